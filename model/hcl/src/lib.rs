@@ -1,0 +1,6 @@
+//! The native syntax of HCL (<https://github.com/hashicorp/hcl/blob/main/hclsyntax/spec.md>): a lexer, a parser that
+//! recovers, a syntax tree with a span on every node, and the formatter.
+//!
+//! Parsing never fails: it gives a tree of all that could be understood, and every syntax error.
+
+pub mod ast;

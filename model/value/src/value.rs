@@ -1,0 +1,242 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::{Number, Type};
+
+/// What a value is marked with. Marks pass through every operation that the value takes part in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Marks {
+    /// A secret: never shown, never compared aloud.
+    pub sensitive: bool,
+    /// Must not be stored in a plan or a state.
+    pub ephemeral: bool,
+}
+
+impl Marks {
+    /// No mark.
+    pub const NONE: Marks = Marks { sensitive: false, ephemeral: false };
+    /// Sensitive alone.
+    pub const SENSITIVE: Marks = Marks { sensitive: true, ephemeral: false };
+
+    /// The marks of either.
+    pub fn union(self, other: Marks) -> Marks {
+        Marks { sensitive: self.sensitive || other.sensitive, ephemeral: self.ephemeral || other.ephemeral }
+    }
+}
+
+/// A value of the language, with its marks. The marks of a collection's elements are on the elements.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Value {
+    kind: Kind,
+    marks: Marks,
+}
+
+/// What a value is, without its marks. Whoever builds one keeps its promise: elements of a list, set or map have
+/// the element type.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// `null` of a type.
+    Null(Type),
+    /// A value of a type that will be known later.
+    Unknown(Type),
+    /// `true` or `false`.
+    Bool(bool),
+    /// A number.
+    Number(Number),
+    /// A string, NFC-normalised.
+    String(Arc<str>),
+    /// A list and its element type.
+    List(Type, Arc<[Value]>),
+    /// A set and its element type, in the order of the values.
+    Set(Type, Arc<BTreeSet<Value>>),
+    /// A map and its element type.
+    Map(Type, Arc<BTreeMap<Arc<str>, Value>>),
+    /// A tuple.
+    Tuple(Arc<[Value]>),
+    /// An object.
+    Object(Arc<BTreeMap<Arc<str>, Value>>),
+}
+
+impl Value {
+    /// `null` with no type of its own.
+    pub const NULL: Value = Value { kind: Kind::Null(Type::Dynamic), marks: Marks::NONE };
+    /// A value of which nothing is known.
+    pub const UNKNOWN: Value = Value { kind: Kind::Unknown(Type::Dynamic), marks: Marks::NONE };
+
+    /// A value without marks.
+    pub fn new(kind: Kind) -> Value {
+        Value { kind, marks: Marks::NONE }
+    }
+
+    /// `null` of a type.
+    pub fn null(ty: Type) -> Value {
+        Value::new(Kind::Null(ty))
+    }
+
+    /// A value of a type that will be known later.
+    pub fn unknown(ty: Type) -> Value {
+        Value::new(Kind::Unknown(ty))
+    }
+
+    /// A string.
+    pub fn string(text: impl Into<Arc<str>>) -> Value {
+        Value::new(Kind::String(text.into()))
+    }
+
+    /// A tuple.
+    pub fn tuple(elements: impl IntoIterator<Item = Value>) -> Value {
+        Value::new(Kind::Tuple(elements.into_iter().collect()))
+    }
+
+    /// A list of an element type.
+    pub fn list(element: Type, elements: impl IntoIterator<Item = Value>) -> Value {
+        Value::new(Kind::List(element, elements.into_iter().collect()))
+    }
+
+    /// A map of an element type.
+    pub fn map<K: Into<Arc<str>>>(element: Type, entries: impl IntoIterator<Item = (K, Value)>) -> Value {
+        Value::new(Kind::Map(element, Arc::new(entries.into_iter().map(|(key, value)| (key.into(), value)).collect())))
+    }
+
+    /// An object.
+    pub fn object<K: Into<Arc<str>>>(attributes: impl IntoIterator<Item = (K, Value)>) -> Value {
+        Value::new(Kind::Object(Arc::new(attributes.into_iter().map(|(key, value)| (key.into(), value)).collect())))
+    }
+
+    /// What it is, whatever its marks.
+    pub fn kind(&self) -> &Kind {
+        &self.kind
+    }
+
+    /// What it is marked with, itself; see [`Value::marks_within`] for what is marked inside it.
+    pub fn marks(&self) -> Marks {
+        self.marks
+    }
+
+    /// The marks of it and of all inside it.
+    pub fn marks_within(&self) -> Marks {
+        self.children().fold(self.marks, |marks, child| marks.union(child.marks_within()))
+    }
+
+    /// The same with more marks.
+    pub fn mark(mut self, marks: Marks) -> Value {
+        self.marks = self.marks.union(marks);
+        self
+    }
+
+    /// The same with no mark of its own (what is inside keeps its marks), and what was taken off.
+    pub fn unmark(mut self) -> (Value, Marks) {
+        let marks = std::mem::take(&mut self.marks);
+        (self, marks)
+    }
+
+    /// Whether it is a secret, or holds one.
+    pub fn is_sensitive(&self) -> bool {
+        self.marks_within().sensitive
+    }
+
+    /// Whether it is null.
+    pub fn is_null(&self) -> bool {
+        matches!(self.kind, Kind::Null(_))
+    }
+
+    /// Whether it is unknown itself.
+    pub fn is_unknown(&self) -> bool {
+        matches!(self.kind, Kind::Unknown(_))
+    }
+
+    /// Whether it and all inside it is known.
+    pub fn is_wholly_known(&self) -> bool {
+        !self.is_unknown() && self.children().all(Value::is_wholly_known)
+    }
+
+    /// Elements of a list, set or tuple and the values of a map or object, in order; none for the rest.
+    pub fn children(&self) -> Box<dyn Iterator<Item = &Value> + '_> {
+        match &self.kind {
+            Kind::List(_, elements) | Kind::Tuple(elements) => Box::new(elements.iter()),
+            Kind::Set(_, elements) => Box::new(elements.iter()),
+            Kind::Map(_, entries) | Kind::Object(entries) => Box::new(entries.values()),
+            _ => Box::new(std::iter::empty()),
+        }
+    }
+
+    /// The text of a known string.
+    pub fn as_str(&self) -> Option<&Arc<str>> {
+        match &self.kind {
+            Kind::String(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// A known bool.
+    pub fn as_bool(&self) -> Option<bool> {
+        match self.kind {
+            Kind::Bool(truth) => Some(truth),
+            _ => None,
+        }
+    }
+
+    /// A known number.
+    pub fn as_number(&self) -> Option<&Number> {
+        match &self.kind {
+            Kind::Number(number) => Some(number),
+            _ => None,
+        }
+    }
+
+    /// The entries of a known map or object.
+    pub fn as_entries(&self) -> Option<&Arc<BTreeMap<Arc<str>, Value>>> {
+        match &self.kind {
+            Kind::Map(_, entries) | Kind::Object(entries) => Some(entries),
+            _ => None,
+        }
+    }
+
+    /// The elements of a known list or tuple.
+    pub fn as_elements(&self) -> Option<&Arc<[Value]>> {
+        match &self.kind {
+            Kind::List(_, elements) | Kind::Tuple(elements) => Some(elements),
+            _ => None,
+        }
+    }
+
+    /// One entry of a known map or object.
+    pub fn get(&self, name: &str) -> Option<&Value> {
+        self.as_entries()?.get(name)
+    }
+
+    /// The text of one entry that is a known string.
+    pub fn get_str(&self, name: &str) -> Option<&str> {
+        self.get(name)?.as_str().map(|text| &**text)
+    }
+}
+
+impl From<bool> for Value {
+    fn from(truth: bool) -> Value {
+        Value::new(Kind::Bool(truth))
+    }
+}
+
+impl From<i64> for Value {
+    fn from(whole: i64) -> Value {
+        Value::new(Kind::Number(Number::from(whole)))
+    }
+}
+
+impl From<Number> for Value {
+    fn from(number: Number) -> Value {
+        Value::new(Kind::Number(number))
+    }
+}
+
+impl From<&str> for Value {
+    fn from(text: &str) -> Value {
+        Value::string(text)
+    }
+}
+
+impl From<String> for Value {
+    fn from(text: String) -> Value {
+        Value::string(text)
+    }
+}

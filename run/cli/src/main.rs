@@ -1,0 +1,2 @@
+//! The `andon` program.
+fn main() {}
