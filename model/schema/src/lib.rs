@@ -1,1 +1,15 @@
-//! schema
+//! The vocabulary that decisions and drivers share: addresses, schemas, questions and answers, commands and
+//! outcomes, catalogs and reports. Nouns only: nothing here decides and nothing here acts.
+
+mod address;
+mod block;
+pub mod host;
+mod object;
+mod report;
+mod talk;
+
+pub use address::{AddressError, InstanceAddress, InstanceKey, Mode, ModuleStep, ResourceAddress};
+pub use block::{Attribute, Block, NestedBlock, Nesting, Schemas, TypeSchema};
+pub use object::{Identity, Object, ObjectStatus};
+pub use report::{Change, CheckResult, EntryStatus, HostEntry, HostReport};
+pub use talk::{Answer, Command, Failure, Outcome, Question};

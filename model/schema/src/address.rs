@@ -1,0 +1,242 @@
+use std::fmt;
+use std::sync::Arc;
+
+/// Whether a resource is managed or only read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Mode {
+    /// `resource`
+    Managed,
+    /// `data`
+    Data,
+}
+
+/// The key of one instance among those of a `count` (whole numbers) or a `for_each` (strings).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum InstanceKey {
+    /// `count.index`
+    Index(u64),
+    /// `each.key`
+    Name(Arc<str>),
+}
+
+/// One step into a module: the name of its call, and the instance.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ModuleStep {
+    /// The label of the `module` block.
+    pub name: Arc<str>,
+    /// The instance, where the call has `count` or `for_each`.
+    pub key: Option<InstanceKey>,
+}
+
+/// A resource of a stack: all its instances.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ResourceAddress {
+    /// The stack; empty for the only stack of a project without `stacks/`.
+    pub stack: Arc<str>,
+    /// The way into the module; empty for the stack's own root module.
+    pub module: Arc<[ModuleStep]>,
+    /// Managed or data.
+    pub mode: Mode,
+    /// The type, such as `lab_server`.
+    pub kind: Arc<str>,
+    /// The label.
+    pub name: Arc<str>,
+}
+
+/// One instance of a resource.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct InstanceAddress {
+    /// The resource.
+    pub resource: ResourceAddress,
+    /// Which instance; `None` where there is neither `count` nor `for_each`.
+    pub key: Option<InstanceKey>,
+}
+
+/// Text that is no address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AddressError {
+    /// The text.
+    pub text: String,
+}
+
+impl ResourceAddress {
+    /// One of its instances.
+    pub fn instance(&self, key: Option<InstanceKey>) -> InstanceAddress {
+        InstanceAddress { resource: self.clone(), key }
+    }
+
+    /// Its address inside its stack, as Terraform writes it: `module.app.lab_server.web`.
+    pub fn within_stack(&self) -> String {
+        let mut text = String::new();
+        for step in self.module.iter() {
+            text.push_str("module.");
+            text.push_str(&step.name);
+            if let Some(key) = &step.key {
+                text.push_str(&key.to_string());
+            }
+            text.push('.');
+        }
+        if self.mode == Mode::Data {
+            text.push_str("data.");
+        }
+        format!("{text}{}.{}", self.kind, self.name)
+    }
+}
+
+impl InstanceAddress {
+    /// Its address inside its stack, as Terraform writes it: `lab_server.web[0]`.
+    pub fn within_stack(&self) -> String {
+        match &self.key {
+            Some(key) => format!("{}{key}", self.resource.within_stack()),
+            None => self.resource.within_stack(),
+        }
+    }
+
+    /// Reads what [`fmt::Display`] writes: `web/module.app["x"].lab_server.web[0]`; without `stack/`, the stack is
+    /// the empty name.
+    pub fn parse(text: &str) -> Result<InstanceAddress, AddressError> {
+        Parser { text, rest: text }.address()
+    }
+}
+
+impl fmt::Display for InstanceKey {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            InstanceKey::Index(index) => write!(to, "[{index}]"),
+            InstanceKey::Name(name) => write!(to, "[\"{}\"]", name.replace('\\', "\\\\").replace('"', "\\\"")),
+        }
+    }
+}
+
+impl fmt::Display for ResourceAddress {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.stack.is_empty() {
+            write!(to, "{}/", self.stack)?;
+        }
+        to.write_str(&self.within_stack())
+    }
+}
+
+impl fmt::Display for InstanceAddress {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(to, "{}", self.resource)?;
+        self.key.as_ref().map_or(Ok(()), |key| write!(to, "{key}"))
+    }
+}
+
+impl fmt::Display for AddressError {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(to, "`{}` is not the address of a resource; one looks like `lab_server.web[0]`", self.text)
+    }
+}
+
+impl std::error::Error for AddressError {}
+
+struct Parser<'a> {
+    text: &'a str,
+    rest: &'a str,
+}
+
+impl Parser<'_> {
+    fn address(mut self) -> Result<InstanceAddress, AddressError> {
+        let stack: Arc<str> = match self.rest.split_once('/') {
+            Some((stack, rest)) if !stack.contains(['[', '"', '.']) => {
+                self.rest = rest;
+                stack.into()
+            }
+            _ => "".into(),
+        };
+        let mut module = Vec::new();
+        while self.take("module.") {
+            let name = self.word()?;
+            let key = self.key()?;
+            module.push(ModuleStep { name, key });
+            self.need(".")?;
+        }
+        let mode = if self.take("data.") { Mode::Data } else { Mode::Managed };
+        let kind = self.word()?;
+        self.need(".")?;
+        let name = self.word()?;
+        let key = self.key()?;
+        if !self.rest.is_empty() {
+            return Err(self.error());
+        }
+        Ok(InstanceAddress { resource: ResourceAddress { stack, module: module.into(), mode, kind, name }, key })
+    }
+
+    fn take(&mut self, prefix: &str) -> bool {
+        match self.rest.strip_prefix(prefix) {
+            Some(rest) => {
+                self.rest = rest;
+                true
+            }
+            None => false,
+        }
+    }
+
+    fn need(&mut self, prefix: &str) -> Result<(), AddressError> {
+        if self.take(prefix) { Ok(()) } else { Err(self.error()) }
+    }
+
+    fn word(&mut self) -> Result<Arc<str>, AddressError> {
+        let end = self.rest.find(['.', '[', ']', '"', '/']).unwrap_or(self.rest.len());
+        let (word, rest) = self.rest.split_at(end);
+        if word.is_empty() {
+            return Err(self.error());
+        }
+        self.rest = rest;
+        Ok(word.into())
+    }
+
+    fn key(&mut self) -> Result<Option<InstanceKey>, AddressError> {
+        if !self.take("[") {
+            return Ok(None);
+        }
+        if !self.take("\"") {
+            let index = self.word()?.parse().map_err(|_| self.error())?;
+            self.need("]")?;
+            return Ok(Some(InstanceKey::Index(index)));
+        }
+        let mut name = String::new();
+        let mut letters = self.rest.char_indices();
+        loop {
+            match letters.next() {
+                Some((_, '\\')) => name.extend(letters.next().map(|(_, letter)| letter)),
+                Some((at, '"')) => {
+                    self.rest = self.rest.get(at + 1..).unwrap_or("");
+                    break;
+                }
+                Some((_, letter)) => name.push(letter),
+                None => return Err(self.error()),
+            }
+        }
+        self.need("]")?;
+        Ok(Some(InstanceKey::Name(name.into())))
+    }
+
+    fn error(&self) -> AddressError {
+        AddressError { text: self.text.to_owned() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_read_back_as_written() {
+        for text in [
+            "lab_server.web",
+            "web/lab_server.web[0]",
+            "web/data.andon_stack.network",
+            "module.a.module.b[2].x_y.z[\"k.1/\\\"q\\\\\"]",
+            "s/module.a[\"x/y\"].t.n",
+            "t.n[\"a/b\"]",
+        ] {
+            assert_eq!(InstanceAddress::parse(text).map(|address| address.to_string()), Ok(text.to_owned()));
+        }
+        for text in ["", "a", "a.b.c", "a.b[", "a.b[x]", "a.b[\"x]", "module.a", "a..b"] {
+            assert!(InstanceAddress::parse(text).is_err(), "{text}");
+        }
+    }
+}
