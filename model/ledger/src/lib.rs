@@ -1,1 +1,10 @@
-//! ledger
+//! The ledger's nouns: entries, events, and the state that they fold into.
+//!
+//! The ledger is the only truth (invariant 4). An apply appends an [`Event::Intent`] before each effect and an
+//! [`Event::Outcome`] after it. What is stored is written on purpose: see the codec's format version.
+
+mod event;
+mod state;
+
+pub use event::{Action, Entry, Event, Intent, OutcomeRecord, Progress, Result, RunId, RunStatus, Timestamp};
+pub use state::{EnvironmentState, InstanceState, Outputs, State};

@@ -1,0 +1,191 @@
+use std::fmt;
+use std::sync::Arc;
+
+use andon_schema::{Failure, HostReport, Identity, InstanceAddress, Object, ResourceAddress};
+use andon_value::Value;
+
+use crate::Outputs;
+
+/// A reading of the clock: milliseconds since 1970-01-01T00:00:00Z. It comes in as an argument, always.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(pub i64);
+
+/// One run of a command that may change the world: 12 lower-case hexadecimal digits.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RunId(pub Arc<str>);
+
+/// One entry of the ledger.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Entry {
+    /// Its place in the ledger, from 1, without gaps.
+    pub sequence: u64,
+    /// When it was appended.
+    pub at: Timestamp,
+    /// The run that appended it.
+    pub run: RunId,
+    /// The environment that it is about; `default` where the project names none.
+    pub environment: Arc<str>,
+    /// What happened.
+    pub event: Event,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// A run began, holding the environment's lock.
+    RunBegan {
+        /// The command: `up`, `apply web`.
+        command: String,
+        /// `user@host`.
+        who: String,
+        /// Andon's version.
+        version: String,
+    },
+    /// A run ended. A run without this entry was cut short.
+    RunEnded {
+        /// How.
+        status: RunStatus,
+        /// One line for people.
+        summary: String,
+    },
+    /// An effect is about to be tried.
+    Intent(Intent),
+    /// What came of it.
+    Outcome(OutcomeRecord),
+    /// An object was found to be different from what the state said, or gone (`None`).
+    Observed {
+        /// The instance.
+        address: InstanceAddress,
+        /// The object.
+        identity: Identity,
+        /// Its attributes now.
+        value: Option<Value>,
+    },
+    /// An object is no longer ours; nothing was done to it.
+    Forgotten {
+        /// The instance.
+        address: InstanceAddress,
+        /// The object.
+        identity: Identity,
+    },
+    /// An object is known by another address.
+    Moved {
+        /// Before.
+        from: InstanceAddress,
+        /// After.
+        to: InstanceAddress,
+    },
+    /// A stack's outputs were published to the registry. They replace those published before.
+    Published {
+        /// The stack.
+        stack: Arc<str>,
+        /// Its outputs.
+        outputs: Outputs,
+    },
+    /// A stack's outputs were withdrawn: nothing of it is left.
+    Withdrawn {
+        /// The stack.
+        stack: Arc<str>,
+    },
+    /// Something that people follow while it happens. Never stored.
+    Progress(Progress),
+}
+
+/// What people follow while it happens. It is shown, written to `--json` streams, and not stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Progress {
+    /// Work on an instance says what it is at: `installing nginx`.
+    Note {
+        /// The instance.
+        address: InstanceAddress,
+        /// One line.
+        text: String,
+    },
+    /// Planned work waits for other work.
+    Waiting {
+        /// The instance that waits.
+        address: InstanceAddress,
+        /// What for; all of them.
+        on: Vec<InstanceAddress>,
+    },
+    /// Planned work will not be tried, as something that it needs failed or the run is ending.
+    Skipped {
+        /// The instance.
+        address: InstanceAddress,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// An effect that is about to be tried.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Intent {
+    /// The instance.
+    pub address: InstanceAddress,
+    /// What will be tried.
+    pub action: Action,
+    /// The object: its planned name.
+    pub identity: Identity,
+    /// What its definition reads, as [`Object::dependencies`].
+    pub dependencies: Vec<ResourceAddress>,
+    /// As [`Object::create_before_destroy`].
+    pub create_before_destroy: bool,
+}
+
+/// What came of an intent.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OutcomeRecord {
+    /// The instance.
+    pub address: InstanceAddress,
+    /// What was tried.
+    pub action: Action,
+    /// The object.
+    pub identity: Identity,
+    /// Whether it worked.
+    pub result: Result,
+    /// The object as it is now; `None` where there is none.
+    pub object: Option<Object>,
+    /// What was done inside servers.
+    pub report: Option<HostReport>,
+}
+
+/// Whether an intent worked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Result {
+    /// It did.
+    Done,
+    /// It did not.
+    Failed(Failure),
+    /// The run was cut short; a later one looked, and this is what it found.
+    Resolved,
+}
+
+/// What is done to an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Action {
+    /// It is made.
+    Create,
+    /// It is changed in place.
+    Update,
+    /// It is removed.
+    Delete,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RunStatus {
+    /// All of it was done.
+    Succeeded,
+    /// Something failed.
+    Failed,
+    /// The user stopped it.
+    Cancelled,
+    /// It was cut short; written by a later run.
+    Interrupted,
+}
+
+impl fmt::Display for RunId {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        to.write_str(&self.0)
+    }
+}

@@ -1,0 +1,67 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use andon_schema::{Identity, InstanceAddress, Object};
+use andon_value::Value;
+
+use crate::{Intent, RunId};
+
+/// A stack's outputs by name.
+pub type Outputs = BTreeMap<Arc<str>, Value>;
+
+/// What the ledger says there is, in every environment. A fold: `andon_fold` makes it from entries.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct State {
+    /// The last entry that is folded in; 0 for none.
+    pub sequence: u64,
+    /// Environments by name.
+    pub environments: BTreeMap<Arc<str>, EnvironmentState>,
+}
+
+/// What there is in one environment.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct EnvironmentState {
+    /// Instances that have an object.
+    pub instances: BTreeMap<InstanceAddress, InstanceState>,
+    /// The registry: published outputs by stack.
+    pub published: BTreeMap<Arc<str>, Outputs>,
+    /// Intents whose outcome is not known.
+    pub pending: BTreeMap<Identity, Intent>,
+    /// The run that began last and has not ended.
+    pub open_run: Option<RunId>,
+}
+
+/// What there is of one instance.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct InstanceState {
+    /// The object in use.
+    pub current: Option<Object>,
+    /// Objects that were replaced and not yet deleted, oldest first.
+    pub deposed: Vec<Object>,
+}
+
+impl State {
+    /// One environment; an empty one where nothing was ever done in it.
+    pub fn environment(&self, name: &str) -> EnvironmentState {
+        self.environments.get(name).cloned().unwrap_or_default()
+    }
+}
+
+impl EnvironmentState {
+    /// The object in use of an instance.
+    pub fn current(&self, address: &InstanceAddress) -> Option<&Object> {
+        self.instances.get(address)?.current.as_ref()
+    }
+
+    /// Every object, in use or deposed.
+    pub fn objects(&self) -> impl Iterator<Item = (&InstanceAddress, &Object)> {
+        self.instances.iter().flat_map(|(address, instance)| {
+            instance.current.iter().chain(&instance.deposed).map(move |object| (address, object))
+        })
+    }
+
+    /// Whether nothing is there and nothing is open.
+    pub fn is_empty(&self) -> bool {
+        self.instances.is_empty() && self.published.is_empty() && self.pending.is_empty()
+    }
+}
