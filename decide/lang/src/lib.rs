@@ -3,6 +3,7 @@
 //!
 //! What this crate does not know: where files are, what time it is, and how anything is done to the world.
 
+pub mod definitions;
 mod files;
 
 pub use files::FileSet;

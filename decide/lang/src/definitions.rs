@@ -1,0 +1,314 @@
+//! What a project's files define, checked for shape but not evaluated: the tree that planning walks.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use andon_hcl::ast::{Body, Expr, Ident};
+use andon_schema::Mode;
+use andon_text::{SourceMap, Span};
+
+use crate::FileSet;
+
+/// A project: everything that its definition files say.
+#[derive(Debug, Clone, Default)]
+pub struct Project {
+    /// Its name; the directory's name where no `project` block gives one.
+    pub name: Arc<str>,
+    /// Environments by name; one named `default` where none is defined.
+    pub environments: BTreeMap<Arc<str>, Environment>,
+    /// Stacks by name; one with the empty name where the project is one directory of `*.tf` files.
+    pub stacks: BTreeMap<Arc<str>, Stack>,
+    /// Roles by name.
+    pub roles: BTreeMap<Arc<str>, Arc<Role>>,
+    /// Images by name.
+    pub images: BTreeMap<Arc<str>, Arc<Image>>,
+    /// Tests of roles and images, in the order of the files.
+    pub tests: Vec<Arc<Test>>,
+    /// The text of every definition file.
+    pub sources: SourceMap,
+    /// Every file.
+    pub files: Arc<FileSet>,
+}
+
+/// One parameterised instance of the project's stacks.
+#[derive(Debug, Clone)]
+pub struct Environment {
+    /// Its name.
+    pub name: Arc<str>,
+    /// `variables`: an object of values for the stacks' input variables.
+    pub variables: Option<Expr>,
+    /// `protected = true`
+    pub protected: bool,
+    /// Its block's first line; `None` for the environment that is there without a block.
+    pub span: Option<Span>,
+}
+
+/// A stack: a Terraform root module.
+#[derive(Debug, Clone)]
+pub struct Stack {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Its root module.
+    pub module: Arc<Module>,
+}
+
+/// A module: a directory of `*.tf` files.
+#[derive(Debug, Clone, Default)]
+pub struct Module {
+    /// Its directory, relative to the project.
+    pub directory: Arc<str>,
+    /// `variable` blocks.
+    pub variables: BTreeMap<Arc<str>, Variable>,
+    /// The entries of `locals` blocks.
+    pub locals: BTreeMap<Arc<str>, Local>,
+    /// `output` blocks.
+    pub outputs: BTreeMap<Arc<str>, OutputDefinition>,
+    /// `resource` and `data` blocks, by mode, type and name.
+    pub resources: BTreeMap<ResourceKey, Arc<ResourceDefinition>>,
+    /// `module` blocks, with the module that each calls.
+    pub calls: BTreeMap<Arc<str>, Arc<ModuleCall>>,
+}
+
+/// Names a resource within its module.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ResourceKey {
+    /// Managed or data.
+    pub mode: Mode,
+    /// The type.
+    pub kind: Arc<str>,
+    /// The label.
+    pub name: Arc<str>,
+}
+
+/// `variable "name" { … }`
+#[derive(Debug, Clone)]
+pub struct Variable {
+    /// Its name.
+    pub name: Ident,
+    /// Its type constraint; `Dynamic` where none is given.
+    pub ty: andon_value::Type,
+    /// Its default.
+    pub default: Option<Expr>,
+    /// Whether it may be null.
+    pub nullable: bool,
+    /// Whether it is a secret.
+    pub sensitive: bool,
+    /// What it is for.
+    pub description: String,
+    /// `validation` blocks.
+    pub validations: Vec<Condition>,
+    /// The first line of its block.
+    pub span: Span,
+}
+
+/// One entry of a `locals` block.
+#[derive(Debug, Clone)]
+pub struct Local {
+    /// Its name.
+    pub name: Ident,
+    /// Its value.
+    pub value: Expr,
+}
+
+/// `output "name" { … }`
+#[derive(Debug, Clone)]
+pub struct OutputDefinition {
+    /// Its name.
+    pub name: Ident,
+    /// Its value.
+    pub value: Expr,
+    /// Whether it is a secret.
+    pub sensitive: bool,
+    /// What it is.
+    pub description: String,
+    /// `depends_on`
+    pub depends_on: Vec<Expr>,
+    /// `precondition` blocks.
+    pub preconditions: Vec<Condition>,
+    /// The first line of its block.
+    pub span: Span,
+}
+
+/// `resource "type" "name" { … }` or `data "type" "name" { … }`
+#[derive(Debug, Clone)]
+pub struct ResourceDefinition {
+    /// Mode, type and name.
+    pub key: ResourceKey,
+    /// The body without its meta-arguments: what the type's schema describes.
+    pub body: Body,
+    /// `count`
+    pub count: Option<Expr>,
+    /// `for_each`
+    pub for_each: Option<Expr>,
+    /// `depends_on`
+    pub depends_on: Vec<Expr>,
+    /// `lifecycle`
+    pub lifecycle: Lifecycle,
+    /// The first line of its block.
+    pub span: Span,
+}
+
+/// `lifecycle { … }`
+#[derive(Debug, Clone, Default)]
+pub struct Lifecycle {
+    /// `create_before_destroy`
+    pub create_before_destroy: bool,
+    /// `prevent_destroy`
+    pub prevent_destroy: bool,
+    /// `ignore_changes`
+    pub ignore_changes: IgnoreChanges,
+    /// `replace_triggered_by`: references to resources, instances or attributes.
+    pub replace_triggered_by: Vec<Expr>,
+    /// `precondition` blocks.
+    pub preconditions: Vec<Condition>,
+    /// `postcondition` blocks.
+    pub postconditions: Vec<Condition>,
+}
+
+/// `ignore_changes`
+#[derive(Debug, Clone, Default, PartialEq)]
+pub enum IgnoreChanges {
+    /// Nothing is ignored.
+    #[default]
+    None,
+    /// `all`
+    All,
+    /// These top-level attributes.
+    Attributes(Vec<Ident>),
+}
+
+/// A condition and what to say where it does not hold.
+#[derive(Debug, Clone)]
+pub struct Condition {
+    /// What must be true.
+    pub condition: Expr,
+    /// What to say.
+    pub error_message: Expr,
+    /// The first line of its block.
+    pub span: Span,
+}
+
+/// `module "name" { … }`
+#[derive(Debug, Clone)]
+pub struct ModuleCall {
+    /// Its name.
+    pub name: Ident,
+    /// The module that `source` names.
+    pub module: Arc<Module>,
+    /// Values of its variables.
+    pub arguments: Body,
+    /// `count`
+    pub count: Option<Expr>,
+    /// `for_each`
+    pub for_each: Option<Expr>,
+    /// `depends_on`
+    pub depends_on: Vec<Expr>,
+    /// The first line of its block.
+    pub span: Span,
+}
+
+/// `role "name" { … }`: what a kind of server must be.
+#[derive(Debug, Clone)]
+pub struct Role {
+    /// Its name.
+    pub name: Ident,
+    /// The roles that it inherits, in order.
+    pub inherits: Vec<Ident>,
+    /// Its parameters.
+    pub params: BTreeMap<Arc<str>, Variable>,
+    /// The entries of its `locals` blocks.
+    pub locals: BTreeMap<Arc<str>, Local>,
+    /// Its host resources, in the order written.
+    pub resources: Vec<HostDefinition>,
+    /// Its checks, in the order written.
+    pub checks: Vec<CheckDefinition>,
+    /// The directory that its paths start from: its file's.
+    pub directory: Arc<str>,
+    /// The first line of its block.
+    pub span: Span,
+}
+
+/// A host resource of a role.
+#[derive(Debug, Clone)]
+pub struct HostDefinition {
+    /// The kind: `file`.
+    pub kind: Ident,
+    /// The label; a template, for `for_each`.
+    pub label: Expr,
+    /// The body without its meta-arguments.
+    pub body: Body,
+    /// `when`
+    pub when: Option<Expr>,
+    /// `for_each`
+    pub for_each: Option<Expr>,
+    /// `absent`
+    pub absent: Option<Expr>,
+    /// `after`: references to host resources.
+    pub after: Vec<Expr>,
+    /// `reloads`: references to services.
+    pub reloads: Vec<Expr>,
+    /// `restarts`: references to services.
+    pub restarts: Vec<Expr>,
+    /// The first line of its block.
+    pub span: Span,
+}
+
+/// A check of a role or a test.
+#[derive(Debug, Clone)]
+pub struct CheckDefinition {
+    /// Its name.
+    pub name: Ident,
+    /// `when`
+    pub when: Option<Expr>,
+    /// Its assertions, in the order written; kind, label and body of each.
+    pub assertions: Vec<AssertionDefinition>,
+    /// The first line of its block.
+    pub span: Span,
+}
+
+/// One assertion of a check.
+#[derive(Debug, Clone)]
+pub struct AssertionDefinition {
+    /// The kind: `http`.
+    pub kind: Ident,
+    /// The label, a template.
+    pub label: Expr,
+    /// Its body.
+    pub body: Body,
+    /// The first line of its block.
+    pub span: Span,
+}
+
+/// `image "name" { … }`: a server template.
+#[derive(Debug, Clone)]
+pub struct Image {
+    /// Its name.
+    pub name: Ident,
+    /// What it is baked from.
+    pub from: Expr,
+    /// The roles baked into it.
+    pub roles: Vec<Ident>,
+    /// Values of the roles' parameters: an object.
+    pub params: Option<Expr>,
+    /// The first line of its block.
+    pub span: Span,
+}
+
+/// `test "name" { … }` of a role or an image, on a throw-away server.
+#[derive(Debug, Clone)]
+pub struct Test {
+    /// Its name.
+    pub name: Ident,
+    /// The attributes of its `server` block.
+    pub server: Body,
+    /// The role.
+    pub role: Option<Ident>,
+    /// Values of the role's parameters: an object.
+    pub params: Option<Expr>,
+    /// `expect { changes = … }`: how many host resources the role may change on the server.
+    pub expect_changes: Option<Expr>,
+    /// Checks run from this machine; `server.address` is the server's.
+    pub checks: Vec<CheckDefinition>,
+    /// The first line of its block.
+    pub span: Span,
+}
