@@ -1,1 +1,11 @@
-//! fold
+//! Folds of the ledger: entries in, views out.
+//!
+//! [`apply`] makes the state and refuses an order of events that cannot have happened; [`runs`] makes the history of
+//! runs. Nothing here reads a file or a clock: entries come in as arguments, and the same entries always give the
+//! same view.
+
+mod history;
+mod replay;
+
+pub use history::{Counts, RunView, StepView, runs};
+pub use replay::{Illegal, ReplayError, apply, check, fold, legal};

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use andon_schema::{Identity, InstanceAddress, Object};
@@ -16,6 +16,9 @@ pub struct State {
     pub sequence: u64,
     /// Environments by name.
     pub environments: BTreeMap<Arc<str>, EnvironmentState>,
+    /// The name of every object and of every pending intent, in every environment. Derived from
+    /// [`State::environments`]; it is what tells at once that a new object's name is new.
+    pub identities: BTreeSet<Identity>,
 }
 
 /// What there is in one environment.
@@ -41,6 +44,16 @@ pub struct InstanceState {
 }
 
 impl State {
+    /// A state of some environments, up to an entry.
+    pub fn new(sequence: u64, environments: BTreeMap<Arc<str>, EnvironmentState>) -> State {
+        let mut identities = BTreeSet::new();
+        for environment in environments.values() {
+            identities.extend(environment.objects().map(|(_, object)| object.identity.clone()));
+            identities.extend(environment.pending.keys().cloned());
+        }
+        State { sequence, environments, identities }
+    }
+
     /// One environment; an empty one where nothing was ever done in it.
     pub fn environment(&self, name: &str) -> EnvironmentState {
         self.environments.get(name).cloned().unwrap_or_default()
@@ -48,6 +61,11 @@ impl State {
 }
 
 impl EnvironmentState {
+    /// An object of an instance, in use or deposed.
+    pub fn object(&self, address: &InstanceAddress, identity: &Identity) -> Option<&Object> {
+        self.instances.get(address)?.objects().find(|object| object.identity == *identity)
+    }
+
     /// The object in use of an instance.
     pub fn current(&self, address: &InstanceAddress) -> Option<&Object> {
         self.instances.get(address)?.current.as_ref()
@@ -55,13 +73,23 @@ impl EnvironmentState {
 
     /// Every object, in use or deposed.
     pub fn objects(&self) -> impl Iterator<Item = (&InstanceAddress, &Object)> {
-        self.instances.iter().flat_map(|(address, instance)| {
-            instance.current.iter().chain(&instance.deposed).map(move |object| (address, object))
-        })
+        self.instances.iter().flat_map(|(address, instance)| instance.objects().map(move |object| (address, object)))
     }
 
-    /// Whether nothing is there and nothing is open.
+    /// Whether nothing is there and nothing is pending.
     pub fn is_empty(&self) -> bool {
         self.instances.is_empty() && self.published.is_empty() && self.pending.is_empty()
+    }
+}
+
+impl InstanceState {
+    /// Its objects: the one in use, then the deposed ones.
+    pub fn objects(&self) -> impl Iterator<Item = &Object> {
+        self.current.iter().chain(&self.deposed)
+    }
+
+    /// Whether there is no object.
+    pub fn is_empty(&self) -> bool {
+        self.current.is_none() && self.deposed.is_empty()
     }
 }

@@ -1,0 +1,308 @@
+use std::sync::Arc;
+
+use andon_ledger::{
+    Action, Entry, EnvironmentState, Event, InstanceState, Intent, OutcomeRecord, Result as Tried, RunId, RunStatus,
+    State,
+};
+use andon_schema::{Identity, InstanceAddress, Object, ObjectStatus};
+use andon_value::Value;
+
+/// An entry that cannot follow the entries before it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("entry {sequence} of the ledger{} cannot follow those before it: {reason}", about(.address))]
+pub struct ReplayError {
+    /// The place of the entry in the ledger.
+    pub sequence: u64,
+    /// The instance that it is about, where it is about one.
+    pub address: Option<InstanceAddress>,
+    /// Why.
+    pub reason: Illegal,
+}
+
+/// Why an event cannot follow those before it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Illegal {
+    /// An entry is missing, or is there twice.
+    #[error("the entry after {after} must be {}", after + 1)]
+    Sequence {
+        /// The last entry before it.
+        after: u64,
+    },
+    /// A run began while another one was open.
+    #[error("run {0} has not ended")]
+    RunIsOpen(RunId),
+    /// Something happened, or a run ended, and no run was open.
+    #[error("no run is open in the environment")]
+    NoRun,
+    /// An event of one run came while another one was open.
+    #[error("run {0} is open, and only its events can come")]
+    OtherRun(RunId),
+    /// A run ended well with an intent whose outcome is not known.
+    #[error("the run cannot have succeeded, as the outcome of object {0} is not known")]
+    OpenIntent(Identity),
+    /// An effect on an object was to be tried while the outcome of the one before it was not known.
+    #[error("object {0} has an intent already, whose outcome is not known")]
+    AlreadyPending(Identity),
+    /// An object was to be made under the name of another.
+    #[error("there is an object {0} already")]
+    NotNew(Identity),
+    /// The event is about an object that the instance does not have.
+    #[error("the instance has no object {0}")]
+    NoObject(Identity),
+    /// An outcome came for which there is no intent.
+    #[error("there is no intent for object {0} that it answers")]
+    NoIntent(Identity),
+    /// An outcome tells of another instance, or of another action, than its intent.
+    #[error("the intent for object {identity} was to {} {address}", verb(*.action))]
+    OtherIntent {
+        /// The object.
+        identity: Identity,
+        /// The intent's instance.
+        address: InstanceAddress,
+        /// The intent's action.
+        action: Action,
+    },
+    /// An outcome for one object brings another.
+    #[error("the outcome for object {expected} brings object {found}")]
+    OtherObject {
+        /// The object of the outcome.
+        expected: Identity,
+        /// The object that it brings.
+        found: Identity,
+    },
+    /// A creation or update worked, and there is no object.
+    #[error("it worked, and yet there is no object {0}")]
+    NothingLeft(Identity),
+    /// A deletion worked, and there is an object.
+    #[error("it worked, and yet object {0} is still there")]
+    StillThere(Identity),
+    /// An instance moved to an address that is in use.
+    #[error("{0} has objects of its own")]
+    Occupied(InstanceAddress),
+    /// An instance that has no object moved.
+    #[error("there is nothing to move")]
+    NothingToMove,
+    /// Progress is never stored.
+    #[error("progress is shown, not stored")]
+    Progress,
+}
+
+/// Folds one entry into a state. A refused entry leaves the state as it was.
+///
+/// The cost is that of a few look-ups by name, whatever the size of the state.
+pub fn apply(state: &mut State, entry: &Entry) -> Result<(), ReplayError> {
+    check(state, entry)?;
+    perform(state, entry);
+    state.sequence = entry.sequence;
+    Ok(())
+}
+
+/// Whether an entry can follow those that are in a state.
+pub fn check(state: &State, entry: &Entry) -> Result<(), ReplayError> {
+    let verdict = if entry.sequence == state.sequence.saturating_add(1) {
+        legal(state, &entry.environment, &entry.run, &entry.event)
+    } else {
+        Err(Illegal::Sequence { after: state.sequence })
+    };
+    verdict.map_err(|reason| ReplayError {
+        sequence: entry.sequence,
+        address: address_of(&entry.event).cloned(),
+        reason,
+    })
+}
+
+/// The state that entries fold into, from nothing.
+pub fn fold<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> Result<State, ReplayError> {
+    let mut state = State::default();
+    for entry in entries {
+        apply(&mut state, entry)?;
+    }
+    Ok(state)
+}
+
+/// Whether an event can happen next in an environment: what a writer asks before it appends.
+pub fn legal(state: &State, environment: &str, run: &RunId, event: &Event) -> Result<(), Illegal> {
+    let nothing = EnvironmentState::default();
+    let here = state.environments.get(environment).unwrap_or(&nothing);
+    match (event, &here.open_run) {
+        (Event::Progress(_), _) => return Err(Illegal::Progress),
+        (Event::RunBegan { .. }, Some(open)) => return Err(Illegal::RunIsOpen(open.clone())),
+        (Event::RunBegan { .. }, None) => return Ok(()),
+        (_, None) => return Err(Illegal::NoRun),
+        (_, Some(open)) if open != run => return Err(Illegal::OtherRun(open.clone())),
+        (_, Some(_)) => {}
+    }
+    match event {
+        Event::RunEnded { status: RunStatus::Succeeded, .. } => match here.pending.keys().next() {
+            Some(identity) => Err(Illegal::OpenIntent(identity.clone())),
+            None => Ok(()),
+        },
+        Event::Intent(intent) => legal_intent(state, here, intent),
+        Event::Outcome(outcome) => legal_outcome(here, outcome),
+        Event::Observed { address, identity, .. } => {
+            not_pending(here, identity)?;
+            exists(here, address, identity)
+        }
+        Event::Forgotten { address, identity } => match here.pending.get(identity) {
+            Some(intent) if intent.address == *address => Ok(()),
+            _ => exists(here, address, identity),
+        },
+        Event::Moved { from, to } => legal_move(here, from, to),
+        Event::RunBegan { .. }
+        | Event::RunEnded { .. }
+        | Event::Published { .. }
+        | Event::Withdrawn { .. }
+        | Event::Progress(_) => Ok(()),
+    }
+}
+
+fn legal_intent(state: &State, here: &EnvironmentState, intent: &Intent) -> Result<(), Illegal> {
+    not_pending(here, &intent.identity)?;
+    match intent.action {
+        Action::Create if state.identities.contains(&intent.identity) => Err(Illegal::NotNew(intent.identity.clone())),
+        Action::Create => Ok(()),
+        Action::Update | Action::Delete => exists(here, &intent.address, &intent.identity),
+    }
+}
+
+fn legal_outcome(here: &EnvironmentState, outcome: &OutcomeRecord) -> Result<(), Illegal> {
+    let identity = &outcome.identity;
+    let Some(intent) = here.pending.get(identity) else {
+        return Err(Illegal::NoIntent(identity.clone()));
+    };
+    if intent.address != outcome.address || intent.action != outcome.action {
+        return Err(Illegal::OtherIntent {
+            identity: identity.clone(),
+            address: intent.address.clone(),
+            action: intent.action,
+        });
+    }
+    match (&outcome.result, outcome.action, &outcome.object) {
+        (_, _, Some(object)) if object.identity != *identity => {
+            Err(Illegal::OtherObject { expected: identity.clone(), found: object.identity.clone() })
+        }
+        (Tried::Done, Action::Create | Action::Update, None) => Err(Illegal::NothingLeft(identity.clone())),
+        (Tried::Done, Action::Delete, Some(_)) => Err(Illegal::StillThere(identity.clone())),
+        _ => Ok(()),
+    }
+}
+
+fn legal_move(here: &EnvironmentState, from: &InstanceAddress, to: &InstanceAddress) -> Result<(), Illegal> {
+    if !here.instances.contains_key(from) {
+        return Err(Illegal::NothingToMove);
+    }
+    if here.instances.contains_key(to) {
+        return Err(Illegal::Occupied(to.clone()));
+    }
+    // Only what is being tried right now is pending, so this look at each of them is short.
+    match here.pending.values().find(|intent| intent.address == *from || intent.address == *to) {
+        Some(intent) => Err(Illegal::AlreadyPending(intent.identity.clone())),
+        None => Ok(()),
+    }
+}
+
+fn not_pending(here: &EnvironmentState, identity: &Identity) -> Result<(), Illegal> {
+    if here.pending.contains_key(identity) { Err(Illegal::AlreadyPending(identity.clone())) } else { Ok(()) }
+}
+
+fn exists(here: &EnvironmentState, address: &InstanceAddress, identity: &Identity) -> Result<(), Illegal> {
+    here.object(address, identity).map(|_| ()).ok_or_else(|| Illegal::NoObject(identity.clone()))
+}
+
+fn perform(state: &mut State, entry: &Entry) {
+    let here = state.environments.entry(Arc::clone(&entry.environment)).or_default();
+    match &entry.event {
+        Event::RunBegan { .. } => here.open_run = Some(entry.run.clone()),
+        Event::RunEnded { .. } => here.open_run = None,
+        Event::Intent(intent) => {
+            here.pending.insert(intent.identity.clone(), intent.clone());
+            state.identities.insert(intent.identity.clone());
+        }
+        Event::Outcome(outcome) => {
+            here.pending.remove(&outcome.identity);
+            match &outcome.object {
+                Some(object) => put(here, outcome, object.clone()),
+                None => {
+                    remove(here, &outcome.address, &outcome.identity);
+                    state.identities.remove(&outcome.identity);
+                }
+            }
+        }
+        Event::Observed { address, identity, value: Some(value) } => observe(here, address, identity, value),
+        Event::Observed { address, identity, value: None } => {
+            remove(here, address, identity);
+            state.identities.remove(identity);
+        }
+        Event::Forgotten { address, identity } => {
+            here.pending.remove(identity);
+            remove(here, address, identity);
+            state.identities.remove(identity);
+        }
+        Event::Moved { from, to } => {
+            if let Some(instance) = here.instances.remove(from) {
+                here.instances.insert(to.clone(), instance);
+            }
+        }
+        Event::Published { stack, outputs } => {
+            here.published.insert(Arc::clone(stack), outputs.clone());
+        }
+        Event::Withdrawn { stack } => {
+            here.published.remove(stack);
+        }
+        Event::Progress(_) => {}
+    }
+}
+
+/// Takes up an object as an outcome left it. Where it is new, it is the one in use, and the one that was is deposed.
+fn put(here: &mut EnvironmentState, outcome: &OutcomeRecord, mut object: Object) {
+    if outcome.action == Action::Create && matches!(outcome.result, Tried::Failed(_)) {
+        object.status = ObjectStatus::Tainted;
+    }
+    let instance = here.instances.entry(outcome.address.clone()).or_default();
+    match find(instance, &object.identity) {
+        Some(known) => *known = object,
+        None => instance.deposed.extend(instance.current.replace(object)),
+    }
+}
+
+fn observe(here: &mut EnvironmentState, address: &InstanceAddress, identity: &Identity, value: &Value) {
+    if let Some(object) = here.instances.get_mut(address).and_then(|instance| find(instance, identity)) {
+        object.value = value.clone();
+    }
+}
+
+fn remove(here: &mut EnvironmentState, address: &InstanceAddress, identity: &Identity) {
+    let Some(instance) = here.instances.get_mut(address) else { return };
+    instance.current.take_if(|object| object.identity == *identity);
+    instance.deposed.retain(|object| object.identity != *identity);
+    if instance.is_empty() {
+        here.instances.remove(address);
+    }
+}
+
+fn find<'a>(instance: &'a mut InstanceState, identity: &Identity) -> Option<&'a mut Object> {
+    instance.current.iter_mut().chain(&mut instance.deposed).find(|object| object.identity == *identity)
+}
+
+fn address_of(event: &Event) -> Option<&InstanceAddress> {
+    match event {
+        Event::Intent(Intent { address, .. })
+        | Event::Outcome(OutcomeRecord { address, .. })
+        | Event::Observed { address, .. }
+        | Event::Forgotten { address, .. }
+        | Event::Moved { from: address, .. } => Some(address),
+        _ => None,
+    }
+}
+
+fn about(address: &Option<InstanceAddress>) -> String {
+    address.as_ref().map(|address| format!(", about {address},")).unwrap_or_default()
+}
+
+fn verb(action: Action) -> &'static str {
+    match action {
+        Action::Create => "create",
+        Action::Update => "update",
+        Action::Delete => "delete",
+    }
+}
