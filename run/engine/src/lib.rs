@@ -1,1 +1,25 @@
-//! engine
+//! The loop: takes decisions, calls drivers, appends events. The only crate that sees both sides.
+//!
+//! A run asks [`andon_plan`] what it must know, hands the questions to a [`World`], and gives the answers back until
+//! there is a plan; an apply does the same with commands and outcomes, and appends an intent to the [`Journal`]
+//! before each effect and its outcome after it. Everything that reaches the world goes through those two traits, so
+//! that the same engine runs over a simulated world in tests.
+
+pub mod agent;
+mod apply;
+mod journal;
+mod machine;
+mod planning;
+pub mod project;
+pub mod provider;
+mod recover;
+mod session;
+mod world;
+
+pub use apply::{ApplyResult, apply};
+pub use journal::{Journal, JournalError, Sink};
+pub use machine::Machine;
+pub use planning::plan;
+pub use recover::recover;
+pub use session::{OpenError, Session, Settings};
+pub use world::{Completion, Found, Job, Ticket, World};
