@@ -3,10 +3,24 @@
 //! Unknown and sensitive are properties of a value, never of its printing (invariant 8). A [`Value`] is cheap to
 //! clone: everything large in it is shared.
 
+mod convert;
+mod equal;
+mod json;
 mod number;
+mod path;
+mod render;
+mod stored;
 mod ty;
+mod unify;
 mod value;
 
+pub use convert::{ConvertError, convert, convert_type};
+pub use equal::equals;
+pub use json::{JsonError, from_json, from_json_implied, to_json, type_from_json, type_to_json};
 pub use number::Number;
+pub use path::{Path, PathStep};
+pub use render::{is_identifier, quote, render};
+pub use stored::{DecodeError, decode, encode};
 pub use ty::Type;
+pub use unify::unify;
 pub use value::{Kind, Marks, Value};

@@ -1,6 +1,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use unicode_normalization::{UnicodeNormalization, is_nfc};
+
 use crate::{Number, Type};
 
 /// What a value is marked with. Marks pass through every operation that the value takes part in.
@@ -78,9 +80,11 @@ impl Value {
         Value::new(Kind::Unknown(ty))
     }
 
-    /// A string.
+    /// A string; its text is put into NFC.
     pub fn string(text: impl Into<Arc<str>>) -> Value {
-        Value::new(Kind::String(text.into()))
+        let text = text.into();
+        let text = if is_nfc(&text) { text } else { text.nfc().collect::<String>().into() };
+        Value::new(Kind::String(text))
     }
 
     /// A tuple.
@@ -93,6 +97,18 @@ impl Value {
         Value::new(Kind::List(element, elements.into_iter().collect()))
     }
 
+    /// A set of an element type. An element's place in a set is its value, so a mark on one is a mark on the set.
+    pub fn set(element: Type, elements: impl IntoIterator<Item = Value>) -> Value {
+        let mut marks = Marks::NONE;
+        let unmarked = elements.into_iter().map(|element| {
+            let (element, taken) = element.unmark_deep();
+            marks = marks.union(taken);
+            element
+        });
+        let set = Value::new(Kind::Set(element, Arc::new(unmarked.collect())));
+        set.mark(marks)
+    }
+
     /// A map of an element type.
     pub fn map<K: Into<Arc<str>>>(element: Type, entries: impl IntoIterator<Item = (K, Value)>) -> Value {
         Value::new(Kind::Map(element, Arc::new(entries.into_iter().map(|(key, value)| (key.into(), value)).collect())))
@@ -101,6 +117,21 @@ impl Value {
     /// An object.
     pub fn object<K: Into<Arc<str>>>(attributes: impl IntoIterator<Item = (K, Value)>) -> Value {
         Value::new(Kind::Object(Arc::new(attributes.into_iter().map(|(key, value)| (key.into(), value)).collect())))
+    }
+
+    /// Its type.
+    pub fn ty(&self) -> Type {
+        match self.kind() {
+            Kind::Null(ty) | Kind::Unknown(ty) => ty.clone(),
+            Kind::Bool(_) => Type::Bool,
+            Kind::Number(_) => Type::Number,
+            Kind::String(_) => Type::String,
+            Kind::List(element, _) => Type::list(element.clone()),
+            Kind::Set(element, _) => Type::set(element.clone()),
+            Kind::Map(element, _) => Type::map(element.clone()),
+            Kind::Tuple(elements) => Type::tuple(elements.iter().map(Value::ty)),
+            Kind::Object(entries) => Type::object(entries.iter().map(|(name, value)| (name.clone(), value.ty()))),
+        }
     }
 
     /// What it is, whatever its marks.
@@ -196,6 +227,15 @@ impl Value {
     pub fn as_elements(&self) -> Option<&Arc<[Value]>> {
         match &self.kind {
             Kind::List(_, elements) | Kind::Tuple(elements) => Some(elements),
+            _ => None,
+        }
+    }
+
+    /// The elements of a known list, set or tuple, in order.
+    pub fn elements(&self) -> Option<Box<dyn ExactSizeIterator<Item = &Value> + '_>> {
+        match self.kind() {
+            Kind::List(_, elements) | Kind::Tuple(elements) => Some(Box::new(elements.iter())),
+            Kind::Set(_, elements) => Some(Box::new(elements.iter())),
             _ => None,
         }
     }
