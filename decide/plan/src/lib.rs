@@ -1,1 +1,22 @@
-//! plan
+//! Planning and applying: desired × prior × answers → plan; plan × outcomes → next commands.
+//!
+//! A project's selected stacks are one graph: root modules, modules, instances, data and outputs. Evaluation is per
+//! instance, on demand and memoised; dependencies are the references that it really followed (invariant 5).
+//! Neither [`Planner`] nor [`Applier`] asks the world anything (invariant 2): they hand out questions and commands,
+//! take answers and outcomes in any order, and end in a [`Plan`] or an [`ApplyReport`].
+//!
+//! What this crate does not know: providers, hosts, the ledger's storage, the clock, and where randomness is from.
+
+mod apply;
+mod input;
+mod plan;
+mod planner;
+
+pub use apply::{
+    Applied, Applier, ApplyReport, ApplyStep, CommandId, Failed, SkipReason, Skipped, Unneeded, Waiting, Work,
+};
+pub use input::{PlanInput, PlanMode};
+pub use plan::{
+    Drift, Note, Plan, PlannedAction, PlannedChange, PlannedOutput, Reason, ReplaceOrder, Step, StepKind,
+};
+pub use planner::{PlanStep, Planner, QuestionId};

@@ -1,0 +1,249 @@
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
+
+use andon_schema::{HostReport, Identity, InstanceAddress, ResourceAddress};
+use andon_text::{Diagnostics, Span};
+use andon_value::Value;
+
+use crate::PlanMode;
+
+/// Everything that an apply will do, and what it will not do and why. Plain data.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    /// The environment.
+    pub environment: Arc<str>,
+    /// What it is for.
+    pub mode: PlanMode,
+    /// The stacks that it covers, sorted.
+    pub stacks: Vec<Arc<str>>,
+    /// What will change, in an order in which it could be done one by one.
+    pub changes: Vec<PlannedChange>,
+    /// The parts of the changes and what each waits for: what an apply walks.
+    pub steps: Vec<Step>,
+    /// The outputs of the root modules, by stack and name.
+    pub outputs: Vec<PlannedOutput>,
+    /// Objects that are not as the state says. The plan is made against how they are.
+    pub drift: Vec<Drift>,
+    /// Data that was read while planning, by address.
+    pub data: Vec<(InstanceAddress, Value)>,
+    /// What it will not do, and why, by address.
+    pub notes: Vec<Note>,
+    /// How many objects stay as they are.
+    pub unchanged: usize,
+    /// What the user should know.
+    pub warnings: Diagnostics,
+    /// The ledger entry that it is based on; a plan is stale where the environment has later ones.
+    pub based_on: u64,
+}
+
+/// What will be done to one instance.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PlannedChange {
+    /// The instance.
+    pub address: InstanceAddress,
+    /// What will be done.
+    pub action: PlannedAction,
+    /// The object that there is; `None` for a create or a read.
+    pub identity: Option<Identity>,
+    /// The configuration, of the schema's type, unknown where only the apply knows; `None` for a delete.
+    pub config: Option<Value>,
+    /// The object as it is; `None` for a create or a read.
+    pub before: Option<Value>,
+    /// The object as it will be, unknown where the apply decides; `None` for a delete.
+    pub after: Option<Value>,
+    /// What will be done inside servers.
+    pub report: Option<HostReport>,
+    /// The resources that the definition reads; of a delete, those that it read when it was last applied.
+    pub dependencies: Vec<ResourceAddress>,
+    /// Whether its replacement is made first, now or later: its own setting, or that of what depends on it.
+    pub create_before_destroy: bool,
+    /// Its block's first line; `None` where no definition is left.
+    pub span: Option<Span>,
+}
+
+/// What will be done to an instance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PlannedAction {
+    /// An object is made.
+    Create,
+    /// The object is changed in place.
+    Update,
+    /// The object is deleted and another is made.
+    Replace {
+        /// Which comes first.
+        order: ReplaceOrder,
+        /// Why: the attributes that cannot change in place, or words such as `tainted`.
+        because: Vec<String>,
+    },
+    /// The object is deleted.
+    Delete,
+    /// An object that was replaced before, and is still there, is deleted.
+    DeleteDeposed,
+    /// A data source is read, as only the apply knows what to ask for.
+    Read,
+}
+
+/// Which part of a replacement comes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ReplaceOrder {
+    /// The new object is made, everything that uses the old one changes over, then the old one is deleted.
+    CreateFirst,
+    /// The old object is deleted, then the new one is made.
+    DeleteFirst,
+}
+
+/// A part of a change, and the parts that must be done before it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Step {
+    /// What is done.
+    pub kind: StepKind,
+    /// Indexes of earlier steps; where one of them fails, this one is not tried.
+    pub after: Vec<usize>,
+}
+
+/// What a step does. The numbers are indexes of [`Plan::changes`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum StepKind {
+    /// Creates, updates or reads.
+    Make(usize),
+    /// Deletes the object that there is.
+    Remove(usize),
+    /// Nothing: it stands for all that it waits for, so that a thousand readers of a thousand instances cost two
+    /// thousand references and not a million.
+    Gather,
+}
+
+/// An output of a stack's root module.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PlannedOutput {
+    /// The stack.
+    pub stack: Arc<str>,
+    /// Its name.
+    pub name: Arc<str>,
+    /// As published; `None` where it was not.
+    pub before: Option<Value>,
+    /// As it will be; `None` where it is withdrawn.
+    pub after: Option<Value>,
+    /// Whether it is defined as a secret.
+    pub sensitive: bool,
+}
+
+/// An object that is not as the state says.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Drift {
+    /// The instance.
+    pub address: InstanceAddress,
+    /// The object.
+    pub identity: Identity,
+    /// As the state says.
+    pub before: Value,
+    /// As it is; `None` where it is gone.
+    pub after: Option<Value>,
+    /// How a server differs from its role: only in a plan to see drift, as any other plan puts it right.
+    pub report: Option<HostReport>,
+}
+
+/// Something that the plan does not do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Note {
+    /// The instance.
+    pub address: InstanceAddress,
+    /// What, and why.
+    pub reason: Reason,
+}
+
+/// What a plan does not do, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reason {
+    /// The data is read only by the apply, as what it reads is known, or done, only then.
+    Deferred {
+        /// The resources that it waits for.
+        on: Vec<ResourceAddress>,
+    },
+    /// The definition differs from the object, and `ignore_changes` says to leave that.
+    Ignored {
+        /// The attributes.
+        attributes: Vec<String>,
+    },
+    /// A condition is checked only by the apply, as what it reads is known only then.
+    Unchecked,
+    /// There is nothing left to delete: the object is gone already.
+    AlreadyGone,
+    /// The instance is defined, and a plan to see drift does not create it.
+    NotCreated,
+}
+
+impl Plan {
+    /// Whether an apply would do nothing: no change, no drift to record, no output to publish.
+    pub fn is_empty(&self) -> bool {
+        self.changes.is_empty() && self.drift.is_empty() && self.outputs.iter().all(|output| !output.changes())
+    }
+
+    /// The changes that must be done before one may begin, by index, without those that wait for each other only
+    /// through it.
+    pub fn depends_on(&self, change: usize) -> Vec<usize> {
+        let mut found = BTreeSet::new();
+        let mut seen = BTreeSet::new();
+        let parts = self.steps.iter().filter(|step| step.kind.change() == Some(change));
+        let mut open: Vec<usize> = parts.flat_map(|step| step.after.iter().copied()).collect();
+        while let Some(step) = open.pop() {
+            let Some(found_step) = self.steps.get(step).filter(|_| seen.insert(step)) else { continue };
+            match found_step.kind.change() {
+                Some(other) if other != change => drop(found.insert(other)),
+                Some(_) => {}
+                None => open.extend(&found_step.after),
+            }
+        }
+        found.into_iter().collect()
+    }
+}
+
+impl StepKind {
+    /// The change that it is a part of.
+    pub fn change(self) -> Option<usize> {
+        match self {
+            StepKind::Make(change) | StepKind::Remove(change) => Some(change),
+            StepKind::Gather => None,
+        }
+    }
+}
+
+impl PlannedOutput {
+    /// Whether what is published changes.
+    pub fn changes(&self) -> bool {
+        self.before != self.after
+    }
+}
+
+impl fmt::Display for PlannedAction {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        to.write_str(match self {
+            PlannedAction::Create => "create",
+            PlannedAction::Update => "update",
+            PlannedAction::Replace { .. } => "replace",
+            PlannedAction::Delete => "delete",
+            PlannedAction::DeleteDeposed => "delete the replaced object of",
+            PlannedAction::Read => "read",
+        })
+    }
+}
+
+impl fmt::Display for Note {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Note { address, reason } = self;
+        match reason {
+            Reason::Deferred { on } if on.is_empty() => write!(to, "{address} is read while applying"),
+            Reason::Deferred { on } => {
+                let on: Vec<String> = on.iter().map(ToString::to_string).collect();
+                write!(to, "{address} is read while applying, as it waits for {}", on.join(", "))
+            }
+            Reason::Ignored { attributes } => {
+                write!(to, "{address} differs in {}, which ignore_changes leaves as it is", attributes.join(", "))
+            }
+            Reason::Unchecked => write!(to, "a condition of {address} is checked while applying"),
+            Reason::AlreadyGone => write!(to, "{address} is gone already, so there is nothing to delete"),
+            Reason::NotCreated => write!(to, "{address} is defined but was not created yet"),
+        }
+    }
+}
