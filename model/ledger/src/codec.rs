@@ -1,0 +1,78 @@
+//! The stored format of events and of states: compact JSON text, one record each, with the format's version in it.
+//!
+//! It is written by hand on purpose: what is stored must stay readable for years, whatever becomes of the types here
+//! and of the libraries below. The files in `tests/golden` are its specification. Absent members are those that hold
+//! nothing (null, false, an empty list or text). Sensitive values are stored, with their mark, as the state must hold
+//! them: a ledger is as secret as what it describes.
+
+mod read;
+mod write;
+
+use serde_json::{Map, Value as Json};
+
+use crate::{Event, State};
+
+/// The version of the format that this crate writes. It reads this one and all before it.
+pub const VERSION: u64 = 1;
+
+/// A record that cannot be read or written.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CodecError {
+    /// A later Andon wrote it.
+    #[error(
+        "the record has format {found}, and this version of Andon knows formats up to {VERSION}: use the version of \
+         Andon that wrote it, or a later one"
+    )]
+    Newer {
+        /// The record's version.
+        found: u64,
+    },
+    /// It is not JSON.
+    #[error("the record is damaged: {0}")]
+    Syntax(String),
+    /// It is JSON, and not what a record of its version holds.
+    #[error("the record is damaged: `{member}` is not {expected}")]
+    Shape {
+        /// The member's name.
+        member: String,
+        /// What it must be.
+        expected: &'static str,
+    },
+    /// A value that must not be stored: an ephemeral one, or progress.
+    #[error("{0} must not be stored")]
+    NotStored(&'static str),
+}
+
+/// Writes an event as a record.
+pub fn encode_event(event: &Event) -> Result<String, CodecError> {
+    Ok(record(write::event(event)?))
+}
+
+/// Reads what [`encode_event`] wrote, in this version or in an earlier one.
+pub fn decode_event(text: &str) -> Result<Event, CodecError> {
+    read::event(&parse(text)?)
+}
+
+/// Writes a state as a record.
+pub fn encode_state(state: &State) -> Result<String, CodecError> {
+    Ok(record(write::state(state)?))
+}
+
+/// Reads what [`encode_state`] wrote, in this version or in an earlier one.
+pub fn decode_state(text: &str) -> Result<State, CodecError> {
+    read::state(&parse(text)?)
+}
+
+fn record(mut members: Map<String, Json>) -> String {
+    members.insert("v".to_owned(), VERSION.into());
+    Json::Object(members).to_string()
+}
+
+fn parse(text: &str) -> Result<Json, CodecError> {
+    let record: Json = serde_json::from_str(text).map_err(|error| CodecError::Syntax(error.to_string()))?;
+    match record.get("v").and_then(Json::as_u64) {
+        Some(found) if found > VERSION => Err(CodecError::Newer { found }),
+        Some(1..) => Ok(record),
+        _ => Err(CodecError::Shape { member: "v".to_owned(), expected: "a version" }),
+    }
+}

@@ -1,0 +1,276 @@
+use std::sync::Arc;
+
+use andon_schema::{
+    Change, CheckResult, EntryStatus, Failure, HostEntry, HostReport, Identity, InstanceAddress, InstanceKey, Mode,
+    ModuleStep, Object, ObjectStatus, ResourceAddress,
+};
+use andon_value::Value;
+use serde_json::Value as Json;
+
+use super::CodecError;
+use crate::{
+    Action, EnvironmentState, Event, InstanceState, Intent, OutcomeRecord, Outputs, Result as Tried, RunId, RunStatus,
+    State,
+};
+
+type Read<T> = Result<T, CodecError>;
+
+pub(super) fn event(record: &Json) -> Read<Event> {
+    let record = Node { json: record, name: "record" };
+    Ok(match record.member("event")?.text()? {
+        "run_began" => Event::RunBegan {
+            command: record.member("command")?.string()?,
+            who: record.member("who")?.string()?,
+            version: record.member("version")?.string()?,
+        },
+        "run_ended" => {
+            Event::RunEnded { status: run_status(record.member("status")?)?, summary: record.text_or_empty("summary")? }
+        }
+        "intent" => Event::Intent(intent(record)?),
+        "outcome" => Event::Outcome(outcome(record)?),
+        "observed" => Event::Observed {
+            address: instance_address(record.member("address")?)?,
+            identity: identity(record.member("identity")?)?,
+            value: record.optional("value").map(value).transpose()?,
+        },
+        "forgotten" => Event::Forgotten {
+            address: instance_address(record.member("address")?)?,
+            identity: identity(record.member("identity")?)?,
+        },
+        "moved" => Event::Moved {
+            from: instance_address(record.member("from")?)?,
+            to: instance_address(record.member("to")?)?,
+        },
+        "published" => Event::Published {
+            stack: record.member("stack")?.text()?.into(),
+            outputs: outputs(record.member("outputs")?)?,
+        },
+        "withdrawn" => Event::Withdrawn { stack: record.member("stack")?.text()?.into() },
+        _ => return Err(record.member("event")?.is_not("a kind of event")),
+    })
+}
+
+pub(super) fn state(record: &Json) -> Read<State> {
+    let record = Node { json: record, name: "record" };
+    let environments = record.member("environments")?.entries()?;
+    let environments = environments.map(|(name, there)| Ok((name.into(), environment(there)?))).collect::<Read<_>>()?;
+    Ok(State::new(record.member("sequence")?.number()?, environments))
+}
+
+fn environment(there: Node<'_>) -> Read<EnvironmentState> {
+    let pending = |node| intent(node).map(|intent| (intent.identity.clone(), intent));
+    let published = there.member("published")?.entries()?;
+    Ok(EnvironmentState {
+        instances: there.each("instances", instance)?.into_iter().collect(),
+        published: published.map(|(stack, published)| Ok((stack.into(), outputs(published)?))).collect::<Read<_>>()?,
+        pending: there.each("pending", pending)?.into_iter().collect(),
+        open_run: there.optional("open_run").map(|run| run.text().map(|run| RunId(run.into()))).transpose()?,
+    })
+}
+
+fn instance(there: Node<'_>) -> Read<(InstanceAddress, InstanceState)> {
+    let state = InstanceState {
+        current: there.optional("current").map(object).transpose()?,
+        deposed: there.each("deposed", object)?,
+    };
+    Ok((instance_address(there.member("address")?)?, state))
+}
+
+fn intent(record: Node<'_>) -> Read<Intent> {
+    Ok(Intent {
+        address: instance_address(record.member("address")?)?,
+        action: action(record.member("action")?)?,
+        identity: identity(record.member("identity")?)?,
+        dependencies: record.each("dependencies", resource_address)?,
+        create_before_destroy: record.flag("create_before_destroy")?,
+    })
+}
+
+fn outcome(record: Node<'_>) -> Read<OutcomeRecord> {
+    Ok(OutcomeRecord {
+        address: instance_address(record.member("address")?)?,
+        action: action(record.member("action")?)?,
+        identity: identity(record.member("identity")?)?,
+        result: match record.member("result")?.text()? {
+            "done" => Tried::Done,
+            "failed" => Tried::Failed(failure(record.member("failure")?)?),
+            "resolved" => Tried::Resolved,
+            _ => return Err(record.member("result")?.is_not("a result")),
+        },
+        object: record.optional("object").map(object).transpose()?,
+        report: record.optional("report").map(report).transpose()?,
+    })
+}
+
+fn object(node: Node<'_>) -> Read<Object> {
+    Ok(Object {
+        identity: identity(node.member("identity")?)?,
+        value: value(node.member("value")?)?,
+        status: if node.flag("tainted")? { ObjectStatus::Tainted } else { ObjectStatus::Ready },
+        dependencies: node.each("dependencies", resource_address)?,
+        create_before_destroy: node.flag("create_before_destroy")?,
+    })
+}
+
+fn failure(node: Node<'_>) -> Read<Failure> {
+    Ok(Failure {
+        summary: node.member("summary")?.string()?,
+        detail: node.text_or_empty("detail")?,
+        help: node.each("help", Node::string)?,
+    })
+}
+
+fn report(node: Node<'_>) -> Read<HostReport> {
+    Ok(HostReport {
+        entries: node.each("entries", host_entry)?,
+        checks: node.each("checks", check_result)?,
+        stopped: node.optional("stopped").map(Node::string).transpose()?,
+    })
+}
+
+fn host_entry(node: Node<'_>) -> Read<HostEntry> {
+    Ok(HostEntry {
+        address: node.member("address")?.string()?,
+        origin: node.text_or_empty("origin")?,
+        change: change(node.member("change")?)?,
+        differences: node.each("differences", Node::string)?,
+        diff: node.optional("diff").map(Node::string).transpose()?,
+        status: match node.member("status")?.text()? {
+            "planned" => EntryStatus::Planned,
+            "done" => EntryStatus::Done,
+            "failed" => EntryStatus::Failed(node.member("why")?.string()?),
+            "skipped" => EntryStatus::Skipped(node.member("why")?.string()?),
+            _ => return Err(node.member("status")?.is_not("a status")),
+        },
+    })
+}
+
+fn check_result(node: Node<'_>) -> Read<CheckResult> {
+    Ok(CheckResult {
+        check: node.member("check")?.string()?,
+        assertion: node.member("assertion")?.string()?,
+        origin: node.text_or_empty("origin")?,
+        failure: node.optional("failure").map(Node::string).transpose()?,
+    })
+}
+
+fn outputs(node: Node<'_>) -> Read<Outputs> {
+    node.entries()?.map(|(name, output)| Ok((name.into(), value(output)?))).collect()
+}
+
+fn value(node: Node<'_>) -> Read<Value> {
+    andon_value::decode(node.json).map_err(|_| node.is_not("a value"))
+}
+
+fn identity(node: Node<'_>) -> Read<Identity> {
+    Identity::parse(node.text()?).ok_or_else(|| node.is_not("the name of an object"))
+}
+
+fn instance_address(node: Node<'_>) -> Read<InstanceAddress> {
+    Ok(resource_address(node)?.instance(node.optional("key").map(instance_key).transpose()?))
+}
+
+fn resource_address(node: Node<'_>) -> Read<ResourceAddress> {
+    let step = |step: Node<'_>| {
+        let key = step.optional("key").map(instance_key).transpose()?;
+        Ok(ModuleStep { name: step.member("name")?.text()?.into(), key })
+    };
+    Ok(ResourceAddress {
+        stack: node.text_or_empty("stack")?.into(),
+        module: node.each("module", step)?.into(),
+        mode: if node.flag("data")? { Mode::Data } else { Mode::Managed },
+        kind: node.member("type")?.text()?.into(),
+        name: node.member("name")?.text()?.into(),
+    })
+}
+
+fn instance_key(node: Node<'_>) -> Read<InstanceKey> {
+    match node.json {
+        Json::String(name) => Ok(InstanceKey::Name(Arc::from(name.as_str()))),
+        _ => Ok(InstanceKey::Index(node.number()?)),
+    }
+}
+
+fn action(node: Node<'_>) -> Read<Action> {
+    match node.text()? {
+        "create" => Ok(Action::Create),
+        "update" => Ok(Action::Update),
+        "delete" => Ok(Action::Delete),
+        _ => Err(node.is_not("an action")),
+    }
+}
+
+fn run_status(node: Node<'_>) -> Read<RunStatus> {
+    match node.text()? {
+        "succeeded" => Ok(RunStatus::Succeeded),
+        "failed" => Ok(RunStatus::Failed),
+        "cancelled" => Ok(RunStatus::Cancelled),
+        "interrupted" => Ok(RunStatus::Interrupted),
+        _ => Err(node.is_not("the status of a run")),
+    }
+}
+
+fn change(node: Node<'_>) -> Read<Change> {
+    match node.text()? {
+        "none" => Ok(Change::None),
+        "create" => Ok(Change::Create),
+        "update" => Ok(Change::Update),
+        "remove" => Ok(Change::Remove),
+        "reload" => Ok(Change::Reload),
+        "restart" => Ok(Change::Restart),
+        _ => Err(node.is_not("a change")),
+    }
+}
+
+/// A part of a record, with the name of its member for the sake of errors.
+#[derive(Clone, Copy)]
+struct Node<'a> {
+    json: &'a Json,
+    name: &'a str,
+}
+
+impl<'a> Node<'a> {
+    fn optional(self, name: &'a str) -> Option<Node<'a>> {
+        self.json.get(name).map(|json| Node { json, name })
+    }
+
+    fn member(self, name: &'a str) -> Read<Node<'a>> {
+        self.optional(name).ok_or_else(|| CodecError::Shape { member: name.to_owned(), expected: "there" })
+    }
+
+    fn text(self) -> Read<&'a str> {
+        self.json.as_str().ok_or_else(|| self.is_not("a text"))
+    }
+
+    fn string(self) -> Read<String> {
+        self.text().map(str::to_owned)
+    }
+
+    fn text_or_empty(self, name: &'a str) -> Read<String> {
+        self.optional(name).map_or(Ok(String::new()), Node::string)
+    }
+
+    fn number(self) -> Read<u64> {
+        self.json.as_u64().ok_or_else(|| self.is_not("a whole number"))
+    }
+
+    fn flag(self, name: &'a str) -> Read<bool> {
+        let flag = |node: Node<'_>| node.json.as_bool().ok_or_else(|| node.is_not("true or false"));
+        self.optional(name).map_or(Ok(false), flag)
+    }
+
+    fn each<T>(self, name: &'a str, read: impl Fn(Node<'a>) -> Read<T>) -> Read<Vec<T>> {
+        let Some(list) = self.optional(name) else { return Ok(Vec::new()) };
+        let elements = list.json.as_array().ok_or_else(|| list.is_not("a list"))?;
+        elements.iter().map(|json| read(Node { json, name })).collect()
+    }
+
+    fn entries(self) -> Read<impl Iterator<Item = (&'a str, Node<'a>)>> {
+        let entries = self.json.as_object().ok_or_else(|| self.is_not("an object"))?;
+        Ok(entries.iter().map(|(name, json)| (name.as_str(), Node { json, name })))
+    }
+
+    fn is_not(self, expected: &'static str) -> CodecError {
+        CodecError::Shape { member: self.name.to_owned(), expected }
+    }
+}

@@ -1,0 +1,269 @@
+use andon_schema::{
+    Change, CheckResult, EntryStatus, Failure, HostEntry, HostReport, Identity, InstanceAddress, InstanceKey, Mode,
+    Object, ObjectStatus, ResourceAddress,
+};
+use andon_value::Value;
+use serde_json::{Map, Value as Json};
+
+use super::CodecError;
+use crate::{
+    Action, EnvironmentState, Event, InstanceState, Intent, OutcomeRecord, Outputs, Result as Tried, RunStatus, State,
+};
+
+type Members = Map<String, Json>;
+type Written<T> = Result<T, CodecError>;
+
+pub(super) fn event(event: &Event) -> Written<Members> {
+    match event {
+        Event::RunBegan { command, who, version } => Ok(kind("run_began")
+            .with("command", command.as_str())
+            .with("who", who.as_str())
+            .with("version", version.as_str())),
+        Event::RunEnded { status, summary } => {
+            Ok(kind("run_ended").with("status", run_status(*status)).with_text("summary", summary))
+        }
+        Event::Intent(intent) => {
+            let mut members = kind("intent");
+            members.append(&mut self::intent(intent));
+            Ok(members)
+        }
+        Event::Outcome(outcome) => self::outcome(outcome),
+        Event::Observed { address, identity, value } => {
+            let members = about(kind("observed"), address, identity);
+            match value {
+                Some(value) => Ok(members.with("value", self::value(value)?)),
+                None => Ok(members),
+            }
+        }
+        Event::Forgotten { address, identity } => Ok(about(kind("forgotten"), address, identity)),
+        Event::Moved { from, to } => {
+            Ok(kind("moved").with("from", instance_address(from)).with("to", instance_address(to)))
+        }
+        Event::Published { stack, outputs } => {
+            Ok(kind("published").with("stack", &**stack).with("outputs", self::outputs(outputs)?))
+        }
+        Event::Withdrawn { stack } => Ok(kind("withdrawn").with("stack", &**stack)),
+        Event::Progress(_) => Err(CodecError::NotStored("progress")),
+    }
+}
+
+pub(super) fn state(state: &State) -> Written<Members> {
+    let mut environments = Members::new();
+    for (name, there) in &state.environments {
+        environments.insert(name.to_string(), Json::Object(environment(there)?));
+    }
+    Ok(Members::new().with("sequence", state.sequence).with("environments", environments))
+}
+
+fn environment(there: &EnvironmentState) -> Written<Members> {
+    let instances = each(&there.instances, |(address, instance)| self::instance(address, instance))?;
+    let mut published = Members::new();
+    for (stack, outputs) in &there.published {
+        published.insert(stack.to_string(), Json::Object(self::outputs(outputs)?));
+    }
+    let pending: Vec<Json> = there.pending.values().map(|intent| Json::Object(self::intent(intent))).collect();
+    let members =
+        Members::new().with_list("instances", instances).with("published", published).with_list("pending", pending);
+    Ok(match &there.open_run {
+        Some(run) => members.with("open_run", &*run.0),
+        None => members,
+    })
+}
+
+fn instance(address: &InstanceAddress, instance: &InstanceState) -> Written<Json> {
+    let mut members = Members::new().with("address", instance_address(address));
+    if let Some(current) = &instance.current {
+        members = members.with("current", object(current)?);
+    }
+    Ok(Json::Object(members.with_list("deposed", each(&instance.deposed, object)?)))
+}
+
+fn intent(intent: &Intent) -> Members {
+    about(Members::new(), &intent.address, &intent.identity)
+        .with("action", action(intent.action))
+        .with_list("dependencies", intent.dependencies.iter().map(resource_address).collect())
+        .with_flag("create_before_destroy", intent.create_before_destroy)
+}
+
+fn outcome(outcome: &OutcomeRecord) -> Written<Members> {
+    let mut members =
+        about(kind("outcome"), &outcome.address, &outcome.identity).with("action", action(outcome.action));
+    members = match &outcome.result {
+        Tried::Done => members.with("result", "done"),
+        Tried::Failed(failure) => members.with("result", "failed").with("failure", self::failure(failure)),
+        Tried::Resolved => members.with("result", "resolved"),
+    };
+    if let Some(object) = &outcome.object {
+        members = members.with("object", self::object(object)?);
+    }
+    if let Some(report) = &outcome.report {
+        members = members.with("report", self::report(report));
+    }
+    Ok(members)
+}
+
+fn object(object: &Object) -> Written<Json> {
+    let members = Members::new()
+        .with("identity", object.identity.as_str())
+        .with("value", value(&object.value)?)
+        .with_flag("tainted", object.status == ObjectStatus::Tainted)
+        .with_list("dependencies", object.dependencies.iter().map(resource_address).collect())
+        .with_flag("create_before_destroy", object.create_before_destroy);
+    Ok(Json::Object(members))
+}
+
+fn failure(failure: &Failure) -> Members {
+    Members::new()
+        .with("summary", failure.summary.as_str())
+        .with_text("detail", &failure.detail)
+        .with_list("help", failure.help.iter().map(|help| Json::from(help.as_str())).collect())
+}
+
+fn report(report: &HostReport) -> Members {
+    let members = Members::new()
+        .with_list("entries", report.entries.iter().map(host_entry).collect())
+        .with_list("checks", report.checks.iter().map(check_result).collect());
+    match &report.stopped {
+        Some(why) => members.with("stopped", why.as_str()),
+        None => members,
+    }
+}
+
+fn host_entry(entry: &HostEntry) -> Json {
+    let mut members = Members::new()
+        .with("address", entry.address.as_str())
+        .with_text("origin", &entry.origin)
+        .with("change", change(entry.change))
+        .with_list("differences", entry.differences.iter().map(|line| Json::from(line.as_str())).collect());
+    if let Some(diff) = &entry.diff {
+        members = members.with("diff", diff.as_str());
+    }
+    Json::Object(match &entry.status {
+        EntryStatus::Planned => members.with("status", "planned"),
+        EntryStatus::Done => members.with("status", "done"),
+        EntryStatus::Failed(why) => members.with("status", "failed").with("why", why.as_str()),
+        EntryStatus::Skipped(why) => members.with("status", "skipped").with("why", why.as_str()),
+    })
+}
+
+fn check_result(result: &CheckResult) -> Json {
+    let members = Members::new()
+        .with("check", result.check.as_str())
+        .with("assertion", result.assertion.as_str())
+        .with_text("origin", &result.origin);
+    Json::Object(match &result.failure {
+        Some(why) => members.with("failure", why.as_str()),
+        None => members,
+    })
+}
+
+fn outputs(outputs: &Outputs) -> Written<Members> {
+    outputs.iter().map(|(name, output)| Ok((name.to_string(), value(output)?))).collect()
+}
+
+fn value(value: &Value) -> Written<Json> {
+    if value.marks_within().ephemeral {
+        return Err(CodecError::NotStored("an ephemeral value"));
+    }
+    Ok(andon_value::encode(value))
+}
+
+fn instance_address(address: &InstanceAddress) -> Json {
+    let mut members = resource_members(&address.resource);
+    if let Some(key) = &address.key {
+        members.insert("key".to_owned(), instance_key(key));
+    }
+    Json::Object(members)
+}
+
+fn resource_address(address: &ResourceAddress) -> Json {
+    Json::Object(resource_members(address))
+}
+
+/// Addresses are stored in their parts: a change to how they are printed changes no record.
+fn resource_members(address: &ResourceAddress) -> Members {
+    let step = |step: &andon_schema::ModuleStep| {
+        let members = Members::new().with("name", &*step.name);
+        Json::Object(match &step.key {
+            Some(key) => members.with("key", instance_key(key)),
+            None => members,
+        })
+    };
+    Members::new()
+        .with_text("stack", &address.stack)
+        .with_list("module", address.module.iter().map(step).collect())
+        .with_flag("data", address.mode == Mode::Data)
+        .with("type", &*address.kind)
+        .with("name", &*address.name)
+}
+
+fn instance_key(key: &InstanceKey) -> Json {
+    match key {
+        InstanceKey::Index(index) => (*index).into(),
+        InstanceKey::Name(name) => (&**name).into(),
+    }
+}
+
+fn action(action: Action) -> &'static str {
+    match action {
+        Action::Create => "create",
+        Action::Update => "update",
+        Action::Delete => "delete",
+    }
+}
+
+fn run_status(status: RunStatus) -> &'static str {
+    match status {
+        RunStatus::Succeeded => "succeeded",
+        RunStatus::Failed => "failed",
+        RunStatus::Cancelled => "cancelled",
+        RunStatus::Interrupted => "interrupted",
+    }
+}
+
+fn change(change: Change) -> &'static str {
+    match change {
+        Change::None => "none",
+        Change::Create => "create",
+        Change::Update => "update",
+        Change::Remove => "remove",
+        Change::Reload => "reload",
+        Change::Restart => "restart",
+    }
+}
+
+fn kind(kind: &str) -> Members {
+    Members::new().with("event", kind)
+}
+
+fn about(members: Members, address: &InstanceAddress, identity: &Identity) -> Members {
+    members.with("address", instance_address(address)).with("identity", identity.as_str())
+}
+
+fn each<T>(items: impl IntoIterator<Item = T>, write: impl Fn(T) -> Written<Json>) -> Written<Vec<Json>> {
+    items.into_iter().map(write).collect()
+}
+
+/// Members are added in a chain; the `with_` forms leave out what holds nothing.
+trait With: Sized {
+    fn with(self, name: &str, member: impl Into<Json>) -> Self;
+
+    fn with_text(self, name: &str, text: &str) -> Self {
+        if text.is_empty() { self } else { self.with(name, text) }
+    }
+
+    fn with_list(self, name: &str, list: Vec<Json>) -> Self {
+        if list.is_empty() { self } else { self.with(name, list) }
+    }
+
+    fn with_flag(self, name: &str, flag: bool) -> Self {
+        if flag { self.with(name, true) } else { self }
+    }
+}
+
+impl With for Members {
+    fn with(mut self, name: &str, member: impl Into<Json>) -> Members {
+        self.insert(name.to_owned(), member.into());
+        self
+    }
+}
