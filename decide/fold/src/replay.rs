@@ -14,7 +14,7 @@ pub struct ReplayError {
     /// The place of the entry in the ledger.
     pub sequence: u64,
     /// The instance that it is about, where it is about one.
-    pub address: Option<InstanceAddress>,
+    pub address: Option<Box<InstanceAddress>>,
     /// Why.
     pub reason: Illegal,
 }
@@ -58,7 +58,7 @@ pub enum Illegal {
         /// The object.
         identity: Identity,
         /// The intent's instance.
-        address: InstanceAddress,
+        address: Box<InstanceAddress>,
         /// The intent's action.
         action: Action,
     },
@@ -78,7 +78,7 @@ pub enum Illegal {
     StillThere(Identity),
     /// An instance moved to an address that is in use.
     #[error("{0} has objects of its own")]
-    Occupied(InstanceAddress),
+    Occupied(Box<InstanceAddress>),
     /// An instance that has no object moved.
     #[error("there is nothing to move")]
     NothingToMove,
@@ -106,7 +106,7 @@ pub fn check(state: &State, entry: &Entry) -> Result<(), ReplayError> {
     };
     verdict.map_err(|reason| ReplayError {
         sequence: entry.sequence,
-        address: address_of(&entry.event).cloned(),
+        address: address_of(&entry.event).cloned().map(Box::new),
         reason,
     })
 }
@@ -173,7 +173,7 @@ fn legal_outcome(here: &EnvironmentState, outcome: &OutcomeRecord) -> Result<(),
     if intent.address != outcome.address || intent.action != outcome.action {
         return Err(Illegal::OtherIntent {
             identity: identity.clone(),
-            address: intent.address.clone(),
+            address: Box::new(intent.address.clone()),
             action: intent.action,
         });
     }
@@ -192,7 +192,7 @@ fn legal_move(here: &EnvironmentState, from: &InstanceAddress, to: &InstanceAddr
         return Err(Illegal::NothingToMove);
     }
     if here.instances.contains_key(to) {
-        return Err(Illegal::Occupied(to.clone()));
+        return Err(Illegal::Occupied(Box::new(to.clone())));
     }
     // Only what is being tried right now is pending, so this look at each of them is short.
     match here.pending.values().find(|intent| intent.address == *from || intent.address == *to) {
@@ -295,7 +295,7 @@ fn address_of(event: &Event) -> Option<&InstanceAddress> {
     }
 }
 
-fn about(address: &Option<InstanceAddress>) -> String {
+fn about(address: &Option<Box<InstanceAddress>>) -> String {
     address.as_ref().map(|address| format!(", about {address},")).unwrap_or_default()
 }
 
