@@ -1,0 +1,113 @@
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use crate::ReachError;
+
+/// Where work runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// A running server: the namespaces, root directory and control groups of its first process.
+    Server {
+        /// The first process, as this machine numbers it.
+        init: i32,
+        /// When it started (see [`start_time`]), so that another process under the same number is never entered.
+        started: u64,
+    },
+    /// A root file system that is not booted, seen through an overlay: what the work changes lands in `upper`.
+    Root {
+        /// The layers below, topmost first; at least one.
+        lower: Vec<PathBuf>,
+        /// The writable layer.
+        upper: PathBuf,
+        /// An empty directory for the overlay's own use, on the file system of `upper`.
+        work: PathBuf,
+    },
+    /// This machine.
+    Local,
+}
+
+/// When a process started, in clock ticks since this machine booted: the 22nd field of `/proc/<pid>/stat`, proc(5).
+/// `None` where there is no such process, or it has ended and only waits to be reaped.
+pub fn start_time(pid: i32) -> Option<u64> {
+    let stat = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
+    let stat = String::from_utf8_lossy(&stat);
+    // The second field is the program's name in parentheses, and may itself contain spaces and parentheses.
+    let (_, rest) = stat.rsplit_once(") ")?;
+    let mut fields = rest.split(' ');
+    let state = fields.next()?;
+    if matches!(state, "Z" | "X") {
+        return None;
+    }
+    fields.nth(18)?.parse().ok()
+}
+
+impl Target {
+    /// The server whose first process runs as `init` now.
+    pub fn server(init: i32) -> Result<Target, ReachError> {
+        let started = start_time(init).ok_or(ReachError::Gone { init })?;
+        Ok(Target::Server { init, started })
+    }
+
+    /// As words of a command line, read back by [`Target::take`].
+    pub(crate) fn words(&self) -> Vec<OsString> {
+        match self {
+            Target::Server { init, started } => {
+                vec!["server".into(), init.to_string().into(), started.to_string().into()]
+            }
+            Target::Root { lower, upper, work } => {
+                let mut words = vec!["root".into(), upper.into(), work.into(), lower.len().to_string().into()];
+                words.extend(lower.iter().map(OsString::from));
+                words
+            }
+            Target::Local => vec!["local".into()],
+        }
+    }
+
+    /// Takes from a command line what [`Target::words`] put there.
+    pub(crate) fn take(words: &mut impl Iterator<Item = OsString>) -> Option<Target> {
+        match words.next()?.to_str()? {
+            "server" => Some(Target::Server { init: number(words.next())?, started: number(words.next())? }),
+            "root" => {
+                let upper = words.next()?.into();
+                let work = words.next()?.into();
+                let count: usize = number(words.next())?;
+                let lower: Vec<PathBuf> = words.take(count).map(PathBuf::from).collect();
+                (lower.len() == count).then_some(Target::Root { lower, upper, work })
+            }
+            "local" => Some(Target::Local),
+            _ => None,
+        }
+    }
+}
+
+pub(crate) fn number<N: std::str::FromStr>(word: Option<OsString>) -> Option<N> {
+    word?.to_str()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targets_read_back_as_written() {
+        for target in [
+            Target::Local,
+            Target::Server { init: 7, started: u64::MAX },
+            Target::Root { lower: vec!["/a:b, c".into(), "d".into()], upper: "/u".into(), work: "".into() },
+        ] {
+            assert_eq!(Target::take(&mut target.words().into_iter()), Some(target));
+        }
+        for words in [&[][..], &["server", "x", "1"], &["server", "1"], &["root", "u", "w", "2", "a"], &["moon"]] {
+            assert_eq!(Target::take(&mut words.iter().map(OsString::from)), None, "{words:?}");
+        }
+    }
+
+    #[test]
+    fn this_process_has_a_start_and_no_process_has_none() {
+        let own = i32::try_from(std::process::id()).unwrap();
+        assert_eq!(start_time(own), start_time(own));
+        assert!(start_time(own).is_some());
+        assert_eq!(start_time(-1), None);
+        assert!(Target::server(i32::MAX).is_err());
+    }
+}
