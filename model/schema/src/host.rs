@@ -1,5 +1,6 @@
 //! Catalogs, and the looks and acts by which a converge observes and changes one server.
 
+use std::fmt;
 use std::sync::Arc;
 
 use andon_value::Value;
@@ -61,4 +62,361 @@ pub struct Assertion {
     pub attributes: Value,
     /// Where it is defined: `roles/web.role.hcl:40`.
     pub origin: Arc<str>,
+}
+
+/// Where a converge takes place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Stage {
+    /// A running server.
+    Live,
+    /// The root file system of an image: nothing runs in it, and nothing is started.
+    Image,
+}
+
+/// One small observation of a server. A look changes nothing, and is answered by one [`Sight`].
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Look {
+    /// What is at a path, links not followed; with `content`, the bytes of a regular file. → [`Sight::Path`]
+    Path {
+        /// The absolute path.
+        path: Arc<str>,
+        /// Read a regular file.
+        content: bool,
+    },
+    /// The names in a directory. → [`Sight::Listing`]
+    Listing(Arc<str>),
+    /// A package, by name or `name:architecture`. → [`Sight::Package`]
+    Package(Arc<str>),
+    /// Whether the package manager was interrupted. → [`Sight::Packages`]
+    Packages,
+    /// A systemd unit, with its suffix. → [`Sight::Service`]
+    Service(Arc<str>),
+    /// A user. → [`Sight::User`]
+    User(Arc<str>),
+    /// A group. → [`Sight::Group`]
+    Group(Arc<str>),
+    /// A kernel setting: `net.core.somaxconn`. → [`Sight::Sysctl`]
+    Sysctl(Arc<str>),
+    /// The reloads and restarts that an earlier run owes. → [`Sight::Owed`]
+    Owed,
+    /// Whether anything listens on a port. → [`Sight::Port`]
+    Port {
+        /// TCP; else UDP.
+        tcp: bool,
+        /// The port.
+        port: u16,
+    },
+    /// The answer to one HTTP GET; redirects are not followed. → [`Sight::Http`]
+    Http {
+        /// The address, `http://` only.
+        url: Arc<str>,
+        /// More headers.
+        headers: Vec<(Arc<str>, Arc<str>)>,
+        /// How long it may take.
+        timeout_ms: u64,
+    },
+    /// Processes with this name. → [`Sight::Process`]
+    Process(Arc<str>),
+    /// A clock that only goes forward. → [`Sight::Clock`]
+    Clock,
+}
+
+/// What was seen: the answer to one [`Look`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Sight {
+    /// What is at the path; `None` where nothing is.
+    Path(Option<Entry>),
+    /// The names in the directory, sorted; `None` where there is no directory.
+    Listing(Option<Vec<Arc<str>>>),
+    /// Whether the package is installed.
+    Package(Package),
+    /// The package manager was interrupted and must be repaired before it can work.
+    Packages {
+        /// It must be repaired.
+        broken: bool,
+    },
+    /// The unit; `None` where systemd knows none of this name.
+    Service(Option<Unit>),
+    /// The user; `None` where there is none.
+    User(Option<User>),
+    /// The group; `None` where there is none.
+    Group(Option<Group>),
+    /// The value, blanks made single; `None` where the kernel has no such setting.
+    Sysctl(Option<Arc<str>>),
+    /// The reloads and restarts owed.
+    Owed(Vec<Notify>),
+    /// Something listens.
+    Port(bool),
+    /// The answer, or why there is none.
+    Http(Result<HttpAnswer, String>),
+    /// How many processes there are.
+    Process(usize),
+    /// Milliseconds since some moment in the past.
+    Clock(u64),
+    /// The look failed, and why.
+    Failed(String),
+}
+
+/// The bytes of a file. Their debug form does not show them: they may be a secret.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Bytes(pub Arc<[u8]>);
+
+/// What is at a path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// What it is.
+    pub node: Node,
+    /// The permission bits, `0o7777` at most.
+    pub mode: u32,
+    /// Whose it is.
+    pub owner: Account,
+    /// Its group.
+    pub group: Account,
+}
+
+/// The kinds of entry of a file system.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Node {
+    /// A regular file, with its bytes where they were asked for.
+    File(Option<Bytes>),
+    /// A directory.
+    Directory,
+    /// A symbolic link and its target.
+    Link(Arc<str>),
+    /// A device, socket or pipe.
+    Other,
+}
+
+/// A user or group as the owner of something: by number, and by the name of that number where it has one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Account {
+    /// The number.
+    pub id: u32,
+    /// The name; empty where the number has none.
+    pub name: Arc<str>,
+}
+
+/// Whether a package is installed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Package {
+    /// It is not, or not wholly.
+    Missing,
+    /// In this version.
+    Installed(Arc<str>),
+    /// Not itself, but another that is installed provides it.
+    Provided,
+}
+
+/// A systemd unit.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Unit {
+    /// It is active, or on its way to be.
+    pub running: bool,
+    /// As `systemctl is-enabled` says: `enabled`, `disabled`, `static`, `masked`…
+    pub enablement: Arc<str>,
+    /// Its files changed since systemd read them.
+    pub stale: bool,
+}
+
+/// A user.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct User {
+    /// The number.
+    pub uid: u32,
+    /// The number of the primary group.
+    pub gid: u32,
+    /// The home directory.
+    pub home: Arc<str>,
+    /// The login shell.
+    pub shell: Arc<str>,
+    /// The supplementary groups, sorted.
+    pub groups: Vec<Arc<str>>,
+}
+
+/// A group.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Group {
+    /// The number.
+    pub gid: u32,
+}
+
+/// The answer to an HTTP request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpAnswer {
+    /// The status: 200.
+    pub status: u16,
+    /// The body, its first mebibyte at most.
+    pub body: Bytes,
+}
+
+/// One small effect on a server. An act does not decide: it does what it says, or fails.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Act {
+    /// Puts a regular file at a path, whole or not at all. What is there, a link included, is replaced.
+    WriteFile {
+        /// The absolute path; its directory exists.
+        path: Arc<str>,
+        /// The bytes.
+        content: Bytes,
+        /// The permission bits; `None` for those of the file that it replaces, else 0644.
+        mode: Option<u32>,
+        /// The name or number of its owner; `None` for that of the file that it replaces, else root.
+        owner: Option<Arc<str>>,
+        /// The name or number of its group; `None` likewise.
+        group: Option<Arc<str>>,
+        /// A shell command that must succeed before the file is replaced. It sees the new content at `path`, or in a
+        /// temporary file whose path takes the place of `%s`.
+        validate: Option<Arc<str>>,
+    },
+    /// Changes what is not `None` of a file or directory; a link is refused.
+    SetMeta {
+        /// The absolute path.
+        path: Arc<str>,
+        /// The permission bits.
+        mode: Option<u32>,
+        /// The name or number of its owner.
+        owner: Option<Arc<str>>,
+        /// The name or number of its group.
+        group: Option<Arc<str>>,
+    },
+    /// Makes a directory, and those above it that are missing, root's with 0755.
+    MakeDirectory {
+        /// The absolute path.
+        path: Arc<str>,
+        /// The permission bits; `None` for 0755.
+        mode: Option<u32>,
+        /// The name or number of its owner; `None` for root.
+        owner: Option<Arc<str>>,
+        /// The name or number of its group; `None` for root.
+        group: Option<Arc<str>>,
+    },
+    /// Puts a symbolic link at a path, in the place of a file or link.
+    MakeLink {
+        /// The absolute path.
+        path: Arc<str>,
+        /// What it points to, as written.
+        target: Arc<str>,
+    },
+    /// Removes what is at a path, a directory with all that is in it; links are not followed.
+    Remove {
+        /// The absolute path.
+        path: Arc<str>,
+    },
+    /// Finishes what the package manager was interrupted in.
+    RepairPackages,
+    /// Installs packages, each as `name` or `name=version`.
+    InstallPackages(Vec<Arc<str>>),
+    /// Removes packages, keeping their configuration.
+    RemovePackages(Vec<Arc<str>>),
+    /// Makes systemd read changed unit files.
+    ReadUnits,
+    /// Does something to a unit.
+    Service {
+        /// The unit, with its suffix.
+        unit: Arc<str>,
+        /// What.
+        verb: Verb,
+    },
+    /// Adds a group.
+    AddGroup {
+        /// The group.
+        name: Arc<str>,
+        /// Its number; `None` for the next free.
+        gid: Option<u32>,
+        /// Take the number from those for the system.
+        system: bool,
+    },
+    /// Changes the number of a group.
+    ChangeGroup {
+        /// The group.
+        name: Arc<str>,
+        /// Its number.
+        gid: u32,
+    },
+    /// Removes a group.
+    RemoveGroup(Arc<str>),
+    /// Adds a user, with a home directory unless it is one of the system's.
+    AddUser {
+        /// The user.
+        name: Arc<str>,
+        /// What is asked of it.
+        wish: UserWish,
+        /// Take the number from those for the system.
+        system: bool,
+    },
+    /// Changes what is not `None` of a user.
+    ChangeUser {
+        /// The user.
+        name: Arc<str>,
+        /// What is asked of it.
+        wish: UserWish,
+    },
+    /// Removes a user, keeping the home directory.
+    RemoveUser(Arc<str>),
+    /// Gives the running kernel a setting.
+    SetSysctl {
+        /// The setting: `net.core.somaxconn`.
+        key: Arc<str>,
+        /// The value.
+        value: Arc<str>,
+    },
+    /// Remembers on the server, until it reboots, that reloads or restarts are owed.
+    Owe(Vec<Notify>),
+    /// Forgets them.
+    Settle(Vec<Notify>),
+    /// Lets time pass.
+    Pause {
+        /// How long.
+        ms: u64,
+    },
+}
+
+/// What is asked of a user; `None` and empty ask nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct UserWish {
+    /// The number.
+    pub uid: Option<u32>,
+    /// The name or number of the primary group.
+    pub group: Option<Arc<str>>,
+    /// The home directory.
+    pub home: Option<Arc<str>>,
+    /// The login shell.
+    pub shell: Option<Arc<str>>,
+    /// Supplementary groups to add it to.
+    pub groups: Vec<Arc<str>>,
+}
+
+/// What can be done to a unit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Verb {
+    /// Start it.
+    Start,
+    /// Stop it.
+    Stop,
+    /// Make it take up its configuration; one that cannot is restarted.
+    Reload,
+    /// Stop and start it.
+    Restart,
+    /// Have it started at boot.
+    Enable,
+    /// Not any more.
+    Disable,
+}
+
+impl fmt::Debug for Bytes {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(to, "{} bytes", self.0.len())
+    }
+}
+
+impl From<&str> for Bytes {
+    fn from(text: &str) -> Bytes {
+        Bytes(text.as_bytes().into())
+    }
+}
+
+impl From<Vec<u8>> for Bytes {
+    fn from(bytes: Vec<u8>) -> Bytes {
+        Bytes(bytes.into())
+    }
 }

@@ -1,0 +1,459 @@
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use andon_schema::host::{Act, Catalog, Check, HostResource, Look, Sight, Stage, Verb};
+use andon_schema::{Change, EntryStatus, HostEntry, HostReport};
+
+use crate::args::{Args, split_key};
+use crate::checks::Checks;
+use crate::kinds::{self, Decision};
+use crate::notices::{Notices, Services, settle};
+use crate::world::World;
+
+/// How many resources are looked at ahead in one step: it bounds what is held in memory.
+const AHEAD: usize = 2000;
+
+/// Where unit files are: systemd must be told when one of them changes.
+const UNIT_DIRECTORIES: [&str; 5] = [
+    "/etc/systemd/system/",
+    "/usr/lib/systemd/system/",
+    "/lib/systemd/system/",
+    "/run/systemd/system/",
+    "/usr/local/lib/systemd/system/",
+];
+
+/// What a converge is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Mode {
+    /// Says what an apply would do, and acts on nothing. The checks are made, once, only where nothing would change:
+    /// else they would judge a server that is about to be another.
+    Plan,
+    /// Makes a running server so.
+    Apply,
+    /// Makes the root file system of an image so: nothing is started, and no check is made.
+    Image,
+    /// Makes the checks alone.
+    Check,
+}
+
+/// What a converge asks for next.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Step {
+    /// Look, and give what was seen to [`Converge::seen`].
+    Look(Vec<Look>),
+    /// Act, in this order, until one fails, and give the outcomes to [`Converge::acted`].
+    Act(Vec<Act>),
+    /// All is said.
+    Done(HostReport),
+}
+
+/// One converge of one server with its catalog, as a state machine without effects.
+///
+/// The loop around it is `loop { match converge.next() { Look(looks) => converge.seen(…), Act(acts) =>
+/// converge.acted(…), Done(report) => break report } }`.
+pub struct Converge {
+    mode: Mode,
+    catalog: Arc<Catalog>,
+    services: Services,
+    world: World,
+    phase: Phase,
+    /// The next resource to decide. Entries before it are in `entries`, at the same place.
+    at: usize,
+    entries: Vec<HostEntry>,
+    notices: Notices,
+    checks: Checks,
+    stopped: Option<String>,
+    asked: Vec<Look>,
+    /// Acts that are decided and not handed out yet.
+    queue: Vec<Queued>,
+    /// Acts that are handed out.
+    sent: Vec<Queued>,
+}
+
+enum Phase {
+    Recall,
+    Resources,
+    Notices,
+    Checks,
+    Done,
+}
+
+struct Queued {
+    /// The entries that the act is for: one, or those of neighbouring packages.
+    entries: Vec<usize>,
+    act: Act,
+}
+
+impl Mode {
+    /// Where it takes place.
+    pub fn stage(self) -> Stage {
+        if self == Mode::Image { Stage::Image } else { Stage::Live }
+    }
+}
+
+impl Converge {
+    /// A converge at its beginning.
+    pub fn new(catalog: impl Into<Arc<Catalog>>, mode: Mode) -> Converge {
+        let catalog = catalog.into();
+        let phase = match mode {
+            Mode::Plan | Mode::Apply => Phase::Recall,
+            Mode::Image => Phase::Resources,
+            Mode::Check => Phase::Checks,
+        };
+        Converge {
+            mode,
+            services: Services::of(&catalog),
+            world: World::new(&catalog, mode.stage()),
+            phase,
+            at: 0,
+            entries: Vec::with_capacity(catalog.resources.len()),
+            notices: Notices::default(),
+            checks: Checks::new(&catalog, mode != Mode::Plan),
+            stopped: None,
+            asked: Vec::new(),
+            queue: Vec::new(),
+            sent: Vec::new(),
+            catalog,
+        }
+    }
+
+    /// What to do next. The same again until it is answered.
+    #[expect(clippy::should_implement_trait, reason = "each step must be answered before the next")]
+    pub fn next(&mut self) -> Step {
+        if !self.asked.is_empty() {
+            return Step::Look(self.asked.clone());
+        }
+        if !self.sent.is_empty() {
+            return self.hand_out();
+        }
+        loop {
+            let step = match self.phase {
+                Phase::Recall => self.recall(),
+                Phase::Resources => self.decide_resources(),
+                Phase::Notices => self.decide_notices(),
+                Phase::Checks => self.decide_checks(),
+                Phase::Done => return self.flush().unwrap_or_else(|| Step::Done(self.report())),
+            };
+            if let Some(step) = step {
+                return step;
+            }
+        }
+    }
+
+    /// Takes what was seen, one sight for each look.
+    pub fn seen(&mut self, sights: Vec<Sight>) {
+        let mut sights = sights.into_iter();
+        for look in std::mem::take(&mut self.asked) {
+            let sight = sights.next().unwrap_or_else(|| Sight::Failed("the server did not answer a look".to_owned()));
+            self.world.learn(look, sight);
+        }
+    }
+
+    /// Takes the outcomes of the acts, in their order; it may end with the first failure.
+    pub fn acted(&mut self, outcomes: Vec<Result<(), String>>) {
+        let sent = std::mem::take(&mut self.sent);
+        let mut outcomes = outcomes.into_iter();
+        for (place, queued) in sent.iter().enumerate() {
+            match outcomes.next() {
+                Some(Ok(())) => self.world.forget(&queued.act, false),
+                Some(Err(reason)) => return self.fail_act(&sent, place, reason),
+                None => return self.fail_act(&sent, place, "the server did not say what came of it".to_owned()),
+            }
+        }
+    }
+
+    fn report(&self) -> HostReport {
+        let checks = if matches!(self.mode, Mode::Image) { Vec::new() } else { self.checks.results() };
+        HostReport { entries: self.entries.clone(), checks, stopped: self.stopped.clone() }
+    }
+
+    fn ask(&mut self, looks: Vec<Look>) -> Option<Step> {
+        self.asked = looks;
+        Some(Step::Look(self.asked.clone()))
+    }
+
+    fn hand_out(&self) -> Step {
+        Step::Act(self.sent.iter().map(|queued| queued.act.clone()).collect())
+    }
+
+    fn flush(&mut self) -> Option<Step> {
+        self.sent = std::mem::take(&mut self.queue);
+        (!self.sent.is_empty()).then(|| self.hand_out())
+    }
+
+    /// What an earlier run left to do is taken up, whatever this one changes.
+    fn recall(&mut self) -> Option<Step> {
+        match self.world.sight(&Look::Owed) {
+            None => return self.ask(vec![Look::Owed]),
+            Some(Sight::Owed(remembered)) => self.notices.recall(remembered.clone(), &self.services),
+            Some(_) => {}
+        }
+        self.phase = Phase::Resources;
+        None
+    }
+
+    /// Decides resources in their order, as far as what was seen goes.
+    fn decide_resources(&mut self) -> Option<Step> {
+        let catalog = self.catalog.clone();
+        while let Some(resource) = catalog.resources.get(self.at) {
+            if !self.missing(resource).is_empty() {
+                // What was decided must be done before what comes after it can be seen.
+                return self.flush().or_else(|| {
+                    let looks = self.looks_ahead();
+                    self.ask(looks)
+                });
+            }
+            self.decide(resource);
+        }
+        let step = self.flush();
+        if step.is_none() {
+            self.phase = if self.stopped.is_some() { Phase::Done } else { Phase::Notices };
+        }
+        step
+    }
+
+    /// The looks that a resource still needs.
+    fn missing(&self, resource: &HostResource) -> Vec<Look> {
+        let Some(kind) = kinds::find(&resource.kind) else { return Vec::new() };
+        let mut looks = (kind.looks)(&Args::of_resource(resource), &self.world);
+        looks.retain(|look| !self.world.knows(look));
+        looks
+    }
+
+    fn looks_ahead(&self) -> Vec<Look> {
+        let ahead = self.catalog.resources.iter().skip(self.at).take(AHEAD);
+        let looks: BTreeSet<Look> = ahead.flat_map(|resource| self.missing(resource)).collect();
+        looks.into_iter().collect()
+    }
+
+    fn decide(&mut self, resource: &HostResource) {
+        let address = address_of(&resource.kind, &resource.name);
+        let decision = match kinds::find(&resource.kind) {
+            Some(kind) => (kind.decide)(&Args::of_resource(resource), &self.world),
+            None => Err(format!("there is no kind of host resource `{}`", resource.kind)),
+        };
+        let place = self.at;
+        self.at += 1;
+        let status = if self.mode == Mode::Plan { EntryStatus::Planned } else { EntryStatus::Done };
+        let (decision, status) = match decision {
+            Ok(decision) => (decision, status),
+            Err(reason) => (Decision::nothing(), EntryStatus::Failed(reason)),
+        };
+        let failed = matches!(status, EntryStatus::Failed(_));
+        let Decision { change, differences, diff, acts } = decision;
+        let origin = resource.origin.to_string();
+        self.entries.push(HostEntry { address: address.clone(), origin, change, differences, diff, status });
+        if failed && self.mode != Mode::Plan {
+            self.stop(&address);
+        } else if change != Change::None {
+            self.take_up(resource, place, &address, acts);
+        }
+    }
+
+    /// Queues the acts of a changed resource, after the memory of what it makes due; or in a plan imagines them.
+    fn take_up(&mut self, resource: &HostResource, place: usize, address: &str, acts: Vec<Act>) {
+        let live = self.world.stage == Stage::Live;
+        let owed = if live { self.notices.owe(resource, address, &self.services) } else { Vec::new() };
+        let touches_units = live && acts.iter().any(is_about_units);
+        let mut all: Vec<Act> = (!owed.is_empty()).then_some(Act::Owe(owed)).into_iter().collect();
+        for act in acts {
+            let started = match &act {
+                Act::Service { unit, verb: Verb::Start } => Some(unit.clone()),
+                _ => None,
+            };
+            all.push(act);
+            // A service that starts now reads everything that it could be told to read again.
+            if let Some(unit) = started
+                && self.notices.take(&unit).is_some()
+            {
+                all.push(settle(&unit));
+            }
+        }
+        all.extend(touches_units.then_some(Act::ReadUnits));
+        for act in all {
+            self.enqueue(place, act);
+        }
+    }
+
+    fn enqueue(&mut self, place: usize, act: Act) {
+        if self.mode == Mode::Plan {
+            return self.world.imagine(&act);
+        }
+        self.world.forget(&act, true);
+        if let (Act::InstallPackages(more), Some(last)) = (&act, self.queue.last_mut())
+            && let Act::InstallPackages(packages) = &mut last.act
+        {
+            packages.extend(more.iter().cloned());
+            last.entries.push(place);
+            return;
+        }
+        self.queue.push(Queued { entries: vec![place], act });
+    }
+
+    /// Marks all that was not reached.
+    fn stop(&mut self, culprit: &str) {
+        let reason = format!("not reached: {culprit} failed");
+        let catalog = self.catalog.clone();
+        for resource in catalog.resources.iter().skip(self.entries.len()) {
+            self.entries.push(HostEntry {
+                address: address_of(&resource.kind, &resource.name),
+                origin: resource.origin.to_string(),
+                change: Change::None,
+                differences: Vec::new(),
+                diff: None,
+                status: EntryStatus::Skipped(reason.clone()),
+            });
+        }
+        self.at = self.entries.len();
+        self.stopped.get_or_insert(format!("{culprit} failed"));
+    }
+
+    fn fail_act(&mut self, sent: &[Queued], place: usize, reason: String) {
+        let Some(queued) = sent.get(place) else { return };
+        if matches!(self.phase, Phase::Done) {
+            return;
+        }
+        if let Some(settled) = undone_promise(sent, place) {
+            self.queue = vec![Queued { entries: Vec::new(), act: settled }];
+        } else {
+            self.queue.clear();
+        }
+        let Some(culprit) = culprit(queued, &reason) else { return };
+        let in_notices = matches!(self.phase, Phase::Notices);
+        let later: BTreeSet<usize> =
+            sent.iter().skip(place).flat_map(|queued| queued.entries.iter().copied()).collect();
+        let Some(entry) = self.entries.get_mut(culprit) else { return };
+        entry.status = EntryStatus::Failed(reason);
+        let address = entry.address.clone();
+        if in_notices {
+            self.stopped.get_or_insert(format!("{address} failed"));
+            return;
+        }
+        for (_, entry) in self.entries.iter_mut().enumerate().filter(|(at, _)| *at != culprit && later.contains(at)) {
+            entry.change = Change::None;
+            entry.differences.clear();
+            entry.diff = None;
+            entry.status = EntryStatus::Skipped(format!("not reached: {address} failed"));
+        }
+        self.stop(&address);
+    }
+
+    /// Reloads or restarts one service after another, and forgets each.
+    fn decide_notices(&mut self) -> Option<Step> {
+        let Some(unit) = self.notices.first() else {
+            self.phase = Phase::Checks;
+            return None;
+        };
+        if !self.world.knows(&Look::Service(unit.clone())) {
+            let units = self.notices.units().cloned().map(Look::Service);
+            let looks = units.filter(|look| !self.world.knows(look)).collect();
+            return self.ask(looks);
+        }
+        let owed = self.notices.take(&unit)?;
+        let state = self.world.service(&unit).map(|unit| unit.cloned());
+        let settle = Queued { entries: Vec::new(), act: settle(&unit) };
+        let Some(state) = state.transpose() else {
+            return self.send(vec![settle]);
+        };
+        let stale = match &state {
+            // What does not run takes up its configuration when it starts.
+            Ok(state) if !state.running => return self.send(vec![settle]),
+            state => state.as_ref().is_ok_and(|state| state.stale),
+        };
+        let (change, verb) =
+            if owed.restart { (Change::Restart, Verb::Restart) } else { (Change::Reload, Verb::Reload) };
+        let place = self.entries.len();
+        let status = if self.mode == Mode::Plan { EntryStatus::Planned } else { EntryStatus::Done };
+        self.entries.push(HostEntry {
+            address: address_of("service", unit.strip_suffix(".service").unwrap_or(&unit)),
+            origin: owed.origin.to_string(),
+            change,
+            differences: owed.reasons,
+            diff: None,
+            status: state.as_ref().err().map_or(status, |reason| EntryStatus::Failed(reason.clone())),
+        });
+        if state.is_err() {
+            return None;
+        }
+        let queued = |act| Queued { entries: vec![place], act };
+        let mut acts: Vec<Queued> = stale.then(|| queued(Act::ReadUnits)).into_iter().collect();
+        acts.push(queued(Act::Service { unit, verb }));
+        acts.push(settle);
+        self.send(acts)
+    }
+
+    fn send(&mut self, acts: Vec<Queued>) -> Option<Step> {
+        if self.mode == Mode::Plan {
+            return None;
+        }
+        self.queue.extend(acts);
+        self.flush()
+    }
+
+    fn decide_checks(&mut self) -> Option<Step> {
+        let changes = || self.entries.iter().any(|entry| entry.change != Change::None);
+        let failed = self.entries.iter().any(|entry| matches!(entry.status, EntryStatus::Failed(_)));
+        let wanted = match self.mode {
+            Mode::Plan => !changes() && !failed,
+            Mode::Apply => self.stopped.is_none() && !failed,
+            Mode::Check => true,
+            Mode::Image => false,
+        };
+        let step = if wanted { self.checks.next(&mut self.world) } else { None };
+        match step {
+            Some(Step::Look(looks)) => self.ask(looks),
+            Some(Step::Act(acts)) => {
+                self.send(acts.into_iter().map(|act| Queued { entries: Vec::new(), act }).collect())
+            }
+            _ => {
+                self.phase = Phase::Done;
+                None
+            }
+        }
+    }
+}
+
+/// A resource or an assertion as the definition writes it.
+pub(crate) fn address_of(kind: &str, name: &str) -> String {
+    let (label, key) = split_key(name);
+    format!("{kind} \"{label}\"{key}")
+}
+
+/// The assertions of a check, with their addresses.
+pub(crate) fn assertions(check: &Check) -> impl Iterator<Item = (String, &andon_schema::host::Assertion)> {
+    check.assertions.iter().map(|assertion| (address_of(&assertion.kind, &assertion.name), assertion))
+}
+
+/// A file is replaced whole or not at all: where that failed, what it was to make due is not due.
+fn undone_promise(sent: &[Queued], place: usize) -> Option<Act> {
+    let failed = sent.get(place)?;
+    let before = sent.get(place.checked_sub(1)?)?;
+    match (&before.act, &failed.act) {
+        (Act::Owe(notices), Act::WriteFile { .. }) if before.entries == failed.entries => {
+            Some(Act::Settle(notices.clone()))
+        }
+        _ => None,
+    }
+}
+
+/// The entry to blame for a failed act: of packages that are installed together, the one that the reason names.
+fn culprit(queued: &Queued, reason: &str) -> Option<usize> {
+    let first = queued.entries.first().copied();
+    let Act::InstallPackages(packages) = &queued.act else { return first };
+    let letter = |letter: char| letter.is_ascii_alphanumeric() || "+-.".contains(letter);
+    let words: BTreeSet<&str> = reason.split(|at: char| !letter(at)).map(|word| word.trim_end_matches('.')).collect();
+    let named = packages.iter().position(|package| {
+        let name = package.split(['=', ':']).next().unwrap_or(package);
+        words.contains(name)
+    });
+    named.and_then(|at| queued.entries.get(at).copied()).or(first)
+}
+
+fn is_about_units(act: &Act) -> bool {
+    match act {
+        Act::WriteFile { path, .. } | Act::MakeLink { path, .. } | Act::Remove { path } => {
+            UNIT_DIRECTORIES.iter().any(|directory| path.starts_with(directory))
+        }
+        _ => false,
+    }
+}

@@ -1,0 +1,85 @@
+//! The kinds of host resource. A kind is a shape, pure checks of its values, the looks that it needs, and a decision
+//! from sights to acts; one small file each, and a line in [`KINDS`].
+
+mod directory;
+mod file;
+mod group;
+mod line;
+mod link;
+mod meta;
+mod package;
+mod service;
+mod sysctl;
+mod timezone;
+mod user;
+
+use andon_schema::host::{Act, Look};
+use andon_schema::{Block, Change};
+
+use crate::args::Args;
+use crate::world::World;
+
+pub(crate) use meta::{Meta, is_account};
+pub(crate) use service::unit_of;
+
+/// One kind of host resource.
+pub(crate) struct Kind {
+    pub name: &'static str,
+    /// The shape of its body.
+    pub schema: fn() -> Block,
+    /// What is wrong with the values, whatever the server.
+    pub check: fn(&Args) -> Vec<String>,
+    /// What must be seen to decide. Asked again after each answer, until it asks nothing new.
+    pub looks: fn(&Args, &World) -> Vec<Look>,
+    /// What has to change, and how. An error is a reason why it cannot be made so.
+    pub decide: fn(&Args, &World) -> Result<Decision, String>,
+}
+
+/// What has to change of one resource.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Decision {
+    pub change: Change,
+    pub differences: Vec<String>,
+    pub diff: Option<String>,
+    pub acts: Vec<Act>,
+}
+
+const KINDS: [&Kind; 10] = [
+    &directory::KIND,
+    &file::KIND,
+    &group::KIND,
+    &line::KIND,
+    &link::KIND,
+    &package::KIND,
+    &service::KIND,
+    &sysctl::KIND,
+    &timezone::KIND,
+    &user::KIND,
+];
+
+/// All kinds, by name.
+pub(crate) fn all() -> impl Iterator<Item = &'static Kind> {
+    KINDS.into_iter()
+}
+
+/// A kind by its name.
+pub(crate) fn find(name: &str) -> Option<&'static Kind> {
+    all().find(|kind| kind.name == name)
+}
+
+impl Decision {
+    /// Nothing has to change.
+    pub fn nothing() -> Decision {
+        Decision::new(Change::None, Vec::new(), Vec::new())
+    }
+
+    pub fn new(change: Change, differences: Vec<String>, acts: Vec<Act>) -> Decision {
+        Decision { change, differences, diff: None, acts }
+    }
+
+    /// An update, unless there is nothing to do.
+    pub fn update(differences: Vec<String>, acts: Vec<Act>) -> Decision {
+        let change = if acts.is_empty() { Change::None } else { Change::Update };
+        Decision::new(change, differences, acts)
+    }
+}

@@ -1,0 +1,62 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use andon_schema::host::Catalog;
+
+use crate::args::{Args, split_key};
+use crate::notices::Services;
+use crate::world::is_path_kind;
+use crate::{checks, kinds};
+
+/// What is wrong with a catalog, whatever the server: values that cannot be meant, resources that are defined twice,
+/// and notices to services that it does not have. Each with where it is defined.
+pub fn validate(catalog: &Catalog) -> Vec<(Arc<str>, String)> {
+    let services = Services::of(catalog);
+    let mut wrong = Vec::new();
+    let mut seen: BTreeMap<(&str, Arc<str>), &Arc<str>> = BTreeMap::new();
+    for resource in &catalog.resources {
+        let args = Args::of_resource(resource);
+        let Some(kind) = kinds::find(&resource.kind) else {
+            wrong.push((resource.origin.clone(), format!("there is no kind of host resource `{}`", resource.kind)));
+            continue;
+        };
+        wrong.extend((kind.check)(&args).into_iter().map(|message| (resource.origin.clone(), message)));
+        if let Some(subject) = subject_of(&resource.kind, &args)
+            && let Some(first) = seen.insert(subject, &resource.origin)
+        {
+            let (label, key) = split_key(&resource.name);
+            let message = format!("{} \"{label}\"{key} is defined already, at {first}", resource.kind);
+            wrong.push((resource.origin.clone(), message));
+        }
+        for notify in &resource.notifies {
+            if services.find(&notify.service).is_none() {
+                let verb = if notify.restart { "restarts" } else { "reloads" };
+                let message = format!("it {verb} the service `{}`, which this role does not define", notify.service);
+                wrong.push((resource.origin.clone(), message));
+            }
+        }
+    }
+    for assertion in catalog.checks.iter().flat_map(|check| &check.assertions) {
+        match checks::find(&assertion.kind) {
+            Some(kind) => {
+                let messages = checks::check(kind, &Args::of_assertion(assertion));
+                wrong.extend(messages.into_iter().map(|message| (assertion.origin.clone(), message)));
+            }
+            None => {
+                wrong.push((assertion.origin.clone(), format!("there is no kind of check `{}`", assertion.kind)));
+            }
+        }
+    }
+    wrong
+}
+
+/// What two resources must not both be about. Lines share their files.
+fn subject_of<'a>(kind: &'a str, args: &Args) -> Option<(&'a str, Arc<str>)> {
+    match kind {
+        "line" => None,
+        "timezone" => Some((kind, "".into())),
+        "sysctl" => Some((kind, args.subject("key"))),
+        kind if is_path_kind(kind) => Some(("path", args.subject("path"))),
+        kind => Some((kind, args.subject("name"))),
+    }
+}

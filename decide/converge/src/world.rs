@@ -1,0 +1,372 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use andon_schema::host::{
+    Account, Act, Bytes, Catalog, Entry, Group, Look, Node, Package, Sight, Stage, Unit, User, UserWish, Verb,
+};
+
+use crate::args::{Args, parent};
+use crate::kinds::Meta;
+
+/// What is known of a server at this point of a run: the sights that are still true.
+///
+/// After an act in the world, the sights that it may have changed are forgotten, and taken again where they are
+/// needed. In a plan nothing acts: there the act's effect is imagined, so that what comes later is planned on it.
+pub(crate) struct World {
+    pub stage: Stage,
+    sights: BTreeMap<Look, Sight>,
+    /// A plan holds something whose effects cannot all be foreseen, such as a package to install. What is missing
+    /// now may be there then.
+    pub loose: bool,
+    /// Paths that some resource of the catalog wants to be there.
+    defined: BTreeSet<Arc<str>>,
+    /// Paths of which some resource of the catalog holds a secret.
+    secret: BTreeSet<Arc<str>>,
+}
+
+impl World {
+    pub fn new(catalog: &Catalog, stage: Stage) -> World {
+        let paths = catalog.resources.iter().filter(|resource| is_path_kind(&resource.kind));
+        let (mut defined, mut secret) = (BTreeSet::new(), BTreeSet::new());
+        for resource in paths {
+            let args = Args::of_resource(resource);
+            let path = args.subject("path");
+            if !args.absent || matches!(&*resource.kind, "line" | "block") {
+                defined.insert(path.clone());
+            }
+            if ["content", "line"].iter().any(|attribute| args.is_secret(attribute)) {
+                secret.insert(path);
+            }
+        }
+        World { stage, sights: BTreeMap::new(), loose: false, defined, secret }
+    }
+
+    /// Whether a look's answer is known.
+    pub fn knows(&self, look: &Look) -> bool {
+        self.sight(look).is_some()
+    }
+
+    pub fn learn(&mut self, look: Look, sight: Sight) {
+        self.sights.insert(look, sight);
+    }
+
+    pub fn forget_all(&mut self) {
+        self.sights.clear();
+    }
+
+    /// What was seen; a path with its content answers for one without.
+    pub fn sight(&self, look: &Look) -> Option<&Sight> {
+        self.sights.get(look).or_else(|| match look {
+            Look::Path { path, content: false } => self.sights.get(&Look::Path { path: path.clone(), content: true }),
+            _ => None,
+        })
+    }
+
+    /// What is at a path.
+    pub fn entry(&self, path: &str) -> Result<Option<&Entry>, String> {
+        let look = |content| Look::Path { path: path.into(), content };
+        match self.sights.get(&look(true)).or_else(|| self.sights.get(&look(false))) {
+            Some(Sight::Path(entry)) => Ok(entry.as_ref()),
+            other => Err(unseen(other)),
+        }
+    }
+
+    pub fn listing(&self, path: &str) -> Result<&[Arc<str>], String> {
+        match self.sights.get(&Look::Listing(path.into())) {
+            Some(Sight::Listing(names)) => Ok(names.as_deref().unwrap_or_default()),
+            other => Err(unseen(other)),
+        }
+    }
+
+    pub fn package(&self, name: &str) -> Result<&Package, String> {
+        match self.sights.get(&Look::Package(name.into())) {
+            Some(Sight::Package(package)) => Ok(package),
+            other => Err(unseen(other)),
+        }
+    }
+
+    pub fn service(&self, unit: &str) -> Result<Option<&Unit>, String> {
+        match self.sights.get(&Look::Service(unit.into())) {
+            Some(Sight::Service(unit)) => Ok(unit.as_ref()),
+            other => Err(unseen(other)),
+        }
+    }
+
+    pub fn user(&self, name: &str) -> Result<Option<&User>, String> {
+        match self.sights.get(&Look::User(name.into())) {
+            Some(Sight::User(user)) => Ok(user.as_ref()),
+            other => Err(unseen(other)),
+        }
+    }
+
+    pub fn group(&self, name: &str) -> Result<Option<&Group>, String> {
+        match self.sights.get(&Look::Group(name.into())) {
+            Some(Sight::Group(group)) => Ok(group.as_ref()),
+            other => Err(unseen(other)),
+        }
+    }
+
+    pub fn sysctl(&self, key: &str) -> Result<Option<&Arc<str>>, String> {
+        match self.sights.get(&Look::Sysctl(key.into())) {
+            Some(Sight::Sysctl(value)) => Ok(value.as_ref()),
+            other => Err(unseen(other)),
+        }
+    }
+
+    /// Whether a resource of the catalog wants something at a path or beneath it.
+    pub fn is_defined(&self, path: &str) -> bool {
+        let beneath: Arc<str> = format!("{path}/").into();
+        self.defined.contains(path)
+            || self.defined.range(beneath.clone()..).next().is_some_and(|next| next.starts_with(&*beneath))
+    }
+
+    /// Whether what is in a file must not be shown.
+    pub fn is_secret(&self, path: &str) -> bool {
+        self.secret.contains(path)
+    }
+
+    /// Forgets what an act may change. Looks at packages stay known while an install is only queued, so that its
+    /// neighbours can join it.
+    pub fn forget(&mut self, act: &Act, queued: bool) {
+        match act {
+            Act::WriteFile { path, .. } | Act::SetMeta { path, .. } => self.forget_path(path),
+            Act::MakeDirectory { path, .. } => {
+                let mut path: &str = path;
+                while path != "/" {
+                    self.forget_path(path);
+                    path = parent(path);
+                }
+            }
+            Act::MakeLink { path, .. } | Act::Remove { path } => {
+                self.forget_path(path);
+                self.forget_beneath(path);
+            }
+            Act::InstallPackages(_) | Act::RepairPackages if queued => {
+                self.sights.retain(|look, _| matches!(look, Look::Package(_) | Look::Packages));
+            }
+            Act::InstallPackages(_) | Act::RemovePackages(_) | Act::RepairPackages => self.forget_all(),
+            Act::Service { verb: Verb::Enable | Verb::Disable, .. } | Act::ReadUnits => {
+                self.sights.retain(|look, _| !matches!(look, Look::Service(_)));
+            }
+            Act::Service { .. } => self.forget_all(),
+            Act::AddGroup { .. }
+            | Act::ChangeGroup { .. }
+            | Act::RemoveGroup(_)
+            | Act::AddUser { .. }
+            | Act::ChangeUser { .. }
+            | Act::RemoveUser(_) => self.forget_accounts(act),
+            Act::SetSysctl { key, .. } => {
+                self.sights.remove(&Look::Sysctl(key.clone()));
+            }
+            Act::Owe(_) | Act::Settle(_) | Act::Pause { .. } => {}
+        }
+    }
+
+    fn forget_path(&mut self, path: &str) {
+        for content in [false, true] {
+            self.sights.remove(&Look::Path { path: path.into(), content });
+        }
+        self.sights.remove(&Look::Listing(path.into()));
+        self.sights.remove(&Look::Listing(parent(path).into()));
+    }
+
+    fn forget_beneath(&mut self, path: &str) {
+        let beneath: Arc<str> = format!("{path}/").into();
+        let from = Look::Path { path: beneath.clone(), content: false };
+        let paths = self.sights.range(from..).map_while(|(look, _)| match look {
+            Look::Path { path, .. } if path.starts_with(&*beneath) => Some(look.clone()),
+            _ => None,
+        });
+        for look in paths.collect::<Vec<_>>() {
+            self.sights.remove(&look);
+        }
+    }
+
+    /// Numbers of users and groups are part of what is seen at a path; homes appear with users.
+    fn forget_accounts(&mut self, act: &Act) {
+        self.sights.retain(|look, _| !matches!(look, Look::User(_) | Look::Group(_)));
+        if let Act::AddUser { name, wish, .. } = act {
+            let home = home_of(name, wish);
+            self.forget_path(&home);
+            self.forget_beneath(&home);
+        }
+    }
+
+    /// Takes an act as done: what a plan builds on.
+    pub fn imagine(&mut self, act: &Act) {
+        match act {
+            Act::WriteFile { path, content, mode, owner, group, .. } => {
+                let node = Node::File(Some(content.clone()));
+                let old = self.entry(path).ok().flatten().filter(|entry| matches!(entry.node, Node::File(_))).cloned();
+                self.imagine_entry(path, node, old, 0o644, &Meta::new(*mode, owner, group));
+            }
+            Act::SetMeta { path, mode, owner, group } => {
+                if let Some(old) = self.entry(path).ok().flatten().cloned() {
+                    self.imagine_entry(path, old.node.clone(), Some(old), 0, &Meta::new(*mode, owner, group));
+                }
+            }
+            Act::MakeDirectory { path, mode, owner, group } => {
+                let mut above = parent(path).to_owned();
+                while above != "/" && !matches!(self.entry(&above), Ok(Some(_))) {
+                    self.imagine_entry(&above, Node::Directory, None, 0o755, &Meta::default());
+                    above = parent(&above).to_owned();
+                }
+                self.imagine_entry(path, Node::Directory, None, 0o755, &Meta::new(*mode, owner, group));
+            }
+            Act::MakeLink { path, target } => {
+                self.imagine_entry(path, Node::Link(target.clone()), None, 0o777, &Meta::default());
+            }
+            Act::Remove { path } => self.imagine_nothing(path),
+            Act::RepairPackages => {
+                self.learn(Look::Packages, Sight::Packages { broken: false });
+                self.loose = true;
+            }
+            Act::InstallPackages(packages) => {
+                for package in packages {
+                    let (name, version) = package.split_once('=').unwrap_or((package, "newest"));
+                    self.learn(Look::Package(name.into()), Sight::Package(Package::Installed(version.into())));
+                }
+                self.loose = true;
+            }
+            Act::RemovePackages(packages) => {
+                for package in packages {
+                    self.learn(Look::Package(package.clone()), Sight::Package(Package::Missing));
+                }
+                self.loose = true;
+            }
+            Act::Service { unit, verb } => self.imagine_service(unit, *verb),
+            Act::AddGroup { name, gid, .. } => {
+                self.learn(Look::Group(name.clone()), Sight::Group(Some(Group { gid: gid.unwrap_or(u32::MAX) })));
+            }
+            Act::ChangeGroup { name, gid } => {
+                self.learn(Look::Group(name.clone()), Sight::Group(Some(Group { gid: *gid })));
+            }
+            Act::RemoveGroup(name) => self.learn(Look::Group(name.clone()), Sight::Group(None)),
+            Act::AddUser { name, wish, system } => self.imagine_user(name, wish, Some(*system)),
+            Act::ChangeUser { name, wish } => self.imagine_user(name, wish, None),
+            Act::RemoveUser(name) => self.learn(Look::User(name.clone()), Sight::User(None)),
+            Act::SetSysctl { key, value } => {
+                self.learn(Look::Sysctl(key.clone()), Sight::Sysctl(Some(value.clone())));
+            }
+            Act::ReadUnits | Act::Owe(_) | Act::Settle(_) | Act::Pause { .. } => {}
+        }
+    }
+
+    /// `old` is what stays of an entry that was there, except what `meta` asks.
+    fn imagine_entry(&mut self, path: &str, node: Node, old: Option<Entry>, default_mode: u32, meta: &Meta) {
+        let root = || Account { id: 0, name: "root".into() };
+        let kept = old.map(|old| (old.mode, old.owner, old.group));
+        let (mode, owner, group) = kept.unwrap_or_else(|| (default_mode, root(), root()));
+        let entry = Entry {
+            node,
+            mode: meta.mode.unwrap_or(mode),
+            owner: meta.owner.as_ref().map_or(owner, account),
+            group: meta.group.as_ref().map_or(group, account),
+        };
+        self.forget_path_only(path);
+        self.learn(Look::Path { path: path.into(), content: true }, Sight::Path(Some(entry)));
+        let listing = Look::Listing(parent(path).into());
+        if let (Some(Sight::Listing(Some(names))), Some((_, name))) =
+            (self.sights.get_mut(&listing), path.rsplit_once('/'))
+            && let Err(at) = names.binary_search_by(|known| (**known).cmp(name))
+        {
+            names.insert(at, name.into());
+        }
+    }
+
+    fn imagine_nothing(&mut self, path: &str) {
+        let beneath = format!("{path}/");
+        let from = Look::Path { path: beneath.as_str().into(), content: false };
+        for (look, sight) in self.sights.range_mut(from..) {
+            match look {
+                Look::Path { path, .. } if path.starts_with(&beneath) => *sight = Sight::Path(None),
+                _ => break,
+            }
+        }
+        self.sights.remove(&Look::Listing(path.into()));
+        if let (Some(Sight::Listing(Some(names))), Some((_, name))) =
+            (self.sights.get_mut(&Look::Listing(parent(path).into())), path.rsplit_once('/'))
+        {
+            names.retain(|known| **known != *name);
+        }
+        self.forget_path_only(path);
+        self.learn(Look::Path { path: path.into(), content: true }, Sight::Path(None));
+    }
+
+    fn forget_path_only(&mut self, path: &str) {
+        for content in [false, true] {
+            self.sights.remove(&Look::Path { path: path.into(), content });
+        }
+    }
+
+    fn imagine_service(&mut self, unit: &Arc<str>, verb: Verb) {
+        let mut state = self.service(unit).ok().flatten().cloned().unwrap_or_default();
+        match verb {
+            Verb::Start | Verb::Restart | Verb::Reload => state.running = true,
+            Verb::Stop => state.running = false,
+            Verb::Enable => state.enablement = "enabled".into(),
+            Verb::Disable => state.enablement = "disabled".into(),
+        }
+        self.learn(Look::Service(unit.clone()), Sight::Service(Some(state)));
+        self.loose = true;
+    }
+
+    /// `new` is `Some(system)` for a user that is added.
+    fn imagine_user(&mut self, name: &Arc<str>, wish: &UserWish, new: Option<bool>) {
+        let unknown = User { uid: u32::MAX, gid: u32::MAX, shell: "/bin/sh".into(), ..User::default() };
+        let mut user = self.user(name).ok().flatten().cloned().unwrap_or(unknown);
+        let gid = |world: &World, group: &Arc<str>| {
+            group.parse().ok().or_else(|| world.group(group).ok().flatten().map(|group| group.gid))
+        };
+        user.uid = wish.uid.unwrap_or(user.uid);
+        user.gid = wish.group.as_ref().and_then(|group| gid(self, group)).unwrap_or(user.gid);
+        user.shell = wish.shell.clone().unwrap_or(user.shell);
+        user.groups.extend(wish.groups.iter().cloned());
+        user.groups.sort();
+        user.groups.dedup();
+        if let Some(system) = new {
+            user.home = home_of(name, wish);
+            if !system && !matches!(self.entry(&user.home), Ok(Some(_))) {
+                let owner = Some(name.clone());
+                self.imagine_entry(&user.home, Node::Directory, None, 0o755, &Meta::new(None, &owner, &owner));
+            }
+            if wish.group.is_none() && !matches!(self.group(name), Ok(Some(_))) {
+                self.learn(Look::Group(name.clone()), Sight::Group(Some(Group { gid: user.gid })));
+            }
+        } else {
+            user.home = wish.home.clone().unwrap_or(user.home);
+        }
+        self.learn(Look::User(name.clone()), Sight::User(Some(user)));
+    }
+}
+
+/// The kinds whose subject is a path.
+pub(crate) fn is_path_kind(kind: &str) -> bool {
+    matches!(kind, "file" | "directory" | "link" | "line" | "block")
+}
+
+/// The bytes of a regular file.
+pub(crate) fn bytes_of(entry: Option<&Entry>) -> Option<&Bytes> {
+    match &entry?.node {
+        Node::File(bytes) => bytes.as_ref(),
+        _ => None,
+    }
+}
+
+fn home_of(name: &str, wish: &UserWish) -> Arc<str> {
+    wish.home.clone().unwrap_or_else(|| format!("/home/{name}").into())
+}
+
+fn account(text: &Arc<str>) -> Account {
+    match text.parse() {
+        Ok(id) => Account { id, name: "".into() },
+        Err(_) => Account { id: u32::MAX, name: text.clone() },
+    }
+}
+
+fn unseen(sight: Option<&Sight>) -> String {
+    match sight {
+        Some(Sight::Failed(reason)) => reason.clone(),
+        _ => "the server did not answer a look".to_owned(),
+    }
+}
