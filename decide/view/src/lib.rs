@@ -1,1 +1,13 @@
-//! view
+//! View models as terminal text and JSON. Pure: width, colour and the clock come in as arguments, text goes out.
+
+mod diagnostics;
+mod paint;
+mod plan;
+mod progress;
+mod report;
+
+pub use diagnostics::{diagnostics, diagnostics_json};
+pub use paint::Paint;
+pub use plan::{drift, plan, plan_json, summary, value_json};
+pub use progress::{Board, Line, duration};
+pub use report::{check_line, report, report_json};

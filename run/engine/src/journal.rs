@@ -1,5 +1,7 @@
 use andon_ledger::{Entry, Event};
 
+use crate::apply::WaitingView;
+
 /// Why an event could not be recorded. Nothing may be done to the world after this.
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {
@@ -30,10 +32,12 @@ pub trait Sink {
 
     /// Time passed and nothing happened: called about ten times a second while work runs.
     fn tick(&mut self) {}
-}
 
-impl<F: FnMut(&Event)> Sink for F {
-    fn event(&mut self, event: &Event) {
-        self(event);
+    /// New work began; `view` tells what has not begun and what it waits for. Only who shows it need call it.
+    fn waiting(&mut self, view: WaitingView<'_>) {
+        let _ = view;
     }
+
+    /// The user asked for an end: what runs is waited for, nothing new begins.
+    fn interrupted(&mut self) {}
 }

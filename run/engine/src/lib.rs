@@ -16,10 +16,10 @@ mod recover;
 mod session;
 mod world;
 
-pub use apply::{ApplyResult, apply};
+pub use apply::{WaitingView, apply};
 pub use journal::{Journal, JournalError, Sink};
-pub use machine::Machine;
+pub use machine::{Machine, Providers};
 pub use planning::plan;
-pub use recover::recover;
-pub use session::{OpenError, Session, Settings};
+pub use recover::{RecoverError, recover};
+pub use session::{OpenError, Recorder, Session, Settings, now, random, records};
 pub use world::{Completion, Found, Job, Ticket, World};

@@ -1,0 +1,126 @@
+use andon_text::{Diagnostic, Diagnostics, Severity, SourceMap, Span};
+use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
+use serde_json::{Value as Json, json};
+
+use crate::Paint;
+
+/// Diagnostics as people read them: each with its lines of the file, a blank line between them, and a count at the end
+/// where there is more than one error.
+pub fn diagnostics(all: &Diagnostics, sources: &SourceMap, paint: Paint, width: usize) -> String {
+    let renderer = if paint.colour { Renderer::styled() } else { Renderer::plain() }.term_width(width.max(40));
+    let mut text = String::new();
+    for diagnostic in all {
+        text.push_str(&one(diagnostic, sources, &renderer));
+        text.push_str("\n\n");
+    }
+    let errors = all.iter().filter(|diagnostic| diagnostic.is_error()).count();
+    if errors > 1 {
+        text.push_str(&format!("{errors} errors\n"));
+    } else if text.ends_with("\n\n") {
+        text.pop();
+    }
+    text
+}
+
+fn one(diagnostic: &Diagnostic, sources: &SourceMap, renderer: &Renderer) -> String {
+    let level = match diagnostic.severity {
+        Severity::Error => Level::ERROR,
+        Severity::Warning => Level::WARNING,
+    };
+    let mut group = level.primary_title(diagnostic.summary.as_str()).elements(snippets(diagnostic, sources));
+    if let Some(subject) = diagnostic.subject.as_ref().filter(|_| diagnostic.span.is_none()) {
+        group = group.element(Level::NOTE.no_name().message(format!("about {subject}")));
+    }
+    if !diagnostic.detail.is_empty() {
+        group = group.element(Level::NOTE.no_name().message(diagnostic.detail.as_str()));
+    }
+    for help in &diagnostic.help {
+        group = group.element(Level::HELP.message(help.as_str()));
+    }
+    let report: &[Group<'_>] = &[group];
+    renderer.render(report)
+}
+
+/// One snippet a file, the main place's file first.
+fn snippets<'a>(
+    diagnostic: &'a Diagnostic,
+    sources: &'a SourceMap,
+) -> Vec<Snippet<'a, annotate_snippets::Annotation<'a>>> {
+    let main = diagnostic.span.map(|span| (span, diagnostic.label.as_str(), AnnotationKind::Primary));
+    let related = diagnostic.related.iter().map(|(span, words)| (*span, words.as_str(), AnnotationKind::Context));
+    let mut snippets: Vec<(andon_text::SourceId, Snippet<'a, annotate_snippets::Annotation<'a>>)> = Vec::new();
+    for (span, words, kind) in main.into_iter().chain(related) {
+        let Some(source) = sources.get(span.source) else { continue };
+        let annotation = kind.span(range(span, source.text())).label((!words.is_empty()).then_some(words));
+        match snippets.iter_mut().find(|(id, _)| *id == span.source) {
+            Some((_, snippet)) => *snippet = snippet.clone().annotation(annotation),
+            None => {
+                let snippet = Snippet::source(&**source.text()).path(&**source.path()).annotation(annotation);
+                snippets.push((span.source, snippet));
+            }
+        }
+    }
+    snippets.into_iter().map(|(_, snippet)| snippet).collect()
+}
+
+/// The span's bytes, kept to the first line of a long text and within it.
+fn range(span: Span, text: &str) -> std::ops::Range<usize> {
+    let floor = |offset: usize| (0..=offset.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+    let start = floor(span.start as usize);
+    let end = floor(span.end as usize).max(start);
+    let first_line = text.get(start..end).and_then(|covered| covered.find('\n')).map_or(end, |at| start + at);
+    start..first_line
+}
+
+/// Diagnostics as data: `severity`, `summary`, `detail`, `help`, `subject`, and `range` with `filename`, `start` and
+/// `end` (each with `line`, `column` and `byte`), null where there is none.
+pub fn diagnostics_json(all: &Diagnostics, sources: &SourceMap) -> Json {
+    let place = |span: Span| match sources.get(span.source) {
+        None => Json::Null,
+        Some(source) => {
+            let point = |offset: u32| {
+                let at = source.position(offset);
+                json!({ "line": at.line, "column": at.column, "byte": offset })
+            };
+            json!({ "filename": &**source.path(), "start": point(span.start), "end": point(span.end) })
+        }
+    };
+    let one = |diagnostic: &Diagnostic| {
+        json!({
+            "severity": if diagnostic.is_error() { "error" } else { "warning" },
+            "summary": diagnostic.summary,
+            "detail": diagnostic.detail,
+            "help": diagnostic.help,
+            "subject": diagnostic.subject,
+            "range": diagnostic.span.map_or(Json::Null, place),
+            "related": diagnostic.related.iter().map(|(span, words)| json!({ "range": place(*span), "words": words }))
+                .collect::<Vec<_>>(),
+        })
+    };
+    all.iter().map(one).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_diagnostic_shows_file_line_cause_and_remedy() {
+        let mut sources = SourceMap::new();
+        let id = sources.add("stacks/web/main.tf", "a = 1\nresource \"lab_sever\" \"web\" {}\n");
+        let diagnostic = Diagnostic::error("unknown resource type \"lab_sever\"")
+            .at(Span::new(id, 15, 26))
+            .label("no provider has this type")
+            .help("did you mean \"lab_server\"?");
+        let text = diagnostics(&diagnostic.into(), &sources, Paint::PLAIN, 100);
+        insta::assert_snapshot!(text, @r#"
+        error: unknown resource type "lab_sever"
+         --> stacks/web/main.tf:2:10
+          |
+        2 | resource "lab_sever" "web" {}
+          |          ^^^^^^^^^^^ no provider has this type
+          |
+          = help: did you mean "lab_server"?
+        "#);
+    }
+}

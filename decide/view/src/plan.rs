@@ -1,0 +1,250 @@
+use std::collections::BTreeSet;
+
+use andon_plan::{Drift, Plan, PlanMode, PlannedAction, PlannedChange, PlannedOutput, ReplaceOrder};
+use andon_value::{Kind, Value, encode};
+use serde_json::{Value as Json, json};
+
+use crate::{Paint, report, report_json};
+
+/// A whole plan, as the user agrees to it: every change with its attributes and what happens inside servers, what is
+/// published, what will not be done and why, and a count. One line where it would do nothing.
+pub fn plan(plan: &Plan, paint: Paint) -> String {
+    let mut text = String::new();
+    for drift in plan.drift.iter().filter(|_| plan.mode != PlanMode::RefreshOnly) {
+        text.push_str(&drift_text(drift, paint));
+    }
+    if !plan.drift.is_empty() && plan.mode != PlanMode::RefreshOnly {
+        text.push('\n');
+    }
+    for change in &plan.changes {
+        text.push_str(&change_text(change, paint));
+        text.push('\n');
+    }
+    let outputs: Vec<String> =
+        plan.outputs.iter().filter(|output| output.changes()).map(|output| output_line(output, paint)).collect();
+    if !outputs.is_empty() {
+        text.push_str(&format!("{}\n{}\n", paint.bold("Outputs:"), outputs.concat()));
+    }
+    for note in &plan.notes {
+        text.push_str(&paint.dim(&format!("note: {note}\n")));
+    }
+    text.push_str(&summary(plan, paint));
+    text.push('\n');
+    text
+}
+
+/// How a plan counts: `Plan for dev: 4 to create, 1 to update, 3 unchanged.`
+pub fn summary(plan: &Plan, paint: Paint) -> String {
+    let count =
+        |wanted: fn(&PlannedAction) -> bool| plan.changes.iter().filter(|change| wanted(&change.action)).count();
+    let counts = [
+        (count(|action| *action == PlannedAction::Create), "to create"),
+        (count(|action| *action == PlannedAction::Update), "to update"),
+        (count(|action| matches!(action, PlannedAction::Replace { .. })), "to replace"),
+        (count(|action| matches!(action, PlannedAction::Delete | PlannedAction::DeleteDeposed)), "to delete"),
+        (count(|action| *action == PlannedAction::Read), "to read"),
+    ];
+    let mut parts: Vec<String> =
+        counts.iter().filter(|(count, _)| *count > 0).map(|(count, words)| format!("{count} {words}")).collect();
+    if parts.is_empty() {
+        let only_outputs = plan.outputs.iter().any(PlannedOutput::changes);
+        parts.push(if only_outputs { "only outputs change".to_owned() } else { "no changes".to_owned() });
+    }
+    if plan.unchanged > 0 {
+        parts.push(format!("{} unchanged", plan.unchanged));
+    }
+    paint.bold(&format!("Plan for {}: {}.", plan.environment, parts.join(", ")))
+}
+
+/// What a plan to see drift found, an item each: what is gone, what is different, and what differs inside servers.
+pub fn drift(plan: &Plan, paint: Paint) -> String {
+    plan.drift.iter().map(|drift| drift_text(drift, paint)).collect()
+}
+
+fn drift_text(drift: &Drift, paint: Paint) -> String {
+    let address = paint.bold(&drift.address.to_string());
+    let mut text = match &drift.after {
+        None => format!("{} {address} is gone\n", paint.red("!")),
+        Some(after) if *after != drift.before => {
+            let head = format!("{} {address} is not as it was left\n", paint.yellow("!"));
+            head + &attributes(Some(&drift.before), Some(after), &[], paint)
+        }
+        Some(_) => format!("{} {address} is not as defined\n", paint.yellow("!")),
+    };
+    if let Some(inside) = &drift.report {
+        text.push_str(&report(inside, paint, 4));
+    }
+    text
+}
+
+fn change_text(change: &PlannedChange, paint: Paint) -> String {
+    let address = paint.bold(&change.address.to_string());
+    let mut because: &[String] = &[];
+    let head = match &change.action {
+        PlannedAction::Create => format!("{} create {address}", paint.green("+")),
+        PlannedAction::Update => format!("{} update {address}", paint.yellow("~")),
+        PlannedAction::Delete => format!("{} delete {address}", paint.red("-")),
+        PlannedAction::DeleteDeposed => format!("{} delete the replaced object of {address}", paint.red("-")),
+        PlannedAction::Read => format!("{} read {address}", paint.cyan("<")),
+        PlannedAction::Replace { order, because: reasons } => {
+            because = reasons;
+            let (sign, words) = match order {
+                ReplaceOrder::CreateFirst => ("+/-", "the new one is made before the old one is deleted"),
+                ReplaceOrder::DeleteFirst => ("-/+", "the old one is deleted before the new one is made"),
+            };
+            let why = if because.is_empty() { String::new() } else { format!("because of {}; ", because.join(", ")) };
+            format!("{} replace {address} ({why}{words})", paint.yellow(sign))
+        }
+    };
+    let body = match change.action {
+        PlannedAction::Delete | PlannedAction::DeleteDeposed => String::new(),
+        _ => attributes(change.before.as_ref(), change.after.as_ref(), because, paint),
+    };
+    let inside = change.report.as_ref().map(|inside| report(inside, paint, 4)).unwrap_or_default();
+    format!("{head}\n{body}{inside}")
+}
+
+/// The attributes that differ, a line each; all that are given, for something new.
+fn attributes(before: Option<&Value>, after: Option<&Value>, because: &[String], paint: Paint) -> String {
+    let entries = |value: Option<&Value>| value.and_then(Value::as_entries).cloned().unwrap_or_default();
+    let (old, new) = (entries(before), entries(after));
+    let names: BTreeSet<_> = old.keys().chain(new.keys()).collect();
+    let mut text = String::new();
+    for name in names {
+        let (was, is) = (old.get(name).unwrap_or(&Value::NULL), new.get(name).unwrap_or(&Value::NULL));
+        let shown = |value: &Value| andon_value::render(value, 6);
+        if was == is || (was.is_null() && is.is_null()) {
+            continue;
+        }
+        let mark =
+            if because.iter().any(|reason| **reason == **name) { paint.red("  # replaces") } else { String::new() };
+        let line = match (was.is_null(), is.is_null()) {
+            (true, _) => format!("{name} = {}", shown(is)),
+            (false, true) => format!("{name} = {} → null", shown(was)),
+            (false, false) => format!("{name} = {} → {}", shown(was), shown(is)),
+        };
+        text.push_str(&format!("      {line}{mark}\n"));
+    }
+    text
+}
+
+fn output_line(output: &PlannedOutput, paint: Paint) -> String {
+    let name =
+        if output.stack.is_empty() { output.name.to_string() } else { format!("{}.{}", output.stack, output.name) };
+    let shown = |value: &Value| {
+        if output.sensitive { "(sensitive value)".to_owned() } else { andon_value::render(value, 2) }
+    };
+    match (&output.before, &output.after) {
+        (None, Some(after)) => format!("  {} {name} = {}\n", paint.green("+"), shown(after)),
+        (Some(_), None) | (None, None) => format!("  {} {name}\n", paint.red("-")),
+        (Some(before), Some(after)) => {
+            format!("  {} {name} = {} → {}\n", paint.yellow("~"), shown(before), shown(after))
+        }
+    }
+}
+
+/// A plan as data. Unknown values are null, their paths in `after_unknown`; sensitive values are the text
+/// `(sensitive value)`.
+pub fn plan_json(plan: &Plan) -> Json {
+    let changes = plan.changes.iter().map(|change| {
+        let (order, because) = match &change.action {
+            PlannedAction::Replace { order: ReplaceOrder::CreateFirst, because } => {
+                ("create_first".into(), because.clone())
+            }
+            PlannedAction::Replace { order: ReplaceOrder::DeleteFirst, because } => {
+                ("delete_first".into(), because.clone())
+            }
+            _ => (Json::Null, Vec::new()),
+        };
+        json!({
+            "address": change.address.to_string(),
+            "action": action_word(&change.action),
+            "order": order,
+            "because": because,
+            "before": change.before.as_ref().map(value_json),
+            "after": change.after.as_ref().map(value_json),
+            "after_unknown": change.after.as_ref().map(unknown_paths),
+            "report": change.report.as_ref().map(report_json),
+        })
+    });
+    let outputs = plan.outputs.iter().map(|output| {
+        let shown = |value: &Value| if output.sensitive { "(sensitive value)".into() } else { value_json(value) };
+        json!({
+            "stack": &*output.stack, "name": &*output.name, "changes": output.changes(),
+            "before": output.before.as_ref().map(shown), "after": output.after.as_ref().map(shown),
+            "sensitive": output.sensitive,
+        })
+    });
+    json!({
+        "format_version": 1,
+        "environment": &*plan.environment,
+        "changes": changes.collect::<Vec<_>>(),
+        "outputs": outputs.collect::<Vec<_>>(),
+        "drift": plan.drift.iter().map(drift_json).collect::<Vec<_>>(),
+        "notes": plan.notes.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "unchanged": plan.unchanged,
+        "based_on": plan.based_on,
+    })
+}
+
+fn drift_json(drift: &Drift) -> Json {
+    json!({
+        "address": drift.address.to_string(),
+        "identity": drift.identity.as_str(),
+        "gone": drift.after.is_none(),
+        "before": value_json(&drift.before),
+        "after": drift.after.as_ref().map(value_json),
+        "report": drift.report.as_ref().map(report_json),
+    })
+}
+
+fn action_word(action: &PlannedAction) -> &'static str {
+    match action {
+        PlannedAction::Create => "create",
+        PlannedAction::Update => "update",
+        PlannedAction::Replace { .. } => "replace",
+        PlannedAction::Delete => "delete",
+        PlannedAction::DeleteDeposed => "delete_deposed",
+        PlannedAction::Read => "read",
+    }
+}
+
+/// A value as data for people's scripts: unknown is null, a secret is the text `(sensitive value)`.
+pub fn value_json(value: &Value) -> Json {
+    if value.marks().sensitive {
+        return "(sensitive value)".into();
+    }
+    match value.kind() {
+        Kind::Unknown(_) => Json::Null,
+        Kind::List(_, elements) | Kind::Tuple(elements) => elements.iter().map(value_json).collect(),
+        Kind::Set(_, elements) => elements.iter().map(value_json).collect(),
+        Kind::Map(_, entries) | Kind::Object(entries) => {
+            entries.iter().map(|(name, value)| (name.to_string(), value_json(value))).collect()
+        }
+        _ => andon_value::to_json(value).unwrap_or_else(|_| encode(value)),
+    }
+}
+
+/// The paths of unknown values, written `a.b[0]`.
+fn unknown_paths(value: &Value) -> Vec<String> {
+    fn walk(value: &Value, path: &str, found: &mut Vec<String>) {
+        match value.kind() {
+            Kind::Unknown(_) => found.push(path.to_owned()),
+            Kind::List(_, elements) | Kind::Tuple(elements) => {
+                for (index, element) in elements.iter().enumerate() {
+                    walk(element, &format!("{path}[{index}]"), found);
+                }
+            }
+            Kind::Map(_, entries) | Kind::Object(entries) => {
+                for (name, value) in entries.iter() {
+                    let path = if path.is_empty() { name.to_string() } else { format!("{path}.{name}") };
+                    walk(value, &path, found);
+                }
+            }
+            _ => {}
+        }
+    }
+    let mut found = Vec::new();
+    walk(value, "", &mut found);
+    found
+}

@@ -1,0 +1,99 @@
+use andon_schema::{Change, CheckResult, EntryStatus, HostEntry, HostReport};
+use serde_json::{Value as Json, json};
+
+use crate::Paint;
+
+/// What changes inside one server, a line for each host resource that changes, with the diffs of files; indented by
+/// `indent` spaces. Empty where nothing changes and every check holds.
+pub fn report(report: &HostReport, paint: Paint, indent: usize) -> String {
+    let mut lines = Vec::new();
+    for entry in report.entries.iter().filter(|entry| is_worth_telling(entry)) {
+        lines.push(entry_line(entry, paint));
+        lines.extend(entry.differences.iter().map(|difference| format!("    {difference}")));
+        if let EntryStatus::Failed(reason) = &entry.status {
+            lines.extend(reason.lines().map(|line| paint.red(&format!("    {line}"))));
+        }
+        if let Some(diff) = &entry.diff {
+            lines.extend(diff.lines().map(|line| format!("    {}", paint.diff_line(line))));
+        }
+    }
+    lines.extend(report.checks.iter().filter(|check| check.failure.is_some()).map(|check| check_line(check, paint)));
+    if let Some(reason) = &report.stopped {
+        lines.push(paint.red(&format!("stopped: {reason}")));
+    }
+    let margin = " ".repeat(indent);
+    lines.into_iter().map(|line| format!("{margin}{line}\n")).collect()
+}
+
+/// One assertion and how it came out.
+pub fn check_line(check: &CheckResult, paint: Paint) -> String {
+    match &check.failure {
+        None => format!("{} check \"{}\": {}", paint.green("✓"), check.check, check.assertion),
+        Some(reason) => {
+            format!("{} check \"{}\": {}: {reason}", paint.red("✗"), check.check, check.assertion)
+        }
+    }
+}
+
+fn is_worth_telling(entry: &HostEntry) -> bool {
+    entry.change != Change::None || matches!(entry.status, EntryStatus::Failed(_))
+}
+
+fn entry_line(entry: &HostEntry, paint: Paint) -> String {
+    let sign = match entry.change {
+        Change::None => " ".to_owned(),
+        Change::Create => paint.green("+"),
+        Change::Update => paint.yellow("~"),
+        Change::Remove => paint.red("-"),
+        Change::Reload | Change::Restart => paint.yellow("↻"),
+    };
+    let verb = match entry.change {
+        Change::Reload => "reload ",
+        Change::Restart => "restart ",
+        _ => "",
+    };
+    let note = match &entry.status {
+        EntryStatus::Failed(_) => paint.red("  failed"),
+        EntryStatus::Skipped(reason) => paint.dim(&format!("  not done: {reason}")),
+        EntryStatus::Planned | EntryStatus::Done => String::new(),
+    };
+    format!("{sign} {verb}{}{note}", entry.address)
+}
+
+/// A report as data.
+pub fn report_json(report: &HostReport) -> Json {
+    let change = |change: Change| match change {
+        Change::None => "none",
+        Change::Create => "create",
+        Change::Update => "update",
+        Change::Remove => "remove",
+        Change::Reload => "reload",
+        Change::Restart => "restart",
+    };
+    let status = |status: &EntryStatus| match status {
+        EntryStatus::Planned => json!({ "status": "planned" }),
+        EntryStatus::Done => json!({ "status": "done" }),
+        EntryStatus::Failed(reason) => json!({ "status": "failed", "reason": reason }),
+        EntryStatus::Skipped(reason) => json!({ "status": "skipped", "reason": reason }),
+    };
+    let entries = report.entries.iter().map(|entry| {
+        let mut object = status(&entry.status);
+        object["address"] = entry.address.clone().into();
+        object["origin"] = entry.origin.clone().into();
+        object["change"] = change(entry.change).into();
+        object["differences"] = entry.differences.clone().into();
+        object["diff"] = entry.diff.clone().into();
+        object
+    });
+    let checks = report.checks.iter().map(|check| {
+        json!({
+            "check": check.check, "assertion": check.assertion, "origin": check.origin,
+            "holds": check.failure.is_none(), "reason": check.failure,
+        })
+    });
+    json!({
+        "entries": entries.collect::<Vec<_>>(),
+        "checks": checks.collect::<Vec<_>>(),
+        "stopped": report.stopped,
+    })
+}

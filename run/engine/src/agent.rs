@@ -1,0 +1,176 @@
+//! What runs inside a server, or inside a root file system that is being baked: the role is evaluated there with its
+//! facts, and converged. One request in, one reply out.
+//!
+//! The request is a header of JSON, a newline, and the role's bundle; the reply is JSON. Both are between two
+//! processes of the same program, never stored.
+
+use andon_converge::{Converge, Mode, Step};
+use andon_ledger::codec::{report_from_json, report_to_json};
+use andon_schema::host::Catalog;
+use andon_schema::{HostReport, Schemas};
+use andon_text::{Diagnostics, SourceMap};
+use andon_value::Value;
+use serde_json::{Value as Json, json};
+use sha2::{Digest, Sha256};
+
+/// What the agent is to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Task {
+    /// Look, and tell what would be done.
+    Plan,
+    /// Make it so.
+    Apply,
+    /// Make it so in a root file system that is not booted.
+    Bake,
+}
+
+/// What is asked of an agent.
+#[derive(Debug, Clone)]
+pub struct AgentRequest {
+    /// What to do.
+    pub task: Task,
+    /// The role.
+    pub role: String,
+    /// Values of its parameters: an object.
+    pub params: Value,
+    /// The role's files, as [`andon_lang::Bundle::encode`] makes them.
+    pub bundle: Vec<u8>,
+}
+
+/// What an agent did, or would do.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AgentReply {
+    /// What changed, or would.
+    pub report: HostReport,
+    /// The digest of the catalog: what the server must be.
+    pub catalog: String,
+}
+
+impl AgentRequest {
+    /// As bytes for the way.
+    pub fn encode(&self) -> Vec<u8> {
+        let task = match self.task {
+            Task::Plan => "plan",
+            Task::Apply => "apply",
+            Task::Bake => "bake",
+        };
+        let header = json!({ "task": task, "role": self.role, "params": andon_value::encode(&self.params) });
+        let mut bytes = header.to_string().into_bytes();
+        bytes.push(b'\n');
+        bytes.extend_from_slice(&self.bundle);
+        bytes
+    }
+
+    fn decode(bytes: &[u8]) -> Option<AgentRequest> {
+        let end = bytes.iter().position(|byte| *byte == b'\n')?;
+        let (header, bundle) = bytes.split_at(end);
+        let header: Json = serde_json::from_slice(header).ok()?;
+        let task = match header.get("task")?.as_str()? {
+            "plan" => Task::Plan,
+            "apply" => Task::Apply,
+            "bake" => Task::Bake,
+            _ => return None,
+        };
+        let role = header.get("role")?.as_str()?.to_owned();
+        let params = andon_value::decode(header.get("params")?).ok()?;
+        Some(AgentRequest { task, role, params, bundle: bundle.get(1..)?.to_vec() })
+    }
+}
+
+impl AgentReply {
+    /// Reads a reply. `Err` holds what the agent said instead, in words for the user.
+    pub fn decode(bytes: &[u8]) -> Result<AgentReply, String> {
+        let broken = || "the agent's reply is not one".to_owned();
+        let json: Json = serde_json::from_slice(bytes).map_err(|_| broken())?;
+        if let Some(error) = json.get("error").and_then(Json::as_str) {
+            return Err(error.to_owned());
+        }
+        let catalog = json.get("catalog").and_then(Json::as_str).ok_or_else(broken)?.to_owned();
+        let report = json.get("report").ok_or_else(broken)?;
+        let report = report_from_json(report).map_err(|error| error.to_string())?;
+        Ok(AgentReply { report, catalog })
+    }
+}
+
+/// Answers one request, in the server it is meant for. Progress is said a line at a time.
+pub fn run(request: &[u8], say: &mut dyn FnMut(&str)) -> Vec<u8> {
+    let reply = match AgentRequest::decode(request) {
+        None => Err("the agent was asked what it does not understand".to_owned()),
+        Some(request) => converge(&request, say),
+    };
+    let json = match reply {
+        Ok(AgentReply { report, catalog }) => json!({ "report": report_to_json(&report), "catalog": catalog }),
+        Err(error) => json!({ "error": error }),
+    };
+    json.to_string().into_bytes()
+}
+
+fn converge(request: &AgentRequest, say: &mut dyn FnMut(&str)) -> Result<AgentReply, String> {
+    let schemas = schemas();
+    let facts = andon_host::facts();
+    let bundle = andon_lang::Bundle::decode(&request.bundle).map_err(|error| error.to_string())?;
+    let catalog = bundle
+        .catalog(&request.role, &request.params, &facts, &schemas)
+        .map_err(|diagnostics| lines(&diagnostics, bundle.sources()))?;
+    let digest = catalog_digest(&catalog);
+    let mode = match request.task {
+        Task::Plan => Mode::Plan,
+        Task::Apply => Mode::Apply,
+        Task::Bake => Mode::Image,
+    };
+    let mut converge = Converge::new(catalog, mode);
+    let report = loop {
+        match converge.next() {
+            Step::Look(looks) => converge.seen(andon_host::observe(&looks)),
+            Step::Act(acts) => {
+                for act in &acts {
+                    say(&act.to_string());
+                }
+                converge.acted(acts.iter().map(andon_host::act).collect());
+            }
+            Step::Done(report) => break report,
+        }
+    };
+    Ok(AgentReply { report, catalog: digest })
+}
+
+/// The kinds of host resource and check that this program knows.
+pub fn schemas() -> Schemas {
+    let (host, checks) = andon_converge::schemas();
+    Schemas { host, checks, ..Schemas::default() }
+}
+
+/// A digest of all that a catalog asks for: `sha256:…`. The places where it is defined do not count.
+pub fn catalog_digest(catalog: &Catalog) -> String {
+    let mut hash = Sha256::new();
+    for resource in &catalog.resources {
+        let attributes = andon_value::encode(&resource.attributes);
+        let notifies: Vec<_> = resource.notifies.iter().map(|notify| (&*notify.service, notify.restart)).collect();
+        let text = json!([&*resource.kind, &*resource.name, attributes, resource.absent, format!("{notifies:?}")]);
+        hash.update(text.to_string());
+        hash.update(b"\n");
+    }
+    for check in &catalog.checks {
+        for assertion in &check.assertions {
+            let attributes = andon_value::encode(&assertion.attributes);
+            hash.update(json!([&*check.name, &*assertion.kind, &*assertion.name, attributes]).to_string());
+            hash.update(b"\n");
+        }
+    }
+    let digest: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("sha256:{digest}")
+}
+
+/// Diagnostics as plain lines, for a failure's detail: `roles/web.role.hcl:12:3: what failed. Why.`
+pub fn lines(diagnostics: &Diagnostics, sources: &SourceMap) -> String {
+    let line = |diagnostic: &andon_text::Diagnostic| {
+        let place = diagnostic.span.map(|span| format!("{}: ", sources.locate(span))).unwrap_or_default();
+        let rest: String = std::iter::once(&diagnostic.detail)
+            .chain(&diagnostic.help)
+            .filter(|text| !text.is_empty())
+            .map(|text| format!(". {}", text.trim_end_matches('.')))
+            .collect();
+        format!("{place}{}{rest}", diagnostic.summary)
+    };
+    diagnostics.iter().map(line).collect::<Vec<_>>().join("\n")
+}

@@ -1,0 +1,138 @@
+//! From a plan to a changed world: commands out, outcomes in, an intent before each effect and an outcome after it.
+
+use std::collections::BTreeMap;
+
+use andon_ledger::{Event, OutcomeRecord};
+use andon_plan::{Applier, ApplyReport, ApplyStep, CommandId, Plan, PlanInput, QuestionId, Waiting, Work};
+use andon_schema::{Answer, Failure, Identity, Outcome};
+use andon_text::Diagnostic;
+
+use crate::planning::TICK;
+use crate::{Completion, Job, Journal, JournalError, Sink, Ticket, World};
+
+/// Applies a plan. An interrupt starts nothing new and waits for what runs.
+///
+/// `Err` where the ledger can no longer be written: then nothing more is tried, what runs is not waited for, and the
+/// intents that are open are resolved by the next run.
+pub fn apply(
+    plan: Plan,
+    input: PlanInput,
+    identities: impl FnMut() -> Identity + Send + 'static,
+    world: &mut dyn World,
+    journal: &mut dyn Journal,
+    sink: &mut dyn Sink,
+) -> Result<ApplyReport, JournalError> {
+    let applier = Applier::new(plan, input, identities);
+    Apply { applier, running: BTreeMap::new(), next_ticket: 0, world, journal, sink }.run()
+}
+
+/// What a ticket stands for.
+enum Running {
+    Question(QuestionId),
+    Command(CommandId),
+}
+
+struct Apply<'a> {
+    applier: Applier,
+    running: BTreeMap<Ticket, Running>,
+    next_ticket: u64,
+    world: &'a mut dyn World,
+    journal: &'a mut dyn Journal,
+    sink: &'a mut dyn Sink,
+}
+
+impl Apply<'_> {
+    fn run(mut self) -> Result<ApplyReport, JournalError> {
+        loop {
+            match self.applier.next() {
+                ApplyStep::Done(report) => return Ok(report),
+                ApplyStep::Run(work) => self.begin(work)?,
+                ApplyStep::Wait if self.running.is_empty() => {
+                    let diagnostic = Diagnostic::error("the apply waits for outcomes of commands that it did not give")
+                        .help("Run the command again: it goes on from what the ledger holds.");
+                    return Ok(ApplyReport { diagnostics: diagnostic.into(), ..ApplyReport::default() });
+                }
+                ApplyStep::Wait => self.wait()?,
+            }
+        }
+    }
+
+    /// Appends every record and intent of a batch in one commit, and only then starts its work.
+    fn begin(&mut self, work: Vec<Work>) -> Result<(), JournalError> {
+        let mut events = Vec::new();
+        let mut jobs = Vec::new();
+        for work in work {
+            match work {
+                Work::Ask(id, question) => jobs.push((Running::Question(id), Job::Ask(question))),
+                Work::Do(id, command, intent) => {
+                    events.push(Event::Intent(intent));
+                    jobs.push((Running::Command(id), Job::Do(command)));
+                }
+                Work::Record(event) => events.push(event),
+                Work::Tell(progress) => self.sink.event(&Event::Progress(progress)),
+            }
+        }
+        self.record(events)?;
+        for (running, job) in jobs {
+            let ticket = Ticket(self.next_ticket);
+            self.next_ticket += 1;
+            self.running.insert(ticket, running);
+            self.world.start(ticket, job);
+        }
+        self.sink.waiting(&mut || self.applier.waiting());
+        Ok(())
+    }
+
+    fn wait(&mut self) -> Result<(), JournalError> {
+        match self.world.wait(TICK) {
+            Completion::Answered(ticket, answer) => match self.running.remove(&ticket) {
+                Some(Running::Question(id)) => self.applier.answer(id, answer),
+                Some(Running::Command(id)) => self.finish(id, mistaken())?,
+                None => {}
+            },
+            Completion::Finished(ticket, outcome) => match self.running.remove(&ticket) {
+                Some(Running::Command(id)) => self.finish(id, outcome)?,
+                Some(Running::Question(id)) => self.applier.answer(id, Answer::Failed(mistaken_failure())),
+                None => {}
+            },
+            Completion::Progress(progress) => self.sink.event(&Event::Progress(progress)),
+            Completion::Interrupted => {
+                self.sink.interrupted();
+                self.applier.cancel();
+            }
+            Completion::Quiet => self.sink.tick(),
+            Completion::Resolved(..) => {}
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, id: CommandId, outcome: Outcome) -> Result<(), JournalError> {
+        let record: Option<OutcomeRecord> = self.applier.outcome(id, outcome);
+        match record {
+            Some(record) => self.record(vec![Event::Outcome(record)]),
+            None => Ok(()),
+        }
+    }
+
+    fn record(&mut self, events: Vec<Event>) -> Result<(), JournalError> {
+        if events.is_empty() {
+            return Ok(());
+        }
+        // Followers see an event once it is certain.
+        for entry in self.journal.append(events)? {
+            self.sink.event(&entry.event);
+        }
+        Ok(())
+    }
+}
+
+fn mistaken_failure() -> Failure {
+    Failure::new("the world answered another question", "A driver is at fault.")
+}
+
+fn mistaken() -> Outcome {
+    Outcome::Failed { failure: mistaken_failure(), value: None, report: None }
+}
+
+/// What followers may want to know of the changes that have not begun.
+pub type WaitingView<'a> = &'a mut dyn FnMut() -> Vec<Waiting>;

@@ -1,0 +1,212 @@
+//! The real world: providers on this machine, called from a pool of threads.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+use andon_ledger::Progress;
+use andon_schema::{Answer, Command, Failure, InstanceAddress, Outcome, Question, Schemas};
+
+use crate::provider::{Planned, Provider, Request};
+use crate::{Completion, Job, Ticket, World};
+
+/// Providers by resource type.
+#[derive(Clone, Default)]
+pub struct Providers {
+    by_type: BTreeMap<String, Arc<dyn Provider>>,
+    schemas: Schemas,
+}
+
+impl Providers {
+    /// Adds a provider's types.
+    pub fn add(&mut self, provider: Arc<dyn Provider>) {
+        for (kind, schema) in provider.schemas() {
+            self.by_type.insert(kind.clone(), Arc::clone(&provider));
+            self.schemas.resources.insert(kind, schema);
+        }
+    }
+
+    /// The schemas of all types.
+    pub fn schemas(&self) -> &Schemas {
+        &self.schemas
+    }
+
+    fn of(&self, address: &InstanceAddress) -> Result<&Arc<dyn Provider>, Failure> {
+        let kind = &*address.resource.kind;
+        self.by_type.get(kind).ok_or_else(|| {
+            Failure::new(format!("no provider for {kind}"), "No provider at hand has this resource type.")
+        })
+    }
+}
+
+/// A [`World`] of providers. Dropping it lets running work end and starts none of what waits.
+pub struct Machine {
+    shared: Arc<Shared>,
+    completions: Receiver<Completion>,
+    interrupt: Arc<AtomicBool>,
+    told_of_interrupt: bool,
+}
+
+struct Shared {
+    providers: Providers,
+    queue: Mutex<Queue>,
+    work_came: Condvar,
+    sender: Mutex<Sender<Completion>>,
+}
+
+#[derive(Default)]
+struct Queue {
+    jobs: VecDeque<(Ticket, Job)>,
+    threads: usize,
+    idle: usize,
+    limit: usize,
+    closed: bool,
+}
+
+impl Machine {
+    /// A machine that does at most `parallelism` things at once, and reports an interrupt once `interrupt` is true.
+    pub fn new(providers: Providers, parallelism: usize, interrupt: Arc<AtomicBool>) -> Machine {
+        let (sender, completions) = channel();
+        let queue = Mutex::new(Queue { limit: parallelism.max(1), ..Queue::default() });
+        let shared = Arc::new(Shared { providers, queue, work_came: Condvar::new(), sender: Mutex::new(sender) });
+        Machine { shared, completions, interrupt, told_of_interrupt: false }
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        let mut queue = self.shared.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        queue.closed = true;
+        queue.jobs.clear();
+        self.shared.work_came.notify_all();
+    }
+}
+
+impl World for Machine {
+    fn start(&mut self, ticket: Ticket, job: Job) {
+        let mut queue = self.shared.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        queue.jobs.push_back((ticket, job));
+        if queue.idle < queue.jobs.len() && queue.threads < queue.limit {
+            queue.threads += 1;
+            let shared = Arc::clone(&self.shared);
+            let spawned = std::thread::Builder::new().name("driver".to_owned()).spawn(move || shared.work());
+            if spawned.is_err() {
+                // Those that run will take the work over; with none at all it is done here.
+                queue.threads -= 1;
+                let alone = queue.threads == 0;
+                if alone && let Some((ticket, job)) = queue.jobs.pop_back() {
+                    drop(queue);
+                    self.shared.perform(ticket, job);
+                }
+                return;
+            }
+        }
+        self.shared.work_came.notify_one();
+    }
+
+    fn wait(&mut self, at_most: Duration) -> Completion {
+        if self.interrupt.load(Ordering::Relaxed) && !self.told_of_interrupt {
+            self.told_of_interrupt = true;
+            return Completion::Interrupted;
+        }
+        match self.completions.recv_timeout(at_most) {
+            Ok(completion) => completion,
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => Completion::Quiet,
+        }
+    }
+}
+
+impl Shared {
+    fn work(&self) {
+        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            if let Some((ticket, job)) = queue.jobs.pop_front() {
+                drop(queue);
+                self.perform(ticket, job);
+                queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+            } else if queue.closed {
+                queue.threads -= 1;
+                return;
+            } else {
+                queue.idle += 1;
+                queue = self.work_came.wait(queue).unwrap_or_else(PoisonError::into_inner);
+                queue.idle -= 1;
+            }
+        }
+    }
+
+    fn send(&self, completion: Completion) {
+        // Nobody listens any more once the run has ended.
+        let _ = self.sender.lock().unwrap_or_else(PoisonError::into_inner).send(completion);
+    }
+
+    fn perform(&self, ticket: Ticket, job: Job) {
+        let address = match &job {
+            Job::Ask(question) => question.address(),
+            Job::Do(command) => command.address(),
+            Job::Resolve { intent, .. } => &intent.address,
+        };
+        let provider = self.providers.of(address);
+        let say = |text: &str| {
+            let progress = Progress::Note { address: address.clone(), text: text.to_owned() };
+            self.send(Completion::Progress(progress));
+        };
+        let completion = match (&job, provider) {
+            (Job::Ask(question), Ok(provider)) => Completion::Answered(ticket, answer(&**provider, question, &say)),
+            (Job::Do(command), Ok(provider)) => Completion::Finished(ticket, execute(&**provider, command, &say)),
+            (Job::Resolve { intent, object }, Ok(provider)) => {
+                Completion::Resolved(ticket, provider.resolve(intent, object.as_ref()))
+            }
+            (Job::Ask(_), Err(failure)) => Completion::Answered(ticket, Answer::Failed(failure)),
+            (Job::Do(command), Err(failure)) => {
+                let value = prior_of(command);
+                Completion::Finished(ticket, Outcome::Failed { failure, value, report: None })
+            }
+            (Job::Resolve { .. }, Err(failure)) => Completion::Resolved(ticket, Err(failure)),
+        };
+        self.send(completion);
+    }
+}
+
+fn prior_of(command: &Command) -> Option<andon_value::Value> {
+    match command {
+        Command::Create { .. } => None,
+        Command::Update { prior, .. } | Command::Delete { prior, .. } => Some(prior.clone()),
+    }
+}
+
+fn answer(provider: &dyn Provider, question: &Question, say: &dyn Fn(&str)) -> Answer {
+    match question {
+        Question::PlanChange { address, identity, prior, config } => {
+            let request =
+                Request { address, identity: identity.as_ref(), prior: prior.as_ref(), config, say };
+            match provider.plan(&request) {
+                Ok(Planned { value, replace, report }) => Answer::Planned { value, replace, report },
+                Err(failure) => Answer::Failed(failure),
+            }
+        }
+        Question::ReadObject { address, identity, prior } => {
+            provider.read(address, identity, prior).map_or_else(Answer::Failed, Answer::Object)
+        }
+        Question::ReadData { address, .. } => {
+            let kind = &address.resource.kind;
+            Answer::Failed(Failure::new(format!("{kind} is no data source"), "Its provider has none of this name."))
+        }
+    }
+}
+
+fn execute(provider: &dyn Provider, command: &Command, say: &dyn Fn(&str)) -> Outcome {
+    match command {
+        Command::Create { address, identity, config, planned } => {
+            let request = Request { address, identity: Some(identity), prior: None, config, say };
+            provider.create(&request, planned)
+        }
+        Command::Update { address, identity, prior, config, planned } => {
+            let request = Request { address, identity: Some(identity), prior: Some(prior), config, say };
+            provider.update(&request, planned)
+        }
+        Command::Delete { address, identity, prior } => provider.delete(address, identity, prior, say),
+    }
+}

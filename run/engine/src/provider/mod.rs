@@ -1,0 +1,75 @@
+//! The built-in providers: each joins one kind of resource to the drivers that make it real.
+
+mod data;
+mod host;
+mod image;
+mod lab;
+
+use std::collections::BTreeMap;
+
+use andon_ledger::Intent;
+use andon_schema::{Failure, HostReport, Identity, InstanceAddress, Object, Outcome, TypeSchema};
+use andon_value::Value;
+
+use crate::Found;
+
+pub use data::DataProvider;
+pub use host::HostProvider;
+pub use image::ImageProvider;
+pub use lab::LabProvider;
+
+/// What would become of an instance.
+pub struct Planned {
+    /// All its attributes; unknown where the apply decides.
+    pub value: Value,
+    /// The attributes whose change replaces the object.
+    pub replace: Vec<String>,
+    /// What would be done inside servers.
+    pub report: Option<HostReport>,
+}
+
+/// One instance and what is asked of it.
+pub struct Request<'a> {
+    /// The instance.
+    pub address: &'a InstanceAddress,
+    /// Its planned name; `None` where there is none yet.
+    pub identity: Option<&'a Identity>,
+    /// The object as it is.
+    pub prior: Option<&'a Value>,
+    /// The configuration, of the schema's type.
+    pub config: &'a Value,
+    /// Says to whoever follows the run what the work is at.
+    pub say: &'a dyn Fn(&str),
+}
+
+/// What makes resources of some types real. Calls come from many threads at once; each may block.
+pub trait Provider: Send + Sync {
+    /// The types, and their schemas.
+    fn schemas(&self) -> BTreeMap<String, TypeSchema>;
+
+    /// What would become of an instance. Changes nothing.
+    fn plan(&self, request: &Request<'_>) -> Result<Planned, Failure>;
+
+    /// How an object is now; `None` where it is gone. Changes nothing.
+    fn read(&self, address: &InstanceAddress, identity: &Identity, prior: &Value) -> Result<Option<Value>, Failure>;
+
+    /// Makes the object under the request's identity.
+    fn create(&self, request: &Request<'_>, planned: &Value) -> Outcome;
+
+    /// Changes the object in place.
+    fn update(&self, request: &Request<'_>, planned: &Value) -> Outcome;
+
+    /// Removes the object; one that is gone already is no failure.
+    fn delete(&self, address: &InstanceAddress, identity: &Identity, prior: &Value, say: &dyn Fn(&str)) -> Outcome;
+
+    /// Looks what came of an intent whose outcome nobody wrote down; removes what was half made.
+    fn resolve(&self, intent: &Intent, object: Option<&Object>) -> Result<Found, Failure>;
+}
+
+/// An outcome without anything to say about servers' insides.
+fn plain_outcome(result: Result<Option<Value>, (Failure, Option<Value>)>) -> Outcome {
+    match result {
+        Ok(value) => Outcome::Done { value, report: None },
+        Err((failure, value)) => Outcome::Failed { failure, value, report: None },
+    }
+}

@@ -1,0 +1,99 @@
+//! After a crash: each intent whose outcome nobody wrote down is resolved by looking, never by assuming.
+
+use std::collections::BTreeMap;
+
+use andon_ledger::{Action, Event, Intent, OutcomeRecord, Result as Tried};
+use andon_schema::{Failure, InstanceAddress, Object, ObjectStatus};
+
+use crate::planning::TICK;
+use crate::{Completion, Found, Job, Journal, JournalError, Sink, Ticket, World};
+
+/// Why a crash could not be resolved.
+#[derive(Debug)]
+pub enum RecoverError {
+    /// The ledger could not be written.
+    Journal(JournalError),
+    /// The world did not say what came of an intent.
+    Unresolved(InstanceAddress, Failure),
+    /// The user asked for an end.
+    Interrupted,
+}
+
+impl From<JournalError> for RecoverError {
+    fn from(error: JournalError) -> RecoverError {
+        RecoverError::Journal(error)
+    }
+}
+
+/// Resolves every pending intent of the journal's environment, all at once, and appends what was found. The number of
+/// intents resolved. What could not be resolved stays pending, and the first such is the error.
+pub fn recover(
+    world: &mut dyn World,
+    journal: &mut dyn Journal,
+    sink: &mut dyn Sink,
+) -> Result<usize, RecoverError> {
+    let pending: Vec<Intent> = journal.state().pending.values().cloned().collect();
+    let mut open: BTreeMap<Ticket, Intent> = BTreeMap::new();
+    for (number, intent) in pending.into_iter().enumerate() {
+        let object = known_object(journal, &intent).cloned();
+        let ticket = Ticket(number as u64);
+        world.start(ticket, Job::Resolve { intent: intent.clone(), object });
+        open.insert(ticket, intent);
+    }
+    let count = open.len();
+    let mut failure = None;
+    while !open.is_empty() {
+        match world.wait(TICK) {
+            Completion::Resolved(ticket, found) => {
+                let Some(intent) = open.remove(&ticket) else { continue };
+                match found {
+                    Ok(found) => {
+                        let event = Event::Outcome(resolution(journal, &intent, found));
+                        sink.event(&event);
+                        journal.append(vec![event])?;
+                    }
+                    Err(reason) => failure = failure.or(Some(RecoverError::Unresolved(intent.address, reason))),
+                }
+            }
+            Completion::Progress(progress) => sink.event(&Event::Progress(progress)),
+            Completion::Interrupted => return Err(RecoverError::Interrupted),
+            Completion::Answered(..) | Completion::Finished(..) => {}
+            Completion::Quiet => sink.tick(),
+        }
+    }
+    failure.map_or(Ok(count), Err)
+}
+
+fn known_object<'a>(journal: &'a dyn Journal, intent: &Intent) -> Option<&'a Object> {
+    let instance = journal.state().instances.get(&intent.address)?;
+    instance.current.iter().chain(&instance.deposed).find(|object| object.identity == intent.identity)
+}
+
+/// The outcome that takes the place of the one that was never written.
+fn resolution(journal: &dyn Journal, intent: &Intent, found: Found) -> OutcomeRecord {
+    let (value, status) = match found {
+        Found::There(value) => (Some(value), ObjectStatus::Ready),
+        Found::Broken(value) => (Some(value), ObjectStatus::Tainted),
+        Found::Absent => (None, ObjectStatus::Ready),
+    };
+    let before = known_object(journal, intent);
+    let object = value.map(|value| match (intent.action, before) {
+        // A delete says nothing new of what its object reads.
+        (Action::Delete, Some(before)) => Object { value, ..before.clone() },
+        _ => Object {
+            identity: intent.identity.clone(),
+            value,
+            status,
+            dependencies: intent.dependencies.clone(),
+            create_before_destroy: intent.create_before_destroy,
+        },
+    });
+    OutcomeRecord {
+        address: intent.address.clone(),
+        action: intent.action,
+        identity: intent.identity.clone(),
+        result: Tried::Resolved,
+        object,
+        report: None,
+    }
+}

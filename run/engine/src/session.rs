@@ -1,0 +1,234 @@
+//! An open project: its definitions, its ledger, and the state that the ledger folds into.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use andon_fold::ReplayError;
+use andon_lang::definitions::Project;
+use andon_ledger::{Entry, EnvironmentState, Event, RunId, RunStatus, State, Timestamp};
+use andon_store::{Holder, Ledger, LockError, LockGuard, StoreError};
+use andon_text::Diagnostics;
+
+use crate::project::{ReadError, read_files};
+use crate::{Journal, JournalError};
+
+/// Entries after which a new snapshot is worth its cost.
+const SNAPSHOT_AFTER: u64 = 500;
+
+/// What the ways in settle before anything is opened.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The project's directory.
+    pub directory: PathBuf,
+    /// Where images and servers are kept.
+    pub data_dir: PathBuf,
+    /// The program that helpers run: this one.
+    pub helper: PathBuf,
+    /// At most so many things are done at once.
+    pub parallelism: usize,
+    /// The package mirror that bases are made from; the machine's own where none is given.
+    pub mirror: Option<String>,
+    /// Set when the user asks for an end.
+    pub interrupt: Arc<AtomicBool>,
+}
+
+/// Why a project could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// A file could not be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The ledger could not be opened or read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The ledger holds what cannot have happened.
+    #[error("the ledger is damaged: {0}")]
+    Replay(#[from] ReplayError),
+    /// The environment's lock could not be had.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// An event could not be recorded.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+}
+
+/// An open project.
+pub struct Session {
+    settings: Settings,
+    project: Arc<Project>,
+    diagnostics: Diagnostics,
+    ledger: Ledger,
+    state: State,
+    snapshot_at: u64,
+}
+
+/// The right to change one environment, until it is dropped: its lock, and a run of the ledger.
+pub struct Recorder {
+    ledger: Ledger,
+    state: State,
+    none: EnvironmentState,
+    environment: Arc<str>,
+    run: RunId,
+    snapshot_at: u64,
+    _lock: LockGuard,
+}
+
+impl Session {
+    /// Reads a project's files and folds its ledger. What is wrong in the definitions is in
+    /// [`Session::diagnostics`]; only what cannot be read is an error.
+    pub fn open(settings: Settings) -> Result<Session, OpenError> {
+        let files = read_files(&settings.directory)?;
+        let name = settings.directory.canonicalize().ok();
+        let name = name.as_deref().and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
+        let (project, diagnostics) = andon_lang::load(Arc::new(files), name.as_deref().unwrap_or("project"));
+        let ledger = Ledger::open(&records(&settings.directory).join("ledger.db"))?;
+        let mut state = ledger.snapshot().map(|(_, state)| state).unwrap_or_default();
+        let snapshot_at = state.sequence;
+        catch_up(&ledger, &mut state)?;
+        Ok(Session { settings, project: Arc::new(project), diagnostics, ledger, state, snapshot_at })
+    }
+
+    /// What was settled.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The definitions.
+    pub fn project(&self) -> &Arc<Project> {
+        &self.project
+    }
+
+    /// What the definitions' shape has wrong.
+    pub fn diagnostics(&self) -> &Diagnostics {
+        &self.diagnostics
+    }
+
+    /// The ledger.
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// All that the ledger says there is.
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// Takes an environment's lock: at once, or waiting at most `limit`, with `waiting` called meanwhile. The state is
+    /// read again, as another run may have ended just before.
+    pub fn lock(
+        &self,
+        environment: &str,
+        command: &str,
+        limit: Duration,
+        mut waiting: impl FnMut(&Holder),
+    ) -> Result<Recorder, OpenError> {
+        let holder =
+            Holder { pid: std::process::id(), who: who(), command: command.to_owned(), since: now() };
+        let interrupt = Arc::clone(&self.settings.interrupt);
+        let lock = andon_store::wait(&records(&self.settings.directory), environment, &holder, limit, |other| {
+            waiting(other);
+            if interrupt.load(Ordering::Relaxed) {
+                std::ops::ControlFlow::Break(())
+            } else {
+                std::ops::ControlFlow::Continue(())
+            }
+        })?;
+        let mut state = self.state.clone();
+        catch_up(&self.ledger, &mut state)?;
+        Ok(Recorder {
+            ledger: self.ledger.clone(),
+            state,
+            none: EnvironmentState::default(),
+            environment: environment.into(),
+            run: RunId(format!("{:012x}", random() & 0xFFFF_FFFF_FFFF).into()),
+            snapshot_at: self.snapshot_at,
+            _lock: lock,
+        })
+    }
+}
+
+impl Recorder {
+    /// The run that it records.
+    pub fn run(&self) -> &RunId {
+        &self.run
+    }
+
+    /// A run that was cut short, if there is one: its entries go on under its own name until it is closed.
+    pub fn take_over(&mut self) -> Option<RunId> {
+        let open = self.state().open_run.clone()?;
+        Some(std::mem::replace(&mut self.run, open))
+    }
+
+    /// Closes the run that was taken over, and goes on with one's own.
+    pub fn hand_back(&mut self, own: RunId) -> Result<(), JournalError> {
+        let summary = "it was cut short".to_owned();
+        self.append(vec![Event::RunEnded { status: RunStatus::Interrupted, summary }])?;
+        self.run = own;
+        Ok(())
+    }
+
+    /// Writes a snapshot where enough was appended since the last one. One that fails costs only time.
+    pub fn snapshot(&mut self) {
+        if self.state.sequence >= self.snapshot_at.saturating_add(SNAPSHOT_AFTER)
+            && self.ledger.write_snapshot(&self.state).is_ok()
+        {
+            self.snapshot_at = self.state.sequence;
+        }
+    }
+}
+
+impl Journal for Recorder {
+    fn append(&mut self, events: Vec<Event>) -> Result<Vec<Entry>, JournalError> {
+        // The first must follow from the state; those after it may follow from each other, and are judged when folded.
+        if let Some(first) = events.first() {
+            andon_fold::legal(&self.state, &self.environment, &self.run, first)
+                .map_err(|reason| JournalError::Order(reason.to_string()))?;
+        }
+        let entries = self
+            .ledger
+            .append(now(), &self.run, &self.environment, events)
+            .map_err(|error| JournalError::Store(error.to_string()))?;
+        catch_up(&self.ledger, &mut self.state).map_err(|error| JournalError::Order(error.to_string()))?;
+        Ok(entries)
+    }
+
+    fn state(&self) -> &EnvironmentState {
+        self.state.environments.get(&self.environment).unwrap_or(&self.none)
+    }
+}
+
+/// The directory of a project's records.
+pub fn records(directory: &Path) -> PathBuf {
+    directory.join(".andon")
+}
+
+/// The clock, read once.
+pub fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
+
+/// 64 bits that nobody can guess.
+pub fn random() -> u64 {
+    let mut bytes = [0u8; 8];
+    // SAFETY: the buffer is as long as said. With no flags and eight bytes the call cannot fail or come up short.
+    unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) };
+    u64::from_ne_bytes(bytes)
+}
+
+/// `user@host`.
+fn who() -> String {
+    let user = std::env::var("SUDO_USER").or_else(|_| std::env::var("USER")).unwrap_or_else(|_| "root".to_owned());
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    format!("{user}@{}", host.trim())
+}
+
+/// Folds in every entry that the state does not have yet.
+fn catch_up(ledger: &Ledger, state: &mut State) -> Result<(), OpenError> {
+    for entry in ledger.stream(andon_store::Which::All, state.sequence.saturating_add(1)) {
+        andon_fold::apply(state, &entry?)?;
+    }
+    Ok(())
+}
