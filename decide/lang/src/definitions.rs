@@ -1,6 +1,6 @@
 //! What a project's files define, checked for shape but not evaluated: the tree that planning walks.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use andon_hcl::ast::{Body, Expr, Ident};
@@ -8,6 +8,7 @@ use andon_schema::Mode;
 use andon_text::{SourceMap, Span};
 
 use crate::FileSet;
+use crate::constraint::Defaults;
 
 /// A project: everything that its definition files say.
 #[derive(Debug, Clone, Default)]
@@ -28,6 +29,8 @@ pub struct Project {
     pub sources: SourceMap,
     /// Every file.
     pub files: Arc<FileSet>,
+    /// The definition files with syntax errors: what they define may be missing here.
+    pub unparsed: BTreeSet<Arc<str>>,
 }
 
 /// One parameterised instance of the project's stacks.
@@ -50,6 +53,17 @@ pub struct Stack {
     pub name: Arc<str>,
     /// Its root module.
     pub module: Arc<Module>,
+    /// Values of its input variables from `terraform.tfvars` and `*.auto.tfvars`.
+    pub assignments: BTreeMap<Arc<str>, Assignment>,
+}
+
+/// A value that a file gives to an input variable.
+#[derive(Debug, Clone)]
+pub struct Assignment {
+    /// The variable's name.
+    pub name: Ident,
+    /// The value.
+    pub value: Expr,
 }
 
 /// A module: a directory of `*.tf` files.
@@ -87,6 +101,8 @@ pub struct Variable {
     pub name: Ident,
     /// Its type constraint; `Dynamic` where none is given.
     pub ty: andon_value::Type,
+    /// The defaults that the type constraint gives to optional attributes; see [`Variable::accept`].
+    pub defaults: Defaults,
     /// Its default.
     pub default: Option<Expr>,
     /// Whether it may be null.
@@ -193,8 +209,10 @@ pub struct Condition {
 pub struct ModuleCall {
     /// Its name.
     pub name: Ident,
-    /// The module that `source` names.
+    /// The module that `source` names; an empty one where it was not found.
     pub module: Arc<Module>,
+    /// Whether the module was found.
+    pub found: bool,
     /// Values of its variables.
     pub arguments: Body,
     /// `count`

@@ -3,7 +3,11 @@
 //!
 //! What this crate does not know: where files are, what time it is, and how anything is done to the world.
 
+mod constraint;
 pub mod definitions;
 mod files;
+mod literal;
+mod shape;
 
+pub use constraint::Defaults;
 pub use files::FileSet;

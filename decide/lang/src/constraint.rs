@@ -1,0 +1,205 @@
+//! Type constraints (<https://developer.hashicorp.com/terraform/language/expressions/type-constraints>): from the
+//! expression that writes one to a [`Type`], and the defaults that `optional(type, default)` gives.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use andon_hcl::ast::{Expr, ExprKind, Ident, ObjectItem};
+use andon_text::{Diagnostic, Diagnostics};
+use andon_value::Type;
+
+use crate::literal;
+use crate::shape::{suggest, twice};
+
+/// The defaults of the optional attributes in a type constraint, by where they are in it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Defaults {
+    /// Of the attributes of an object.
+    pub(crate) values: BTreeMap<Arc<str>, Expr>,
+    /// Those further inside.
+    pub(crate) inside: BTreeMap<Inside, Defaults>,
+}
+
+/// One step into a type.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Inside {
+    /// Every element of a list, set or map.
+    Element,
+    /// One element of a tuple.
+    Index(usize),
+    /// An attribute of an object.
+    Attribute(Arc<str>),
+}
+
+impl Defaults {
+    /// Whether there is none at all.
+    pub fn is_empty(&self) -> bool {
+        self.values.is_empty() && self.inside.is_empty()
+    }
+
+    fn put(&mut self, step: Inside, defaults: Defaults) {
+        if !defaults.is_empty() {
+            self.inside.insert(step, defaults);
+        }
+    }
+}
+
+/// Reads a type constraint. What is wrong in it is any type, after a complaint.
+pub(crate) fn parse(expr: &Expr, out: &mut Diagnostics) -> (Type, Defaults) {
+    let mut defaults = Defaults::default();
+    let ty = ty(expr, &mut defaults, out);
+    (ty, defaults)
+}
+
+const WORDS: [&str; 9] = ["any", "bool", "number", "string", "list", "set", "map", "object", "tuple"];
+
+fn ty(expr: &Expr, defaults: &mut Defaults, out: &mut Diagnostics) -> Type {
+    match &expr.kind {
+        ExprKind::Variable(word) => keyword(word, expr, out),
+        // The quoted form is from older versions of the language.
+        ExprKind::Template(_) => match literal::string(expr).as_deref() {
+            Some(word @ ("string" | "list" | "map")) => keyword(word, expr, out),
+            _ => refuse(expr, out),
+        },
+        ExprKind::Parentheses(inner) => ty(inner, defaults, out),
+        ExprKind::Call { name, arguments, .. } => call(expr, name, arguments, defaults, out),
+        ExprKind::Invalid => Type::Dynamic,
+        _ => refuse(expr, out),
+    }
+}
+
+fn keyword(word: &str, expr: &Expr, out: &mut Diagnostics) -> Type {
+    match word {
+        "any" => Type::Dynamic,
+        "bool" => Type::Bool,
+        "number" => Type::Number,
+        "string" => Type::String,
+        // A bare collection is one of anything.
+        "list" => Type::list(Type::Dynamic),
+        "set" => Type::set(Type::Dynamic),
+        "map" => Type::map(Type::Dynamic),
+        "object" | "tuple" => {
+            let inside = if word == "object" { "({ name = string })" } else { "([string])" };
+            out.push(
+                Diagnostic::error(format!("the type {word} must say what is in it"))
+                    .at(expr.span)
+                    .help(format!("Write it like: {word}{inside}")),
+            );
+            Type::Dynamic
+        }
+        _ => {
+            let diagnostic = Diagnostic::error(format!("\"{word}\" is not a type")).at(expr.span);
+            out.push(suggest(diagnostic, word, WORDS));
+            Type::Dynamic
+        }
+    }
+}
+
+fn call(expr: &Expr, name: &Ident, arguments: &[Expr], defaults: &mut Defaults, out: &mut Diagnostics) -> Type {
+    match (&*name.name, arguments) {
+        (word @ ("list" | "set" | "map"), [element]) => {
+            let mut inside = Defaults::default();
+            let element = ty(element, &mut inside, out);
+            defaults.put(Inside::Element, inside);
+            match word {
+                "list" => Type::list(element),
+                "set" => Type::set(element),
+                _ => Type::map(element),
+            }
+        }
+        ("tuple", [Expr { kind: ExprKind::Tuple(elements), .. }]) => {
+            let element = |(index, element): (usize, &Expr)| {
+                let mut inside = Defaults::default();
+                let ty = ty(element, &mut inside, out);
+                defaults.put(Inside::Index(index), inside);
+                ty
+            };
+            Type::tuple(elements.iter().enumerate().map(element).collect::<Vec<_>>())
+        }
+        ("object", [Expr { kind: ExprKind::Object(items), .. }]) => object(items, defaults, out),
+        ("optional", _) => {
+            let diagnostic = Diagnostic::error("\"optional\" may stand only for the type of an object's attribute");
+            out.push(diagnostic.at(expr.span));
+            Type::Dynamic
+        }
+        (word @ ("list" | "set" | "map" | "tuple" | "object"), _) => {
+            let example = match word {
+                "tuple" => "tuple([string, number])".to_owned(),
+                "object" => "object({ name = string })".to_owned(),
+                word => format!("{word}(string)"),
+            };
+            let diagnostic = Diagnostic::error(format!("the type {word} must say what is in it")).at(expr.span);
+            out.push(diagnostic.help(format!("Write it like: {example}")));
+            Type::Dynamic
+        }
+        (word, _) => {
+            let diagnostic = Diagnostic::error(format!("\"{word}\" is not a type")).at(name.span);
+            out.push(suggest(diagnostic, word, WORDS));
+            Type::Dynamic
+        }
+    }
+}
+
+fn object(items: &[ObjectItem], defaults: &mut Defaults, out: &mut Diagnostics) -> Type {
+    let mut attributes: BTreeMap<Arc<str>, (Type, andon_text::Span)> = BTreeMap::new();
+    let mut optional = BTreeSet::new();
+    for item in items {
+        let name = match &item.key.kind {
+            ExprKind::Variable(name) => Some(name.clone()),
+            _ => literal::string(&item.key),
+        };
+        let Some(name) = name else {
+            if item.key.kind != ExprKind::Invalid {
+                out.push(Diagnostic::error("the name of an attribute must be written out").at(item.key.span));
+            }
+            continue;
+        };
+        if let Some((_, first)) = attributes.get(&name) {
+            out.push(twice("attribute", &name, item.key.span, *first));
+            continue;
+        }
+        let mut inside = Defaults::default();
+        let ty = match &item.value.kind {
+            ExprKind::Call { name: word, arguments, .. } if &*word.name == "optional" => {
+                optional.insert(name.clone());
+                attribute(&item.value, arguments, &name, defaults, &mut inside, out)
+            }
+            _ => ty(&item.value, &mut inside, out),
+        };
+        defaults.put(Inside::Attribute(name.clone()), inside);
+        attributes.insert(name, (ty, item.key.span));
+    }
+    Type::object_with_optional(attributes.into_iter().map(|(name, (ty, _))| (name, ty)), optional)
+}
+
+/// `optional(type)` or `optional(type, default)`.
+fn attribute(
+    expr: &Expr,
+    arguments: &[Expr],
+    name: &Arc<str>,
+    defaults: &mut Defaults,
+    inside: &mut Defaults,
+    out: &mut Diagnostics,
+) -> Type {
+    match arguments {
+        [given] => ty(given, inside, out),
+        [given, default] => {
+            defaults.values.insert(name.clone(), default.clone());
+            ty(given, inside, out)
+        }
+        _ => {
+            let diagnostic = Diagnostic::error("\"optional\" takes a type, and perhaps a default").at(expr.span);
+            out.push(diagnostic.help("Write it like: optional(number, 80)"));
+            Type::Dynamic
+        }
+    }
+}
+
+fn refuse(expr: &Expr, out: &mut Diagnostics) -> Type {
+    out.push(
+        Diagnostic::error("this is not a type")
+            .at(expr.span)
+            .help("Types are written like: string, number, bool, any, list(string), object({ name = string })"),
+    );
+    Type::Dynamic
+}

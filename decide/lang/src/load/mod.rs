@@ -1,0 +1,196 @@
+//! From the files of a project to its definitions. Every file is read and every error of every file is reported;
+//! what could not be understood leaves a hole, never a second complaint.
+
+mod environment;
+mod image;
+mod literal;
+mod module;
+mod overrides;
+mod role;
+mod test;
+mod version;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use andon_hcl::ast::{Block, Body, Ident};
+use andon_text::{Diagnostic, Diagnostics, SourceId, SourceMap, Span};
+use andon_value::is_identifier;
+
+use crate::FileSet;
+use crate::definitions::{Environment, Project};
+use crate::shape::{Shape, check_file, twice};
+
+/// Reads a project. `directory_name` is the project's name where no `project` block gives one. The project holds all
+/// that could be understood, whatever the diagnostics say.
+pub fn load(files: Arc<FileSet>, directory_name: &str) -> (Project, Diagnostics) {
+    let mut loader = Loader::new(&files);
+    let mut project = Project { name: directory_name.into(), files: files.clone(), ..Project::default() };
+    environment::load(&mut loader, &mut project);
+    module::load_stacks(&mut loader, &mut project);
+    for (path, body) in loader.matching("roles", ".role.hcl") {
+        role::load(&mut loader, &mut project, &path, &body);
+    }
+    for (_, body) in loader.matching("images", ".image.hcl") {
+        image::load(&mut loader, &mut project, &body);
+    }
+    for (_, body) in loader.matching("tests", ".test.hcl") {
+        test::load(&mut loader, &mut project, &body);
+    }
+    if project.environments.is_empty() {
+        let name: Arc<str> = "default".into();
+        let environment = Environment { name: name.clone(), variables: None, protected: false, span: None };
+        project.environments.insert(name, environment);
+    }
+    if loader.bodies.is_empty() && loader.out.is_empty() {
+        loader.out.push(
+            Diagnostic::error("this directory defines nothing")
+                .detail("There is no andon.hcl, no *.tf file, no stacks/ and no roles/ in it.")
+                .help("Make a project that works with `andon new`, or go to one with `andon -C DIR`."),
+        );
+    }
+    project.unparsed = loader.unparsed;
+    project.sources = loader.sources;
+    let out = in_order(loader.out, &project.sources);
+    (project, out)
+}
+
+/// Diagnostics by file and place, each once. Those without a place come last.
+pub(crate) fn in_order(all: Diagnostics, sources: &SourceMap) -> Diagnostics {
+    let path = |span: Span| sources.get(span.source).map(|source| source.path().clone());
+    let mut sorted: Vec<Diagnostic> = Vec::new();
+    for diagnostic in all {
+        if !sorted.contains(&diagnostic) {
+            sorted.push(diagnostic);
+        }
+    }
+    sorted.sort_by_cached_key(|diagnostic| {
+        (diagnostic.span.is_none(), diagnostic.span.map(|span| (path(span), span.start, span.end)))
+    });
+    sorted.into_iter().collect()
+}
+
+/// What loading goes by.
+struct Loader<'a> {
+    files: &'a Arc<FileSet>,
+    sources: SourceMap,
+    out: Diagnostics,
+    /// Bodies of the files read so far, by path.
+    bodies: BTreeMap<Arc<str>, Arc<Body>>,
+    ids: BTreeMap<Arc<str>, SourceId>,
+    unparsed: BTreeSet<Arc<str>>,
+    /// Where each name was first defined.
+    defined: BTreeMap<(&'static str, Arc<str>, Arc<str>), Span>,
+}
+
+impl<'a> Loader<'a> {
+    fn new(files: &'a Arc<FileSet>) -> Loader<'a> {
+        let mut loader = Loader {
+            files,
+            sources: SourceMap::new(),
+            out: Diagnostics::new(),
+            bodies: BTreeMap::new(),
+            ids: BTreeMap::new(),
+            unparsed: BTreeSet::new(),
+            defined: BTreeMap::new(),
+        };
+        // All are added before any is read, so that ids have the order of the paths.
+        for (path, content) in files.under("") {
+            if is_definition_file(path) {
+                let text = String::from_utf8_lossy(content);
+                loader.ids.insert(path.clone(), loader.sources.add(path.clone(), &*text));
+            }
+        }
+        loader
+    }
+
+    /// The body of a file, held against its shape the first time.
+    fn body(&mut self, path: &Arc<str>, shape: &Shape) -> Arc<Body> {
+        if let Some(body) = self.bodies.get(path) {
+            return body.clone();
+        }
+        let (Some(id), Some(content)) = (self.ids.get(path).copied(), self.files.read("", path)) else {
+            return Arc::default();
+        };
+        if std::str::from_utf8(content).is_err() {
+            let diagnostic = Diagnostic::error(format!("{path} is not UTF-8 text")).at(Span::new(id, 0, 0));
+            self.out.push(diagnostic.help("Save it as UTF-8."));
+            self.unparsed.insert(path.clone());
+            self.bodies.insert(path.clone(), Arc::default());
+            return Arc::default();
+        }
+        let text = self.sources.get(id).map(|source| source.text().clone()).unwrap_or_default();
+        let (body, errors) = andon_hcl::parse_body(id, &text);
+        let unclear: Vec<Span> = errors.iter().filter_map(|error| error.span).collect();
+        if errors.has_errors() {
+            self.unparsed.insert(path.clone());
+        }
+        self.out.extend(errors);
+        check_file(&body, shape, &unclear, &mut self.out);
+        let body = Arc::new(body);
+        self.bodies.insert(path.clone(), body.clone());
+        body
+    }
+
+    /// The files directly in a directory whose names end so, read.
+    fn matching(&mut self, directory: &str, suffix: &str) -> Vec<(Arc<str>, Arc<Body>)> {
+        let shape = match suffix {
+            ".role.hcl" => &crate::shape::ROLE_FILE,
+            ".image.hcl" => &crate::shape::IMAGE_FILE,
+            ".test.hcl" => &crate::shape::TEST_FILE,
+            _ => &crate::shape::STACK_FILE,
+        };
+        let paths = self.paths(directory, suffix);
+        paths.into_iter().map(|path| (path.clone(), self.body(&path, shape))).collect()
+    }
+
+    /// The paths directly in a directory that end so.
+    fn paths(&self, directory: &str, suffix: &str) -> Vec<Arc<str>> {
+        let inside = |path: &&Arc<str>| parent(path) == directory && path.ends_with(suffix);
+        self.files.paths().filter(inside).cloned().collect()
+    }
+
+    /// Whether this name is new among its kind in its scope; complains where it is not.
+    fn define(&mut self, what: &'static str, scope: &Arc<str>, name: &Ident) -> bool {
+        let key = (what, scope.clone(), name.name.clone());
+        match self.defined.get(&key) {
+            Some(first) => {
+                self.out.push(twice(what, &name.name, name.span, *first));
+                false
+            }
+            None => {
+                self.defined.insert(key, name.span);
+                true
+            }
+        }
+    }
+
+    /// The label that names a block, where it can be a name.
+    fn named<'b>(&mut self, block: &'b Block, at: usize) -> Option<&'b Ident> {
+        let name = block.labels.get(at)?;
+        if !is_identifier(&name.name) {
+            self.out.push(
+                Diagnostic::error(format!("\"{}\" cannot be a name", name.name))
+                    .at(name.span)
+                    .help("A name begins with a letter or \"_\", and goes on with letters, digits, \"_\" and \"-\"."),
+            );
+            return None;
+        }
+        Some(name)
+    }
+}
+
+/// The blocks of a kind with so many labels, whatever else the body holds.
+fn blocks<'b>(body: &'b Body, kind: &'static str, labels: usize) -> impl Iterator<Item = &'b Block> {
+    body.blocks().filter(move |block| &*block.kind.name == kind && block.labels.len() == labels)
+}
+
+/// The directory of a path; `""` for the project's own.
+pub(crate) fn parent(path: &str) -> &str {
+    path.rsplit_once('/').map_or("", |(directory, _)| directory)
+}
+
+fn is_definition_file(path: &str) -> bool {
+    const SUFFIXES: [&str; 6] = [".tf", ".tf.json", ".tfvars", ".role.hcl", ".image.hcl", ".test.hcl"];
+    path == "andon.hcl" || SUFFIXES.iter().any(|suffix| path.ends_with(suffix))
+}

@@ -1,0 +1,406 @@
+//! Stacks and the modules that they call: directories of `*.tf` files.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use andon_hcl::ast::{Block, Body, Expr, ExprKind, Ident};
+use andon_schema::Mode;
+use andon_text::{Diagnostic, nearest};
+use andon_value::Type;
+
+use super::{Loader, blocks, overrides, parent, version};
+use crate::constraint::{self, Defaults};
+use crate::definitions::{
+    Assignment, Condition, IgnoreChanges, Lifecycle, Local, Module, ModuleCall, OutputDefinition, Project,
+    ResourceDefinition, ResourceKey, Stack, Variable,
+};
+use crate::files::resolve;
+use crate::shape::{self, BUILT_IN_PROVIDER, STACK_FILE, VALUES_FILE, check_body};
+
+/// The version of the Terraform language that `required_version` of a stack or module is held against.
+const TERRAFORM_VERSION: &str = "1.14.0";
+
+/// Providers that need no plugin.
+const BUILT_IN: [&str; 3] = ["terraform", "lab", "andon"];
+
+/// Modules read so far, and the way to the one being read.
+#[derive(Default)]
+struct Modules {
+    done: BTreeMap<Arc<str>, Arc<Module>>,
+    way: Vec<Arc<str>>,
+}
+
+pub(super) fn load_stacks(loader: &mut Loader<'_>, project: &mut Project) {
+    let mut modules = Modules::default();
+    let directories: BTreeSet<Arc<str>> = (loader.files.paths())
+        .filter(|path| path.starts_with("stacks/") && path.matches('/').count() == 2)
+        .filter(|path| path.ends_with(".tf") || path.ends_with(".tf.json"))
+        .map(|path| parent(path).into())
+        .collect();
+    let loose = loader.paths("", ".tf");
+    if directories.is_empty() && (!loose.is_empty() || !loader.paths("", ".tf.json").is_empty()) {
+        add_stack(loader, project, &mut modules, "", "");
+    } else if let Some(first) = loose.first().and_then(|path| loader.ids.get(path)) {
+        loader.out.push(
+            Diagnostic::warning("*.tf files beside stacks/ are not used")
+                .at(andon_text::Span::new(*first, 0, 0))
+                .help("Move them into a directory of their own in stacks/."),
+        );
+    }
+    for directory in &directories {
+        let name = directory.strip_prefix("stacks/").unwrap_or(directory);
+        add_stack(loader, project, &mut modules, name, directory);
+    }
+}
+
+fn add_stack(loader: &mut Loader<'_>, project: &mut Project, modules: &mut Modules, name: &str, directory: &str) {
+    let name: Arc<str> = name.into();
+    let module = module(loader, modules, directory);
+    let assignments = assignments(loader, directory);
+    project.stacks.insert(name.clone(), Stack { name, module, assignments });
+}
+
+/// `terraform.tfvars`, then every `*.auto.tfvars`, in order of name: later ones win.
+fn assignments(loader: &mut Loader<'_>, directory: &str) -> BTreeMap<Arc<str>, Assignment> {
+    let mut paths = loader.paths(directory, ".tfvars");
+    paths.retain(|path| path.ends_with(".auto.tfvars") || path.ends_with("terraform.tfvars"));
+    paths.sort_by_key(|path| (path.ends_with(".auto.tfvars"), path.clone()));
+    let mut assignments = BTreeMap::new();
+    for path in paths {
+        let body = loader.body(&path, &VALUES_FILE);
+        for attribute in body.attributes() {
+            let assignment = Assignment { name: attribute.name.clone(), value: attribute.value.clone() };
+            assignments.insert(attribute.name.name.clone(), assignment);
+        }
+    }
+    assignments
+}
+
+/// The module in a directory, read once.
+fn module(loader: &mut Loader<'_>, modules: &mut Modules, directory: &str) -> Arc<Module> {
+    if let Some(module) = modules.done.get(directory) {
+        return module.clone();
+    }
+    let directory: Arc<str> = directory.into();
+    modules.way.push(directory.clone());
+    for path in loader.paths(&directory, ".tf.json") {
+        let at = loader.ids.get(&path).map(|id| andon_text::Span::new(*id, 0, 0));
+        let diagnostic = Diagnostic::error("*.tf.json files are not supported yet");
+        let diagnostic = diagnostic.help("Write it in HCL, in a file whose name ends in \".tf\".");
+        loader.out.push(Diagnostic { span: at, ..diagnostic });
+    }
+    let mut contents: Vec<Block> = Vec::new();
+    let (over, own): (Vec<_>, Vec<_>) =
+        loader.paths(&directory, ".tf").into_iter().partition(|path| overrides::is_override(path));
+    for path in own {
+        let body = loader.body(&path, &STACK_FILE);
+        contents.extend(body.blocks().cloned());
+    }
+    for path in over {
+        // An override may give a part of a block: what it lacks is in the other files.
+        let body = loader.body(&path, &shape::OVERRIDE_FILE);
+        overrides::apply(&mut contents, &body, &mut loader.out);
+    }
+    let items = contents.into_iter().map(andon_hcl::ast::Item::Block).collect();
+    let body = Body { items, span: None };
+    for block in blocks(&body, "terraform", 0) {
+        settings(loader, block);
+    }
+    for block in blocks(&body, "provider", 1) {
+        provider(loader, block);
+    }
+    let module = Arc::new(Module {
+        directory: directory.clone(),
+        variables: variables(loader, &directory, &body, "variable"),
+        locals: locals(loader, &directory, &body),
+        outputs: outputs(loader, &directory, &body),
+        resources: resources(loader, &directory, &body),
+        calls: calls(loader, modules, &directory, &body),
+    });
+    modules.way.pop();
+    modules.done.insert(directory, module.clone());
+    module
+}
+
+fn settings(loader: &mut Loader<'_>, block: &Block) {
+    if let Some(wanted) = loader.text(&block.body, "required_version") {
+        loader.out.extend(version::unmet(&wanted, "Terraform", TERRAFORM_VERSION));
+    }
+    for providers in blocks(&block.body, "required_providers", 0) {
+        for attribute in providers.body.attributes() {
+            plugin(loader, &attribute.name);
+        }
+    }
+}
+
+fn provider(loader: &mut Loader<'_>, block: &Block) {
+    let [name] = &*block.labels else { return };
+    if BUILT_IN.contains(&&*name.name) {
+        let what = format!("the built-in provider \"{}\"", name.name);
+        check_body(&what, Some(block.head), &block.body, &BUILT_IN_PROVIDER, &mut loader.out);
+    } else {
+        plugin(loader, name);
+    }
+}
+
+fn plugin(loader: &mut Loader<'_>, name: &Ident) {
+    if !BUILT_IN.contains(&&*name.name) {
+        loader.out.push(
+            Diagnostic::error(format!("provider \"{}\": provider plugins are not supported yet", name.name))
+                .at(name.span)
+                .help("The built-in providers are terraform, lab and andon."),
+        );
+    }
+}
+
+/// The `variable` blocks of a module, or the `param` blocks of a role.
+pub(super) fn variables(
+    loader: &mut Loader<'_>,
+    scope: &Arc<str>,
+    body: &Body,
+    kind: &'static str,
+) -> BTreeMap<Arc<str>, Variable> {
+    let mut variables = BTreeMap::new();
+    for block in blocks(body, kind, 1) {
+        let Some(name) = loader.named(block, 0) else { continue };
+        if !loader.define(kind, scope, name) {
+            continue;
+        }
+        let (ty, defaults) = match block.body.attribute("type") {
+            Some(attribute) => constraint::parse(&attribute.value, &mut loader.out),
+            None => (Type::Dynamic, Defaults::default()),
+        };
+        let variable = Variable {
+            name: name.clone(),
+            ty,
+            defaults,
+            default: block.body.attribute("default").map(|attribute| attribute.value.clone()),
+            nullable: loader.flag(&block.body, "nullable", true),
+            sensitive: loader.flag(&block.body, "sensitive", false),
+            description: description(loader, block),
+            validations: conditions(&block.body, "validation"),
+            span: block.head,
+        };
+        variables.insert(name.name.clone(), variable);
+    }
+    variables
+}
+
+fn description(loader: &mut Loader<'_>, block: &Block) -> String {
+    loader.text(&block.body, "description").map(|text| text.name.to_string()).unwrap_or_default()
+}
+
+/// The entries of `locals` blocks.
+pub(super) fn locals(loader: &mut Loader<'_>, scope: &Arc<str>, body: &Body) -> BTreeMap<Arc<str>, Local> {
+    let mut locals = BTreeMap::new();
+    for block in blocks(body, "locals", 0) {
+        for attribute in block.body.attributes() {
+            // The same name twice in one block is the shape's to report.
+            let within = block.body.attribute(&attribute.name.name).is_some_and(|first| first.span != attribute.span);
+            if !within && loader.define("local", scope, &attribute.name) {
+                let local = Local { name: attribute.name.clone(), value: attribute.value.clone() };
+                locals.insert(attribute.name.name.clone(), local);
+            }
+        }
+    }
+    locals
+}
+
+fn outputs(loader: &mut Loader<'_>, scope: &Arc<str>, body: &Body) -> BTreeMap<Arc<str>, OutputDefinition> {
+    let mut outputs = BTreeMap::new();
+    for block in blocks(body, "output", 1) {
+        let Some(name) = loader.named(block, 0) else { continue };
+        if !loader.define("output", scope, name) {
+            continue;
+        }
+        let invalid = || Expr { kind: ExprKind::Invalid, span: block.head };
+        let output = OutputDefinition {
+            name: name.clone(),
+            // Without a value it is still there for those that read it; the shape has complained.
+            value: block.body.attribute("value").map_or_else(invalid, |attribute| attribute.value.clone()),
+            sensitive: loader.flag(&block.body, "sensitive", false),
+            description: description(loader, block),
+            depends_on: loader.list(&block.body, "depends_on"),
+            preconditions: conditions(&block.body, "precondition"),
+            span: block.head,
+        };
+        outputs.insert(name.name.clone(), output);
+    }
+    outputs
+}
+
+fn resources(
+    loader: &mut Loader<'_>,
+    scope: &Arc<str>,
+    body: &Body,
+) -> BTreeMap<ResourceKey, Arc<ResourceDefinition>> {
+    let mut resources = BTreeMap::new();
+    for (word, mode, shape) in
+        [("resource", Mode::Managed, &shape::RESOURCE), ("data", Mode::Data, &shape::DATA)]
+    {
+        for block in blocks(body, word, 2) {
+            let (Some(kind), Some(name)) = (loader.named(block, 0), loader.named(block, 1)) else { continue };
+            let full = Ident { name: format!("{}.{}", kind.name, name.name).into(), span: block.head };
+            if !loader.define(word, scope, &full) {
+                continue;
+            }
+            let key = ResourceKey { mode, kind: kind.name.clone(), name: name.name.clone() };
+            let (count, for_each) = repetition(loader, &block.body);
+            let definition = ResourceDefinition {
+                key: key.clone(),
+                body: shape.rest(&block.body),
+                count,
+                for_each,
+                depends_on: loader.list(&block.body, "depends_on"),
+                lifecycle: lifecycle(loader, &block.body),
+                span: block.head,
+            };
+            resources.insert(key, Arc::new(definition));
+        }
+    }
+    resources
+}
+
+/// `count` and `for_each`, of which there may be one.
+fn repetition(loader: &mut Loader<'_>, body: &Body) -> (Option<Expr>, Option<Expr>) {
+    let (count, for_each) = (body.attribute("count"), body.attribute("for_each"));
+    if let (Some(count), Some(for_each)) = (count, for_each) {
+        loader.out.push(
+            Diagnostic::error("\"count\" and \"for_each\" cannot be used together")
+                .at(for_each.name.span)
+                .related(count.name.span, "\"count\" is here")
+                .help("Keep the one that says how many there are."),
+        );
+    }
+    let value = |attribute: Option<&andon_hcl::ast::Attribute>| attribute.map(|attribute| attribute.value.clone());
+    (value(count), value(for_each))
+}
+
+fn lifecycle(loader: &mut Loader<'_>, body: &Body) -> Lifecycle {
+    let Some(block) = blocks(body, "lifecycle", 0).next() else { return Lifecycle::default() };
+    let ignore_changes = match block.body.attribute("ignore_changes").map(|attribute| &attribute.value.kind) {
+        None => IgnoreChanges::None,
+        Some(ExprKind::Variable(word)) if &**word == "all" => IgnoreChanges::All,
+        Some(_) => {
+            let listed = loader.list(&block.body, "ignore_changes");
+            IgnoreChanges::Attributes(listed.iter().filter_map(|expr| ignored(loader, expr)).collect())
+        }
+    };
+    Lifecycle {
+        create_before_destroy: loader.flag(&block.body, "create_before_destroy", false),
+        prevent_destroy: loader.flag(&block.body, "prevent_destroy", false),
+        ignore_changes,
+        replace_triggered_by: loader.list(&block.body, "replace_triggered_by"),
+        preconditions: conditions(&block.body, "precondition"),
+        postconditions: conditions(&block.body, "postcondition"),
+    }
+}
+
+fn ignored(loader: &mut Loader<'_>, expr: &Expr) -> Option<Ident> {
+    match &expr.kind {
+        ExprKind::Variable(name) => Some(Ident { name: name.clone(), span: expr.span }),
+        ExprKind::Attribute { target, .. } | ExprKind::Index { target, .. } => {
+            loader.out.push(
+                Diagnostic::error("only whole arguments can be ignored yet")
+                    .at(expr.span)
+                    .help("Name the argument alone, without what is inside it."),
+            );
+            ignored(loader, target)
+        }
+        ExprKind::Invalid => None,
+        _ => {
+            loader.out.push(Diagnostic::error("\"ignore_changes\" lists names of arguments").at(expr.span));
+            None
+        }
+    }
+}
+
+fn conditions(body: &Body, kind: &'static str) -> Vec<Condition> {
+    let condition = |block: &Block| {
+        let value = |name: &str| block.body.attribute(name).map(|attribute| attribute.value.clone());
+        Some(Condition { condition: value("condition")?, error_message: value("error_message")?, span: block.head })
+    };
+    blocks(body, kind, 0).filter_map(condition).collect()
+}
+
+fn calls(
+    loader: &mut Loader<'_>,
+    modules: &mut Modules,
+    directory: &Arc<str>,
+    body: &Body,
+) -> BTreeMap<Arc<str>, Arc<ModuleCall>> {
+    let mut calls = BTreeMap::new();
+    for block in blocks(body, "module", 1) {
+        let Some(name) = loader.named(block, 0) else { continue };
+        if !loader.define("module", directory, name) {
+            continue;
+        }
+        let (count, for_each) = repetition(loader, &block.body);
+        let depends_on = loader.list(&block.body, "depends_on");
+        let source = loader.text(&block.body, "source");
+        let called = source.and_then(|source| called(loader, modules, directory, &source));
+        let call = ModuleCall {
+            name: name.clone(),
+            found: called.is_some(),
+            module: called.unwrap_or_default(),
+            arguments: shape::MODULE.rest(&block.body),
+            count,
+            for_each,
+            depends_on,
+            span: block.head,
+        };
+        calls.insert(name.name.clone(), Arc::new(call));
+    }
+    calls
+}
+
+/// The module that a source names; `None`, with a complaint, where there is none.
+fn called(
+    loader: &mut Loader<'_>,
+    modules: &mut Modules,
+    directory: &Arc<str>,
+    source: &Ident,
+) -> Option<Arc<Module>> {
+    let text = &*source.name;
+    if !(text.starts_with("./") || text.starts_with("../")) {
+        loader.out.push(
+            Diagnostic::error(format!("module source \"{text}\" is not supported yet"))
+                .at(source.span)
+                .label("only local paths are")
+                .help("Copy the module into the project and name its directory, beginning with \"./\" or \"../\"."),
+        );
+        return None;
+    }
+    let Some(path) = resolve(directory, text) else {
+        loader.out.push(
+            Diagnostic::error(format!("module source \"{text}\" leads out of the project"))
+                .at(source.span)
+                .help("Copy the module into the project."),
+        );
+        return None;
+    };
+    if loader.paths(&path, ".tf").is_empty() {
+        let directories: BTreeSet<&str> =
+            loader.files.paths().filter(|path| path.ends_with(".tf")).map(|path| parent(path)).collect();
+        let diagnostic = Diagnostic::error(format!("there is no module in \"{text}\""))
+            .at(source.span)
+            .label(format!("{path} has no *.tf files"));
+        loader.out.push(match nearest(&path, directories.iter().copied()) {
+            Some(near) => diagnostic.help(format!("There is one in {near}.")),
+            None => diagnostic,
+        });
+        return None;
+    }
+    if let Some(from) = modules.way.iter().position(|way| **way == *path) {
+        let chain: Vec<&str> = modules.way.iter().skip(from).map(|way| &**way).chain([&*path]).collect();
+        loader.out.push(
+            Diagnostic::error("modules call each other in a circle")
+                .at(source.span)
+                .label("the circle closes here")
+                .detail(format!("{}.", chain.join(" → ")))
+                .help("Take one of these calls out."),
+        );
+        return None;
+    }
+    Some(module(loader, modules, &path))
+}
