@@ -69,7 +69,16 @@ fn record(mut members: Map<String, Json>) -> String {
 }
 
 fn parse(text: &str) -> Result<Json, CodecError> {
-    let record: Json = serde_json::from_str(text).map_err(|error| CodecError::Syntax(error.to_string()))?;
+    let mut reader = serde_json::Deserializer::from_str(text);
+    // What was stored was a value here before, however deep it is nested.
+    reader.disable_recursion_limit();
+    let mut values = reader.into_iter::<Json>();
+    let record = match (values.next(), values.next()) {
+        (Some(Ok(record)), None) => record,
+        (Some(Err(error)), _) | (_, Some(Err(error))) => return Err(CodecError::Syntax(error.to_string())),
+        (None, _) => return Err(CodecError::Syntax("it is empty".to_owned())),
+        (_, Some(Ok(_))) => return Err(CodecError::Syntax("something follows it".to_owned())),
+    };
     match record.get("v").and_then(Json::as_u64) {
         Some(found) if found > VERSION => Err(CodecError::Newer { found }),
         Some(1..) => Ok(record),
