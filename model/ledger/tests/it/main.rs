@@ -6,6 +6,7 @@
     clippy::indexing_slicing,
     reason = "a test may stop at once, and so may what helps it"
 )]
+#![allow(clippy::disallowed_methods, reason = "golden files are files")]
 
 mod cases;
 mod generate;
