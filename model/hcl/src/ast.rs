@@ -40,6 +40,9 @@ pub struct Block {
     pub kind: Ident,
     /// Labels, quoted or bare.
     pub labels: Vec<Ident>,
+    /// For each label, its template where it holds interpolations or directives; such a label's name is its text as
+    /// written. Empty where no label holds any. Terraform's own blocks never may: who reads one says so.
+    pub label_templates: Vec<Option<Template>>,
     /// What is between the braces.
     pub body: Body,
     /// From the kind to the closing brace.

@@ -1,0 +1,364 @@
+//! Templates: text, interpolations and directives.
+//!
+//! A template is read as a flat list of pieces. Then strip markers act on the literals beside them, the indentation
+//! of a `<<-` heredoc is taken out, and directives are paired with their ends, in this order.
+
+use std::sync::Arc;
+
+use andon_text::{Diagnostic, Span};
+
+use super::{HEIGHT_LIMIT, NESTING_LIMIT, Parser, Tall};
+use crate::ast::{Expr, ExprKind, Ident, Template, TemplatePart};
+use crate::token::{Kind, Token};
+
+/// A piece of a template, before directives are paired.
+enum Piece {
+    Literal(String, Span),
+    Interpolation(Expr),
+    If(Expr, Span),
+    Else(Span),
+    EndIf(Span),
+    For {
+        key_name: Option<Ident>,
+        value_name: Ident,
+        collection: Expr,
+        span: Span,
+    },
+    EndFor(Span),
+    /// A directive that could not be understood.
+    Invalid,
+}
+
+/// A directive whose end has not come yet, and the parts of it so far.
+struct Open {
+    directive: Directive,
+    span: Span,
+    parts: Vec<TemplatePart>,
+}
+
+enum Directive {
+    If { condition: Expr, yes: Option<Vec<TemplatePart>> },
+    For { key_name: Option<Ident>, value_name: Ident, collection: Expr },
+}
+
+impl Parser<'_> {
+    /// `"…"`
+    pub(super) fn quoted(&mut self) -> Tall {
+        let opener = self.take();
+        let start = self.span_of(opener);
+        self.nested(start, |parser| {
+            let (pieces, height) = parser.pieces(Kind::CloseQuote, true);
+            let (parts, depth) = parser.pair(pieces);
+            let template = Template { parts, heredoc: false };
+            let span = parser.since(start);
+            parser.node(ExprKind::Template(template), span, height + depth)
+        })
+    }
+
+    /// `<<NAME …` and `<<-NAME …`
+    pub(super) fn heredoc(&mut self) -> Tall {
+        let opener = self.take();
+        let start = self.span_of(opener);
+        let strips_indentation = opener.text(self.text).starts_with("<<-");
+        self.nested(start, |parser| {
+            let (mut pieces, height) = parser.pieces(Kind::CloseHeredoc, false);
+            if strips_indentation {
+                strip_indentation(&mut pieces);
+            }
+            let (parts, depth) = parser.pair(pieces);
+            let template = Template { parts, heredoc: true };
+            let span = parser.since(start);
+            parser.node(ExprKind::Template(template), span, height + depth)
+        })
+    }
+
+    /// A text that is all template.
+    pub(super) fn bare_template(&mut self) -> Template {
+        let (pieces, _) = self.pieces(Kind::End, false);
+        let (parts, _) = self.pair(pieces);
+        Template { parts, heredoc: false }
+    }
+
+    /// All pieces up to the closer, which is taken, and the height of the highest expression in them.
+    fn pieces(&mut self, closer: Kind, quoted: bool) -> (Vec<Piece>, u32) {
+        self.with_newlines(false, |parser| {
+            let mut pieces: Vec<Piece> = Vec::new();
+            let mut height = 0;
+            let mut strip_next = false;
+            loop {
+                let token = parser.token();
+                let strip = std::mem::take(&mut strip_next);
+                match token.kind {
+                    Kind::Literal => {
+                        parser.take();
+                        let text = parser.literal(token, quoted);
+                        let text = if strip { text.trim_start().to_owned() } else { text };
+                        pieces.push(Piece::Literal(text, parser.span_of(token)));
+                    }
+                    Kind::OpenInterpolation | Kind::OpenDirective => {
+                        if let (true, Some(Piece::Literal(before, _))) =
+                            (token.text(parser.text).ends_with('~'), pieces.last_mut())
+                        {
+                            before.truncate(before.trim_end().len());
+                        }
+                        let (piece, piece_height) = parser.sequence(token);
+                        height = height.max(piece_height);
+                        pieces.push(piece);
+                        strip_next = parser.previous().text(parser.text).starts_with('~');
+                    }
+                    kind => {
+                        // The lexer closes every template, so this is the closer, or the end of a bare one.
+                        if kind == closer {
+                            parser.take();
+                        }
+                        return (pieces, height);
+                    }
+                }
+            }
+        })
+    }
+
+    /// `${…}` or `%{…}`, closer included.
+    fn sequence(&mut self, opener: Token) -> (Piece, u32) {
+        let start = self.span_of(opener);
+        self.take();
+        let (mut piece, height) = self.with_newlines(true, |parser| {
+            let (piece, height) = if opener.kind == Kind::OpenInterpolation {
+                let Tall { expr, height } = parser.expression();
+                (Piece::Interpolation(expr), height)
+            } else {
+                parser.directive(start)
+            };
+            if parser.peek() != Kind::CloseSequence {
+                parser.unexpected("expected `}` here", "Remove it, or join it to what is before it with an operator.");
+                parser.skip_sequence();
+            }
+            parser.take_if(Kind::CloseSequence);
+            (piece, height)
+        });
+        let whole = self.since(start);
+        match &mut piece {
+            Piece::If(_, span) | Piece::Else(span) | Piece::EndIf(span) | Piece::EndFor(span) => *span = whole,
+            Piece::For { span, .. } => *span = whole,
+            Piece::Literal(..) | Piece::Interpolation(_) | Piece::Invalid => {}
+        }
+        (piece, height)
+    }
+
+    /// Passes over the rest of an interpolation or a directive, up to its closer.
+    fn skip_sequence(&mut self) {
+        let mut open = 0u32;
+        loop {
+            match self.peek() {
+                Kind::End => return,
+                Kind::OpenInterpolation | Kind::OpenDirective => open += 1,
+                Kind::CloseSequence if open == 0 => return,
+                Kind::CloseSequence => open -= 1,
+                _ => {}
+            }
+            self.at += 1;
+        }
+    }
+
+    /// What is in `%{…}`.
+    fn directive(&mut self, span: Span) -> (Piece, u32) {
+        let token = self.token();
+        let word = if token.kind == Kind::Identifier { token.text(self.text) } else { "" };
+        match word {
+            "if" => {
+                self.take();
+                let condition = self.expression();
+                (Piece::If(condition.expr, span), condition.height)
+            }
+            "for" => {
+                self.take();
+                match self.for_introduction() {
+                    Some(found) => {
+                        let (key_name, value_name) = (found.key_name, found.value_name);
+                        let (collection, height) = (found.collection.expr, found.collection.height);
+                        (Piece::For { key_name, value_name, collection, span }, height)
+                    }
+                    None => {
+                        self.skip_sequence();
+                        // Its end still comes, so it is a directive all the same.
+                        let name = Ident { name: Arc::from(""), span };
+                        let collection = Expr { kind: ExprKind::Invalid, span };
+                        (Piece::For { key_name: None, value_name: name, collection, span }, 1)
+                    }
+                }
+            }
+            "else" => {
+                self.take();
+                if self.at_word("if") {
+                    self.unexpected(
+                        "`else` takes no condition",
+                        "Nest an if in the else: %{ else }%{ if … }…%{ endif }%{ endif }.",
+                    );
+                    self.skip_sequence();
+                }
+                (Piece::Else(span), 0)
+            }
+            "endif" => {
+                self.take();
+                (Piece::EndIf(span), 0)
+            }
+            "endfor" => {
+                self.take();
+                (Piece::EndFor(span), 0)
+            }
+            _ => {
+                self.unexpected(
+                    "expected a directive",
+                    "Directives are if, else, endif, for and endfor. For a value write ${…}; for the characters, %%{.",
+                );
+                self.skip_sequence();
+                (Piece::Invalid, 0)
+            }
+        }
+    }
+
+    /// Pairs directives with their ends; also gives how deep they are nested.
+    fn pair(&mut self, pieces: Vec<Piece>) -> (Vec<TemplatePart>, u32) {
+        let mut open: Vec<Open> = Vec::new();
+        let mut parts: Vec<TemplatePart> = Vec::new();
+        let mut deepest = 0;
+        for piece in pieces {
+            match piece {
+                Piece::Literal(text, span) => push_literal(&mut parts, text, span),
+                Piece::Interpolation(expr) => parts.push(TemplatePart::Interpolation(expr)),
+                Piece::Invalid => {}
+                Piece::If(condition, span) => {
+                    let directive = Directive::If { condition, yes: None };
+                    open.push(Open { directive, span, parts: std::mem::take(&mut parts) });
+                }
+                Piece::For { key_name, value_name, collection, span } => {
+                    let directive = Directive::For { key_name, value_name, collection };
+                    open.push(Open { directive, span, parts: std::mem::take(&mut parts) });
+                }
+                Piece::Else(span) => match open.last_mut() {
+                    Some(Open { directive: Directive::If { yes: yes @ None, .. }, .. }) => {
+                        *yes = Some(std::mem::take(&mut parts));
+                    }
+                    innermost => {
+                        let begun = innermost.map(|open| open.span);
+                        self.stray_directive("else", "if", span, begun);
+                    }
+                },
+                Piece::EndIf(span) | Piece::EndFor(span) => {
+                    let ends_if = matches!(piece, Piece::EndIf(_));
+                    let fits = |open: &Open| matches!(open.directive, Directive::If { .. }) == ends_if;
+                    if !open.last().is_some_and(fits) {
+                        let begun = open.last().map(|open| open.span);
+                        let (word, opener) = if ends_if { ("endif", "if") } else { ("endfor", "for") };
+                        self.stray_directive(word, opener, span, begun);
+                        continue;
+                    }
+                    if let Some(innermost) = open.pop() {
+                        close_directive(innermost, span, &mut parts);
+                    }
+                }
+            }
+            deepest = deepest.max(open.len() as u32);
+            if open.len() as u32 >= NESTING_LIMIT {
+                if let Some(first) = open.first() {
+                    self.say_too_deep(first.span);
+                }
+                return (Vec::new(), HEIGHT_LIMIT);
+            }
+        }
+        while let Some(unclosed) = open.pop() {
+            let (word, end) = match unclosed.directive {
+                Directive::If { .. } => ("if", "endif"),
+                Directive::For { .. } => ("for", "endfor"),
+            };
+            if !self.is_damaged(unclosed.span) {
+                let diagnostic = Diagnostic::error(format!("`{word}` directive has no `{end}`"))
+                    .at(unclosed.span)
+                    .help(format!("Add %{{ {end} }} where it ends."));
+                self.diagnostics.push(diagnostic);
+            }
+            let end = unclosed.span;
+            close_directive(unclosed, end, &mut parts);
+        }
+        (parts, deepest)
+    }
+
+    fn stray_directive(&mut self, word: &str, opener: &str, span: Span, begun: Option<Span>) {
+        if self.is_damaged(span) {
+            return;
+        }
+        let mut diagnostic = Diagnostic::error(format!("`{word}` without `{opener}`"))
+            .at(span)
+            .help(format!("Remove it, or add %{{ {opener} … }} before it."));
+        if let Some(begun) = begun {
+            diagnostic = diagnostic.related(begun, "this directive is the one that is open here");
+        }
+        self.diagnostics.push(diagnostic);
+    }
+}
+
+/// Makes a part of a directive and `parts`, its last list; `parts` becomes the list that it is in.
+fn close_directive(innermost: Open, end: Span, parts: &mut Vec<TemplatePart>) {
+    let Open { directive, span, parts: outer } = innermost;
+    let inner = std::mem::replace(parts, outer);
+    let span = span.to(end);
+    parts.push(match directive {
+        Directive::If { condition, yes: Some(yes) } => TemplatePart::If { condition, yes, no: inner, span },
+        Directive::If { condition, yes: None } => TemplatePart::If { condition, yes: inner, no: Vec::new(), span },
+        Directive::For { key_name, value_name, collection } => {
+            TemplatePart::For { key_name, value_name, collection, body: inner, span }
+        }
+    });
+}
+
+/// Adds text; lines of a heredoc that follow each other become one literal.
+fn push_literal(parts: &mut Vec<TemplatePart>, text: String, span: Span) {
+    match parts.last_mut() {
+        _ if text.is_empty() => {}
+        Some(TemplatePart::Literal(before, before_span)) if before_span.end == span.start => {
+            let mut joined = String::with_capacity(before.len() + text.len());
+            joined.push_str(before);
+            joined.push_str(&text);
+            *before = Arc::from(joined);
+            *before_span = before_span.to(span);
+        }
+        _ => parts.push(TemplatePart::Literal(Arc::from(text), span)),
+    }
+}
+
+/// Takes the indentation of the least indented line from all lines. Lines of blanks alone neither count nor change.
+fn strip_indentation(pieces: &mut [Piece]) {
+    let mut least = usize::MAX;
+    for_line_starts(pieces, |text| {
+        let indentation = text.map_or(0, |text| text.chars().take_while(|c| c.is_whitespace()).count());
+        least = least.min(indentation);
+    });
+    for_line_starts(pieces, |text| {
+        if let Some(text) = text {
+            let end = text.char_indices().nth(least).map_or(text.len(), |(end, _)| end);
+            text.drain(..end);
+        }
+    });
+}
+
+/// Calls with the text that each line begins with; `None` where it begins with no text.
+fn for_line_starts(pieces: &mut [Piece], mut act: impl FnMut(Option<&mut String>)) {
+    let mut at_line_start = true;
+    for piece in pieces {
+        match piece {
+            Piece::Literal(text, _) => {
+                let ends_line = text.ends_with('\n');
+                if at_line_start && !(ends_line && text.trim_start().is_empty()) {
+                    act(Some(text));
+                }
+                at_line_start = ends_line;
+            }
+            _ => {
+                if at_line_start {
+                    act(None);
+                }
+                at_line_start = false;
+            }
+        }
+    }
+}
