@@ -7,7 +7,9 @@ mod constraint;
 pub mod definitions;
 mod files;
 mod literal;
+mod load;
 mod shape;
 
 pub use constraint::Defaults;
 pub use files::FileSet;
+pub use load::load;

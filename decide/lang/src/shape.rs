@@ -1,7 +1,7 @@
 //! The shapes of the blocks that the language itself defines, as data, and the one place that holds a body against
 //! its shape. What a resource type, a kind of host resource or a module takes is not here: that is their schema.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use andon_hcl::ast::{Block, Body, Item};
 use andon_text::{Diagnostic, Diagnostics, Span, nearest};
@@ -289,14 +289,10 @@ pub(crate) fn check_file(body: &Body, shape: &Shape, unclear: &[Span], out: &mut
 
 /// Holds a body against its shape; `head` is what to point at where something is missing.
 pub(crate) fn check_body(what: &str, head: Option<Span>, body: &Body, shape: &Shape, out: &mut Diagnostics) {
-    let mut seen: BTreeMap<&str, Span> = BTreeMap::new();
+    let mut seen: BTreeSet<&str> = BTreeSet::new();
     for attribute in body.attributes() {
         let name = &attribute.name;
-        if let Some(first) = seen.get(&*name.name) {
-            out.push(twice("argument", &name.name, name.span, *first));
-            continue;
-        }
-        seen.insert(&name.name, name.span);
+        seen.insert(&name.name);
         match shape.arguments.iter().find(|argument| argument.name == &*name.name) {
             Some(argument) if argument.need == Need::Later => out.push(
                 Diagnostic::error(format!("argument \"{}\" is not supported yet", name.name))
@@ -324,7 +320,7 @@ pub(crate) fn check_body(what: &str, head: Option<Span>, body: &Body, shape: &Sh
         }
     }
     for argument in shape.arguments.iter().filter(|argument| argument.need == Need::Required) {
-        if !seen.contains_key(argument.name) {
+        if !seen.contains(argument.name) {
             out.push(missing("argument", argument.name, head));
         }
     }

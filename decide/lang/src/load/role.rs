@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use andon_hcl::ast::{Body, Expr, ExprKind, Ident, Template, TemplatePart};
+use andon_hcl::ast::{Block, Body, Expr, ExprKind, Ident, Template, TemplatePart};
 
 use super::{Loader, blocks, module, parent};
 use crate::definitions::{AssertionDefinition, CheckDefinition, HostDefinition, Project, Role};
@@ -36,15 +36,15 @@ fn resources(loader: &mut Loader<'_>, within: &Arc<str>, body: &Body) -> Vec<Hos
     for block in body.blocks().filter(|block| !own(&block.kind.name)) {
         check_labels(block, &["name"], &mut loader.out);
         check_body(&with_article(&block.kind.name), Some(block.head), &block.body, &HOST, &mut loader.out);
-        let [label] = &*block.labels else { continue };
-        let named = Ident { name: format!("{} \"{}\"", block.kind.name, label.name).into(), span: block.head };
+        let [name] = &*block.labels else { continue };
+        let named = Ident { name: format!("{} {}", block.kind.name, name.name).into(), span: block.head };
         if !loader.define("host resource", within, &named) {
             continue;
         }
         let value = |name: &str| block.body.attribute(name).map(|attribute| attribute.value.clone());
         resources.push(HostDefinition {
             kind: block.kind.clone(),
-            label: template(loader, label),
+            label: label(block, name),
             when: value("when"),
             for_each: value("for_each"),
             absent: value("absent"),
@@ -69,10 +69,10 @@ pub(super) fn checks(loader: &mut Loader<'_>, within: &Arc<str>, body: &Body) ->
         let mut assertions = Vec::new();
         for assertion in block.body.blocks() {
             check_labels(assertion, &["name"], &mut loader.out);
-            let [label] = &*assertion.labels else { continue };
+            let [name] = &*assertion.labels else { continue };
             assertions.push(AssertionDefinition {
                 kind: assertion.kind.clone(),
-                label: template(loader, label),
+                label: label(assertion, name),
                 body: assertion.body.clone(),
                 span: assertion.head,
             });
@@ -83,19 +83,11 @@ pub(super) fn checks(loader: &mut Loader<'_>, within: &Arc<str>, body: &Body) ->
     checks
 }
 
-/// A label as a template: what is between its quotes may have holes.
-fn template(loader: &mut Loader<'_>, label: &Ident) -> Expr {
-    let literal = |name: &Arc<str>| {
-        let parts = vec![TemplatePart::Literal(name.clone(), label.span)];
-        Expr { kind: ExprKind::Template(Template { parts, heredoc: false }), span: label.span }
-    };
-    let raw = loader.sources.text(label.span);
-    if !raw.starts_with('"') || !(raw.contains("${") || raw.contains("%{")) {
-        return literal(&label.name);
-    }
-    // Read again as an expression at the same place in the file, so that its spans are right.
-    let padded = format!("{}{raw}", " ".repeat(label.span.start as usize));
-    let (expr, errors) = andon_hcl::parse_expression(label.span.source, &padded);
-    loader.out.extend(errors);
-    expr
+/// The label of a block as an expression: it may have holes.
+fn label(block: &Block, label: &Ident) -> Expr {
+    let template = block.label_templates.first().cloned().flatten().unwrap_or_else(|| {
+        let parts = vec![TemplatePart::Literal(label.name.clone(), label.span)];
+        Template { parts, heredoc: false }
+    });
+    Expr { kind: ExprKind::Template(template), span: label.span }
 }

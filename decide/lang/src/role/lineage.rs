@@ -1,0 +1,138 @@
+//! The roles that a role is made of, and the values of their parameters.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use andon_text::{Diagnostic, Diagnostics, Span};
+use andon_value::{Kind, Type, Value, convert};
+
+use crate::definitions::{Role, Variable};
+use crate::shape::suggest;
+
+/// A role's ancestors, depth first and each once, then the role itself. Inherited names are held against `roles`.
+pub(crate) fn lineage(roles: &BTreeMap<Arc<str>, Arc<Role>>, role: &Arc<Role>) -> Result<Vec<Arc<Role>>, Diagnostic> {
+    let mut done = Vec::new();
+    descend(roles, role, &mut Vec::new(), &mut done)?;
+    Ok(done)
+}
+
+/// The role of a name.
+pub(crate) fn find<'r>(
+    roles: &'r BTreeMap<Arc<str>, Arc<Role>>,
+    name: &str,
+    place: Option<Span>,
+) -> Result<&'r Arc<Role>, Diagnostic> {
+    roles.get(name).ok_or_else(|| {
+        let diagnostic = Diagnostic::error(format!("there is no role \"{name}\""));
+        suggest(Diagnostic { span: place, ..diagnostic }, name, roles.keys().map(|name| &**name))
+    })
+}
+
+fn descend<'r>(
+    roles: &'r BTreeMap<Arc<str>, Arc<Role>>,
+    role: &'r Arc<Role>,
+    way: &mut Vec<&'r Arc<Role>>,
+    done: &mut Vec<Arc<Role>>,
+) -> Result<(), Diagnostic> {
+    if done.iter().any(|other| other.name.name == role.name.name) {
+        return Ok(());
+    }
+    way.push(role);
+    for parent in &role.inherits {
+        if let Some(from) = way.iter().position(|other| other.name.name == parent.name) {
+            let circle: Vec<&str> = way.iter().skip(from).map(|role| &*role.name.name).collect();
+            return Err(circle_of(&circle, way.get(from).map_or(parent.span, |role| role.span), parent.span));
+        }
+        descend(roles, find(roles, &parent.name, Some(parent.span))?, way, done)?;
+    }
+    way.pop();
+    done.push(role.clone());
+    Ok(())
+}
+
+fn circle_of(circle: &[&str], first: Span, place: Span) -> Diagnostic {
+    let chain: Vec<&str> = circle.iter().chain(circle.first()).copied().collect();
+    Diagnostic::error("roles inherit from each other in a circle")
+        .at(place)
+        .label("the circle closes here")
+        .related(first, "it begins here")
+        .detail(format!("{}.", chain.join(" → ")))
+        .help("Take one of these names out of \"inherits\".")
+}
+
+/// Where given parameters are written.
+pub(crate) struct Places<'a> {
+    /// One parameter's value, by name.
+    pub of: &'a dyn Fn(&str) -> Option<Span>,
+    /// What to point at where a parameter is missing.
+    pub head: Option<Span>,
+}
+
+/// Values of the parameters of every role of a lineage by name, held against what is given. A child's definition
+/// overrides its parents'.
+pub(crate) fn params(
+    lineage: &[Arc<Role>],
+    given: &Value,
+    places: &Places<'_>,
+) -> Result<BTreeMap<Arc<str>, Value>, Diagnostics> {
+    let name = lineage.last().map(|role| &*role.name.name).unwrap_or_default();
+    // Later ones win: the child's.
+    let mut declared: BTreeMap<Arc<str>, &Variable> = BTreeMap::new();
+    for role in lineage {
+        declared.extend(role.params.iter().map(|(name, param)| (name.clone(), param)));
+    }
+    let mut out = Diagnostics::new();
+    let nothing = BTreeMap::new();
+    let unknown = given.is_unknown();
+    let entries = match given.kind() {
+        Kind::Object(entries) | Kind::Map(_, entries) => &**entries,
+        Kind::Null(_) | Kind::Unknown(_) => &nothing,
+        _ => {
+            let message = format!("parameters are an object of values by name, but this is {}", given.ty().in_words());
+            return Err(Diagnostic { span: places.head, ..Diagnostic::error(message) }.into());
+        }
+    };
+    for given in entries.keys().filter(|given| !declared.contains_key(*given)) {
+        let diagnostic = Diagnostic::error(format!("role \"{name}\" has no parameter \"{given}\""));
+        let diagnostic = Diagnostic { span: (places.of)(given).or(places.head), ..diagnostic };
+        out.push(suggest(diagnostic, given, declared.keys().map(|name| &**name)));
+    }
+    let mut values = BTreeMap::new();
+    for (param, variable) in &declared {
+        let given = entries.get(param).map(|value| value.clone().mark(given.marks()));
+        if given.is_none() && (unknown || variable.default.is_none()) {
+            if !unknown {
+                out.push(missing(name, param, variable, places.head));
+            }
+            values.insert(param.clone(), Value::unknown(variable.ty.without_optional()));
+            continue;
+        }
+        let place = given.is_some().then(|| (places.of)(param).or(places.head)).flatten();
+        match variable.value(given, "parameter") {
+            Ok(value) => {
+                // A parent may ask for less than the child, never for something else.
+                let narrower = lineage.iter().filter_map(|role| role.params.get(param));
+                match narrower.map(|other| convert(&value, &other.ty)).find_map(Result::err) {
+                    Some(error) => out.push(
+                        Diagnostic::error(format!("parameter \"{param}\" has a value that an inherited role refuses"))
+                            .at(variable.span)
+                            .label(error.to_string()),
+                    ),
+                    None => drop(values.insert(param.clone(), value)),
+                }
+            }
+            Err(errors) => {
+                values.insert(param.clone(), Value::unknown(Type::Dynamic));
+                out.extend(errors.into_iter().map(|error| Diagnostic { span: error.span.or(place), ..error }));
+            }
+        }
+    }
+    if out.is_empty() { Ok(values) } else { Err(out) }
+}
+
+fn missing(role: &str, param: &str, variable: &Variable, head: Option<Span>) -> Diagnostic {
+    let diagnostic = Diagnostic::error(format!("role \"{role}\" needs the parameter \"{param}\""))
+        .related(variable.span, "defined here without a default")
+        .help(format!("Add it to the parameters: params = {{ {param} = … }}"));
+    Diagnostic { span: head, ..diagnostic }
+}
