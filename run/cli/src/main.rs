@@ -1,2 +1,70 @@
-//! The `andon` program.
-fn main() {}
+//! The `andon` program: arguments → engine; prints views.
+
+mod args;
+mod clock;
+mod commands;
+mod context;
+mod terminal;
+
+use std::process::ExitCode;
+
+use andon_text::SourceMap;
+use clap::{CommandFactory, Parser};
+
+use crate::args::{Arguments, Command};
+use crate::context::Context;
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().collect();
+    // The program also serves as its own helper: what it does inside a server, and as a balancer.
+    if let Some(code) = helper(&words) {
+        return ExitCode::from(u8::try_from(code).unwrap_or(1));
+    }
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            let _ = error.print();
+            // 2 would say that there is drift.
+            return ExitCode::from(u8::from(error.use_stderr()));
+        }
+    };
+    let context = Context::new(arguments);
+    match run(&context) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(stop) => context.stopped(stop, &SourceMap::new()),
+    }
+}
+
+fn helper(words: &[String]) -> Option<i32> {
+    if words.get(1).is_some_and(|word| word == andon_reach::AGENT_ARGUMENT) {
+        return Some(andon_reach::agent_main(std::env::args_os().skip(2), andon_engine::agent::run));
+    }
+    andon_lab::helper_main(words.get(1..)?)
+}
+
+fn run(context: &Context) -> Result<(), context::Stop> {
+    match &context.arguments.command {
+        Command::New(arguments) => commands::new::run(context, arguments),
+        Command::Fmt(arguments) => commands::fmt::run(context, arguments),
+        Command::Check => commands::check::run(context),
+        Command::Test(arguments) => commands::test::run(context, arguments),
+        Command::Plan(arguments) => commands::plan::run(context, arguments),
+        Command::Apply(arguments) => commands::change::apply(context, arguments),
+        Command::Destroy(arguments) => commands::change::destroy(context, arguments),
+        Command::Up(arguments) => commands::change::up(context, arguments),
+        Command::Down(arguments) => commands::change::down(context, arguments),
+        Command::Drift(arguments) => commands::plan::drift(context, arguments),
+        Command::Sync(arguments) => commands::change::sync(context, arguments),
+        Command::Status => commands::status::run(context),
+        Command::Ssh(arguments) => commands::ssh::run(context, arguments),
+        Command::Console(arguments) => commands::console::run(context, arguments),
+        Command::Output(arguments) => commands::output::run(context, arguments),
+        Command::Logs(arguments) => commands::logs::run(context, arguments),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(*shell, &mut Arguments::command(), "andon", &mut script);
+            context.print(&String::from_utf8_lossy(&script));
+            Ok(())
+        }
+    }
+}

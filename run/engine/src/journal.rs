@@ -1,4 +1,4 @@
-use andon_ledger::{Entry, Event};
+use andon_ledger::{Entry, Event, RunId};
 
 use crate::apply::WaitingView;
 
@@ -23,6 +23,16 @@ pub trait Journal {
 
     /// The state of the run's environment, with everything appended folded in.
     fn state(&self) -> &andon_ledger::EnvironmentState;
+
+    /// The last entry that is folded into the state.
+    fn sequence(&self) -> u64;
+
+    /// Goes on under the name of a run that was cut short, if there is one, to resolve what it left. The name of one's
+    /// own run is returned, for [`Journal::hand_back`].
+    fn take_over(&mut self) -> Option<RunId>;
+
+    /// Closes the run that was taken over, and goes on with one's own.
+    fn hand_back(&mut self, own: RunId) -> Result<(), JournalError>;
 }
 
 /// Who follows a run: the terminal, a page, a file, a test. Gets every event, stored ones and progress alike.

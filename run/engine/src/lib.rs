@@ -7,6 +7,7 @@
 
 pub mod agent;
 mod apply;
+mod change;
 mod journal;
 mod machine;
 mod planning;
@@ -17,9 +18,10 @@ mod session;
 mod world;
 
 pub use apply::{WaitingView, apply};
+pub use change::{ChangeError, ChangeRequest, Changed, change, judge, plan_input, settle};
 pub use journal::{Journal, JournalError, Sink};
 pub use machine::{Machine, Providers};
 pub use planning::plan;
 pub use recover::{RecoverError, recover};
-pub use session::{OpenError, Recorder, Session, Settings, now, random, records};
+pub use session::{OpenError, Recorder, Session, Settings, now, random, records, who};
 pub use world::{Completion, Found, Job, Ticket, World};

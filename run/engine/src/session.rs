@@ -26,8 +26,6 @@ pub struct Settings {
     pub data_dir: PathBuf,
     /// The program that helpers run: this one.
     pub helper: PathBuf,
-    /// At most so many things are done at once.
-    pub parallelism: usize,
     /// The package mirror that bases are made from; the machine's own where none is given.
     pub mirror: Option<String>,
     /// Set when the user asks for an end.
@@ -155,20 +153,6 @@ impl Recorder {
         &self.run
     }
 
-    /// A run that was cut short, if there is one: its entries go on under its own name until it is closed.
-    pub fn take_over(&mut self) -> Option<RunId> {
-        let open = self.state().open_run.clone()?;
-        Some(std::mem::replace(&mut self.run, open))
-    }
-
-    /// Closes the run that was taken over, and goes on with one's own.
-    pub fn hand_back(&mut self, own: RunId) -> Result<(), JournalError> {
-        let summary = "it was cut short".to_owned();
-        self.append(vec![Event::RunEnded { status: RunStatus::Interrupted, summary }])?;
-        self.run = own;
-        Ok(())
-    }
-
     /// Writes a snapshot where enough was appended since the last one. One that fails costs only time.
     pub fn snapshot(&mut self) {
         if self.state.sequence >= self.snapshot_at.saturating_add(SNAPSHOT_AFTER)
@@ -197,6 +181,22 @@ impl Journal for Recorder {
     fn state(&self) -> &EnvironmentState {
         self.state.environments.get(&self.environment).unwrap_or(&self.none)
     }
+
+    fn sequence(&self) -> u64 {
+        self.state.sequence
+    }
+
+    fn take_over(&mut self) -> Option<RunId> {
+        let open = self.state().open_run.clone()?;
+        Some(std::mem::replace(&mut self.run, open))
+    }
+
+    fn hand_back(&mut self, own: RunId) -> Result<(), JournalError> {
+        let summary = "it was cut short".to_owned();
+        self.append(vec![Event::RunEnded { status: RunStatus::Interrupted, summary }])?;
+        self.run = own;
+        Ok(())
+    }
 }
 
 /// The directory of a project's records.
@@ -219,7 +219,7 @@ pub fn random() -> u64 {
 }
 
 /// `user@host`.
-fn who() -> String {
+pub fn who() -> String {
     let user = std::env::var("SUDO_USER").or_else(|_| std::env::var("USER")).unwrap_or_else(|_| "root".to_owned());
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     format!("{user}@{}", host.trim())

@@ -1,0 +1,269 @@
+//! What the user typed.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
+
+/// Takes a change from a definition file to a healthy, watched server.
+#[derive(Debug, Parser)]
+#[command(name = "andon", version, max_term_width = 100, disable_help_subcommand = true)]
+pub struct Arguments {
+    /// Work in DIR instead of the current directory
+    #[arg(short = 'C', long = "directory", global = true, value_name = "DIR", default_value = ".", hide_default_value = true)]
+    pub directory: PathBuf,
+
+    /// The environment; the first unprotected one of andon.hcl where none is given
+    #[arg(short, long, global = true, value_name = "ENV", env = "ANDON_ENVIRONMENT")]
+    pub environment: Option<String>,
+
+    /// Print data as JSON on standard output
+    #[arg(long, global = true)]
+    pub json: bool,
+
+    /// When to use colour
+    #[arg(long, global = true, value_name = "WHEN", value_enum, default_value_t = Colour::Auto, hide_default_value = true)]
+    pub color: Colour,
+
+    /// Where images and servers are kept
+    #[arg(
+        long, global = true, value_name = "DIR", env = "ANDON_DATA_DIR",
+        default_value = "/var/lib/andon", hide = true
+    )]
+    pub data_dir: PathBuf,
+
+    /// The package mirror that bases of images are made from
+    #[arg(long, global = true, value_name = "URL", env = "ANDON_DEBIAN_MIRROR", hide = true)]
+    pub mirror: Option<String>,
+
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Colour {
+    /// On a terminal, unless NO_COLOR is set
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make a project that works, in a new directory
+    New(NewArguments),
+    /// Write definition files in the one true format
+    Fmt(FmtArguments),
+    /// Check definitions: syntax, types, references
+    Check,
+    /// Run the tests of roles and images on throw-away servers
+    Test(TestArguments),
+    /// Show everything that a change would do
+    Plan(PlanArguments),
+    /// Make the world as the definitions say
+    Apply(ApplyArguments),
+    /// Delete everything of an environment, or of some of its stacks
+    Destroy(ApplyArguments),
+    /// Bring an environment up on this machine's lab, ready to use
+    Up(UpArguments),
+    /// Take an environment down; nothing of it is left
+    Down(DownArguments),
+    /// Show what differs from the definitions, in the platform and inside servers; exit 2 where anything does
+    Drift(StacksArguments),
+    /// Put right what differs from the definitions
+    Sync(ApplyArguments),
+    /// Show what there is
+    Status,
+    /// Open a shell in a server, or run a command in it
+    Ssh(SshArguments),
+    /// Evaluate expressions
+    Console(ConsoleArguments),
+    /// Show published outputs
+    Output(OutputArguments),
+    /// Show what happened
+    Logs(LogsArguments),
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct NewArguments {
+    /// The directory to make; its last part is the project's name
+    pub path: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct FmtArguments {
+    /// Files or directories; `-` for standard input; the project where none is given
+    pub paths: Vec<PathBuf>,
+    /// Write nothing; exit 3 where a file is not in the format
+    #[arg(long)]
+    pub check: bool,
+    /// Show what differs
+    #[arg(long)]
+    pub diff: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct TestArguments {
+    /// Only the tests whose names contain this
+    pub filter: Option<String>,
+    /// Leave the servers of failed tests for a look; the next `andon test` deletes them
+    #[arg(long)]
+    pub keep: bool,
+    #[command(flatten)]
+    pub lock: LockArguments,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct StacksArguments {
+    /// The stacks; all where none is given
+    #[arg(value_name = "STACK")]
+    pub stacks: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct PlanArguments {
+    #[command(flatten)]
+    pub stacks: StacksArguments,
+    /// Plan to delete everything
+    #[arg(long)]
+    pub destroy: bool,
+    /// Exit 2 where there are changes
+    #[arg(long)]
+    pub detailed_exitcode: bool,
+    /// Trust the state instead of asking how each object is
+    #[arg(long)]
+    pub no_refresh: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct ApplyArguments {
+    #[command(flatten)]
+    pub stacks: StacksArguments,
+    #[command(flatten)]
+    pub go: GoArguments,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct UpArguments {
+    #[command(flatten)]
+    pub go: GoArguments,
+}
+
+#[derive(Debug, Args)]
+pub struct DownArguments {
+    #[command(flatten)]
+    pub go: GoArguments,
+    /// Delete the project's images and ledger, too
+    #[arg(long)]
+    pub purge: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct GoArguments {
+    /// Do not ask
+    #[arg(short = 'y', long)]
+    pub yes: bool,
+    /// Approve changes to this protected environment
+    #[arg(long, value_name = "ENV")]
+    pub approve: Option<String>,
+    /// Do at most so many things at once
+    #[arg(long, value_name = "N", default_value_t = 16)]
+    pub parallelism: usize,
+    #[command(flatten)]
+    pub lock: LockArguments,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct LockArguments {
+    /// Wait so long for another run to end: `0`, `30s`, `5m`; without it, as long as it takes on a terminal, not at
+    /// all elsewhere
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub lock_timeout: Option<Duration>,
+}
+
+#[derive(Debug, Args)]
+pub struct SshArguments {
+    /// The server: its name, or its address in the state
+    pub server: String,
+    /// A command and its arguments; a shell where none is given
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub command: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct ConsoleArguments {
+    /// The stack whose names expressions may use
+    #[arg(long)]
+    pub stack: Option<String>,
+    /// Evaluate this and end
+    #[arg(long, short = 'c', value_name = "EXPRESSION")]
+    pub evaluate: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct OutputArguments {
+    /// The stack, or the only output to print, as NAME or STACK.NAME
+    pub name: Option<String>,
+    /// Print the one output's text as it is
+    #[arg(long)]
+    pub raw: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct LogsArguments {
+    /// Go on with new events as they come
+    #[arg(short, long)]
+    pub follow: bool,
+    /// At most the last so many events
+    #[arg(short = 'n', long, default_value_t = 200)]
+    pub last: u32,
+    /// Only this run
+    #[arg(long)]
+    pub run: Option<String>,
+    /// Runs instead of events
+    #[arg(long)]
+    pub runs: bool,
+}
+
+/// Reads `30s`, `5m`, `1h`, `250ms` or seconds without a unit.
+fn duration(text: &str) -> Result<Duration, String> {
+    let digits = text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let number: u64 = number.parse().map_err(|_| format!("`{text}` is no time; write one like `30s` or `5m`"))?;
+    match unit {
+        "ms" => Ok(Duration::from_millis(number)),
+        "" | "s" => Ok(Duration::from_secs(number)),
+        "m" => Ok(Duration::from_secs(number.saturating_mul(60))),
+        "h" => Ok(Duration::from_secs(number.saturating_mul(3600))),
+        _ => Err(format!("`{text}` is no time; its unit is one of ms, s, m and h")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn times_have_units() {
+        for (text, expected) in [("0", 0), ("30s", 30_000), ("5m", 300_000), ("250ms", 250), ("1h", 3_600_000)] {
+            assert_eq!(duration(text), Ok(Duration::from_millis(expected)), "{text}");
+        }
+        for text in ["", "s", "5d", "-1", "1.5s"] {
+            assert!(duration(text).is_err(), "{text}");
+        }
+    }
+}

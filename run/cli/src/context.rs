@@ -1,0 +1,308 @@
+//! What the arguments mean, once the world is consulted: colours, width, the project, the environment.
+
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use andon_engine::{OpenError, Providers, Recorder, Session, Settings, project, provider};
+use andon_lang::definitions::Environment;
+use andon_schema::Schemas;
+use andon_store::{Holder, LockError};
+use andon_text::{Diagnostic, Diagnostics, SourceMap, nearest};
+use andon_view::Paint;
+
+use crate::args::{Arguments, Colour, LockArguments};
+
+/// Set by the first interrupt; the second one ends the program.
+static INTERRUPT: AtomicBool = AtomicBool::new(false);
+
+/// Why a command did not do what it was asked. What there was to say has been said by the time it reaches `main`.
+#[derive(Debug)]
+pub enum Stop {
+    /// Say this and exit 1.
+    Because(Box<Diagnostics>),
+    /// Exit with this; all has been said.
+    Code(u8),
+}
+
+impl From<Diagnostic> for Stop {
+    fn from(diagnostic: Diagnostic) -> Stop {
+        Stop::Because(Box::new(diagnostic.into()))
+    }
+}
+
+impl From<Diagnostics> for Stop {
+    fn from(diagnostics: Diagnostics) -> Stop {
+        Stop::Because(Box::new(diagnostics))
+    }
+}
+
+/// What every command has at hand.
+pub struct Context {
+    /// What the user typed.
+    pub arguments: Arguments,
+    /// For standard output.
+    pub out: Paint,
+    /// For standard error.
+    pub err: Paint,
+    /// Columns of the terminal.
+    pub width: usize,
+    /// Standard error is a terminal, so that live lines can be drawn.
+    pub live: bool,
+}
+
+impl Context {
+    /// Looks at the terminal.
+    pub fn new(arguments: Arguments) -> Context {
+        let wanted = |terminal: bool| match arguments.color {
+            Colour::Always => true,
+            Colour::Never => false,
+            Colour::Auto => terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
+        };
+        let live = std::io::stderr().is_terminal();
+        let out = Paint { colour: wanted(std::io::stdout().is_terminal()) };
+        let err = Paint { colour: wanted(live) };
+        Context { arguments, out, err, width: width(), live }
+    }
+
+    /// Opens the project; refuses a directory that holds none.
+    pub fn open(&self) -> Result<Project, Stop> {
+        let directory = &self.arguments.directory;
+        if !directory.is_dir() {
+            let summary = format!("there is no directory `{}`", directory.display());
+            return Err(Diagnostic::error(summary).into());
+        }
+        if !project::is_project(directory) {
+            let place = directory.canonicalize().unwrap_or_else(|_| directory.clone());
+            return Err(Diagnostic::error(format!("`{}` holds no project", place.display()))
+                .detail("A project has an `andon.hcl`, a `stacks` directory or `*.tf` files.")
+                .help("Go to the project's directory or name it with -C, or make one with `andon new NAME`.")
+                .into());
+        }
+        let settings = Settings {
+            directory: directory.clone(),
+            data_dir: self.arguments.data_dir.clone(),
+            helper: PathBuf::from("/proc/self/exe"),
+            mirror: self.arguments.mirror.clone(),
+            interrupt: interrupt(),
+        };
+        let session = Session::open(settings).map_err(|error| open_error(&error))?;
+        let providers = provider::built_in(&session).map_err(|failure| {
+            let diagnostic = Diagnostic::error(&failure.summary).detail(&failure.detail);
+            failure.help.iter().fold(diagnostic, |diagnostic, help| diagnostic.help(help))
+        })?;
+        let schemas = Arc::new(provider::all_schemas(&providers));
+        Ok(Project { session, providers, schemas })
+    }
+
+    /// Opens the project and refuses definitions with errors; their warnings are said.
+    pub fn open_sound(&self) -> Result<Project, Stop> {
+        let project = self.open()?;
+        let found = project.check();
+        if !found.is_empty() {
+            self.say_diagnostics(&found, &project.session.project().sources);
+        }
+        if found.has_errors() { Err(Stop::Code(1)) } else { Ok(project) }
+    }
+
+    /// The environment that is meant.
+    pub fn environment<'a>(&self, project: &'a Project) -> Result<&'a Environment, Stop> {
+        let environments = &project.session.project().environments;
+        match &self.arguments.environment {
+            Some(name) => environments.get(&**name).ok_or_else(|| {
+                let names: Vec<&str> = environments.keys().map(|name| &**name).collect();
+                let diagnostic = Diagnostic::error(format!("there is no environment `{name}`"));
+                let help = match nearest(name, names.iter().copied()) {
+                    Some(near) => format!("Did you mean `{near}`?"),
+                    None => format!("The project has {}.", names.join(", ")),
+                };
+                diagnostic.help(help).into()
+            }),
+            None => environments
+                .values()
+                .filter(|environment| !environment.protected || environments.len() == 1)
+                .min_by_key(|environment| environment.span)
+                .ok_or_else(|| {
+                    Diagnostic::error("every environment of this project is protected")
+                        .help("Name the one that you mean with -e.")
+                        .into()
+                }),
+        }
+    }
+
+    /// Stacks by the names that the user gave, refused where the project has none of that name.
+    pub fn stacks(&self, project: &Project, names: &[String]) -> Result<Vec<Arc<str>>, Stop> {
+        let stacks = &project.session.project().stacks;
+        let known = |name: &String| match stacks.get_key_value(&**name) {
+            Some((name, _)) => Ok(Arc::clone(name)),
+            None => {
+                let all: Vec<&str> = stacks.keys().map(|name| &**name).collect();
+                let diagnostic = Diagnostic::error(format!("there is no stack `{name}`"));
+                let help = match nearest(name, all.iter().copied()) {
+                    Some(near) => format!("Did you mean `{near}`?"),
+                    None => format!("The project has {}.", all.join(", ")),
+                };
+                Err(Stop::from(diagnostic.help(help)))
+            }
+        };
+        names.iter().map(known).collect()
+    }
+
+    /// Takes the environment's lock, and says who holds it while it waits.
+    pub fn lock(
+        &self,
+        project: &Project,
+        environment: &str,
+        command: &str,
+        lock: &LockArguments,
+    ) -> Result<Recorder, Stop> {
+        let forever = Duration::from_secs(u64::from(u32::MAX));
+        let interactive = std::io::stdin().is_terminal() && self.live;
+        let limit = lock.lock_timeout.unwrap_or(if interactive { forever } else { Duration::ZERO });
+        let mut said = false;
+        let told = project.session.lock(environment, command, limit, |holder| {
+            if !said {
+                said = true;
+                self.say(&format!("{}; waiting for it to end (Ctrl-C to leave)", held(environment, holder)));
+            }
+        });
+        told.map_err(|error| match error {
+            OpenError::Lock(LockError::Held(holder)) => Diagnostic::error(held(environment, &holder))
+                .help("Wait for it with --lock-timeout=5m, or end that process; nothing was done.")
+                .into(),
+            error => open_error(&error),
+        })
+    }
+
+    /// A line on standard error.
+    pub fn say(&self, text: &str) {
+        // Nobody reads standard error any more: then there is nobody to tell.
+        let _ = writeln!(std::io::stderr(), "{text}");
+    }
+
+    /// Text on standard output; a reader that went away ends the program quietly.
+    pub fn print(&self, text: &str) {
+        let mut out = std::io::stdout().lock();
+        if out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_err() {
+            std::process::exit(0);
+        }
+    }
+
+    /// Diagnostics: as data on standard output with `--json`, else on standard error.
+    pub fn say_diagnostics(&self, diagnostics: &Diagnostics, sources: &SourceMap) {
+        if self.arguments.json {
+            let data = andon_view::diagnostics_json(diagnostics, sources);
+            self.print(&format!("{}\n", serde_json::json!({ "diagnostics": data })));
+        } else {
+            let text = andon_view::diagnostics(diagnostics, sources, self.err, self.width);
+            let _ = std::io::stderr().write_all(text.as_bytes());
+        }
+    }
+
+    /// Says why a command stopped, and gives the exit code.
+    pub fn stopped(&self, stop: Stop, sources: &SourceMap) -> ExitCode {
+        match stop {
+            Stop::Code(code) => ExitCode::from(code),
+            Stop::Because(diagnostics) => {
+                self.say_diagnostics(&diagnostics, sources);
+                ExitCode::FAILURE
+            }
+        }
+    }
+}
+
+/// An open project, and what makes its resources real.
+pub struct Project {
+    /// The definitions, the ledger and the state.
+    pub session: Session,
+    /// The providers.
+    pub providers: Providers,
+    /// Every schema at hand.
+    pub schemas: Arc<Schemas>,
+}
+
+impl Project {
+    /// All that is wrong in the definitions, and needs no world to be seen.
+    pub fn check(&self) -> Diagnostics {
+        let mut found = self.session.diagnostics().clone();
+        if !found.has_errors() {
+            found.extend(andon_lang::check(self.session.project(), &self.schemas));
+        }
+        found
+    }
+
+    /// The source texts that diagnostics point into.
+    pub fn sources(&self) -> &SourceMap {
+        &self.session.project().sources
+    }
+}
+
+fn held(environment: &str, holder: &Holder) -> String {
+    let seconds = (andon_engine::now().0 - holder.since.0) / 1000;
+    let began = crate::clock::time_of_day(holder.since);
+    format!(
+        "environment `{environment}` is locked by {} (process {}), running `andon {}` since {began} ({})",
+        holder.who,
+        holder.pid,
+        holder.command,
+        andon_view::duration(seconds * 1000),
+    )
+}
+
+/// What to say when a project, its ledger or its lock cannot be opened.
+pub fn open_error(error: &OpenError) -> Stop {
+    let diagnostic = Diagnostic::error(error.to_string());
+    match error {
+        OpenError::Replay(_) => {
+            diagnostic.help("Keep a copy of `.andon/ledger.db`: it must not be changed by hand.").into()
+        }
+        _ => diagnostic.into(),
+    }
+}
+
+/// The flag that the first interrupt sets.
+pub fn interrupt() -> Arc<AtomicBool> {
+    static SHARED: std::sync::OnceLock<Arc<AtomicBool>> = std::sync::OnceLock::new();
+    Arc::clone(SHARED.get_or_init(|| {
+        let flag = Arc::new(AtomicBool::new(false));
+        let watched = Arc::clone(&flag);
+        // The handler may only touch a static; a thread carries it over.
+        let carried = std::thread::Builder::new().name("interrupt".to_owned()).spawn(move || {
+            while !INTERRUPT.load(Ordering::Relaxed) {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            watched.store(true, Ordering::Relaxed);
+        });
+        if carried.is_ok() {
+            catch_interrupts();
+        }
+        flag
+    }))
+}
+
+fn catch_interrupts() {
+    extern "C" fn caught(_: libc::c_int) {
+        if INTERRUPT.swap(true, Ordering::Relaxed) {
+            // The second one: the ledger holds every intent, so that the next run can resolve them.
+            // SAFETY: _exit is safe to call in a signal handler.
+            unsafe { libc::_exit(130) }
+        }
+    }
+    for signal in [libc::SIGINT, libc::SIGTERM] {
+        let handler: extern "C" fn(libc::c_int) = caught;
+        // SAFETY: the handler only touches an atomic and calls _exit, both of which are safe in a signal handler.
+        unsafe { libc::signal(signal, handler as libc::sighandler_t) };
+    }
+}
+
+fn width() -> usize {
+    // SAFETY: the structure is plain data, and the call only writes to it.
+    let columns = unsafe {
+        let mut size: libc::winsize = std::mem::zeroed();
+        if libc::ioctl(libc::STDERR_FILENO, libc::TIOCGWINSZ, &raw mut size) == 0 { size.ws_col } else { 0 }
+    };
+    if columns == 0 { 100 } else { usize::from(columns).clamp(40, 200) }
+}

@@ -1,0 +1,139 @@
+//! A run, as it happens: live lines on a terminal, plain lines elsewhere, JSON lines where data is wanted.
+
+use std::io::{BufRead, IsTerminal, Write};
+
+use andon_engine::{Sink, WaitingView, now};
+use andon_ledger::{Event, codec};
+use andon_view::{Board, Paint};
+use serde_json::Value as Json;
+
+use crate::context::Context;
+
+/// Follows a run.
+pub struct Follower {
+    board: Board,
+    paint: Paint,
+    width: usize,
+    live: bool,
+    json: bool,
+    drawn: usize,
+}
+
+impl Follower {
+    /// A follower of a run of so many changes.
+    pub fn new(context: &Context, changes: usize) -> Follower {
+        let json = context.arguments.json;
+        let live = context.live && !json;
+        Follower { board: Board::new(changes), paint: context.err, width: context.width, live, json, drawn: 0 }
+    }
+
+    /// Says something between the lines of the run.
+    fn say(&mut self, lines: impl IntoIterator<Item = String>) {
+        let mut text = self.erase();
+        for line in lines {
+            text.push_str(&line);
+            text.push('\n');
+        }
+        text.push_str(&self.draw());
+        let _ = std::io::stderr().write_all(text.as_bytes());
+    }
+
+    fn erase(&mut self) -> String {
+        match std::mem::take(&mut self.drawn) {
+            0 => String::new(),
+            lines => format!("\x1b[{lines}A\x1b[J"),
+        }
+    }
+
+    fn draw(&mut self) -> String {
+        if !self.live {
+            return String::new();
+        }
+        let lines = self.board.live(now(), self.width, self.paint);
+        self.drawn = lines.len();
+        lines.into_iter().map(|line| line + "\n").collect()
+    }
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        let text = self.erase();
+        let _ = std::io::stderr().write_all(text.as_bytes());
+    }
+}
+
+impl Sink for Follower {
+    fn event(&mut self, event: &Event) {
+        if self.json {
+            print_json(&event_json(event));
+            return;
+        }
+        let lines = self.board.event(event, now(), self.paint);
+        // What only lasts while it runs is in the live lines already.
+        let passing = self.live && matches!(event, Event::Intent(_) | Event::Progress(andon_ledger::Progress::Note { .. }));
+        self.say(lines.into_iter().filter(|_| !passing).map(|line| line.0));
+    }
+
+    fn tick(&mut self) {
+        if self.live {
+            self.say(Vec::new());
+        }
+    }
+
+    fn waiting(&mut self, view: WaitingView<'_>) {
+        if self.live {
+            let waiting = view().into_iter().map(|waiting| (waiting.address, waiting.on)).collect();
+            self.board.set_waiting(waiting);
+        }
+    }
+
+    fn interrupted(&mut self) {
+        self.say(["Stopping: what runs is finished, nothing new begins. Ctrl-C again ends at once.".to_owned()]);
+    }
+}
+
+/// An event as it is stored, for `--json`.
+pub fn event_json(event: &Event) -> Json {
+    match event {
+        Event::Progress(progress) => progress_json(progress),
+        event => codec::public_json(event),
+    }
+}
+
+fn progress_json(progress: &andon_ledger::Progress) -> Json {
+    use andon_ledger::Progress;
+    match progress {
+        Progress::Note { address, text } => {
+            serde_json::json!({ "type": "note", "address": address.to_string(), "text": text })
+        }
+        Progress::Waiting { address, on } => serde_json::json!({
+            "type": "waiting", "address": address.to_string(),
+            "on": on.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        }),
+        Progress::Skipped { address, reason } => {
+            serde_json::json!({ "type": "skipped", "address": address.to_string(), "reason": reason })
+        }
+    }
+}
+
+/// One line of JSON on standard output.
+pub fn print_json(json: &Json) {
+    let mut out = std::io::stdout().lock();
+    if writeln!(out, "{json}").and_then(|()| out.flush()).is_err() {
+        std::process::exit(0);
+    }
+}
+
+/// Asks a question that is answered with one word; true where that word is given. Without a terminal to ask at, the
+/// answer is no, and that is said.
+pub fn ask(context: &Context, question: &str, word: &str) -> bool {
+    if !std::io::stdin().is_terminal() {
+        context.say("There is no terminal to ask at: run it with -y to go on without a question.");
+        return false;
+    }
+    let mut error = std::io::stderr();
+    let _ = write!(error, "{question} ");
+    let _ = error.flush();
+    let mut answer = String::new();
+    std::io::stdin().lock().read_line(&mut answer).is_ok() && answer.trim() == word
+}

@@ -1,0 +1,139 @@
+//! One run, from what was left by the last to a recorded end: resolve, plan, judge, agree, apply.
+
+use std::sync::Arc;
+
+use andon_lang::definitions::Project;
+use andon_ledger::{Event, RunStatus};
+use andon_plan::{ApplyReport, Plan, PlanInput, PlanMode};
+use andon_schema::{Identity, Schemas};
+use andon_text::{Diagnostic, Diagnostics};
+
+use crate::{Journal, JournalError, RecoverError, Sink, World, apply, plan, recover};
+
+/// What is to be changed.
+#[derive(Debug, Clone)]
+pub struct ChangeRequest {
+    /// The definitions.
+    pub project: Arc<Project>,
+    /// Every schema at hand.
+    pub schemas: Arc<Schemas>,
+    /// The environment; its lock is held by whoever owns the journal.
+    pub environment: Arc<str>,
+    /// The stacks; empty for all.
+    pub stacks: Vec<Arc<str>>,
+    /// What is wanted.
+    pub mode: PlanMode,
+    /// Ask how each object is now.
+    pub refresh: bool,
+    /// The command, for the ledger: `up`.
+    pub command: String,
+    /// `user@host`, for the ledger.
+    pub who: String,
+}
+
+/// How a run ended.
+#[derive(Debug)]
+pub enum Changed {
+    /// There was nothing to do.
+    Nothing(Plan),
+    /// Whoever was asked did not agree.
+    Declined(Plan),
+    /// The plan was applied, wholly or in part: the report says.
+    Applied(Box<Plan>, ApplyReport),
+}
+
+/// Why a run did not come to an apply.
+#[derive(Debug)]
+pub enum ChangeError {
+    /// What an earlier run left could not be resolved.
+    Recover(RecoverError),
+    /// There is no plan, or the checker refused it.
+    Plan(Diagnostics),
+    /// The ledger cannot be written. What was being done is resolved by the next run.
+    Journal(JournalError),
+}
+
+impl From<JournalError> for ChangeError {
+    fn from(error: JournalError) -> ChangeError {
+        ChangeError::Journal(error)
+    }
+}
+
+/// What the input of a plan is for a request and a state.
+pub fn plan_input(request: &ChangeRequest, journal: &dyn Journal) -> PlanInput {
+    PlanInput {
+        project: Arc::clone(&request.project),
+        schemas: Arc::clone(&request.schemas),
+        environment: Arc::clone(&request.environment),
+        stacks: request.stacks.clone(),
+        state: Arc::new(journal.state().clone()),
+        sequence: journal.sequence(),
+        mode: request.mode,
+        refresh: request.refresh,
+    }
+}
+
+/// Resolves what a run that was cut short has left, and closes that run. Does nothing where none was.
+pub fn settle(world: &mut dyn World, journal: &mut dyn Journal, sink: &mut dyn Sink) -> Result<usize, ChangeError> {
+    let Some(own) = journal.take_over() else { return Ok(0) };
+    let resolved = recover(world, journal, sink).map_err(ChangeError::Recover)?;
+    journal.hand_back(own)?;
+    Ok(resolved)
+}
+
+/// Refuses a plan that the checker finds fault with.
+pub fn judge(plan: &Plan, input: &PlanInput) -> Result<(), Diagnostics> {
+    let findings = andon_audit::audit(plan, &input.state);
+    if findings.is_empty() {
+        return Ok(());
+    }
+    let diagnostic = |finding: &andon_audit::Finding| {
+        Diagnostic::error(format!("the plan breaks the rule {}", finding.rule))
+            .detail(&finding.message)
+            .subject(finding.address.to_string())
+            .help("This is a fault of the planner, found before anything was touched. Please report it with your definitions.")
+    };
+    Err(findings.iter().map(diagnostic).collect())
+}
+
+/// Runs. `approve` is shown the plan and says whether to go on; it is not asked where there is nothing to do.
+pub fn change(
+    request: &ChangeRequest,
+    identities: impl FnMut() -> Identity + Send + 'static,
+    world: &mut dyn World,
+    journal: &mut dyn Journal,
+    sink: &mut dyn Sink,
+    approve: &mut dyn FnMut(&Plan) -> bool,
+) -> Result<Changed, ChangeError> {
+    settle(world, journal, sink)?;
+    let input = plan_input(request, journal);
+    let planned = plan(input.clone(), world, sink).map_err(ChangeError::Plan)?;
+    judge(&planned, &input).map_err(ChangeError::Plan)?;
+    if planned.is_empty() {
+        return Ok(Changed::Nothing(planned));
+    }
+    if !approve(&planned) {
+        return Ok(Changed::Declined(planned));
+    }
+    let (command, who) = (request.command.clone(), request.who.clone());
+    journal.append(vec![Event::RunBegan { command, who, version: env!("CARGO_PKG_VERSION").to_owned() }])?;
+    let report = apply(planned.clone(), input, identities, world, journal, sink)?;
+    let (status, summary) = ending(&report);
+    journal.append(vec![Event::RunEnded { status, summary }])?;
+    Ok(Changed::Applied(Box::new(planned), report))
+}
+
+/// How a run is recorded to have ended.
+fn ending(report: &ApplyReport) -> (RunStatus, String) {
+    let status = if report.cancelled {
+        RunStatus::Cancelled
+    } else if !report.failed.is_empty() || report.diagnostics.has_errors() {
+        RunStatus::Failed
+    } else {
+        RunStatus::Succeeded
+    };
+    let counts = [(report.done.len(), "done"), (report.failed.len(), "failed"), (report.skipped.len(), "not done")];
+    let parts: Vec<String> =
+        counts.iter().filter(|(count, _)| *count > 0).map(|(count, words)| format!("{count} {words}")).collect();
+    (status, if parts.is_empty() { "nothing to do".to_owned() } else { parts.join(", ") })
+}
