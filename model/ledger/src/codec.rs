@@ -10,6 +10,8 @@ mod write;
 
 use serde_json::{Map, Value as Json};
 
+use andon_schema::HostReport;
+
 use crate::{Event, State};
 
 /// The version of the format that this crate writes. It reads this one and all before it.
@@ -61,6 +63,16 @@ pub fn encode_state(state: &State) -> Result<String, CodecError> {
 /// Reads what [`encode_state`] wrote, in this version or in an earlier one.
 pub fn decode_state(text: &str) -> Result<State, CodecError> {
     read::state(&parse(text)?)
+}
+
+/// Writes a report of a converge as a record.
+pub fn encode_report(report: &HostReport) -> String {
+    record(write::report(report))
+}
+
+/// Reads what [`encode_report`] wrote, in this version or in an earlier one.
+pub fn decode_report(text: &str) -> Result<HostReport, CodecError> {
+    read::report_record(&parse(text)?)
 }
 
 fn record(mut members: Map<String, Json>) -> String {

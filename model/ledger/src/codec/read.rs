@@ -120,6 +120,10 @@ fn failure(node: Node<'_>) -> Read<Failure> {
     })
 }
 
+pub(super) fn report_record(record: &Json) -> Read<HostReport> {
+    report(Node { json: record, name: "record" })
+}
+
 fn report(node: Node<'_>) -> Read<HostReport> {
     Ok(HostReport {
         entries: node.each("entries", host_entry)?,

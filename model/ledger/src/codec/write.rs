@@ -119,7 +119,7 @@ fn failure(failure: &Failure) -> Members {
         .with_list("help", failure.help.iter().map(|help| Json::from(help.as_str())).collect())
 }
 
-fn report(report: &HostReport) -> Members {
+pub(super) fn report(report: &HostReport) -> Members {
     let members = Members::new()
         .with_list("entries", report.entries.iter().map(host_entry).collect())
         .with_list("checks", report.checks.iter().map(check_result).collect());
