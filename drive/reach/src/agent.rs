@@ -2,17 +2,18 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io::{self, PipeReader, Read};
+use std::io::{self, Read};
 use std::os::fd::{AsFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
+use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigHandler, Signal, signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use nix::unistd::{Pid, dup2_stdin, dup2_stdout, getpid, setsid};
+use nix::unistd::{Pid, dup2_stdin, dup2_stdout, getpid, pipe2, setsid};
 
 use crate::Target;
 use crate::descend::end_descendants;
@@ -123,7 +124,7 @@ impl Order {
             ignore_interrupts();
         }
         let mut entry = Entry::prepare(&self.target)?;
-        let (watch, held) = io::pipe().step(|| "make a pipe".into())?;
+        let (watch, held) = pipe2(OFlag::O_CLOEXEC).step(|| "make a pipe".into())?;
         let held = std::cell::Cell::new(Some(held));
         let supervisor = fork_into(|| {
             // Only the helper may hold this side: its end is the sign of the helper's end.
@@ -189,7 +190,7 @@ impl Entry {
 fn supervise(
     work: Work,
     entry: &mut Entry,
-    watch: &PipeReader,
+    watch: &OwnedFd,
     report: &mut File,
     run: impl FnOnce(Vec<u8>, &mut dyn FnMut(&str)) -> Vec<u8>,
 ) -> Result<i32, Refusal> {
@@ -236,7 +237,7 @@ fn supervise(
 }
 
 /// The status of the work once it has ended; `None` when the helper ended first.
-fn watch_over(agent: Pid, watch: &PipeReader, signals: &SignalFd, mut pair: Option<&mut Pair>) -> Option<i32> {
+fn watch_over(agent: Pid, watch: &OwnedFd, signals: &SignalFd, mut pair: Option<&mut Pair>) -> Option<i32> {
     loop {
         let mut fds =
             vec![PollFd::new(watch.as_fd(), PollFlags::POLLIN), PollFd::new(signals.as_fd(), PollFlags::POLLIN)];

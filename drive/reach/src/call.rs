@@ -1,6 +1,7 @@
 //! The caller's side: starts a helper, talks with it, and sees it end.
 
 use std::ffi::{OsStr, OsString};
+use std::fs::File;
 use std::io::{self, IsTerminal, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -9,6 +10,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 
 use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::unistd::pipe2;
 
 use crate::agent::AGENT_ARGUMENT;
 use crate::frame::{Decoder, Frame};
@@ -63,7 +65,7 @@ pub fn run_agent(
 pub fn exec(target: &Target, helper: &Path, words: &[OsString]) -> Result<i32, ReachError> {
     let start = |source| ReachError::Start { helper: helper.to_owned(), source };
     let interactive = io::stdin().is_terminal() && io::stdout().is_terminal();
-    let (mut report, report_to) = io::pipe().map_err(start)?;
+    let (report, report_to) = pipe2(OFlag::O_CLOEXEC).map_err(|error| start(error.into()))?;
     let number = report_to.as_raw_fd();
     let mut command = command(target, helper, if interactive { "terminal" } else { "exec" });
     command.arg(number.to_string()).args(words);
@@ -82,7 +84,7 @@ pub fn exec(target: &Target, helper: &Path, words: &[OsString]) -> Result<i32, R
     drop(raw);
     let mut bytes = Vec::new();
     // What the command left running may hold nothing of this pipe: the helper closes it before the command starts.
-    report.read_to_end(&mut bytes).map_err(|source| ReachError::Talk { source })?;
+    File::from(report).read_to_end(&mut bytes).map_err(|source| ReachError::Talk { source })?;
     let mut decoder = Decoder::default();
     decoder.push(&bytes);
     match decoder.next() {

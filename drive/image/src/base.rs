@@ -1,0 +1,137 @@
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use andon_schema::Failure;
+
+use crate::bootstrap::{bootstrap, follow};
+use crate::clean::clean;
+use crate::digest::hex;
+use crate::layer::{Layer, hash_file};
+use crate::lock::Lock;
+use crate::mirror::Mirrors;
+use crate::trouble::Trouble;
+use crate::{Digest, Images, Source};
+
+/// What images are made over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Base {
+    /// Its name.
+    pub digest: Digest,
+    /// Its layers, topmost first.
+    pub lower: Vec<PathBuf>,
+    /// It was made just now; else it was there already.
+    pub fetched: bool,
+}
+
+impl Images {
+    /// The base, if it is here already. Changes nothing.
+    pub fn known_base(&self, source: &Source) -> Result<Option<Base>, Failure> {
+        let digest = match source {
+            Source::Directory(path) => Some(tree_digest(path)?).filter(|digest| self.has(digest)),
+            _ => self.pointed_at(&self.base_path(source)?),
+        };
+        digest.map(|digest| self.as_base(digest, false)).transpose()
+    }
+
+    /// The base, made first where it is not here. `log` gets lines about the progress.
+    ///
+    /// Two processes that need the same base at once make it once: the second waits for the first.
+    pub fn base(&self, source: &Source, log: &dyn Fn(&str)) -> Result<Base, Failure> {
+        if let Some(base) = self.known_base(source)? {
+            return Ok(base);
+        }
+        let pointer = self.base_path(source)?;
+        let name = pointer.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let path = pointer.with_file_name(format!("{name}.lock"));
+        let _lock = match Lock::attempt(&path).doing("lock", &path)? {
+            Some(lock) => lock,
+            None => {
+                log("waiting for another process that makes the same base");
+                Lock::wait(&path).doing("lock", &path)?
+            }
+        };
+        if let Some(base) = self.known_base(source)? {
+            return Ok(base);
+        }
+        let workplace = self.workplace(&format!("base-{name}"))?;
+        let (upper, scratch) = (workplace.upper(), workplace.work());
+        match source {
+            Source::Debian { release } => {
+                let mirrors = Mirrors::choose(&self.settings);
+                log(&format!("making the base of Debian {release} from {}", mirrors.main()));
+                bootstrap(release, &mirrors, &upper, &scratch, log)?;
+                clean(&upper).doing("clean", &upper)?;
+            }
+            Source::Directory(path) => {
+                log(&format!("copying {}", path.display()));
+                let mut from = path.clone().into_os_string();
+                from.push("/.");
+                fill(Command::new("cp").args(["-a", "--reflink=auto", "--"]).arg(from).arg(&upper), path)?;
+            }
+            Source::Archive(path) => {
+                log(&format!("unpacking {}", path.display()));
+                let mut tar = Command::new("tar");
+                tar.args(["--extract", "--preserve-permissions", "--same-owner", "--numeric-owner"]);
+                tar.args(["--xattrs", "--xattrs-include=*", "--directory"]).arg(&upper).arg("--file").arg(path);
+                // A colon in a path is no name of another machine.
+                fill(tar.arg("--force-local"), path)?;
+            }
+            Source::Image(_) => return Err(unresolved()),
+        }
+        if !upper.join("usr").is_dir() && !upper.join("bin").is_dir() {
+            return Err(Failure::new("No root file system", format!("{} holds neither /usr nor /bin.", place(source)))
+                .help("Name the directory, or an archive of the directory, in which /usr is."));
+        }
+        let digest = self.keep(workplace, None, &[])?;
+        self.point(&pointer, &digest)?;
+        self.as_base(digest, true)
+    }
+
+    fn as_base(&self, digest: Digest, fetched: bool) -> Result<Base, Failure> {
+        Ok(Base { lower: self.lower_dirs(&digest)?, digest, fetched })
+    }
+
+    /// The file that names the digest of a base.
+    fn base_path(&self, source: &Source) -> Result<PathBuf, Failure> {
+        let name = match source {
+            Source::Debian { release } => format!("debian-{release}"),
+            Source::Archive(path) => {
+                format!("archive-{}", hex(&hash_file(path, &mut vec![0; 256 << 10]).doing("read", path)?))
+            }
+            Source::Directory(path) => format!("directory-{}", tree_digest(path)?.directory_name()),
+            Source::Image(_) => return Err(unresolved()),
+        };
+        Ok(self.directory.join("bases").join(name))
+    }
+}
+
+fn tree_digest(path: &Path) -> Result<Digest, Failure> {
+    Layer::read(path).and_then(|layer| layer.digest(None)).doing("read", path)
+}
+
+fn unresolved() -> Failure {
+    Failure::new("No base of its own", "An image over another image of the project starts from that image's digest.")
+}
+
+fn place(source: &Source) -> String {
+    match source {
+        Source::Directory(path) | Source::Archive(path) => path.display().to_string(),
+        Source::Debian { release: name } | Source::Image(name) => name.clone(),
+    }
+}
+
+fn fill(command: &mut Command, from: &Path) -> Result<(), Failure> {
+    follow(command);
+    let output = command.stdin(Stdio::null()).env("LC_ALL", "C.UTF-8").output().doing("unpack", from)?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    let said: Vec<&str> = said.lines().collect();
+    let said = said.get(said.len().saturating_sub(5)..).unwrap_or_default().join("\n");
+    let failure = Failure::new("Base not made", format!("{} could not be taken over:\n{said}", from.display()));
+    Err(match said.contains("No space left") {
+        true => failure.help(crate::trouble::FREE_SPACE),
+        false => failure,
+    })
+}

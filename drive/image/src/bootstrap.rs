@@ -1,0 +1,247 @@
+//! Makes the root file system of a Debian release from its package mirror, with the tools that Debian has for that.
+
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use andon_schema::Failure;
+use nix::fcntl::OFlag;
+use nix::sys::signal::Signal;
+use nix::unistd::pipe2;
+
+use crate::mirror::Mirrors;
+use crate::trouble::{FREE_SPACE, Trouble};
+
+/// What a server needs beyond the essential packages: to boot, to install more, and to know the time zones.
+const PACKAGES: &str = "apt,dbus,systemd-sysv,tzdata,usr-is-merged";
+
+const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+
+/// Lets the packages find `/bin` and its like as links from the start, as every release since bookworm needs.
+const MERGED_HOOKS: &str = "/usr/share/mmdebstrap/hooks/merged-usr";
+
+/// Documentation that no server reads; copyright files stay, as their licences ask.
+const EXCLUDES: [&str; 5] = [
+    "path-exclude=/usr/share/doc/*",
+    "path-include=/usr/share/doc/*/copyright",
+    "path-exclude=/usr/share/man/*",
+    "path-exclude=/usr/share/info/*",
+    "path-exclude=/usr/share/locale/*/LC_MESSAGES/*",
+];
+
+/// Descriptions in other languages are most of what `apt-get update` would fetch.
+const NO_LANGUAGES: &str = "Acquire::Languages \"none\";";
+
+/// How much of what a tool said its failure shows.
+const SAID_LINES: usize = 12;
+
+/// Makes the root file system in `upper`, which is empty. `scratch` takes what the tool needs meanwhile.
+pub(crate) fn bootstrap(
+    release: &str,
+    mirrors: &Mirrors,
+    upper: &Path,
+    scratch: &Path,
+    log: &dyn Fn(&str),
+) -> Result<(), Failure> {
+    if !Path::new(KEYRING).exists() {
+        return Err(Failure::new(
+            "Debian's keys missing",
+            format!("{KEYRING} is not there, so packages cannot be trusted."),
+        )
+        .help("Install them: `apt-get install debian-archive-keyring`."));
+    }
+    let packages = if mirrors.is_secure() { format!("{PACKAGES},ca-certificates") } else { PACKAGES.to_owned() };
+    let sources = scratch.join("sources.list");
+    fs::write(&sources, mirrors.sources(release)).doing("write", &sources)?;
+    let mut tool = alone();
+    if is_installed("mmdebstrap") {
+        tool.args(["mmdebstrap", "--mode=root", "--variant=essential", "--format=directory"]);
+        tool.arg(format!("--include={packages}")).arg(format!("--keyring={KEYRING}"));
+        tool.arg("--dpkgopt=force-unsafe-io").args(EXCLUDES.map(|exclude| format!("--dpkgopt={exclude}")));
+        tool.arg(format!("--aptopt={NO_LANGUAGES}"));
+        // A mirror that does not answer is said so soon.
+        tool.args(["--aptopt=Acquire::Retries \"2\";", "--aptopt=Acquire::http::Timeout \"20\";"]);
+        if Path::new(MERGED_HOOKS).is_dir() {
+            tool.arg(format!("--hook-dir={MERGED_HOOKS}"));
+        }
+        tool.arg(release).arg(upper).arg(&sources);
+    } else if is_installed("debootstrap") {
+        tool.args(["debootstrap", "--variant=minbase"]);
+        tool.arg(format!("--include={packages}")).arg(format!("--keyring={KEYRING}"));
+        tool.arg(release).arg(upper).arg(mirrors.main());
+    } else {
+        return Err(Failure::new(
+            "mmdebstrap missing",
+            "The base is made from Debian's packages by mmdebstrap, which is not installed.",
+        )
+        .help("Install it: `apt-get install mmdebstrap` (debootstrap will do, and is slower)."));
+    }
+    tool.env("TMPDIR", scratch).env("SOURCE_DATE_EPOCH", "1704067200");
+    run(tool, release, mirrors, log)?;
+    settle(upper, &sources).doing("set up", upper)
+}
+
+/// A command that starts its program as the first process of a PID namespace, in a mount namespace: nothing that it
+/// mounts is seen outside, and nothing that it starts outlives it, nor it this process.
+fn alone() -> Command {
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "--pid", "--fork", "--kill-child", "--"]);
+    command.env_clear().env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+    command.env("LC_ALL", "C.UTF-8").env("HOME", "/root").env("DEBIAN_FRONTEND", "noninteractive");
+    for name in ["http_proxy", "https_proxy", "no_proxy"] {
+        if let Some(value) = std::env::var_os(name).or_else(|| apt_proxy(name).map(Into::into)) {
+            command.env(name, value);
+        }
+    }
+    follow(&mut command);
+    command
+}
+
+/// Has a command end when this process does.
+pub(crate) fn follow(command: &mut Command) {
+    // SAFETY: between fork and exec only prctl is called, which is async-signal-safe.
+    unsafe {
+        command.pre_exec(|| {
+            nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?;
+            Ok(())
+        });
+    }
+    // Ctrl-C is for this process to decide about.
+    command.process_group(0);
+}
+
+/// The proxy of this machine's apt.
+fn apt_proxy(name: &str) -> Option<String> {
+    let key = match name {
+        "http_proxy" => "Acquire::http::Proxy",
+        "https_proxy" => "Acquire::https::Proxy",
+        _ => return None,
+    };
+    let output = Command::new("apt-config").args(["dump", "--format", "%v", key]).output().ok()?;
+    let proxy = String::from_utf8(output.stdout).ok()?.trim().to_owned();
+    (proxy.starts_with("http") && !proxy.contains('\n')).then_some(proxy)
+}
+
+fn is_installed(program: &str) -> bool {
+    ["/usr/sbin", "/usr/bin", "/usr/local/bin"].iter().any(|directory| Path::new(directory).join(program).exists())
+}
+
+fn run(mut tool: Command, release: &str, mirrors: &Mirrors, log: &dyn Fn(&str)) -> Result<(), Failure> {
+    let trouble = |error: io::Error| Failure::new("Base not made", format!("Cannot run unshare: {error}."));
+    let (output, input) = pipe2(OFlag::O_CLOEXEC).map_err(|error| trouble(error.into()))?;
+    tool.stdin(Stdio::null()).stdout(input.try_clone().map_err(trouble)?).stderr(input);
+    let mut child = tool.spawn().map_err(trouble)?;
+    // The command holds the writing side until it is dropped, and reading would never end.
+    drop(tool);
+    let mut said: Vec<String> = Vec::new();
+    for line in BufReader::new(File::from(output)).split(b'\n') {
+        let Ok(line) = line else { break };
+        let line = String::from_utf8_lossy(&line).trim_end().to_owned();
+        if let Some(step) = line.strip_prefix("I: ") {
+            log(step);
+        }
+        // dpkg repeats one line with a percentage.
+        if !line.is_empty() && !line.starts_with("(Reading database") {
+            said.push(line);
+        }
+    }
+    let status = child.wait().map_err(trouble)?;
+    match status.success() {
+        true => Ok(()),
+        false => Err(failure(release, mirrors, &said)),
+    }
+}
+
+/// What the tool's last words mean.
+fn failure(release: &str, mirrors: &Mirrors, said: &[String]) -> Failure {
+    let mut seen: Vec<&str> = Vec::new();
+    for line in said.iter().map(String::as_str).filter(|line| !line.starts_with("I: ")) {
+        if !seen.contains(&line) {
+            seen.push(line);
+        }
+    }
+    let tail = seen.get(seen.len().saturating_sub(SAID_LINES)..).unwrap_or_default().join("\n");
+    let says = |words: &[&str]| words.iter().any(|word| said.iter().any(|line| line.contains(word)));
+    let main = mirrors.main();
+    if says(&["No space left on device"]) {
+        return Failure::new("Disk full", format!("There was no room for the base of Debian {release}:\n{tail}"))
+            .help(FREE_SPACE);
+    }
+    if says(&["NO_PUBKEY", "is not signed", "EXPKEYSIG", "unknown key"]) {
+        return Failure::new(
+            "Packages not trusted",
+            format!("Debian {release} is signed with keys that {KEYRING} does not have:\n{tail}"),
+        )
+        .help("Bring them up to date: `apt-get install --only-upgrade debian-archive-keyring`.");
+    }
+    if says(&["does not have a Release file", "404  Not Found", "Invalid Release file"]) {
+        return Failure::new("Release not found", format!("The mirror {main} has no Debian {release}:\n{tail}"))
+            .help("Use another release in `from`, or another mirror: set ANDON_DEBIAN_MIRROR.");
+    }
+    let unreachable = [
+        "Could not resolve",
+        "Temporary failure",
+        "Could not connect",
+        "Unable to connect",
+        "Connection refused",
+        "Connection failed",
+        "timed out",
+        "Network is unreachable",
+        "Failed getting release file",
+        "Failed to fetch",
+    ];
+    if says(&unreachable) {
+        return Failure::new("Package mirror not reached", format!("The mirror {main} does not answer:\n{tail}"))
+            .help("Check the network of this machine, or use another mirror: set ANDON_DEBIAN_MIRROR.");
+    }
+    Failure::new("Base not made", format!("The base of Debian {release} could not be made from {main}:\n{tail}"))
+}
+
+/// Leaves nothing of this machine and of the making, and keeps later packages as lean as the first.
+fn settle(upper: &Path, sources: &Path) -> io::Result<()> {
+    for made in ["etc/apt/apt.conf.d/99mmdebstrap", "etc/dpkg/dpkg.cfg.d/99mmdebstrap"] {
+        match fs::remove_file(upper.join(made)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    for (file, content) in [
+        ("etc/apt/sources.list", fs::read_to_string(sources)?),
+        ("etc/apt/apt.conf.d/10languages", format!("{NO_LANGUAGES}\n")),
+        ("etc/dpkg/dpkg.cfg.d/excludes", format!("{}\n", EXCLUDES.join("\n"))),
+        ("etc/hostname", "localhost\n".to_owned()),
+        ("etc/machine-id", String::new()),
+        ("etc/resolv.conf", String::new()),
+    ] {
+        let file: PathBuf = upper.join(file);
+        fs::write(&file, content)?;
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o644))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Settings;
+
+    #[test]
+    fn failures_say_what_they_mean() {
+        let mirrors =
+            Mirrors::choose(&Settings { debian_mirror: Some("http://m/debian".into()), debian_security_mirror: None });
+        let check = |said: &[&str], summary: &str| {
+            let said: Vec<String> = said.iter().map(|line| (*line).to_owned()).collect();
+            let failure = failure("trixie", &mirrors, &said);
+            assert_eq!(failure.summary, summary);
+            assert!(failure.detail.ends_with(said.last().unwrap()), "{failure}");
+        };
+        check(&["I: start", "E: write failed (No space left on device)"], "Disk full");
+        check(&["Err:1 http://m/debian trixie InRelease", "  Could not resolve 'm'"], "Package mirror not reached");
+        check(&["E: The repository 'http://m trixie Release' does not have a Release file."], "Release not found");
+        check(&["W: GPG error: NO_PUBKEY 0123"], "Packages not trusted");
+        check(&["E: something else"], "Base not made");
+    }
+}

@@ -1,0 +1,42 @@
+//! Locks that end with the process that holds them, however it ends: flock(2).
+
+use std::fs::{self, File};
+use std::io;
+use std::path::Path;
+
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
+
+/// A lock that is held until dropped.
+#[derive(Debug)]
+pub(crate) struct Lock(#[expect(dead_code, reason = "held for its end")] Flock<File>);
+
+impl Lock {
+    /// The lock, if nobody has it.
+    pub(crate) fn attempt(path: &Path) -> io::Result<Option<Lock>> {
+        match Flock::lock(open(path)?, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => Ok(Some(Lock(lock))),
+            Err((_, Errno::EWOULDBLOCK)) => Ok(None),
+            Err((_, error)) => Err(error.into()),
+        }
+    }
+
+    /// The lock, once nobody else has it.
+    pub(crate) fn wait(path: &Path) -> io::Result<Lock> {
+        let mut file = open(path)?;
+        loop {
+            match Flock::lock(file, FlockArg::LockExclusive) {
+                Ok(lock) => return Ok(Lock(lock)),
+                Err((again, Errno::EINTR)) => file = again,
+                Err((_, error)) => return Err(error.into()),
+            }
+        }
+    }
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    if let Some(directory) = path.parent() {
+        fs::create_dir_all(directory)?;
+    }
+    File::options().create(true).truncate(false).write(true).open(path)
+}

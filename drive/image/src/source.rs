@@ -1,0 +1,106 @@
+use std::path::{Path, PathBuf};
+
+use andon_schema::Failure;
+
+/// The releases of Debian by their names, and by their numbers where they have one: <https://www.debian.org/releases/>.
+const RELEASES: [(&str, &str); 6] =
+    [("bullseye", "11"), ("bookworm", "12"), ("trixie", "13"), ("forky", "14"), ("duke", "15"), ("sid", "unstable")];
+
+/// What ends the name of an archive that tar(1) reads.
+const ARCHIVES: [&str; 8] = [".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.zst", ".tar.bz2", ".tar.lz4"];
+
+/// What an image starts from: the `from` of its definition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// A release of Debian, from its package mirror: `debian:bookworm`.
+    Debian {
+        /// Its name: `bookworm`.
+        release: String,
+    },
+    /// A directory that holds a root file system.
+    Directory(PathBuf),
+    /// A tar archive of a root file system, compressed or not.
+    Archive(PathBuf),
+    /// Another image of the project, by the name of its definition: `image.base`. Only the caller knows its digest.
+    Image(String),
+}
+
+impl Source {
+    /// Reads a `from`. Paths are relative to the project's directory.
+    pub fn parse(text: &str, project: &Path) -> Result<Source, Failure> {
+        if let Some(name) = text.strip_prefix("image.") {
+            return Ok(Source::Image(name.to_owned()));
+        }
+        if text == "debian" || text.starts_with("debian:") {
+            return debian(text);
+        }
+        let path = project.join(text);
+        let is_path = text.starts_with(['.', '/']) || ARCHIVES.iter().any(|end| text.ends_with(end));
+        if !text.is_empty() && (is_path || path.exists()) {
+            return match std::fs::metadata(&path) {
+                Ok(metadata) if metadata.is_dir() => Ok(Source::Directory(path)),
+                Ok(_) => Ok(Source::Archive(path)),
+                Err(error) => Err(Failure::new("No such base", format!("Cannot read {}: {error}.", path.display()))
+                    .help("A path in `from` starts at the project's directory.")),
+            };
+        }
+        let failure = match text {
+            "" => Failure::new("No base", "The `from` of the image is empty."),
+            "host" => {
+                Failure::new("Base not supported yet", "An image cannot be made from this machine's own files yet.")
+            }
+            _ => Failure::new(
+                "Base not supported yet",
+                format!(
+                    "`{text}` is no release of Debian, no path and no image of the project, and container images cannot be used yet."
+                ),
+            ),
+        };
+        Err(failure
+            .help("Use a release (`debian:bookworm`), a directory or tar archive (`./rootfs`), or `image.NAME`."))
+    }
+}
+
+fn debian(text: &str) -> Result<Source, Failure> {
+    let asked = text.strip_prefix("debian:").unwrap_or("");
+    match RELEASES.iter().find(|(name, number)| asked == *name || asked == *number) {
+        Some((name, _)) => Ok(Source::Debian { release: (*name).to_owned() }),
+        None => {
+            let known: Vec<String> = RELEASES.iter().map(|(name, _)| format!("`debian:{name}`")).collect();
+            Err(Failure::new("Unknown release", format!("Debian has no release `{asked}`."))
+                .help(format!("Use one of {}.", known.join(", "))))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bases_are_told_apart() {
+        let project = std::env::temp_dir();
+        let check = |text: &str, expected: Result<Source, &str>| {
+            let found = Source::parse(text, &project).map_err(|failure| failure.summary);
+            assert_eq!(found, expected.map_err(str::to_owned), "{text}");
+        };
+        let debian = |release: &str| Ok(Source::Debian { release: release.into() });
+        check("debian:bookworm", debian("bookworm"));
+        check("debian:13", debian("trixie"));
+        check("debian:unstable", debian("sid"));
+        check("debian:bookwurm", Err("Unknown release"));
+        check("debian", Err("Unknown release"));
+        check("debian:", Err("Unknown release"));
+        check("debian:../x", Err("Unknown release"));
+        check("image.base", Ok(Source::Image("base".into())));
+        check("/", Ok(Source::Directory("/".into())));
+        check(".", Ok(Source::Directory(project.join("."))));
+        check("/etc/passwd", Ok(Source::Archive("/etc/passwd".into())));
+        check("./not/there", Err("No such base"));
+        check("not-there.tar.xz", Err("No such base"));
+        check("", Err("No base"));
+        check("host", Err("Base not supported yet"));
+        check("docker.io/library/nginx:1", Err("Base not supported yet"));
+        check("alpine:3", Err("Base not supported yet"));
+    }
+}
