@@ -8,4 +8,4 @@ mod history;
 mod replay;
 
 pub use history::{Counts, RunView, StepView, runs};
-pub use replay::{Illegal, ReplayError, apply, check, fold, legal};
+pub use replay::{Illegal, ReplayError, apply, check, fold, legal, legal_in_order};

@@ -1,8 +1,9 @@
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use andon_ledger::{
     Action, Entry, EnvironmentState, Event, InstanceState, Intent, OutcomeRecord, Result as Tried, RunId, RunStatus,
-    State,
+    State, Timestamp,
 };
 use andon_schema::{Identity, InstanceAddress, Object, ObjectStatus};
 use andon_value::Value;
@@ -120,7 +121,21 @@ pub fn fold<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> Result<State, R
     Ok(state)
 }
 
-/// Whether an event can happen next in an environment: what a writer asks before it appends.
+/// Whether events can happen next in an environment, one after the other: what a writer asks before it appends several
+/// at once. Its cost follows the events, not the state.
+pub fn legal_in_order(state: &State, environment: &str, run: &RunId, events: &[Event]) -> Result<(), ReplayError> {
+    let mut scratch = excerpt(state, environment, events);
+    let environment: Arc<str> = environment.into();
+    for event in events {
+        let sequence = scratch.sequence.saturating_add(1);
+        let (run, event) = (run.clone(), event.clone());
+        let entry = Entry { sequence, at: Timestamp(0), run, environment: Arc::clone(&environment), event };
+        apply(&mut scratch, &entry)?;
+    }
+    Ok(())
+}
+
+/// Whether an event can happen next in an environment: what a writer asks before it appends one.
 pub fn legal(state: &State, environment: &str, run: &RunId, event: &Event) -> Result<(), Illegal> {
     let nothing = EnvironmentState::default();
     let here = state.environments.get(environment).unwrap_or(&nothing);
@@ -209,6 +224,35 @@ fn exists(here: &EnvironmentState, address: &InstanceAddress, identity: &Identit
     here.object(address, identity).map(|_| ()).ok_or_else(|| Illegal::NoObject(identity.clone()))
 }
 
+/// Of a state, all that decides whether events are legal.
+fn excerpt(state: &State, environment: &str, events: &[Event]) -> State {
+    let mut excerpt = EnvironmentState::default();
+    if let Some(here) = state.environments.get(environment) {
+        excerpt.open_run.clone_from(&here.open_run);
+        let addresses = events.iter().flat_map(|event| match event {
+            Event::Moved { from, to } => [Some(from), Some(to)],
+            event => [address_of(event), None],
+        });
+        for address in addresses.flatten() {
+            excerpt
+                .instances
+                .extend(here.instances.get_key_value(address).map(|(key, there)| (key.clone(), there.clone())));
+        }
+        if events.iter().any(|event| matches!(event, Event::Moved { .. } | Event::RunEnded { .. })) {
+            excerpt.pending.clone_from(&here.pending);
+        }
+        for identity in events.iter().filter_map(identity_of) {
+            excerpt
+                .pending
+                .extend(here.pending.get_key_value(identity).map(|(key, there)| (key.clone(), there.clone())));
+        }
+    }
+    let mut excerpt = State::new(state.sequence, BTreeMap::from([(environment.into(), excerpt)]));
+    let identities = events.iter().filter_map(identity_of);
+    excerpt.identities.extend(identities.filter(|identity| state.identities.contains(*identity)).cloned());
+    excerpt
+}
+
 fn perform(state: &mut State, entry: &Entry) {
     let here = state.environments.entry(Arc::clone(&entry.environment)).or_default();
     match &entry.event {
@@ -291,6 +335,16 @@ fn address_of(event: &Event) -> Option<&InstanceAddress> {
         | Event::Observed { address, .. }
         | Event::Forgotten { address, .. }
         | Event::Moved { from: address, .. } => Some(address),
+        _ => None,
+    }
+}
+
+fn identity_of(event: &Event) -> Option<&Identity> {
+    match event {
+        Event::Intent(Intent { identity, .. })
+        | Event::Outcome(OutcomeRecord { identity, .. })
+        | Event::Observed { identity, .. }
+        | Event::Forgotten { identity, .. } => Some(identity),
         _ => None,
     }
 }

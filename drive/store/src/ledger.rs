@@ -9,7 +9,7 @@ use andon_ledger::codec::{encode_event, encode_state};
 use andon_ledger::{Entry, Event, RunId, State, Timestamp};
 use rusqlite::Connection;
 
-use crate::writer::{self, Append, Request, Snapshot};
+use crate::writer::{self, Append, Done, Request, Snapshot};
 use crate::{StoreError, rows, schema};
 
 /// A handle on the ledger in one SQLite file; clones share it. Other processes may append to the same file: the
@@ -89,28 +89,22 @@ impl Ledger {
         environment: &str,
         events: Vec<Event>,
     ) -> Result<Vec<Entry>, StoreError> {
-        self.append_async(at, run, environment, events)?.wait()
+        self.append_async(at, run, environment, events).wait()
     }
 
     /// As [`Ledger::append`], without waiting: whoever has several things to append hands them all in and then waits,
     /// and they share a commit. They are stored in the order in which they were handed in.
-    pub fn append_async(
-        &self,
-        at: Timestamp,
-        run: &RunId,
-        environment: &str,
-        events: Vec<Event>,
-    ) -> Result<Appending, StoreError> {
+    pub fn append_async(&self, at: Timestamp, run: &RunId, environment: &str, events: Vec<Event>) -> Appending {
         let (sender, answer) = mpsc::channel();
         self.append_then(at, run, environment, events, move |result| {
             // Whoever no longer waits does not want to know.
             let _ = sender.send(result);
-        })?;
-        Ok(Appending { answer })
+        });
+        Appending { answer }
     }
 
-    /// As [`Ledger::append_async`], for those who cannot block: `done` is called on the writer's thread, which does
-    /// nothing else meanwhile.
+    /// As [`Ledger::append_async`], for those who cannot block: `done` is called in any case, mostly on the writer's
+    /// thread, which does nothing else meanwhile.
     pub fn append_then(
         &self,
         at: Timestamp,
@@ -118,16 +112,18 @@ impl Ledger {
         environment: &str,
         events: Vec<Event>,
         done: impl FnOnce(Result<Vec<Entry>, StoreError>) + Send + 'static,
-    ) -> Result<(), StoreError> {
-        let encode = |event: Event| encode_event(&event).map(|record| (event, record)).map_err(StoreError::Event);
-        let events = events.into_iter().map(encode).collect::<Result<_, _>>()?;
-        self.request(Request::Append(Append {
-            at,
-            run: run.clone(),
-            environment: environment.into(),
-            events,
-            done: Box::new(done),
-        }))
+    ) {
+        let encode = |event: Event| encode_event(&event).map(|record| (event, record));
+        match events.into_iter().map(encode).collect() {
+            Ok(events) => self.request(Request::Append(Append {
+                at,
+                run: run.clone(),
+                environment: environment.into(),
+                events,
+                done: Done::new(done),
+            })),
+            Err(error) => done(Err(StoreError::Event(error))),
+        }
     }
 
     /// The number of the last entry; 0 where there is none.
@@ -173,10 +169,10 @@ impl Ledger {
         self.request(Request::Snapshot(Snapshot {
             sequence: state.sequence,
             state: text,
-            done: Box::new(move |result| {
+            done: Done::new(move |result| {
                 let _ = sender.send(result);
             }),
-        }))?;
+        }));
         answer.recv().unwrap_or(Err(StoreError::Closed))
     }
 
@@ -202,8 +198,9 @@ impl Ledger {
         self.shared.close();
     }
 
-    fn request(&self, request: Request) -> Result<(), StoreError> {
-        self.shared.requests.send(request).map_err(|_| StoreError::Closed)
+    fn request(&self, request: Request) {
+        // What a closed ledger does not take is dropped, and says so to whoever waits for it.
+        let _ = self.shared.requests.send(request);
     }
 
     fn reader(&self) -> MutexGuard<'_, Connection> {

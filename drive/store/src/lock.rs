@@ -161,15 +161,15 @@ fn is_alive(pid: u32) -> bool {
     Path::new("/proc").join(pid.to_string()).exists()
 }
 
-/// A file name for any name of an environment: what is not plain is written as `%` and two hexadecimal digits.
+/// A file name for any name of an environment: what is not plain is written as `%` and two hexadecimal digits. The
+/// empty name is `%` alone.
 fn file_name(environment: &str) -> String {
-    let plain =
-        |at: usize, byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-' || (byte == b'.' && at > 0);
-    environment
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+    let written: String = environment
         .bytes()
-        .enumerate()
-        .map(|(at, byte)| if plain(at, byte) { char::from(byte).to_string() } else { format!("%{byte:02x}") })
-        .collect()
+        .map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02x}") })
+        .collect();
+    if written.is_empty() { "%".to_owned() } else { written }
 }
 
 impl Drop for LockGuard {

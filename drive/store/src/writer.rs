@@ -17,8 +17,10 @@ pub(crate) enum Request {
     Close,
 }
 
-/// Who waits for a request.
-pub(crate) type Done<T> = Box<dyn FnOnce(Result<T, StoreError>) + Send>;
+/// Who waits for a request. They are told in any case: where nobody answers, that the ledger is closed.
+pub(crate) struct Done<T>(Option<Box<Callback<T>>>);
+
+type Callback<T> = dyn FnOnce(Result<T, StoreError>) + Send;
 
 pub(crate) struct Append {
     pub(crate) at: Timestamp,
@@ -67,7 +69,7 @@ pub(crate) fn run(path: PathBuf, mut connection: Connection, requests: &Receiver
         }
         for snapshot in snapshots {
             let result = keep(&mut connection, &snapshot).map_err(|error| StoreError::sqlite(&path, &error));
-            (snapshot.done)(result);
+            snapshot.done.tell(result);
         }
         if !open {
             break;
@@ -90,13 +92,13 @@ fn commit(path: &Path, connection: &mut Connection, appends: Vec<Append>) {
                         event,
                     }
                 });
-                (append.done)(Ok(entries.collect()));
+                append.done.tell(Ok(entries.collect()));
             }
         }
         Err(error) => {
             let error = StoreError::sqlite(path, &error);
             for append in appends {
-                (append.done)(Err(error.clone()));
+                append.done.tell(Err(error.clone()));
             }
         }
     }
@@ -131,4 +133,24 @@ fn keep(connection: &mut Connection, snapshot: &Snapshot) -> rusqlite::Result<()
         (snapshot.sequence as i64, checksum, &snapshot.state),
     )?;
     transaction.commit()
+}
+
+impl<T> Done<T> {
+    pub(crate) fn new(done: impl FnOnce(Result<T, StoreError>) + Send + 'static) -> Done<T> {
+        Done(Some(Box::new(done)))
+    }
+
+    fn tell(mut self, result: Result<T, StoreError>) {
+        if let Some(done) = self.0.take() {
+            done(result);
+        }
+    }
+}
+
+impl<T> Drop for Done<T> {
+    fn drop(&mut self) {
+        if let Some(done) = self.0.take() {
+            done(Err(StoreError::Closed));
+        }
+    }
 }

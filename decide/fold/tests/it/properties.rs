@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use andon_fold::{apply, fold, runs};
+use andon_fold::{apply, fold, legal_in_order, runs};
 use andon_ledger::codec::{decode_event, decode_state, encode_event, encode_state};
 use andon_ledger::{
     Action, Entry, Event, Intent, OutcomeRecord, Outputs, Result as Tried, RunId, RunStatus, State, Timestamp,
@@ -242,6 +242,34 @@ proptest! {
         }
         // History is told of any entries.
         let _ = runs(&entries);
+    }
+
+    #[test]
+    fn several_events_are_judged_as_they_would_fold(
+        world in world(),
+        cut in any::<Index>(),
+        count in 1..8_usize,
+        picks in vec(any::<Index>(), 0..4),
+    ) {
+        let (before, after) = world.entries.split_at(cut.index(world.entries.len() + 1));
+        let state = fold(before).unwrap();
+        let Some(first) = after.first() else { return Ok(()) };
+        let mut events: Vec<Event> = after
+            .iter()
+            .filter(|entry| entry.environment == first.environment)
+            .take(count)
+            .map(|entry| entry.event.clone())
+            .collect();
+        for pick in picks {
+            let place = pick.index(events.len());
+            events.insert(place, world.entries[pick.index(world.entries.len())].event.clone());
+        }
+        let mut folded = state.clone();
+        let expected = events.iter().try_for_each(|event| {
+            let entry = Entry { sequence: folded.sequence + 1, event: event.clone(), ..first.clone() };
+            apply(&mut folded, &entry)
+        });
+        prop_assert_eq!(legal_in_order(&state, &first.environment, &first.run, &events), expected);
     }
 
     #[test]

@@ -129,7 +129,7 @@ fn failure() -> Failure {
         .help("Check the name of the package.")
 }
 
-fn report() -> HostReport {
+pub fn report() -> HostReport {
     let entry = |address: &str, change, status| HostEntry {
         address: address.into(),
         origin: "roles/web.role.hcl:12".into(),

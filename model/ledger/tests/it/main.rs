@@ -14,7 +14,9 @@ mod generate;
 use std::fs;
 use std::path::PathBuf;
 
-use andon_ledger::codec::{CodecError, decode_event, decode_state, encode_event, encode_state};
+use andon_ledger::codec::{
+    CodecError, decode_event, decode_report, decode_state, encode_event, encode_report, encode_state,
+};
 use andon_ledger::{Event, Progress};
 use andon_schema::InstanceAddress;
 use andon_value::{Marks, Type, Value};
@@ -44,6 +46,13 @@ fn a_state_has_its_golden_record() {
     let state = cases::state();
     let stored = golden("state", &encode_state(&state).unwrap());
     assert_eq!(decode_state(&stored), Ok(state));
+}
+
+#[test]
+fn a_report_has_its_golden_record() {
+    let report = cases::report();
+    let stored = golden("report", &encode_report(&report));
+    assert_eq!(decode_report(&stored), Ok(report));
 }
 
 #[test]

@@ -1,0 +1,168 @@
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Instant;
+
+use andon_ledger::codec::CodecError;
+use andon_ledger::{Event, Progress, RunId, Timestamp};
+use andon_schema::InstanceAddress;
+use andon_store::{Ledger, StoreError, Which};
+
+use crate::{append, event, ledger, run, text};
+
+#[test]
+fn what_is_appended_is_read_back() {
+    let (_directory, path, ledger) = ledger();
+    assert_eq!(ledger.last_sequence(), Ok(0));
+    assert_eq!(ledger.read_from(0), Ok(Vec::new()));
+    let first = ledger.append(Timestamp(-7), &run(), "dev", vec![event("a"), event("b")]).unwrap();
+    let second = ledger.append(Timestamp(8), &RunId("other".into()), "é/1", vec![event("c")]).unwrap();
+    assert_eq!(ledger.append(Timestamp(9), &run(), "dev", Vec::new()), Ok(Vec::new()));
+    let all = [first, second].concat();
+    assert_eq!(all.iter().map(|entry| entry.sequence).collect::<Vec<_>>(), [1, 2, 3]);
+    let read = |ledger: &Ledger| {
+        assert_eq!(ledger.read_from(0).unwrap(), all);
+        assert_eq!(ledger.read_from(1).unwrap(), all);
+        assert_eq!(ledger.read_from(3).unwrap(), all[2..]);
+        assert_eq!(ledger.read_from(4).unwrap(), []);
+        assert_eq!(ledger.read_from(u64::MAX).unwrap(), []);
+        assert_eq!(ledger.last_sequence(), Ok(3));
+    };
+    read(&ledger);
+    drop(ledger);
+    read(&Ledger::open(&path).unwrap());
+}
+
+#[test]
+fn entries_are_read_by_run_by_environment_and_from_the_end() {
+    let (_directory, _path, ledger) = ledger();
+    for number in 0..2500 {
+        let environment = if number % 2 == 0 { "dev" } else { "production" };
+        let run = RunId(format!("run{}", number / 1000).into());
+        let _ = ledger.append_async(Timestamp(0), &run, environment, vec![event(&number.to_string())]);
+    }
+    assert_eq!(append(&ledger, "dev", &["last"]), [2501]);
+    let sequences = |which: Which, from: u64| -> Vec<u64> {
+        ledger.stream(which, from).map(|entry| entry.unwrap().sequence).collect()
+    };
+    assert_eq!(sequences(Which::All, 1), (1..=2501).collect::<Vec<_>>());
+    assert_eq!(sequences(Which::Run(RunId("run1".into())), 0), (1001..=2000).collect::<Vec<_>>());
+    assert_eq!(sequences(Which::Run(RunId("run1".into())), 1990), (1990..=2000).collect::<Vec<_>>());
+    assert!(sequences(Which::Run(RunId("run9".into())), 0).is_empty());
+    assert_eq!(sequences(Which::Environment("production".into()), 0), (2..=2500).step_by(2).collect::<Vec<_>>());
+    let last = |which: Which, count: u32| -> Vec<u64> {
+        ledger.last(&which, count).unwrap().iter().map(|entry| entry.sequence).collect()
+    };
+    assert_eq!(last(Which::All, 3), [2499, 2500, 2501]);
+    assert_eq!(last(Which::Environment("production".into()), 2), [2498, 2500]);
+    assert_eq!(last(Which::Run(RunId("run0".into())), 1), [1000]);
+    assert!(last(Which::All, 0).is_empty());
+    assert_eq!(last(Which::All, u32::MAX).len(), 2501);
+}
+
+#[test]
+fn followers_see_each_entry_once() {
+    let (_directory, path, ledger) = ledger();
+    append(&ledger, "dev", &["a", "b"]);
+    let mut follow = Ledger::open(&path).unwrap().follow(1);
+    let mut poll = || follow.poll().unwrap().iter().map(|entry| text(&entry.event).to_owned()).collect::<Vec<_>>();
+    assert_eq!(poll(), ["b"]);
+    assert_eq!(poll(), [""; 0]);
+    append(&ledger, "production", &["c"]);
+    append(&ledger, "dev", &["d"]);
+    assert_eq!(poll(), ["c", "d"]);
+    assert_eq!(poll(), [""; 0]);
+}
+
+#[test]
+fn what_cannot_be_stored_stops_the_whole_append() {
+    let (_directory, _path, ledger) = ledger();
+    let address = InstanceAddress::parse("lab_server.web").unwrap();
+    let progress = Event::Progress(Progress::Note { address, text: "installing nginx".to_owned() });
+    let result = ledger.append(Timestamp(0), &run(), "dev", vec![event("a"), progress]);
+    assert_eq!(result, Err(StoreError::Event(CodecError::NotStored("progress"))));
+    assert_eq!(ledger.last_sequence(), Ok(0));
+}
+
+#[test]
+fn threads_share_the_ledger_without_gaps() {
+    let (_directory, _path, ledger) = ledger();
+    let told = Mutex::new(Vec::new());
+    thread::scope(|scope| {
+        for number in 0..8 {
+            let (ledger, told) = (&ledger, &told);
+            scope.spawn(move || {
+                for turn in 0..25 {
+                    let name = format!("{number}.{turn}");
+                    let sequences = append(ledger, "dev", &[&name, &name]);
+                    assert_eq!(sequences[1], sequences[0] + 1);
+                    told.lock().unwrap().extend(sequences.into_iter().map(|sequence| (sequence, name.clone())));
+                }
+            });
+        }
+    });
+    let mut told = told.into_inner().unwrap();
+    told.sort();
+    let stored: Vec<(u64, String)> =
+        ledger.read_from(1).unwrap().iter().map(|entry| (entry.sequence, text(&entry.event).to_owned())).collect();
+    assert_eq!(stored, told);
+    assert_eq!(stored.last().map(|(sequence, _)| *sequence), Some(400));
+}
+
+#[test]
+fn a_closed_ledger_is_still_read() {
+    let (_directory, _path, ledger) = ledger();
+    let other = ledger.clone();
+    let handed_in = ledger.append_async(Timestamp(0), &run(), "dev", vec![event("a")]);
+    other.close();
+    assert_eq!(handed_in.wait().unwrap().len(), 1);
+    assert_eq!(ledger.append(Timestamp(0), &run(), "dev", vec![event("b")]), Err(StoreError::Closed));
+    assert_eq!(ledger.read_from(1).unwrap().len(), 1);
+    other.close();
+}
+
+#[test]
+fn the_last_handle_may_be_dropped_on_the_writers_thread() {
+    let (_directory, path, ledger) = ledger();
+    let (sender, answer) = std::sync::mpsc::channel();
+    let last = ledger.clone();
+    ledger.append_then(Timestamp(0), &run(), "dev", vec![event("a")], move |result| {
+        drop(last);
+        sender.send(result).unwrap();
+    });
+    drop(ledger);
+    assert_eq!(answer.recv().unwrap().unwrap().len(), 1);
+    assert_eq!(Ledger::open(&path).unwrap().last_sequence(), Ok(1));
+}
+
+/// Prints what an append costs; run with `--nocapture`.
+#[test]
+fn throughput() {
+    const APPENDS: u32 = 100_000;
+    let (_directory, _path, ledger) = ledger();
+    let start = Instant::now();
+    for turn in 0..100 {
+        append(&ledger, "dev", &[&turn.to_string()]);
+    }
+    let alone = start.elapsed() / 100;
+    let start = Instant::now();
+    let failed = Arc::new(Mutex::new(None));
+    for turn in 0..APPENDS {
+        let failed = Arc::clone(&failed);
+        ledger.append_then(Timestamp(0), &run(), "dev", vec![event(&turn.to_string())], move |result| {
+            if let Err(error) = result {
+                *failed.lock().unwrap() = Some(error);
+            }
+        });
+    }
+    append(&ledger, "dev", &["last"]);
+    let together = start.elapsed();
+    assert_eq!(*failed.lock().unwrap(), None);
+    assert_eq!(ledger.last_sequence(), Ok(u64::from(APPENDS) + 101));
+    let start = Instant::now();
+    assert_eq!(ledger.read_from(1).unwrap().len(), APPENDS as usize + 101);
+    println!(
+        "one append alone: {alone:?}; {APPENDS} at once: {together:?}; read back in {:?}; {} bytes",
+        start.elapsed(),
+        ledger.size().unwrap()
+    );
+}

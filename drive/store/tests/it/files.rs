@@ -1,0 +1,197 @@
+use std::fs;
+use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::path::Path;
+use std::thread;
+
+use andon_ledger::Timestamp;
+use andon_ledger::codec::CodecError;
+use andon_store::{Ledger, StoreError};
+use nix::mount::{MsFlags, mount, umount};
+use nix::sched::{CloneFlags, unshare};
+use rusqlite::Connection;
+
+use crate::{append, event, ledger, run};
+
+fn refusal(path: &Path) -> StoreError {
+    match Ledger::open(path) {
+        Ok(_) => panic!("{} was opened", path.display()),
+        Err(error) => error,
+    }
+}
+
+#[test]
+fn a_ledger_is_for_its_owner_only() {
+    let (_directory, path, ledger) = ledger();
+    append(&ledger, "dev", &["secret"]);
+    for suffix in ["", "-wal", "-shm"] {
+        let file = path.with_file_name(format!("ledger{suffix}"));
+        assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600, "{}", file.display());
+    }
+}
+
+#[test]
+fn an_empty_file_becomes_a_ledger() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("ledger");
+    fs::write(&path, "").unwrap();
+    assert_eq!(append(&Ledger::open(&path).unwrap(), "dev", &["a"]), [1]);
+}
+
+#[test]
+fn other_files_are_left_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("notes");
+    let text = "not a database, and long enough to have a header of a hundred bytes if it were one. ".repeat(9);
+    fs::write(&path, &text).unwrap();
+    let error = refusal(&path);
+    assert!(matches!(error, StoreError::NotALedger { .. }), "{error:?}");
+    assert!(error.to_string().starts_with(&format!("`{}` is not a ledger: ", path.display())), "{error}");
+    assert_eq!(fs::read_to_string(&path).unwrap(), text);
+
+    let path = directory.path().join("other.db");
+    let other = Connection::open(&path).unwrap();
+    other.execute_batch("CREATE TABLE songs (name TEXT)").unwrap();
+    assert!(matches!(refusal(&path), StoreError::NotALedger { .. }));
+    other.pragma_update(None, "user_version", 1).unwrap();
+    assert!(matches!(refusal(&path), StoreError::NotALedger { .. }));
+
+    let error = refusal(directory.path());
+    assert!(matches!(error, StoreError::Io { .. } | StoreError::ReadOnly { .. }), "{error:?}");
+}
+
+#[test]
+fn a_later_ledger_is_refused() {
+    let (_directory, path, ledger) = ledger();
+    drop(ledger);
+    Connection::open(&path).unwrap().pragma_update(None, "user_version", 2).unwrap();
+    assert_eq!(
+        refusal(&path).to_string(),
+        format!(
+            "the ledger `{}` has format 2, and this version of Andon knows formats up to 1: use the version of Andon \
+             that wrote it, or a later one",
+            path.display()
+        )
+    );
+}
+
+#[test]
+fn a_later_or_damaged_record_is_named() {
+    let (_directory, path, ledger) = ledger();
+    append(&ledger, "dev", &["a", "b"]);
+    let put = |record: &str| {
+        let change = "UPDATE entries SET event = ?1 WHERE sequence = 2";
+        assert_eq!(Connection::open(&path).unwrap().execute(change, [record]), Ok(1));
+        ledger.read_from(1).unwrap_err()
+    };
+    let newer = StoreError::Record { sequence: 2, source: CodecError::Newer { found: 9 } };
+    assert_eq!(put(r#"{"event":"teleported","v":9}"#), newer);
+    assert!(matches!(put(r#"{"event":"withdr"#), StoreError::Record { sequence: 2, source: CodecError::Syntax(_) }));
+}
+
+#[test]
+fn a_damaged_file_is_told_from_a_sound_one() {
+    let (_directory, path, ledger) = ledger();
+    append(&ledger, "dev", &["word"; 2000]);
+    drop(ledger);
+    let sound = fs::read(&path).unwrap();
+    let check = |name: &str, damage: &dyn Fn(&fs::File)| {
+        fs::write(&path, &sound).unwrap();
+        damage(&fs::OpenOptions::new().write(true).open(&path).unwrap());
+        let error = Ledger::open(&path).and_then(|ledger| ledger.read_from(1)).expect_err(name);
+        assert!(matches!(error, StoreError::Damaged { .. } | StoreError::Record { .. }), "{name}: {error:?}");
+    };
+    check("truncated", &|file| file.set_len(20_000).unwrap());
+    check("a page of zeroes", &|file| file.write_all_at(&[0; 4096], 4096).unwrap());
+    check("noise all over", &|file| file.write_all_at(&vec![0xa5; sound.len() - 4096], 4096).unwrap());
+}
+
+/// Calls with a directory on a small file system of its own, which nothing but the calling thread and its children
+/// sees. Needs root.
+fn on_small_disk(test: impl FnOnce(&Path) + Send) {
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            if let Err(error) = unshare(CloneFlags::CLONE_NEWNS) {
+                println!("skipped: this machine gives no mount namespace ({error})");
+                return;
+            }
+            let none = None::<&str>;
+            mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).unwrap();
+            let directory = tempfile::tempdir().unwrap();
+            mount(Some("tmpfs"), directory.path(), Some("tmpfs"), MsFlags::empty(), Some("size=512k")).unwrap();
+            test(directory.path());
+            umount(directory.path()).unwrap();
+        });
+    });
+}
+
+#[test]
+fn a_full_disk_loses_nothing() {
+    on_small_disk(|directory| {
+        let path = directory.join("ledger");
+        let ledger = Ledger::open(&path).unwrap();
+        let large = "x".repeat(10_000);
+        let mut stored = 0;
+        let error = loop {
+            match ledger.append(Timestamp(0), &run(), "dev", vec![event(&large)]) {
+                Ok(_) => stored += 1,
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(error, StoreError::Full { path: path.clone() });
+        assert!(stored > 5, "{stored}");
+        assert_eq!(ledger.read_from(1).unwrap().len(), stored);
+        drop(ledger);
+
+        // A reopened ledger has all that was stored. Whether there is room to open it depends on what else is there.
+        fs::write(directory.join("filler"), "").unwrap();
+        let ledger = Ledger::open(&path).unwrap();
+        assert_eq!(ledger.read_from(1).unwrap().len(), stored);
+        drop(ledger);
+    });
+}
+
+#[test]
+fn a_disk_with_room_again_goes_on() {
+    on_small_disk(|directory| {
+        let path = directory.join("ledger");
+        let ledger = Ledger::open(&path).unwrap();
+        append(&ledger, "dev", &["a"]);
+        let filler = directory.join("filler");
+        fs::write(&filler, vec![0; 400_000]).unwrap();
+        let large = "x".repeat(20_000);
+        let full = (0..20).find_map(|_| ledger.append(Timestamp(0), &run(), "dev", vec![event(&large)]).err());
+        assert_eq!(full, Some(StoreError::Full { path: path.clone() }));
+        let before = ledger.last_sequence().unwrap();
+        fs::remove_file(&filler).unwrap();
+        assert_eq!(append(&ledger, "dev", &["b"]), [before + 1]);
+        drop(ledger);
+
+        let path = directory.join("another");
+        fs::write(&filler, "").unwrap();
+        let mut room = 1 << 20;
+        let mut bytes = 0;
+        // Fills the disk to the last byte.
+        while room > 0 {
+            let file = fs::OpenOptions::new().append(true).open(&filler).unwrap();
+            match file.write_at(&vec![0; room], bytes) {
+                Ok(written) => bytes += written as u64,
+                Err(_) => room /= 2,
+            }
+        }
+        assert_eq!(refusal(&path), StoreError::Full { path: path.clone() });
+    });
+}
+
+#[test]
+fn a_read_only_disk_is_named() {
+    on_small_disk(|directory| {
+        let path = directory.join("ledger");
+        append(&Ledger::open(&path).unwrap(), "dev", &["a"]);
+        let none = None::<&str>;
+        mount(none, directory, none, MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY, none).unwrap();
+        for path in [path, directory.join("another"), directory.join("deep/er")] {
+            let error = refusal(&path);
+            assert!(matches!(error, StoreError::ReadOnly { .. }), "{error:?}");
+        }
+    });
+}

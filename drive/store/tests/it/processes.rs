@@ -1,0 +1,180 @@
+//! Several processes at one ledger, and processes that are killed. A process is this test program once more, asked
+//! for one of the ignored tests below, which does nothing unless it is told where.
+
+use std::collections::BTreeMap;
+use std::env;
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use andon_ledger::Timestamp;
+use andon_store::{Holder, Ledger, LockError, lock};
+
+use crate::{append, event, ledger, run, text};
+
+const PLACE: &str = "ANDON_STORE_TEST_PLACE";
+const NAME: &str = "ANDON_STORE_TEST_NAME";
+
+fn spawn(job: &str, place: &Path, name: &str) -> Child {
+    Command::new(env::current_exe().unwrap())
+        .args(["--ignored", "--exact", "--nocapture", "--test-threads=1", job])
+        .env(PLACE, place)
+        .env(NAME, name)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+fn place() -> Option<(PathBuf, String)> {
+    Some((env::var_os(PLACE)?.into(), env::var(NAME).ok()?))
+}
+
+/// A line for the parent, in one write: it is there whole, whatever comes next.
+fn tell(line: &str) {
+    std::io::stdout().write_all(format!("\n!{line}\n").as_bytes()).unwrap();
+}
+
+/// What a child told, without what the test harness says around it.
+fn told(child: &mut Child) -> impl Iterator<Item = String> + use<> {
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    lines.map_while(Result::ok).filter_map(|line| line.strip_prefix('!').map(str::to_owned))
+}
+
+#[test]
+#[ignore = "started by other tests as a process of its own"]
+fn child_appends_until_killed() {
+    let Some((path, name)) = place() else { return };
+    let ledger = Ledger::open(&path).unwrap();
+    thread::scope(|scope| {
+        for number in 0..4 {
+            let (ledger, name) = (&ledger, &name);
+            scope.spawn(move || {
+                for turn in 0_u64.. {
+                    let word = format!("{name}.{number}.{turn}");
+                    let sequences = append(ledger, "dev", &[&word, &word, &word]);
+                    tell(&format!("{} {word}", sequences[0]));
+                }
+            });
+        }
+    });
+}
+
+#[test]
+#[ignore = "started by other tests as a process of its own"]
+fn child_appends_some() {
+    let Some((path, name)) = place() else { return };
+    let ledger = Ledger::open(&path).unwrap();
+    for turn in 0..TURNS {
+        let handed_in: Vec<_> = (0..3)
+            .map(|part| {
+                let word = format!("{turn}.{part}");
+                ledger.append_async(Timestamp(0), &run(), &name, vec![event(&word), event(&word)])
+            })
+            .collect();
+        for appending in handed_in {
+            let entries = appending.wait().unwrap();
+            assert_eq!(entries[0].sequence + 1, entries[1].sequence);
+        }
+    }
+}
+
+#[test]
+#[ignore = "started by other tests as a process of its own"]
+fn child_holds_a_lock() {
+    let Some((directory, name)) = place() else { return };
+    let holder = Holder { pid: std::process::id(), who: "ann@desk".into(), command: "up".into(), since: Timestamp(77) };
+    let _guard = lock(&directory, &name, &holder).unwrap();
+    tell("held");
+    loop {
+        thread::park();
+    }
+}
+
+const TURNS: usize = 60;
+
+#[test]
+fn what_append_returned_survives_kill_9() {
+    let (_directory, path, ledger) = ledger();
+    drop(ledger);
+    let mut promised: BTreeMap<u64, String> = BTreeMap::new();
+    // Moments spread over the first tenth of a second, the same each time.
+    let moments = (0..25_u64).map(|turn| Duration::from_micros(turn * turn * 7919 % 100_000));
+    for (turn, moment) in moments.enumerate() {
+        let mut child = spawn("processes::child_appends_until_killed", &path, &turn.to_string());
+        let pid = child.id();
+        let mut lines = told(&mut child);
+        let first = lines.next().expect("a child that appends");
+        let killer = thread::spawn(move || {
+            thread::sleep(moment);
+            child.kill().unwrap();
+            child.wait().unwrap();
+        });
+        for line in std::iter::once(first).chain(lines) {
+            let (sequence, word) = line.split_once(' ').unwrap();
+            let sequence: u64 = sequence.parse().unwrap();
+            assert_eq!(promised.insert(sequence, word.to_owned()), None, "entry {sequence} twice, in process {pid}");
+        }
+        killer.join().unwrap();
+
+        let entries = Ledger::open(&path).unwrap().read_from(1).unwrap();
+        for (place, entry) in entries.iter().enumerate() {
+            assert_eq!(entry.sequence, place as u64 + 1);
+        }
+        for (sequence, word) in &promised {
+            for part in 0..3 {
+                let entry = entries.get((sequence + part - 1) as usize);
+                assert_eq!(entry.map(|entry| text(&entry.event)), Some(&**word), "entry {sequence}+{part}");
+            }
+        }
+        assert_eq!(entries.len() % 3, 0, "an append is there whole or not at all");
+        assert!(entries.chunks(3).all(|part| part.iter().all(|entry| entry.event == part[0].event)));
+    }
+    println!("{} appends were promised", promised.len());
+}
+
+#[test]
+fn processes_append_at_once_without_gaps() {
+    let directory = tempfile::tempdir().unwrap();
+    // They also make the file at once.
+    let path = directory.path().join("new/ledger");
+    let names = ["dev", "staging", "production"];
+    let children: Vec<Child> = names.iter().map(|name| spawn("processes::child_appends_some", &path, name)).collect();
+    for mut child in children {
+        told(&mut child).for_each(drop);
+        assert!(child.wait().unwrap().success());
+    }
+    let ledger = Ledger::open(&path).unwrap();
+    let entries = ledger.read_from(1).unwrap();
+    let sequences: Vec<u64> = entries.iter().map(|entry| entry.sequence).collect();
+    assert_eq!(sequences, (1..=(names.len() * TURNS * 6) as u64).collect::<Vec<_>>());
+    let expected: Vec<String> =
+        (0..TURNS).flat_map(|turn| (0..6).map(move |part| format!("{turn}.{}", part / 2))).collect();
+    for name in names {
+        let own: Vec<&str> =
+            entries.iter().filter(|entry| &*entry.environment == name).map(|entry| text(&entry.event)).collect();
+        assert_eq!(own, expected, "{name}");
+    }
+}
+
+#[test]
+fn a_killed_holder_holds_no_lock() {
+    let directory = tempfile::tempdir().unwrap();
+    let mine = Holder { pid: std::process::id(), who: "bob@desk".into(), command: "down".into(), since: Timestamp(1) };
+    let mut child = spawn("processes::child_holds_a_lock", directory.path(), "dev");
+    assert_eq!(told(&mut child).next().as_deref(), Some("held"));
+    match lock(directory.path(), "dev", &mine) {
+        Err(LockError::Held(holder)) => assert_eq!(
+            holder,
+            Holder { pid: child.id(), who: "ann@desk".into(), command: "up".into(), since: Timestamp(77) }
+        ),
+        other => panic!("{other:?}"),
+    }
+    drop(lock(directory.path(), "production", &mine).unwrap());
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let start = Instant::now();
+    drop(lock(directory.path(), "dev", &mine).unwrap());
+    assert!(start.elapsed() < Duration::from_secs(5));
+}
