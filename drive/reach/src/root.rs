@@ -58,13 +58,17 @@ pub(crate) fn pass(lower: &[PathBuf], upper: &Path, work: &Path) -> Result<Trace
     let resolver = fs::read("/etc/resolv.conf").unwrap_or_default();
     overlay(lower, upper, work)?;
     chdir(upper).step(|| "change to the root file system".into())?;
-    let traces = furnish(&resolver)?;
+    furnish()?;
     let step = || "change the root directory".to_owned();
     // The new root is put over the old one, and the old one taken away from under it: pivot_root(2).
     pivot_root(".", ".").step(step)?;
     umount2(".", MntFlags::MNT_DETACH).step(step)?;
     chdir("/").step(step)?;
-    Ok(traces)
+    // Only from here on can no link of the image lead out of it.
+    Ok(Traces {
+        resolver: resolve(&resolver).step(|| "put this machine's /etc/resolv.conf in place".into())?,
+        policy: forbid_services().step(|| "keep services from starting".into())?,
+    })
 }
 
 /// Mounts the overlay over its own upper directory: a place that surely exists and that nobody else needs here.
@@ -95,11 +99,12 @@ fn overlay(lower: &[PathBuf], upper: &Path, work: &Path) -> Result<(), Refusal> 
         .step(|| "mount the overlay of the root file system".into())
 }
 
-/// Gives the root file system in the current directory its devices, its kernel file systems and a way to the network.
-fn furnish(resolver: &[u8]) -> Result<Traces, Refusal> {
+/// Gives the root file system in the current directory its devices and kernel file systems.
+fn furnish() -> Result<(), Refusal> {
     let quiet = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
     for name in ["proc", "sys", "dev", "run", "tmp"] {
-        if !Path::new(name).is_dir() {
+        // A link here is refused, by its own error: it could lead to this machine's files.
+        if !fs::symlink_metadata(name).is_ok_and(|metadata| metadata.is_dir()) {
             fs::create_dir(name).step(|| format!("make the directory /{name}"))?;
         }
     }
@@ -140,10 +145,7 @@ fn furnish(resolver: &[u8]) -> Result<Traces, Refusal> {
     fs::create_dir("run/lock")
         .and_then(|()| fs::set_permissions("run/lock", Permissions::from_mode(0o1777)))
         .step(|| "make /run/lock".into())?;
-    Ok(Traces {
-        resolver: resolve(resolver).step(|| "put this machine's /etc/resolv.conf in place".into())?,
-        policy: forbid_services().step(|| "keep services from starting".into())?,
-    })
+    Ok(())
 }
 
 fn bind(from: &str, to: &str) -> nix::Result<()> {
@@ -152,39 +154,41 @@ fn bind(from: &str, to: &str) -> nix::Result<()> {
 
 /// Lets names resolve as on this machine. Returns whether the layer got a file for that which it did not have.
 fn resolve(resolver: &[u8]) -> io::Result<bool> {
-    let place = Path::new("etc/resolv.conf");
-    let copy = "run/resolv.conf.host";
-    let kind = fs::symlink_metadata(place).map(|metadata| metadata.file_type());
-    if let Ok(kind) = kind
+    let place = Path::new(RESOLVER_PATH);
+    let found = fs::symlink_metadata(place).map(|metadata| metadata.file_type());
+    if let Ok(kind) = found
         && kind.is_symlink()
     {
         // Some daemon's file, below /run: it is not running, so its place is free.
-        let to = fs::read_link(place)?;
-        let to = Path::new("/etc").join(to);
+        let to = Path::new("/etc").join(fs::read_link(place)?);
         let below = to.strip_prefix("/run").or_else(|_| to.strip_prefix("/etc/../run"));
         let Ok(below) = below else { return Ok(false) };
-        let file = Path::new("run").join(below);
+        let file = Path::new("/run").join(below);
         file.parent().map_or(Ok(()), fs::create_dir_all)?;
         fs::write(file, resolver)?;
         return Ok(false);
     }
-    let made = kind.is_err() && Path::new("etc").is_dir();
+    let made = found.is_err();
     if made {
+        if !Path::new("/etc").is_dir() {
+            return Ok(false);
+        }
         File::create(place)?;
-    } else if kind.is_err() {
-        return Ok(false);
     }
+    let copy = "/run/resolv.conf.host";
     fs::write(copy, resolver)?;
-    mount(Some(copy), place, None::<&str>, MsFlags::MS_BIND, None::<&str>)?;
+    bind(copy, RESOLVER_PATH)?;
     Ok(made)
 }
 
 /// Returns whether the layer got a file for that which it did not have.
 fn forbid_services() -> io::Result<bool> {
-    let place = Path::new(POLICY_PATH.trim_start_matches('/'));
-    let Some(directory) = place.parent().filter(|directory| directory.is_dir()) else { return Ok(false) };
-    // Its own name is in the way only where the file system is of some other making.
-    if fs::symlink_metadata(place).is_ok() || fs::symlink_metadata(directory)?.is_symlink() {
+    let place = Path::new(POLICY_PATH);
+    // An agent that died left its own; another's stays.
+    if fs::read(place).is_ok_and(|content| content == POLICY) {
+        return Ok(true);
+    }
+    if fs::symlink_metadata(place).is_ok() || !place.parent().is_some_and(Path::is_dir) {
         return Ok(false);
     }
     fs::write(place, POLICY)?;
