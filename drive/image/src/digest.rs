@@ -50,7 +50,8 @@ impl RecipeKey {
         RecipeKey(hex(&hash.finalize()))
     }
 
-    pub(crate) fn file_name(&self) -> &str {
+    /// Its text: 64 lower-case hexadecimal digits.
+    pub fn as_str(&self) -> &str {
         &self.0
     }
 }

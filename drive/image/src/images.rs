@@ -164,7 +164,7 @@ impl Images {
     }
 
     pub(crate) fn recipe_path(&self, recipe: &RecipeKey) -> PathBuf {
-        self.directory.join("recipes").join(recipe.file_name())
+        self.directory.join("recipes").join(recipe.as_str())
     }
 
     /// Held for moments, while directories come and go.

@@ -3,7 +3,7 @@
 use std::io::{BufRead, IsTerminal, Write};
 
 use andon_engine::{Sink, WaitingView, now};
-use andon_ledger::{Event, codec};
+use andon_ledger::Event;
 use andon_view::{Board, Paint};
 use serde_json::Value as Json;
 
@@ -65,7 +65,7 @@ impl Drop for Follower {
 impl Sink for Follower {
     fn event(&mut self, event: &Event) {
         if self.json {
-            print_json(&event_json(event));
+            print_json(&andon_view::event_json(event));
             return;
         }
         let lines = self.board.event(event, now(), self.paint);
@@ -89,30 +89,6 @@ impl Sink for Follower {
 
     fn interrupted(&mut self) {
         self.say(["Stopping: what runs is finished, nothing new begins. Ctrl-C again ends at once.".to_owned()]);
-    }
-}
-
-/// An event as it is stored, for `--json`.
-pub fn event_json(event: &Event) -> Json {
-    match event {
-        Event::Progress(progress) => progress_json(progress),
-        event => codec::public_json(event),
-    }
-}
-
-fn progress_json(progress: &andon_ledger::Progress) -> Json {
-    use andon_ledger::Progress;
-    match progress {
-        Progress::Note { address, text } => {
-            serde_json::json!({ "type": "note", "address": address.to_string(), "text": text })
-        }
-        Progress::Waiting { address, on } => serde_json::json!({
-            "type": "waiting", "address": address.to_string(),
-            "on": on.iter().map(ToString::to_string).collect::<Vec<_>>(),
-        }),
-        Progress::Skipped { address, reason } => {
-            serde_json::json!({ "type": "skipped", "address": address.to_string(), "reason": reason })
-        }
     }
 }
 

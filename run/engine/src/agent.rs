@@ -5,7 +5,7 @@
 //! processes of the same program, never stored.
 
 use andon_converge::{Converge, Mode, Step};
-use andon_ledger::codec::{report_from_json, report_to_json};
+use andon_ledger::codec::{decode_report, encode_report};
 use andon_schema::host::Catalog;
 use andon_schema::{HostReport, Schemas};
 use andon_text::{Diagnostics, SourceMap};
@@ -86,8 +86,8 @@ impl AgentReply {
             return Err(error.to_owned());
         }
         let catalog = json.get("catalog").and_then(Json::as_str).ok_or_else(broken)?.to_owned();
-        let report = json.get("report").ok_or_else(broken)?;
-        let report = report_from_json(report).map_err(|error| error.to_string())?;
+        let report = json.get("report").and_then(Json::as_str).ok_or_else(broken)?;
+        let report = decode_report(report).map_err(|error| error.to_string())?;
         Ok(AgentReply { report, catalog })
     }
 }
@@ -99,7 +99,7 @@ pub fn run(request: &[u8], say: &mut dyn FnMut(&str)) -> Vec<u8> {
         Some(request) => converge(&request, say),
     };
     let json = match reply {
-        Ok(AgentReply { report, catalog }) => json!({ "report": report_to_json(&report), "catalog": catalog }),
+        Ok(AgentReply { report, catalog }) => json!({ "report": encode_report(&report), "catalog": catalog }),
         Err(error) => json!({ "error": error }),
     };
     json.to_string().into_bytes()

@@ -6,12 +6,16 @@ mod image;
 mod lab;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use andon_image::Images;
+use andon_lab::{Lab, LabSettings};
 use andon_ledger::Intent;
-use andon_schema::{Failure, HostReport, Identity, InstanceAddress, Object, Outcome, TypeSchema};
+use andon_schema::{Failure, HostReport, Identity, InstanceAddress, Object, Outcome, Schemas, TypeSchema};
 use andon_value::Value;
 
-use crate::Found;
+use crate::agent::schemas;
+use crate::{Found, Providers, Settings};
 
 pub use data::DataProvider;
 pub use host::HostProvider;
@@ -72,4 +76,45 @@ fn plain_outcome(result: Result<Option<Value>, (Failure, Option<Value>)>) -> Out
         Ok(value) => Outcome::Done { value, report: None },
         Err((failure, value)) => Outcome::Failed { failure, value, report: None },
     }
+}
+
+/// The built-in providers of a project.
+pub fn built_in(session: &crate::Session) -> Result<Providers, Failure> {
+    let settings = session.settings();
+    let mirrors =
+        andon_image::Settings { debian_mirror: settings.mirror.clone(), ..andon_image::Settings::default() };
+    let images = Arc::new(Images::open(&settings.data_dir, mirrors)?);
+    let lab = lab(settings)?;
+    let project = session.project();
+    let owner = settings.directory.canonicalize().unwrap_or_else(|_| settings.directory.clone());
+    let mut providers = Providers::default();
+    providers.add(Arc::new(DataProvider));
+    providers.add(Arc::new(LabProvider {
+        lab: lab.clone(),
+        images: Arc::clone(&images),
+        owner: owner.display().to_string(),
+    }));
+    providers.add(Arc::new(ImageProvider {
+        images,
+        project: Arc::clone(project),
+        directory: settings.directory.clone(),
+        schemas: schemas(),
+        helper: settings.helper.clone(),
+    }));
+    let helper = settings.helper.clone();
+    providers.add(Arc::new(HostProvider { lab, project: Arc::clone(project), schemas: schemas(), helper }));
+    Ok(providers)
+}
+
+/// The lab of a project's settings.
+pub fn lab(settings: &Settings) -> Result<Lab, Failure> {
+    Lab::open(LabSettings { data_dir: settings.data_dir.clone(), helper: settings.helper.clone() })
+}
+
+/// Every schema at hand: of the providers, of stacks' outputs, of host resources and checks.
+pub fn all_schemas(providers: &Providers) -> Schemas {
+    let mut all = schemas();
+    all.resources = providers.schemas().resources.clone();
+    all.data.insert("andon_stack".to_owned(), andon_plan::stack_schema());
+    all
 }

@@ -1,0 +1,253 @@
+//! `apply`, `destroy`, `up`, `down` and `sync`: a plan, the user's yes, and the apply.
+
+use std::sync::Arc;
+
+use andon_engine::{ChangeError, ChangeRequest, Changed, Machine, RecoverError, Recorder, change};
+use andon_lang::definitions::Environment;
+use andon_plan::{ApplyReport, Plan, PlanMode, SkipReason};
+use andon_schema::Identity;
+use andon_text::{Diagnostic, Diagnostics};
+use serde_json::json;
+
+use crate::args::{ApplyArguments, DownArguments, GoArguments, UpArguments};
+use crate::context::{Context, Project, Stop, interrupt};
+use crate::terminal::{Follower, ask, print_json};
+
+/// `andon apply`
+pub fn apply(context: &Context, arguments: &ApplyArguments) -> Result<(), Stop> {
+    run(context, "apply", PlanMode::Normal, &arguments.stacks.stacks, &arguments.go)
+}
+
+/// `andon sync`
+pub fn sync(context: &Context, arguments: &ApplyArguments) -> Result<(), Stop> {
+    run(context, "sync", PlanMode::Normal, &arguments.stacks.stacks, &arguments.go)
+}
+
+/// `andon destroy`
+pub fn destroy(context: &Context, arguments: &ApplyArguments) -> Result<(), Stop> {
+    run(context, "destroy", PlanMode::Destroy, &arguments.stacks.stacks, &arguments.go)
+}
+
+/// `andon up`
+pub fn up(context: &Context, arguments: &UpArguments) -> Result<(), Stop> {
+    run(context, "up", PlanMode::Normal, &[], &arguments.go)
+}
+
+/// `andon down`
+pub fn down(context: &Context, arguments: &DownArguments) -> Result<(), Stop> {
+    run(context, "down", PlanMode::Destroy, &[], &arguments.go)?;
+    if arguments.purge { super::purge::run(context) } else { Ok(()) }
+}
+
+fn run(context: &Context, verb: &str, mode: PlanMode, stacks: &[String], go: &GoArguments) -> Result<(), Stop> {
+    // To delete, definitions need not be sound: the state knows what there is.
+    let project = if mode == PlanMode::Destroy { context.open()? } else { context.open_sound()? };
+    let environment = context.environment(&project)?;
+    let stacks = context.stacks(&project, stacks)?;
+    refuse_unapproved(environment, go)?;
+    let command = std::iter::once(verb).chain(stacks.iter().map(|stack| &**stack)).collect::<Vec<_>>().join(" ");
+    let mut recorder = context.lock(&project, &environment.name, &command, &go.lock)?;
+    let request = request(&project, &environment.name, stacks, mode, command);
+    let changed = carry_out(context, &project, &request, go, &mut recorder);
+    let told = tell(context, &project, verb, changed);
+    recorder.snapshot();
+    told
+}
+
+/// The request of a command that changes an environment.
+pub fn request(
+    project: &Project,
+    environment: &Arc<str>,
+    stacks: Vec<Arc<str>>,
+    mode: PlanMode,
+    command: String,
+) -> ChangeRequest {
+    ChangeRequest {
+        project: Arc::clone(project.session.project()),
+        schemas: Arc::clone(&project.schemas),
+        environment: Arc::clone(environment),
+        stacks,
+        mode,
+        refresh: true,
+        command,
+        who: andon_engine::who(),
+    }
+}
+
+/// Fresh planned names.
+pub fn identities() -> impl FnMut() -> Identity + Send + 'static {
+    || Identity::from_random(andon_engine::random())
+}
+
+fn carry_out(
+    context: &Context,
+    project: &Project,
+    request: &ChangeRequest,
+    go: &GoArguments,
+    recorder: &mut Recorder,
+) -> Result<Changed, ChangeError> {
+    let mut machine = Machine::new(project.providers.clone(), go.parallelism, interrupt());
+    let mut follower = Follower::new(context, 0);
+    let deletes = request.mode == PlanMode::Destroy;
+    let mut approve = |plan: &Plan| {
+        if context.arguments.json {
+            print_json(&json!({ "type": "plan", "plan": andon_view::plan_json(plan) }));
+        } else {
+            context.print(&andon_view::plan(plan, context.out));
+        }
+        let question = if deletes { "Delete all of this? Only `yes` goes on:" } else { "Go on? Only `yes` does:" };
+        go.yes || go.approve.is_some() || ask(context, question, "yes")
+    };
+    change(request, identities(), &mut machine, recorder, &mut follower, &mut approve)
+}
+
+/// A protected environment wants its name said.
+fn refuse_unapproved(environment: &Environment, go: &GoArguments) -> Result<(), Stop> {
+    let name = &*environment.name;
+    let approved = go.approve.as_deref() == Some(name);
+    if environment.protected && !approved {
+        let diagnostic = Diagnostic::error(format!("environment `{name}` is protected"))
+            .detail("A change to it needs an approval; -y alone is none.")
+            .help(format!("Look at it with `andon plan -e {name}`, then approve it with `--approve {name}`."));
+        return Err(match environment.span {
+            Some(span) => diagnostic.at(span).into(),
+            None => diagnostic.into(),
+        });
+    }
+    Ok(())
+}
+
+fn tell(context: &Context, project: &Project, verb: &str, changed: Result<Changed, ChangeError>) -> Result<(), Stop> {
+    let sources = project.sources();
+    match changed {
+        Ok(Changed::Nothing(plan)) => {
+            if context.arguments.json {
+                print_json(&json!({ "type": "plan", "plan": andon_view::plan_json(&plan) }));
+                print_json(&json!({ "type": "result", "status": "nothing_to_do" }));
+            } else {
+                context.print(&andon_view::plan(&plan, context.out));
+                print_outputs(context, &plan);
+            }
+            Ok(())
+        }
+        Ok(Changed::Declined(_)) => {
+            context.say("Nothing was done.");
+            Err(Stop::Code(1))
+        }
+        Ok(Changed::Applied(plan, report)) => tell_report(context, project, verb, &plan, &report),
+        Err(ChangeError::Plan(diagnostics)) => {
+            context.say_diagnostics(&diagnostics, sources);
+            context.say("Nothing was done.");
+            Err(Stop::Code(1))
+        }
+        Err(ChangeError::Recover(error)) => Err(recover_error(error)),
+        Err(ChangeError::Journal(error)) => Err(Diagnostic::error(error.to_string())
+            .detail("What was being done when this happened has no recorded outcome.")
+            .help("Mend the cause and run the command again: it looks at what came of it and goes on.")
+            .into()),
+    }
+}
+
+fn recover_error(error: RecoverError) -> Stop {
+    match error {
+        RecoverError::Journal(error) => Diagnostic::error(error.to_string()).into(),
+        RecoverError::Interrupted => Diagnostic::error("stopped before what an earlier run left was resolved").into(),
+        RecoverError::Unresolved(address, failure) => {
+            let said = failure.diagnostic(&address);
+            let detail = format!("{}: {}", failure.summary, failure.detail);
+            Diagnostic { summary: "what an earlier run left could not be resolved".to_owned(), detail, ..said }.into()
+        }
+    }
+}
+
+fn tell_report(
+    context: &Context,
+    project: &Project,
+    verb: &str,
+    plan: &Plan,
+    report: &ApplyReport,
+) -> Result<(), Stop> {
+    let failures = report.failed.iter().flat_map(|failed| &failed.diagnostics).chain(&report.diagnostics).cloned();
+    let diagnostics: Diagnostics = failures.collect();
+    let sound = report.failed.is_empty() && !report.cancelled && !diagnostics.has_errors();
+    if context.arguments.json {
+        let skipped: Vec<_> = report
+            .skipped
+            .iter()
+            .map(|skipped| json!({ "address": skipped.address.to_string(), "reason": reason(&skipped.reason) }))
+            .collect();
+        let status = if report.cancelled { "stopped" } else if sound { "succeeded" } else { "failed" };
+        print_json(&json!({
+            "type": "result", "status": status,
+            "done": report.done.iter().map(|done| done.address.to_string()).collect::<Vec<_>>(),
+            "failed": report.failed.iter().map(|failed| failed.address.to_string()).collect::<Vec<_>>(),
+            "not_done": skipped,
+            "unneeded": report.unneeded.iter().map(|unneeded| unneeded.address.to_string()).collect::<Vec<_>>(),
+            "diagnostics": andon_view::diagnostics_json(&diagnostics, project.sources()),
+        }));
+        return if sound { Ok(()) } else { Err(Stop::Code(1)) };
+    }
+    if !diagnostics.is_empty() {
+        context.say("");
+        context.say_diagnostics(&diagnostics, project.sources());
+    }
+    for unneeded in &report.unneeded {
+        context.say(&format!("{} needed nothing after all: what was not known turned out the same", unneeded.address));
+    }
+    let counts = format!("{} done", report.done.len());
+    if sound {
+        let word = if verb == "down" || verb == "destroy" { "Gone" } else { "Done" };
+        context.say(&context.err.bold(&format!("{word}: {counts}.")));
+        print_outputs(context, plan_with_published(plan, report).as_ref().unwrap_or(plan));
+        return Ok(());
+    }
+    for skipped in &report.skipped {
+        context.say(&format!("not done: {} {}: {}", skipped.action, skipped.address, reason(&skipped.reason)));
+    }
+    let stopped = if report.cancelled { "Stopped" } else { "Failed" };
+    context.say(&context.err.bold(&format!(
+        "{stopped}: {counts}, {} failed, {} not done. Run it again to go on from here.",
+        report.failed.len(),
+        report.skipped.len()
+    )));
+    Err(Stop::Code(1))
+}
+
+fn reason(reason: &SkipReason) -> String {
+    match reason {
+        SkipReason::Cancelled => "it was stopped".to_owned(),
+        SkipReason::Needs(failed) => {
+            let names: Vec<String> = failed.iter().map(ToString::to_string).collect();
+            format!("it needs {}", names.join(", "))
+        }
+    }
+}
+
+/// The plan's outputs with what the apply made of them.
+fn plan_with_published(plan: &Plan, report: &ApplyReport) -> Option<Plan> {
+    let mut told = plan.clone();
+    for output in &mut told.outputs {
+        if let Some(value) = report.published.get(&output.stack).and_then(|outputs| outputs.get(&output.name)) {
+            output.after = Some(value.clone());
+        }
+    }
+    Some(told)
+}
+
+/// The outputs of root modules, on standard output; an output named `url` comes last, alone on its line.
+fn print_outputs(context: &Context, plan: &Plan) {
+    let mut text = String::new();
+    let mut url = None;
+    for output in &plan.outputs {
+        let Some(value) = &output.after else { continue };
+        if &*output.name == "url" && !output.sensitive {
+            url = value.as_str().cloned().or(url);
+        }
+        let name =
+            if output.stack.is_empty() { output.name.to_string() } else { format!("{}.{}", output.stack, output.name) };
+        let shown = if output.sensitive { "(sensitive value)".to_owned() } else { andon_value::render(value, 0) };
+        text.push_str(&format!("{name} = {shown}\n"));
+    }
+    text.extend(url.map(|url| format!("{url}\n")));
+    context.print(&text);
+}

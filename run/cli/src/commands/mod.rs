@@ -1,0 +1,13 @@
+//! The commands, one a module.
+
+pub mod change;
+pub mod check;
+pub mod console;
+pub mod fmt;
+pub mod logs;
+pub mod new;
+pub mod output;
+pub mod plan;
+pub mod ssh;
+pub mod status;
+pub mod test;

@@ -1,0 +1,86 @@
+//! `output`: what stacks have published.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use andon_text::{Diagnostic, nearest};
+use andon_value::Value;
+use serde_json::{Map, Value as Json};
+
+use crate::args::OutputArguments;
+use crate::context::{Context, Stop};
+use crate::terminal::print_json;
+
+/// `andon output`
+pub fn run(context: &Context, arguments: &OutputArguments) -> Result<(), Stop> {
+    let project = context.open()?;
+    let environment = context.environment(&project)?;
+    let here = project.session.state().environment(&environment.name);
+    let all: BTreeMap<String, (Arc<str>, Arc<str>, Value)> = here
+        .published
+        .into_iter()
+        .flat_map(|(stack, outputs)| {
+            outputs.into_iter().map(move |(name, value)| (path(&stack, &name), (Arc::clone(&stack), name, value)))
+        })
+        .collect();
+    let chosen: Vec<(&String, &(Arc<str>, Arc<str>, Value))> = match &arguments.name {
+        None => all.iter().collect(),
+        Some(wanted) => all
+            .iter()
+            .filter(|(path, (stack, name, _))| *path == wanted || **stack == **wanted || **name == **wanted)
+            .collect(),
+    };
+    match (&arguments.name, chosen.as_slice()) {
+        (Some(wanted), []) => {
+            let diagnostic = Diagnostic::error(format!("no output `{wanted}` is published in {}", environment.name));
+            let names = all.iter().flat_map(|(path, (_, name, _))| [path.as_str(), &**name]);
+            let help = match nearest(wanted, names) {
+                Some(near) => format!("Did you mean `{near}`?"),
+                None => "Outputs are published when an apply ends; `andon output` lists them.".to_owned(),
+            };
+            Err(diagnostic.help(help).into())
+        }
+        (Some(_), [(_, (_, _, value))]) if arguments.raw => match value.as_str() {
+            Some(text) => {
+                context.print(text);
+                Ok(())
+            }
+            None => Err(Diagnostic::error("only a string can be printed with --raw").into()),
+        },
+        (Some(wanted), [(path, (_, name, value))]) if *path == wanted || **name == **wanted => {
+            // Asked for by name, a secret is shown: there is no other way to use it.
+            if context.arguments.json {
+                print_json(&andon_value::to_json(value).unwrap_or(Json::Null));
+            } else {
+                context.print(&format!("{}\n", andon_value::render(&shown(value), 0)));
+            }
+            Ok(())
+        }
+        _ if context.arguments.json => {
+            let mut object = Map::new();
+            for (path, (_, _, value)) in chosen {
+                object.insert(path.clone(), andon_view::value_json(value));
+            }
+            print_json(&Json::Object(object));
+            Ok(())
+        }
+        _ => {
+            if chosen.is_empty() {
+                context.say(&format!("Nothing is published in {}.", environment.name));
+            }
+            let line = |(path, (_, _, value)): (&String, &(Arc<str>, Arc<str>, Value))| {
+                format!("{path} = {}\n", andon_value::render(value, 0))
+            };
+            context.print(&chosen.into_iter().map(line).collect::<String>());
+            Ok(())
+        }
+    }
+}
+
+fn path(stack: &str, name: &str) -> String {
+    if stack.is_empty() { name.to_owned() } else { format!("{stack}.{name}") }
+}
+
+fn shown(value: &Value) -> Value {
+    value.clone().unmark().0
+}

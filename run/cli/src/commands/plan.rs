@@ -1,0 +1,97 @@
+//! `plan` and `drift`: everything that would change, and nothing that does.
+
+use std::sync::Arc;
+
+use andon_engine::{Machine, judge, plan as make_plan};
+use andon_ledger::EnvironmentState;
+use andon_plan::{Plan, PlanInput, PlanMode};
+use andon_text::Diagnostics;
+
+use crate::args::{PlanArguments, StacksArguments};
+use crate::context::{Context, Project, Stop, interrupt};
+use crate::terminal::{Follower, print_json};
+
+/// At most so many questions are in the air at once.
+const PARALLELISM: usize = 32;
+
+/// `andon plan`
+pub fn run(context: &Context, arguments: &PlanArguments) -> Result<(), Stop> {
+    let project = context.open_sound()?;
+    let mode = if arguments.destroy { PlanMode::Destroy } else { PlanMode::Normal };
+    let plan = plan(context, &project, &arguments.stacks.stacks, mode, !arguments.no_refresh)?;
+    if context.arguments.json {
+        print_json(&andon_view::plan_json(&plan));
+    } else {
+        say_warnings(context, &project, &plan.warnings);
+        context.print(&andon_view::plan(&plan, context.out));
+    }
+    if arguments.detailed_exitcode && !plan.is_empty() { Err(Stop::Code(2)) } else { Ok(()) }
+}
+
+/// `andon drift`
+pub fn drift(context: &Context, arguments: &StacksArguments) -> Result<(), Stop> {
+    let project = context.open_sound()?;
+    let plan = plan(context, &project, &arguments.stacks, PlanMode::RefreshOnly, true)?;
+    if context.arguments.json {
+        print_json(&andon_view::plan_json(&plan));
+    } else if plan.drift.is_empty() {
+        context.print(&format!("No drift in {}: everything is as defined.\n", plan.environment));
+    } else {
+        context.print(&andon_view::drift(&plan, context.out));
+        let count = plan.drift.len();
+        let things = if count == 1 { "thing differs" } else { "things differ" };
+        context.print(&format!("{count} {things} in {}. `andon sync` puts it right.\n", plan.environment));
+    }
+    if plan.drift.is_empty() { Ok(()) } else { Err(Stop::Code(2)) }
+}
+
+fn plan(
+    context: &Context,
+    project: &Project,
+    stacks: &[String],
+    mode: PlanMode,
+    refresh: bool,
+) -> Result<Plan, Stop> {
+    let environment = context.environment(project)?;
+    let state = project.session.state();
+    let here = state.environments.get(&environment.name).cloned().unwrap_or_default();
+    warn_of_open_run(context, &here);
+    let input = PlanInput {
+        project: Arc::clone(project.session.project()),
+        schemas: Arc::clone(&project.schemas),
+        environment: Arc::clone(&environment.name),
+        stacks: context.stacks(project, stacks)?,
+        state: Arc::new(here),
+        sequence: state.sequence,
+        mode,
+        refresh,
+    };
+    let mut machine = Machine::new(project.providers.clone(), PARALLELISM, interrupt());
+    let mut follower = Follower::new(context, 0);
+    let planned = make_plan(input.clone(), &mut machine, &mut follower).and_then(|plan| {
+        judge(&plan, &input)?;
+        Ok(plan)
+    });
+    drop(follower);
+    planned.map_err(|diagnostics| {
+        context.say_diagnostics(&diagnostics, project.sources());
+        Stop::Code(1)
+    })
+}
+
+fn warn_of_open_run(context: &Context, here: &EnvironmentState) {
+    if let Some(run) = &here.open_run {
+        let open = here.pending.len();
+        context.say(&format!(
+            "note: run {run} is under way or was cut short ({open} effects have no recorded outcome); the next \
+             `andon up` resolves what it left"
+        ));
+    }
+}
+
+fn say_warnings(context: &Context, project: &Project, warnings: &Diagnostics) {
+    if !warnings.is_empty() {
+        context.say_diagnostics(warnings, project.sources());
+    }
+}
+

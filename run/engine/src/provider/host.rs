@@ -1,0 +1,207 @@
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use andon_lab::Lab;
+use andon_lang::definitions::Project;
+use andon_lang::{bundle, predict};
+use andon_ledger::{Action, Intent};
+use andon_reach::{Target, run_agent};
+use andon_schema::{
+    Attribute, Block, Change, EntryStatus, Failure, HostEntry, HostReport, Identity, InstanceAddress, Object, Outcome,
+    Schemas, TypeSchema,
+};
+use andon_value::{Type, Value};
+
+use super::{Planned, Provider, Request};
+use crate::Found;
+use crate::agent::{AgentReply, AgentRequest, Task, lines};
+
+/// `andon_host`: a server that must have a role.
+pub struct HostProvider {
+    /// The lab, whose servers can be reached.
+    pub lab: Lab,
+    /// The definitions.
+    pub project: Arc<Project>,
+    /// The kinds of host resource and check.
+    pub schemas: Schemas,
+    /// This program, as its own helper.
+    pub helper: PathBuf,
+}
+
+impl HostProvider {
+    fn converge(
+        &self,
+        task: Task,
+        config: &Value,
+        connection: &Value,
+        say: &dyn Fn(&str),
+    ) -> Result<AgentReply, Failure> {
+        let target = self.target(connection)?;
+        let role = config.get_str("role").unwrap_or_default().to_owned();
+        let failed = |detail: String| Failure::new(format!("role `{role}` could not be converged"), detail);
+        let bundle = bundle(&self.project, [&*role]).encode();
+        let request = AgentRequest { task, role: role.clone(), params: params(config), bundle };
+        let reply = run_agent(&target, &self.helper, &request.encode(), &mut |line| say(line))
+            .map_err(|error| failed(error.to_string()))?;
+        AgentReply::decode(&reply).map_err(failed)
+    }
+
+    fn target(&self, connection: &Value) -> Result<Target, Failure> {
+        let text = |name| connection.get_str(name).unwrap_or_default();
+        match text("kind") {
+            "lab" => {
+                let identity = Identity::parse(text("identity"));
+                let init = identity.as_ref().and_then(|identity| self.lab.init(identity)).ok_or_else(|| {
+                    Failure::new("the server does not run", format!("No lab server `{}` runs.", text("identity")))
+                        .help("`andon up` replaces a server that was killed.")
+                })?;
+                Target::server(init).map_err(|error| Failure::new("the server cannot be reached", error.to_string()))
+            }
+            "local" => Ok(Target::Local),
+            other => Err(Failure::new(
+                format!("no way to a server of the kind `{other}`"),
+                "A connection is the `connection` of a `lab_server`, or `{ kind = \"local\" }`.",
+            )),
+        }
+    }
+
+    /// What the role would do on a server that is not there yet, as far as its parameters tell.
+    fn foresee(&self, config: &Value) -> Result<HostReport, Failure> {
+        let role = config.get_str("role").unwrap_or_default();
+        let Project { roles, sources, files, .. } = &*self.project;
+        let foreseen = predict(roles, sources, files, role, &params(config), &Value::UNKNOWN, &self.schemas)
+            .map_err(|diagnostics| Failure::new(format!("role `{role}` cannot be evaluated"), lines(&diagnostics, sources)))?;
+        let planned = |address: String, origin: &str, status: EntryStatus| HostEntry {
+            address,
+            origin: origin.to_owned(),
+            change: Change::Create,
+            differences: Vec::new(),
+            diff: None,
+            status,
+        };
+        let sure = foreseen.catalog.resources.iter().filter(|resource| !resource.absent).map(|resource| {
+            planned(format!("{} \"{}\"", resource.kind, resource.name), &resource.origin, EntryStatus::Planned)
+        });
+        let unsure = foreseen.undecided.iter().map(|undecided| {
+            planned(undecided.address.clone(), &undecided.origin, EntryStatus::Skipped(undecided.reason.clone()))
+        });
+        Ok(HostReport { entries: sure.chain(unsure).collect(), ..HostReport::default() })
+    }
+
+    fn make(&self, request: &Request<'_>) -> Outcome {
+        let connection = request.config.get("connection").cloned().unwrap_or(Value::NULL);
+        match self.converge(Task::Apply, request.config, &connection, request.say) {
+            Err(failure) => Outcome::Failed { failure, value: request.prior.cloned(), report: None },
+            Ok(AgentReply { report, .. }) if report.has_failed() => {
+                let role = request.config.get_str("role").unwrap_or_default();
+                let failure = Failure::new(format!("role `{role}` did not come about"), what_failed(&report));
+                // What was done stays done; the next plan looks at the server again.
+                Outcome::Failed { failure, value: request.prior.cloned(), report: Some(report) }
+            }
+            Ok(AgentReply { report, catalog }) => {
+                let value = described(request.config, catalog.into());
+                Outcome::Done { value: Some(value), report: Some(report) }
+            }
+        }
+    }
+}
+
+impl Provider for HostProvider {
+    fn schemas(&self) -> BTreeMap<String, TypeSchema> {
+        let attributes = [
+            ("connection", Attribute::required(Type::Dynamic, "How the server is reached: a `connection` of a server.")),
+            ("role", Attribute::required(Type::String, "The role that it must have.")),
+            ("params", Attribute::optional(Type::Dynamic, "Values of the role's parameters.")),
+            ("catalog", Attribute::computed(Type::String, "A digest of all that the server must have.")),
+        ];
+        let attributes = attributes.into_iter().map(|(name, attribute)| (name.to_owned(), attribute)).collect();
+        let description = "A server that must have a role: converged, and checked.".to_owned();
+        let block = Block { attributes, description, ..Block::default() };
+        [("andon_host".to_owned(), TypeSchema { block, version: 0 })].into()
+    }
+
+    fn plan(&self, request: &Request<'_>) -> Result<Planned, Failure> {
+        let config = request.config;
+        let connection = config.get("connection").cloned().unwrap_or(Value::NULL);
+        let is_known = |name: &str| config.get(name).is_none_or(Value::is_wholly_known);
+        let undecided = Value::unknown(Type::String);
+        if !is_known("role") {
+            return Ok(Planned { value: described(config, undecided), replace: Vec::new(), report: None });
+        }
+        if !is_known("connection") || !is_known("params") {
+            let report = Some(self.foresee(config)?);
+            return Ok(Planned { value: described(config, undecided), replace: Vec::new(), report });
+        }
+        let AgentReply { report, catalog } = self.converge(Task::Plan, config, &connection, request.say)?;
+        let as_it_was = request.prior.is_some_and(|prior| {
+            ["connection", "role", "params"].iter().all(|name| same(prior.get(name), config.get(name)))
+                && prior.get_str("catalog") == Some(&*catalog)
+        });
+        let value = match (as_it_was && report.is_clean(), request.prior) {
+            (true, Some(prior)) => prior.clone(),
+            // Only a converge tells that the server has it.
+            _ => described(config, undecided),
+        };
+        let report = (!report.is_clean()).then_some(report);
+        Ok(Planned { value, replace: Vec::new(), report })
+    }
+
+    fn read(&self, _: &InstanceAddress, _: &Identity, prior: &Value) -> Result<Option<Value>, Failure> {
+        // What is inside the server is looked at when the change is planned.
+        Ok(Some(prior.clone()))
+    }
+
+    fn create(&self, request: &Request<'_>, _: &Value) -> Outcome {
+        self.make(request)
+    }
+
+    fn update(&self, request: &Request<'_>, _: &Value) -> Outcome {
+        self.make(request)
+    }
+
+    fn delete(&self, _: &InstanceAddress, _: &Identity, _: &Value, _: &dyn Fn(&str)) -> Outcome {
+        // What a role made stays in the server, as what a role does not mention is not touched.
+        Outcome::Done { value: None, report: None }
+    }
+
+    fn resolve(&self, intent: &Intent, object: Option<&Object>) -> Result<Found, Failure> {
+        // A converge that was cut short is simply done again: it observes before it acts.
+        Ok(match (intent.action, object) {
+            (Action::Update, Some(object)) => Found::There(object.value.clone()),
+            _ => Found::Absent,
+        })
+    }
+}
+
+fn params(config: &Value) -> Value {
+    config.get("params").filter(|params| !params.is_null()).cloned().unwrap_or_else(|| Value::object::<&str>([]))
+}
+
+fn same(left: Option<&Value>, right: Option<&Value>) -> bool {
+    left.unwrap_or(&Value::NULL) == right.unwrap_or(&Value::NULL)
+}
+
+fn described(config: &Value, catalog: Value) -> Value {
+    let given = |name: &str| config.get(name).cloned().unwrap_or(Value::NULL);
+    Value::object([
+        ("connection", given("connection")),
+        ("role", given("role")),
+        ("params", given("params")),
+        ("catalog", catalog),
+    ])
+}
+
+/// The failures of a report, a line each.
+fn what_failed(report: &HostReport) -> String {
+    let entries = report.entries.iter().filter_map(|entry| match &entry.status {
+        EntryStatus::Failed(reason) => Some(format!("{}: {}: {reason}", entry.origin, entry.address)),
+        _ => None,
+    });
+    let checks = report.checks.iter().filter_map(|check| {
+        let reason = check.failure.as_ref()?;
+        Some(format!("{}: check \"{}\": {}: {reason}", check.origin, check.check, check.assertion))
+    });
+    let lines: Vec<String> = entries.chain(checks).collect();
+    if lines.is_empty() { report.stopped.clone().unwrap_or_default() } else { lines.join("\n") }
+}

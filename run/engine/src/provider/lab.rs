@@ -1,0 +1,107 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use andon_image::{Digest, Images};
+use andon_lab::{CreateExtra, Found as InLab, Lab, Made};
+use andon_ledger::{Action, Intent};
+use andon_schema::{Failure, Identity, InstanceAddress, Object, Outcome, TypeSchema};
+use andon_value::Value;
+
+use super::{Planned, Provider, Request, plain_outcome};
+use crate::Found;
+
+/// `lab_network`, `lab_server` and `lab_balancer`: infrastructure on this machine.
+pub struct LabProvider {
+    /// The lab.
+    pub lab: Lab,
+    /// The images that servers start from.
+    pub images: Arc<Images>,
+    /// Whose the objects are: the project's directory. What the lab holds of this owner and no ledger knows is swept.
+    pub owner: String,
+}
+
+impl LabProvider {
+    /// The layers of a server's image, the topmost first; none for what is no server.
+    fn extra(&self, kind: &str, config: &Value) -> Result<CreateExtra, Failure> {
+        let mut extra = CreateExtra { owner: self.owner.clone(), ..CreateExtra::default() };
+        if kind == "lab_server" {
+            let image = config.get_str("image").unwrap_or_default();
+            let digest = Digest::parse(image).ok_or_else(|| {
+                Failure::new(format!("`{image}` is no image"), "A server's image is a digest such as sha256:….")
+                    .help("Give it the `digest` of an `andon_image`.")
+            })?;
+            extra.lower_dirs = self.images.lower_dirs(&digest)?;
+        }
+        Ok(extra)
+    }
+}
+
+impl Provider for LabProvider {
+    fn schemas(&self) -> BTreeMap<String, TypeSchema> {
+        Lab::schemas()
+    }
+
+    fn plan(&self, request: &Request<'_>) -> Result<Planned, Failure> {
+        let kind = &request.address.resource.kind;
+        let (value, replace) = self.lab.plan(kind, request.prior, request.config)?;
+        Ok(Planned { value, replace, report: None })
+    }
+
+    fn read(&self, address: &InstanceAddress, identity: &Identity, prior: &Value) -> Result<Option<Value>, Failure> {
+        self.lab.read(&address.resource.kind, identity, prior)
+    }
+
+    fn create(&self, request: &Request<'_>, planned: &Value) -> Outcome {
+        let kind = &*request.address.resource.kind;
+        let Some(identity) = request.identity else { return nameless() };
+        let made = self
+            .extra(kind, planned)
+            .map_err(|failure| (failure, None))
+            .and_then(|extra| self.lab.create(kind, identity, planned, &extra));
+        finished(made, request)
+    }
+
+    fn update(&self, request: &Request<'_>, planned: &Value) -> Outcome {
+        let (Some(identity), Some(prior)) = (request.identity, request.prior) else { return nameless() };
+        finished(self.lab.update(&request.address.resource.kind, identity, prior, planned), request)
+    }
+
+    fn delete(&self, address: &InstanceAddress, identity: &Identity, prior: &Value, _: &dyn Fn(&str)) -> Outcome {
+        let kind = &*address.resource.kind;
+        let deleted = self.lab.delete(kind, identity).map(|()| None);
+        plain_outcome(deleted.map_err(|failure| {
+            // What could not be removed wholly may be half there: it stays known, and is deleted by the next apply.
+            (failure, Some(prior.clone()))
+        }))
+    }
+
+    fn resolve(&self, intent: &Intent, object: Option<&Object>) -> Result<Found, Failure> {
+        let (kind, identity) = (&*intent.address.resource.kind, &intent.identity);
+        match (intent.action, object) {
+            (Action::Create, _) => match self.lab.resolve(kind, identity)? {
+                InLab::Complete(value) => Ok(Found::There(value)),
+                InLab::Partial => self.lab.delete(kind, identity).map(|()| Found::Absent),
+                InLab::Absent => Ok(Found::Absent),
+            },
+            // A delete that began is brought to its end: what is left of the object may be of no use.
+            (Action::Delete, _) => self.lab.delete(kind, identity).map(|()| Found::Absent),
+            (Action::Update, Some(object)) => {
+                let now = self.lab.read(kind, identity, &object.value)?;
+                Ok(now.map_or(Found::Absent, Found::There))
+            }
+            (Action::Update, None) => Ok(Found::Absent),
+        }
+    }
+}
+
+fn finished(made: Result<Made, (Failure, Option<Value>)>, request: &Request<'_>) -> Outcome {
+    plain_outcome(made.map(|made| {
+        made.notes.iter().for_each(|note| (request.say)(note));
+        Some(made.value)
+    }))
+}
+
+fn nameless() -> Outcome {
+    let failure = Failure::new("the object has no identity", "Nothing may be made that the ledger has no name for.");
+    plain_outcome(Err((failure, None)))
+}
