@@ -31,6 +31,8 @@ pub struct Project {
     pub files: Arc<FileSet>,
     /// The definition files with syntax errors: what they define may be missing here.
     pub unparsed: BTreeSet<Arc<str>>,
+    /// The top-level blocks with a syntax error in them: what they lack may be in the part not understood.
+    pub unclear: Vec<Span>,
 }
 
 /// One parameterised instance of the project's stacks.

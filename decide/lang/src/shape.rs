@@ -263,28 +263,29 @@ impl Shape {
         self.blocks.iter().any(|nested| nested.kind == kind)
     }
 
-    /// What is left of a body for somebody else.
-    pub fn rest(&self, body: &Body) -> Body {
+    /// What is left of a block's body for somebody else. Its place is the block's head: what to point at where
+    /// something is missing.
+    pub fn rest(&self, block: &Block) -> Body {
+        let body = &block.body;
         let items = body.items.iter().filter(|item| match item {
             Item::Attribute(attribute) => !self.has_argument(&attribute.name.name),
             Item::Block(block) => !self.has_block(&block.kind.name),
         });
-        Body { items: items.cloned().collect(), span: body.span }
+        Body { items: items.cloned().collect(), span: Some(block.head) }
     }
 }
 
-/// Holds a file's body against its shape. `unclear` are the places of syntax errors: a top-level block with one in it
-/// is left alone, as what it lacks may be in the part that was not understood.
-pub(crate) fn check_file(body: &Body, shape: &Shape, unclear: &[Span], out: &mut Diagnostics) {
-    let clear = |item: &&Item| {
-        let span = match item {
-            Item::Attribute(attribute) => attribute.span,
-            Item::Block(block) => block.span,
-        };
-        !unclear.iter().any(|place| place.start >= span.start && place.start <= span.end)
+/// Holds a file's body against its shape. `faults` are the places of syntax errors: a top-level item with one in it
+/// is left alone, as what it lacks may be in the part that was not understood. Gives the places of such items.
+pub(crate) fn check_file(body: &Body, shape: &Shape, faults: &[Span], out: &mut Diagnostics) -> Vec<Span> {
+    let place = |item: &Item| match item {
+        Item::Attribute(attribute) => attribute.span,
+        Item::Block(block) => block.span,
     };
-    let items = body.items.iter().filter(clear).cloned().collect();
+    let unclear = |span: Span| faults.iter().any(|fault| fault.start >= span.start && fault.start <= span.end);
+    let items = body.items.iter().filter(|item| !unclear(place(item))).cloned().collect();
     check_body("a file of this kind", body.span, &Body { items, span: body.span }, shape, out);
+    body.items.iter().map(place).filter(|span| unclear(*span)).collect()
 }
 
 /// Holds a body against its shape; `head` is what to point at where something is missing.
@@ -365,7 +366,8 @@ pub(crate) fn check_labels(block: &Block, labels: &[&str], out: &mut Diagnostics
 
 /// "a resource block", "an output block".
 pub(crate) fn with_article(kind: &str) -> String {
-    let article = if kind.starts_with(['a', 'e', 'i', 'o', 'u']) && !kind.starts_with("us") { "an" } else { "a" };
+    let vowel = kind.starts_with(['a', 'e', 'i', 'o', 'u']) && !kind.starts_with("us");
+    let article = if vowel || kind == "http" { "an" } else { "a" };
     format!("{article} {kind} block")
 }
 

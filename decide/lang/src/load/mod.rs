@@ -50,6 +50,7 @@ pub fn load(files: Arc<FileSet>, directory_name: &str) -> (Project, Diagnostics)
         );
     }
     project.unparsed = loader.unparsed;
+    project.unclear = loader.unclear;
     project.sources = loader.sources;
     let out = in_order(loader.out, &project.sources);
     (project, out)
@@ -79,6 +80,7 @@ struct Loader<'a> {
     bodies: BTreeMap<Arc<str>, Arc<Body>>,
     ids: BTreeMap<Arc<str>, SourceId>,
     unparsed: BTreeSet<Arc<str>>,
+    unclear: Vec<Span>,
     /// Where each name was first defined.
     defined: BTreeMap<(&'static str, Arc<str>, Arc<str>), Span>,
 }
@@ -92,6 +94,7 @@ impl<'a> Loader<'a> {
             bodies: BTreeMap::new(),
             ids: BTreeMap::new(),
             unparsed: BTreeSet::new(),
+            unclear: Vec::new(),
             defined: BTreeMap::new(),
         };
         // All are added before any is read, so that ids have the order of the paths.
@@ -121,12 +124,12 @@ impl<'a> Loader<'a> {
         }
         let text = self.sources.get(id).map(|source| source.text().clone()).unwrap_or_default();
         let (body, errors) = andon_hcl::parse_body(id, &text);
-        let unclear: Vec<Span> = errors.iter().filter_map(|error| error.span).collect();
+        let faults: Vec<Span> = errors.iter().filter_map(|error| error.span).collect();
         if errors.has_errors() {
             self.unparsed.insert(path.clone());
         }
         self.out.extend(errors);
-        check_file(&body, shape, &unclear, &mut self.out);
+        self.unclear.extend(check_file(&body, shape, &faults, &mut self.out));
         let body = Arc::new(body);
         self.bodies.insert(path.clone(), body.clone());
         body

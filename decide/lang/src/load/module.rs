@@ -248,7 +248,7 @@ fn resources(
             let (count, for_each) = repetition(loader, &block.body);
             let definition = ResourceDefinition {
                 key: key.clone(),
-                body: shape.rest(&block.body),
+                body: shape.rest(block),
                 count,
                 for_each,
                 depends_on: loader.list(&block.body, "depends_on"),
@@ -343,7 +343,7 @@ fn calls(
             name: name.clone(),
             found: called.is_some(),
             module: called.unwrap_or_default(),
-            arguments: shape::MODULE.rest(&block.body),
+            arguments: shape::MODULE.rest(block),
             count,
             for_each,
             depends_on,

@@ -51,7 +51,7 @@ fn resources(loader: &mut Loader<'_>, within: &Arc<str>, body: &Body) -> Vec<Hos
             after: loader.list(&block.body, "after"),
             reloads: loader.list(&block.body, "reloads"),
             restarts: loader.list(&block.body, "restarts"),
-            body: HOST.rest(&block.body),
+            body: HOST.rest(block),
             span: block.head,
         });
     }
@@ -73,7 +73,7 @@ pub(super) fn checks(loader: &mut Loader<'_>, within: &Arc<str>, body: &Body) ->
             assertions.push(AssertionDefinition {
                 kind: assertion.kind.clone(),
                 label: label(assertion, name),
-                body: assertion.body.clone(),
+                body: Body { span: Some(assertion.head), ..assertion.body.clone() },
                 span: assertion.head,
             });
         }

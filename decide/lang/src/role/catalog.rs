@@ -1,0 +1,663 @@
+//! The evaluation of one role for one server.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use andon_hcl::ast::Expr;
+use andon_schema::host::{Assertion, Catalog, Check, HostResource, Notify};
+use andon_schema::{Block, Schemas};
+use andon_text::{Diagnostic, Diagnostics, SourceMap, Span};
+use andon_value::{Kind, Type, Value, convert};
+
+use super::lineage::{Places, find, lineage, params};
+use super::order::order;
+use super::scope::At;
+use super::{Prediction, Undecided};
+use crate::FileSet;
+use crate::definitions::{CheckDefinition, Condition, HostDefinition, Role};
+use crate::eval::{Reference, evaluate, evaluate_block, static_traversals};
+use crate::literal;
+use crate::load::in_order;
+use crate::shape::{suggest, twice};
+use crate::walk::{as_reference, name_at, references_of};
+
+/// A role being evaluated for one server. Values are made on demand and once; an error is reported once, and what
+/// depends on it goes on with an unknown value.
+pub(crate) struct Evaluation<'a> {
+    /// The role's ancestors, parents first, then the role.
+    pub lineage: Vec<Arc<Role>>,
+    /// For each of them, which of them it is made of.
+    sees: Vec<BTreeSet<usize>>,
+    /// Every host resource in the order written: its role, and its place there.
+    places: Vec<(usize, usize)>,
+    by_name: BTreeMap<(Arc<str>, Arc<str>), usize>,
+    params: BTreeMap<Arc<str>, Value>,
+    pub facts: &'a Value,
+    sources: &'a SourceMap,
+    pub files: &'a FileSet,
+    pub schemas: &'a Schemas,
+    locals: RefCell<BTreeMap<(usize, Arc<str>), Value>>,
+    /// The locals being evaluated, each for the sake of the one before it.
+    way: RefCell<Vec<(usize, Arc<str>, Span)>>,
+    made: RefCell<BTreeMap<usize, Made>>,
+    out: RefCell<Diagnostics>,
+}
+
+/// What became of one definition.
+#[derive(Clone, Default)]
+struct Made {
+    instances: Vec<Instance>,
+    /// Why it is not known how many there are.
+    undecided: Option<String>,
+    /// What others read of it.
+    value: Option<Value>,
+}
+
+#[derive(Clone)]
+struct Instance {
+    name: Arc<str>,
+    /// The name without the key of a `for_each`.
+    label: Arc<str>,
+    attributes: Value,
+    absent: bool,
+}
+
+/// Whether a block is there.
+enum Decision {
+    Yes,
+    No,
+    Unknown,
+}
+
+impl<'a> Evaluation<'a> {
+    pub fn new(
+        roles: &BTreeMap<Arc<str>, Arc<Role>>,
+        sources: &'a SourceMap,
+        files: &'a FileSet,
+        role: &str,
+        given: &Value,
+        facts: &'a Value,
+        schemas: &'a Schemas,
+    ) -> Result<Evaluation<'a>, Diagnostics> {
+        let lineage = lineage(roles, find(roles, role, None)?)?;
+        let params = params(&lineage, given, &Places { of: &|_| None, head: None })?;
+        let mut sees: Vec<BTreeSet<usize>> = Vec::new();
+        for (index, role) in lineage.iter().enumerate() {
+            let parents = lineage.iter().enumerate().zip(&sees);
+            let parents = parents.filter(|((_, other), _)| role.inherits.iter().any(|name| name.name == other.name.name));
+            let mut seen: BTreeSet<usize> = parents.flat_map(|(_, sees)| sees.iter().copied()).collect();
+            seen.insert(index);
+            sees.push(seen);
+        }
+        let resources = |(index, role): (usize, &Arc<Role>)| (0..role.resources.len()).map(move |at| (index, at));
+        let places: Vec<(usize, usize)> = lineage.iter().enumerate().flat_map(resources).collect();
+        let mut by_name = BTreeMap::new();
+        for (index, (role, at)) in places.iter().enumerate() {
+            let definition = lineage.get(*role).and_then(|role| role.resources.get(*at));
+            if let Some(definition) = definition
+                && let Some(label) = literal::string(&definition.label)
+            {
+                by_name.insert((definition.kind.name.clone(), label), index);
+            }
+        }
+        Ok(Evaluation {
+            lineage,
+            sees,
+            places,
+            by_name,
+            params,
+            facts,
+            sources,
+            files,
+            schemas,
+            locals: RefCell::default(),
+            way: RefCell::default(),
+            made: RefCell::default(),
+            out: RefCell::default(),
+        })
+    }
+
+    /// Evaluates everything. Unless `predict`, all of it must be known.
+    pub fn finish(self, predict: bool) -> Result<Prediction, Diagnostics> {
+        let mut prediction = Prediction::default();
+        prediction.catalog.role = self.lineage.last().map(|role| role.name.name.clone()).unwrap_or_default();
+        for (index, role) in self.lineage.iter().enumerate() {
+            self.validate(index, role);
+        }
+        match order(&self.needs()) {
+            Ok(order) => self.resources(&order, &mut prediction),
+            Err(circle) => self.report(self.circle(&circle)),
+        }
+        for (index, role) in self.lineage.iter().enumerate() {
+            // A local that nothing uses may still be wrong.
+            for local in role.locals.values() {
+                let _ = self.local(index, &local.name.name, local.name.span);
+            }
+            for check in &role.checks {
+                self.check(index, check, &mut prediction);
+            }
+        }
+        let mut out = self.out.take();
+        if !predict && !out.has_errors() {
+            out.extend(prediction.undecided.iter().map(|undecided| {
+                Diagnostic::error(format!("{} cannot be decided", undecided.address))
+                    .subject(undecided.origin.clone())
+                    .detail(format!("{}.", undecided.reason))
+            }));
+            let open = |value: &Value| !value.is_wholly_known();
+            for resource in prediction.catalog.resources.iter().filter(|resource| open(&resource.attributes)) {
+                out.push(
+                    Diagnostic::error(format!("{} \"{}\" depends on what is not known", resource.kind, resource.name))
+                        .subject(resource.origin.to_string()),
+                );
+            }
+        }
+        if out.has_errors() { Err(in_order(out, self.sources)) } else { Ok(prediction) }
+    }
+
+    fn resources(&self, order: &[usize], prediction: &mut Prediction) {
+        let mut seen: BTreeMap<(Arc<str>, Arc<str>), Span> = BTreeMap::new();
+        for index in order {
+            let Some((role, definition)) = self.definition(*index) else { continue };
+            let made = self.made(*index);
+            let origin = self.origin(definition.span);
+            if let Some(reason) = made.undecided {
+                let label = self.sources.text(definition.label.span).trim_matches('"');
+                let address = format!("{} \"{label}\"", definition.kind.name);
+                prediction.undecided.push(Undecided { address, origin: origin.to_string(), reason });
+            }
+            let notifies = self.notifies(role, definition);
+            for instance in made.instances {
+                let key = (definition.kind.name.clone(), instance.name.clone());
+                if let Some(first) = seen.get(&key) {
+                    self.report(twice(&definition.kind.name, &instance.name, definition.span, *first));
+                    continue;
+                }
+                seen.insert(key, definition.span);
+                prediction.catalog.resources.push(HostResource {
+                    kind: definition.kind.name.clone(),
+                    name: instance.name,
+                    attributes: instance.attributes,
+                    absent: instance.absent,
+                    notifies: notifies.clone(),
+                    origin: origin.clone(),
+                });
+            }
+        }
+    }
+
+    /// What each host resource must come after.
+    fn needs(&self) -> Vec<BTreeSet<usize>> {
+        let each = (0..self.places.len()).map(|index| {
+            let mut needs = BTreeSet::new();
+            let Some((role, definition)) = self.definition(index) else { return needs };
+            let mut locals = BTreeSet::new();
+            let mut visit = |reference: Reference<'_>| self.need(role, &reference, &mut locals, &mut needs);
+            references_of(&definition.body, &mut visit);
+            let optional = [&definition.when, &definition.for_each, &definition.absent];
+            let expressions = optional.into_iter().flatten().chain([&definition.label]).chain(&definition.after);
+            expressions.flat_map(static_traversals).for_each(visit);
+            for after in &definition.after {
+                self.named(role, after, "after");
+            }
+            needs
+        });
+        each.collect()
+    }
+
+    /// Adds what a reference leads to, through locals too.
+    fn need(
+        &self,
+        role: usize,
+        reference: &Reference<'_>,
+        locals: &mut BTreeSet<Arc<str>>,
+        needs: &mut BTreeSet<usize>,
+    ) {
+        let Some((name, _)) = name_at(reference, 0) else { return };
+        if &**reference.root != "local" {
+            needs.extend(self.by_name.get(&(reference.root.clone(), name.into())));
+        } else if locals.insert(name.into())
+            && let Some(local) = self.lineage.get(role).and_then(|role| role.locals.get(name))
+        {
+            for reference in static_traversals(&local.value) {
+                self.need(role, &reference, locals, needs);
+            }
+        }
+    }
+
+    fn circle(&self, circle: &[usize]) -> Diagnostic {
+        let found: Vec<(String, Span)> = (circle.iter())
+            .filter_map(|index| self.definition(*index))
+            .map(|(_, definition)| {
+                let label = literal::string(&definition.label).unwrap_or_default();
+                (format!("{} \"{label}\"", definition.kind.name), definition.span)
+            })
+            .collect();
+        circle_of("host resources need each other in a circle", &found)
+    }
+
+    fn notifies(&self, role: usize, definition: &HostDefinition) -> Vec<Notify> {
+        let mut notifies = BTreeSet::new();
+        for (list, word, restart) in [(&definition.reloads, "reloads", false), (&definition.restarts, "restarts", true)] {
+            for expr in list {
+                let Some((kind, index)) = self.named(role, expr, word) else { continue };
+                if &*kind != "service" {
+                    self.report(
+                        Diagnostic::error(format!("\"{word}\" names services, and this is a {kind}"))
+                            .at(expr.span)
+                            .help(format!("Write it like: {word} = [service.NAME]")),
+                    );
+                    continue;
+                }
+                for instance in self.made(index).instances.into_iter().filter(|instance| !instance.absent) {
+                    let service = match instance.attributes.get_str("name") {
+                        Some(name) => name.into(),
+                        None => instance.label,
+                    };
+                    notifies.insert(Notify { service, restart });
+                }
+            }
+        }
+        notifies.into_iter().collect()
+    }
+
+    /// The host resource that an expression names.
+    fn named(&self, role: usize, expr: &Expr, word: &str) -> Option<(Arc<str>, usize)> {
+        let reference = as_reference(expr);
+        let target = reference.as_ref().and_then(|reference| Some((reference.root.clone(), name_at(reference, 0)?)));
+        match target {
+            Some((kind, (name, span))) if self.schemas.host.contains_key(&*kind) => {
+                // A child may be notified by its parent: all of the lineage counts.
+                match self.by_name.get(&(kind.clone(), name.into())) {
+                    Some(index) => Some((kind, *index)),
+                    None => {
+                        self.report(self.no_resource(role, &kind, name, span));
+                        None
+                    }
+                }
+            }
+            _ => {
+                if expr.kind != andon_hcl::ast::ExprKind::Invalid {
+                    self.report(
+                        Diagnostic::error(format!("\"{word}\" lists host resources"))
+                            .at(expr.span)
+                            .help(format!("Write it like: {word} = [service.NAME]")),
+                    );
+                }
+                None
+            }
+        }
+    }
+
+    fn definition(&self, index: usize) -> Option<(usize, &HostDefinition)> {
+        let (role, at) = *self.places.get(index)?;
+        Some((role, self.lineage.get(role)?.resources.get(at)?))
+    }
+
+    /// What a definition gives, made once.
+    fn made(&self, index: usize) -> Made {
+        if let Some(made) = self.made.borrow().get(&index) {
+            return made.clone();
+        }
+        let Some((role, definition)) = self.definition(index) else { return Made::default() };
+        let made = self.make(role, definition);
+        self.made.borrow_mut().insert(index, made.clone());
+        made
+    }
+
+    fn make(&self, role: usize, definition: &HostDefinition) -> Made {
+        let kind = &definition.kind;
+        let Some(schema) = self.schemas.host.get(&*kind.name) else {
+            let diagnostic = Diagnostic::error(format!("unknown host resource \"{}\"", kind.name)).at(kind.span);
+            let own = ["param", "locals", "check"];
+            self.report(suggest(diagnostic, &kind.name, self.schemas.host.keys().map(String::as_str).chain(own)));
+            return Made { undecided: Some("its kind is unknown".to_owned()), ..Made::default() };
+        };
+        let at = |each| At { evaluation: self, role, each };
+        let decision = self.decide(definition.when.as_ref(), &at(None));
+        let keys = match &definition.for_each {
+            None => Some(vec![(None, at(None))]),
+            Some(expr) => self.keys(expr, &at(None)).map(|keys| {
+                let each = |(key, value): (Arc<str>, Value)| {
+                    (Some(key.clone()), at(Some((Value::string(key), value))))
+                };
+                keys.into_iter().map(each).collect()
+            }),
+        };
+        // Those of which it is not known whether they are there are still held against their schema.
+        let unknown = || vec![(None, at(Some((Value::unknown(Type::String), Value::UNKNOWN))))];
+        let undecided = match (&decision, &keys) {
+            (Decision::No, _) => return Made::default(),
+            (Decision::Unknown, _) => Some("its \"when\" is not known yet".to_owned()),
+            (_, None) => Some("its \"for_each\" is not known yet".to_owned()),
+            _ => None,
+        };
+        let mut made = Made { undecided, ..Made::default() };
+        let mut values = BTreeMap::new();
+        for (key, scope) in keys.unwrap_or_else(unknown) {
+            match self.instance(definition, schema, key.clone(), &scope) {
+                Some(instance) => {
+                    values.insert(key.unwrap_or_default(), readable(&instance));
+                    made.instances.push(instance);
+                }
+                None => made.undecided = Some("its name, or whether it is absent, is not known yet".to_owned()),
+            }
+        }
+        if made.undecided.is_some() {
+            made.instances.clear();
+            return made;
+        }
+        made.value = match definition.for_each {
+            Some(_) => Some(Value::object(values)),
+            None => values.into_values().next(),
+        };
+        made
+    }
+
+    fn instance(
+        &self,
+        definition: &HostDefinition,
+        schema: &Block,
+        key: Option<Arc<str>>,
+        scope: &At<'_, '_>,
+    ) -> Option<Instance> {
+        let absent = match &definition.absent {
+            None => Some(false),
+            Some(expr) => self.truth(expr, scope),
+        };
+        // What is removed need not be described.
+        let lax = definition.absent.as_ref().map(|_| {
+            let mut lax = schema.clone();
+            lax.attributes.values_mut().for_each(|attribute| attribute.required = false);
+            lax
+        });
+        let attributes = evaluate_block(&definition.body, lax.as_ref().unwrap_or(schema), scope);
+        let attributes = attributes.unwrap_or_else(|errors| {
+            self.out.borrow_mut().extend(errors);
+            Value::UNKNOWN
+        });
+        let label = self.label(&definition.label, scope)?;
+        let own = static_traversals(&definition.label).iter().any(|reference| &**reference.root == "each");
+        let name = match key {
+            Some(key) if !own => format!("{label}[{key}]").into(),
+            _ => label.clone(),
+        };
+        Some(Instance { name, label, attributes, absent: absent? })
+    }
+
+    fn check(&self, role: usize, check: &CheckDefinition, prediction: &mut Prediction) {
+        let scope = At { evaluation: self, role, each: None };
+        let decision = self.decide(check.when.as_ref(), &scope);
+        let assertions: Vec<Option<Assertion>> = match decision {
+            Decision::No => return,
+            _ => check.assertions.iter().map(|assertion| self.assertion(assertion, &scope)).collect(),
+        };
+        let reason = match decision {
+            Decision::Unknown => Some("its \"when\" is not known yet"),
+            _ if assertions.iter().any(Option::is_none) => Some("what it asks is not known yet"),
+            _ => None,
+        };
+        match reason {
+            None => {
+                let assertions = assertions.into_iter().flatten().collect();
+                prediction.catalog.checks.push(Check { name: check.name.name.clone(), assertions });
+            }
+            Some(reason) => prediction.undecided.push(Undecided {
+                address: format!("check \"{}\"", check.name.name),
+                origin: self.origin(check.span).to_string(),
+                reason: reason.to_owned(),
+            }),
+        }
+    }
+
+    fn assertion(&self, assertion: &crate::definitions::AssertionDefinition, scope: &At<'_, '_>) -> Option<Assertion> {
+        match evaluate_assertion(assertion, scope, self.schemas, self.sources) {
+            Ok(assertion) => assertion,
+            Err(errors) => {
+                self.out.borrow_mut().extend(errors);
+                None
+            }
+        }
+    }
+
+    fn validate(&self, index: usize, role: &Role) {
+        let scope = At { evaluation: self, role: index, each: None };
+        for validation in role.params.values().flat_map(|param| &param.validations) {
+            if self.truth(&validation.condition, &scope) == Some(false) {
+                self.report(refused(validation, &scope));
+            }
+        }
+    }
+
+    fn decide(&self, when: Option<&Expr>, scope: &At<'_, '_>) -> Decision {
+        match when.map(|when| self.truth(when, scope)) {
+            None | Some(Some(true)) => Decision::Yes,
+            Some(Some(false)) => Decision::No,
+            Some(None) => Decision::Unknown,
+        }
+    }
+
+    /// A condition; `None` where it is not known, after a complaint where it is no condition.
+    fn truth(&self, expr: &Expr, scope: &At<'_, '_>) -> Option<bool> {
+        let value = self.value(expr, scope)?;
+        match convert(&value, &Type::Bool) {
+            Ok(value) if value.is_null() => {
+                self.report(Diagnostic::error("a condition is null").at(expr.span).label("must be true or false"));
+                None
+            }
+            Ok(value) => value.as_bool(),
+            Err(error) => {
+                let diagnostic = Diagnostic::error("a condition must be true or false").at(expr.span);
+                self.report(diagnostic.label(error.to_string()));
+                None
+            }
+        }
+    }
+
+    /// The keys and values of a `for_each`; `None` where they are not known.
+    fn keys(&self, expr: &Expr, scope: &At<'_, '_>) -> Option<Vec<(Arc<str>, Value)>> {
+        let value = self.value(expr, scope)?;
+        match for_each(&value, expr.span) {
+            Ok(keys) => keys,
+            Err(diagnostic) => {
+                self.report(diagnostic);
+                None
+            }
+        }
+    }
+
+    fn label(&self, expr: &Expr, scope: &At<'_, '_>) -> Option<Arc<str>> {
+        let value = self.value(expr, scope)?;
+        let text = convert(&value, &Type::String).ok()?;
+        let text = text.as_str()?;
+        if text.is_empty() {
+            self.report(Diagnostic::error("the name is empty").at(expr.span));
+            return None;
+        }
+        Some(text.clone())
+    }
+
+    fn value(&self, expr: &Expr, scope: &At<'_, '_>) -> Option<Value> {
+        match evaluate(expr, scope) {
+            Ok(value) => Some(value),
+            Err(errors) => {
+                self.out.borrow_mut().extend(errors);
+                None
+            }
+        }
+    }
+
+    /// `param.name`, as a role of the lineage sees it.
+    pub fn param(&self, role: usize, name: &str, span: Span) -> Result<Value, Diagnostic> {
+        let seen = || self.seen(role).flat_map(|(_, role)| role.params.keys());
+        match self.params.get(name) {
+            Some(value) if seen().any(|seen| &**seen == name) => Ok(value.clone()),
+            _ => {
+                let diagnostic = Diagnostic::error(format!("there is no parameter \"{name}\"")).at(span);
+                let diagnostic = diagnostic.label(format!("{} has no such parameter", self.role_in_words(role)));
+                Err(suggest(diagnostic, name, seen().map(|name| &**name)))
+            }
+        }
+    }
+
+    /// `local.name`, as a role of the lineage sees it.
+    pub fn local(&self, role: usize, name: &str, span: Span) -> Result<Value, Diagnostic> {
+        let Some(definition) = self.lineage.get(role) else { return Ok(Value::UNKNOWN) };
+        let Some(local) = definition.locals.get(name) else {
+            let diagnostic = Diagnostic::error(format!("there is no local \"{name}\"")).at(span);
+            let diagnostic = diagnostic.label(format!("{} has no such local", self.role_in_words(role)));
+            return Err(suggest(diagnostic, name, definition.locals.keys().map(|name| &**name)));
+        };
+        let key = (role, local.name.name.clone());
+        if let Some(value) = self.locals.borrow().get(&key) {
+            return Ok(value.clone());
+        }
+        let way = self.way.borrow();
+        if let Some(from) = way.iter().position(|(other, local, _)| (*other, local) == (role, &key.1)) {
+            let circle: Vec<_> = way.iter().skip(from).map(|(_, name, at)| (format!("local.{name}"), *at)).collect();
+            return Err(circle_of("locals need each other in a circle", &circle));
+        }
+        drop(way);
+        self.way.borrow_mut().push((role, key.1.clone(), local.name.span));
+        let value = evaluate(&local.value, &At { evaluation: self, role, each: None }).unwrap_or_else(|errors| {
+            self.out.borrow_mut().extend(errors);
+            Value::UNKNOWN
+        });
+        self.way.borrow_mut().pop();
+        self.locals.borrow_mut().insert(key, value.clone());
+        Ok(value)
+    }
+
+    /// `kind.name`, as a role of the lineage sees it.
+    pub fn resource(&self, role: usize, kind: &str, name: &str, span: Span) -> Result<Value, Diagnostic> {
+        let index = self.by_name.get(&(kind.into(), name.into())).filter(|index| {
+            let at = self.places.get(**index).map(|(role, _)| *role);
+            at.is_some_and(|at| self.sees.get(role).is_some_and(|sees| sees.contains(&at)))
+        });
+        let Some(index) = index else { return Err(self.no_resource(role, kind, name, span)) };
+        let made = self.made(*index);
+        Ok(match (made.value, made.undecided) {
+            (Some(value), _) => value,
+            (None, Some(_)) => Value::UNKNOWN,
+            (None, None) => Value::NULL,
+        })
+    }
+
+    fn no_resource(&self, role: usize, kind: &str, name: &str, span: Span) -> Diagnostic {
+        let diagnostic = Diagnostic::error(format!("there is no {kind} \"{name}\"")).at(span);
+        let diagnostic = diagnostic.label(format!("{} has no such host resource", self.role_in_words(role)));
+        let names = self.by_name.keys().filter(|(other, _)| &**other == kind).map(|(_, name)| &**name);
+        suggest(diagnostic, name, names)
+    }
+
+    fn seen(&self, role: usize) -> impl Iterator<Item = (usize, &Arc<Role>)> {
+        let sees = self.sees.get(role);
+        self.lineage.iter().enumerate().filter(move |(index, _)| sees.is_some_and(|sees| sees.contains(index)))
+    }
+
+    fn role_in_words(&self, role: usize) -> String {
+        self.lineage.get(role).map(|role| format!("role \"{}\"", role.name.name)).unwrap_or_default()
+    }
+
+    fn origin(&self, span: Span) -> Arc<str> {
+        origin(self.sources, span)
+    }
+
+    fn report(&self, diagnostic: Diagnostic) {
+        self.out.borrow_mut().push(diagnostic);
+    }
+}
+
+/// `roles/web.role.hcl:12`
+pub(crate) fn origin(sources: &SourceMap, span: Span) -> Arc<str> {
+    match sources.get(span.source) {
+        Some(source) => format!("{}:{}", source.path(), source.position(span.start).line).into(),
+        None => "".into(),
+    }
+}
+
+/// What others read of a host resource: its attributes, where `path`, `name` and `key` are its label if not given.
+fn readable(instance: &Instance) -> Value {
+    let Some(entries) = instance.attributes.as_entries() else { return Value::UNKNOWN };
+    let entries = entries.iter().map(|(name, value)| match &**name {
+        "path" | "name" | "key" if value.is_null() => (name.clone(), Value::string(instance.label.clone())),
+        _ => (name.clone(), value.clone()),
+    });
+    Value::object(entries)
+}
+
+/// One assertion of a check; `None` where its name is not known yet.
+pub(crate) fn evaluate_assertion(
+    assertion: &crate::definitions::AssertionDefinition,
+    scope: &dyn crate::eval::Scope,
+    schemas: &Schemas,
+    sources: &SourceMap,
+) -> Result<Option<Assertion>, Diagnostics> {
+    let kind = &assertion.kind;
+    let Some(schema) = schemas.checks.get(&*kind.name) else {
+        let diagnostic = Diagnostic::error(format!("unknown check \"{}\"", kind.name)).at(kind.span);
+        return Err(suggest(diagnostic, &kind.name, schemas.checks.keys().map(String::as_str)).into());
+    };
+    let attributes = evaluate_block(&assertion.body, schema, scope);
+    let label = evaluate(&assertion.label, scope);
+    let (attributes, label) = match (attributes, label) {
+        (Ok(attributes), Ok(label)) => (attributes, label),
+        (attributes, label) => return Err(attributes.err().into_iter().chain(label.err()).flatten().collect()),
+    };
+    let name = convert(&label, &Type::String).ok().and_then(|label| label.as_str().cloned());
+    Ok(name.map(|name| {
+        Assertion { kind: kind.name.clone(), name, attributes, origin: origin(sources, assertion.span) }
+    }))
+}
+
+/// The keys and values of a `for_each`: a set of strings, a map or an object. `None` where they are not known.
+pub(crate) fn for_each(value: &Value, place: Span) -> Result<Option<Vec<(Arc<str>, Value)>>, Diagnostic> {
+    let error = |label: &str| {
+        let diagnostic = Diagnostic::error("\"for_each\" takes a map, or a set of strings").at(place).label(label);
+        Err(diagnostic.help("Make a set of a list with toset(…)."))
+    };
+    if value.marks().sensitive {
+        return error("this is a secret, and keys are shown");
+    }
+    match value.kind() {
+        Kind::Unknown(Type::List(_) | Type::Tuple(_)) | Kind::List(..) | Kind::Tuple(_) => error("this is a list"),
+        Kind::Unknown(Type::Dynamic | Type::Set(_) | Type::Map(_) | Type::Object { .. }) => Ok(None),
+        Kind::Null(_) => error("this is null"),
+        Kind::Map(_, entries) | Kind::Object(entries) => {
+            Ok(Some(entries.iter().map(|(key, value)| (key.clone(), value.clone())).collect()))
+        }
+        Kind::Set(Type::String | Type::Dynamic, elements) => {
+            if elements.iter().any(Value::is_unknown) {
+                return Ok(None);
+            }
+            let key = |element: &Value| element.as_str().map(|key| (key.clone(), element.clone()));
+            match elements.iter().map(key).collect() {
+                Some(keys) => Ok(Some(keys)),
+                None => error("an element is null"),
+            }
+        }
+        Kind::Set(..) => error("the elements of this set are no strings"),
+        _ => error(&format!("this is {}", value.ty().in_words())),
+    }
+}
+
+/// A validation that does not hold, with what its definition has to say.
+pub(crate) fn refused(condition: &Condition, scope: &dyn crate::eval::Scope) -> Diagnostic {
+    let message = evaluate(&condition.error_message, scope).ok();
+    let message = message.filter(|message| !message.is_sensitive()).and_then(|message| message.as_str().cloned());
+    Diagnostic::error("a value is refused by its definition")
+        .at(condition.condition.span)
+        .label("this does not hold")
+        .detail(message.map(|message| message.to_string()).unwrap_or_default())
+}
+
+/// A circle of needs, each with its place.
+pub(crate) fn circle_of(summary: &str, circle: &[(String, Span)]) -> Diagnostic {
+    let names: Vec<&str> = circle.iter().chain(circle.first()).map(|(name, _)| &**name).collect();
+    let diagnostic = Diagnostic::error(summary).detail(format!("{}.", names.join(" → ")));
+    let diagnostic = diagnostic.help("Take out one of these references.");
+    let Some((_, first)) = circle.first() else { return diagnostic };
+    let others = circle.iter().skip(1);
+    others.fold(diagnostic.at(*first), |diagnostic, (name, span)| diagnostic.related(*span, format!("{name} is here")))
+}
