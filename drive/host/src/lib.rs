@@ -1,1 +1,23 @@
-//! host
+//! Observes and acts on the one machine, or the one root file system, that this process is in.
+//!
+//! It decides nothing: which looks to take and which acts to do is said by others, in the vocabulary of
+//! [`andon_schema::host`]. The process may have entered a server's namespaces and run a C library that is not the
+//! server's, so nothing here asks the name service: users, groups and hosts are read from their files. Whoever makes
+//! an image keeps its packages from starting services (`policy-rc.d`).
+
+mod accounts;
+mod act;
+mod facts;
+mod files;
+mod http;
+mod observe;
+mod owed;
+mod packages;
+mod processes;
+mod run;
+mod services;
+mod trial;
+
+pub use act::act;
+pub use facts::facts;
+pub use observe::observe;

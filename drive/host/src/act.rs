@@ -1,0 +1,87 @@
+use std::time::Duration;
+
+use andon_schema::host::{Act, Stage};
+
+use crate::accounts::{self, Accounts};
+use crate::files::{self, Meta};
+use crate::observe::sysctl_path;
+use crate::run::must;
+use crate::{owed, packages, services};
+
+/// Does acts in their order until one fails: the outcomes of those that were tried. An error is what the tool that
+/// failed said.
+pub fn act(acts: &[Act], stage: Stage) -> Vec<Result<(), String>> {
+    let mut actor = Actor { stage, accounts: None };
+    let mut outcomes = Vec::with_capacity(acts.len());
+    for act in acts {
+        let outcome = actor.act(act);
+        let failed = outcome.is_err();
+        outcomes.push(outcome);
+        if failed {
+            break;
+        }
+    }
+    outcomes
+}
+
+struct Actor {
+    stage: Stage,
+    /// Read when first needed, and again after anything that may change them.
+    accounts: Option<Accounts>,
+}
+
+impl Actor {
+    fn act(&mut self, act: &Act) -> Result<(), String> {
+        let stage = self.stage;
+        match act {
+            Act::WriteFile { path, content, mode, owner, group, validate } => {
+                let meta = Meta { mode: *mode, owner: owner.as_deref(), group: group.as_deref() };
+                files::write(path, &content.0, &meta, validate.as_deref(), self.accounts(), stage)
+            }
+            Act::SetMeta { path, mode, owner, group } => {
+                let meta = Meta { mode: *mode, owner: owner.as_deref(), group: group.as_deref() };
+                files::set_meta(path, &meta, self.accounts())
+            }
+            Act::MakeDirectory { path, mode, owner, group } => {
+                let meta = Meta { mode: *mode, owner: owner.as_deref(), group: group.as_deref() };
+                files::make_directory(path, &meta, self.accounts())
+            }
+            Act::MakeLink { path, target } => files::make_link(path, target),
+            Act::Remove { path } => files::remove(path),
+            Act::ReadUnits => services::read_units(),
+            Act::Service { unit, verb } => services::act(unit, *verb, stage),
+            Act::SetSysctl { key, value } => std::fs::write(sysctl_path(key), format!("{value}\n"))
+                .map_err(|error| format!("the kernel did not take {key} = {value}: {error}")),
+            Act::Owe(notices) => owed::owe(notices),
+            Act::Settle(notices) => owed::settle(notices),
+            Act::Pause { ms } => {
+                std::thread::sleep(Duration::from_millis(*ms));
+                Ok(())
+            }
+            act => {
+                // These add, change and remove users and groups; a package's scripts do, too.
+                self.accounts = None;
+                change_accounts(act, stage)
+            }
+        }
+    }
+
+    fn accounts(&mut self) -> &Accounts {
+        self.accounts.get_or_insert_with(Accounts::read)
+    }
+}
+
+fn change_accounts(act: &Act, stage: Stage) -> Result<(), String> {
+    match act {
+        Act::RepairPackages => packages::repair(),
+        Act::InstallPackages(names) => packages::install(names, stage),
+        Act::RemovePackages(names) => packages::remove(names, stage),
+        Act::AddGroup { name, gid, system } => accounts::add_group(name, *gid, *system),
+        Act::ChangeGroup { name, gid } => must("groupmod", &["--gid", &gid.to_string(), name]),
+        Act::RemoveGroup(name) => must("groupdel", &[name]),
+        Act::AddUser { name, wish, system } => accounts::add_user(name, wish, *system),
+        Act::ChangeUser { name, wish } => accounts::change_user(name, wish),
+        Act::RemoveUser(name) => must("userdel", &[name]),
+        other => Err(format!("{other:?} is not an act on accounts or packages")),
+    }
+}

@@ -1,0 +1,75 @@
+//! What listens and what runs, as /proc tells (proc(5)).
+
+use std::fs;
+
+use andon_schema::host::Sight;
+
+/// Whether anything listens on a port, at any address.
+pub(crate) fn port(tcp: bool, port: u16) -> Sight {
+    let files = if tcp { ["/proc/net/tcp", "/proc/net/tcp6"] } else { ["/proc/net/udp", "/proc/net/udp6"] };
+    let mut seen = false;
+    for file in files {
+        // A kernel without IPv6 has no second file.
+        let Ok(text) = fs::read_to_string(file) else { continue };
+        seen = true;
+        if listens(&text, tcp, port) {
+            return Sight::Port(true);
+        }
+    }
+    if seen { Sight::Port(false) } else { Sight::Failed("the sockets of this server could not be read".to_owned()) }
+}
+
+fn listens(text: &str, tcp: bool, port: u16) -> bool {
+    // State 0A is LISTEN; a UDP socket that waits for anyone is in state 07.
+    let state = if tcp { "0A" } else { "07" };
+    text.lines().skip(1).any(|line| {
+        let mut fields = line.split_whitespace().skip(1);
+        let (local, _, now) = (fields.next(), fields.next(), fields.next());
+        let bound = local.and_then(|local| u16::from_str_radix(local.rsplit(':').next()?, 16).ok());
+        bound == Some(port) && now == Some(state)
+    })
+}
+
+/// How many processes have a name: the kernel's, or that of their program where the kernel's is cut short.
+pub(crate) fn count(name: &str) -> usize {
+    let is_process = |entry: &fs::DirEntry| entry.file_name().as_encoded_bytes().iter().all(u8::is_ascii_digit);
+    let fits = |entry: &fs::DirEntry| {
+        let comm = fs::read_to_string(entry.path().join("comm")).unwrap_or_default();
+        let comm = comm.trim_end_matches('\n');
+        if comm == name {
+            return true;
+        }
+        // The kernel keeps 15 bytes.
+        if comm.len() < 15 || !name.starts_with(comm) {
+            return false;
+        }
+        let line = fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        let program = line.split(|byte| *byte == 0).next().unwrap_or_default();
+        program.rsplit(|byte| *byte == b'/').next() == Some(name.as_bytes())
+    };
+    fs::read_dir("/proc").into_iter().flatten().flatten().filter(|entry| is_process(entry) && fits(entry)).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sockets() {
+        let text = "  sl  local_address rem_address   st tx_queue\n\
+            \x20  0: 0100007F:0050 00000000:0000 0A 00000000:00000000\n\
+            \x20  1: 0100007F:1F90 0100007F:C350 01 00000000:00000000\n\
+            \x20  2: 00000000000000000000000000000000:01BB 00000000:0000 0A 0:0\n";
+        for (port, is) in [(80, true), (8080, false), (443, true), (81, false)] {
+            assert_eq!(listens(text, true, port), is, "{port}");
+        }
+        assert!(listens("head\n 1: 0:0035 0:0000 07 0:0\n", false, 53));
+    }
+
+    #[test]
+    fn this_test_is_a_process() {
+        let comm = fs::read_to_string("/proc/self/comm").unwrap();
+        assert!(comm.trim().len() >= 15 || count(comm.trim()) > 0);
+        assert_eq!(count("no-process-has-this-name"), 0);
+    }
+}

@@ -1,0 +1,210 @@
+//! Units of systemd. In an image nothing runs: whether a unit is enabled is read from its files.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use andon_schema::host::{Sight, Stage, Unit, Verb};
+
+use crate::run::{last_lines, must, run};
+
+/// How long is waited for a server that is still starting.
+const BOOT: Duration = Duration::from_secs(30);
+
+/// Where unit files are, the first counts (systemd.unit(5)).
+const DIRECTORIES: [&str; 5] = [
+    "/etc/systemd/system",
+    "/run/systemd/system",
+    "/usr/local/lib/systemd/system",
+    "/usr/lib/systemd/system",
+    "/lib/systemd/system",
+];
+
+/// The server was seen to be up: it need not be asked again.
+static BOOTED: AtomicBool = AtomicBool::new(false);
+
+/// Looks at all units at once.
+pub(crate) fn look(units: &[&Arc<str>], stage: Stage) -> BTreeMap<Arc<str>, Sight> {
+    if stage == Stage::Image {
+        return units.iter().map(|unit| ((*unit).clone(), Sight::Service(in_files(unit)))).collect();
+    }
+    let mut sights = BTreeMap::new();
+    if let Err(reason) = wait_for_boot() {
+        return units.iter().map(|unit| ((*unit).clone(), Sight::Failed(reason.clone()))).collect();
+    }
+    for some in units.chunks(200) {
+        let mut arguments = vec!["show", "-p", "LoadState,ActiveState,SubState,UnitFileState,NeedDaemonReload", "--"];
+        arguments.extend(some.iter().map(|unit| &***unit));
+        let shown = run("systemctl", &arguments).and_then(|output| {
+            if output.success {
+                Ok(output.text)
+            } else {
+                Err(format!("systemctl failed: {}", last_lines(&output.text, 3)))
+            }
+        });
+        match shown {
+            // The answers are in the order of the questions, a blank line between them.
+            Ok(text) => {
+                let mut blocks = text.split("\n\n");
+                for unit in some {
+                    let sight = match blocks.next() {
+                        Some(block) => Sight::Service(parse(block)),
+                        None => Sight::Failed(format!("systemd said nothing of {unit}")),
+                    };
+                    sights.insert((*unit).clone(), sight);
+                }
+            }
+            Err(reason) => {
+                sights.extend(some.iter().map(|unit| ((*unit).clone(), Sight::Failed(reason.clone()))));
+            }
+        }
+    }
+    sights
+}
+
+/// One block of `systemctl show`.
+fn parse(block: &str) -> Option<Unit> {
+    let field =
+        |name: &str| block.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('=')).unwrap_or_default();
+    let running = match field("ActiveState") {
+        "active" | "reloading" | "refreshing" => true,
+        // A unit that waits to be started again after it failed does not run.
+        "activating" => !field("SubState").starts_with("auto-restart"),
+        _ => false,
+    };
+    if field("LoadState") == "not-found" && !running {
+        return None;
+    }
+    Some(Unit { running, enablement: field("UnitFileState").into(), stale: field("NeedDaemonReload") == "yes" })
+}
+
+fn in_files(unit: &str) -> Option<Unit> {
+    let state = |enablement: &str| Some(Unit { running: false, enablement: enablement.into(), stale: false });
+    let template = unit.split_once('@').zip(unit.rsplit_once('.'));
+    let template = template.map(|((name, _), (_, suffix))| format!("{name}@.{suffix}"));
+    let names = [Some(unit.to_owned()), template];
+    let file = names.iter().flatten().find_map(|name| {
+        DIRECTORIES
+            .iter()
+            .map(|directory| format!("{directory}/{name}"))
+            .find(|path| fs::symlink_metadata(path).is_ok())
+    });
+    let Some(file) = file else {
+        let script = unit.strip_suffix(".service").map(|name| format!("/etc/init.d/{name}"));
+        return script.filter(|script| Path::new(script).exists()).and_then(|_| state("generated"));
+    };
+    let target = fs::read_link(&file).unwrap_or_default();
+    if target == Path::new("/dev/null") {
+        return state("masked");
+    }
+    let wanted = fs::read_dir("/etc/systemd/system").into_iter().flatten().flatten().any(|entry| {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        (name.ends_with(".wants") || name.ends_with(".requires"))
+            && fs::symlink_metadata(entry.path().join(unit)).is_ok()
+    });
+    if wanted {
+        return state("enabled");
+    }
+    let text = fs::read_to_string(&file).unwrap_or_default();
+    let install = ["WantedBy=", "RequiredBy=", "UpheldBy=", "Alias=", "Also="];
+    let can_be_enabled = text.lines().any(|line| install.iter().any(|start| line.trim_start().starts_with(start)));
+    state(if can_be_enabled { "disabled" } else { "static" })
+}
+
+/// Does something to a unit.
+pub(crate) fn act(unit: &str, verb: Verb, stage: Stage) -> Result<(), String> {
+    let word = match verb {
+        Verb::Start => "start",
+        Verb::Stop => "stop",
+        Verb::Reload => "reload-or-restart",
+        Verb::Restart => "restart",
+        Verb::Enable => "enable",
+        Verb::Disable => "disable",
+    };
+    if stage == Stage::Live {
+        wait_for_boot()?;
+    }
+    let output = run("systemctl", &[word, "--", unit])?;
+    if output.success {
+        return Ok(());
+    }
+    let mut reason = format!("systemctl {word} {unit} failed: {}", last_lines(&output.text, 3));
+    if stage == Stage::Live && !matches!(verb, Verb::Enable | Verb::Disable) {
+        let journal = run("journalctl", &["--no-pager", "-q", "-o", "cat", "-n", "10", "-u", unit]);
+        let journal = journal.map(|output| last_lines(&output.text, 10)).unwrap_or_default();
+        let said = match journal.is_empty() {
+            true => run("systemctl", &["status", "--no-pager", "--full", "-n", "10", "--", unit])?.text,
+            false => journal,
+        };
+        reason = format!("{reason}\n{}", last_lines(&said, 12));
+    }
+    Err(reason)
+}
+
+/// Makes systemd read changed unit files.
+pub(crate) fn read_units() -> Result<(), String> {
+    wait_for_boot()?;
+    must("systemctl", &["daemon-reload"])
+}
+
+/// Waits, within bounds, until a server that is starting is up: only then does what runs mean anything.
+fn wait_for_boot() -> Result<(), String> {
+    if BOOTED.load(Ordering::Relaxed) {
+        return Ok(());
+    }
+    let deadline = Instant::now() + BOOT;
+    loop {
+        // It ends with other than 0 while the server is not up, and where any unit failed.
+        let output = run("systemctl", &["is-system-running"])?;
+        let state = output.text.lines().last().unwrap_or_default().trim();
+        let late = Instant::now() >= deadline;
+        match state {
+            "running" | "degraded" | "maintenance" | "stopping" => break,
+            "initializing" | "starting" if late => break,
+            _ if late => return Err(format!("systemd does not run on this server: {}", last_lines(&output.text, 2))),
+            "offline" if !Path::new("/run/systemd/system").exists() && !init_is_systemd() => {
+                return Err("systemd does not run on this server".to_owned());
+            }
+            _ => std::thread::sleep(Duration::from_millis(50)),
+        }
+    }
+    BOOTED.store(true, Ordering::Relaxed);
+    Ok(())
+}
+
+fn init_is_systemd() -> bool {
+    fs::read_to_string("/proc/1/comm").is_ok_and(|name| name.trim() == "systemd")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn states() {
+        let block = |active: &str, sub: &str, load: &str| {
+            format!(
+                "LoadState={load}\nActiveState={active}\nSubState={sub}\nUnitFileState=enabled\nNeedDaemonReload=no"
+            )
+        };
+        for (active, sub, load, running) in [
+            ("active", "running", "loaded", Some(true)),
+            ("active", "exited", "loaded", Some(true)),
+            ("reloading", "reload", "loaded", Some(true)),
+            ("activating", "start", "loaded", Some(true)),
+            ("activating", "auto-restart", "loaded", Some(false)),
+            ("deactivating", "stop-sigterm", "loaded", Some(false)),
+            ("failed", "failed", "loaded", Some(false)),
+            ("inactive", "dead", "masked", Some(false)),
+            ("inactive", "dead", "not-found", None),
+            ("active", "running", "not-found", Some(true)),
+        ] {
+            assert_eq!(parse(&block(active, sub, load)).map(|unit| unit.running), running, "{active} {sub} {load}");
+        }
+        assert!(parse("LoadState=loaded\nNeedDaemonReload=yes").is_some_and(|unit| unit.stale));
+    }
+}
