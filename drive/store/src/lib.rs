@@ -1,7 +1,7 @@
 //! The ledger on SQLite, and the locks of environments.
 //!
 //! [`Ledger`] keeps entries durably and in order; it does not know what they mean, and never judges one. What
-//! [`Ledger::append`] returned is on the disk, whole, whatever kills the process afterwards. [`lock`] gives one
+//! [`Ledger::append`] returned is on the disk, whole, whatever kills the process afterwards. [`lock()`] gives one
 //! process the say over one environment.
 
 mod error;
