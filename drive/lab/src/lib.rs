@@ -1,1 +1,37 @@
-//! lab
+//! The lab: real networks, servers and balancers on this one machine.
+//!
+//! A network is a bridge with a gateway address, a server is a system container with its own root file system, process
+//! tree, network and control group, and a balancer is a process that outlives whoever started it. Everything that is
+//! made for an object carries the object's identity in its name, and a record of the object is written before the
+//! first of it and removed after the last: whoever is killed at any instruction leaves nothing that
+//! [`Lab::resolve`], [`Lab::delete`] or [`Lab::sweep`] would not find.
+//!
+//! Not here: what is inside a server (another driver's), how a root file system comes to be (the caller gives its
+//! layers), and what should exist (a decision's). Nothing here is asynchronous for its caller; many calls run at once,
+//! from many threads and processes, and a lock for each identity keeps them from racing.
+
+mod address;
+mod balancer;
+mod cgroup;
+mod codec;
+mod failure;
+mod helper;
+mod inside;
+mod kind;
+mod lab;
+mod machine;
+mod netlink;
+mod network;
+mod nft;
+mod plan;
+mod proxy;
+mod records;
+mod schema;
+mod server;
+mod spawn;
+mod spec;
+mod units;
+
+pub use helper::helper_main;
+pub use lab::{CreateExtra, Found, Lab, LabSettings, Leftover, Made};
+pub use machine::Missing;

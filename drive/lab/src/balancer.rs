@@ -1,0 +1,189 @@
+//! `lab_balancer`, as seen by whoever makes, asks and changes one. The balancer itself is [`crate::proxy`].
+
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader, Write};
+use std::net::SocketAddr;
+use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use andon_schema::{Failure, Identity};
+use andon_value::Value;
+use serde_json::{Value as Json, json};
+
+use crate::cgroup::Hierarchies;
+use crate::codec::{from_json, same, to_json};
+use crate::failure::{OrFail, sentence};
+use crate::helper;
+use crate::kind::Kind;
+use crate::lab::{Found, Made};
+use crate::machine;
+use crate::plan::complete;
+use crate::records::{Lock, Record, Records, absent_is_fine};
+use crate::schema;
+use crate::spec::BalancerSpec;
+
+/// What a balancer process knows and answers for.
+pub(crate) const SETTINGS: [&str; 6] = ["listen", "targets", "health", "interval", "wait", "drain"];
+/// How long a balancer may take to answer how it is.
+const STATUS_LIMIT: Duration = Duration::from_secs(5);
+
+pub(crate) fn create(
+    records: &Records,
+    program: &Path,
+    lock: &Lock,
+    identity: &Identity,
+    owner: &str,
+    planned: &Value,
+) -> Result<Made, Failure> {
+    BalancerSpec::decode(planned)?;
+    let value = complete(planned, [("id", Value::from(identity.as_str()))]);
+    records.write(identity, &Record { kind: Kind::Balancer, owner: owner.to_owned(), value: value.clone() })?;
+    let directory = records.directory(Kind::Balancer, identity.as_str());
+    fs::create_dir_all(&directory).or_fail(|| format!("cannot make {}", directory.display()))?;
+    start(program, lock, identity, &directory, &value)?;
+    let notes = set(&directory, &value)?;
+    Ok(Made { value, notes })
+}
+
+/// In place change anything: returns once new targets are healthy and old ones have finished.
+pub(crate) fn update(
+    records: &Records,
+    identity: &Identity,
+    record: &Record,
+    planned: &Value,
+) -> Result<Made, Failure> {
+    BalancerSpec::decode(planned)?;
+    let directory = records.directory(Kind::Balancer, identity.as_str());
+    let notes = set(&directory, planned)?;
+    records.write(identity, &Record { value: planned.clone(), ..record.clone() })?;
+    Ok(Made { value: planned.clone(), notes })
+}
+
+pub(crate) fn delete(records: &Records, identity: &Identity) -> Result<(), Failure> {
+    Hierarchies::find()?.group(identity.as_str()).destroy()?;
+    let directory = records.directory(Kind::Balancer, identity.as_str());
+    absent_is_fine(fs::remove_dir_all(&directory)).or_fail(|| format!("cannot remove {}", directory.display()))
+}
+
+/// The balancer as its process says that it is; `None` where there is no process.
+pub(crate) fn read(records: &Records, identity: &Identity, prior: &Value) -> Result<Option<Value>, Failure> {
+    let directory = records.directory(Kind::Balancer, identity.as_str());
+    let Ok(status) = ask(&directory, &json!({ "do": "status" }), Some(STATUS_LIMIT)) else { return Ok(None) };
+    let schema = schema::schema(Kind::Balancer).block.attributes;
+    let mut value = prior.clone();
+    for name in SETTINGS {
+        let (Some(attribute), Some(now)) = (schema.get(name), status.get("settings").and_then(|now| now.get(name)))
+        else {
+            continue;
+        };
+        let now = from_json(now, &attribute.ty);
+        if !prior.get(name).is_some_and(|prior| same(prior, &now)) {
+            value = complete(&value, [(name, now)]);
+        }
+    }
+    Ok(Some(value))
+}
+
+pub(crate) fn resolve(records: &Records, identity: &Identity, record: &Record) -> Result<Found, Failure> {
+    let now = read(records, identity, &record.value)?;
+    Ok(now.filter(|now| same(now, &record.value)).map_or(Found::Partial, Found::Complete))
+}
+
+/// Where a balancer writes what happens to it.
+fn log(directory: &Path) -> PathBuf {
+    directory.join("log")
+}
+
+/// The path of a balancer's control socket by way of an open directory: paths of sockets are short.
+pub(crate) fn control(directory: &File) -> PathBuf {
+    format!("/proc/self/fd/{}/control", directory.as_raw_fd()).into()
+}
+
+/// Why an address cannot be listened on.
+pub(crate) fn cannot_listen(listen: SocketAddr, error: &io::Error) -> Failure {
+    let summary = format!("cannot listen on {listen}");
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            let who = machine::listener(listen).unwrap_or_else(|| "Another process".to_owned());
+            Failure::new(summary, format!("{who} already listens there.")).help("Stop it, or choose another port.")
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            Failure::new(summary, format!("{} is no address of this machine.", listen.ip()))
+                .help("Choose `127.0.0.1` for this machine alone, or `0.0.0.0` for all of its addresses.")
+        }
+        _ => Failure::new(summary, sentence(&error.to_string())),
+    }
+}
+
+fn start(program: &Path, lock: &Lock, identity: &Identity, directory: &Path, value: &Value) -> Result<(), Failure> {
+    let failed = || "cannot start the balancer".to_owned();
+    Hierarchies::find()?.group(identity.as_str()).create()?;
+    let log_path = log(directory);
+    let log = File::options()
+        .create(true)
+        .append(true)
+        .open(&log_path)
+        .or_fail(|| format!("cannot write {}", log_path.display()))?;
+    let order = json!({
+        "parent": std::process::id(),
+        "identity": identity.as_str(),
+        "directory": directory,
+        "settings": settings(value),
+    });
+    let mut command = Command::new(program);
+    command.arg(helper::BALANCER).arg(order.to_string()).process_group(0);
+    command.stdin(lock.share().or_fail(failed)?).stdout(Stdio::piped()).stderr(log);
+    let output = command.spawn().and_then(|child| child.wait_with_output()).or_fail(failed)?;
+    let answer: Json = serde_json::from_slice(&output.stdout)
+        .map_err(|_| Failure::new(failed(), format!("It ended without an answer; {}.", output.status)))?;
+    refused(&answer).map_or(Ok(()), Err)
+}
+
+fn settings(value: &Value) -> Json {
+    SETTINGS
+        .iter()
+        .filter_map(|name| Some(((*name).to_owned(), to_json(value.get(name)?))))
+        .collect::<serde_json::Map<_, _>>()
+        .into()
+}
+
+/// Has a balancer change its settings; gives what is to be said of it.
+fn set(directory: &Path, value: &Value) -> Result<Vec<String>, Failure> {
+    let order = json!({ "do": "set", "settings": settings(value) });
+    let answer = ask(directory, &order, None).or_fail(|| "the balancer does not answer".into())?;
+    match refused(&answer) {
+        Some(failure) => Err(failure),
+        None => {
+            let notes = answer.get("notes").and_then(Json::as_array).cloned().unwrap_or_default();
+            Ok(notes.iter().filter_map(Json::as_str).map(str::to_owned).collect())
+        }
+    }
+}
+
+fn refused(answer: &Json) -> Option<Failure> {
+    let text = |name: &str| answer.get(name).and_then(Json::as_str);
+    let failure = Failure::new(text("summary")?, text("detail").unwrap_or_default());
+    Some(match text("help") {
+        Some(help) => failure.help(help),
+        None => failure,
+    })
+}
+
+/// A failure as an answer that [`refused`] reads.
+pub(crate) fn refusal(failure: &Failure) -> Json {
+    json!({ "summary": failure.summary, "detail": failure.detail, "help": failure.help.first() })
+}
+
+fn ask(directory: &Path, order: &Json, limit: Option<Duration>) -> io::Result<Json> {
+    let directory = File::open(directory)?;
+    let mut stream = UnixStream::connect(control(&directory))?;
+    stream.set_read_timeout(limit)?;
+    stream.write_all(format!("{order}\n").as_bytes())?;
+    let mut answer = String::new();
+    BufReader::new(stream).read_line(&mut answer)?;
+    serde_json::from_str(&answer).map_err(|_| io::Error::other("the balancer ended before it answered"))
+}

@@ -1,0 +1,292 @@
+//! Control groups: where an object's processes are, found, limited and killed together.
+//!
+//! Works where there is only version 2, and where version 1 has the controllers and version 2 is beside it (`unified`).
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use andon_schema::Failure;
+
+use crate::failure::OrFail;
+use crate::records::absent_is_fine;
+use crate::units::format_bytes;
+
+/// The group that holds those of all objects.
+const PARENT: &str = "andon";
+/// How long the kernel may take to end killed processes.
+const KILL_LIMIT: Duration = Duration::from_secs(30);
+/// The period in which processor time is counted, in microseconds.
+const PERIOD_US: u64 = 100_000;
+
+/// This machine's hierarchies.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Hierarchies {
+    /// Version 2.
+    unified: PathBuf,
+    /// Version 1, where it has the controller.
+    memory: Option<PathBuf>,
+    cpu: Option<PathBuf>,
+    pids: Option<PathBuf>,
+}
+
+/// The groups of one object.
+#[derive(Debug, Clone)]
+pub(crate) struct Group {
+    hierarchies: Hierarchies,
+    identity: String,
+}
+
+impl Hierarchies {
+    /// Finds them.
+    pub fn find() -> Result<Hierarchies, Failure> {
+        let mounts = fs::read_to_string("/proc/self/mounts").or_fail(|| "cannot read the mount table".into())?;
+        Hierarchies::parse(&mounts).ok_or_else(|| {
+            Failure::new("control groups of version 2 are not mounted", "Servers and balancers live in control groups.")
+                .help("Mount them: `mount -t cgroup2 cgroup2 /sys/fs/cgroup`.")
+        })
+    }
+
+    fn parse(mounts: &str) -> Option<Hierarchies> {
+        let fields = |line: &str| {
+            let fields: Vec<String> = line.split(' ').map(str::to_owned).collect();
+            <[String; 6]>::try_from(fields).ok()
+        };
+        let mounts: Vec<[String; 6]> = mounts.lines().filter_map(fields).collect();
+        let unified = mounts.iter().find(|[_, _, kind, ..]| kind == "cgroup2").map(|[_, path, ..]| path.into())?;
+        let version_1 = |controller: &str| {
+            mounts.iter().find_map(|[_, path, kind, options, ..]| {
+                (kind == "cgroup" && options.split(',').any(|option| option == controller)).then(|| path.into())
+            })
+        };
+        Some(Hierarchies { unified, memory: version_1("memory"), cpu: version_1("cpu"), pids: version_1("pids") })
+    }
+
+    /// The groups of an object, which need not exist.
+    pub fn group(&self, identity: &str) -> Group {
+        Group { hierarchies: self.clone(), identity: identity.to_owned() }
+    }
+
+    fn roots(&self) -> impl Iterator<Item = &PathBuf> {
+        // One version 1 hierarchy can have several controllers.
+        let version_1: BTreeSet<&PathBuf> = [&self.memory, &self.cpu, &self.pids].into_iter().flatten().collect();
+        std::iter::once(&self.unified).chain(version_1)
+    }
+}
+
+impl Group {
+    /// Makes the groups.
+    pub fn create(&self) -> Result<(), Failure> {
+        let failed = |path: &Path| format!("cannot make the control group {}", path.display());
+        for root in self.hierarchies.roots() {
+            let path = root.join(PARENT).join(&self.identity);
+            // Whoever removes the last group removes the parent too, between any two steps of ours.
+            let mut attempts = 0..100;
+            loop {
+                absent_is_fine(fs::create_dir(root.join(PARENT)).or_else(exists_is_fine)).or_fail(|| failed(&path))?;
+                if *root == self.hierarchies.unified {
+                    self.delegate(root);
+                }
+                match fs::create_dir(&path).or_else(exists_is_fine) {
+                    Err(error) if error.kind() == ErrorKind::NotFound && attempts.next().is_some() => {}
+                    made => break made.or_fail(|| failed(&path))?,
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets groups below have the controllers. Where a controller is not to be had, setting the limit says so.
+    fn delegate(&self, root: &Path) {
+        for group in [root.to_owned(), root.join(PARENT)] {
+            for controller in ["+memory", "+cpu", "+pids"] {
+                let _ = fs::write(group.join("cgroup.subtree_control"), controller);
+            }
+        }
+    }
+
+    /// The directory of the version 2 group: what a new process is cloned into.
+    pub fn unified(&self) -> PathBuf {
+        self.hierarchies.unified.join(PARENT).join(&self.identity)
+    }
+
+    /// Puts a process into the version 1 groups; one that was cloned into the version 2 group is already there.
+    pub fn add_to_version_1(&self, process: i32) -> io::Result<()> {
+        let mut version_1 = self.hierarchies.roots().skip(1);
+        version_1.try_for_each(|root| fs::write(self.below(root).join("cgroup.procs"), process.to_string()))
+    }
+
+    /// Puts the calling process into all groups.
+    pub fn enter(&self) -> io::Result<()> {
+        self.hierarchies.roots().try_for_each(|root| fs::write(self.below(root).join("cgroup.procs"), "0"))
+    }
+
+    /// Limits memory, swap included.
+    pub fn limit_memory(&self, bytes: Option<u64>) -> Result<(), Failure> {
+        let failed = || match bytes {
+            Some(bytes) => format!("cannot limit memory to {}", format_bytes(bytes)),
+            None => "cannot lift the limit of memory".to_owned(),
+        };
+        if let Some(root) = &self.hierarchies.memory {
+            let group = self.below(root);
+            let text = bytes.map_or("-1".to_owned(), |bytes| bytes.to_string());
+            // Swap and memory together can be no less than memory: which comes first depends on the direction.
+            let with_swap = group.join("memory.memsw.limit_in_bytes");
+            let _ = fs::write(&with_swap, &text);
+            fs::write(group.join("memory.limit_in_bytes"), &text).or_fail(failed)?;
+            return absent_is_fine(fs::write(with_swap, &text)).or_fail(failed);
+        }
+        let text = bytes.map_or("max".to_owned(), |bytes| bytes.to_string());
+        absent_is_fine(fs::write(self.unified().join("memory.swap.max"), if bytes.is_some() { "0" } else { "max" }))
+            .or_fail(failed)?;
+        fs::write(self.unified().join("memory.max"), text).or_fail(failed)
+    }
+
+    /// The limit of memory as it is.
+    pub fn memory_limit(&self) -> Option<u64> {
+        let path = match &self.hierarchies.memory {
+            Some(root) => self.below(root).join("memory.limit_in_bytes"),
+            None => self.unified().join("memory.max"),
+        };
+        // Version 1 says "no limit" by the largest number of whole pages.
+        fs::read_to_string(path).ok()?.trim().parse().ok().filter(|bytes| *bytes < 1 << 60)
+    }
+
+    /// Limits processor time, in processors.
+    pub fn limit_cpus(&self, cpus: Option<f64>) -> Result<(), Failure> {
+        let quota = cpus.map(|cpus| ((cpus * PERIOD_US as f64) as u64).max(1000));
+        let (path, text) = match &self.hierarchies.cpu {
+            Some(root) => {
+                (self.below(root).join("cpu.cfs_quota_us"), quota.map_or("-1".into(), |quota| quota.to_string()))
+            }
+            None => {
+                let quota = quota.map_or("max".into(), |quota| quota.to_string());
+                (self.unified().join("cpu.max"), format!("{quota} {PERIOD_US}"))
+            }
+        };
+        match fs::write(path, text) {
+            Err(error) if error.kind() == ErrorKind::NotFound && quota.is_none() => Ok(()),
+            result => result.or_fail(|| "cannot limit processor time".into()),
+        }
+    }
+
+    /// The limit of processor time as it is, in processors.
+    pub fn cpu_limit(&self) -> Option<f64> {
+        let quota = match &self.hierarchies.cpu {
+            Some(root) => fs::read_to_string(self.below(root).join("cpu.cfs_quota_us")).ok()?,
+            None => fs::read_to_string(self.unified().join("cpu.max")).ok()?,
+        };
+        let quota: i64 = quota.split_whitespace().next()?.parse().ok()?;
+        (quota > 0).then_some(quota as f64 / PERIOD_US as f64)
+    }
+
+    /// The processes in the group and the groups below it.
+    pub fn processes(&self) -> Vec<i32> {
+        let mut processes = Vec::new();
+        collect_processes(&self.unified(), &mut processes);
+        processes
+    }
+
+    /// Kills every process and removes the groups.
+    pub fn destroy(&self) -> Result<(), Failure> {
+        self.kill()?;
+        let start = Instant::now();
+        for root in self.hierarchies.roots() {
+            let path = self.below(root);
+            while let Err(error) = remove_tree(&path) {
+                if start.elapsed() > KILL_LIMIT {
+                    return Err(error).or_fail(|| format!("cannot remove the control group {}", path.display()));
+                }
+                self.kill()?;
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            // The last one out closes the door; it fails while there are others.
+            let _ = fs::remove_dir(root.join(PARENT));
+        }
+        Ok(())
+    }
+
+    fn kill(&self) -> Result<(), Failure> {
+        let start = Instant::now();
+        let mut pause = Duration::from_micros(200);
+        loop {
+            let at_once = fs::write(self.unified().join("cgroup.kill"), "1").is_ok();
+            let processes = self.processes();
+            if processes.is_empty() {
+                return Ok(());
+            }
+            if !at_once {
+                for process in &processes {
+                    // SAFETY: kill touches no memory.
+                    unsafe { libc::kill(*process, libc::SIGKILL) };
+                }
+            }
+            if start.elapsed() > KILL_LIMIT {
+                let detail = format!(
+                    "These processes were killed {} s ago and are still there: {processes:?}.",
+                    KILL_LIMIT.as_secs()
+                );
+                return Err(Failure::new("processes do not end", detail));
+            }
+            std::thread::sleep(pause);
+            pause = (pause * 2).min(Duration::from_millis(10));
+        }
+    }
+
+    fn below(&self, root: &Path) -> PathBuf {
+        root.join(PARENT).join(&self.identity)
+    }
+}
+
+fn collect_processes(group: &Path, processes: &mut Vec<i32>) {
+    let list = fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default();
+    processes.extend(list.lines().filter_map(|line| line.parse::<i32>().ok()));
+    for below in groups_below(group) {
+        collect_processes(&below, processes);
+    }
+}
+
+fn remove_tree(group: &Path) -> io::Result<()> {
+    for below in groups_below(group) {
+        remove_tree(&below)?;
+    }
+    absent_is_fine(fs::remove_dir(group))
+}
+
+fn groups_below(group: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(group) else { return Vec::new() };
+    let directories = entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+    directories.map(|entry| entry.path()).collect()
+}
+
+fn exists_is_fine(error: io::Error) -> io::Result<()> {
+    if error.kind() == ErrorKind::AlreadyExists { Ok(()) } else { Err(error) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hierarchies_are_found_in_the_mount_table() {
+        let check = |mounts: &str, expected: Option<[Option<&str>; 4]>| {
+            let found = Hierarchies::parse(mounts);
+            let expected = expected.map(|[unified, memory, cpu, pids]| Hierarchies {
+                unified: unified.unwrap().into(),
+                memory: memory.map(Into::into),
+                cpu: cpu.map(Into::into),
+                pids: pids.map(Into::into),
+            });
+            assert_eq!(found, expected);
+        };
+        check("proc /proc proc rw 0 0\n", None);
+        check("cgroup2 /sys/fs/cgroup cgroup2 rw,nsdelegate 0 0\n", Some([Some("/sys/fs/cgroup"), None, None, None]));
+        check(
+            "cgroup /c/systemd cgroup rw,name=systemd 0 0\ncgroup /c/cpu,cpuacct cgroup rw,cpu,cpuacct 0 0\n\
+             cgroup /c/memory cgroup rw,memory 0 0\ncgroup2 /c/unified cgroup2 rw 0 0\n",
+            Some([Some("/c/unified"), Some("/c/memory"), Some("/c/cpu,cpuacct"), None]),
+        );
+    }
+}

@@ -1,0 +1,264 @@
+//! What a server's first process does before it becomes the server's init.
+//!
+//! Everything here happens in the server's own namespaces, so the host's mount table and interfaces stay as they are,
+//! and all of it is gone with the process.
+
+use std::ffi::{CStr, CString, c_ulong};
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Read};
+use std::os::fd::AsRawFd;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+
+use crate::helper::{check, outlive_parent};
+use crate::netlink::{self, Netlink};
+use crate::spawn::{Order, console};
+
+/// What a server's root may do, by number (linux/capability.h): all that a system needs for itself, nothing that
+/// reaches the machine's hardware, clock, modules or log. What this process lacks itself stays out.
+const CAPABILITIES: &[u32] = &[
+    0,  // CHOWN
+    1,  // DAC_OVERRIDE
+    2,  // DAC_READ_SEARCH
+    3,  // FOWNER
+    4,  // FSETID
+    5,  // KILL
+    6,  // SETGID
+    7,  // SETUID
+    8,  // SETPCAP
+    10, // NET_BIND_SERVICE
+    11, // NET_BROADCAST
+    12, // NET_ADMIN, in the server's own network namespace
+    13, // NET_RAW
+    14, // IPC_LOCK
+    15, // IPC_OWNER
+    18, // SYS_CHROOT
+    19, // SYS_PTRACE
+    21, // SYS_ADMIN, without which no init can mount
+    22, // SYS_BOOT, which in a process namespace ends only that
+    23, // SYS_NICE
+    24, // SYS_RESOURCE
+    26, // SYS_TTY_CONFIG
+    28, // LEASE
+    29, // AUDIT_WRITE
+    31, // SETFCAP
+];
+const LAST_CAPABILITY: u32 = 63;
+
+const INITS: [&CStr; 4] = [c"/sbin/init", c"/lib/systemd/systemd", c"/usr/lib/systemd/systemd", c"/bin/init"];
+
+/// Devices that every system expects, by name and number.
+const DEVICES: [(&str, u32, u32); 6] =
+    [("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0)];
+const LINKS: [(&str, &str); 5] = [
+    ("pts/ptmx", "dev/ptmx"),
+    ("/proc/self/fd", "dev/fd"),
+    ("/proc/self/fd/0", "dev/stdin"),
+    ("/proc/self/fd/1", "dev/stdout"),
+    ("/proc/self/fd/2", "dev/stderr"),
+];
+
+/// A step that failed.
+pub(crate) type Problem = io::Error;
+
+/// Becomes the server's init, or gives the reason why not. Begins once a byte comes through `go`.
+pub(crate) fn run(order: &Order, go: UnixStream) -> Problem {
+    match set_up(order, go) {
+        Err(problem) => problem,
+        Ok(()) => exec(),
+    }
+}
+
+fn set_up(order: &Order, mut go: UnixStream) -> Result<(), Problem> {
+    // SAFETY: touches no memory of ours.
+    let with_parent = unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
+    step("cannot be tied to its helper", || check(with_parent.into()))?;
+    // A helper that died before that closed the pipe.
+    step("was left by its helper", || go.read_exact(&mut [0]))?;
+    let log = step("cannot open its log", || File::options().append(true).open(console(&order.directory)))?;
+    // SAFETY: touches no memory. Only now is this process in the control groups that shall be its root.
+    step("cannot have control groups of its own", || check(unsafe { libc::unshare(libc::CLONE_NEWCGROUP) }.into()))?;
+    step("cannot connect to its network", || network(order))?;
+    step("cannot set its name", || {
+        // SAFETY: the pointer and the length are those of the name.
+        check(unsafe { libc::sethostname(order.name.as_ptr().cast(), order.name.len()) }.into())
+    })?;
+    root(order)?;
+    step("cannot give up privileges", drop_capabilities)?;
+    step("cannot close what it inherited", || descriptors(&log))?;
+    // SAFETY: touch no memory; the first fails only for a process that already leads a session.
+    unsafe {
+        libc::setsid();
+        libc::umask(0o022);
+        libc::signal(libc::SIGPIPE, libc::SIG_DFL);
+    }
+    outlive_parent();
+    Ok(())
+}
+
+fn exec() -> Problem {
+    let environment = [c"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", c"container=oci"];
+    let environment = [environment[0].as_ptr(), environment[1].as_ptr(), std::ptr::null()];
+    for init in INITS {
+        let arguments = [init.as_ptr(), std::ptr::null()];
+        // SAFETY: both arrays end with null and their strings live on.
+        unsafe { libc::execve(init.as_ptr(), arguments.as_ptr(), environment.as_ptr()) };
+        let error = io::Error::last_os_error();
+        if error.kind() != ErrorKind::NotFound {
+            return named("cannot run the image's init", error);
+        }
+    }
+    io::Error::new(
+        ErrorKind::NotFound,
+        "the image has no /sbin/init: install an init in it, such as Debian's systemd-sysv",
+    )
+}
+
+fn network(order: &Order) -> io::Result<()> {
+    let mut netlink = Netlink::open()?;
+    netlink.set_loopback_up()?;
+    let interface = netlink::index("eth0")?;
+    netlink.add_address(interface, order.address, &order.net)?;
+    netlink.set_up(interface)?;
+    netlink.add_default_route(order.gateway)
+}
+
+/// Makes the server's root file system and moves into it.
+fn root(order: &Order) -> Result<(), Problem> {
+    step("cannot keep its mounts to itself", || mount("none", "/", "", libc::MS_REC | libc::MS_PRIVATE, ""))?;
+    let root = order.directory.join("root");
+    overlay(order, &root)?;
+    step("cannot enter its root", || std::env::set_current_dir(&root))?;
+    for name in ["proc", "sys", "dev", "run", "tmp"] {
+        step("cannot make a directory", || fs::create_dir_all(name))?;
+    }
+    let quiet = libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC;
+    let mounts: [(&str, &str, c_ulong, &str); 6] = [
+        ("proc", "proc", quiet, ""),
+        ("sysfs", "sys", quiet | libc::MS_RDONLY, ""),
+        ("cgroup2", "sys/fs/cgroup", quiet, ""),
+        ("tmpfs", "dev", libc::MS_NOSUID, "mode=755,size=4m"),
+        ("tmpfs", "run", libc::MS_NOSUID | libc::MS_NODEV, "mode=755,size=20%"),
+        ("tmpfs", "dev/shm", libc::MS_NOSUID | libc::MS_NODEV, "mode=1777"),
+    ];
+    for (kind, path, flags, options) in mounts {
+        if path == "dev/shm" {
+            step("cannot make a directory", || fs::create_dir(path))?;
+        }
+        step(&format!("cannot mount {path}"), || mount(kind, path, kind, flags, options))?;
+    }
+    step("cannot make its devices", devices)?;
+    step("cannot protect the machine's settings", protect)?;
+    step("cannot leave the machine's root", || {
+        let here = c".".as_ptr();
+        // SAFETY: the paths end with zero bytes.
+        check(unsafe { libc::syscall(libc::SYS_pivot_root, here, here) })?;
+        // SAFETY: as above. The old root lies over the new one, and this takes it off.
+        check(unsafe { libc::umount2(here, libc::MNT_DETACH) }.into())?;
+        std::env::set_current_dir("/")
+    })
+}
+
+fn overlay(order: &Order, root: &Path) -> Result<(), Problem> {
+    let path = |path: &Path| path.display().to_string().replace('\\', "\\\\").replace(':', "\\:").replace(',', "\\,");
+    let lower: Vec<String> = order.lower.iter().map(|layer| path(layer)).collect();
+    let options = format!(
+        "lowerdir={},upperdir={},workdir={}",
+        lower.join(":"),
+        path(&order.directory.join("upper")),
+        path(&order.directory.join("work")),
+    );
+    let root = root.display().to_string();
+    // A server's files do not outlive it, so none of them is worth waiting for the disk. Older kernels cannot.
+    mount("overlay", &root, "overlay", 0, &format!("{options},volatile"))
+        .or_else(|_| mount("overlay", &root, "overlay", 0, &options))
+        .map_err(|error| {
+            let hint = "is the data directory on a file system that cannot hold a layer, such as another overlay? Choose another with ANDON_DATA_DIR";
+            named(&format!("cannot lay its files over its image ({hint})"), error)
+        })
+}
+
+fn devices() -> io::Result<()> {
+    // SAFETY: touches no memory.
+    let umask = unsafe { libc::umask(0) };
+    for (name, major, minor) in DEVICES {
+        let path = CString::new(format!("dev/{name}"))?;
+        // SAFETY: the path ends with a zero byte.
+        check(unsafe { libc::mknod(path.as_ptr(), libc::S_IFCHR | 0o666, libc::makedev(major, minor)) }.into())?;
+    }
+    // SAFETY: touches no memory.
+    unsafe { libc::umask(umask) };
+    fs::create_dir("dev/pts")?;
+    let options = "newinstance,ptmxmode=0666,mode=0620,gid=5";
+    mount("devpts", "dev/pts", "devpts", libc::MS_NOSUID | libc::MS_NOEXEC, options)?;
+    LINKS.into_iter().try_for_each(|(target, path)| symlink(target, path))?;
+    fs::set_permissions("dev", fs::Permissions::from_mode(0o755))
+}
+
+/// Makes read-only what belongs to the whole machine; the server's own network settings stay writable.
+fn protect() -> io::Result<()> {
+    let bind = |path: &str| mount(path, path, "", libc::MS_BIND | libc::MS_REC, "");
+    let read_only = |path: &str| {
+        let flags = libc::MS_REMOUNT | libc::MS_BIND | libc::MS_RDONLY;
+        mount("none", path, "", flags | libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC, "")
+    };
+    bind("proc/sys")?;
+    bind("proc/sys/net")?;
+    read_only("proc/sys")?;
+    for path in ["proc/sysrq-trigger", "proc/irq", "proc/bus"] {
+        if Path::new(path).exists() {
+            bind(path)?;
+            read_only(path)?;
+        }
+    }
+    for path in ["proc/kcore", "proc/keys", "proc/timer_list"] {
+        if Path::new(path).exists() {
+            mount("dev/null", path, "", libc::MS_BIND, "")?;
+        }
+    }
+    Ok(())
+}
+
+/// Takes out of the bounding set what a server shall not have; becoming the init takes it out of the rest.
+fn drop_capabilities() -> io::Result<()> {
+    for capability in (0..=LAST_CAPABILITY).filter(|capability| !CAPABILITIES.contains(capability)) {
+        // SAFETY: neither call touches memory.
+        let known = unsafe { libc::prctl(libc::PR_CAPBSET_READ, capability as c_ulong) } == 1;
+        if known {
+            // SAFETY: as above.
+            check(unsafe { libc::prctl(libc::PR_CAPBSET_DROP, capability as c_ulong) }.into())?;
+        }
+    }
+    Ok(())
+}
+
+/// Gives the init its log as output, no input, and nothing else.
+fn descriptors(log: &File) -> io::Result<()> {
+    let null = File::open("/dev/null")?;
+    for (from, to) in [(null.as_raw_fd(), 0), (log.as_raw_fd(), 1), (log.as_raw_fd(), 2)] {
+        // SAFETY: both descriptors are open or may be.
+        check(unsafe { libc::dup2(from, to) }.into())?;
+    }
+    // SAFETY: touches no memory. The report must stay open until the very moment of becoming the init.
+    check(unsafe { libc::syscall(libc::SYS_close_range, 3, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) })?;
+    Ok(())
+}
+
+fn mount(source: &str, target: &str, kind: &str, flags: c_ulong, options: &str) -> io::Result<()> {
+    let text = |text: &str| CString::new(std::ffi::OsStr::new(text).as_bytes());
+    let (source, target, kind, options) = (text(source)?, text(target)?, text(kind)?, text(options)?);
+    // SAFETY: every string ends with a zero byte and lives until the call returns.
+    let result =
+        unsafe { libc::mount(source.as_ptr(), target.as_ptr(), kind.as_ptr(), flags, options.as_ptr().cast()) };
+    check(result.into()).map(drop)
+}
+
+fn step<T>(what: &str, action: impl FnOnce() -> io::Result<T>) -> Result<T, Problem> {
+    action().map_err(|error| named(what, error))
+}
+
+fn named(what: &str, error: io::Error) -> Problem {
+    io::Error::new(error.kind(), format!("it {what}: {error}"))
+}

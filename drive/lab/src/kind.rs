@@ -1,0 +1,36 @@
+//! The kinds of object that the lab has.
+
+use andon_schema::Failure;
+
+/// A kind of object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Kind {
+    /// `lab_balancer`: first in this order, because nothing else stands on it.
+    Balancer,
+    /// `lab_server`
+    Server,
+    /// `lab_network`
+    Network,
+}
+
+impl Kind {
+    /// All, in the order in which they can be removed.
+    pub const ALL: [Kind; 3] = [Kind::Balancer, Kind::Server, Kind::Network];
+
+    /// The resource type's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Balancer => "lab_balancer",
+            Kind::Server => "lab_server",
+            Kind::Network => "lab_network",
+        }
+    }
+
+    /// The kind of a resource type.
+    pub fn parse(name: &str) -> Result<Kind, Failure> {
+        Kind::ALL.into_iter().find(|kind| kind.name() == name).ok_or_else(|| {
+            let known = Kind::ALL.map(Kind::name).join(", ");
+            Failure::new(format!("the lab has no `{name}`"), format!("It has {known}."))
+        })
+    }
+}

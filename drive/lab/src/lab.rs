@@ -1,0 +1,246 @@
+//! The lab as its callers see it: one call for each question and command.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use andon_schema::{Failure, Identity, TypeSchema};
+use andon_value::Value;
+
+use crate::kind::Kind;
+use crate::machine::{self, Missing};
+use crate::records::{Lock, Record, Records};
+use crate::{balancer, network, plan, schema, server};
+
+/// Where a lab is, and by what program it runs its own processes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LabSettings {
+    /// Where records and servers' files are. Must be on a file system that can hold an overlay's upper layer.
+    pub data_dir: PathBuf,
+    /// A program whose `main` begins with [`crate::helper_main`]; normally `/proc/self/exe`.
+    pub helper: PathBuf,
+}
+
+/// The lab of this machine. Cheap to clone and safe to use from many threads and many processes at once.
+#[derive(Debug, Clone)]
+pub struct Lab {
+    records: Records,
+    helper: PathBuf,
+}
+
+/// What a create is told beside the plan.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct CreateExtra {
+    /// Whose the object is: project and environment. [`Lab::sweep`] looks at the objects of one owner.
+    pub owner: String,
+    /// For a server: the layers of its image's root file system, the topmost first.
+    pub lower_dirs: Vec<PathBuf>,
+}
+
+/// What was made or changed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Made {
+    /// The object as it is now, wholly known.
+    pub value: Value,
+    /// What was changed on this machine beside the object, a sentence each, for the user to know.
+    pub notes: Vec<String>,
+}
+
+/// What came of a create that was cut off.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Found {
+    /// It is as it was asked for.
+    Complete(Value),
+    /// Something of it is there: to be deleted.
+    Partial,
+    /// Nothing of it is there.
+    Absent,
+}
+
+/// An object that exists but that no ledger knows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Leftover {
+    /// Its resource type; `None` where its record cannot be read.
+    pub kind: Option<String>,
+    /// Its identity.
+    pub identity: Identity,
+    /// The name that its user gave it, where there is one.
+    pub name: Option<String>,
+}
+
+impl Lab {
+    /// A lab. Nothing is made until something is created.
+    pub fn open(settings: LabSettings) -> Result<Lab, Failure> {
+        let data = std::path::absolute(&settings.data_dir);
+        let data = data.map_err(|error| Failure::new("the lab's data directory has no path", error.to_string()))?;
+        Ok(Lab { records: Records::new(data), helper: settings.helper })
+    }
+
+    /// What this machine lacks to run a lab; nothing where it can.
+    pub fn requirements() -> Vec<Missing> {
+        machine::missing()
+    }
+
+    /// The resource types of the lab.
+    pub fn schemas() -> BTreeMap<String, TypeSchema> {
+        schema::schemas()
+    }
+
+    /// What would become of an object: all its attributes, unknown where only the apply decides, and those that cannot
+    /// change in place and do. Pure: asks neither machine nor disk.
+    pub fn plan(&self, kind: &str, prior: Option<&Value>, config: &Value) -> Result<(Value, Vec<String>), Failure> {
+        plan::plan(Kind::parse(kind)?, prior, config)
+    }
+
+    /// Makes an object from its plan. On failure nothing of it is left, or what is left is given to be deleted.
+    pub fn create(
+        &self,
+        kind: &str,
+        identity: &Identity,
+        planned: &Value,
+        extra: &CreateExtra,
+    ) -> Result<Made, (Failure, Option<Value>)> {
+        let nothing_made = |failure| (failure, None);
+        let kind = Kind::parse(kind).map_err(nothing_made)?;
+        machine::require().map_err(nothing_made)?;
+        let lock = self.records.lock(identity).map_err(nothing_made)?;
+        if self.records.exists(identity) {
+            self.destroy(kind, identity, &lock).map_err(nothing_made)?;
+        }
+        let made = match kind {
+            Kind::Network => network::create(&self.records, &lock, identity, &extra.owner, planned),
+            Kind::Server => {
+                let (helper, lower) = (&self.helper, &extra.lower_dirs);
+                server::create(&self.records, helper, &lock, identity, &extra.owner, planned, lower)
+            }
+            Kind::Balancer => balancer::create(&self.records, &self.helper, &lock, identity, &extra.owner, planned),
+        };
+        made.map_err(|failure| {
+            let made = self.records.read(identity.as_str()).map(|record| record.value);
+            let undone = self.destroy(kind, identity, &lock).and_then(|()| self.records.forget(identity, lock));
+            match undone {
+                Ok(()) => (failure, None),
+                Err(other) => (failure.help(format!("What was made could not be removed: {other}")), made),
+            }
+        })
+    }
+
+    /// Changes an object in place. On failure the object as it is now is given, or `None` where it is gone.
+    pub fn update(
+        &self,
+        kind: &str,
+        identity: &Identity,
+        prior: &Value,
+        planned: &Value,
+    ) -> Result<Made, (Failure, Option<Value>)> {
+        let as_before = |failure| (failure, Some(prior.clone()));
+        let kind = Kind::parse(kind).map_err(as_before)?;
+        let lock = self.records.lock(identity).map_err(as_before)?;
+        let Some(record) = self.records.read(identity.as_str()).filter(|record| record.kind == kind) else {
+            let failure =
+                Failure::new("the object is gone", format!("The lab knows of no {} `{identity}`.", kind.name()));
+            return Err((failure, None));
+        };
+        let made = match kind {
+            Kind::Network => network::update(&self.records, &lock, identity, &record, planned),
+            Kind::Server => server::update(&self.records, identity, &record, planned),
+            Kind::Balancer => balancer::update(&self.records, identity, &record, planned),
+        };
+        drop(lock);
+        made.map_err(|failure| {
+            let now = self.read(kind.name(), identity, prior);
+            (failure, now.unwrap_or_else(|_| Some(prior.clone())))
+        })
+    }
+
+    /// Removes an object and every trace of it. Succeeds where it is gone already.
+    pub fn delete(&self, kind: &str, identity: &Identity) -> Result<(), Failure> {
+        let kind = Kind::parse(kind)?;
+        let lock = self.records.lock(identity)?;
+        self.destroy(kind, identity, &lock)?;
+        self.records.forget(identity, lock)
+    }
+
+    /// An object as it is now; `None` where it is gone, as after a server was killed.
+    pub fn read(&self, kind: &str, identity: &Identity, prior: &Value) -> Result<Option<Value>, Failure> {
+        match Kind::parse(kind)? {
+            Kind::Network => network::read(identity, prior),
+            Kind::Server => server::read(identity, prior),
+            Kind::Balancer => balancer::read(&self.records, identity, prior),
+        }
+    }
+
+    /// The first process of a server that runs, as this machine numbers it: whoever enters its namespaces enters the
+    /// server. `None` where the server does not run.
+    pub fn init(&self, identity: &Identity) -> Option<i32> {
+        server::running_init(identity)
+    }
+
+    /// The attributes of every server that this lab has a record of, whoever owns it.
+    pub fn servers(&self) -> Vec<Value> {
+        let records = self.records.all().into_iter().filter_map(|(_, record)| record);
+        records.filter(|record| record.kind == Kind::Server).map(|record| record.value).collect()
+    }
+
+    /// What came of a create with this identity that nobody saw the end of. Waits until whoever ran it has ended.
+    pub fn resolve(&self, kind: &str, identity: &Identity) -> Result<Found, Failure> {
+        let kind = Kind::parse(kind)?;
+        let lock = self.records.lock(identity)?;
+        if !self.records.exists(identity) {
+            // At most the lock is left, or the beginning of a record.
+            self.records.forget(identity, lock)?;
+            return Ok(Found::Absent);
+        }
+        let Some(record) = self.records.read(identity.as_str()).filter(|record| record.kind == kind) else {
+            return Ok(Found::Partial);
+        };
+        match kind {
+            Kind::Network => network::resolve(identity, &record),
+            Kind::Server => server::resolve(&self.records, identity, &record),
+            Kind::Balancer => balancer::resolve(&self.records, identity, &record),
+        }
+    }
+
+    /// The objects of an owner that exist and are not among the known, in the order in which they can be deleted.
+    /// Objects whose record is unreadable are nobody's, and belong to every owner.
+    pub fn leftovers(&self, known: &BTreeSet<Identity>, owner: &str) -> Vec<Leftover> {
+        let all = self.records.all().into_iter().filter(|(identity, _)| !known.contains(identity));
+        let own = all.filter(|(_, record)| record.as_ref().is_none_or(|record| record.owner == owner));
+        let mut own: Vec<(Identity, Option<Record>)> = own.collect();
+        own.sort_by_key(|(_, record)| record.as_ref().map(|record| record.kind));
+        let leftover = |(identity, record): (Identity, Option<Record>)| Leftover {
+            kind: record.as_ref().map(|record| record.kind.name().to_owned()),
+            name: record.and_then(|record| record.value.get_str("name").map(str::to_owned)),
+            identity,
+        };
+        own.into_iter().map(leftover).collect()
+    }
+
+    /// Removes every object of an owner that is not among the known, and says of each what it was, or why it could not
+    /// be removed.
+    pub fn sweep(&self, known: &BTreeSet<Identity>, owner: &str) -> Vec<String> {
+        self.leftovers(known, owner).into_iter().map(|leftover| self.sweep_one(&leftover)).collect()
+    }
+
+    fn sweep_one(&self, leftover: &Leftover) -> String {
+        let identity = &leftover.identity;
+        let what = match (&leftover.kind, &leftover.name) {
+            (Some(kind), Some(name)) => format!("{kind} `{name}` ({identity})"),
+            (Some(kind), None) => format!("{kind} {identity}"),
+            (None, _) => format!("what was left of {identity}"),
+        };
+        let kinds = Kind::ALL.map(Kind::name);
+        let kinds = kinds.iter().filter(|kind| leftover.kind.as_deref().is_none_or(|known| known == **kind));
+        match kinds.map(|kind| self.delete(kind, identity)).collect::<Result<Vec<()>, Failure>>() {
+            Ok(_) => format!("removed {what}, of which no ledger knows"),
+            Err(failure) => format!("could not remove {what}, of which no ledger knows: {failure}"),
+        }
+    }
+
+    fn destroy(&self, kind: Kind, identity: &Identity, lock: &Lock) -> Result<(), Failure> {
+        match kind {
+            Kind::Network => network::delete(&self.records, lock, identity),
+            Kind::Server => server::delete(&self.records, identity),
+            Kind::Balancer => balancer::delete(&self.records, identity),
+        }
+    }
+}

@@ -1,0 +1,324 @@
+//! Links, addresses and routes, by the kernel's own protocol (rtnetlink, `man 7 rtnetlink`).
+//!
+//! Synchronous and small, because it also runs in a process that has just been forked.
+
+use std::ffi::CString;
+use std::io::{self, Error, ErrorKind};
+use std::net::Ipv4Addr;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+
+use ipnet::Ipv4Net;
+
+/// A conversation with the kernel about the network namespace in which it was opened.
+#[derive(Debug)]
+pub(crate) struct Netlink {
+    socket: OwnedFd,
+    sequence: u32,
+}
+
+/// An Ethernet address.
+pub(crate) type Mac = [u8; 6];
+
+/// A link as it is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Link {
+    pub index: u32,
+    pub up: bool,
+}
+
+/// The Ethernet address that goes with an IP address. Two interfaces that have one address after another have one
+/// Ethernet address too, so what neighbours remember stays true.
+pub(crate) fn mac(address: Ipv4Addr) -> Mac {
+    let [a, b, c, d] = address.octets();
+    [0x02, 0x61, a, b, c, d]
+}
+
+const LOOPBACK_INDEX: u32 = 1;
+const REQUEST: u16 = libc::NLM_F_REQUEST as u16 | libc::NLM_F_ACK as u16;
+const CREATE: u16 = libc::NLM_F_CREATE as u16 | libc::NLM_F_EXCL as u16;
+const DUMP: u16 = libc::NLM_F_DUMP as u16;
+const HEADER: usize = 16;
+/// `struct ifinfomsg`: where its flags are.
+const LINK_FLAGS: usize = 8;
+/// Nested attributes of a link (linux/if_link.h, linux/veth.h).
+const INFO_KIND: u16 = 1;
+const INFO_DATA: u16 = 2;
+const VETH_PEER: u16 = 1;
+
+impl Netlink {
+    /// Opens one in the network namespace of the calling thread.
+    pub fn open() -> io::Result<Netlink> {
+        let flags = libc::SOCK_RAW | libc::SOCK_CLOEXEC;
+        // SAFETY: a new descriptor, owned from here on.
+        let socket = unsafe { libc::socket(libc::AF_NETLINK, flags, libc::NETLINK_ROUTE) };
+        if socket < 0 {
+            return Err(Error::last_os_error());
+        }
+        // SAFETY: as above.
+        Ok(Netlink { socket: unsafe { OwnedFd::from_raw_fd(socket) }, sequence: 0 })
+    }
+
+    /// Makes a bridge that is down. Its Ethernet address is given, or it would change with the ports.
+    pub fn create_bridge(&mut self, name: &str, mac: Mac) -> io::Result<()> {
+        let mut message = Message::new(libc::RTM_NEWLINK, REQUEST | CREATE);
+        message.link(0, 0);
+        message.text(libc::IFLA_IFNAME, name);
+        message.attribute(libc::IFLA_ADDRESS, &mac);
+        message.nested(libc::IFLA_LINKINFO, |message| message.attribute(INFO_KIND, b"bridge"));
+        self.ask(message).map(drop)
+    }
+
+    /// Makes a pair of interfaces: one here, up and a port of a bridge, and `eth0` in the network namespace of a
+    /// process.
+    pub fn create_veth(&mut self, name: &str, bridge: u32, process: i32, mac: Mac) -> io::Result<()> {
+        let mut message = Message::new(libc::RTM_NEWLINK, REQUEST | CREATE);
+        message.link(0, libc::IFF_UP as u32);
+        message.text(libc::IFLA_IFNAME, name);
+        message.attribute(libc::IFLA_MASTER, &bridge.to_ne_bytes());
+        message.nested(libc::IFLA_LINKINFO, |message| {
+            message.attribute(INFO_KIND, b"veth");
+            message.nested(INFO_DATA, |message| {
+                message.nested(VETH_PEER, |message| {
+                    message.link(0, 0);
+                    message.text(libc::IFLA_IFNAME, "eth0");
+                    message.attribute(libc::IFLA_ADDRESS, &mac);
+                    message.attribute(libc::IFLA_NET_NS_PID, &process.to_ne_bytes());
+                });
+            });
+        });
+        self.ask(message).map(drop)
+    }
+
+    /// Removes a link; false where there was none. The other end of a pair goes with it.
+    pub fn delete_link(&mut self, name: &str) -> io::Result<bool> {
+        let mut message = Message::new(libc::RTM_DELLINK, REQUEST);
+        message.link(0, 0);
+        message.text(libc::IFLA_IFNAME, name);
+        found(self.ask(message)).map(|answer| answer.is_some())
+    }
+
+    /// A link as it is, or `None`.
+    pub fn link(&mut self, name: &str) -> io::Result<Option<Link>> {
+        let mut message = Message::new(libc::RTM_GETLINK, REQUEST);
+        message.link(0, 0);
+        message.text(libc::IFLA_IFNAME, name);
+        let answer = found(self.ask(message))?.unwrap_or_default();
+        Ok(answer.first().and_then(|body| {
+            let index = word(body, 4)?;
+            Some(Link { index, up: word(body, LINK_FLAGS)? & libc::IFF_UP as u32 != 0 })
+        }))
+    }
+
+    /// Sets a link up.
+    pub fn set_up(&mut self, index: u32) -> io::Result<()> {
+        let mut message = Message::new(libc::RTM_NEWLINK, REQUEST);
+        message.link(index, libc::IFF_UP as u32);
+        self.ask(message).map(drop)
+    }
+
+    /// Sets the loopback interface up.
+    pub fn set_loopback_up(&mut self) -> io::Result<()> {
+        self.set_up(LOOPBACK_INDEX)
+    }
+
+    /// Gives a link an address, and the route to its neighbours.
+    pub fn add_address(&mut self, index: u32, address: Ipv4Addr, net: &Ipv4Net) -> io::Result<()> {
+        let mut message = Message::new(libc::RTM_NEWADDR, REQUEST | CREATE);
+        message.raw(&[libc::AF_INET as u8, net.prefix_len(), 0, libc::RT_SCOPE_UNIVERSE]);
+        message.raw(&index.to_ne_bytes());
+        message.attribute(libc::IFA_LOCAL, &address.octets());
+        message.attribute(libc::IFA_ADDRESS, &address.octets());
+        message.attribute(libc::IFA_BROADCAST, &net.broadcast().octets());
+        self.ask(message).map(drop)
+    }
+
+    /// Sends everything that has no nearer way to a gateway.
+    pub fn add_default_route(&mut self, gateway: Ipv4Addr) -> io::Result<()> {
+        let mut message = Message::new(libc::RTM_NEWROUTE, REQUEST | CREATE);
+        let table = [libc::RT_TABLE_MAIN, libc::RTPROT_BOOT, libc::RT_SCOPE_UNIVERSE, libc::RTN_UNICAST];
+        message.raw(&[libc::AF_INET as u8, 0, 0, 0]);
+        message.raw(&table);
+        message.raw(&0_u32.to_ne_bytes());
+        message.attribute(libc::RTA_GATEWAY, &gateway.octets());
+        self.ask(message).map(drop)
+    }
+
+    /// The addresses of this namespace, each with its link.
+    pub fn addresses(&mut self) -> io::Result<Vec<(u32, Ipv4Net)>> {
+        let mut message = Message::new(libc::RTM_GETADDR, REQUEST | DUMP);
+        message.raw(&[libc::AF_INET as u8, 0, 0, 0]);
+        message.raw(&0_u32.to_ne_bytes());
+        let address = |body: &Vec<u8>| {
+            let prefix = *body.get(1)?;
+            let local = attribute(body.get(8..)?, libc::IFA_LOCAL).or(attribute(body.get(8..)?, libc::IFA_ADDRESS))?;
+            Some((word(body, 4)?, Ipv4Net::new(octets(local)?, prefix).ok()?))
+        };
+        Ok(self.ask(message)?.iter().filter_map(address).collect())
+    }
+
+    /// The destinations of this namespace's routes.
+    pub fn routes(&mut self) -> io::Result<Vec<Ipv4Net>> {
+        let mut message = Message::new(libc::RTM_GETROUTE, REQUEST | DUMP);
+        message.raw(&[libc::AF_INET as u8, 0, 0, 0, 0, 0, 0, 0]);
+        message.raw(&0_u32.to_ne_bytes());
+        let route = |body: &Vec<u8>| {
+            if body.first() != Some(&(libc::AF_INET as u8)) {
+                return None;
+            }
+            let destination = attribute(body.get(12..)?, libc::RTA_DST)?;
+            Some(Ipv4Net::new(octets(destination)?, *body.get(1)?).ok()?.trunc())
+        };
+        Ok(self.ask(message)?.iter().filter_map(route).collect())
+    }
+
+    /// Sends a message and collects the bodies of the answers until the kernel says that this was all.
+    fn ask(&mut self, message: Message) -> io::Result<Vec<Vec<u8>>> {
+        self.sequence += 1;
+        let bytes = message.finish(self.sequence);
+        // SAFETY: the pointer and the length are those of `bytes`.
+        let sent = unsafe { libc::send(self.socket.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), 0) };
+        if sent < 0 {
+            return Err(Error::last_os_error());
+        }
+        let mut answers = Vec::new();
+        let mut buffer = vec![0_u8; 1 << 16];
+        loop {
+            // SAFETY: the pointer and the length are those of `buffer`.
+            let got = unsafe { libc::recv(self.socket.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), 0) };
+            if got < 0 {
+                let error = Error::last_os_error();
+                if error.kind() == ErrorKind::Interrupted {
+                    continue;
+                }
+                return Err(error);
+            }
+            let mut rest = buffer.get(..got as usize).unwrap_or_default();
+            while let Some((kind, sequence, body, after)) = next_message(rest) {
+                rest = after;
+                if sequence != self.sequence {
+                    continue;
+                }
+                match i32::from(kind) {
+                    libc::NLMSG_DONE => return Ok(answers),
+                    libc::NLMSG_ERROR => match word(body, 0).unwrap_or_default() as i32 {
+                        0 => return Ok(answers),
+                        number => return Err(Error::from_raw_os_error(-number)),
+                    },
+                    _ => answers.push(body.to_vec()),
+                }
+            }
+        }
+    }
+}
+
+/// The index of a link by its name in the calling thread's namespace.
+pub(crate) fn index(name: &str) -> io::Result<u32> {
+    let name = CString::new(name)?;
+    // SAFETY: `name` ends with a zero byte.
+    match unsafe { libc::if_nametoindex(name.as_ptr()) } {
+        0 => Err(Error::last_os_error()),
+        index => Ok(index),
+    }
+}
+
+fn found<T>(answer: io::Result<T>) -> io::Result<Option<T>> {
+    match answer {
+        Err(error) if error.raw_os_error() == Some(libc::ENODEV) => Ok(None),
+        answer => answer.map(Some),
+    }
+}
+
+/// The first message of a datagram: its type, sequence number and body, and what follows.
+fn next_message(bytes: &[u8]) -> Option<(u16, u32, &[u8], &[u8])> {
+    let length = word(bytes, 0)? as usize;
+    let kind = u16::from_ne_bytes(bytes.get(4..6)?.try_into().ok()?);
+    let body = bytes.get(HEADER..length)?;
+    Some((kind, word(bytes, 8)?, body, bytes.get(length.next_multiple_of(4)..).unwrap_or_default()))
+}
+
+fn attribute(mut bytes: &[u8], wanted: u16) -> Option<&[u8]> {
+    loop {
+        let length = usize::from(u16::from_ne_bytes(bytes.get(..2)?.try_into().ok()?));
+        let kind = u16::from_ne_bytes(bytes.get(2..4)?.try_into().ok()?);
+        if kind == wanted {
+            return bytes.get(4..length);
+        }
+        if length < 4 {
+            return None;
+        }
+        bytes = bytes.get(length.next_multiple_of(4)..)?;
+    }
+}
+
+fn word(bytes: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_ne_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
+}
+
+fn octets(bytes: &[u8]) -> Option<Ipv4Addr> {
+    <[u8; 4]>::try_from(bytes).ok().map(Ipv4Addr::from)
+}
+
+struct Message(Vec<u8>);
+
+impl Message {
+    fn new(kind: u16, flags: u16) -> Message {
+        let mut bytes = vec![0; 4];
+        bytes.extend(kind.to_ne_bytes());
+        bytes.extend(flags.to_ne_bytes());
+        bytes.extend([0; 8]);
+        Message(bytes)
+    }
+
+    fn raw(&mut self, bytes: &[u8]) {
+        self.0.extend(bytes);
+        self.0.resize(self.0.len().next_multiple_of(4), 0);
+    }
+
+    /// `struct ifinfomsg`
+    fn link(&mut self, index: u32, flags: u32) {
+        self.raw(&[0; 4]);
+        for word in [index, flags, flags] {
+            self.raw(&word.to_ne_bytes());
+        }
+    }
+
+    fn attribute(&mut self, kind: u16, bytes: &[u8]) {
+        self.0.extend((bytes.len() as u16 + 4).to_ne_bytes());
+        self.0.extend(kind.to_ne_bytes());
+        self.raw(bytes);
+    }
+
+    fn text(&mut self, kind: u16, text: &str) {
+        let mut bytes = text.as_bytes().to_vec();
+        bytes.push(0);
+        self.attribute(kind, &bytes);
+    }
+
+    fn nested(&mut self, kind: u16, fill: impl FnOnce(&mut Message)) {
+        let mut inner = Message(Vec::new());
+        fill(&mut inner);
+        self.attribute(kind, &inner.0);
+    }
+
+    fn finish(mut self, sequence: u32) -> Vec<u8> {
+        let length = self.0.len() as u32;
+        self.0.splice(0..4, length.to_ne_bytes());
+        self.0.splice(8..12, sequence.to_ne_bytes());
+        self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_machine_can_be_read() {
+        let mut netlink = Netlink::open().unwrap();
+        let loopback = netlink.link("lo").unwrap().unwrap();
+        assert_eq!(loopback.index, index("lo").unwrap());
+        assert!(netlink.link("no-such-link").unwrap().is_none());
+        assert!(netlink.addresses().unwrap().contains(&(loopback.index, "127.0.0.1/8".parse().unwrap())));
+        netlink.routes().unwrap();
+    }
+}

@@ -1,0 +1,195 @@
+//! `lab_network`: a bridge with a gateway address, and a way outside.
+
+use std::fs;
+use std::path::Path;
+
+use andon_schema::{Failure, Identity};
+use andon_value::Value;
+use ipnet::Ipv4Net;
+
+use crate::address;
+use crate::failure::OrFail;
+use crate::kind::Kind;
+use crate::lab::{Found, Made};
+use crate::machine;
+use crate::netlink::{Netlink, mac};
+use crate::nft;
+use crate::plan::complete;
+use crate::records::{Lock, Record, Records, absent_is_fine};
+use crate::spec::NetworkSpec;
+
+/// Keeps every process of this machine, whatever its data directory, from choosing a range at the same moment.
+const MACHINE_LOCK: &str = "/run/lock/andon-lab";
+
+/// A network as its servers need it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Range {
+    pub net: Ipv4Net,
+    pub gateway: std::net::Ipv4Addr,
+}
+
+/// A name for a network interface of this machine that carries an identity: at most 15 bytes.
+pub(crate) fn interface(prefix: &str, identity: &str) -> String {
+    if identity.len() <= 13 {
+        return format!("{prefix}{identity}");
+    }
+    // FNV-1a (Fowler, Noll, Vo), for identities that do not fit.
+    let hash = identity
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
+    format!("{prefix}{:012x}", hash >> 16)
+}
+
+/// The range of a network that exists.
+pub(crate) fn range(records: &Records, network: &str) -> Result<Range, Failure> {
+    let record = Identity::parse(network).and_then(|_| records.read(network));
+    let net = record
+        .filter(|record| record.kind == Kind::Network)
+        .and_then(|record| record.value.get_str("cidr").and_then(|cidr| cidr.parse::<Ipv4Net>().ok()));
+    let net = net.ok_or_else(|| {
+        Failure::new(format!("there is no network `{network}`"), "No network of this machine's lab has that id.")
+            .help("Write `network = lab_network.NAME.id`.")
+    })?;
+    Ok(Range { net, gateway: address::gateway(&net) })
+}
+
+pub(crate) fn create(
+    records: &Records,
+    lock: &Lock,
+    identity: &Identity,
+    owner: &str,
+    planned: &Value,
+) -> Result<Made, Failure> {
+    let spec = NetworkSpec::decode(planned)?;
+    let bridge = interface("an", identity.as_str());
+    let mut netlink = Netlink::open().or_fail(|| "cannot talk to the kernel about networks".into())?;
+    let machine_lock = Lock::take(Path::new(MACHINE_LOCK)).or_fail(|| format!("cannot lock {MACHINE_LOCK}"))?;
+    let net = choose(records, &mut netlink, spec.cidr)?;
+    let gateway = address::gateway(&net);
+    let value = complete(
+        planned,
+        [
+            ("cidr", Value::from(net.to_string())),
+            ("gateway", Value::from(gateway.to_string())),
+            ("bridge", Value::from(bridge.as_str())),
+            ("id", Value::from(identity.as_str())),
+        ],
+    );
+    records.write(identity, &Record { kind: Kind::Network, owner: owner.to_owned(), value: value.clone() })?;
+    let failed = || format!("cannot make the bridge {bridge}");
+    netlink.create_bridge(&bridge, mac(gateway)).or_fail(failed)?;
+    let link = netlink.link(&bridge).or_fail(failed)?.ok_or_else(|| Failure::new(failed(), "It vanished."))?;
+    netlink.add_address(link.index, gateway, &net).or_fail(failed)?;
+    netlink.set_up(link.index).or_fail(failed)?;
+    drop(machine_lock);
+    let notes = machine::enable_forwarding()?.into_iter().collect();
+    nft::apply(lock, identity.as_str(), &bridge, &net, spec.masquerade)?;
+    Ok(Made { value, notes })
+}
+
+/// In place change whether it masquerades, and its name.
+pub(crate) fn update(
+    records: &Records,
+    lock: &Lock,
+    identity: &Identity,
+    record: &Record,
+    planned: &Value,
+) -> Result<Made, Failure> {
+    let spec = NetworkSpec::decode(planned)?;
+    let net = range(records, identity.as_str())?.net;
+    nft::apply(lock, identity.as_str(), &interface("an", identity.as_str()), &net, spec.masquerade)?;
+    records.write(identity, &Record { value: planned.clone(), ..record.clone() })?;
+    Ok(Made { value: planned.clone(), notes: Vec::new() })
+}
+
+pub(crate) fn delete(records: &Records, lock: &Lock, identity: &Identity) -> Result<(), Failure> {
+    let folder = records.directory(Kind::Network, identity.as_str());
+    let servers = address::holders(&folder.join("addresses"));
+    let servers: Vec<String> = servers
+        .into_iter()
+        .filter_map(|(_, holder)| {
+            let record = records.read(&holder)?;
+            Some(record.value.get_str("name").unwrap_or(&holder).to_owned())
+        })
+        .collect();
+    if !servers.is_empty() {
+        let detail = format!("These servers are in it: {}.", servers.join(", "));
+        return Err(Failure::new("the network is in use", detail).help("Remove them first."));
+    }
+    let bridge = interface("an", identity.as_str());
+    nft::remove(lock, identity.as_str())?;
+    let mut netlink = Netlink::open().or_fail(|| "cannot talk to the kernel about networks".into())?;
+    netlink.delete_link(&bridge).or_fail(|| format!("cannot remove the bridge {bridge}"))?;
+    absent_is_fine(fs::remove_dir_all(&folder)).or_fail(|| format!("cannot remove {}", folder.display()))
+}
+
+/// The network as it is. A bridge that is down, or that lost its address, is no network any more.
+pub(crate) fn read(identity: &Identity, prior: &Value) -> Result<Option<Value>, Failure> {
+    let bridge = interface("an", identity.as_str());
+    let mut netlink = Netlink::open().or_fail(|| "cannot talk to the kernel about networks".into())?;
+    let failed = || format!("cannot read the bridge {bridge}");
+    let Some(link) = netlink.link(&bridge).or_fail(failed)?.filter(|link| link.up) else { return Ok(None) };
+    let addresses = netlink.addresses().or_fail(failed)?;
+    let gateway = prior.get_str("gateway").unwrap_or_default();
+    if !addresses.iter().any(|(index, net)| *index == link.index && net.addr().to_string() == gateway) {
+        return Ok(None);
+    }
+    let masquerade = nft::state(identity.as_str())?.unwrap_or(false);
+    Ok(Some(complete(prior, [("masquerade", Value::from(masquerade))])))
+}
+
+pub(crate) fn resolve(identity: &Identity, record: &Record) -> Result<Found, Failure> {
+    let asked = NetworkSpec::decode(&record.value)?;
+    let has_table = nft::state(identity.as_str())?.is_some();
+    let found = read(identity, &record.value)?
+        .filter(|value| has_table && value.get("masquerade").and_then(Value::as_bool) == Some(asked.masquerade));
+    Ok(found.map_or(Found::Partial, Found::Complete))
+}
+
+/// The wanted range if it is free, else a free one.
+fn choose(records: &Records, netlink: &mut Netlink, wanted: Option<Ipv4Net>) -> Result<Ipv4Net, Failure> {
+    let failed = || "cannot read this machine's routes".to_owned();
+    let mut taken: Vec<Ipv4Net> = netlink.routes().or_fail(failed)?;
+    taken.extend(netlink.addresses().or_fail(failed)?.into_iter().map(|(_, net)| net.trunc()));
+    let networks: Vec<(String, Ipv4Net)> = records
+        .all()
+        .into_iter()
+        .filter_map(|(identity, record)| {
+            let value = record?.value;
+            let cidr = value.get_str("cidr")?.parse().ok()?;
+            Some((value.get_str("name").unwrap_or(identity.as_str()).to_owned(), cidr))
+        })
+        .collect();
+    let Some(wanted) = wanted else {
+        taken.extend(networks.iter().map(|(_, cidr)| cidr));
+        return address::free_range(&taken).ok_or_else(|| {
+            Failure::new("no range is free for the network", "This machine has routes into every /24 of 10.64.0.0/12.")
+                .help("Give the network a `cidr` of your own.")
+        });
+    };
+    let conflict =
+        networks.iter().find(|(_, cidr)| address::overlapping(&wanted, std::slice::from_ref(cidr)).is_some());
+    let detail = match conflict {
+        Some((name, cidr)) => format!("The lab's network `{name}` has {cidr}."),
+        None => match address::overlapping(&wanted, &taken) {
+            Some(other) => format!("This machine already has a route to {other}."),
+            None => return Ok(wanted),
+        },
+    };
+    Err(Failure::new(format!("the range {wanted} is taken"), detail)
+        .help("Choose another `cidr`, or leave it out to have a free one chosen."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn interface_names_fit() {
+        assert_eq!(interface("an", "0123456789ab"), "an0123456789ab");
+        assert_eq!(interface("an", "0123456789abc"), "an0123456789abc");
+        let long = interface("an", "01234567-89ab-cdef-0123-456789ab");
+        assert_eq!(long.len(), 14);
+        assert_ne!(long, interface("an", "01234567-89ab-cdef-0123-456789ac"));
+    }
+}

@@ -1,0 +1,128 @@
+//! A network's rules in the kernel's packet filter, by the program `nft`.
+//!
+//! A network has one table. A firewall that drops what it does not know, as container daemons set up, would still drop
+//! its packets: an accepting table cannot overrule it. So accepting rules go into those chains too, with the table's
+//! name as their comment, and leave with the network.
+
+use std::io::Write;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+
+use andon_schema::Failure;
+use ipnet::Ipv4Net;
+use serde_json::Value as Json;
+
+use crate::failure::{OrFail, sentence};
+use crate::machine;
+use crate::records::Lock;
+
+/// The name of a network's table.
+pub(crate) fn table(identity: &str) -> String {
+    format!("andon_{}", identity.replace('-', "_"))
+}
+
+/// Puts a network's rules in place of whatever it had.
+pub(crate) fn apply(lock: &Lock, identity: &str, bridge: &str, net: &Ipv4Net, masquerade: bool) -> Result<(), Failure> {
+    let table = table(identity);
+    let mut script = format!("add table ip {table}\ndelete table ip {table}\nadd table ip {table}\n");
+    if masquerade {
+        script += &format!(
+            "add chain ip {table} outside {{ type nat hook postrouting priority srcnat; policy accept; }}\n\
+             add rule ip {table} outside ip saddr {net} ip daddr != {net} oifname != \"an*\" masquerade\n"
+        );
+    }
+    let ruleset = list("ruleset")?;
+    script += &remove_accepting(&ruleset, &table);
+    for chain in dropping_chains(&ruleset) {
+        for direction in ["iifname", "oifname"] {
+            script += &format!("insert rule {chain} {direction} \"{bridge}\" accept comment \"{table}\"\n");
+        }
+    }
+    run(lock, &script)
+}
+
+/// Removes a network's rules, if there are any.
+pub(crate) fn remove(lock: &Lock, identity: &str) -> Result<(), Failure> {
+    let table = table(identity);
+    let accepting = remove_accepting(&list("ruleset")?, &table);
+    run(lock, &format!("add table ip {table}\ndelete table ip {table}\n{accepting}"))
+}
+
+/// Whether a network's table is there, and whether it masquerades.
+pub(crate) fn state(identity: &str) -> Result<Option<bool>, Failure> {
+    let table = table(identity);
+    let ruleset = list("ruleset")?;
+    let has_table = ruleset.iter().any(|found| text(found, "name") == table);
+    let has_chain = ruleset.iter().any(|chain| text(chain, "table") == table && text(chain, "hook") == "postrouting");
+    Ok(has_table.then_some(has_chain))
+}
+
+/// The chains of others through which forwarded packets go and that drop what no rule accepts.
+fn dropping_chains(ruleset: &[Json]) -> Vec<String> {
+    let drops = |chain: &Json| {
+        text(chain, "hook") == "forward"
+            && text(chain, "policy") == "drop"
+            && matches!(text(chain, "family"), "ip" | "inet")
+    };
+    ruleset.iter().filter(|chain| drops(chain)).map(chain_name).collect()
+}
+
+/// A script that removes the rules whose comment is `table` from the chains of others.
+fn remove_accepting(ruleset: &[Json], table: &str) -> String {
+    let rules = ruleset.iter().filter(|rule| text(rule, "comment") == table);
+    let delete = |rule: &Json| {
+        let handle = rule.get("handle").and_then(Json::as_u64)?;
+        let chain = format!("{} {} {}", text(rule, "family"), text(rule, "table"), text(rule, "chain"));
+        Some(format!("delete rule {chain} handle {handle}\n"))
+    };
+    rules.filter_map(delete).collect()
+}
+
+fn chain_name(chain: &Json) -> String {
+    format!("{} {} {}", text(chain, "family"), text(chain, "table"), text(chain, "name"))
+}
+
+fn text<'a>(object: &'a Json, name: &str) -> &'a str {
+    object.get(name).and_then(Json::as_str).unwrap_or_default()
+}
+
+/// What `nft -j list` answers, each object without the name of its kind.
+fn list(what: &str) -> Result<Vec<Json>, Failure> {
+    let program = program()?;
+    let output = Command::new(program).args(["-j", "-a", "list", what]).output();
+    let output = output.or_fail(|| "cannot run `nft`".into())?;
+    if !output.status.success() {
+        return Err(refusal(&output.stderr));
+    }
+    let answer: Json =
+        serde_json::from_slice(&output.stdout).or_fail(|| "`nft` gave an answer that is not JSON".into())?;
+    let objects = answer.get("nftables").and_then(Json::as_array).cloned().unwrap_or_default();
+    Ok(objects.iter().filter_map(|object| object.as_object()?.values().next().cloned()).collect())
+}
+
+/// Runs a script in one transaction. The lock travels with the child as its standard output, to which it writes
+/// nothing: whoever takes the lock after we were killed finds the transaction done or never begun.
+fn run(lock: &Lock, script: &str) -> Result<(), Failure> {
+    let program = program()?;
+    let mut command = Command::new(program);
+    let lock = lock.share().or_fail(|| "cannot share a lock".into())?;
+    command.args(["-f", "-"]).process_group(0).stdin(Stdio::piped()).stdout(lock).stderr(Stdio::piped());
+    let mut child = command.spawn().or_fail(|| "cannot run `nft`".into())?;
+    if let Some(mut input) = child.stdin.take() {
+        input.write_all(script.as_bytes()).or_fail(|| "cannot write to `nft`".into())?;
+    }
+    let output = child.wait_with_output().or_fail(|| "cannot wait for `nft`".into())?;
+    if output.status.success() { Ok(()) } else { Err(refusal(&output.stderr)) }
+}
+
+fn program() -> Result<std::path::PathBuf, Failure> {
+    machine::nft().ok_or_else(|| {
+        Failure::new("the program `nft` is missing", "A network's way outside goes through the kernel's packet filter.")
+            .help("Install it: `apt-get install nftables`.")
+    })
+}
+
+fn refusal(stderr: &[u8]) -> Failure {
+    let said = String::from_utf8_lossy(stderr);
+    Failure::new("the packet filter refused a network's rules", sentence(&format!("`nft` said: {}", said.trim())))
+}

@@ -1,0 +1,176 @@
+//! What the lab knows of its objects, on disk: a record for each, and locks.
+//!
+//! An object's record is written before anything else is made for it and removed after everything else is gone; it is
+//! replaced in one step, so nobody reads half of one.
+
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use andon_schema::{Failure, Identity};
+use andon_value::{Type, Value};
+use serde_json::json;
+
+use crate::codec::{from_json, to_json};
+use crate::failure::OrFail;
+use crate::kind::Kind;
+use crate::schema;
+
+/// The records under one data directory.
+#[derive(Debug, Clone)]
+pub(crate) struct Records {
+    data: PathBuf,
+}
+
+/// What is known of one object.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Record {
+    pub kind: Kind,
+    /// Which project and environment it belongs to.
+    pub owner: String,
+    /// Its attributes; null where they are not decided yet.
+    pub value: Value,
+}
+
+/// An exclusive lock, held until it is dropped or until the last process that inherited it ends.
+#[derive(Debug)]
+pub(crate) struct Lock {
+    file: File,
+    path: PathBuf,
+}
+
+impl Records {
+    /// The records in a data directory, which need not exist yet.
+    pub fn new(data: PathBuf) -> Records {
+        Records { data }
+    }
+
+    /// The directory of one object's files.
+    pub fn directory(&self, kind: Kind, identity: &str) -> PathBuf {
+        let folder = match kind {
+            Kind::Network => "networks",
+            Kind::Server => "servers",
+            Kind::Balancer => "balancers",
+        };
+        self.data.join(folder).join(identity)
+    }
+
+    /// Waits until no other thread or process works on this object, and keeps others out.
+    pub fn lock(&self, identity: &Identity) -> Result<Lock, Failure> {
+        let path = self.data.join("lab/locks").join(identity.as_str());
+        Lock::take(&path).or_fail(|| format!("cannot lock {}", path.display()))
+    }
+
+    /// Writes an object's record.
+    pub fn write(&self, identity: &Identity, record: &Record) -> Result<(), Failure> {
+        let path = self.path(identity);
+        let json = json!({
+            "format": 1,
+            "kind": record.kind.name(),
+            "owner": record.owner,
+            "value": to_json(&record.value),
+        });
+        write_whole(&path, json.to_string().as_bytes()).or_fail(|| format!("cannot write {}", path.display()))
+    }
+
+    /// An object's record. One that cannot be read is no record: whatever was made for it is found by identity.
+    pub fn read(&self, identity: &str) -> Option<Record> {
+        let text = fs::read(self.data.join("lab/objects").join(identity)).ok()?;
+        let json: serde_json::Value = serde_json::from_slice(&text).ok()?;
+        let kind = Kind::parse(json.get("kind")?.as_str()?).ok()?;
+        let attributes = schema::schema(kind).block.attributes;
+        let value = json.get("value")?;
+        let attribute = |name: &str, ty: &Type| from_json(value.get(name).unwrap_or(&serde_json::Value::Null), ty);
+        let value =
+            attributes.iter().map(|(name, attribute_schema)| (name.as_str(), attribute(name, &attribute_schema.ty)));
+        Some(Record { kind, owner: json.get("owner")?.as_str()?.to_owned(), value: Value::object(value) })
+    }
+
+    /// Whether anything is recorded of an object, readable or not.
+    pub fn exists(&self, identity: &Identity) -> bool {
+        self.path(identity).exists()
+    }
+
+    /// Forgets an object whose every trace is gone, and gives its lock back.
+    pub fn forget(&self, identity: &Identity, lock: Lock) -> Result<(), Failure> {
+        let path = self.path(identity);
+        for path in [unfinished(&path), path] {
+            absent_is_fine(fs::remove_file(&path)).or_fail(|| format!("cannot remove {}", path.display()))?;
+        }
+        absent_is_fine(fs::remove_file(&lock.path)).or_fail(|| format!("cannot remove {}", lock.path.display()))
+    }
+
+    /// Every recorded identity with its record, or `None` where it cannot be read.
+    pub fn all(&self) -> Vec<(Identity, Option<Record>)> {
+        let Ok(entries) = fs::read_dir(self.data.join("lab/objects")) else { return Vec::new() };
+        let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
+        let identities = names.filter_map(|name| Identity::parse(name.strip_suffix(".new").unwrap_or(&name)));
+        let identities: std::collections::BTreeSet<Identity> = identities.collect();
+        identities.into_iter().map(|identity| (identity.clone(), self.read(identity.as_str()))).collect()
+    }
+
+    fn path(&self, identity: &Identity) -> PathBuf {
+        self.data.join("lab/objects").join(identity.as_str())
+    }
+}
+
+impl Lock {
+    /// Takes a lock on a file, which is made where it is absent. Whoever removes such a file holds its lock, so a lock
+    /// on a file that is no longer there is taken again.
+    pub fn take(path: &Path) -> io::Result<Lock> {
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder)?;
+        }
+        loop {
+            let file = match File::options().create(true).append(true).open(path) {
+                Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                file => file?,
+            };
+            // SAFETY: the descriptor is open, and flock touches no memory.
+            while unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX) } != 0 {
+                let error = io::Error::last_os_error();
+                if error.kind() != ErrorKind::Interrupted {
+                    return Err(error);
+                }
+            }
+            let held = file.metadata()?;
+            if fs::metadata(path).is_ok_and(|named| (named.dev(), named.ino()) == (held.dev(), held.ino())) {
+                return Ok(Lock { file, path: path.to_owned() });
+            }
+        }
+    }
+
+    /// The lock for a child process to inherit: it stays held until the child has ended too.
+    pub fn share(&self) -> io::Result<File> {
+        self.file.try_clone()
+    }
+}
+
+/// Makes or replaces a file in one step. A new one is on the disk on return: after a power cut nothing that was made
+/// later lies there without it.
+fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    let unfinished = unfinished(path);
+    let mut file = File::create(&unfinished)?;
+    file.write_all(bytes)?;
+    if !path.exists() {
+        file.sync_data()?;
+    }
+    fs::rename(unfinished, path)
+}
+
+/// Success where what should be gone is gone already.
+pub(crate) fn absent_is_fine(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        result => result,
+    }
+}
+
+fn unfinished(path: &Path) -> PathBuf {
+    path.with_extension("new")
+}

@@ -1,0 +1,148 @@
+//! What the lab's resource types look like to a user.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use andon_schema::{Attribute, Block, TypeSchema};
+use andon_value::{Type, Value};
+
+use crate::kind::Kind;
+
+/// The schemas of all resource types of the lab, by name.
+pub(crate) fn schemas() -> BTreeMap<String, TypeSchema> {
+    Kind::ALL.into_iter().map(|kind| (kind.name().to_owned(), schema(kind))).collect()
+}
+
+/// The schema of one kind.
+pub(crate) fn schema(kind: Kind) -> TypeSchema {
+    let (description, attributes) = match kind {
+        Kind::Network => ("A network on this machine: a bridge with a gateway address, and a way outside.", network()),
+        Kind::Server => ("A server on this machine: a system container booted from an image.", server()),
+        Kind::Balancer => ("An HTTP balancer on this machine, in front of servers.", balancer()),
+    };
+    let attributes = attributes.into_iter().map(|(name, attribute)| (name.to_owned(), attribute)).collect();
+    let block = Block { attributes, description: description.to_owned(), ..Block::default() };
+    TypeSchema { block, version: 0 }
+}
+
+/// What an attribute is where the user does not give it; `None` where it stays null or the lab decides.
+pub(crate) fn default(kind: Kind, attribute: &str) -> Option<Value> {
+    match (kind, attribute) {
+        (Kind::Network, "masquerade") => Some(Value::from(true)),
+        (Kind::Balancer, "targets") => Some(Value::list(Type::String, [])),
+        (Kind::Balancer, "interval") => Some(Value::from("200ms")),
+        (Kind::Balancer, "wait") => Some(Value::from("30s")),
+        (Kind::Balancer, "drain") => Some(Value::from("5m")),
+        _ => None,
+    }
+}
+
+/// The attributes that cannot change in place.
+pub(crate) fn replacing(kind: Kind) -> &'static [&'static str] {
+    match kind {
+        Kind::Network => &["cidr"],
+        Kind::Server => &["name", "image", "network", "address"],
+        Kind::Balancer => &[],
+    }
+}
+
+fn network() -> Vec<(&'static str, Attribute)> {
+    vec![
+        ("name", Attribute::optional(Type::String, "A name for people; nothing depends on it.")),
+        (
+            "cidr",
+            Attribute::optional_computed(
+                Type::String,
+                "The IPv4 addresses of the network, such as `10.64.1.0/24`. Without it, a free /24 of `10.64.0.0/12` is taken. \
+                 A change replaces the network.",
+            ),
+        ),
+        (
+            "masquerade",
+            Attribute::optional_computed(
+                Type::Bool,
+                "Whether servers reach the world outside through this machine's own address. Default `true`.",
+            ),
+        ),
+        ("id", Attribute::computed(Type::String, "What a server's `network` takes.")),
+        ("gateway", Attribute::computed(Type::String, "This machine's address in the network.")),
+        ("bridge", Attribute::computed(Type::String, "The network interface of this machine that is the bridge.")),
+    ]
+}
+
+fn server() -> Vec<(&'static str, Attribute)> {
+    vec![
+        ("name", Attribute::required(Type::String, "The host name. A change replaces the server.")),
+        (
+            "image",
+            Attribute::required(Type::String, "The digest of the image to boot from. A change replaces the server."),
+        ),
+        ("network", Attribute::required(Type::String, "The `id` of a `lab_network`. A change replaces the server.")),
+        (
+            "memory",
+            Attribute::optional(
+                Type::String,
+                "The most memory that everything in the server may use together, such as `256M`. Without it there is no limit.",
+            ),
+        ),
+        (
+            "cpus",
+            Attribute::optional(
+                Type::Number,
+                "The most processor time that the server may use, in processors, such as `0.5`. Without it there is no limit.",
+            ),
+        ),
+        (
+            "address",
+            Attribute::optional_computed(
+                Type::String,
+                "The IPv4 address in the network. Without it, a free one is taken. A change replaces the server.",
+            ),
+        ),
+        ("id", Attribute::computed(Type::String, "The server's identity.")),
+        ("connection", Attribute::computed(connection(), "How `andon_host` reaches the server.")),
+    ]
+}
+
+/// The type of a server's `connection`.
+pub(crate) fn connection() -> Type {
+    let attributes: BTreeMap<Arc<str>, Type> =
+        ["kind", "identity", "address"].into_iter().map(|name| (name.into(), Type::String)).collect();
+    Type::Object { attributes: Arc::new(attributes), optional: Arc::new(BTreeSet::new()) }
+}
+
+fn balancer() -> Vec<(&'static str, Attribute)> {
+    let duration = |what: &str| Attribute::optional_computed(Type::String, what);
+    vec![
+        ("name", Attribute::optional(Type::String, "A name for people; nothing depends on it.")),
+        (
+            "listen",
+            Attribute::required(Type::String, "The address and port of this machine to listen on: `127.0.0.1:8080`."),
+        ),
+        (
+            "targets",
+            Attribute::optional_computed(
+                Type::List(Arc::new(Type::String)),
+                "The servers to pass requests to, as `address:port`. New ones get requests once all of them are \
+                 healthy; those that are gone from the list first finish what they were doing. Default none: every \
+                 request is answered with 503.",
+            ),
+        ),
+        (
+            "health",
+            Attribute::optional(
+                Type::String,
+                "The path that a healthy target answers with a status below 400. Without it, a target is healthy if it accepts connections.",
+            ),
+        ),
+        ("interval", duration("How often health is asked. Default `200ms`.")),
+        ("wait", duration("How long to wait for new targets to become healthy. Default `30s`.")),
+        (
+            "drain",
+            duration(
+                "How long requests and downloads of a target that leaves may go on before they are cut. Default `5m`.",
+            ),
+        ),
+        ("id", Attribute::computed(Type::String, "The balancer's identity.")),
+    ]
+}

@@ -1,0 +1,268 @@
+//! What a user asks of an object, checked and typed.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use andon_schema::Failure;
+use andon_value::Value;
+use ipnet::Ipv4Net;
+
+use crate::kind::Kind;
+use crate::units::{format_bytes, parse_bytes, parse_duration};
+
+/// The least memory that a server can boot with.
+const LEAST_MEMORY: u64 = 16 << 20;
+
+/// A network that is asked for.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct NetworkSpec {
+    /// `None` where the lab chooses.
+    pub cidr: Option<Ipv4Net>,
+    pub masquerade: bool,
+}
+
+/// A server that is asked for.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct ServerSpec {
+    pub name: String,
+    pub network: String,
+    /// Bytes.
+    pub memory: Option<u64>,
+    pub cpus: Option<f64>,
+    /// `None` where the lab chooses.
+    pub address: Option<Ipv4Addr>,
+}
+
+/// A balancer that is asked for.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct BalancerSpec {
+    pub listen: SocketAddr,
+    pub targets: Vec<SocketAddr>,
+    pub health: Option<String>,
+    pub interval: Duration,
+    pub wait: Duration,
+    pub drain: Duration,
+}
+
+impl NetworkSpec {
+    /// Of a planned value.
+    pub fn decode(value: &Value) -> Result<NetworkSpec, Failure> {
+        Ok(NetworkSpec {
+            cidr: value.get_str("cidr").map(cidr).transpose()?,
+            masquerade: value.get("masquerade").and_then(Value::as_bool).unwrap_or(true),
+        })
+    }
+}
+
+impl ServerSpec {
+    /// Of a planned value.
+    pub fn decode(value: &Value) -> Result<ServerSpec, Failure> {
+        Ok(ServerSpec {
+            name: host_name(required(value, "name")?)?.to_owned(),
+            network: required(value, "network")?.to_owned(),
+            memory: value.get_str("memory").map(memory).transpose()?,
+            cpus: value.get("cpus").filter(|cpus| cpus.as_number().is_some()).map(cpus).transpose()?,
+            address: value.get_str("address").map(address).transpose()?,
+        })
+    }
+}
+
+impl BalancerSpec {
+    /// Of a planned value.
+    pub fn decode(value: &Value) -> Result<BalancerSpec, Failure> {
+        let targets = value.get("targets").and_then(Value::as_elements);
+        let targets =
+            targets.map(|targets| targets.iter().filter_map(Value::as_str).map(|text| target(text)).collect());
+        let time = |name: &str, default| value.get_str(name).map_or(Ok(default), |text| duration(name, text));
+        Ok(BalancerSpec {
+            listen: listen(required(value, "listen")?)?,
+            targets: targets.unwrap_or_else(|| Ok(Vec::new()))?,
+            health: value.get_str("health").map(|path| health(path).map(str::to_owned)).transpose()?,
+            interval: time("interval", Duration::from_millis(200))?,
+            wait: time("wait", Duration::from_secs(30))?,
+            drain: time("drain", Duration::from_secs(300))?,
+        })
+    }
+}
+
+/// Checks one attribute on its own, as far as it is known.
+pub(crate) fn check(kind: Kind, attribute: &str, value: &Value) -> Result<(), Failure> {
+    if let (Kind::Balancer, "targets", Some(targets)) = (kind, attribute, value.as_elements()) {
+        return targets.iter().filter_map(Value::as_str).try_for_each(|text| target(text).map(drop));
+    }
+    if let (Kind::Server, "cpus", Some(_)) = (kind, attribute, value.as_number()) {
+        return cpus(value).map(drop);
+    }
+    let Some(text) = value.as_str() else { return Ok(()) };
+    match (kind, attribute) {
+        (Kind::Network, "cidr") => cidr(text).map(drop),
+        (Kind::Server, "name") => host_name(text).map(drop),
+        (Kind::Server, "memory") => memory(text).map(drop),
+        (Kind::Server, "address") => address(text).map(drop),
+        (Kind::Server, "image" | "network") if text.is_empty() => Err(Failure::new(
+            format!("`{attribute}` is empty"),
+            format!("A server needs the {attribute} that it stands on."),
+        )),
+        (Kind::Balancer, "listen") => listen(text).map(drop),
+        (Kind::Balancer, "health") => health(text).map(drop),
+        (Kind::Balancer, "interval" | "wait" | "drain") => duration(attribute, text).map(drop),
+        _ => Ok(()),
+    }
+}
+
+fn required<'a>(value: &'a Value, name: &str) -> Result<&'a str, Failure> {
+    value.get_str(name).ok_or_else(|| Failure::new(format!("`{name}` is missing"), "It must be known to make this."))
+}
+
+fn cidr(text: &str) -> Result<Ipv4Net, Failure> {
+    let wrong = |detail: String| Failure::new(format!("`{text}` is no range for a network"), detail);
+    let Ok(net) = text.parse::<Ipv4Net>() else {
+        return Err(wrong("An IPv4 range is written as an address and a prefix length.".into())
+            .help("Write one such as `10.64.1.0/24`, or leave `cidr` out to have a free one chosen."));
+    };
+    if net.addr() != net.network() {
+        return Err(wrong(format!("{} is an address inside a range, not its start.", net.addr()))
+            .help(format!("Write `{}`.", net.trunc())));
+    }
+    if !(8..=29).contains(&net.prefix_len()) {
+        return Err(wrong("Its prefix length must be from 8 to 29.".into()));
+    }
+    let private = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "198.18.0.0/15"];
+    if !private.iter().filter_map(|range| range.parse::<Ipv4Net>().ok()).any(|range| range.contains(&net)) {
+        return Err(wrong(
+            "Its addresses belong to others on the Internet; this machine would no longer reach them.".into(),
+        )
+        .help(format!("Choose a range inside {}.", private.join(", "))));
+    }
+    Ok(net)
+}
+
+fn host_name(text: &str) -> Result<&str, Failure> {
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    if text.len() <= 64 && text.split('.').all(label) {
+        return Ok(text);
+    }
+    Err(Failure::new(
+        format!("`{text}` is no host name"),
+        "A host name has letters, digits and inner hyphens, at most 64 in all; dots separate its parts.",
+    ))
+}
+
+fn memory(text: &str) -> Result<u64, Failure> {
+    let wrong = |detail: &str| {
+        Failure::new(format!("`{text}` is no amount of memory"), detail).help("Write one such as `256M` or `1G`.")
+    };
+    let bytes = parse_bytes(text).ok_or_else(|| wrong("It is a number followed by K, M, G or T."))?;
+    if bytes < LEAST_MEMORY {
+        return Err(wrong(&format!("A server needs {} at least.", format_bytes(LEAST_MEMORY))));
+    }
+    Ok(bytes)
+}
+
+fn cpus(value: &Value) -> Result<f64, Failure> {
+    let number = value.as_number().map(|number| number.to_f64()).unwrap_or_default();
+    if (0.01..=4096.0).contains(&number) {
+        return Ok(number);
+    }
+    Err(Failure::new(
+        format!("`{number}` is no number of processors"),
+        "It is from 0.01 to 4096; `0.5` is half of one.",
+    ))
+}
+
+fn address(text: &str) -> Result<Ipv4Addr, Failure> {
+    text.parse().map_err(|_| {
+        Failure::new(format!("`{text}` is no IPv4 address"), "A server's address looks like `10.64.1.7`.")
+            .help("Leave `address` out to have a free one chosen.")
+    })
+}
+
+fn listen(text: &str) -> Result<SocketAddr, Failure> {
+    let wrong = |detail: &str| {
+        Failure::new(format!("`{text}` is nothing to listen on"), detail).help(
+            "Write an address of this machine and a port, such as `127.0.0.1:8080`; `0.0.0.0:8080` is all of them.",
+        )
+    };
+    let listen: SocketAddr = text.parse().map_err(|_| wrong("It is an IP address, a colon and a port."))?;
+    if listen.port() == 0 { Err(wrong("Port 0 is no port.")) } else { Ok(listen) }
+}
+
+fn target(text: &str) -> Result<SocketAddr, Failure> {
+    let target = text.parse::<SocketAddr>().ok().filter(|target| target.port() != 0);
+    target.ok_or_else(|| {
+        Failure::new(format!("`{text}` is no target"), "A target is an IP address, a colon and a port.")
+            .help("Write it as `${lab_server.NAME.address}:80`.")
+    })
+}
+
+fn health(path: &str) -> Result<&str, Failure> {
+    if path.starts_with('/') && path.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Ok(path);
+    }
+    Err(Failure::new(format!("`{path}` is no path to ask for health"), "A path begins with `/` and has no spaces.")
+        .help("Write one such as `/healthz`."))
+}
+
+fn duration(name: &str, text: &str) -> Result<Duration, Failure> {
+    let wrong = |detail: &str| {
+        Failure::new(format!("`{text}` is no length of time for `{name}`"), detail)
+            .help("Write one such as `200ms`, `30s` or `5m`.")
+    };
+    let duration = parse_duration(text).ok_or_else(|| wrong("It is a number followed by ms, s, m or h."))?;
+    if name == "interval" && duration < Duration::from_millis(10) {
+        return Err(wrong("Health is asked every 10 ms at most."));
+    }
+    Ok(duration)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_checked() {
+        let check = |kind, attribute: &str, text: &str, sound: bool| {
+            let result = super::check(kind, attribute, &Value::from(text));
+            assert_eq!(result.is_ok(), sound, "{attribute} = {text}: {result:?}");
+        };
+        for sound in ["10.64.1.0/24", "192.168.5.0/29", "172.16.0.0/12", "100.64.0.0/10"] {
+            check(Kind::Network, "cidr", sound, true);
+        }
+        for wrong in
+            ["", "10.64.1.0", "10.64.1.1/24", "10.64.1.0/30", "8.8.8.0/24", "10.0.0.0/7", "fd00::/64", "10.0.0.0/33"]
+        {
+            check(Kind::Network, "cidr", wrong, false);
+        }
+        for sound in ["web-0", "a", "WEB", "web.example", &"a".repeat(63)] {
+            check(Kind::Server, "name", sound, true);
+        }
+        for wrong in ["", "-web", "web-", "web_0", "web 0", "a..b", "a/b", "ä", &"a".repeat(64), "../x", "a\nb"] {
+            check(Kind::Server, "name", wrong, false);
+        }
+        check(Kind::Server, "memory", "256M", true);
+        for wrong in ["256", "lots", "1M", "-256M"] {
+            check(Kind::Server, "memory", wrong, false);
+        }
+        check(Kind::Server, "address", "10.64.1.7", true);
+        check(Kind::Server, "address", "10.64.1.300", false);
+        check(Kind::Balancer, "listen", "127.0.0.1:8080", true);
+        check(Kind::Balancer, "listen", "[::1]:8080", true);
+        for wrong in ["8080", ":8080", "localhost:8080", "127.0.0.1:0", "127.0.0.1:99999"] {
+            check(Kind::Balancer, "listen", wrong, false);
+        }
+        check(Kind::Balancer, "health", "/healthz?x=1", true);
+        check(Kind::Balancer, "health", "healthz", false);
+        check(Kind::Balancer, "health", "/a b", false);
+        check(Kind::Balancer, "interval", "1ms", false);
+        check(Kind::Balancer, "wait", "soon", false);
+        let targets = |text: &str| super::check(Kind::Balancer, "targets", &Value::tuple([Value::from(text)])).is_ok();
+        assert!(targets("10.64.0.2:80"));
+        assert!(!targets("10.64.0.2"));
+        assert!(!targets("web-0:80"));
+    }
+}

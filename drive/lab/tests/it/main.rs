@@ -1,0 +1,50 @@
+//! The lab on a real machine: namespaces, bridges, control groups and a root file system with systemd.
+//!
+//! `ANDON_TEST_ROOT` names a directory with a Debian root file system that has systemd and nginx. What this machine
+//! cannot do is skipped with a reason. This program is also what the lab runs as its helper, and, under commands of its
+//! own, a process to be killed.
+
+mod balancers;
+mod networks;
+mod servers;
+mod world;
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use world::World;
+
+type Test = (&'static str, fn(&World));
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let Some(status) = andon_lab::helper_main(&arguments) {
+        return ExitCode::from(status as u8);
+    }
+    if let Some(status) = world::victim(&arguments) {
+        return status;
+    }
+    let wanted = |name: &str| {
+        let mut filters = arguments.iter().filter(|argument| !argument.starts_with('-')).peekable();
+        filters.peek().is_none() || filters.any(|filter| name.contains(filter.as_str()))
+    };
+    let tests: Vec<Test> = [networks::TESTS, servers::TESTS, balancers::TESTS].concat();
+    if arguments.iter().any(|argument| argument == "--list") {
+        tests.iter().for_each(|(name, _)| println!("{name}: test"));
+        return ExitCode::SUCCESS;
+    }
+    let missing = andon_lab::Lab::requirements();
+    if let Some(missing) = missing.first() {
+        println!("skipped: this machine lacks {}. {}", missing.what, missing.how);
+        return ExitCode::SUCCESS;
+    }
+    for (name, test) in tests.into_iter().filter(|(name, _)| wanted(name)) {
+        println!("test {name} ...");
+        let start = Instant::now();
+        let world = World::new();
+        test(&world);
+        world.assert_nothing_left();
+        println!("test {name} ... ok ({:.2} s)", start.elapsed().as_secs_f64());
+    }
+    ExitCode::SUCCESS
+}

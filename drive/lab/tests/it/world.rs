@@ -1,0 +1,214 @@
+//! A lab with a data directory of its own, and what the machine must look like once it is gone.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use andon_lab::{CreateExtra, Lab, LabSettings, Made};
+use andon_schema::{Failure, Identity};
+use andon_value::{Type, Value};
+
+pub const OWNER: &str = "test/default";
+
+pub struct World {
+    pub lab: Lab,
+    pub data: tempfile::TempDir,
+    before: BTreeSet<String>,
+}
+
+impl World {
+    pub fn new() -> World {
+        let data = tempfile::Builder::new().prefix("andon-lab-").tempdir_in("/var/tmp").unwrap();
+        World { lab: lab(data.path()), data, before: traces() }
+    }
+
+    pub fn identity(&self) -> Identity {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let time = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos() as u64;
+        Identity::from_random(time << 8 | NEXT.fetch_add(1, Ordering::Relaxed) & 0xFF)
+    }
+
+    pub fn create(&self, kind: &str, given: &[(&str, Value)]) -> Result<(Identity, Value), Failure> {
+        let identity = self.identity();
+        let made = self.create_as(kind, &identity, given)?;
+        Ok((identity, made.value))
+    }
+
+    pub fn create_as(&self, kind: &str, identity: &Identity, given: &[(&str, Value)]) -> Result<Made, Failure> {
+        let (planned, _) = self.lab.plan(kind, None, &config(kind, given))?;
+        let lower_dirs = if kind == "lab_server" { vec![root().unwrap()] } else { vec![] };
+        let extra = CreateExtra { owner: OWNER.to_owned(), lower_dirs };
+        let made = self.lab.create(kind, identity, &planned, &extra).map_err(|(failure, left)| {
+            assert_eq!(left, None, "{failure}");
+            failure
+        })?;
+        assert!(made.value.is_wholly_known());
+        assert_eq!(self.lab.read(kind, identity, &made.value).unwrap().as_ref(), Some(&made.value));
+        assert_eq!(self.lab.resolve(kind, identity).unwrap(), andon_lab::Found::Complete(made.value.clone()));
+        Ok(made)
+    }
+
+    pub fn update(
+        &self,
+        kind: &str,
+        identity: &Identity,
+        prior: &Value,
+        given: &[(&str, Value)],
+    ) -> Result<Made, Failure> {
+        let (planned, replace) = self.lab.plan(kind, Some(prior), &config(kind, given))?;
+        assert!(replace.is_empty(), "{replace:?}");
+        let made = self.lab.update(kind, identity, prior, &planned).map_err(|(failure, _)| failure)?;
+        assert_eq!(self.lab.read(kind, identity, &made.value).unwrap().as_ref(), Some(&made.value));
+        Ok(made)
+    }
+
+    pub fn delete(&self, kind: &str, identity: &Identity) {
+        self.lab.delete(kind, identity).unwrap();
+        assert_eq!(self.lab.resolve(kind, identity).unwrap(), andon_lab::Found::Absent);
+        self.lab.delete(kind, identity).unwrap();
+    }
+
+    /// Whatever this world made is gone.
+    pub fn assert_nothing_left(&self) {
+        let deadline = Instant::now() + Duration::from_secs(5);
+        loop {
+            let left: Vec<String> = traces().difference(&self.before).cloned().collect();
+            let files = files(self.data.path());
+            if left.is_empty() && files.is_empty() {
+                return;
+            }
+            // The kernel takes a network namespace down after its last process has ended.
+            assert!(Instant::now() < deadline, "left: {left:?} {files:?}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+/// A lab whose helper is this program.
+pub fn lab(data: &Path) -> Lab {
+    Lab::open(LabSettings { data_dir: data.to_owned(), helper: "/proc/self/exe".into() }).unwrap()
+}
+
+/// The configuration that gives these attributes and leaves all others null.
+pub fn config(kind: &str, given: &[(&str, Value)]) -> Value {
+    let schema = &Lab::schemas()[kind];
+    Value::object(schema.block.attributes.iter().map(|(name, attribute)| {
+        let given = given.iter().find(|(given, _)| given == name).map(|(_, value)| value.clone());
+        (name.clone(), given.unwrap_or_else(|| Value::null(attribute.ty.clone())))
+    }))
+}
+
+pub fn texts(texts: &[String]) -> Value {
+    Value::list(Type::String, texts.iter().map(|text| Value::from(text.as_str())))
+}
+
+/// A root file system with systemd, or a printed reason.
+pub fn root() -> Option<PathBuf> {
+    let root = std::env::var_os("ANDON_TEST_ROOT").map(PathBuf::from).filter(|root| root.is_dir());
+    if root.is_none() {
+        println!("skipped: ANDON_TEST_ROOT names no directory with a Debian root file system");
+    }
+    root
+}
+
+/// Processes, mounts, interfaces, tables, network namespaces and control groups of a lab, whosever they are.
+fn traces() -> BTreeSet<String> {
+    let mut traces = BTreeSet::new();
+    for line in run("ip", &["-o", "link"]).lines() {
+        let name = line.split(": ").nth(1).unwrap_or_default().split('@').next().unwrap_or_default();
+        if name.starts_with("an") || name.starts_with("av") {
+            traces.insert(format!("interface {name}"));
+        }
+    }
+    traces.extend(run("nft", &["list", "tables"]).lines().map(|line| format!("nft {line}")));
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+    traces.extend(mounts.lines().map(|line| format!("mount {line}")));
+    for root in [
+        "/sys/fs/cgroup",
+        "/sys/fs/cgroup/unified",
+        "/sys/fs/cgroup/memory",
+        "/sys/fs/cgroup/cpu",
+        "/sys/fs/cgroup/pids",
+    ] {
+        for entry in fs::read_dir(Path::new(root).join("andon")).into_iter().flatten().flatten() {
+            if entry.file_type().unwrap().is_dir() {
+                traces.insert(format!("cgroup {}", entry.path().display()));
+            }
+        }
+    }
+    let own = fs::read_link("/proc/self/ns/net").unwrap();
+    for process in fs::read_dir("/proc").unwrap().flatten() {
+        if let Ok(namespace) = fs::read_link(process.path().join("ns/net")) {
+            if namespace != own {
+                traces.insert(format!("network namespace {}", namespace.display()));
+            }
+        }
+        let command = fs::read(process.path().join("cmdline")).unwrap_or_default();
+        if String::from_utf8_lossy(&command).contains("__lab-") {
+            traces.insert(format!("process {}", process.file_name().display()));
+        }
+    }
+    traces
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.file_type().unwrap().is_dir()
+            && !["lab", "servers", "networks", "balancers", "objects", "locks"]
+                .contains(&entry.file_name().to_str().unwrap())
+        {
+            found.push(entry.path());
+        } else if entry.file_type().unwrap().is_dir() {
+            found.extend(files(&entry.path()));
+        } else {
+            found.push(entry.path());
+        }
+    }
+    found
+}
+
+pub fn run(program: &str, arguments: &[&str]) -> String {
+    let output = Command::new(program).args(arguments).output().unwrap();
+    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+}
+
+/// The host's number of the first process of a server.
+pub fn init(identity: &Identity) -> String {
+    let groups =
+        ["/sys/fs/cgroup/unified/andon", "/sys/fs/cgroup/andon"].map(|root| Path::new(root).join(identity.as_str()));
+    let processes = groups.iter().flat_map(|group| {
+        ["init.scope", ""].map(|below| fs::read_to_string(group.join(below).join("cgroup.procs")).unwrap_or_default())
+    });
+    processes.collect::<String>().lines().next().unwrap().to_owned()
+}
+
+/// Runs a command inside a server.
+pub fn inside(identity: &Identity, command: &str) -> String {
+    run("nsenter", &["-t", &init(identity), "-a", "--", "/bin/sh", "-c", command])
+}
+
+/// As a process of its own: makes or removes an object, to be killed meanwhile.
+pub fn victim(arguments: &[String]) -> Option<ExitCode> {
+    let [command, data, kind, identity, rest @ ..] = arguments else { return None };
+    let lab = lab(Path::new(data));
+    let identity = Identity::parse(identity)?;
+    match command.as_str() {
+        "victim-create" => {
+            let given: Vec<(&str, Value)> = rest
+                .iter()
+                .filter_map(|given| given.split_once('='))
+                .map(|(name, text)| (name, Value::from(text)))
+                .collect();
+            let (planned, _) = lab.plan(kind, None, &config(kind, &given)).unwrap();
+            let extra = CreateExtra { owner: OWNER.to_owned(), lower_dirs: root().into_iter().collect() };
+            lab.create(kind, &identity, &planned, &extra).unwrap();
+        }
+        "victim-delete" => lab.delete(kind, &identity).unwrap(),
+        _ => return None,
+    }
+    Some(ExitCode::SUCCESS)
+}
