@@ -5,7 +5,9 @@
 
 mod constraint;
 pub mod definitions;
+pub mod eval;
 mod files;
+pub mod functions;
 mod literal;
 mod load;
 mod shape;

@@ -485,7 +485,7 @@ mod tests {
     #[test]
     fn arithmetic_keeps_512_bits() {
         let third = Number::from(1).div(&Number::from(3)).unwrap();
-        assert_eq!(third.to_string(), format!("0.{}5", "3".repeat(151)));
+        assert_eq!(third.to_string(), format!("0.{}5", "3".repeat(154)));
         let ten_thirds = Number::from(10).div(&Number::from(3)).unwrap();
         assert_eq!(ten_thirds.to_string(), format!("3.{}2", "3".repeat(153)));
         assert_eq!(third.mul(&Number::from(3)), Some(Number::from(1)));

@@ -1,0 +1,291 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use andon_hcl::ast::{Attribute, Block, Body, Expr, Ident};
+use andon_schema::{Attribute as AttributeSchema, Block as Schema, NestedBlock, Nesting};
+use andon_text::{Diagnostic, Diagnostics, Span, nearest};
+use andon_value::{Marks, Type, Value, convert, quote};
+
+use super::expression::{Evaluator, Failed};
+use super::{Scope, describe};
+
+/// The value of a body: an object of the schema's implied type. What the body does not give is null. Attributes are
+/// converted to their types; what does not fit is an error at the attribute's expression.
+pub fn evaluate_block(body: &Body, schema: &Schema, scope: &dyn Scope) -> Result<Value, Diagnostics> {
+    let mut evaluator = Evaluator::new(scope);
+    match evaluator.body(body, schema, body.span) {
+        Ok(value) => Ok(value),
+        Err(Failed) => Err(evaluator.into_diagnostics()),
+    }
+}
+
+/// The type of the object that a body of a schema gives.
+pub fn implied_type(schema: &Schema) -> Type {
+    let attributes = schema.attributes.iter().map(|(name, attribute)| (name.as_str(), attribute.ty.without_optional()));
+    let blocks = schema.blocks.iter().map(|(name, nested)| (name.as_str(), nested_type(nested)));
+    Type::object(attributes.chain(blocks))
+}
+
+fn nested_type(nested: &NestedBlock) -> Type {
+    let inner = implied_type(&nested.block);
+    match nested.nesting {
+        Nesting::Single => inner,
+        // Blocks whose attributes may differ in type have no common element type.
+        Nesting::List | Nesting::Set | Nesting::Map if inner.has_dynamic() => Type::Dynamic,
+        Nesting::List => Type::list(inner),
+        Nesting::Set => Type::set(inner),
+        Nesting::Map => Type::map(inner),
+    }
+}
+
+/// One nested block, as written or as a `dynamic` block made it.
+struct Made {
+    label: Option<Value>,
+    value: Value,
+    span: Span,
+}
+
+/// The blocks of one kind, and what is to be said of all of them.
+#[derive(Default)]
+struct Kind {
+    made: Vec<Made>,
+    /// How many there are is not known yet.
+    unknown: bool,
+    marks: Marks,
+}
+
+impl Evaluator<'_> {
+    fn body(&mut self, body: &Body, schema: &Schema, place: Option<Span>) -> Result<Value, Failed> {
+        let mut failed = false;
+        let mut values: BTreeMap<Arc<str>, Value> = BTreeMap::new();
+        let mut given: BTreeMap<&str, Span> = BTreeMap::new();
+        for attribute in body.attributes() {
+            if let Some(first) = given.insert(&attribute.name.name, attribute.name.span) {
+                let error = Diagnostic::error(format!("argument {} given twice", quote(&attribute.name.name)));
+                failed = true;
+                self.fail(error.at(attribute.name.span).related(first, "given first here"));
+            }
+            match self.attribute(attribute, schema) {
+                Ok(value) => drop(values.insert(attribute.name.name.clone(), value)),
+                Err(Failed) => failed = true,
+            }
+        }
+        for (name, attribute) in &schema.attributes {
+            if given.contains_key(name.as_str()) {
+                continue;
+            }
+            if attribute.required {
+                failed = true;
+                let error = Diagnostic::error(format!("missing argument {}", quote(name)));
+                let error =
+                    if let Some(place) = place { error.at(place.head()).label("it must be given here") } else { error };
+                self.fail(error.help(format!("Add `{name} = …`, {}.", attribute.ty.in_words())));
+            }
+            values.insert(name.as_str().into(), Value::null(attribute.ty.without_optional()));
+        }
+        let mut kinds: BTreeMap<&str, Kind> = BTreeMap::new();
+        for block in body.blocks() {
+            failed |= self.block(block, schema, &mut kinds).is_err();
+        }
+        for (name, nested) in &schema.blocks {
+            let kind = kinds.remove(name.as_str()).unwrap_or_default();
+            match self.nested(name, nested, kind, place) {
+                Ok(value) => drop(values.insert(name.as_str().into(), value)),
+                Err(Failed) => failed = true,
+            }
+        }
+        if failed { Err(Failed) } else { Ok(Value::object(values)) }
+    }
+
+    fn attribute(&mut self, attribute: &Attribute, schema: &Schema) -> Result<Value, Failed> {
+        let name = &attribute.name;
+        match schema.attributes.get(&*name.name) {
+            None => {
+                // Its own errors are reported beside the error of its name.
+                let _ = self.evaluate(&attribute.value);
+                Err(self.fail(unsupported(name, schema)))
+            }
+            Some(AttributeSchema { required: false, optional: false, .. }) => {
+                let error = Diagnostic::error(format!("argument {} cannot be given", quote(&name.name)));
+                Err(self.fail(error.at(name.span).label("it is decided when the change is applied").help("Remove it.")))
+            }
+            Some(attribute_schema) => {
+                let value = self.evaluate(&attribute.value)?;
+                let value = self.fitting(value, &attribute.value, &name.name, &attribute_schema.ty)?;
+                if attribute_schema.required && value.is_null() {
+                    let error = Diagnostic::error(format!("argument {} is null", quote(&name.name)));
+                    let error = error.at(attribute.value.span).label("it must have a value");
+                    return Err(self.fail_showing(error, &[&attribute.value]));
+                }
+                Ok(if attribute_schema.sensitive && !value.is_null() { value.mark(Marks::SENSITIVE) } else { value })
+            }
+        }
+    }
+
+    /// The value converted to the type of an argument.
+    fn fitting(&mut self, value: Value, expr: &Expr, name: &str, ty: &Type) -> Result<Value, Failed> {
+        convert(&value, ty).map_err(|error| {
+            let error = Diagnostic::error(format!("argument {} has the wrong type", quote(name)))
+                .at(expr.span)
+                .label(error.to_string())
+                .detail(format!("The value is {}.", describe(&value)));
+            self.fail_showing(error, &[expr])
+        })
+    }
+
+    fn block<'b>(
+        &mut self,
+        block: &'b Block,
+        schema: &Schema,
+        kinds: &mut BTreeMap<&'b str, Kind>,
+    ) -> Result<(), Failed> {
+        let name = &block.kind;
+        match schema.blocks.get(&*name.name) {
+            Some(nested) => {
+                let labels = block.labels.iter().map(|label| (Value::string(label.name.clone()), label.span)).collect();
+                let made = self.made(nested, &block.body, labels, block.head)?;
+                kinds.entry(&name.name).or_default().made.push(made);
+                Ok(())
+            }
+            None if &*name.name == "dynamic" => self.dynamic(block, schema, kinds),
+            None => Err(self.fail(unsupported(name, schema))),
+        }
+    }
+
+    fn made(
+        &mut self,
+        nested: &NestedBlock,
+        body: &Body,
+        labels: Vec<(Value, Span)>,
+        span: Span,
+    ) -> Result<Made, Failed> {
+        let value = self.body(body, &nested.block, body.span.or(Some(span)));
+        let wanted = usize::from(nested.nesting == Nesting::Map);
+        if labels.len() != wanted {
+            let (place, label) = match labels.get(wanted) {
+                Some((_, surplus)) => (*surplus, "a block of this kind takes no such label"),
+                None => (span, "a block of this kind needs a label"),
+            };
+            return Err(self.fail(Diagnostic::error("wrong number of labels").at(place).label(label)));
+        }
+        Ok(Made { label: labels.into_iter().next().map(|(label, _)| label), value: value?, span })
+    }
+
+    /// `dynamic "kind" { for_each = …, iterator = …, labels = […], content { … } }`: one block for each element.
+    fn dynamic<'b>(
+        &mut self,
+        block: &'b Block,
+        schema: &Schema,
+        kinds: &mut BTreeMap<&'b str, Kind>,
+    ) -> Result<(), Failed> {
+        let [kind_name] = block.labels.as_slice() else {
+            let error = Diagnostic::error("wrong number of labels").at(block.head);
+            return Err(self.fail(error.label("a `dynamic` block needs the kind of block that it makes as its label")));
+        };
+        let Some(nested) = schema.blocks.get(&*kind_name.name) else {
+            return Err(self.fail(unsupported(kind_name, schema)));
+        };
+        let content = block.body.blocks().find(|inner| &*inner.kind.name == "content");
+        let (Some(for_each), Some(content)) = (block.body.attribute("for_each"), content) else {
+            let error = Diagnostic::error("incomplete `dynamic` block").at(block.head);
+            return Err(self.fail(error.label("`for_each` and a `content` block are required")));
+        };
+        let iterator = match block.body.attribute("iterator").map(|attribute| &attribute.value) {
+            None => kind_name.name.clone(),
+            Some(Expr { kind: andon_hcl::ast::ExprKind::Variable(name), .. }) => name.clone(),
+            Some(other) => {
+                let error = Diagnostic::error("invalid `iterator`").at(other.span).label("a bare name is required");
+                return Err(self.fail(error));
+            }
+        };
+        let collection = self.evaluate(&for_each.value)?;
+        let pairs = self.pairs(&collection, &for_each.value)?;
+        let kind = kinds.entry(&kind_name.name).or_default();
+        kind.marks = kind.marks.union(collection.marks());
+        let Some(pairs) = pairs else {
+            kind.unknown = true;
+            return Ok(());
+        };
+        for (key, value) in pairs {
+            let item = Value::object([("key", key), ("value", value)]);
+            self.locals.push((iterator.clone(), item));
+            let made = self
+                .dynamic_labels(&block.body)
+                .and_then(|labels| self.made(nested, &content.body, labels, block.head));
+            self.locals.pop();
+            kinds.entry(&kind_name.name).or_default().made.push(made?);
+        }
+        Ok(())
+    }
+
+    fn dynamic_labels(&mut self, body: &Body) -> Result<Vec<(Value, Span)>, Failed> {
+        let Some(attribute) = body.attribute("labels") else { return Ok(Vec::new()) };
+        let labels = self.evaluate(&attribute.value)?;
+        let labels = self.fitting(labels, &attribute.value, "labels", &Type::list(Type::String))?;
+        match labels.as_elements() {
+            Some(labels) => Ok(labels.iter().map(|label| (label.clone(), attribute.value.span)).collect()),
+            None => {
+                let error = Diagnostic::error("labels are not known").at(attribute.value.span);
+                Err(self.fail(error.label("the labels of a block must be known before anything is applied")))
+            }
+        }
+    }
+
+    /// The value of all blocks of one kind.
+    fn nested(&mut self, name: &str, nested: &NestedBlock, kind: Kind, place: Option<Span>) -> Result<Value, Failed> {
+        let marks = kind.marks;
+        let most = if nested.nesting == Nesting::Single { 1 } else { nested.max_items };
+        if let Some(surplus) = kind.made.get(most as usize).filter(|_| most > 0) {
+            let times = if most == 1 { "one block".to_owned() } else { format!("{most} blocks") };
+            let error = Diagnostic::error(format!("too many {} blocks", quote(name))).at(surplus.span);
+            return Err(self.fail(error.label(format!("at most {times} of this kind may be given"))));
+        }
+        if kind.made.len() < nested.min_items as usize && !kind.unknown {
+            let error = Diagnostic::error(format!("missing block {}", quote(name)));
+            let error = if let Some(place) = place { error.at(place.head()) } else { error };
+            return Err(self.fail(error.label(format!("at least {} of this kind must be given", nested.min_items))));
+        }
+        let ty = nested_type(nested);
+        if kind.unknown {
+            return Ok(Value::unknown(ty).mark(marks));
+        }
+        let inner = implied_type(&nested.block);
+        let mut values = kind.made.into_iter();
+        let value = match nested.nesting {
+            Nesting::Single => values.next().map_or_else(|| Value::null(ty), |made| made.value),
+            Nesting::Map => return self.labelled(name, inner, values).map(|value| value.mark(marks)),
+            _ if inner.has_dynamic() => Value::tuple(values.map(|made| made.value)),
+            Nesting::List => Value::list(inner, values.map(|made| made.value)),
+            Nesting::Set => Value::set(inner, values.map(|made| made.value)),
+        };
+        Ok(value.mark(marks))
+    }
+
+    fn labelled(&mut self, name: &str, inner: Type, made: impl Iterator<Item = Made>) -> Result<Value, Failed> {
+        let mut entries: BTreeMap<Arc<str>, Value> = BTreeMap::new();
+        for made in made {
+            let label = made.label.as_ref().and_then(Value::as_str).cloned().unwrap_or_default();
+            if entries.insert(label.clone(), made.value).is_some() {
+                let error = Diagnostic::error(format!("two {} blocks with the label {}", quote(name), quote(&label)));
+                return Err(self.fail(error.at(made.span).label("each label may be used once")));
+            }
+        }
+        Ok(if inner.has_dynamic() { Value::object(entries) } else { Value::map(inner, entries) })
+    }
+}
+
+fn unsupported(name: &Ident, schema: &Schema) -> Diagnostic {
+    let (what, other) = match (schema.attributes.contains_key(&*name.name), schema.blocks.contains_key(&*name.name)) {
+        (true, _) => ("block", Some(format!("{} is an argument: write `{} = …`.", quote(&name.name), name.name))),
+        (_, true) => ("argument", Some(format!("{} is a block: write `{} {{ … }}`.", quote(&name.name), name.name))),
+        _ => ("argument or block", None),
+    };
+    let error = Diagnostic::error(format!("unsupported {what} {}", quote(&name.name))).at(name.span);
+    let names = schema.attributes.keys().chain(schema.blocks.keys());
+    let error = error.label("there is none of this name here");
+    match (other, nearest(&name.name, names.map(String::as_str))) {
+        (Some(other), _) => error.help(other),
+        (None, Some(near)) => error.help(format!("Did you mean {}?", quote(near))),
+        (None, None) => error,
+    }
+}

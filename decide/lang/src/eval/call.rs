@@ -1,0 +1,234 @@
+use andon_hcl::ast::{Expr, Ident};
+use andon_text::{Diagnostic, nearest};
+use andon_value::{Marks, Type, Value, convert, quote};
+
+use super::expression::{Evaluator, Failed};
+use super::{Inputs, describe};
+use crate::functions::{Fault, Function, Parameter, Run, Secrets, Unknowns, function, functions};
+
+/// One call of a function: its arguments, checked against its parameters, and what it may read.
+pub(crate) struct Call<'a> {
+    /// The arguments in order.
+    pub(crate) arguments: Vec<Value>,
+    /// What the function may read beside them.
+    pub(crate) inputs: Inputs<'a>,
+    /// The template files that this call is inside of.
+    pub(crate) templates: &'a [String],
+}
+
+impl Evaluator<'_> {
+    pub(super) fn call(
+        &mut self,
+        whole: &Expr,
+        name: &Ident,
+        arguments: &[Expr],
+        expand_last: bool,
+    ) -> Result<Value, Failed> {
+        let plain = name.name.strip_prefix("core::").unwrap_or(&name.name);
+        match plain {
+            "try" => return self.call_try(whole, arguments),
+            "can" => return self.call_can(whole, arguments),
+            _ => {}
+        }
+        let values = self.all(arguments);
+        let Some(function) = function(plain) else {
+            return Err(self.fail(no_function(name, plain)));
+        };
+        let given = self.spread(values?, arguments, expand_last)?;
+        let Some(given) = given else { return Ok(Value::UNKNOWN) };
+        self.count(function, whole, name, &given)?;
+        let mut marks = Marks::NONE;
+        let (mut unknown, mut secret, mut failed) = (false, false, false);
+        let mut checked = Vec::with_capacity(given.len());
+        for (at, (value, expr)) in given.iter().enumerate() {
+            let Some(parameter) = function.parameter(at) else { continue };
+            match self.argument(function, parameter, value.clone(), expr) {
+                Ok(value) => {
+                    secret |= value.is_sensitive();
+                    let value = match parameter.secrets {
+                        Secrets::Merged => {
+                            let (value, taken) = value.unmark_deep();
+                            marks = marks.union(taken);
+                            value
+                        }
+                        Secrets::Passed => value,
+                    };
+                    unknown |= match parameter.unknowns {
+                        Unknowns::None => !value.is_wholly_known(),
+                        Unknowns::Inside => value.is_unknown(),
+                        Unknowns::Any => false,
+                    };
+                    checked.push(value);
+                }
+                Err(Failed) => failed = true,
+            }
+        }
+        if failed {
+            return Err(Failed);
+        }
+        if unknown {
+            let passed = checked.iter().fold(Marks::NONE, |marks, value| marks.union(value.marks_within()));
+            return Ok(Value::unknown(function.returns.clone()).mark(marks.union(passed)));
+        }
+        let Run(run) = function.run;
+        let templates = std::mem::take(&mut self.templates);
+        let call = Call { arguments: checked, inputs: self.scope.inputs(), templates: &templates };
+        let result = run(&call);
+        self.templates = templates;
+        match result {
+            Ok(value) => Ok(value.mark(marks)),
+            Err(fault) => Err(self.fault(function, whole, &given, fault, secret)),
+        }
+    }
+
+    /// The arguments, each with its expression, with the last one spread where it says `...`; `None` where it is not
+    /// known how many there are.
+    fn spread<'e>(
+        &mut self,
+        values: Vec<Value>,
+        arguments: &'e [Expr],
+        expand_last: bool,
+    ) -> Result<Option<Vec<(Value, &'e Expr)>>, Failed> {
+        let mut given: Vec<(Value, &Expr)> = values.into_iter().zip(arguments).collect();
+        if !expand_last {
+            return Ok(Some(given));
+        }
+        let Some((last, expr)) = given.pop() else { return Ok(Some(given)) };
+        if last.is_unknown() {
+            return Ok(None);
+        }
+        let Some(elements) = last.elements() else {
+            let error = Diagnostic::error("nothing to spread").at(expr.span).label("a list, set or tuple is required");
+            let error = error.detail(format!("The value is {}.", describe(&last)));
+            return Err(self.fail_showing(error, &[expr]));
+        };
+        let marks = last.marks();
+        given.extend(elements.map(|element| (element.clone().mark(marks), expr)));
+        Ok(Some(given))
+    }
+
+    /// Whether the function takes as many arguments.
+    fn count(
+        &mut self,
+        function: &Function,
+        whole: &Expr,
+        name: &Ident,
+        given: &[(Value, &Expr)],
+    ) -> Result<(), Failed> {
+        let least = function.required();
+        let most = if function.rest.is_some() { usize::MAX } else { function.parameters.len() };
+        let (place, label) = if given.len() < least {
+            let missing = function
+                .parameter(given.len())
+                .map_or_else(String::new, |parameter| format!("the argument {} is missing", quote(parameter.name)));
+            (name.span, missing)
+        } else if given.len() > most {
+            let surplus = given.get(most).map_or(whole.span, |(_, expr)| expr.span);
+            (surplus, "this argument is one too many".to_owned())
+        } else {
+            return Ok(());
+        };
+        let error = Diagnostic::error(format!("wrong number of arguments of \"{}\"", function.name));
+        Err(self.fail(error.at(place).label(label).help(format!("It is called as `{}`.", function.signature()))))
+    }
+
+    fn argument(
+        &mut self,
+        function: &Function,
+        parameter: &Parameter,
+        value: Value,
+        expr: &Expr,
+    ) -> Result<Value, Failed> {
+        let refused = if value.is_null() && !parameter.nulls {
+            "must not be null".to_owned()
+        } else {
+            match convert(&value, &parameter.ty) {
+                Ok(value) => return Ok(value),
+                Err(error) => error.to_string(),
+            }
+        };
+        let error = Diagnostic::error(format!("invalid argument {} of \"{}\"", quote(parameter.name), function.name))
+            .at(expr.span)
+            .label(refused)
+            .detail(format!("The value is {}.", describe(&value)))
+            .help(format!("The function is `{}`.", function.signature()));
+        Err(self.fail_showing(error, &[expr]))
+    }
+
+    fn fault(
+        &mut self,
+        function: &Function,
+        whole: &Expr,
+        given: &[(Value, &Expr)],
+        fault: Fault,
+        secret: bool,
+    ) -> Failed {
+        let at_fault = fault.argument.and_then(|at| given.get(at));
+        let error = match (at_fault, fault.argument.and_then(|at| function.parameter(at))) {
+            (Some((_, expr)), Some(parameter)) => {
+                let summary = format!("invalid argument {} of \"{}\"", quote(parameter.name), function.name);
+                Diagnostic::error(summary).at(expr.span)
+            }
+            _ => Diagnostic::error(format!("\"{}\" has no result", function.name)).at(whole.span),
+        };
+        let mut error = error.label(fault.message);
+        let mut detail: Vec<String> = fault.safe_detail.into_iter().collect();
+        if let Some((value, _)) = at_fault {
+            detail.push(format!("The value is {}.", describe(value)));
+        }
+        // What the function quotes may come from any argument.
+        detail.extend(fault.detail.filter(|_| !secret));
+        error.help.extend(fault.help.filter(|_| !secret));
+        let shown: Vec<&Expr> = match at_fault {
+            Some((_, expr)) => vec![*expr],
+            None => given.iter().map(|(_, expr)| *expr).collect(),
+        };
+        self.fail_showing(error.detail(detail.join("\n")), &shown)
+    }
+
+    /// The first argument that has no error.
+    fn call_try(&mut self, whole: &Expr, arguments: &[Expr]) -> Result<Value, Failed> {
+        let mut reasons = Vec::new();
+        for argument in arguments {
+            let (result, errors) = self.quietly(|this| this.evaluate(argument));
+            match result {
+                // Once it is known, it may turn out to be an error.
+                Ok(_) | Err(Failed) if self.is_open(argument) => return Ok(Value::UNKNOWN),
+                Ok(value) => return Ok(value),
+                Err(Failed) => reasons.extend(errors.into_iter().take(1).map(|error| (argument.span, error))),
+            }
+        }
+        let error = Diagnostic::error("every argument of \"try\" has an error").at(whole.span);
+        let error = reasons.into_iter().fold(error, |error, (span, reason)| {
+            let label = if reason.label.is_empty() { String::new() } else { format!(": {}", reason.label) };
+            error.related(span, format!("{}{label}", reason.summary))
+        });
+        Err(self.fail(error))
+    }
+
+    fn call_can(&mut self, whole: &Expr, arguments: &[Expr]) -> Result<Value, Failed> {
+        let [argument] = arguments else {
+            let error = Diagnostic::error("wrong number of arguments of \"can\"").at(whole.span);
+            return Err(self.fail(error.label("one argument is required")));
+        };
+        let (result, _) = self.quietly(|this| this.evaluate(argument));
+        match result {
+            _ if self.is_open(argument) => Ok(Value::unknown(Type::Bool)),
+            Ok(_) => Ok(Value::from(true)),
+            Err(Failed) => Ok(Value::from(false)),
+        }
+    }
+}
+
+fn no_function(name: &Ident, plain: &str) -> Diagnostic {
+    let error = Diagnostic::error(format!("no function {}", quote(&name.name))).at(name.span);
+    if plain.contains("::") {
+        return error.label("functions of providers are not available yet");
+    }
+    let names = functions().iter().map(|function| function.name);
+    let error = error.label("there is no function of this name");
+    match nearest(plain, names) {
+        Some(near) => error.help(format!("Did you mean \"{near}\"?")),
+        None => error,
+    }
+}

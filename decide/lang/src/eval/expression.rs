@@ -1,0 +1,338 @@
+use std::sync::Arc;
+
+use andon_hcl::ast::{Expr, ExprKind, ObjectItem};
+use andon_hcl::{Reference, Step as StaticStep};
+use andon_text::{Diagnostic, Diagnostics, Span};
+use andon_value::{Marks, Number, Type, Value, convert, quote, unify};
+
+use super::{Name, Resolved, Scope, Step, apply_step, describe};
+
+/// Expressions of more bytes do not have their values shown beside an error.
+const LONGEST_SHOWN: u32 = 2000;
+
+/// The diagnostics say why.
+#[derive(Debug)]
+pub(crate) struct Failed;
+
+/// One evaluation: the names that the expression itself binds, and the errors found so far.
+pub(crate) struct Evaluator<'a> {
+    pub(super) scope: &'a dyn Scope,
+    /// Variables of the `for` expressions around the current place, the innermost last.
+    pub(super) locals: Vec<(Arc<str>, Value)>,
+    /// The elements that the splats around the current place are at, the innermost last.
+    pub(super) splats: Vec<Value>,
+    /// The template files around the current place, so that none is read inside itself.
+    pub(super) templates: Vec<String>,
+    diagnostics: Diagnostics,
+}
+
+impl<'a> Evaluator<'a> {
+    pub(crate) fn new(scope: &'a dyn Scope) -> Evaluator<'a> {
+        Evaluator {
+            scope,
+            locals: Vec::new(),
+            splats: Vec::new(),
+            templates: Vec::new(),
+            diagnostics: Diagnostics::new(),
+        }
+    }
+
+    /// An evaluation inside template files.
+    pub(crate) fn within(scope: &'a dyn Scope, templates: Vec<String>) -> Evaluator<'a> {
+        Evaluator { templates, ..Evaluator::new(scope) }
+    }
+
+    pub(crate) fn into_diagnostics(self) -> Diagnostics {
+        self.diagnostics
+    }
+
+    pub(crate) fn fail(&mut self, diagnostic: Diagnostic) -> Failed {
+        self.diagnostics.push(diagnostic);
+        Failed
+    }
+
+    /// Evaluates on the side: its errors are handed back and not reported.
+    pub(super) fn quietly<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> (T, Diagnostics) {
+        let before = std::mem::take(&mut self.diagnostics);
+        let depth = (self.locals.len(), self.splats.len());
+        let result = work(self);
+        // Work that failed midway may have left its names behind.
+        self.locals.truncate(depth.0);
+        self.splats.truncate(depth.1);
+        (result, std::mem::replace(&mut self.diagnostics, before))
+    }
+
+    pub(super) fn report(&mut self, diagnostics: Diagnostics) -> Failed {
+        self.diagnostics.extend(diagnostics);
+        Failed
+    }
+
+    // Each kind with a large frame is a function of its own, so that nesting costs little stack.
+    pub(crate) fn evaluate(&mut self, expr: &Expr) -> Result<Value, Failed> {
+        match &expr.kind {
+            ExprKind::Null => Ok(Value::NULL),
+            ExprKind::Bool(truth) => Ok(Value::from(*truth)),
+            ExprKind::Number(digits) => self.number(digits, expr.span),
+            ExprKind::Template(template) => self.template(template),
+            ExprKind::Variable(_) | ExprKind::Attribute { .. } | ExprKind::Index { .. } => self.traversal(expr),
+            ExprKind::Splat { target, each, .. } => self.splat(target, each),
+            ExprKind::SplatElement => Ok(self.splats.last().cloned().unwrap_or(Value::UNKNOWN)),
+            ExprKind::Call { name, arguments, expand_last } => self.call(expr, name, arguments, *expand_last),
+            ExprKind::Tuple(elements) => self.tuple(elements),
+            ExprKind::Object(items) => self.object(items),
+            ExprKind::For(expression) => self.for_expression(expression),
+            ExprKind::Unary { operator, operand } => self.unary(*operator, operand),
+            ExprKind::Binary { .. } => self.binary(expr),
+            ExprKind::Conditional { condition, yes, no } => self.conditional(expr.span, condition, yes, no),
+            ExprKind::Parentheses(inner) => self.evaluate(inner),
+            ExprKind::Invalid => Ok(Value::UNKNOWN),
+        }
+    }
+
+    fn number(&mut self, digits: &str, span: Span) -> Result<Value, Failed> {
+        Number::parse(digits).map(Value::from).ok_or_else(|| {
+            self.fail(Diagnostic::error("number out of range").at(span).label("too large or too small to be held"))
+        })
+    }
+
+    fn tuple(&mut self, elements: &[Expr]) -> Result<Value, Failed> {
+        Ok(Value::tuple(self.all(elements)?))
+    }
+
+    /// Every one of them, so that the errors of all are found.
+    pub(super) fn all(&mut self, expressions: &[Expr]) -> Result<Vec<Value>, Failed> {
+        let results: Vec<_> = expressions.iter().map(|expr| self.evaluate(expr)).collect();
+        results.into_iter().collect()
+    }
+
+    fn object(&mut self, items: &[ObjectItem]) -> Result<Value, Failed> {
+        let mut attributes: Vec<(Arc<str>, Value)> = Vec::with_capacity(items.len());
+        let (mut marks, mut unknown, mut failed) = (Marks::NONE, false, false);
+        for item in items {
+            let key = self.object_key(&item.key);
+            let value = self.evaluate(&item.value);
+            match (key, value) {
+                (Ok(key), Ok(value)) => {
+                    marks = marks.union(key.marks());
+                    match key.as_str() {
+                        Some(name) => attributes.push((name.clone(), value)),
+                        None => unknown = true,
+                    }
+                }
+                _ => failed = true,
+            }
+        }
+        match (failed, unknown) {
+            (true, _) => Err(Failed),
+            (_, true) => Ok(Value::UNKNOWN.mark(marks)),
+            _ => Ok(Value::object(attributes).mark(marks)),
+        }
+    }
+
+    fn object_key(&mut self, key: &Expr) -> Result<Value, Failed> {
+        if let ExprKind::Variable(name) = &key.kind {
+            return Ok(Value::string(name.clone()));
+        }
+        let value = self.evaluate(key)?;
+        self.as_key(value, key)
+    }
+
+    /// A key of an object: a string, perhaps unknown, never null.
+    pub(super) fn as_key(&mut self, value: Value, expr: &Expr) -> Result<Value, Failed> {
+        if value.is_null() {
+            let error = Diagnostic::error("a key is null").at(expr.span).label("must not be null");
+            return Err(self.fail_showing(error, &[expr]));
+        }
+        match convert(&value, &Type::String) {
+            Ok(key) => Ok(key),
+            Err(error) => {
+                let error = Diagnostic::error("a key is not a string").at(expr.span).label(error.to_string());
+                Err(self.fail_showing(error, &[expr]))
+            }
+        }
+    }
+
+    /// A reference, or steps into any other value. Chains of steps are walked, not recursed into.
+    fn traversal(&mut self, expr: &Expr) -> Result<Value, Failed> {
+        let mut chain = Vec::new();
+        let mut root = expr;
+        while let ExprKind::Attribute { target, .. } | ExprKind::Index { target, .. } = &root.kind {
+            chain.push(root);
+            root = target;
+        }
+        chain.reverse();
+        let from_scope = match &root.kind {
+            ExprKind::Variable(name) => match self.local(name) {
+                Some(value) => Ok(value),
+                None => Err(name),
+            },
+            _ => Ok(self.evaluate(root)?),
+        };
+        let steps: Vec<_> = chain.iter().map(|node| self.step(node)).collect();
+        let steps = steps.into_iter().collect::<Result<Vec<Step>, Failed>>()?;
+        let Resolved { value, used } = match from_scope {
+            Ok(value) => Resolved { value, used: 0 },
+            Err(name) => match self.scope.resolve(Name { name, span: root.span }, &steps) {
+                Ok(resolved) => resolved,
+                Err(error) => return Err(self.fail(error)),
+            },
+        };
+        let rest = steps.iter().zip(&chain).skip(used);
+        rest.into_iter().try_fold(value, |value, (step, node)| {
+            apply_step(&value, step).map_err(|error| {
+                let key = match &node.kind {
+                    ExprKind::Index { target, key } => vec![&**target, &**key],
+                    ExprKind::Attribute { target, .. } => vec![&**target],
+                    _ => Vec::new(),
+                };
+                self.fail_showing(error, &key)
+            })
+        })
+    }
+
+    fn local(&self, name: &str) -> Option<Value> {
+        self.locals.iter().rev().find(|(local, _)| &**local == name).map(|(_, value)| value.clone())
+    }
+
+    fn step(&mut self, node: &Expr) -> Result<Step, Failed> {
+        match &node.kind {
+            ExprKind::Index { key, .. } => Ok(Step::Key(self.evaluate(key)?, key.span)),
+            ExprKind::Attribute { name, .. } => Ok(Step::of_attribute(&name.name, name.span)),
+            _ => Err(Failed),
+        }
+    }
+
+    fn conditional(&mut self, span: Span, condition: &Expr, yes: &Expr, no: &Expr) -> Result<Value, Failed> {
+        let condition_value = self.evaluate(condition).and_then(|value| self.as_condition(value, condition));
+        // Both sides are evaluated, as the result has the type that both agree on; but the errors of the side that
+        // is not taken do not count.
+        let (yes_value, yes_errors) = self.quietly(|this| this.evaluate(yes));
+        let (no_value, no_errors) = self.quietly(|this| this.evaluate(no));
+        let condition_value = match condition_value {
+            Ok(value) => value,
+            Err(failed) => {
+                self.report(yes_errors);
+                self.report(no_errors);
+                return Err(failed);
+            }
+        };
+        let taken = condition_value.as_bool();
+        if taken != Some(false) && yes_value.is_err() {
+            self.report(yes_errors);
+        }
+        if taken != Some(true) && no_value.is_err() {
+            self.report(no_errors);
+        }
+        let marks = condition_value.marks();
+        let (yes_value, no_value) = match (taken, yes_value, no_value) {
+            (Some(true), Ok(value), Err(_)) | (Some(false), Err(_), Ok(value)) => return Ok(value.mark(marks)),
+            (_, Ok(yes_value), Ok(no_value)) => (yes_value, no_value),
+            _ => return Err(Failed),
+        };
+        let ty = self.agreed_type(span, (yes, &yes_value), (no, &no_value))?;
+        let (side, value) = match taken {
+            Some(true) => (yes, yes_value),
+            Some(false) => (no, no_value),
+            None => {
+                let marks = marks.union(yes_value.marks_within()).union(no_value.marks_within());
+                return Ok(Value::unknown(ty).mark(marks));
+            }
+        };
+        match convert(&value, &ty) {
+            Ok(value) => Ok(value.mark(marks)),
+            Err(error) => {
+                let error = Diagnostic::error("the two results of a conditional do not agree")
+                    .at(side.span)
+                    .label(error.to_string());
+                Err(self.fail(error))
+            }
+        }
+    }
+
+    /// The type that both sides of a conditional become. `any` where one is unknown altogether.
+    fn agreed_type(&mut self, span: Span, yes: (&Expr, &Value), no: (&Expr, &Value)) -> Result<Type, Failed> {
+        let types = [yes.1.ty(), no.1.ty()];
+        if yes.1.is_unknown() && types.first() == Some(&Type::Dynamic)
+            || no.1.is_unknown() && types.last() == Some(&Type::Dynamic)
+        {
+            return Ok(Type::Dynamic);
+        }
+        unify(&types).ok_or_else(|| {
+            let [yes_type, no_type] = &types;
+            let error = Diagnostic::error("the two results of a conditional do not agree")
+                .at(span)
+                .label("both must have one type")
+                .related(yes.0.span, format!("this is {}", yes_type.in_words()))
+                .related(no.0.span, format!("this is {}", no_type.in_words()))
+                .help("Convert one of them, with `tostring`, `tolist` or `tomap` for example.");
+            self.fail(error)
+        })
+    }
+
+    /// A condition: true, false or unknown.
+    pub(super) fn as_condition(&mut self, value: Value, expr: &Expr) -> Result<Value, Failed> {
+        if value.is_null() {
+            let error = Diagnostic::error("a condition is null").at(expr.span).label("must be true or false");
+            return Err(self.fail_showing(error, &[expr]));
+        }
+        convert(&value, &Type::Bool).map_err(|error| {
+            let error = Diagnostic::error("a condition is not true or false").at(expr.span).label(error.to_string());
+            self.fail_showing(error, &[expr])
+        })
+    }
+
+    /// Fails with an error that shows the values in play: those of the references in `expressions`.
+    pub(super) fn fail_showing(&mut self, error: Diagnostic, expressions: &[&Expr]) -> Failed {
+        let mut lines: Vec<String> = if error.detail.is_empty() { Vec::new() } else { vec![error.detail.clone()] };
+        for expr in expressions {
+            // A very long expression has more values in play than anyone would read.
+            if expr.span.end - expr.span.start > LONGEST_SHOWN {
+                continue;
+            }
+            for reference in expr.references() {
+                let Some((text, value)) = self.current_value(&reference) else { continue };
+                let line = format!("{text} is {}.", describe(&value));
+                if !lines.contains(&line) {
+                    lines.push(line);
+                }
+            }
+        }
+        self.fail(error.detail(lines.join("\n")))
+    }
+
+    /// Whether what the expression comes to, or whether it comes to anything, is not known yet.
+    pub(super) fn is_open(&mut self, expr: &Expr) -> bool {
+        let references = expr.references();
+        references
+            .iter()
+            .any(|reference| self.current_value(reference).is_some_and(|(_, value)| !value.is_wholly_known()))
+    }
+
+    /// A reference as it is written and what it means here, as far as its steps are known from the text.
+    fn current_value(&mut self, reference: &Reference) -> Option<(String, Value)> {
+        let mut text = reference.root.name.to_string();
+        let mut steps = Vec::new();
+        for step in &reference.steps {
+            let (written, step) = match step {
+                StaticStep::Attribute(name) => {
+                    (format!(".{}", name.name), Step::Attribute(name.name.clone(), name.span))
+                }
+                StaticStep::Number(digits, span) => {
+                    (format!("[{digits}]"), Step::Key(Value::from(Number::parse(digits)?), *span))
+                }
+                StaticStep::Key(key, span) => {
+                    (format!("[{}]", quote(key)), Step::Key(Value::string(key.clone()), *span))
+                }
+                StaticStep::Unknown(_) | StaticStep::Splat(_) => break,
+            };
+            text.push_str(&written);
+            steps.push(step);
+        }
+        let Resolved { value, used } = match self.local(&reference.root.name) {
+            Some(value) => Resolved { value, used: 0 },
+            None => self.scope.resolve(Name { name: &reference.root.name, span: reference.root.span }, &steps).ok()?,
+        };
+        let value = steps.iter().skip(used).try_fold(value, |value, step| apply_step(&value, step)).ok()?;
+        Some((text, value))
+    }
+}

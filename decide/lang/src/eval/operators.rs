@@ -1,0 +1,153 @@
+use andon_hcl::ast::{BinaryOperator, Expr, ExprKind, UnaryOperator};
+use andon_text::Diagnostic;
+use andon_value::{Number, Type, Value, convert, equals};
+
+use super::describe;
+use super::expression::{Evaluator, Failed};
+
+impl Evaluator<'_> {
+    pub(super) fn unary(&mut self, operator: UnaryOperator, operand: &Expr) -> Result<Value, Failed> {
+        let value = self.evaluate(operand)?;
+        let (ty, sign) = match operator {
+            UnaryOperator::Negate => (Type::Number, "-"),
+            UnaryOperator::Not => (Type::Bool, "!"),
+        };
+        let value = self.operand(value, &ty, sign, operand)?;
+        let result = match operator {
+            _ if value.is_unknown() => Value::unknown(ty),
+            UnaryOperator::Negate => Value::from(value.as_number().map_or(Number::ZERO, Number::neg)),
+            UnaryOperator::Not => Value::from(value.as_bool() == Some(false)),
+        };
+        Ok(result.mark(value.marks()))
+    }
+
+    /// A chain of operators such as `a + b + c + …` leans left and may be thousands long, so it is walked and not
+    /// recursed into.
+    pub(super) fn binary(&mut self, expr: &Expr) -> Result<Value, Failed> {
+        let mut chain = Vec::new();
+        let mut first = expr;
+        while let ExprKind::Binary { operator, left, right, .. } = &first.kind {
+            chain.push((*operator, first, &**left, &**right));
+            first = left;
+        }
+        let mut result = self.evaluate(first);
+        for (operator, whole, left, right) in chain.into_iter().rev() {
+            result = match result {
+                Ok(value) if decides(operator, &value) => {
+                    Ok(Value::from(operator == BinaryOperator::Or).mark(value.marks()))
+                }
+                // The right side is evaluated even where the left failed: its errors count too.
+                left_result => match (left_result, self.evaluate(right)) {
+                    (Ok(left_value), Ok(right_value)) => {
+                        self.apply(operator, whole, (left, left_value), (right, right_value))
+                    }
+                    _ => Err(Failed),
+                },
+            };
+        }
+        result
+    }
+
+    fn apply(
+        &mut self,
+        operator: BinaryOperator,
+        whole: &Expr,
+        (left, left_value): (&Expr, Value),
+        (right, right_value): (&Expr, Value),
+    ) -> Result<Value, Failed> {
+        use BinaryOperator as Op;
+        let (operands, gives) = match operator {
+            Op::Equal => return Ok(equals(&left_value, &right_value)),
+            Op::NotEqual => {
+                let (equal, marks) = equals(&left_value, &right_value).unmark();
+                return Ok(equal.as_bool().map_or(equal, |equal| Value::from(!equal)).mark(marks));
+            }
+            Op::Or | Op::And => (Type::Bool, Type::Bool),
+            Op::Less | Op::LessOrEqual | Op::Greater | Op::GreaterOrEqual => (Type::Number, Type::Bool),
+            Op::Add | Op::Subtract | Op::Multiply | Op::Divide | Op::Modulo => (Type::Number, Type::Number),
+        };
+        let sign = sign(operator);
+        let left_value = self.operand(left_value, &operands, sign, left);
+        let right_value = self.operand(right_value, &operands, sign, right);
+        let (left_value, right_value) = (left_value?, right_value?);
+        let marks = left_value.marks().union(right_value.marks());
+        let result = match (left_value.as_number(), right_value.as_number()) {
+            (Some(one), Some(other)) => match operator {
+                Op::Less => Some(Value::from(one < other)),
+                Op::LessOrEqual => Some(Value::from(one <= other)),
+                Op::Greater => Some(Value::from(one > other)),
+                Op::GreaterOrEqual => Some(Value::from(one >= other)),
+                Op::Add => one.add(other).map(Value::from),
+                Op::Subtract => one.sub(other).map(Value::from),
+                Op::Multiply => one.mul(other).map(Value::from),
+                Op::Divide => one.div(other).map(Value::from),
+                _ => one.rem(other).map(Value::from),
+            },
+            _ => match (left_value.as_bool(), right_value.as_bool()) {
+                (Some(one), Some(other)) => {
+                    Some(Value::from(if operator == Op::And { one && other } else { one || other }))
+                }
+                (Some(known), None) | (None, Some(known)) if known == (operator == Op::Or) => Some(Value::from(known)),
+                _ => Some(Value::unknown(gives)),
+            },
+        };
+        match result {
+            Some(result) => Ok(result.mark(marks)),
+            None => {
+                let by_zero = operator == Op::Divide && right_value.as_number() == Some(&Number::ZERO);
+                let error = if by_zero {
+                    Diagnostic::error("division by zero").at(right.span).label("this is 0")
+                } else {
+                    Diagnostic::error(format!("the result of \"{sign}\" is out of range")).at(whole.span)
+                };
+                Err(self.fail_showing(error, &[left, right]))
+            }
+        }
+    }
+
+    /// A value as the operand of an operator: of the type, perhaps unknown, never null.
+    fn operand(&mut self, value: Value, ty: &Type, sign: &str, expr: &Expr) -> Result<Value, Failed> {
+        let refused = if value.is_null() {
+            format!("{} is required, but this is null", ty.in_words())
+        } else {
+            match convert(&value, ty) {
+                Ok(value) => return Ok(value),
+                Err(error) => error.to_string(),
+            }
+        };
+        let error = Diagnostic::error(format!("unsuitable operand of \"{sign}\"")).at(expr.span).label(refused);
+        let error = match expr.kind {
+            // What is written needs no repeating.
+            ExprKind::Null | ExprKind::Number(_) | ExprKind::Bool(_) | ExprKind::Template(_) => error,
+            _ => error.detail(format!("The operand is {}.", describe(&value))),
+        };
+        Err(self.fail_showing(error, &[expr]))
+    }
+}
+
+/// Whether the left side alone gives the result, so that the right need not even be valid.
+fn decides(operator: BinaryOperator, left: &Value) -> bool {
+    match operator {
+        BinaryOperator::And => left.as_bool() == Some(false),
+        BinaryOperator::Or => left.as_bool() == Some(true),
+        _ => false,
+    }
+}
+
+fn sign(operator: BinaryOperator) -> &'static str {
+    match operator {
+        BinaryOperator::Or => "||",
+        BinaryOperator::And => "&&",
+        BinaryOperator::Equal => "==",
+        BinaryOperator::NotEqual => "!=",
+        BinaryOperator::Less => "<",
+        BinaryOperator::LessOrEqual => "<=",
+        BinaryOperator::Greater => ">",
+        BinaryOperator::GreaterOrEqual => ">=",
+        BinaryOperator::Add => "+",
+        BinaryOperator::Subtract => "-",
+        BinaryOperator::Multiply => "*",
+        BinaryOperator::Divide => "/",
+        BinaryOperator::Modulo => "%",
+    }
+}

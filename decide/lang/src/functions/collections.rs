@@ -1,0 +1,421 @@
+//! Lists, tuples, maps and objects.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use andon_text::nearest;
+use andon_value::{Kind, Number, Type, Value, convert, equals, quote, unify};
+use unicode_segmentation::UnicodeSegmentation;
+
+use super::{Fault, Function, row};
+use crate::eval::Call;
+
+/// How many numbers `range` gives at most.
+const LONGEST_RANGE: usize = 1024;
+
+pub(super) fn table() -> Vec<Function> {
+    use Type::{Bool, Dynamic, Number as N, String as S};
+    let any_list = || Type::list(Dynamic);
+    let strings = || Type::list(S);
+    vec![
+        row("alltrue", Bool, |call| truths(call, true), "Whether every element is true.")
+            .takes("list", Type::list(Bool)),
+        row("anytrue", Bool, |call| truths(call, false), "Whether any element is true.")
+            .takes("list", Type::list(Bool)),
+        row("chunklist", Type::list(any_list()), chunk_list, "A list cut into lists of a size.")
+            .takes("list", any_list())
+            .unknown_inside()
+            .marks()
+            .takes("size", N),
+        row("coalesce", Dynamic, coalesce, "The first argument that is neither null nor the empty string.")
+            .takes_rest("values", Dynamic)
+            .nulls()
+            .unknowns()
+            .marks(),
+        row("coalescelist", Dynamic, coalesce_list, "The first list that is not empty.")
+            .takes_rest("lists", Dynamic)
+            .unknown_inside()
+            .marks(),
+        row("compact", strings(), compact, "A list of strings without null and empty ones.").takes("list", strings()),
+        row("concat", Dynamic, concat, "Lists one after the other.")
+            .takes_rest("lists", Dynamic)
+            .unknown_inside()
+            .marks(),
+        row("contains", Bool, contains, "Whether a list, set or tuple has a value as an element.")
+            .takes("list", Dynamic)
+            .takes("value", Dynamic)
+            .nulls(),
+        row("distinct", any_list(), distinct, "A list without repeated elements.").takes("list", any_list()),
+        row("element", Dynamic, element, "One element of a list; past its end it starts over.")
+            .takes("list", Dynamic)
+            .unknown_inside()
+            .marks()
+            .takes("index", N),
+        row("flatten", Dynamic, flatten, "The elements of lists in lists, in one list.")
+            .takes("list", Dynamic)
+            .unknown_inside()
+            .marks(),
+        row("index", N, index, "The place of a value in a list.")
+            .takes("list", Dynamic)
+            .takes("value", Dynamic)
+            .nulls(),
+        row("keys", Dynamic, keys, "The keys of a map or object, in order.")
+            .takes("map", Dynamic)
+            .unknown_inside()
+            .marks(),
+        row("length", N, length, "How many elements a collection has, or characters a string.")
+            .takes("value", Dynamic)
+            .unknowns()
+            .marks(),
+        row("lookup", Dynamic, lookup, "The entry of a map, or a default where it has none.")
+            .takes("map", Dynamic)
+            .unknown_inside()
+            .marks()
+            .takes("key", S)
+            .may_take("default", Dynamic)
+            .nulls()
+            .unknowns()
+            .marks(),
+        row("matchkeys", any_list(), match_keys, "The elements at whose place another list has one of some values.")
+            .takes("values", any_list())
+            .takes("keys", any_list())
+            .takes("search", any_list()),
+        row("merge", Dynamic, merge, "The entries of all maps or objects; the last has its way.")
+            .takes_rest("maps", Dynamic)
+            .nulls()
+            .unknown_inside()
+            .marks(),
+        row("one", Dynamic, one, "The only element of a list or set, or null where it is empty.")
+            .takes("list", Dynamic)
+            .unknown_inside()
+            .marks(),
+        row("range", Type::list(N), range, "The numbers from a start to before an end, by a step.")
+            .takes_rest("numbers", N),
+        row("reverse", Dynamic, reverse, "A list backwards.").takes("list", Dynamic).unknown_inside().marks(),
+        row("slice", Dynamic, slice, "The elements from a place to before another.")
+            .takes("list", Dynamic)
+            .unknown_inside()
+            .marks()
+            .takes("start", N)
+            .takes("end", N),
+        row("sort", strings(), sort, "Strings in order.").takes("list", strings()),
+        row("transpose", Type::map(strings()), transpose, "A map of lists with keys and elements swapped.")
+            .takes("map", Type::map(strings())),
+        row("values", Dynamic, values, "The values of a map or object, in the order of their keys.")
+            .takes("map", Dynamic)
+            .unknown_inside()
+            .marks(),
+        row("zipmap", Dynamic, zip_map, "A map of the given keys and values.")
+            .takes("keys", strings())
+            .takes("values", Dynamic)
+            .unknown_inside()
+            .marks(),
+    ]
+}
+
+fn truths(call: &Call<'_>, all: bool) -> Result<Value, Fault> {
+    let elements = call.elements(0)?;
+    let mut truths = elements.into_iter().map(|element| element.as_bool() == Some(true));
+    Ok(Value::from(if all { truths.all(|truth| truth) } else { truths.any(|truth| truth) }))
+}
+
+fn chunk_list(call: &Call<'_>) -> Result<Value, Fault> {
+    let (list, size) = (call.value(0), call.count(1)?);
+    let element = list.ty().element().cloned().unwrap_or(Type::Dynamic);
+    let elements: Vec<Value> = call.elements(0)?.into_iter().cloned().collect();
+    let size = if size == 0 { elements.len().max(1) } else { size };
+    let chunks: Vec<Value> = elements.chunks(size).map(|chunk| Value::list(element.clone(), chunk.to_vec())).collect();
+    Ok(Value::list(Type::list(element), chunks).mark(list.marks()))
+}
+
+fn coalesce(call: &Call<'_>) -> Result<Value, Fault> {
+    let types: Vec<Type> = call.arguments.iter().map(Value::ty).collect();
+    let ty = unify(&types).filter(|_| !types.is_empty());
+    let ty = ty.ok_or_else(|| Fault::new("all arguments must have the same type"))?;
+    for argument in &call.arguments {
+        if argument.is_unknown() {
+            return Ok(Value::unknown(ty).mark(argument.marks()));
+        }
+        let value = convert(argument, &ty).map_err(|error| Fault::new(error.to_string()))?;
+        if !value.is_null() && value.as_str().is_none_or(|text| !text.is_empty()) {
+            return Ok(value);
+        }
+    }
+    Err(Fault::new("every argument is null or the empty string"))
+}
+
+fn coalesce_list(call: &Call<'_>) -> Result<Value, Fault> {
+    for (at, argument) in call.arguments.iter().enumerate() {
+        match argument.elements() {
+            Some(elements) if elements.len() > 0 => return Ok(argument.clone()),
+            Some(_) => {}
+            None => return Err(Fault::at(at, "a list or tuple is required")),
+        }
+    }
+    Err(Fault::new("every list is empty"))
+}
+
+fn compact(call: &Call<'_>) -> Result<Value, Fault> {
+    let full = |element: &&Value| element.as_str().is_some_and(|text| !text.is_empty());
+    Ok(Value::list(Type::String, call.elements(0)?.into_iter().filter(full).cloned().collect::<Vec<_>>()))
+}
+
+fn concat(call: &Call<'_>) -> Result<Value, Fault> {
+    if call.arguments.is_empty() {
+        return Err(Fault::new("at least one list is required"));
+    }
+    let mut elements = Vec::new();
+    let mut marks = andon_value::Marks::NONE;
+    for (at, argument) in call.arguments.iter().enumerate() {
+        let list = argument.as_elements().ok_or_else(|| Fault::at(at, "a list or tuple is required"))?;
+        marks = marks.union(argument.marks());
+        elements.extend(list.iter().cloned());
+    }
+    let types: Vec<Type> = call.arguments.iter().map(Value::ty).collect();
+    let lists = types.iter().all(|ty| matches!(ty, Type::List(_)));
+    let together = match unify(&types) {
+        Some(ty @ Type::List(_)) if lists => convert(&Value::tuple(elements.clone()), &ty).ok(),
+        _ => None,
+    };
+    Ok(together.unwrap_or_else(|| Value::tuple(elements)).mark(marks))
+}
+
+/// Whether a value is an element, for certain; unknown elements do not come here.
+fn is_in<'v>(value: &Value, mut elements: impl Iterator<Item = &'v Value>) -> bool {
+    elements.any(|element| equals(element, value).as_bool() == Some(true))
+}
+
+fn contains(call: &Call<'_>) -> Result<Value, Fault> {
+    Ok(Value::from(is_in(call.value(1), call.elements(0)?.into_iter())))
+}
+
+fn distinct(call: &Call<'_>) -> Result<Value, Fault> {
+    let mut seen = BTreeSet::new();
+    let kept: Vec<Value> = call.elements(0)?.into_iter().filter(|element| seen.insert(*element)).cloned().collect();
+    Ok(Value::list(call.value(0).ty().element().cloned().unwrap_or(Type::Dynamic), kept))
+}
+
+fn element(call: &Call<'_>) -> Result<Value, Fault> {
+    let list = call.value(0);
+    let elements = list.as_elements().ok_or_else(|| Fault::at(0, "a list or tuple is required"))?;
+    let length = i64::try_from(elements.len()).unwrap_or(i64::MAX);
+    let at = call.whole(1)?;
+    let at = at.checked_rem_euclid(length).ok_or_else(|| Fault::at(0, "an empty list has no element"))?;
+    let found = usize::try_from(at).ok().and_then(|at| elements.get(at)).cloned();
+    Ok(found.unwrap_or(Value::UNKNOWN).mark(list.marks()))
+}
+
+fn flatten(call: &Call<'_>) -> Result<Value, Fault> {
+    /// `None` where a part is of a type not known yet, or a list of unknown length.
+    fn go(value: &Value, out: &mut Vec<Value>, marks: &mut andon_value::Marks) -> Option<()> {
+        *marks = marks.union(value.marks());
+        for child in value.children() {
+            match child.kind() {
+                Kind::List(..) | Kind::Set(..) | Kind::Tuple(_) => go(child, out, marks)?,
+                Kind::Unknown(Type::Dynamic | Type::List(_) | Type::Set(_) | Type::Tuple(_)) => return None,
+                _ => out.push(child.clone()),
+            }
+        }
+        Some(())
+    }
+    call.elements(0)?;
+    let (mut out, mut marks) = (Vec::new(), andon_value::Marks::NONE);
+    match go(call.value(0), &mut out, &mut marks) {
+        Some(()) => Ok(Value::tuple(out).mark(marks)),
+        None => Ok(Value::UNKNOWN.mark(marks)),
+    }
+}
+
+fn index(call: &Call<'_>) -> Result<Value, Fault> {
+    let list = call.value(0).as_elements().ok_or_else(|| Fault::at(0, "a list or tuple is required"))?;
+    let found = list.iter().position(|element| is_in(call.value(1), std::iter::once(element)));
+    found.map(|at| Value::from(Number::from(at))).ok_or_else(|| Fault::at(1, "the list has no such element"))
+}
+
+/// The entries of a map or object.
+fn entries<'a>(call: &'a Call<'_>, at: usize) -> Result<&'a Arc<BTreeMap<Arc<str>, Value>>, Fault> {
+    call.value(at).as_entries().ok_or_else(|| Fault::at(at, "a map or object is required"))
+}
+
+fn keys(call: &Call<'_>) -> Result<Value, Fault> {
+    let keys: Vec<Value> = entries(call, 0)?.keys().map(|key| Value::string(key.clone())).collect();
+    let map = call.value(0);
+    Ok(if matches!(map.kind(), Kind::Map(..)) { Value::list(Type::String, keys) } else { Value::tuple(keys) }
+        .mark(map.marks()))
+}
+
+fn values(call: &Call<'_>) -> Result<Value, Fault> {
+    let values: Vec<Value> = entries(call, 0)?.values().cloned().collect();
+    let map = call.value(0);
+    Ok(match map.kind() {
+        Kind::Map(element, _) => Value::list(element.clone(), values),
+        _ => Value::tuple(values),
+    }
+    .mark(map.marks()))
+}
+
+fn length(call: &Call<'_>) -> Result<Value, Fault> {
+    let value = call.value(0);
+    let count = match value.kind() {
+        Kind::Unknown(Type::Tuple(types)) => types.len(),
+        Kind::Unknown(Type::Object { attributes, .. }) => attributes.len(),
+        Kind::Unknown(Type::Bool | Type::Number) | Kind::Bool(_) | Kind::Number(_) => {
+            return Err(Fault::at(0, "a collection or a string is required"));
+        }
+        Kind::Unknown(_) => return Ok(Value::unknown(Type::Number).mark(value.marks())),
+        // Two unknown elements of a set may turn out to be one.
+        Kind::Set(_, elements) if elements.len() > 1 && !value.is_wholly_known() => {
+            return Ok(Value::unknown(Type::Number).mark(value.marks()));
+        }
+        Kind::String(text) => text.graphemes(true).count(),
+        _ => value.children().count(),
+    };
+    Ok(Value::from(Number::from(count)).mark(value.marks()))
+}
+
+fn lookup(call: &Call<'_>) -> Result<Value, Fault> {
+    let (map, key) = (call.value(0), call.text(1));
+    let entries = entries(call, 0)?;
+    // Whether it is there or not, the answer tells something about the map.
+    let marks = map.marks().union(call.value(1).marks());
+    if let Some(found) = entries.get(key) {
+        return Ok(found.clone().mark(marks));
+    }
+    if call.arguments.len() < 3 {
+        let fault = Fault::at(1, "the map has no such key and no default is given");
+        return Err(match nearest(key, entries.keys().map(|name| &**name)) {
+            Some(near) => fault.help(format!("Did you mean {}?", quote(near))),
+            None => fault,
+        });
+    }
+    let default = call.value(2);
+    let ty = match map.kind() {
+        Kind::Map(element, _) => element,
+        _ => &Type::Dynamic,
+    };
+    let default = convert(default, ty).map_err(|error| Fault::at(2, error.to_string()))?;
+    Ok(default.mark(marks))
+}
+
+fn match_keys(call: &Call<'_>) -> Result<Value, Fault> {
+    let (values, keys, search) = (call.elements(0)?, call.elements(1)?, call.elements(2)?);
+    if values.len() != keys.len() {
+        return Err(Fault::at(1, "there must be as many keys as values"));
+    }
+    let kept = values.into_iter().zip(keys).filter(|(_, key)| is_in(key, search.iter().copied()));
+    let element = call.value(0).ty().element().cloned().unwrap_or(Type::Dynamic);
+    Ok(Value::list(element, kept.map(|(value, _)| value.clone()).collect::<Vec<_>>()))
+}
+
+fn merge(call: &Call<'_>) -> Result<Value, Fault> {
+    let mut merged: BTreeMap<Arc<str>, Value> = BTreeMap::new();
+    let mut marks = andon_value::Marks::NONE;
+    let mut types = BTreeSet::new();
+    for (at, argument) in call.arguments.iter().enumerate() {
+        marks = marks.union(argument.marks());
+        if argument.is_null() {
+            continue;
+        }
+        let entries = entries(call, at)?;
+        types.insert(argument.ty());
+        merged.extend(entries.iter().map(|(name, value)| (name.clone(), value.clone())));
+    }
+    let result = match types.pop_first() {
+        Some(Type::Map(element)) if types.is_empty() => Value::map((*element).clone(), merged),
+        _ => Value::object(merged),
+    };
+    Ok(result.mark(marks))
+}
+
+fn one(call: &Call<'_>) -> Result<Value, Fault> {
+    let list = call.value(0);
+    let mut elements = call.elements(0)?.into_iter();
+    let null = || Value::null(list.ty().element().cloned().unwrap_or(Type::Dynamic));
+    let first = elements.next().map_or_else(null, Value::clone);
+    match elements.next() {
+        None => Ok(first.mark(list.marks())),
+        Some(_) => Err(Fault::at(0, "there is more than one element")),
+    }
+}
+
+fn range(call: &Call<'_>) -> Result<Value, Fault> {
+    let zero = Number::ZERO;
+    let (start, end, step) = match call.arguments.len() {
+        1 => (&zero, call.number(0), None),
+        2 => (call.number(0), call.number(1), None),
+        3 => (call.number(0), call.number(1), Some(call.number(2).clone())),
+        _ => return Err(Fault::new("from one to three numbers are required")),
+    };
+    let down = end < start;
+    let step = step.unwrap_or_else(|| Number::from(if down { -1i64 } else { 1 }));
+    if step == zero || (step < zero) != down && start != end {
+        return Err(Fault::at(2, "this step does not lead from the start to the end"));
+    }
+    let mut numbers = Vec::new();
+    let mut at = start.clone();
+    while if down { at > *end } else { at < *end } {
+        if numbers.len() == LONGEST_RANGE {
+            return Err(Fault::new(format!("it would give more than {LONGEST_RANGE} numbers")));
+        }
+        numbers.push(Value::from(at.clone()));
+        at = at.add(&step).ok_or_else(|| Fault::new("a number is out of range"))?;
+    }
+    Ok(Value::list(Type::Number, numbers))
+}
+
+/// The same kind of sequence with other elements, which are some of its own: of a set, a list.
+fn like(sequence: &Value, elements: Vec<Value>) -> Value {
+    match sequence.kind() {
+        Kind::List(element, _) | Kind::Set(element, _) => Value::list(element.clone(), elements),
+        _ => Value::tuple(elements),
+    }
+    .mark(sequence.marks())
+}
+
+fn reverse(call: &Call<'_>) -> Result<Value, Fault> {
+    let mut elements: Vec<Value> = call.elements(0)?.into_iter().cloned().collect();
+    elements.reverse();
+    Ok(like(call.value(0), elements))
+}
+
+fn slice(call: &Call<'_>) -> Result<Value, Fault> {
+    let list = call.value(0).as_elements().ok_or_else(|| Fault::at(0, "a list or tuple is required"))?;
+    let (start, end) = (call.count(1)?, call.count(2)?);
+    if end > list.len() {
+        return Err(Fault::at(2, format!("past the end: the list has {} elements", list.len())));
+    }
+    let part = list.get(start..end).ok_or_else(|| Fault::at(1, "the start is after the end"))?;
+    Ok(like(call.value(0), part.to_vec()))
+}
+
+fn sort(call: &Call<'_>) -> Result<Value, Fault> {
+    let mut texts: Vec<Value> = call.texts(0)?.into_iter().map(|text| Value::string(text.clone())).collect();
+    texts.sort();
+    Ok(Value::list(Type::String, texts))
+}
+
+fn transpose(call: &Call<'_>) -> Result<Value, Fault> {
+    let mut turned: BTreeMap<Arc<str>, Vec<Value>> = BTreeMap::new();
+    for (key, list) in entries(call, 0)?.iter() {
+        for element in list.elements().into_iter().flatten() {
+            let text = element.as_str().ok_or_else(|| Fault::at(0, "an element of a list is null"))?;
+            turned.entry(text.clone()).or_default().push(Value::string(key.clone()));
+        }
+    }
+    let lists = turned.into_iter().map(|(key, list)| (key, Value::list(Type::String, list)));
+    Ok(Value::map(Type::list(Type::String), lists))
+}
+
+fn zip_map(call: &Call<'_>) -> Result<Value, Fault> {
+    let (keys, values) = (call.texts(0)?, call.value(1));
+    let elements = values.as_elements().ok_or_else(|| Fault::at(1, "a list or tuple is required"))?;
+    if keys.len() != elements.len() {
+        return Err(Fault::new(format!("there are {} keys and {} values", keys.len(), elements.len())));
+    }
+    let entries = keys.into_iter().cloned().zip(elements.iter().cloned());
+    Ok(match values.kind() {
+        Kind::List(element, _) => Value::map(element.clone(), entries),
+        _ => Value::object(entries),
+    }
+    .mark(values.marks()))
+}

@@ -1,0 +1,102 @@
+//! Arithmetic.
+
+use std::cmp::Ordering;
+
+use andon_value::{Number, Type, Value};
+
+use super::{Fault, Function, row};
+use crate::eval::Call;
+
+pub(super) fn table() -> Vec<Function> {
+    use Type::Number as N;
+    vec![
+        row("abs", N, |call| Ok(call.number(0).abs().into()), "A number without its sign.").takes("number", N),
+        row("ceil", N, |call| Ok(call.number(0).ceil().into()), "The nearest whole number that is not smaller.")
+            .takes("number", N),
+        row("floor", N, |call| Ok(call.number(0).floor().into()), "The nearest whole number that is not larger.")
+            .takes("number", N),
+        row("log", N, log, "The logarithm of a number in a base.").takes("number", N).takes("base", N),
+        row("max", N, |call| most(call, Ordering::Greater), "The largest of the numbers.").takes_rest("numbers", N),
+        row("min", N, |call| most(call, Ordering::Less), "The smallest of the numbers.").takes_rest("numbers", N),
+        row("parseint", N, parse_int, "The whole number that a string is in a base from 2 to 62.")
+            .takes("text", Type::String)
+            .takes("base", N),
+        row("pow", N, pow, "A number raised to a power.").takes("number", N).takes("power", N),
+        row("signum", N, signum, "The sign of a number: -1, 0 or 1.").takes("number", N),
+        row("sum", N, sum, "The sum of a list of numbers.").takes("list", Type::Dynamic),
+    ]
+}
+
+fn most(call: &Call<'_>, wanted: Ordering) -> Result<Value, Fault> {
+    let numbers = call.arguments.iter().filter_map(Value::as_number);
+    let best = numbers.reduce(|best, next| if next.cmp(best) == wanted { next } else { best });
+    best.cloned().map(Value::from).ok_or_else(|| Fault::new("at least one number is required"))
+}
+
+fn log(call: &Call<'_>) -> Result<Value, Fault> {
+    float(call.number(0).to_f64().ln() / call.number(1).to_f64().ln())
+}
+
+fn pow(call: &Call<'_>) -> Result<Value, Fault> {
+    float(call.number(0).to_f64().powf(call.number(1).to_f64()))
+}
+
+fn float(result: f64) -> Result<Value, Fault> {
+    Number::from_f64(result).map(Value::from).ok_or_else(|| Fault::new("the result is not a finite number"))
+}
+
+fn signum(call: &Call<'_>) -> Result<Value, Fault> {
+    Ok(Value::from(match call.number(0).cmp(&Number::ZERO) {
+        Ordering::Less => -1i64,
+        Ordering::Equal => 0,
+        Ordering::Greater => 1,
+    }))
+}
+
+fn sum(call: &Call<'_>) -> Result<Value, Fault> {
+    let mut total: Option<Number> = None;
+    for element in call.elements(0)? {
+        let number = match andon_value::convert(element, &Type::Number) {
+            Ok(number) if !number.is_null() => number,
+            _ => return Err(Fault::at(0, "every element must be a number")),
+        };
+        let number = number.as_number().cloned().unwrap_or(Number::ZERO);
+        total = Some(match total {
+            None => number,
+            Some(total) => total.add(&number).ok_or_else(|| Fault::new("the sum is out of range"))?,
+        });
+    }
+    total.map(Value::from).ok_or_else(|| Fault::at(0, "an empty list has no sum"))
+}
+
+fn parse_int(call: &Call<'_>) -> Result<Value, Fault> {
+    let base = call.whole(1)?;
+    if !(2..=62).contains(&base) {
+        return Err(Fault::at(1, "a base from 2 to 62 is required"));
+    }
+    let refuse = || Fault::at(0, format!("not a whole number in base {base}"));
+    let text = call.text(0);
+    let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
+    if digits.is_empty() {
+        return Err(refuse());
+    }
+    let mut total = Number::ZERO;
+    for character in digits.chars() {
+        let digit = digit(character, base).ok_or_else(refuse)?;
+        total = total.mul(&Number::from(base)).and_then(|total| total.add(&Number::from(digit))).ok_or_else(refuse)?;
+    }
+    Ok(Value::from(if text.starts_with('-') { total.neg() } else { total }))
+}
+
+/// Up to base 36 the case of a letter does not count; beyond it, capitals follow the small letters.
+fn digit(character: char, base: i64) -> Option<i64> {
+    let from = |first: char, value: i64| i64::from(u32::from(character)) - i64::from(u32::from(first)) + value;
+    let digit = match character {
+        '0'..='9' => from('0', 0),
+        'a'..='z' => from('a', 10),
+        'A'..='Z' if base <= 36 => from('A', 10),
+        'A'..='Z' => from('A', 36),
+        _ => return None,
+    };
+    (digit < base).then_some(digit)
+}

@@ -1,0 +1,96 @@
+//! Sets, and what treats lists as sets.
+
+use std::collections::BTreeSet;
+
+use andon_value::{Kind, Type, Value, convert, unify};
+
+use super::{Fault, Function, row};
+use crate::eval::Call;
+
+pub(super) fn table() -> Vec<Function> {
+    let any_set = || Type::set(Type::Dynamic);
+    vec![
+        row(
+            "setintersection",
+            any_set(),
+            |call| combine(call, |one, other| &one & &other),
+            "The elements that all sets have.",
+        )
+        .takes_rest("sets", any_set()),
+        row("setproduct", Type::Dynamic, product, "Every combination of one element of each set or list.")
+            .takes_rest("sets", Type::Dynamic),
+        row(
+            "setsubtract",
+            any_set(),
+            |call| combine(call, |one, other| &one - &other),
+            "The elements that only the first set has.",
+        )
+        .takes("set", any_set())
+        .takes("without", any_set()),
+        row(
+            "setsymmetricdifference",
+            any_set(),
+            |call| combine(call, |one, other| &one ^ &other),
+            "The elements that only one of the sets has.",
+        )
+        .takes_rest("sets", any_set()),
+        row("setunion", any_set(), |call| combine(call, |one, other| &one | &other), "The elements that any set has.")
+            .takes_rest("sets", any_set()),
+    ]
+}
+
+fn combine(
+    call: &Call<'_>,
+    operation: impl Fn(BTreeSet<Value>, BTreeSet<Value>) -> BTreeSet<Value>,
+) -> Result<Value, Fault> {
+    let types: Vec<Type> = call.arguments.iter().map(Value::ty).collect();
+    let ty = unify(&types).ok_or_else(|| Fault::new("all sets must have elements of one type"))?;
+    let mut combined: Option<BTreeSet<Value>> = None;
+    for argument in &call.arguments {
+        let set = convert(argument, &ty).map_err(|error| Fault::new(error.to_string()))?;
+        let Kind::Set(_, elements) = set.kind() else { continue };
+        let elements = (**elements).clone();
+        combined = Some(match combined {
+            None => elements,
+            Some(combined) => operation(combined, elements),
+        });
+    }
+    let combined = combined.ok_or_else(|| Fault::new("at least one set is required"))?;
+    Ok(Value::set(ty.element().cloned().unwrap_or(Type::Dynamic), combined))
+}
+
+/// The most combinations that `setproduct` makes.
+const MOST_COMBINATIONS: usize = 1 << 20;
+
+fn product(call: &Call<'_>) -> Result<Value, Fault> {
+    if call.arguments.len() < 2 {
+        return Err(Fault::new("at least two sets or lists are required"));
+    }
+    let mut rows: Vec<Vec<Value>> = vec![Vec::new()];
+    let mut columns = Vec::new();
+    let mut all_lists = true;
+    for at in 0..call.arguments.len() {
+        let argument = call.value(at);
+        let elements = call.elements(at)?;
+        all_lists &= !matches!(argument.kind(), Kind::Set(..));
+        // The elements of one argument become of one type, so that all rows are of one type.
+        let types: Vec<Type> = elements.iter().map(|element| element.ty()).collect();
+        let ty = match argument.ty().element() {
+            Some(element) => element.clone(),
+            None => unify(&types).ok_or_else(|| Fault::at(at, "all elements must have the same type"))?,
+        };
+        let elements: Result<Vec<Value>, _> = elements.into_iter().map(|element| convert(element, &ty)).collect();
+        let elements = elements.map_err(|error| Fault::at(at, error.to_string()))?;
+        columns.push(ty);
+        if rows.len().saturating_mul(elements.len()) > MOST_COMBINATIONS {
+            return Err(Fault::new(format!("there are more than {MOST_COMBINATIONS} combinations")));
+        }
+        rows = rows
+            .iter()
+            .flat_map(|row| elements.iter().map(|element| [row.as_slice(), std::slice::from_ref(element)].concat()))
+            .collect();
+    }
+    let ty = Type::tuple(columns);
+    let rows = rows.into_iter().map(Value::tuple);
+    Ok(if all_lists { Value::list(ty, rows) } else { Value::set(ty, rows) })
+}
