@@ -8,6 +8,7 @@ pub mod logs;
 pub mod new;
 pub mod output;
 pub mod plan;
+pub mod purge;
 pub mod ssh;
 pub mod status;
 pub mod test;

@@ -5,7 +5,7 @@ mod host;
 mod image;
 mod lab;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use andon_image::Images;
@@ -117,4 +117,35 @@ pub fn all_schemas(providers: &Providers) -> Schemas {
     all.resources = providers.schemas().resources.clone();
     all.data.insert("andon_stack".to_owned(), andon_plan::stack_schema());
     all
+}
+
+/// Removes images of these digests, what they were made over, and what was half baked; keeps what a server of any
+/// project starts from and what other images are made over. The number of images removed.
+pub fn purge(settings: &Settings, digests: &BTreeSet<String>) -> Result<usize, Failure> {
+    let images = Images::open(&settings.data_dir, andon_image::Settings::default())?;
+    let in_use: BTreeSet<String> =
+        lab(settings)?.servers().iter().filter_map(|server| server.get_str("image").map(str::to_owned)).collect();
+    images.sweep()?;
+    let mut removed = 0;
+    let mut wanted: Vec<String> = digests.iter().filter(|digest| !in_use.contains(*digest)).cloned().collect();
+    // Removing an image may free the one below it, down to the base; each is looked at again until none is freed.
+    while !wanted.is_empty() {
+        let kept = images.list()?;
+        let is_below = |digest: &str| kept.iter().any(|over| over.parent.as_ref().is_some_and(|parent| parent.as_str() == digest));
+        let (free, covered): (Vec<String>, Vec<String>) = wanted.into_iter().partition(|digest| !is_below(digest));
+        if free.is_empty() {
+            break;
+        }
+        wanted = covered;
+        for digest in free {
+            let Some(image) = kept.iter().find(|image| image.digest.as_str() == digest) else { continue };
+            images.remove(&image.digest)?;
+            removed += 1;
+            wanted.extend(image.parent.iter().map(|parent| parent.as_str().to_owned()).filter(|parent| !in_use.contains(parent)));
+        }
+        wanted.sort();
+        wanted.dedup();
+    }
+    images.sweep()?;
+    Ok(removed)
 }

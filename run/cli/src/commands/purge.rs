@@ -1,0 +1,46 @@
+//! `down --purge`: the project's images and ledger go, too.
+
+use std::collections::BTreeSet;
+
+use andon_engine::{provider, records};
+use andon_ledger::Event;
+use andon_store::Which;
+use andon_text::Diagnostic;
+
+use crate::context::{Context, Stop, open_error};
+
+/// Removes what is left of a project on this machine. Refused while another of its environments is up.
+pub fn run(context: &Context) -> Result<(), Stop> {
+    let project = context.open()?;
+    let session = &project.session;
+    let up: Vec<&str> = session
+        .state()
+        .environments
+        .iter()
+        .filter(|(_, here)| !here.instances.is_empty() || !here.pending.is_empty())
+        .map(|(name, _)| &**name)
+        .collect();
+    if !up.is_empty() {
+        return Err(Diagnostic::error(format!("the ledger is still needed by {}", up.join(", ")))
+            .help("Take these environments down first, with `andon down -e ENV`.")
+            .into());
+    }
+    let mut digests = BTreeSet::new();
+    for entry in session.ledger().stream(Which::All, 1) {
+        let entry = entry.map_err(|error| open_error(&andon_engine::OpenError::Store(error)))?;
+        if let Event::Outcome(record) = entry.event
+            && &*record.address.resource.kind == "andon_image"
+            && let Some(digest) = record.object.as_ref().and_then(|object| object.value.get_str("digest"))
+        {
+            digests.insert(digest.to_owned());
+        }
+    }
+    let freed = provider::purge(session.settings(), &digests)
+        .map_err(|failure| Stop::from(Diagnostic::error(failure.summary).detail(failure.detail)))?;
+    session.ledger().close();
+    let place = records(&session.settings().directory);
+    std::fs::remove_dir_all(&place)
+        .map_err(|error| Stop::from(Diagnostic::error(format!("`{}` cannot be removed: {error}", place.display()))))?;
+    context.say(&format!("Purged: {freed} image{} and the ledger.", if freed == 1 { "" } else { "s" }));
+    Ok(())
+}

@@ -1,0 +1,156 @@
+//! `status`: what there is, and whether it is there.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use andon_engine::{Completion, Job, Machine, Ticket, World};
+use andon_schema::{Answer, InstanceAddress, Object, Question};
+use andon_value::Value;
+use serde_json::json;
+
+use crate::clock::{date_and_time, rfc3339};
+use crate::context::{Context, Project, Stop, interrupt};
+use crate::terminal::print_json;
+
+/// At most so many objects are looked at at once.
+const PARALLELISM: usize = 32;
+
+/// What a look at an object gave.
+enum Seen {
+    There,
+    Gone,
+    NotTold(String),
+}
+
+/// `andon status`
+pub fn run(context: &Context) -> Result<(), Stop> {
+    let project = context.open()?;
+    let state = project.session.state();
+    let names: Vec<_> = match &context.arguments.environment {
+        Some(_) => vec![context.environment(&project)?.name.clone()],
+        None => state.environments.keys().cloned().collect(),
+    };
+    let mut data = Vec::new();
+    for name in names {
+        let here = state.environment(&name);
+        if here.is_empty() && context.arguments.environment.is_none() {
+            continue;
+        }
+        let objects: Vec<_> = here.objects().map(|(address, object)| (address.clone(), object.clone())).collect();
+        let seen = look(&project, &objects);
+        if context.arguments.json {
+            let objects = objects.iter().zip(&seen).map(|((address, object), seen)| {
+                json!({
+                    "address": address.to_string(),
+                    "identity": object.identity.as_str(),
+                    "status": word(seen),
+                    "deposed": here.current(address).is_none_or(|current| current.identity != object.identity),
+                    "value": andon_view::value_json(&object.value),
+                })
+            });
+            data.push(json!({
+                "environment": &*name,
+                "objects": objects.collect::<Vec<_>>(),
+                "open_run": here.open_run.as_ref().map(ToString::to_string),
+                "effects_without_outcome": here.pending.len(),
+            }));
+            continue;
+        }
+        context.print(&format!("{}\n", context.out.bold(&format!("Environment {name}"))));
+        let width = objects.iter().map(|(address, _)| address.to_string().chars().count()).max().unwrap_or(0);
+        for ((address, object), seen) in objects.iter().zip(&seen) {
+            let status = match seen {
+                Seen::There => context.out.green("ok  "),
+                Seen::Gone => context.out.red("gone"),
+                Seen::NotTold(_) => context.out.yellow("?   "),
+            };
+            let old = here.current(address).is_none_or(|current| current.identity != object.identity);
+            let note = if old { " (replaced, to be deleted)" } else { "" };
+            let told = if let Seen::NotTold(reason) = seen { reason.clone() } else { summary(&object.value) };
+            context.print(&format!("  {status}  {:width$}  {told}{note}\n", address.to_string()));
+        }
+        if objects.is_empty() {
+            context.print("  nothing\n");
+        }
+        if let Some(run) = &here.open_run {
+            context.print(&format!("  run {run} is under way or was cut short\n"));
+        }
+    }
+    let runs = last_run(&project);
+    if context.arguments.json {
+        print_json(&json!({ "environments": data, "last_run": runs.map(|(_, json)| json) }));
+    } else {
+        if state.environments.values().all(andon_ledger::EnvironmentState::is_empty) {
+            context.print("Nothing is up. `andon up` changes that.\n");
+        }
+        context.print(&runs.map(|(line, _)| line).unwrap_or_default());
+    }
+    Ok(())
+}
+
+fn last_run(project: &Project) -> Option<(String, serde_json::Value)> {
+    let entries = project.session.ledger().last(&andon_store::Which::All, 2000).ok()?;
+    let run = andon_fold::runs(&entries).pop()?;
+    let status = run.status.map_or("is under way, or was cut short", andon_view::status_word);
+    let when = date_and_time(run.began);
+    let line = format!("Last run: `{}` in {} by {} at {when} UTC {status}\n", run.command, run.environment, run.who);
+    let json = json!({
+        "run": run.id.to_string(), "command": run.command, "environment": &*run.environment, "who": run.who,
+        "began": rfc3339(run.began), "status": status,
+    });
+    Some((line, json))
+}
+
+/// Looks at objects, many at once; answers in their order.
+fn look(project: &Project, objects: &[(InstanceAddress, Object)]) -> Vec<Seen> {
+    let mut machine = Machine::new(project.providers.clone(), PARALLELISM, interrupt());
+    for (number, (address, object)) in objects.iter().enumerate() {
+        let question = Question::ReadObject {
+            address: address.clone(),
+            identity: object.identity.clone(),
+            prior: object.value.clone(),
+        };
+        machine.start(Ticket(number as u64), Job::Ask(question));
+    }
+    let mut answers: BTreeMap<u64, Seen> = BTreeMap::new();
+    while answers.len() < objects.len() {
+        match machine.wait(Duration::from_millis(100)) {
+            Completion::Answered(ticket, answer) => {
+                let seen = match answer {
+                    Answer::Object(Some(_)) | Answer::Planned { .. } => Seen::There,
+                    Answer::Object(None) => Seen::Gone,
+                    Answer::Failed(failure) => Seen::NotTold(failure.to_string()),
+                };
+                answers.insert(ticket.0, seen);
+            }
+            Completion::Interrupted => break,
+            _ => {}
+        }
+    }
+    (0..objects.len() as u64)
+        .map(|number| answers.remove(&number).unwrap_or_else(|| Seen::NotTold("it was not looked at".to_owned())))
+        .collect()
+}
+
+fn word(seen: &Seen) -> &'static str {
+    match seen {
+        Seen::There => "ok",
+        Seen::Gone => "gone",
+        Seen::NotTold(_) => "unknown",
+    }
+}
+
+/// The attributes that tell people most of an object.
+fn summary(value: &Value) -> String {
+    let telling = ["name", "address", "cidr", "listen", "targets", "role", "definition", "digest"];
+    let part = |name: &str| {
+        let value = value.get(name).filter(|value| !value.is_null())?;
+        let text = match value.as_str() {
+            Some(text) if name == "digest" => text.chars().take(19).collect(),
+            Some(text) => text.to_string(),
+            None => andon_value::render(value, 0).replace('\n', " "),
+        };
+        Some(format!("{name} {text}"))
+    };
+    telling.iter().filter_map(|name| part(name)).collect::<Vec<_>>().join(", ")
+}

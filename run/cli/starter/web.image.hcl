@@ -1,0 +1,5 @@
+image "web" {
+  from   = "debian:bookworm"
+  roles  = ["web"]
+  params = { greeting = "baked" }
+}
