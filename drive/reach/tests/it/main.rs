@@ -321,7 +321,9 @@ fn terminal(rows: u16, columns: u16) -> (OwnedFd, OwnedFd) {
     assert_eq!(opened, 0);
     // SAFETY: see above.
     let pair = unsafe { (OwnedFd::from_raw_fd(ours), OwnedFd::from_raw_fd(theirs)) };
-    nix::fcntl::fcntl(pair.0.as_fd(), nix::fcntl::FcntlArg::F_SETFD(nix::fcntl::FdFlag::FD_CLOEXEC)).unwrap();
+    for side in [pair.0.as_fd(), pair.1.as_fd()] {
+        nix::fcntl::fcntl(side, nix::fcntl::FcntlArg::F_SETFD(nix::fcntl::FdFlag::FD_CLOEXEC)).unwrap();
+    }
     pair
 }
 

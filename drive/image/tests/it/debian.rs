@@ -1,0 +1,128 @@
+//! Images over Debian, made from the packages of its mirror.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use andon_image::{Digest, Images, RecipeKey, Settings, Source};
+use andon_schema::Identity;
+
+use crate::start_worker;
+use crate::tree::{Data, overlay};
+
+const RELEASE: &str = "debian:bookworm";
+
+/// Why Debian's packages cannot be had here.
+pub fn unable() -> Option<String> {
+    if !Path::new("/usr/bin/mmdebstrap").exists() {
+        return Some("mmdebstrap is not installed".into());
+    }
+    let fetched = Command::new("apt-get").args(["-qq", "indextargets"]).output();
+    let mirror =
+        ["-o", "Acquire::Retries=0", "-o", "Acquire::http::Timeout=5", "-qq", "download", "--print-uris", "hello"];
+    match (fetched, Command::new("apt-get").args(mirror).output()) {
+        (Ok(targets), Ok(_)) if targets.status.success() && !targets.stdout.is_empty() => None,
+        _ => Some("no package mirror is configured".into()),
+    }
+}
+
+fn source() -> Source {
+    Source::parse(RELEASE, Path::new("/")).unwrap()
+}
+
+/// A base takes a while: it stays for the next run, beside what the compiler made.
+fn kept() -> Images {
+    Images::open(&PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("debian"), Settings::default()).unwrap()
+}
+
+fn install(images: &Images, base: &Digest, identity: &str, recipe: &str, packages: &str) -> Digest {
+    let bake = images.begin(&Identity::parse(identity).unwrap(), base).unwrap();
+    overlay(bake.lower(), &bake.upper(), &bake.work(), |root| {
+        let script = "mount -t tmpfs -o mode=1777 tmpfs /tmp; mount -t tmpfs tmpfs /run; mount -t proc proc /proc; \
+             mount -t devtmpfs devtmpfs /dev; apt-get -qq update && apt-get -qqy install --no-install-recommends $0 && useradd worker";
+        let resolver = root.join("etc/resolv.conf");
+        nix::mount::mount(
+            Some("/etc/resolv.conf"),
+            &resolver,
+            None::<&str>,
+            nix::mount::MsFlags::MS_BIND,
+            None::<&str>,
+        )
+        .unwrap();
+        let output = Command::new("unshare")
+            .args(["--pid", "--fork", "--kill-child", "chroot"])
+            .arg(root)
+            .args(["sh", "-c", script, packages])
+            .env_clear()
+            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+            .env("DEBIAN_FRONTEND", "noninteractive")
+            .env("SOURCE_DATE_EPOCH", "1704067200")
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    });
+    bake.commit(&RecipeKey::of([recipe.as_bytes()])).unwrap()
+}
+
+pub fn the_same_packages_give_the_same_image() {
+    let images = kept();
+    images.sweep().unwrap();
+    let start = Instant::now();
+    let base = images.base(&source(), &|line| println!("  {line}")).unwrap();
+    println!("  base {} in {} ms", base.digest, start.elapsed().as_millis());
+    for file in ["etc/machine-id", "etc/resolv.conf"] {
+        assert_eq!(fs::read_to_string(base.lower[0].join(file)).unwrap(), "", "{file}");
+    }
+    assert!(
+        base.lower[0].join("usr/lib/systemd/systemd").exists() || base.lower[0].join("lib/systemd/systemd").exists()
+    );
+    let digests: Vec<Digest> = ["first", "second"]
+        .iter()
+        .map(|name| {
+            let start = Instant::now();
+            let digest = install(&images, &base.digest, name, name, "cron");
+            println!("  image {digest} in {} ms", start.elapsed().as_millis());
+            digest
+        })
+        .collect();
+    assert_eq!(digests[0], digests[1]);
+    images.remove(&digests[0]).unwrap();
+}
+
+pub fn a_killed_base_leaves_nothing_after_a_sweep() {
+    let data = Data::new("debian-killed");
+    let directory = data.0.join("data");
+    for delay_ms in [300, 2500] {
+        let mut worker = start_worker(&directory, "base", RELEASE);
+        std::thread::sleep(Duration::from_millis(delay_ms));
+        worker.kill().unwrap();
+        worker.wait().unwrap();
+        data.images().sweep().unwrap();
+        assert_eq!(fs::read_dir(directory.join("images/tmp")).into_iter().flatten().count(), 0);
+        let start = Instant::now();
+        while mentioned(&directory) {
+            assert!(start.elapsed() < Duration::from_secs(5), "a process of the killed one is left");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+    assert_eq!(data.images().list().unwrap(), []);
+}
+
+pub fn a_mirror_that_is_not_there_is_said_so() {
+    let data = Data::new("debian-mirror");
+    let settings = Settings { debian_mirror: Some("http://127.0.0.1:9/debian".into()), debian_security_mirror: None };
+    let images = Images::open(&data.0.join("data"), settings).unwrap();
+    let failure = images.base(&source(), &|_| {}).unwrap_err();
+    assert_eq!(failure.summary, "Package mirror not reached", "{failure}");
+    assert!(failure.detail.contains("http://127.0.0.1:9/debian"), "{failure}");
+    assert_eq!(fs::read_dir(data.0.join("data/images/tmp")).unwrap().count(), 0);
+}
+
+/// Whether any process's command names the directory.
+fn mentioned(directory: &Path) -> bool {
+    let name = directory.to_str().unwrap().as_bytes();
+    fs::read_dir("/proc").unwrap().flatten().any(|entry| {
+        fs::read(entry.path().join("cmdline")).is_ok_and(|line| line.windows(name.len()).any(|part| part == name))
+    })
+}

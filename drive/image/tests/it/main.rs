@@ -1,0 +1,383 @@
+//! Images, made for real: over small root file systems, and over Debian's packages where a mirror answers.
+//!
+//! There is no test harness: this program starts itself again, as the process to kill.
+
+mod debian;
+mod tree;
+
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::fs::{MetadataExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use andon_image::{Digest, Images, RecipeKey, Settings, Source};
+use andon_schema::Identity;
+
+use tree::{Data, bake, everything, in_overlay, root_file_system};
+
+type Test = (&'static str, fn());
+
+const TESTS: &[Test] = &[
+    ("bases come from directories and archives", bases_come_from_directories_and_archives),
+    ("the digest is of the content alone", the_digest_is_of_the_content_alone),
+    ("every kind of change counts", every_kind_of_change_counts),
+    ("images go over images", images_go_over_images),
+    ("one image is made by one process", one_image_is_made_by_one_process),
+    ("a base is made once", a_base_is_made_once),
+    ("a killed bake leaves nothing after a sweep", a_killed_bake_leaves_nothing_after_a_sweep),
+    ("what cannot be made leaves nothing", what_cannot_be_made_leaves_nothing),
+    ("a full disk is said so", a_full_disk_is_said_so),
+    ("hashing is quick", hashing_is_quick),
+    ("debian: a mirror that is not there is said so", debian::a_mirror_that_is_not_there_is_said_so),
+    ("debian: the same packages give the same image", debian::the_same_packages_give_the_same_image),
+    ("debian: a killed base leaves nothing after a sweep", debian::a_killed_base_leaves_nothing_after_a_sweep),
+];
+
+fn main() {
+    let mut arguments = std::env::args_os().skip(1);
+    match arguments.next() {
+        Some(first) if first == "worker" => worker(arguments),
+        filter => run_all(filter.map(|filter| filter.to_string_lossy().into_owned())),
+    }
+}
+
+fn run_all(filter: Option<String>) {
+    let listed = filter.as_deref() == Some("--list");
+    let filter = filter.filter(|filter| !filter.starts_with('-'));
+    let mut failed = 0;
+    for (name, test) in TESTS {
+        if listed {
+            println!("{name}: test");
+        } else if filter.as_ref().is_none_or(|filter| name.contains(filter.as_str())) {
+            let start = Instant::now();
+            let debian = name.starts_with("debian").then(debian::unable).flatten();
+            let result = match tree::unable().or(debian) {
+                Some(reason) => format!("skipped: {reason}"),
+                None if std::panic::catch_unwind(test).is_ok() => "ok".to_owned(),
+                None => {
+                    failed += 1;
+                    "FAILED".to_owned()
+                }
+            };
+            println!("test {name} ... {result} ({} ms)", start.elapsed().as_millis());
+        }
+    }
+    if failed > 0 {
+        println!("{failed} failed");
+        std::process::exit(101);
+    }
+}
+
+/// A process of its own: `worker <data directory> base <from>` or `worker <data directory> bake <from>`.
+fn worker(mut arguments: impl Iterator<Item = OsString>) {
+    let data = PathBuf::from(arguments.next().unwrap());
+    let verb = arguments.next().unwrap();
+    let from = arguments.next().unwrap();
+    let images = Images::open(&data, Settings::default()).unwrap();
+    let source = Source::parse(from.to_str().unwrap(), Path::new("/")).unwrap();
+    let base = images.base(&source, &|line| println!("{line}")).unwrap();
+    println!("fetched {}", base.fetched);
+    if verb == "bake" {
+        let digest = bake(&images, &base.digest, "killed", "killed", |root| {
+            for number in 0..500 {
+                fs::write(root.join(format!("usr/{number}")), vec![b'x'; 4096]).unwrap();
+            }
+        });
+        println!("{digest}");
+    }
+}
+
+fn start_worker(data: &Path, verb: &str, from: &str) -> Child {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.arg("worker").arg(data).args([verb, from]).stdout(Stdio::piped()).spawn().unwrap()
+}
+
+fn source(path: &Path) -> Source {
+    Source::parse(path.to_str().unwrap(), Path::new("/")).unwrap()
+}
+
+fn recipe(text: &str) -> RecipeKey {
+    RecipeKey::of([text.as_bytes()])
+}
+
+fn quiet(_line: &str) {}
+
+fn bases_come_from_directories_and_archives() {
+    let data = Data::new("bases");
+    let images = data.images();
+    let root = root_file_system(&data.0.join("a root, with: odd name"));
+    assert_eq!(images.known_base(&source(&root)).unwrap(), None);
+    assert_eq!(images.list().unwrap(), []);
+    let base = images.base(&source(&root), &quiet).unwrap();
+    assert!(base.fetched);
+    let again = images.base(&source(&root), &quiet).unwrap();
+    assert_eq!((again.fetched, &again.digest, &again.lower), (false, &base.digest, &base.lower));
+    assert_eq!(images.known_base(&source(&root)).unwrap(), Some(again));
+    assert_eq!(everything(&base.lower[0]), everything(&root));
+    let archive = data.0.join("root:1.tar.gz");
+    let status =
+        Command::new("tar").arg("-C").arg(&root).args(["--force-local", "-czf"]).arg(&archive).arg(".").status();
+    assert!(status.unwrap().success());
+    let unpacked = images.base(&source(&archive), &quiet).unwrap();
+    assert_eq!(unpacked.digest, base.digest, "the same content by another way");
+    assert!(!images.base(&source(&archive), &quiet).unwrap().fetched);
+    fs::write(root.join("etc/added"), "x").unwrap();
+    assert_eq!(images.known_base(&source(&root)).unwrap(), None, "changed content is another base");
+    assert_ne!(images.base(&source(&root), &quiet).unwrap().digest, base.digest);
+    assert_eq!(images.list().unwrap().len(), 2);
+}
+
+fn the_digest_is_of_the_content_alone() {
+    let (data, other) = (Data::new("digest"), Data::new("digest-other"));
+    let root = root_file_system(&data.0.join("root"));
+    let (images, elsewhere) = (data.images(), other.images());
+    let base = images.base(&source(&root), &quiet).unwrap().digest;
+    assert_eq!(elsewhere.base(&source(&root), &quiet).unwrap().digest, base);
+    let straight = bake(&images, &base, "one", "straight", |root| {
+        fs::write(root.join("etc/new"), "content").unwrap();
+        fs::create_dir_all(root.join("opt/app")).unwrap();
+        fs::remove_file(root.join("usr/removed")).unwrap();
+        symlink("new", root.join("etc/link")).unwrap();
+    });
+    assert_eq!(images.known(&recipe("straight")), Some(straight.clone()));
+    assert_eq!(images.known(&recipe("other")), None);
+    std::thread::sleep(Duration::from_millis(1100));
+    let roundabout = bake(&elsewhere, &base, "two", "roundabout", |root| {
+        // The same in another order, with detours that end where they began.
+        symlink("new", root.join("etc/link")).unwrap();
+        fs::create_dir(root.join("opt/other")).unwrap();
+        fs::create_dir_all(root.join("opt/app")).unwrap();
+        fs::remove_dir(root.join("opt/other")).unwrap();
+        fs::write(root.join("etc/hosts"), "changed").unwrap();
+        fs::write(root.join("etc/hosts"), "127.0.0.1 localhost\n").unwrap();
+        fs::remove_file(root.join("usr/removed")).unwrap();
+        fs::write(root.join("usr/removed"), "back").unwrap();
+        fs::remove_file(root.join("usr/removed")).unwrap();
+        fs::remove_dir_all(root.join("srv/data")).unwrap();
+        fs::create_dir(root.join("srv/data")).unwrap();
+        fs::remove_dir(root.join("srv/data")).unwrap();
+        fs::create_dir(root.join("srv/data")).unwrap();
+        fs::write(root.join("srv/data/kept"), "kept").unwrap();
+        fs::create_dir(root.join("srv/fresh")).unwrap();
+        fs::remove_dir(root.join("srv/fresh")).unwrap();
+        fs::write(root.join("etc/draft"), "content").unwrap();
+        fs::rename(root.join("etc/draft"), root.join("etc/new")).unwrap();
+        fs::write(root.join("var/log/run.log"), "at some time").unwrap();
+        fs::write(root.join("etc/machine-id"), "0123").unwrap();
+    });
+    let (left, right) = (images.lower_dirs(&straight).unwrap(), elsewhere.lower_dirs(&roundabout).unwrap());
+    // The one thing that says more: the log file is there, and so is a directory that hides what was below it.
+    let mut expected = everything(&left[0]);
+    let mut found = everything(&right[0]);
+    for path in ["srv", "srv/data", "srv/data/kept", "var", "var/log", "var/log/run.log"] {
+        found.retain(|(name, _)| name != path);
+        expected.retain(|(name, _)| name != path);
+    }
+    assert_eq!(found, expected);
+    let third = bake(&elsewhere, &base, "three", "straight", |root| {
+        symlink("new", root.join("etc/link")).unwrap();
+        fs::remove_file(root.join("usr/removed")).unwrap();
+        fs::create_dir_all(root.join("opt/app")).unwrap();
+        fs::write(root.join("etc/new"), "content").unwrap();
+    });
+    assert_eq!(third, straight);
+}
+
+fn every_kind_of_change_counts() {
+    let data = Data::new("changes");
+    let images = data.images();
+    let root = root_file_system(&data.0.join("root"));
+    let base = images.base(&source(&root), &quiet).unwrap().digest;
+    let changes: &[(&str, fn(&Path))] = &[
+        ("nothing", |_| {}),
+        ("content", |root| fs::write(root.join("etc/hosts"), "127.0.0.1 localhosT\n").unwrap()),
+        ("mode", |root| tree::set_mode(&root.join("etc/hosts"), 0o600)),
+        ("owner", |root| std::os::unix::fs::chown(root.join("etc/hosts"), Some(33), None).unwrap()),
+        ("group", |root| std::os::unix::fs::chown(root.join("etc/hosts"), None, Some(33)).unwrap()),
+        ("removed", |root| fs::remove_file(root.join("etc/hosts")).unwrap()),
+        ("directory removed", |root| fs::remove_dir_all(root.join("srv/data")).unwrap()),
+        ("directory hidden", |root| {
+            fs::remove_dir_all(root.join("srv/data")).unwrap();
+            fs::create_dir(root.join("srv/data")).unwrap();
+        }),
+        ("directory's mode", |root| tree::set_mode(&root.join("srv/data"), 0o700)),
+        ("root's mode", |root| tree::set_mode(root, 0o700)),
+        ("empty directory", |root| fs::create_dir(root.join("opt/new")).unwrap()),
+        ("empty file", |root| fs::write(root.join("opt/new"), "").unwrap()),
+        ("link", |root| symlink("", root.join("opt/new")).or_else(|_| symlink("a", root.join("opt/new"))).unwrap()),
+        ("link elsewhere", |root| symlink("b", root.join("opt/new")).unwrap()),
+        ("link for file", |root| {
+            fs::remove_file(root.join("etc/hosts")).unwrap();
+            symlink("/usr/removed", root.join("etc/hosts")).unwrap();
+        }),
+        ("attribute", |root| tree::set_attribute(&root.join("etc/hosts"), "user.note", "x")),
+        ("other attribute", |root| tree::set_attribute(&root.join("etc/hosts"), "user.note", "y")),
+        ("pipe", |root| tree::make_node(&root.join("opt/new"), libc::S_IFIFO, 0)),
+        ("device", |root| tree::make_node(&root.join("opt/new"), libc::S_IFCHR, libc::makedev(1, 3))),
+        ("other device", |root| tree::make_node(&root.join("opt/new"), libc::S_IFCHR, libc::makedev(1, 5))),
+    ];
+    let mut seen: Vec<(Digest, &str)> = Vec::new();
+    for (name, change) in changes {
+        let digest = bake(&images, &base, "change", name, change);
+        let again = bake(&images, &base, "change", name, change);
+        assert_eq!(digest, again, "{name}");
+        if let Some((_, other)) = seen.iter().find(|(other, _)| *other == digest) {
+            panic!("{name} is the same as {other}");
+        }
+        seen.push((digest, name));
+    }
+    // What is nothing over the base is an image of its own all the same, with an empty layer.
+    let empty = images.known(&recipe("nothing")).unwrap();
+    let layers = images.lower_dirs(&empty).unwrap();
+    assert_eq!(everything(&layers[0]).len(), 1, "only its root: {:?}", everything(&layers[0]));
+}
+
+fn images_go_over_images() {
+    let data = Data::new("chain");
+    let images = data.images();
+    let root = root_file_system(&data.0.join("root"));
+    let base = images.base(&source(&root), &quiet).unwrap().digest;
+    let mut top = base.clone();
+    for number in 0..40 {
+        top = bake(&images, &top, "chain", &format!("layer {number}"), |root| {
+            fs::write(root.join(format!("opt/{number}")), number.to_string()).unwrap();
+            if number > 0 {
+                fs::remove_file(root.join(format!("opt/{}", number - 1))).unwrap();
+            }
+        });
+    }
+    let layers = images.lower_dirs(&top).unwrap();
+    assert_eq!(layers.len(), 41);
+    let mut found = Vec::new();
+    in_overlay(&images, &top, |root| found = fs::read_dir(root.join("opt")).unwrap().flatten().collect());
+    assert_eq!(found.iter().map(|entry| entry.file_name()).collect::<Vec<_>>(), ["39"]);
+    assert_eq!(images.list().unwrap().len(), 41);
+    assert!(images.usage().unwrap() > 0);
+    let refusal = images.remove(&base).unwrap_err();
+    assert_eq!(refusal.summary, "Image in use");
+    images.remove(&top).unwrap();
+    images.remove(&top).unwrap();
+    assert_eq!(images.known(&recipe("layer 39")), None);
+    assert!(images.lower_dirs(&top).is_err());
+    assert!(images.known(&recipe("layer 38")).is_some());
+    images.purge().unwrap();
+    images.purge().unwrap();
+    assert!(!data.0.join("data/images").exists());
+    assert_eq!(images.known(&recipe("layer 38")), None);
+}
+
+fn one_image_is_made_by_one_process() {
+    let data = Data::new("once");
+    let images = data.images();
+    let root = root_file_system(&data.0.join("root"));
+    let base = images.base(&source(&root), &quiet).unwrap().digest;
+    let identity = Identity::parse("web").unwrap();
+    let first = images.begin(&identity, &base).unwrap();
+    assert_eq!(images.begin(&identity, &base).unwrap_err().summary, "Image being made");
+    assert_eq!(images.purge().unwrap_err().summary, "Images in use");
+    images.sweep().unwrap();
+    assert!(first.upper().is_dir(), "a sweep leaves what is worked on alone");
+    let other = images.begin(&Identity::parse("db").unwrap(), &base).unwrap();
+    drop(first);
+    drop(images.begin(&identity, &base).unwrap());
+    drop(other);
+    assert_eq!(fs::read_dir(data.0.join("data/images/tmp")).unwrap().count(), 0);
+    let nowhere = Digest::parse(&format!("sha256:{}", "0".repeat(64))).unwrap();
+    assert_eq!(images.begin(&identity, &nowhere).unwrap_err().summary, "Image missing");
+}
+
+fn a_base_is_made_once() {
+    let data = Data::new("concurrent");
+    let root = root_file_system(&data.0.join("root"));
+    tree::fill(&root.join("usr/big"), 2000);
+    let archive = data.0.join("root.tar");
+    assert!(Command::new("tar").arg("-C").arg(&root).arg("-cf").arg(&archive).arg(".").status().unwrap().success());
+    let workers: Vec<Child> =
+        (0..4).map(|_| start_worker(&data.0.join("data"), "base", archive.to_str().unwrap())).collect();
+    let said: Vec<String> = workers
+        .into_iter()
+        .map(|worker| String::from_utf8(worker.wait_with_output().unwrap().stdout).unwrap())
+        .collect();
+    assert_eq!(said.iter().filter(|said| said.contains("fetched true")).count(), 1, "{said:?}");
+    assert_eq!(said.iter().filter(|said| said.contains("fetched false")).count(), 3, "{said:?}");
+}
+
+fn a_killed_bake_leaves_nothing_after_a_sweep() {
+    let data = Data::new("killed");
+    let root = root_file_system(&data.0.join("root"));
+    tree::fill(&root.join("usr/big"), 500);
+    let images = data.images();
+    let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
+    for round in 0..30 {
+        let mut worker = start_worker(&data.0.join("data"), "bake", root.to_str().unwrap());
+        std::thread::sleep(Duration::from_millis(round * 11));
+        let _ = worker.kill();
+        worker.wait().unwrap();
+        images.sweep().unwrap();
+        let left: Vec<_> = fs::read_dir(data.0.join("data/images/tmp")).into_iter().flatten().flatten().collect();
+        assert!(left.is_empty(), "round {round}: {left:?}");
+        for kept in images.list().unwrap() {
+            assert!(images.has(&kept.digest), "whole or not there");
+        }
+        assert_eq!(fs::read_to_string("/proc/self/mounts").unwrap(), mounts);
+        if round % 7 == 6 {
+            images.purge().unwrap();
+        }
+    }
+    let output = start_worker(&data.0.join("data"), "bake", root.to_str().unwrap()).wait_with_output().unwrap();
+    assert!(output.status.success());
+    let made = images.known(&recipe("killed")).unwrap();
+    assert!(String::from_utf8(output.stdout).unwrap().contains(made.as_str()));
+}
+
+fn what_cannot_be_made_leaves_nothing() {
+    let data = Data::new("bad");
+    let images = data.images();
+    let text = data.0.join("text.tar");
+    fs::write(&text, "no archive").unwrap();
+    assert_eq!(images.base(&source(&text), &quiet).unwrap_err().summary, "Base not made");
+    let empty = data.0.join("empty");
+    fs::create_dir(&empty).unwrap();
+    assert_eq!(images.base(&source(&empty), &quiet).unwrap_err().summary, "No root file system");
+    assert!(images.base(&Source::Image("web".into()), &quiet).is_err());
+    assert_eq!(images.list().unwrap(), []);
+    assert_eq!(fs::read_dir(data.0.join("data/images/tmp")).unwrap().count(), 0);
+}
+
+fn a_full_disk_is_said_so() {
+    let data = Data::new("full");
+    let small = data.0.join("data");
+    fs::create_dir(&small).unwrap();
+    let Some(_mount) = tree::Small::mount(&small) else { return };
+    let root = root_file_system(&data.0.join("root"));
+    tree::fill(&root.join("usr/big"), 3000);
+    let images = data.images();
+    let failure = images.base(&source(&root), &quiet).unwrap_err();
+    assert!(failure.detail.contains("No space left on device"), "{failure}");
+    assert_eq!(failure.help.len(), 1);
+    assert_eq!(fs::read_dir(small.join("images/tmp")).unwrap().count(), 0);
+    fs::remove_dir_all(root.join("usr/big")).unwrap();
+    assert!(images.base(&source(&root), &quiet).unwrap().fetched, "goes on once there is room");
+}
+
+fn hashing_is_quick() {
+    let data = Data::new("quick");
+    let images = data.images();
+    let root = root_file_system(&data.0.join("root"));
+    let base = images.base(&source(&root), &quiet).unwrap().digest;
+    let work = images.begin(&Identity::parse("big").unwrap(), &base).unwrap();
+    fs::create_dir(work.upper().join("opt")).unwrap();
+    for number in 0..100_u8 {
+        let content: Vec<u8> = (0..1 << 20).map(|at: u32| (at >> 8) as u8 ^ at as u8 ^ number).collect();
+        fs::write(work.upper().join("opt").join(number.to_string()), content).unwrap();
+    }
+    let start = Instant::now();
+    let digest = work.commit(&recipe("big")).unwrap();
+    let elapsed = start.elapsed();
+    assert!(images.list().unwrap().iter().any(|kept| kept.digest == digest && kept.bytes >= 100 << 20));
+    println!("  100 MiB in 100 files committed in {} ms", elapsed.as_millis());
+    assert!(elapsed < Duration::from_secs(20), "{elapsed:?}");
+    assert_eq!(fs::metadata(images.lower_dirs(&digest).unwrap()[0].join("opt/7")).unwrap().size(), 1 << 20);
+}
