@@ -2,6 +2,14 @@
 //!
 //! There is no test harness, since a helper must have one thread: `main` is the first thing that runs in it.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test may stop at once; the lints know tests only by their harness"
+)]
+
 mod place;
 mod work;
 
