@@ -15,6 +15,7 @@ pub mod project;
 pub mod provider;
 mod recover;
 mod session;
+pub mod testing;
 mod world;
 
 pub use apply::{WaitingView, apply};

@@ -10,12 +10,13 @@ use std::sync::Arc;
 
 use andon_image::Images;
 use andon_lab::{Lab, LabSettings};
+use andon_lang::definitions::Project;
 use andon_ledger::Intent;
 use andon_schema::{Failure, HostReport, Identity, InstanceAddress, Object, Outcome, Schemas, TypeSchema};
 use andon_value::Value;
 
 use crate::agent::schemas;
-use crate::{Found, Providers, Settings};
+use crate::{Found, Providers, Session, Settings};
 
 pub use data::DataProvider;
 pub use host::HostProvider;
@@ -79,13 +80,17 @@ fn plain_outcome(result: Result<Option<Value>, (Failure, Option<Value>)>) -> Out
 }
 
 /// The built-in providers of a project.
-pub fn built_in(session: &crate::Session) -> Result<Providers, Failure> {
+pub fn built_in(session: &Session) -> Result<Providers, Failure> {
+    built_in_for(session, session.project())
+}
+
+/// The built-in providers, for other definitions than the session's own: those of a test.
+pub fn built_in_for(session: &Session, project: &Arc<Project>) -> Result<Providers, Failure> {
     let settings = session.settings();
     let mirrors =
         andon_image::Settings { debian_mirror: settings.mirror.clone(), ..andon_image::Settings::default() };
     let images = Arc::new(Images::open(&settings.data_dir, mirrors)?);
     let lab = lab(settings)?;
-    let project = session.project();
     let owner = settings.directory.canonicalize().unwrap_or_else(|_| settings.directory.clone());
     let mut providers = Providers::default();
     providers.add(Arc::new(DataProvider));
