@@ -26,6 +26,7 @@ use andon_schema::Identity;
 use tree::{Data, bake, everything, in_overlay, root_file_system};
 
 type Test = (&'static str, fn());
+type Change = fn(&Path);
 
 const TESTS: &[Test] = &[
     ("bases come from directories and archives", bases_come_from_directories_and_archives),
@@ -198,7 +199,7 @@ fn every_kind_of_change_counts() {
     let images = data.images();
     let root = root_file_system(&data.0.join("root"));
     let base = images.base(&source(&root), &quiet).unwrap().digest;
-    let changes: &[(&str, fn(&Path))] = &[
+    let changes: &[(&str, Change)] = &[
         ("nothing", |_| {}),
         ("content", |root| fs::write(root.join("etc/hosts"), "127.0.0.1 localhosT\n").unwrap()),
         ("mode", |root| tree::set_mode(&root.join("etc/hosts"), 0o600)),
