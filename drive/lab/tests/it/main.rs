@@ -4,6 +4,7 @@
 //! cannot do is skipped with a reason. This program is also what the lab runs as its helper, and, under commands of its
 //! own, a process to be killed.
 
+mod backend;
 mod balancers;
 mod networks;
 mod servers;

@@ -87,6 +87,14 @@ impl World {
     }
 }
 
+impl Drop for World {
+    fn drop(&mut self) {
+        for line in self.lab.sweep(&BTreeSet::new(), OWNER) {
+            println!("{line}");
+        }
+    }
+}
+
 /// A lab whose helper is this program.
 pub fn lab(data: &Path) -> Lab {
     Lab::open(LabSettings { data_dir: data.to_owned(), helper: "/proc/self/exe".into() }).unwrap()
