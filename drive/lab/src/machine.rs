@@ -95,6 +95,18 @@ pub(crate) fn enable_forwarding() -> Result<Option<String>, Failure> {
     Ok(Some("This machine did not pass packets on; net.ipv4.ip_forward is now 1, until the next boot.".to_owned()))
 }
 
+/// The size of the packets that get outside whole. A server that sent larger ones would hear of it only where every
+/// machine on the way says so.
+pub(crate) fn outside_mtu() -> u32 {
+    let routes = fs::read_to_string("/proc/net/route").unwrap_or_default();
+    let default = routes.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let default = default.filter(|fields| fields.get(1) == Some(&"00000000"));
+    let mtu = |fields: Vec<&str>| {
+        fs::read_to_string(format!("/sys/class/net/{}/mtu", fields.first()?)).ok()?.trim().parse().ok()
+    };
+    default.filter_map(mtu).min().unwrap_or(1500).clamp(1280, 1500)
+}
+
 /// The content of a server's `/etc/resolv.conf`: this machine's resolvers, without those that only it can reach.
 pub(crate) fn resolvers() -> String {
     // The second is where systemd-resolved says whom it asks itself.

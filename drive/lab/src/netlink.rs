@@ -58,23 +58,26 @@ impl Netlink {
         Ok(Netlink { socket: unsafe { OwnedFd::from_raw_fd(socket) }, sequence: 0 })
     }
 
-    /// Makes a bridge that is down. Its Ethernet address is given, or it would change with the ports.
-    pub fn create_bridge(&mut self, name: &str, mac: Mac) -> io::Result<()> {
+    /// Makes a bridge that is down. Its Ethernet address is given, or it would change with the ports; so is the size of
+    /// its packets.
+    pub fn create_bridge(&mut self, name: &str, mac: Mac, mtu: u32) -> io::Result<()> {
         let mut message = Message::new(libc::RTM_NEWLINK, REQUEST | CREATE);
         message.link(0, 0);
         message.text(libc::IFLA_IFNAME, name);
         message.attribute(libc::IFLA_ADDRESS, &mac);
+        message.attribute(libc::IFLA_MTU, &mtu.to_ne_bytes());
         message.nested(libc::IFLA_LINKINFO, |message| message.attribute(INFO_KIND, b"bridge"));
         self.ask(message).map(drop)
     }
 
     /// Makes a pair of interfaces: one here, up and a port of a bridge, and `eth0` in the network namespace of a
     /// process.
-    pub fn create_veth(&mut self, name: &str, bridge: u32, process: i32, mac: Mac) -> io::Result<()> {
+    pub fn create_veth(&mut self, name: &str, bridge: u32, process: i32, mac: Mac, mtu: u32) -> io::Result<()> {
         let mut message = Message::new(libc::RTM_NEWLINK, REQUEST | CREATE);
         message.link(0, libc::IFF_UP as u32);
         message.text(libc::IFLA_IFNAME, name);
         message.attribute(libc::IFLA_MASTER, &bridge.to_ne_bytes());
+        message.attribute(libc::IFLA_MTU, &mtu.to_ne_bytes());
         message.nested(libc::IFLA_LINKINFO, |message| {
             message.attribute(INFO_KIND, b"veth");
             message.nested(INFO_DATA, |message| {
@@ -82,6 +85,7 @@ impl Netlink {
                     message.link(0, 0);
                     message.text(libc::IFLA_IFNAME, "eth0");
                     message.attribute(libc::IFLA_ADDRESS, &mac);
+                    message.attribute(libc::IFLA_MTU, &mtu.to_ne_bytes());
                     message.attribute(libc::IFLA_NET_NS_PID, &process.to_ne_bytes());
                 });
             });

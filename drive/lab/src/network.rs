@@ -77,7 +77,7 @@ pub(crate) fn create(
     );
     records.write(identity, &Record { kind: Kind::Network, owner: owner.to_owned(), value: value.clone() })?;
     let failed = || format!("cannot make the bridge {bridge}");
-    netlink.create_bridge(&bridge, mac(gateway)).or_fail(failed)?;
+    netlink.create_bridge(&bridge, mac(gateway), machine::outside_mtu()).or_fail(failed)?;
     let link = netlink.link(&bridge).or_fail(failed)?.ok_or_else(|| Failure::new(failed(), "It vanished."))?;
     netlink.add_address(link.index, gateway, &net).or_fail(failed)?;
     netlink.set_up(link.index).or_fail(failed)?;

@@ -23,6 +23,7 @@ use crate::cgroup::Hierarchies;
 use crate::failure::OrFail;
 use crate::helper::{self, check, die_with};
 use crate::inside;
+use crate::machine;
 use crate::netlink::{self, Netlink, mac};
 use crate::network::interface;
 use crate::records::Lock;
@@ -161,7 +162,7 @@ fn connect(order: &Order, process: i32) -> io::Result<()> {
     let name = interface("av", &order.identity);
     let mut netlink = Netlink::open()?;
     netlink.delete_link(&name)?;
-    netlink.create_veth(&name, netlink::index(&order.bridge)?, process, mac(order.address))
+    netlink.create_veth(&name, netlink::index(&order.bridge)?, process, mac(order.address), machine::outside_mtu())
 }
 
 /// Makes the server's own layer, with the files that say who it is.

@@ -1,12 +1,135 @@
 //! Networks.
 
-use crate::Test;
-use crate::world::World;
+use std::fs;
+use std::path::Path;
 
-pub const TESTS: &[Test] = &[("network_comes_and_goes", comes_and_goes)];
+use andon_lab::{CreateExtra, Found};
+use andon_value::{Type, Value};
+
+use crate::Test;
+use crate::world::{OWNER, World, config, lab, run};
+
+pub const TESTS: &[Test] = &[
+    ("network_comes_and_goes", comes_and_goes),
+    ("network_ranges_do_not_collide", ranges_do_not_collide),
+    ("network_changes_in_place", changes_in_place),
+    ("network_that_was_removed_by_hand_reads_as_gone", removed_by_hand),
+    ("network_passes_a_firewall_that_drops", passes_a_firewall),
+    ("sweep_finds_what_no_ledger_knows", sweeps),
+    ("plan_says_what_is_wrong", plans),
+];
+
+const KIND: &str = "lab_network";
 
 fn comes_and_goes(world: &World) {
-    let (identity, value) = world.create("lab_network", &[("name", "app".into())]).unwrap();
-    println!("{value:?}");
-    world.delete("lab_network", &identity);
+    let (identity, value) = world.create(KIND, &[("name", "app".into())]).unwrap();
+    let bridge = value.get_str("bridge").unwrap();
+    let gateway = value.get_str("gateway").unwrap();
+    assert_eq!(value.get_str("id"), Some(identity.as_str()));
+    assert!(run("ip", &["addr", "show", bridge]).contains(&format!("inet {gateway}/24")));
+    assert!(run("nft", &["list", "table", "ip", &format!("andon_{identity}")]).contains("masquerade"));
+    assert_eq!(fs::read_to_string("/proc/sys/net/ipv4/ip_forward").unwrap().trim(), "1");
+    world.delete(KIND, &identity);
+}
+
+fn ranges_do_not_collide(world: &World) {
+    let made: Vec<_> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..6).map(|_| scope.spawn(|| world.create(KIND, &[]).unwrap())).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    let ranges: std::collections::BTreeSet<_> = made.iter().map(|(_, value)| value.get_str("cidr").unwrap()).collect();
+    assert_eq!(ranges.len(), 6);
+    let taken = *ranges.first().unwrap();
+    let failure = world.create(KIND, &[("cidr", taken.into())]).unwrap_err();
+    assert!(failure.summary.contains(taken) && failure.detail.contains("lab's network"), "{failure}");
+    let failure = world.create(KIND, &[("cidr", "10.64.0.0/12".into())]).unwrap_err();
+    assert!(failure.summary.contains("is taken"), "{failure}");
+    // Another lab of this machine keeps away too.
+    let folder = tempfile::tempdir().unwrap();
+    let other = lab(folder.path());
+    let identity = world.identity();
+    let (planned, _) = other.plan(KIND, None, &config(KIND, &[])).unwrap();
+    let value = other.create(KIND, &identity, &planned, &CreateExtra::default()).unwrap().value;
+    assert!(!ranges.contains(value.get_str("cidr").unwrap()));
+    let failure = world.create(KIND, &[("cidr", value.get_str("cidr").unwrap().into())]).unwrap_err();
+    assert!(failure.detail.contains("route"), "{failure}");
+    other.delete(KIND, &identity).unwrap();
+    for (identity, _) in made {
+        world.delete(KIND, &identity);
+    }
+    let (identity, value) = world.create(KIND, &[("cidr", "10.99.0.0/28".into())]).unwrap();
+    assert_eq!(value.get_str("gateway"), Some("10.99.0.1"));
+    world.delete(KIND, &identity);
+}
+
+fn changes_in_place(world: &World) {
+    let (identity, value) = world.create(KIND, &[]).unwrap();
+    let has_table = || run("nft", &["list", "ruleset"]).contains("masquerade");
+    let value =
+        world.update(KIND, &identity, &value, &[("masquerade", false.into()), ("name", "a".into())]).unwrap().value;
+    assert!(!has_table());
+    let value = world.update(KIND, &identity, &value, &[("masquerade", true.into())]).unwrap().value;
+    assert!(has_table());
+    run("nft", &["delete", "table", "ip", &format!("andon_{identity}")]);
+    let drifted = world.lab.read(KIND, &identity, &value).unwrap().unwrap();
+    assert_eq!(drifted.get("masquerade"), Some(&Value::from(false)));
+    world.update(KIND, &identity, &drifted, &[]).unwrap();
+    assert!(has_table());
+    world.delete(KIND, &identity);
+}
+
+fn removed_by_hand(world: &World) {
+    let (identity, value) = world.create(KIND, &[]).unwrap();
+    let bridge = value.get_str("bridge").unwrap();
+    run("ip", &["link", "set", bridge, "down"]);
+    assert_eq!(world.lab.read(KIND, &identity, &value).unwrap(), None);
+    run("ip", &["link", "delete", bridge]);
+    assert_eq!(world.lab.read(KIND, &identity, &value).unwrap(), None);
+    assert_eq!(world.lab.resolve(KIND, &identity).unwrap(), Found::Partial);
+    world.delete(KIND, &identity);
+}
+
+/// As container daemons set it up.
+fn passes_a_firewall(world: &World) {
+    let table = "andon_test_firewall";
+    let script = format!(
+        "add table ip {table}; add chain ip {table} FORWARD {{ type filter hook forward priority 0; policy drop; }}"
+    );
+    run("nft", &[&script]);
+    let (identity, _) = world.create(KIND, &[]).unwrap();
+    let rules = run("nft", &["list", "table", "ip", table]);
+    assert_eq!(rules.matches(&format!("comment \"andon_{identity}\"")).count(), 2, "{rules}");
+    world.delete(KIND, &identity);
+    let rules = run("nft", &["list", "table", "ip", table]);
+    assert!(!rules.contains("comment"), "{rules}");
+    run("nft", &["delete", "table", "ip", table]);
+}
+
+fn sweeps(world: &World) {
+    let (known, _) = world.create(KIND, &[("name", "known".into())]).unwrap();
+    let (unknown, value) = world.create(KIND, &[("name", "unknown".into())]).unwrap();
+    let all = [known.clone()].into();
+    assert_eq!(world.lab.sweep(&all, "other/default"), Vec::<String>::new());
+    let left = world.lab.leftovers(&all, OWNER);
+    assert_eq!(left.len(), 1);
+    assert_eq!((&left[0].identity, left[0].name.as_deref()), (&unknown, Some("unknown")));
+    let said = world.lab.sweep(&all, OWNER);
+    assert!(said.len() == 1 && said[0].starts_with("removed lab_network `unknown`"), "{said:?}");
+    assert!(!Path::new("/sys/class/net").join(value.get_str("bridge").unwrap()).exists());
+    world.delete(KIND, &known);
+}
+
+fn plans(world: &World) {
+    let check = |kind: &str, given: &[(&str, Value)], word: &str| {
+        let failure = world.lab.plan(kind, None, &config(kind, given)).unwrap_err();
+        assert!(failure.to_string().contains(word), "{failure}");
+    };
+    check(KIND, &[("cidr", "10.64.1.7/24".into())], "inside a range");
+    check("lab_server", &[("image", "a".into()), ("name", "a b".into())], "host name");
+    check("lab_balancer", &[("listen", "8080".into())], "port");
+    let unknown = Value::unknown(Type::String);
+    let given = [("name", "web".into()), ("image", unknown.clone()), ("network", unknown)];
+    let (planned, _) = world.lab.plan("lab_server", None, &config("lab_server", &given)).unwrap();
+    assert!(planned.get("image").unwrap().is_unknown());
+    assert!(world.lab.plan("lab_volume", None, &Value::NULL).is_err());
 }

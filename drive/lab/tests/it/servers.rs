@@ -1,42 +1,286 @@
 //! Servers.
 
-use std::time::Instant;
+use std::fs;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use andon_lab::Found;
+use andon_schema::Identity;
+use andon_value::Value;
 
 use crate::Test;
-use crate::world::{World, inside, root};
+use crate::backend::get;
+use crate::world::{OWNER, World, init, inside, root, run};
 
-pub const TESTS: &[Test] = &[("server_boots", boots)];
+pub const TESTS: &[Test] = &[
+    ("server_boots", boots),
+    ("server_limits_are_real", limits_are_real),
+    ("server_addresses", addresses),
+    ("server_that_was_killed_reads_as_gone", killed),
+    ("servers_come_up_together", together),
+    ("servers_of_two_networks", two_networks),
+    ("server_with_a_bad_image", bad_image),
+    ("kill_of_the_creator_loses_nothing", kills),
+];
+
+const KIND: &str = "lab_server";
+
+fn given(name: &str, network: &Identity) -> Vec<(&'static str, Value)> {
+    vec![("name", name.into()), ("image", "sha256:00".into()), ("network", network.as_str().into())]
+}
+
+fn with_memory(name: &str, network: &Identity, memory: &str) -> Vec<(&'static str, Value)> {
+    let mut given = given(name, network);
+    given.push(("memory", memory.into()));
+    given
+}
+
+fn wait_for_units(server: &Identity) {
+    let state = inside(server, "systemctl is-system-running --wait");
+    assert_eq!(state.trim(), "running", "{}", inside(server, "systemctl --no-pager --failed"));
+}
 
 fn boots(world: &World) {
     if root().is_none() {
         return;
     }
+    let (network, network_value) = world.create("lab_network", &[]).unwrap();
+    let start = Instant::now();
+    let (server, value) = world.create(KIND, &with_memory("web-0.example", &network, "256M")).unwrap();
+    let created = start.elapsed();
+    assert_eq!(inside(&server, "hostname").trim(), "web-0.example");
+    wait_for_units(&server);
+    println!("create: {created:?}; all units up: {:?}", start.elapsed());
+    let address = value.get_str("address").unwrap();
+    assert_eq!(get(&format!("{address}:80"), "/").unwrap().status, 200);
+    assert!(inside(&server, "cat /etc/hosts").contains(&format!("{address} web-0.example web-0")));
+    assert_eq!(inside(&server, "cat /etc/machine-id").trim().len(), 32);
+    let gateway = network_value.get_str("gateway").unwrap();
+    assert!(inside(&server, &format!("ping -c1 -W2 {gateway}")).contains(" 0% packet loss"));
+    assert!(inside(&server, "cat /proc/1/cgroup").contains("0::/init.scope"), "its own root of control groups");
+    assert!(inside(&server, "echo 1 > /proc/sys/kernel/panic").contains("Read-only"));
+    assert_eq!(inside(&server, "echo 4096 > /proc/sys/net/core/somaxconn"), "");
+    assert!(inside(&server, "systemd-run -q --wait -P mknod /tmp/disk b 254 0").contains("not permitted"));
+    assert!(inside(&server, "touch /written-inside").is_empty());
+    assert!(!root().unwrap().join("written-inside").exists());
+    let connection = value.get("connection").unwrap();
+    assert_eq!(connection.get_str("identity"), Some(server.as_str()));
+    assert_eq!(connection.get_str("address"), Some(address));
+    let failure = world.lab.delete("lab_network", &network).unwrap_err();
+    assert!(failure.detail.contains("web-0.example"), "{failure}");
+    let start = Instant::now();
+    world.lab.delete(KIND, &server).unwrap();
+    println!("delete: {:?}", start.elapsed());
+    world.delete(KIND, &server);
+    world.delete("lab_network", &network);
+}
+
+fn limits_are_real(world: &World) {
+    if root().is_none() {
+        return;
+    }
+    let (network, _) = world.create("lab_network", &[]).unwrap();
+    let (server, value) = world.create(KIND, &with_memory("small", &network, "96M")).unwrap();
+    wait_for_units(&server);
+    // As a unit of the server, so that it is counted there.
+    let eat = "systemd-run -q --wait -p OOMScoreAdjust=1000 perl -e '$x = \"a\" x (200 << 20)'; echo status $?";
+    assert!(!inside(&server, eat).contains("status 0"));
+    assert_eq!(world.lab.read(KIND, &server, &value).unwrap(), Some(value.clone()));
+    let value = world.update(KIND, &server, &value, &with_memory("small", &network, "512M")).unwrap().value;
+    let said = inside(&server, eat);
+    assert!(said.contains("status 0"), "{said}");
+    let mut limited = with_memory("small", &network, "512M");
+    limited.push(("cpus", Value::from(andon_value::Number::parse("0.5").unwrap())));
+    let value = world.update(KIND, &server, &value, &limited).unwrap().value;
+    let said = inside(
+        &server,
+        "systemd-run -q --wait -P perl -e 'my $end = time + 2; while (time < $end) {} print join(\" \", times)'",
+    );
+    let used: f64 = said.split_whitespace().next().unwrap().parse().unwrap();
+    assert!(used < 1.6, "{said}");
+    world.update(KIND, &server, &value, &given("small", &network)).unwrap();
+    world.delete(KIND, &server);
+    world.delete("lab_network", &network);
+}
+
+fn addresses(world: &World) {
+    if root().is_none() {
+        return;
+    }
+    let (network, _) = world.create("lab_network", &[("cidr", "10.99.7.0/29".into())]).unwrap();
+    let fixed = |name: &str, address: &str| {
+        let mut given = given(name, &network);
+        given.push(("address", address.into()));
+        world.create(KIND, &given)
+    };
+    for (address, word) in [("10.99.7.1", "gateway"), ("10.99.8.2", "10.99.7.0/29"), ("10.99.7.7", "10.99.7.0/29")] {
+        let failure = fixed("bad", address).unwrap_err();
+        assert!(failure.detail.contains(word), "{failure}");
+    }
+    let (one, value) = fixed("one", "10.99.7.2").unwrap();
+    assert_eq!(value.get_str("address"), Some("10.99.7.2"));
+    let failure = fixed("two", "10.99.7.2").unwrap_err();
+    assert!(failure.detail.contains("`one`"), "{failure}");
+    let (two, value) = world.create(KIND, &given("two", &network)).unwrap();
+    assert_eq!(value.get_str("address"), Some("10.99.7.3"));
+    let failure = world.create(KIND, &given("three", &Identity::parse("nowhere").unwrap())).unwrap_err();
+    assert!(failure.summary.contains("no network `nowhere`"), "{failure}");
+    for server in [one, two] {
+        world.delete(KIND, &server);
+    }
+    world.delete("lab_network", &network);
+}
+
+fn killed(world: &World) {
+    if root().is_none() {
+        return;
+    }
+    let (network, _) = world.create("lab_network", &[]).unwrap();
+    let (server, value) = world.create(KIND, &given("web", &network)).unwrap();
+    run("kill", &["-9", &init(&server)]);
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while world.lab.read(KIND, &server, &value).unwrap().is_some() {
+        assert!(Instant::now() < deadline);
+    }
+    assert_eq!(world.lab.resolve(KIND, &server).unwrap(), Found::Partial);
+    world.delete(KIND, &server);
+    world.delete("lab_network", &network);
+}
+
+fn together(world: &World) {
+    if root().is_none() {
+        return;
+    }
     let (network, _) = world.create("lab_network", &[]).unwrap();
     let start = Instant::now();
-    let (server, value) = world
-        .create(
-            "lab_server",
-            &[
-                ("name", "web-0".into()),
-                ("image", "sha256:00".into()),
-                ("network", network.as_str().into()),
-                ("memory", "256M".into()),
-            ],
-        )
-        .unwrap();
-    println!("created in {:?}", start.elapsed());
-    println!("{value:?}");
-    while inside(&server, "systemctl is-system-running").trim() == "starting" {}
-    println!("all units up in {:?}", start.elapsed());
-    println!(
-        "{}",
-        inside(
-            &server,
-            "systemctl --no-pager --failed; systemctl is-system-running; hostname; cat /etc/machine-id /etc/resolv.conf; ip addr; mount; journalctl -p warning --no-pager | tail -30; ps ax | head -40; curl -sI http://deb.debian.org/ | head -3"
-        )
-    );
+    let servers: Vec<_> = std::thread::scope(|scope| {
+        let create = |number| {
+            let network = &network;
+            scope.spawn(move || world.create(KIND, &given(&format!("web-{number}"), network)).unwrap())
+        };
+        let threads: Vec<_> = (0..20).map(create).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    println!("20 servers: {:?}", start.elapsed());
+    let addresses: std::collections::BTreeSet<_> =
+        servers.iter().map(|(_, value)| value.get_str("address").unwrap()).collect();
+    assert_eq!(addresses.len(), 20);
+    servers.iter().for_each(|(server, _)| wait_for_units(server));
+    println!("20 servers, all units up: {:?}", start.elapsed());
+    for address in addresses {
+        assert_eq!(get(&format!("{address}:80"), "/").unwrap().status, 200);
+    }
     let start = Instant::now();
-    world.delete("lab_server", &server);
-    println!("deleted in {:?}", start.elapsed());
+    std::thread::scope(|scope| {
+        for (server, _) in &servers {
+            scope.spawn(|| world.delete(KIND, server));
+        }
+    });
+    println!("20 servers deleted: {:?}", start.elapsed());
+    world.delete("lab_network", &network);
+}
+
+fn two_networks(world: &World) {
+    if root().is_none() {
+        return;
+    }
+    let made: Vec<_> = ["a", "b"]
+        .map(|name| {
+            let (network, _) = world.create("lab_network", &[("name", name.into())]).unwrap();
+            let (server, value) = world.create(KIND, &given(name, &network)).unwrap();
+            (network, server, value)
+        })
+        .into();
+    let addresses: Vec<_> = made.iter().map(|(_, _, value)| value.get_str("address").unwrap()).collect();
+    assert_ne!(addresses[0].rsplit_once('.').unwrap().0, addresses[1].rsplit_once('.').unwrap().0);
+    for (network, server, value) in &made {
+        wait_for_units(server);
+        assert_eq!(get(&format!("{}:80", value.get_str("address").unwrap()), "/").unwrap().status, 200);
+        world.delete(KIND, server);
+        world.delete("lab_network", network);
+    }
+}
+
+fn bad_image(world: &World) {
+    let (network, _) = world.create("lab_network", &[]).unwrap();
+    let folder = tempfile::tempdir_in("/var/tmp").unwrap();
+    let check = |layers: &[std::path::PathBuf], word: &str| {
+        let config = crate::world::config(KIND, &given("web", &network));
+        let (planned, _) = world.lab.plan(KIND, None, &config).unwrap();
+        let extra = andon_lab::CreateExtra { owner: OWNER.to_owned(), lower_dirs: layers.to_vec() };
+        let (failure, left) = world.lab.create(KIND, &world.identity(), &planned, &extra).unwrap_err();
+        assert!(failure.to_string().contains(word), "{failure}");
+        assert_eq!(left, None);
+    };
+    check(&[], "no layer");
+    check(&[folder.path().join("absent")], "no directory");
+    check(&[folder.path().to_owned()], "no /sbin/init");
+    fs::create_dir(folder.path().join("sbin")).unwrap();
+    fs::write(folder.path().join("sbin/init"), "no program").unwrap();
+    check(&[folder.path().to_owned()], "init");
+    world.delete("lab_network", &network);
+}
+
+/// Kills the process that makes or removes something, at moments spread over its life, and goes on from there.
+fn kills(world: &World) {
+    if root().is_none() {
+        return;
+    }
+    let rounds: u32 = std::env::var("ANDON_TEST_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(60);
+    let (network, _) = world.create("lab_network", &[]).unwrap();
+    let identity = world.identity();
+    let run = |command: &str, kind: &str, given: &[String]| {
+        let mut victim = Command::new("/proc/self/exe");
+        victim.arg(command).arg(world.data.path()).arg(kind).arg(identity.as_str()).args(given);
+        victim.stdin(Stdio::null()).spawn().unwrap()
+    };
+    let server = vec!["name=web".to_owned(), "image=sha256:00".to_owned(), format!("network={network}")];
+    let kinds = [
+        (KIND, server),
+        ("lab_network", vec!["name=net".to_owned()]),
+        ("lab_balancer", vec!["listen=127.0.0.1:18081".to_owned()]),
+    ];
+    let mut found = [0; 3];
+    for (kind, given) in &kinds {
+        let start = Instant::now();
+        assert!(run("victim-create", kind, given).wait().unwrap().success());
+        let created = start.elapsed();
+        let start = Instant::now();
+        assert!(run("victim-delete", kind, given).wait().unwrap().success());
+        let deleted = start.elapsed();
+        for round in 0..rounds {
+            // Spread evenly by the golden ratio, so that any number of rounds covers the whole of it.
+            let moment = (f64::from(round) * 0.618_033_988_75).fract();
+            let mut victim = run("victim-create", kind, given);
+            std::thread::sleep(created.mul_f64(moment));
+            victim.kill().unwrap();
+            victim.wait().unwrap();
+            match world.lab.resolve(kind, &identity).unwrap() {
+                Found::Complete(value) => {
+                    found[0] += 1;
+                    assert!(value.is_wholly_known());
+                    assert!(world.lab.read(kind, &identity, &value).unwrap().is_some());
+                }
+                Found::Partial => found[1] += 1,
+                Found::Absent => {
+                    found[2] += 1;
+                    continue;
+                }
+            }
+            if round % 3 == 0 {
+                let mut victim = run("victim-delete", kind, given);
+                std::thread::sleep(deleted.mul_f64(moment));
+                victim.kill().unwrap();
+                victim.wait().unwrap();
+            }
+            world.delete(kind, &identity);
+            if kind == &KIND {
+                assert!(!world.data.path().join("servers").join(identity.as_str()).exists());
+            }
+        }
+    }
+    let [complete, partial, absent] = found;
+    println!("{} kills: {complete} complete, {partial} partial, {absent} absent", 3 * rounds);
+    assert!(partial > 0);
     world.delete("lab_network", &network);
 }

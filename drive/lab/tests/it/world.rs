@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -16,19 +17,21 @@ pub const OWNER: &str = "test/default";
 pub struct World {
     pub lab: Lab,
     pub data: tempfile::TempDir,
-    before: BTreeSet<String>,
+    identities: Mutex<Vec<Identity>>,
 }
 
 impl World {
     pub fn new() -> World {
         let data = tempfile::Builder::new().prefix("andon-lab-").tempdir_in("/var/tmp").unwrap();
-        World { lab: lab(data.path()), data, before: traces() }
+        World { lab: lab(data.path()), data, identities: Mutex::default() }
     }
 
     pub fn identity(&self) -> Identity {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let time = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos() as u64;
-        Identity::from_random(time << 8 | NEXT.fetch_add(1, Ordering::Relaxed) & 0xFF)
+        let identity = Identity::from_random(time << 8 | NEXT.fetch_add(1, Ordering::Relaxed) & 0xFF);
+        self.identities.lock().unwrap().push(identity.clone());
+        identity
     }
 
     pub fn create(&self, kind: &str, given: &[(&str, Value)]) -> Result<(Identity, Value), Failure> {
@@ -74,8 +77,11 @@ impl World {
     /// Whatever this world made is gone.
     pub fn assert_nothing_left(&self) {
         let deadline = Instant::now() + Duration::from_secs(5);
+        let identities = self.identities.lock().unwrap();
+        let mut words: Vec<String> = identities.iter().map(Identity::to_string).collect();
+        words.push(self.data.path().display().to_string());
         loop {
-            let left: Vec<String> = traces().difference(&self.before).cloned().collect();
+            let left = traces(&words);
             let files = files(self.data.path());
             if left.is_empty() && files.is_empty() {
                 return;
@@ -122,43 +128,25 @@ pub fn root() -> Option<PathBuf> {
     root
 }
 
-/// Processes, mounts, interfaces, tables, network namespaces and control groups of a lab, whosever they are.
-fn traces() -> BTreeSet<String> {
-    let mut traces = BTreeSet::new();
-    for line in run("ip", &["-o", "link"]).lines() {
-        let name = line.split(": ").nth(1).unwrap_or_default().split('@').next().unwrap_or_default();
-        if name.starts_with("an") || name.starts_with("av") {
-            traces.insert(format!("interface {name}"));
-        }
-    }
-    traces.extend(run("nft", &["list", "tables"]).lines().map(|line| format!("nft {line}")));
+/// Processes, mounts, interfaces, tables and control groups with one of these words in their name.
+fn traces(words: &[String]) -> Vec<String> {
+    let mut traces: Vec<String> = run("ip", &["-o", "link"]).lines().map(|line| format!("interface {line}")).collect();
+    traces.extend(run("nft", &["list", "ruleset"]).lines().map(|line| format!("nft {line}")));
     let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
     traces.extend(mounts.lines().map(|line| format!("mount {line}")));
-    for root in [
-        "/sys/fs/cgroup",
-        "/sys/fs/cgroup/unified",
-        "/sys/fs/cgroup/memory",
-        "/sys/fs/cgroup/cpu",
-        "/sys/fs/cgroup/pids",
-    ] {
-        for entry in fs::read_dir(Path::new(root).join("andon")).into_iter().flatten().flatten() {
-            if entry.file_type().unwrap().is_dir() {
-                traces.insert(format!("cgroup {}", entry.path().display()));
-            }
-        }
+    let hierarchies = fs::read_dir("/sys/fs/cgroup").unwrap().flatten().map(|entry| entry.path());
+    for root in hierarchies.chain(["/sys/fs/cgroup".into()]) {
+        let groups = fs::read_dir(root.join("andon")).into_iter().flatten().flatten();
+        traces.extend(groups.map(|entry| format!("cgroup {}", entry.path().display())));
     }
-    let own = fs::read_link("/proc/self/ns/net").unwrap();
     for process in fs::read_dir("/proc").unwrap().flatten() {
-        if let Ok(namespace) = fs::read_link(process.path().join("ns/net")) {
-            if namespace != own {
-                traces.insert(format!("network namespace {}", namespace.display()));
-            }
-        }
-        let command = fs::read(process.path().join("cmdline")).unwrap_or_default();
-        if String::from_utf8_lossy(&command).contains("__lab-") {
-            traces.insert(format!("process {}", process.file_name().display()));
+        let read = |name: &str| fs::read(process.path().join(name)).unwrap_or_default();
+        let about = [read("cmdline"), read("cgroup"), read("mountinfo")].concat();
+        if process.file_name() != *std::process::id().to_string() {
+            traces.push(format!("process {:?} {}", process.file_name(), String::from_utf8_lossy(&about)));
         }
     }
+    traces.retain(|trace| words.iter().any(|word| trace.contains(word)));
     traces
 }
 
