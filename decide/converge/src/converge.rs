@@ -145,7 +145,7 @@ impl Converge {
         let mut sights = sights.into_iter();
         for look in std::mem::take(&mut self.asked) {
             let sight = sights.next().unwrap_or_else(|| Sight::Failed("the server did not answer a look".to_owned()));
-            self.world.learn(look, sight);
+            self.world.see(look, sight);
         }
     }
 
@@ -329,7 +329,9 @@ impl Converge {
             self.stopped.get_or_insert(format!("{address} failed"));
             return;
         }
-        for (_, entry) in self.entries.iter_mut().enumerate().filter(|(at, _)| *at != culprit && later.contains(at)) {
+        for (_, entry) in
+            self.entries.iter_mut().enumerate().filter(|(at, _)| *at > culprit || (*at < culprit && later.contains(at)))
+        {
             entry.change = Change::None;
             entry.differences.clear();
             entry.diff = None;

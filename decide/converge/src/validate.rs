@@ -13,6 +13,14 @@ use crate::{checks, kinds};
 pub fn validate(catalog: &Catalog) -> Vec<(Arc<str>, String)> {
     let services = Services::of(catalog);
     let mut wrong = Vec::new();
+    let whole_files: BTreeMap<Arc<str>, &Arc<str>> = catalog
+        .resources
+        .iter()
+        .filter(|resource| &*resource.kind == "file")
+        .map(|resource| (Args::of_resource(resource), &resource.origin))
+        .filter(|(args, _)| args.absent || args.has("content"))
+        .map(|(args, origin)| (args.subject("path"), origin))
+        .collect();
     let mut seen: BTreeMap<(&str, Arc<str>), &Arc<str>> = BTreeMap::new();
     for resource in &catalog.resources {
         let args = Args::of_resource(resource);
@@ -26,6 +34,12 @@ pub fn validate(catalog: &Catalog) -> Vec<(Arc<str>, String)> {
         {
             let (label, key) = split_key(&resource.name);
             let message = format!("{} \"{label}\"{key} is defined already, at {first}", resource.kind);
+            wrong.push((resource.origin.clone(), message));
+        }
+        if &*resource.kind == "line"
+            && let Some(whole) = whole_files.get(&args.subject("path"))
+        {
+            let message = format!("it edits a file whose whole content is defined, at {whole}");
             wrong.push((resource.origin.clone(), message));
         }
         for notify in &resource.notifies {

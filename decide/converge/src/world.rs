@@ -18,6 +18,8 @@ pub(crate) struct World {
     /// A plan holds something whose effects cannot all be foreseen, such as a package to install. What is missing
     /// now may be there then.
     pub loose: bool,
+    /// What is imagined to be removed.
+    gone: BTreeSet<Arc<str>>,
     /// Paths that some resource of the catalog wants to be there.
     defined: BTreeSet<Arc<str>>,
     /// Paths of which some resource of the catalog holds a secret.
@@ -38,7 +40,7 @@ impl World {
                 secret.insert(path);
             }
         }
-        World { stage, sights: BTreeMap::new(), loose: false, defined, secret }
+        World { stage, sights: BTreeMap::new(), loose: false, gone: BTreeSet::new(), defined, secret }
     }
 
     /// Whether a look's answer is known.
@@ -48,6 +50,27 @@ impl World {
 
     pub fn learn(&mut self, look: Look, sight: Sight) {
         self.sights.insert(look, sight);
+    }
+
+    /// Takes what was seen now: of what is imagined gone with its directory, nothing.
+    pub fn see(&mut self, look: Look, sight: Sight) {
+        let sight = match &look {
+            Look::Path { path, .. } if self.is_gone(path) => Sight::Path(None),
+            Look::Listing(path) if self.is_gone(path) => Sight::Listing(None),
+            _ => sight,
+        };
+        self.learn(look, sight);
+    }
+
+    fn is_gone(&self, path: &str) -> bool {
+        let mut above = path;
+        while !self.gone.is_empty() && above != "/" {
+            above = parent(above);
+            if self.gone.contains(above) {
+                return true;
+            }
+        }
+        false
     }
 
     pub fn forget_all(&mut self) {
@@ -275,6 +298,7 @@ impl World {
     }
 
     fn imagine_nothing(&mut self, path: &str) {
+        self.gone.insert(path.into());
         let beneath = format!("{path}/");
         let from = Look::Path { path: beneath.as_str().into(), content: false };
         for (look, sight) in self.sights.range_mut(from..) {

@@ -74,7 +74,9 @@ fn decide(args: &Args, world: &World) -> Result<Decision, String> {
     if args.truth("purge") == Some(true) {
         for name in world.listing(&path)? {
             let inside = format!("{path}/{name}");
-            if !world.is_defined(&inside) {
+            // An earlier resource of a plan may have removed it already.
+            let gone = matches!(world.entry(&inside), Ok(None));
+            if !gone && !world.is_defined(&inside) {
                 differences.push(format!("removes {inside}"));
                 acts.push(Act::Remove { path: inside.into() });
             }

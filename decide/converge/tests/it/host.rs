@@ -1,0 +1,290 @@
+//! A server that is a map. It shares no code with the crate's own idea of what acts do.
+
+use std::collections::BTreeMap;
+
+use andon_converge::{Converge, Mode, Step};
+use andon_schema::host::{
+    Account, Act, Bytes, Catalog, Entry, Group, Look, Node, Notify, Package, Sight, Unit, User, Verb,
+};
+use andon_schema::{Change, HostReport};
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Host {
+    pub paths: BTreeMap<String, Entry>,
+    pub packages: BTreeMap<String, String>,
+    pub broken: bool,
+    pub units: BTreeMap<String, Unit>,
+    pub users: BTreeMap<String, User>,
+    pub groups: BTreeMap<String, Group>,
+    pub sysctl: BTreeMap<String, String>,
+    pub owed: Vec<Notify>,
+    pub clock_ms: u64,
+    pub ports: BTreeMap<u16, u64>,
+    /// An act whose debug text holds this fails.
+    pub fails: Option<String>,
+    /// Acts until the process is killed.
+    pub kill_after: Option<usize>,
+    pub log: Vec<Act>,
+    pub looks: usize,
+    pub steps: usize,
+}
+
+pub fn root() -> Account {
+    Account { id: 0, name: "root".into() }
+}
+
+pub fn regular(content: &str, mode: u32) -> Entry {
+    Entry { node: Node::File(Some(Bytes::from(content))), mode, owner: root(), group: root() }
+}
+
+pub fn directory() -> Entry {
+    Entry { node: Node::Directory, mode: 0o755, owner: root(), group: root() }
+}
+
+impl Host {
+    pub fn new() -> Host {
+        let mut host = Host::default();
+        for path in ["/", "/etc", "/srv", "/home", "/etc/sysctl.d", "/usr/share/zoneinfo"] {
+            host.paths.insert(path.to_owned(), directory());
+        }
+        host.users.insert("root".into(), User { home: "/root".into(), shell: "/bin/bash".into(), ..User::default() });
+        for (name, gid) in [("root", 0), ("sudo", 27), ("adm", 4)] {
+            host.groups.insert(name.into(), Group { gid });
+        }
+        host.sysctl.insert("net.core.somaxconn".into(), "128".into());
+        host
+    }
+
+    pub fn with_file(mut self, path: &str, content: &str) -> Host {
+        self.paths.insert(path.into(), regular(content, 0o644));
+        self
+    }
+
+    pub fn with_unit(mut self, name: &str, running: bool, enablement: &str) -> Host {
+        let unit = Unit { running, enablement: enablement.into(), stale: false };
+        self.units.insert(format!("{name}.service"), unit);
+        self
+    }
+
+    pub fn text(&self, path: &str) -> Option<String> {
+        match &self.paths.get(path)?.node {
+            Node::File(bytes) => Some(String::from_utf8_lossy(&bytes.as_ref()?.0).into_owned()),
+            _ => None,
+        }
+    }
+
+    pub fn apply(&mut self, catalog: &Catalog) -> HostReport {
+        self.run(catalog, Mode::Apply).expect("nothing kills it")
+    }
+
+    pub fn plan(&mut self, catalog: &Catalog) -> HostReport {
+        let before = self.clone();
+        let report = self.run(catalog, Mode::Plan).expect("a plan acts on nothing");
+        assert_eq!(self.log, before.log, "a plan acted");
+        report
+    }
+
+    /// `None` where it was killed.
+    pub fn run(&mut self, catalog: &Catalog, mode: Mode) -> Option<HostReport> {
+        let mut converge = Converge::new(catalog.clone(), mode);
+        loop {
+            self.steps += 1;
+            match converge.next() {
+                Step::Look(looks) => {
+                    self.looks += looks.len();
+                    converge.seen(looks.iter().map(|look| self.look(look)).collect());
+                }
+                Step::Act(acts) => {
+                    let mut outcomes = Vec::new();
+                    for act in &acts {
+                        if self.kill_after == Some(0) {
+                            return None;
+                        }
+                        self.kill_after = self.kill_after.map(|left| left - 1);
+                        outcomes.push(self.act(act));
+                        if outcomes.last().unwrap().is_err() {
+                            break;
+                        }
+                    }
+                    converge.acted(outcomes);
+                }
+                Step::Done(report) => return Some(report),
+            }
+        }
+    }
+
+    fn look(&self, look: &Look) -> Sight {
+        match look {
+            Look::Path { path, content } => Sight::Path(self.paths.get(&**path).cloned().map(|mut entry| {
+                if let (Node::File(bytes), false) = (&mut entry.node, content) {
+                    *bytes = None;
+                }
+                entry
+            })),
+            Look::Listing(path) => {
+                let start = format!("{path}/");
+                let inside = |known: &String| {
+                    known.strip_prefix(&start).filter(|rest| !rest.is_empty() && !rest.contains('/')).map(Into::into)
+                };
+                let there = self.paths.get(&**path).is_some_and(|entry| entry.node == Node::Directory);
+                Sight::Listing(there.then(|| self.paths.keys().filter_map(inside).collect()))
+            }
+            Look::Package(name) => Sight::Package(
+                self.packages
+                    .get(&**name)
+                    .map_or(Package::Missing, |version| Package::Installed(version.as_str().into())),
+            ),
+            Look::Packages => Sight::Packages { broken: self.broken },
+            Look::Service(unit) => Sight::Service(self.units.get(&**unit).cloned()),
+            Look::User(name) => Sight::User(self.users.get(&**name).cloned()),
+            Look::Group(name) => Sight::Group(self.groups.get(&**name).cloned()),
+            Look::Sysctl(key) => Sight::Sysctl(self.sysctl.get(&**key).map(|value| value.as_str().into())),
+            Look::Owed => Sight::Owed(self.owed.clone()),
+            Look::Port { port, .. } => Sight::Port(self.ports.get(port).is_some_and(|from| *from <= self.clock_ms)),
+            Look::Http { .. } => Sight::Http(Err("connection refused".into())),
+            Look::Process(_) => Sight::Process(0),
+            Look::Clock => Sight::Clock(self.clock_ms),
+        }
+    }
+
+    fn account(&self, name: &str, user: bool) -> Result<Account, String> {
+        if let Ok(id) = name.parse() {
+            return Ok(Account { id, name: "".into() });
+        }
+        let id = if user { self.users.get(name).map(|it| it.uid) } else { self.groups.get(name).map(|it| it.gid) };
+        id.map(|id| Account { id, name: name.into() }).ok_or(format!("no account {name}"))
+    }
+
+    fn put(
+        &mut self,
+        path: &str,
+        node: Node,
+        default_mode: u32,
+        wish: [Option<&str>; 2],
+        mode: Option<u32>,
+    ) -> Result<(), String> {
+        let parent = path.rsplit_once('/').map(|(parent, _)| if parent.is_empty() { "/" } else { parent }).unwrap();
+        if !self.paths.contains_key(parent) {
+            return Err(format!("no directory {parent}"));
+        }
+        let old = self.paths.get(path).filter(|old| std::mem::discriminant(&old.node) == std::mem::discriminant(&node));
+        let (old_mode, owner, group) =
+            old.map_or((default_mode, root(), root()), |old| (old.mode, old.owner.clone(), old.group.clone()));
+        let owner = wish[0].map_or(Ok(owner), |name| self.account(name, true))?;
+        let group = wish[1].map_or(Ok(group), |name| self.account(name, false))?;
+        self.paths.insert(path.into(), Entry { node, mode: mode.unwrap_or(old_mode), owner, group });
+        Ok(())
+    }
+
+    fn act(&mut self, act: &Act) -> Result<(), String> {
+        if self.fails.as_ref().is_some_and(|fails| format!("{act:?}").contains(fails.as_str())) {
+            return Err(format!("the tool failed: {act:?}"));
+        }
+        self.log.push(act.clone());
+        match act {
+            Act::WriteFile { path, content, mode, owner, group, .. } => {
+                let node = Node::File(Some(content.clone()));
+                self.put(path, node, 0o644, [owner.as_deref(), group.as_deref()], *mode)?;
+            }
+            Act::SetMeta { path, mode, owner, group } => {
+                let node = self.paths.get(&**path).ok_or("nothing there")?.node.clone();
+                self.put(path, node, 0, [owner.as_deref(), group.as_deref()], *mode)?;
+            }
+            Act::MakeDirectory { path, mode, owner, group } => {
+                let steps: Vec<usize> = path.match_indices('/').map(|(at, _)| at).skip(1).collect();
+                for at in steps {
+                    self.paths.entry(path[..at].to_owned()).or_insert_with(directory);
+                }
+                self.put(path, Node::Directory, 0o755, [owner.as_deref(), group.as_deref()], *mode)?;
+            }
+            Act::MakeLink { path, target } => self.put(path, Node::Link(target.clone()), 0o777, [None, None], None)?,
+            Act::Remove { path } => {
+                let beneath = format!("{path}/");
+                self.paths.retain(|known, _| **known != **path && !known.starts_with(&beneath));
+            }
+            Act::RepairPackages => self.broken = false,
+            Act::InstallPackages(packages) => {
+                assert!(!self.broken, "an install without a repair");
+                for package in packages {
+                    let (name, version) = package.split_once('=').unwrap_or((package, "1.0"));
+                    self.packages.insert(name.into(), version.trim_end_matches('*').into());
+                    if name == "nginx" {
+                        self.paths.entry("/etc/nginx".into()).or_insert_with(directory);
+                        self.users.insert("www-data".into(), User { uid: 33, gid: 33, ..User::default() });
+                        self.groups.insert("www-data".into(), Group { gid: 33 });
+                        let unit = Unit { running: true, enablement: "enabled".into(), stale: false };
+                        self.units.insert("nginx.service".into(), unit);
+                    }
+                }
+            }
+            Act::RemovePackages(packages) => self.packages.retain(|name, _| !packages.iter().any(|it| **it == **name)),
+            Act::ReadUnits => self.units.values_mut().for_each(|unit| unit.stale = false),
+            Act::Service { unit, verb } => {
+                let unit = self.units.get_mut(&**unit).ok_or("no such unit")?;
+                match verb {
+                    Verb::Start | Verb::Restart => unit.running = true,
+                    Verb::Reload => assert!(unit.running, "reload of what does not run"),
+                    Verb::Stop => unit.running = false,
+                    Verb::Enable => unit.enablement = "enabled".into(),
+                    Verb::Disable => unit.enablement = "disabled".into(),
+                }
+            }
+            Act::AddGroup { name, gid, .. } => {
+                let gid = gid.unwrap_or(1000 + self.groups.len() as u32);
+                assert!(self.groups.insert(name.to_string(), Group { gid }).is_none());
+            }
+            Act::ChangeGroup { name, gid } => self.groups.get_mut(&**name).unwrap().gid = *gid,
+            Act::RemoveGroup(name) => drop(self.groups.remove(&**name).unwrap()),
+            Act::AddUser { name, wish, system } => {
+                let uid = wish.uid.unwrap_or(1000 + self.users.len() as u32);
+                let gid = match &wish.group {
+                    Some(group) => self.account(group, false)?.id,
+                    None => {
+                        assert!(self.groups.insert(name.to_string(), Group { gid: uid }).is_none(), "the group exists");
+                        uid
+                    }
+                };
+                let home = wish.home.clone().unwrap_or(format!("/home/{name}").into());
+                let shell = wish.shell.clone().unwrap_or("/bin/sh".into());
+                let mut groups = wish.groups.clone();
+                groups.sort();
+                self.users.insert(name.to_string(), User { uid, gid, home: home.clone(), shell, groups });
+                if !system && !self.paths.contains_key(&*home) {
+                    self.put(&home, Node::Directory, 0o755, [Some(name), None], None)?;
+                }
+            }
+            Act::ChangeUser { name, wish } => {
+                let gid = wish.group.as_ref().map(|group| self.account(group, false)).transpose()?;
+                let user = self.users.get_mut(&**name).unwrap();
+                user.uid = wish.uid.unwrap_or(user.uid);
+                user.gid = gid.map_or(user.gid, |group| group.id);
+                user.home = wish.home.clone().unwrap_or(user.home.clone());
+                user.shell = wish.shell.clone().unwrap_or(user.shell.clone());
+                user.groups.extend(wish.groups.iter().cloned());
+                user.groups.sort();
+            }
+            Act::RemoveUser(name) => drop(self.users.remove(&**name).unwrap()),
+            Act::SetSysctl { key, value } => drop(self.sysctl.insert(key.to_string(), value.to_string())),
+            Act::Owe(notices) => self.owed.extend(notices.iter().cloned()),
+            Act::Settle(notices) => self.owed.retain(|notice| !notices.contains(notice)),
+            Act::Pause { ms } => self.clock_ms += ms,
+        }
+        Ok(())
+    }
+}
+
+/// The changes of a report, a line each: `file "/etc/a": Update`.
+pub fn changes(report: &HostReport) -> Vec<String> {
+    report.changes().map(|entry| format!("{}: {:?}", entry.address, entry.change)).collect()
+}
+
+/// Whether nothing changes, and says so.
+pub fn assert_settled(host: &mut Host, catalog: &Catalog) {
+    for mode in [Mode::Plan, Mode::Apply] {
+        let acts = host.log.len();
+        let report = host.run(catalog, mode).unwrap();
+        assert_eq!(changes(&report), Vec::<String>::new(), "{mode:?} {report:?}");
+        assert_eq!(host.log[acts..], [], "{mode:?} acts on what is settled");
+        assert!(report.entries.iter().all(|entry| entry.change == Change::None && entry.diff.is_none()));
+    }
+}

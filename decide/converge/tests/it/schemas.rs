@@ -1,0 +1,86 @@
+use andon_converge::{schemas, validate};
+use andon_schema::host::HostResource;
+use andon_value::Value;
+
+use crate::catalog::{absent, catalog, file, reloads, resource, with_check};
+
+#[test]
+fn every_attribute_is_described() {
+    let (kinds, checks) = schemas();
+    assert!(kinds.len() >= 10 && checks.len() >= 7);
+    for (name, block) in kinds.iter().chain(&checks) {
+        assert!(block.description.ends_with('.'), "{name}");
+        for (attribute, schema) in &block.attributes {
+            assert!(schema.description.ends_with('.'), "{name}.{attribute}");
+            assert_ne!(schema.required, schema.optional, "{name}.{attribute}");
+        }
+        for meta in ["when", "for_each", "after", "reloads", "restarts", "absent"] {
+            assert!(!block.attributes.contains_key(meta), "{name}.{meta} is the language's");
+        }
+    }
+}
+
+fn check(resources: Vec<HostResource>, words: &[&str]) {
+    let wrong = validate(&catalog(resources));
+    assert_eq!(wrong.len(), words.len(), "{wrong:?}");
+    for ((origin, message), words) in wrong.iter().zip(words) {
+        assert!(message.contains(words) && origin.contains(".role.hcl:"), "{origin} {message}");
+    }
+}
+
+#[test]
+fn values_that_cannot_be_meant() {
+    let one = |kind: &str, name: &str, given: &[(&str, Value)], words: &str| {
+        check(vec![resource(kind, name, given)], &[words]);
+    };
+    check(vec![file("/etc/a", "")], &[]);
+    one("file", "etc/a", &[], "is not absolute");
+    one("file", "/etc/../a", &[], "has a step");
+    one("file", "/etc//a", &[], "a slash too many");
+    one("file", "/etc/a", &[("mode", "0888".into())], "`0888` is not a mode");
+    one("file", "/etc/a", &[("owner", "a b".into())], "`a b` is not a name");
+    one("file", "/etc/a", &[("validate", "true".into())], "there is no `content`");
+    one("directory", "/etc", &[("purge", true.into())], "too near the root");
+    one("link", "/etc/a", &[], "needs a `target`");
+    one("line", "/etc/a", &[], "needs `line`");
+    one("line", "/etc/a", &[("line", "a\nb".into())], "more than one line");
+    one("line", "/etc/a", &[("line", "a".into()), ("match", "(".into())], "`match` is not a regular expression");
+    one("package", "Nginx", &[], "not the name of a package");
+    one("package", "a;b", &[], "not the name of a package");
+    one("package", "a", &[("version", "1 2".into())], "not the version");
+    one("service", "a b", &[], "not the name of a service");
+    one("user", "1abc", &[], "not a name for a user");
+    one("user", "a", &[("uid", (-1).into())], "`uid` is not a whole number");
+    one("user", "a", &[("shell", "bash".into())], "is not absolute");
+    one("sysctl", "somaxconn", &[("value", "1".into())], "not a kernel setting");
+    one("sysctl", "a.b", &[], "needs a `value`");
+    one("timezone", "t", &[("name", "../etc/passwd".into())], "not a time zone");
+    check(vec![absent(resource("directory", "/srv", &[]))], &["too near the root"]);
+    check(vec![file("/etc/a", ""), resource("link", "/etc/a", &[("target", "b".into())])], &["is defined already, at"]);
+    let line = || resource("line", "/etc/a", &[("line", "x".into())]);
+    check(vec![line(), resource("file", "/etc/a", &[])], &[]);
+    check(vec![line(), file("/etc/a", "")], &["edits a file whose whole content is defined, at file.role.hcl:6"]);
+    check(
+        vec![reloads(file("/etc/a", ""), "nginx")],
+        &["reloads the service `nginx`, which this role does not define"],
+    );
+    let mut unknown = file("/etc/a", "");
+    unknown.kind = "flie".into();
+    check(vec![unknown], &["no kind of host resource `flie`"]);
+}
+
+#[test]
+fn checks_that_cannot_be_meant() {
+    for (kind, name, given, words) in [
+        ("port", "80", vec![], "is not a port"),
+        ("port", "tcp/0", vec![], "is not a port"),
+        ("port", "tcp/80", vec![("timeout", Value::from("soon"))], "not a span of time"),
+        ("http", "https://a/", vec![], "cannot speak HTTPS"),
+        ("http", "a/b", vec![], "is not an address"),
+        ("http", "http://a/", vec![("status", 42.into())], "not one of HTTP"),
+        ("file", "etc", vec![], "is not absolute"),
+    ] {
+        let wrong = validate(&with_check(catalog(Vec::new()), kind, name, &given));
+        assert!(wrong.len() == 1 && wrong[0].1.contains(words), "{wrong:?}");
+    }
+}
