@@ -177,7 +177,9 @@ impl Lexer<'_> {
             if given_up.is_some() && start < line_start {
                 break;
             }
-            if matches!(mode, Mode::Quoted { .. }) {
+            // An interpolation of this line that a broken string is in is as broken, whatever it is in itself.
+            let begun_here = matches!(mode, Mode::Code { .. }) && start >= line_start;
+            if matches!(mode, Mode::Quoted { .. }) || begun_here {
                 given_up = Some(index);
             }
         }
@@ -399,8 +401,8 @@ impl Lexer<'_> {
         }
         if matches!(character, '“' | '”' | '„' | '‘' | '’') {
             let rest = self.text.get(self.at..).unwrap_or("");
-            let line = rest.split('\n').next().unwrap_or("");
-            let closing = line.char_indices().skip(1).find(|(_, other)| matches!(other, '“' | '”' | '„' | '‘' | '’'));
+            let line = rest.char_indices().skip(1).take_while(|(_, other)| *other != '\n');
+            let closing = { line }.find(|(_, other)| matches!(other, '“' | '”' | '„' | '‘' | '’'));
             let length = closing.map_or(character.len_utf8(), |(at, other)| at + other.len_utf8());
             return self.faulty(FaultKind::CurlyQuotes, length);
         }

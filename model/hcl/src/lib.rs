@@ -4,10 +4,12 @@
 //! Parsing never fails: it gives a tree of all that could be understood, and every syntax error.
 
 pub mod ast;
+mod format;
 mod lexer;
 mod parser;
 mod token;
 mod walk;
 
+pub use format::format;
 pub use parser::{parse_body, parse_expression, parse_template};
 pub use walk::{Reference, Step};

@@ -62,7 +62,12 @@ impl Parser<'_> {
             }
             let Some(operator) = operator else { return left };
             self.take();
+            let after = self.at;
             let right = self.operand();
+            if self.at == after {
+                // The right side is missing, which was said; what is here is not for this expression to read.
+                return Tall::invalid(self.since(left.expr.span));
+            }
             waiting.push((std::mem::replace(&mut left, right), operator, self.span_of(token)));
         }
     }

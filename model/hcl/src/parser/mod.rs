@@ -18,7 +18,7 @@ use crate::lexer::{self, Lexed};
 use crate::token::{Kind, Token};
 
 /// How deep constructs may be nested in each other.
-const NESTING_LIMIT: u32 = 256;
+const NESTING_LIMIT: u32 = 128;
 /// How deep the tree of one expression may be; a chain of operators or of attributes adds a level each.
 const HEIGHT_LIMIT: u32 = 512;
 
@@ -186,7 +186,7 @@ impl<'a> Parser<'a> {
     /// Reports an error about the token at hand, unless it only follows from what was already reported.
     fn report(&mut self, diagnostic: Diagnostic) {
         let here = Some(self.at);
-        if self.reported_at == here || diagnostic.span.is_some_and(|span| self.is_damaged(span)) {
+        if self.too_deep || self.reported_at == here || diagnostic.span.is_some_and(|span| self.is_damaged(span)) {
             self.reported_at = here;
             return;
         }
@@ -243,6 +243,7 @@ impl<'a> Parser<'a> {
         self.say_too_deep(start);
         if self.token_at(self.at).kind != Kind::End {
             self.pass_over();
+            self.skip_to(&[Kind::Comma]);
         }
         Tall::invalid(self.since(start))
     }

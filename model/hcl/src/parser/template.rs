@@ -221,10 +221,21 @@ impl Parser<'_> {
     fn pair(&mut self, pieces: Vec<Piece>) -> (Vec<TemplatePart>, u32) {
         let mut open: Vec<Open> = Vec::new();
         let mut parts: Vec<TemplatePart> = Vec::new();
+        let mut text: Option<(String, Span)> = None;
         let mut deepest = 0;
         for piece in pieces {
+            if !matches!(piece, Piece::Literal(..)) {
+                push_text(&mut parts, &mut text);
+            }
             match piece {
-                Piece::Literal(text, span) => push_literal(&mut parts, text, span),
+                // Lines of a heredoc that follow each other become one literal.
+                Piece::Literal(line, span) => match &mut text {
+                    Some((before, before_span)) => {
+                        before.push_str(&line);
+                        *before_span = before_span.to(span);
+                    }
+                    None => text = Some((line, span)),
+                },
                 Piece::Interpolation(expr) => parts.push(TemplatePart::Interpolation(expr)),
                 Piece::Invalid => {}
                 Piece::If(condition, span) => {
@@ -266,6 +277,7 @@ impl Parser<'_> {
                 return (Vec::new(), HEIGHT_LIMIT);
             }
         }
+        push_text(&mut parts, &mut text);
         while let Some(unclosed) = open.pop() {
             let (word, end) = match unclosed.directive {
                 Directive::If { .. } => ("if", "endif"),
@@ -311,18 +323,9 @@ fn close_directive(innermost: Open, end: Span, parts: &mut Vec<TemplatePart>) {
     });
 }
 
-/// Adds text; lines of a heredoc that follow each other become one literal.
-fn push_literal(parts: &mut Vec<TemplatePart>, text: String, span: Span) {
-    match parts.last_mut() {
-        _ if text.is_empty() => {}
-        Some(TemplatePart::Literal(before, before_span)) if before_span.end == span.start => {
-            let mut joined = String::with_capacity(before.len() + text.len());
-            joined.push_str(before);
-            joined.push_str(&text);
-            *before = Arc::from(joined);
-            *before_span = before_span.to(span);
-        }
-        _ => parts.push(TemplatePart::Literal(Arc::from(text), span)),
+fn push_text(parts: &mut Vec<TemplatePart>, text: &mut Option<(String, Span)>) {
+    if let Some((text, span)) = text.take().filter(|(text, _)| !text.is_empty()) {
+        parts.push(TemplatePart::Literal(Arc::from(text), span));
     }
 }
 

@@ -1,0 +1,44 @@
+//! The canonical layout of a file: what `terraform fmt` makes of it, byte for byte.
+//!
+//! It changes blanks between tokens, and three kinds of old writing: bare labels of blocks, `"${value}"` around a
+//! whole value, and quoted types of variables. It never joins or breaks lines. Lines are split into cells (what leads,
+//! from `=` on, the comment), and cells of neighbouring lines are set in columns.
+
+mod layout;
+mod rewrite;
+
+use andon_text::SourceMap;
+
+use crate::lexer::{self, Lexed};
+use crate::parser::parse_body;
+use crate::token::Kind;
+
+/// A token of the text to be.
+#[derive(Debug, Clone)]
+struct Piece {
+    kind: Kind,
+    text: String,
+    /// Blanks before it.
+    spaces: usize,
+}
+
+/// Lays a file out. A file with syntax errors comes back as it is.
+pub fn format(text: &str) -> String {
+    let source = SourceMap::new().add("", "");
+    let (body, diagnostics) = parse_body(source, text);
+    if diagnostics.has_errors() {
+        return text.to_owned();
+    }
+    let Lexed { tokens, .. } = lexer::lex(text);
+    let mut pieces = rewrite::pieces(text, &tokens, &body);
+    if pieces.last().is_some_and(|piece| piece.kind != Kind::Newline) {
+        pieces.push(Piece { kind: Kind::Newline, text: "\n".to_owned(), spaces: 0 });
+    }
+    layout::lay_out(&mut pieces);
+    let mut result = String::with_capacity(text.len() + text.len() / 8);
+    for piece in pieces {
+        result.extend(std::iter::repeat_n(' ', piece.spaces));
+        result.push_str(&piece.text);
+    }
+    result
+}

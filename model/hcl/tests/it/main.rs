@@ -1,0 +1,9 @@
+//! Tests of the parser and the formatter as others use them.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod dump;
+mod expressions;
+mod limits;
+mod recovery;
+mod references;
+mod templates;
