@@ -30,8 +30,7 @@ pub(super) fn table() -> Vec<Function> {
         row("coalesce", Dynamic, coalesce, "The first argument that is neither null nor the empty string.")
             .takes_rest("values", Dynamic)
             .nulls()
-            .unknowns()
-            .marks(),
+            .unknowns(),
         row("coalescelist", Dynamic, coalesce_list, "The first list that is not empty.")
             .takes_rest("lists", Dynamic)
             .unknown_inside()
@@ -134,7 +133,7 @@ fn coalesce(call: &Call<'_>) -> Result<Value, Fault> {
     let ty = ty.ok_or_else(|| Fault::new("all arguments must have the same type"))?;
     for argument in &call.arguments {
         if argument.is_unknown() {
-            return Ok(Value::unknown(ty).mark(argument.marks()));
+            return Ok(Value::unknown(ty));
         }
         let value = convert(argument, &ty).map_err(|error| Fault::new(error.to_string()))?;
         if !value.is_null() && value.as_str().is_none_or(|text| !text.is_empty()) {

@@ -352,7 +352,7 @@ impl Decimal {
         };
         let length = rounded.digits.len() as i64;
         let largest = match precision {
-            None => 21,
+            None => 6,
             Some(precision) => {
                 let precision = precision.max(1) as i64;
                 if precision > length && length >= rounded.point { length } else { precision }

@@ -51,7 +51,7 @@ pub(super) fn table() -> Vec<Function> {
             "A string backwards.",
         )
         .takes("string", S),
-        row("substr", S, substr, "A part of a string; -1 for its length takes all that is left.")
+        row("substr", S, substr, "A part of a string; a negative length takes all that is left.")
             .takes("string", S)
             .takes("offset", Number)
             .takes("length", Number),
@@ -118,9 +118,6 @@ fn split(call: &Call<'_>) -> Result<Value, Fault> {
 
 fn substr(call: &Call<'_>) -> Result<Value, Fault> {
     let (offset, length) = (call.whole(1)?, call.whole(2)?);
-    if length < -1 {
-        return Err(Fault::at(2, "must be -1 or more"));
-    }
     let parts: Vec<&str> = call.text(0).graphemes(true).collect();
     let total = i64::try_from(parts.len()).unwrap_or(i64::MAX);
     let start = if offset < 0 { (offset + total).max(0) } else { offset };

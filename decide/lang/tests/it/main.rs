@@ -1,6 +1,7 @@
 //! The language, from files to answers. A case is the files of a project, one text with a `== path` line before each,
 //! and what is said of them.
 
+mod expressions;
 mod load;
 
 use std::sync::Arc;
