@@ -11,7 +11,14 @@ use clap_complete::Shell;
 #[command(name = "andon", version, max_term_width = 100, disable_help_subcommand = true)]
 pub struct Arguments {
     /// Work in DIR instead of the current directory
-    #[arg(short = 'C', long = "directory", global = true, value_name = "DIR", default_value = ".", hide_default_value = true)]
+    #[arg(
+        short = 'C',
+        long = "directory",
+        global = true,
+        value_name = "DIR",
+        default_value = ".",
+        hide_default_value = true
+    )]
     pub directory: PathBuf,
 
     /// The environment; the first unprotected one of andon.hcl where none is given
@@ -28,8 +35,12 @@ pub struct Arguments {
 
     /// Where images and servers are kept
     #[arg(
-        long, global = true, value_name = "DIR", env = "ANDON_DATA_DIR",
-        default_value = "/var/lib/andon", hide = true
+        long,
+        global = true,
+        value_name = "DIR",
+        env = "ANDON_DATA_DIR",
+        default_value = "/var/lib/andon",
+        hide = true
     )]
     pub data_dir: PathBuf,
 

@@ -70,7 +70,8 @@ impl Sink for Follower {
         }
         let lines = self.board.event(event, now(), self.paint);
         // What only lasts while it runs is in the live lines already.
-        let passing = self.live && matches!(event, Event::Intent(_) | Event::Progress(andon_ledger::Progress::Note { .. }));
+        let passing =
+            self.live && matches!(event, Event::Intent(_) | Event::Progress(andon_ledger::Progress::Note { .. }));
         self.say(lines.into_iter().filter(|_| !passing).map(|line| line.0));
     }
 

@@ -6,7 +6,7 @@
 
 use andon_converge::{Converge, Mode, Step};
 use andon_ledger::codec::{decode_report, encode_report};
-use andon_schema::host::Catalog;
+use andon_schema::host::{Act, Catalog, Stage, Verb};
 use andon_schema::{HostReport, Schemas};
 use andon_text::{Diagnostics, SourceMap};
 use andon_value::Value;
@@ -107,7 +107,8 @@ pub fn run(request: &[u8], say: &mut dyn FnMut(&str)) -> Vec<u8> {
 
 fn converge(request: &AgentRequest, say: &mut dyn FnMut(&str)) -> Result<AgentReply, String> {
     let schemas = schemas();
-    let facts = andon_host::facts();
+    let stage = if request.task == Task::Bake { Stage::Image } else { Stage::Live };
+    let facts = andon_host::facts(stage);
     let bundle = andon_lang::Bundle::decode(&request.bundle).map_err(|error| error.to_string())?;
     let catalog = bundle
         .catalog(&request.role, &request.params, &facts, &schemas)
@@ -118,20 +119,41 @@ fn converge(request: &AgentRequest, say: &mut dyn FnMut(&str)) -> Result<AgentRe
         Task::Apply => Mode::Apply,
         Task::Bake => Mode::Image,
     };
-    let mut converge = Converge::new(catalog, mode);
-    let report = loop {
-        match converge.next() {
-            Step::Look(looks) => converge.seen(andon_host::observe(&looks)),
-            Step::Act(acts) => {
-                for act in &acts {
-                    say(&act.to_string());
-                }
-                converge.acted(acts.iter().map(andon_host::act).collect());
-            }
-            Step::Done(report) => break report,
-        }
-    };
+    let converge = Converge::new(catalog, mode);
+    let report = carry_out(converge, stage, say);
     Ok(AgentReply { report, catalog: digest })
+}
+
+/// Looks and acts on this machine, or wherever this process has gone, until the converge is done.
+pub(crate) fn carry_out(mut converge: Converge, stage: Stage, say: &mut dyn FnMut(&str)) -> HostReport {
+    loop {
+        match converge.next() {
+            Step::Look(looks) => converge.seen(andon_host::observe(&looks, stage)),
+            Step::Act(acts) => {
+                acts.iter().filter_map(doing).for_each(|line| say(&line));
+                converge.acted(andon_host::act(&acts, stage));
+            }
+            Step::Done(report) => return report,
+        }
+    }
+}
+
+/// What an act is called while it runs; `None` for one that takes no time.
+fn doing(act: &Act) -> Option<String> {
+    let verb = |verb: &Verb| match verb {
+        Verb::Start => Some("starting"),
+        Verb::Stop => Some("stopping"),
+        Verb::Reload => Some("reloading"),
+        Verb::Restart => Some("restarting"),
+        Verb::Enable | Verb::Disable => None,
+    };
+    match act {
+        Act::InstallPackages(names) => Some(format!("installing {}", names.join(", "))),
+        Act::RemovePackages(names) => Some(format!("removing {}", names.join(", "))),
+        Act::RepairPackages => Some("repairing an interrupted installation".to_owned()),
+        Act::Service { unit, verb: wanted } => verb(wanted).map(|word| format!("{word} {unit}")),
+        _ => None,
+    }
 }
 
 /// The kinds of host resource and check that this program knows.

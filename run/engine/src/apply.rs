@@ -1,8 +1,9 @@
 //! From a plan to a changed world: commands out, outcomes in, an intent before each effect and an outcome after it.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use andon_ledger::{Event, OutcomeRecord};
+use andon_ledger::Event;
 use andon_plan::{Applier, ApplyReport, ApplyStep, CommandId, Plan, PlanInput, QuestionId, Waiting, Work};
 use andon_schema::{Answer, Failure, Identity, Outcome};
 use andon_text::Diagnostic;
@@ -83,35 +84,50 @@ impl Apply<'_> {
         Ok(())
     }
 
+    /// Waits for a completion, takes all others that are there already, and appends their outcomes in one commit.
     fn wait(&mut self) -> Result<(), JournalError> {
-        match self.world.wait(TICK) {
+        let mut records = Vec::new();
+        let mut at_most = TICK;
+        loop {
+            match self.world.wait(at_most) {
+                Completion::Quiet => break,
+                completion => self.take(completion, &mut records),
+            }
+            at_most = Duration::ZERO;
+        }
+        if at_most == TICK {
+            self.sink.tick();
+        }
+        self.record(records)
+    }
+
+    fn take(&mut self, completion: Completion, records: &mut Vec<Event>) {
+        let finished = match completion {
             Completion::Answered(ticket, answer) => match self.running.remove(&ticket) {
-                Some(Running::Question(id)) => self.applier.answer(id, answer),
-                Some(Running::Command(id)) => self.finish(id, mistaken())?,
-                None => {}
+                Some(Running::Question(id)) => return self.applier.answer(id, answer),
+                Some(Running::Command(id)) => Some((id, mistaken())),
+                None => None,
             },
             Completion::Finished(ticket, outcome) => match self.running.remove(&ticket) {
-                Some(Running::Command(id)) => self.finish(id, outcome)?,
-                Some(Running::Question(id)) => self.applier.answer(id, Answer::Failed(mistaken_failure())),
-                None => {}
+                Some(Running::Command(id)) => Some((id, outcome)),
+                Some(Running::Question(id)) => {
+                    return self.applier.answer(id, Answer::Failed(mistaken_failure()));
+                }
+                None => None,
             },
-            Completion::Progress(progress) => self.sink.event(&Event::Progress(progress)),
+            Completion::Progress(progress) => {
+                self.sink.event(&Event::Progress(progress));
+                None
+            }
             Completion::Interrupted => {
                 self.sink.interrupted();
                 self.applier.cancel();
+                None
             }
-            Completion::Quiet => self.sink.tick(),
-            Completion::Resolved(..) => {}
-        }
-        Ok(())
-    }
-
-    fn finish(&mut self, id: CommandId, outcome: Outcome) -> Result<(), JournalError> {
-        let record: Option<OutcomeRecord> = self.applier.outcome(id, outcome);
-        match record {
-            Some(record) => self.record(vec![Event::Outcome(record)]),
-            None => Ok(()),
-        }
+            Completion::Quiet | Completion::Resolved(..) => None,
+        };
+        let record = finished.and_then(|(id, outcome)| self.applier.outcome(id, outcome));
+        records.extend(record.map(Event::Outcome));
     }
 
     fn record(&mut self, events: Vec<Event>) -> Result<(), JournalError> {

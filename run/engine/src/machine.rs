@@ -180,8 +180,7 @@ fn prior_of(command: &Command) -> Option<andon_value::Value> {
 fn answer(provider: &dyn Provider, question: &Question, say: &dyn Fn(&str)) -> Answer {
     match question {
         Question::PlanChange { address, identity, prior, config } => {
-            let request =
-                Request { address, identity: identity.as_ref(), prior: prior.as_ref(), config, say };
+            let request = Request { address, identity: identity.as_ref(), prior: prior.as_ref(), config, say };
             match provider.plan(&request) {
                 Ok(Planned { value, replace, report }) => Answer::Planned { value, replace, report },
                 Err(failure) => Answer::Failed(failure),

@@ -27,11 +27,7 @@ impl From<JournalError> for RecoverError {
 
 /// Resolves every pending intent of the journal's environment, all at once, and appends what was found. The number of
 /// intents resolved. What could not be resolved stays pending, and the first such is the error.
-pub fn recover(
-    world: &mut dyn World,
-    journal: &mut dyn Journal,
-    sink: &mut dyn Sink,
-) -> Result<usize, RecoverError> {
+pub fn recover(world: &mut dyn World, journal: &mut dyn Journal, sink: &mut dyn Sink) -> Result<usize, RecoverError> {
     let pending: Vec<Intent> = journal.state().pending.values().cloned().collect();
     let mut open: BTreeMap<Ticket, Intent> = BTreeMap::new();
     for (number, intent) in pending.into_iter().enumerate() {

@@ -122,8 +122,7 @@ impl Session {
         limit: Duration,
         mut waiting: impl FnMut(&Holder),
     ) -> Result<Recorder, OpenError> {
-        let holder =
-            Holder { pid: std::process::id(), who: who(), command: command.to_owned(), since: now() };
+        let holder = Holder { pid: std::process::id(), who: who(), command: command.to_owned(), since: now() };
         let interrupt = Arc::clone(&self.settings.interrupt);
         let lock = andon_store::wait(&records(&self.settings.directory), environment, &holder, limit, |other| {
             waiting(other);
@@ -165,11 +164,9 @@ impl Recorder {
 
 impl Journal for Recorder {
     fn append(&mut self, events: Vec<Event>) -> Result<Vec<Entry>, JournalError> {
-        // The first must follow from the state; those after it may follow from each other, and are judged when folded.
-        if let Some(first) = events.first() {
-            andon_fold::legal(&self.state, &self.environment, &self.run, first)
-                .map_err(|reason| JournalError::Order(reason.to_string()))?;
-        }
+        // What is once on the disk is replayed for ever: nothing gets there that replay would refuse.
+        andon_fold::legal_in_order(&self.state, &self.environment, &self.run, &events)
+            .map_err(|error| JournalError::Order(error.to_string()))?;
         let entries = self
             .ledger
             .append(now(), &self.run, &self.environment, events)

@@ -4,16 +4,18 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use andon_converge::{Converge, Mode, Step};
+use andon_converge::{Converge, Mode};
 use andon_hcl::ast::Expr;
 use andon_lang::FileSet;
 use andon_lang::definitions::{Project, Test};
-use andon_lang::eval::{Inputs, Name, Resolved, Scope, Step as Path, evaluate, evaluate_block};
+use andon_lang::eval::{Inputs, Name, Resolved, Scope, Step, evaluate, evaluate_block};
+use andon_schema::CheckResult;
 use andon_schema::Schemas;
-use andon_schema::host::{Assertion, Catalog, Check};
-use andon_schema::{CheckResult, HostReport};
+use andon_schema::host::{Assertion, Catalog, Check, Stage};
 use andon_text::{Diagnostic, Diagnostics};
 use andon_value::Value;
+
+use crate::agent::carry_out;
 
 /// What the names of tests' environments begin with.
 pub const ENVIRONMENT_PREFIX: &str = "test-";
@@ -96,7 +98,12 @@ pub fn expected_changes(project: &Project, test: &Test) -> Result<Option<usize>,
 }
 
 /// Runs a test's checks from this machine. `server` is what they may read as `server`.
-pub fn check(project: &Project, test: &Test, server: Value, schemas: &Schemas) -> Result<Vec<CheckResult>, Diagnostics> {
+pub fn check(
+    project: &Project,
+    test: &Test,
+    server: Value,
+    schemas: &Schemas,
+) -> Result<Vec<CheckResult>, Diagnostics> {
     let scope = TestScope { server, files: &project.files };
     let mut checks = Vec::new();
     for definition in &test.checks {
@@ -118,17 +125,8 @@ pub fn check(project: &Project, test: &Test, server: Value, schemas: &Schemas) -
         checks.push(Check { name: Arc::clone(&definition.name.name), assertions });
     }
     let catalog = Catalog { checks, ..Catalog::default() };
-    Ok(run_here(Converge::new(catalog, Mode::Apply)).checks)
-}
-
-fn run_here(mut converge: Converge) -> HostReport {
-    loop {
-        match converge.next() {
-            Step::Look(looks) => converge.seen(andon_host::observe(&looks)),
-            Step::Act(acts) => converge.acted(acts.iter().map(andon_host::act).collect()),
-            Step::Done(report) => return report,
-        }
-    }
+    let converge = Converge::new(catalog, Mode::Apply);
+    Ok(carry_out(converge, Stage::Live, &mut |_| {}).checks)
 }
 
 fn label(expression: &Expr, scope: &TestScope<'_>) -> Result<Arc<str>, Diagnostics> {
@@ -150,7 +148,7 @@ struct TestScope<'a> {
 }
 
 impl Scope for TestScope<'_> {
-    fn resolve(&self, root: Name<'_>, _: &[Path]) -> Result<Resolved, Diagnostic> {
+    fn resolve(&self, root: Name<'_>, _: &[Step]) -> Result<Resolved, Diagnostic> {
         match &**root.name {
             "server" => Ok(Resolved { value: self.server.clone(), used: 0 }),
             other => Err(Diagnostic::error(format!("a test has no `{other}`"))

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use andon_engine::{ChangeError, ChangeRequest, Changed, Machine, RecoverError, Recorder, change};
+use andon_engine::{ChangeError, ChangeRequest, Changed, Machine, Recorder, RecoverError, change};
 use andon_lang::definitions::Environment;
 use andon_plan::{ApplyReport, Plan, PlanMode, SkipReason};
 use andon_schema::Identity;
@@ -176,7 +176,13 @@ fn tell_report(
             .iter()
             .map(|skipped| json!({ "address": skipped.address.to_string(), "reason": reason(&skipped.reason) }))
             .collect();
-        let status = if report.cancelled { "stopped" } else if sound { "succeeded" } else { "failed" };
+        let status = if report.cancelled {
+            "stopped"
+        } else if sound {
+            "succeeded"
+        } else {
+            "failed"
+        };
         print_json(&json!({
             "type": "result", "status": status,
             "done": report.done.iter().map(|done| done.address.to_string()).collect::<Vec<_>>(),

@@ -102,7 +102,10 @@ impl Scope for ConsoleScope<'_> {
             "var" => self.variables().map(|value| Resolved { value, used: 0 }),
             "stack" => {
                 let stacks = self.state.published.iter().map(|(stack, outputs)| {
-                    (Arc::clone(stack), Value::object(outputs.iter().map(|(name, value)| (Arc::clone(name), value.clone()))))
+                    (
+                        Arc::clone(stack),
+                        Value::object(outputs.iter().map(|(name, value)| (Arc::clone(name), value.clone()))),
+                    )
                 });
                 Ok(Resolved { value: Value::object(stacks), used: 0 })
             }

@@ -29,9 +29,7 @@ pub fn run(context: &Context, arguments: &FmtArguments) -> Result<(), Stop> {
     let mut broken = Diagnostics::new();
     let mut differing = false;
     for path in &files {
-        let failed = |error: std::io::Error| {
-            Stop::from(Diagnostic::error(format!("`{}`: {error}", path.display())))
-        };
+        let failed = |error: std::io::Error| Stop::from(Diagnostic::error(format!("`{}`: {error}", path.display())));
         let text = match String::from_utf8(fs::read(path).map_err(failed)?) {
             Ok(text) => text,
             Err(_) => {
@@ -89,8 +87,7 @@ fn standard_input(context: &Context, arguments: &FmtArguments) -> Result<(), Sto
 }
 
 fn collect(named: &Path, path: &Path, files: &mut Vec<PathBuf>) -> Result<(), Stop> {
-    let failed =
-        |error: std::io::Error| Stop::from(Diagnostic::error(format!("`{}`: {error}", path.display())));
+    let failed = |error: std::io::Error| Stop::from(Diagnostic::error(format!("`{}`: {error}", path.display())));
     if fs::metadata(path).map_err(failed)?.is_file() {
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         // The lock file of providers is written by a program.

@@ -45,13 +45,7 @@ pub fn drift(context: &Context, arguments: &StacksArguments) -> Result<(), Stop>
     if plan.drift.is_empty() { Ok(()) } else { Err(Stop::Code(2)) }
 }
 
-fn plan(
-    context: &Context,
-    project: &Project,
-    stacks: &[String],
-    mode: PlanMode,
-    refresh: bool,
-) -> Result<Plan, Stop> {
+fn plan(context: &Context, project: &Project, stacks: &[String], mode: PlanMode, refresh: bool) -> Result<Plan, Stop> {
     let environment = context.environment(project)?;
     let state = project.session.state();
     let here = state.environments.get(&environment.name).cloned().unwrap_or_default();
@@ -94,4 +88,3 @@ fn say_warnings(context: &Context, project: &Project, warnings: &Diagnostics) {
         context.say_diagnostics(warnings, project.sources());
     }
 }
-

@@ -52,11 +52,10 @@ pub fn run(context: &Context, arguments: &SshArguments) -> Result<(), Stop> {
         }
     };
     let refused = |summary: &str, detail: String| Stop::from(Diagnostic::error(summary).detail(detail));
-    let lab = provider::lab(project.session.settings()).map_err(|failure| refused(&failure.summary, failure.detail.clone()))?;
+    let lab = provider::lab(project.session.settings())
+        .map_err(|failure| refused(&failure.summary, failure.detail.clone()))?;
     let init = lab.init(identity).ok_or_else(|| {
-        Stop::from(
-            Diagnostic::error(format!("server `{wanted}` does not run")).help("`andon sync` brings it back."),
-        )
+        Stop::from(Diagnostic::error(format!("server `{wanted}` does not run")).help("`andon sync` brings it back."))
     })?;
     let reach = |error: andon_reach::ReachError| refused("the server cannot be reached", error.to_string());
     let target = Target::server(init).map_err(reach)?;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use andon_engine::{ChangeError, Changed, Journal as _, Machine, RecoverError, Recorder, Sink, change, now, testing};
+use andon_engine::{ChangeError, Changed, Journal as _, Machine, Recorder, RecoverError, Sink, change, now, testing};
 use andon_lang::definitions::{Project as Definitions, Test};
 use andon_ledger::{Event, Timestamp};
 use andon_plan::PlanMode;
@@ -23,9 +23,8 @@ const PARALLELISM: usize = 16;
 pub fn run(context: &Context, arguments: &TestArguments) -> Result<(), Stop> {
     let project = context.open_sound()?;
     clear(context, &project, arguments)?;
-    let wanted = |test: &&Arc<Test>| {
-        arguments.filter.as_ref().is_none_or(|filter| test.name.name.contains(filter.as_str()))
-    };
+    let wanted =
+        |test: &&Arc<Test>| arguments.filter.as_ref().is_none_or(|filter| test.name.name.contains(filter.as_str()));
     let tests: Vec<_> = project.session.project().tests.iter().filter(wanted).cloned().collect();
     if tests.is_empty() {
         let what = arguments.filter.as_ref().map(|filter| format!(" whose name contains `{filter}`"));

@@ -50,8 +50,17 @@ fn every_crate_says_what_it_is_for() {
 #[test]
 fn the_pure_rings_touch_nothing() {
     let banned = [
-        "std::fs", "std::net", "std::process", "std::env", "std::thread", "SystemTime", "Instant::now", "tokio::",
-        "rand::", "println!", "eprintln!",
+        "std::fs",
+        "std::net",
+        "std::process",
+        "std::env",
+        "std::thread",
+        "SystemTime",
+        "Instant::now",
+        "tokio::",
+        "rand::",
+        "println!",
+        "eprintln!",
     ];
     let mut found = Vec::new();
     for (path, text) in rust_files().filter(|(path, _)| path.starts_with("model") || path.starts_with("decide")) {
@@ -73,11 +82,18 @@ fn the_pure_rings_touch_nothing() {
 #[test]
 fn no_stray_words() {
     // Written in halves, so that this file does not find itself.
-    let words: Vec<String> =
-        [("TO", "DO"), ("FIX", "ME"), ("XX", "X:"), ("dbg", "!("), ("#[ign", "ore"), ("lorem ", "ipsum"), ("/wo", "rk/")]
-            .iter()
-            .map(|(start, end)| format!("{start}{end}"))
-            .collect();
+    let words: Vec<String> = [
+        ("TO", "DO"),
+        ("FIX", "ME"),
+        ("XX", "X:"),
+        ("dbg", "!("),
+        ("#[ign", "ore"),
+        ("lorem ", "ipsum"),
+        ("/wo", "rk/"),
+    ]
+    .iter()
+    .map(|(start, end)| format!("{start}{end}"))
+    .collect();
     let mut found = Vec::new();
     for path in files().into_iter().filter(|path| path != Path::new("Cargo.lock")) {
         let Ok(text) = fs::read_to_string(Path::new(ROOT).join(&path)) else { continue };

@@ -70,8 +70,9 @@ impl HostProvider {
     fn foresee(&self, config: &Value) -> Result<HostReport, Failure> {
         let role = config.get_str("role").unwrap_or_default();
         let Project { roles, sources, files, .. } = &*self.project;
-        let foreseen = predict(roles, sources, files, role, &params(config), &Value::UNKNOWN, &self.schemas)
-            .map_err(|diagnostics| Failure::new(format!("role `{role}` cannot be evaluated"), lines(&diagnostics, sources)))?;
+        let foreseen = predict(roles, sources, files, role, &params(config), &Value::UNKNOWN, &self.schemas).map_err(
+            |diagnostics| Failure::new(format!("role `{role}` cannot be evaluated"), lines(&diagnostics, sources)),
+        )?;
         let planned = |address: String, origin: &str, status: EntryStatus| HostEntry {
             address,
             origin: origin.to_owned(),
@@ -110,7 +111,10 @@ impl HostProvider {
 impl Provider for HostProvider {
     fn schemas(&self) -> BTreeMap<String, TypeSchema> {
         let attributes = [
-            ("connection", Attribute::required(Type::Dynamic, "How the server is reached: a `connection` of a server.")),
+            (
+                "connection",
+                Attribute::required(Type::Dynamic, "How the server is reached: a `connection` of a server."),
+            ),
             ("role", Attribute::required(Type::String, "The role that it must have.")),
             ("params", Attribute::optional(Type::Dynamic, "Values of the role's parameters.")),
             ("catalog", Attribute::computed(Type::String, "A digest of all that the server must have.")),

@@ -46,10 +46,7 @@ impl ImageProvider {
     /// Evaluates an image's definition, and those of the images that it is made from.
     fn prepare(&self, name: &str) -> Result<Prepared, Failure> {
         let recipe = andon_lang::image_recipe(&self.project, name, &self.schemas).map_err(|diagnostics| {
-            Failure::new(
-                format!("the image `{name}` cannot be evaluated"),
-                lines(&diagnostics, &self.project.sources),
-            )
+            Failure::new(format!("the image `{name}` cannot be evaluated"), lines(&diagnostics, &self.project.sources))
         })?;
         let source = Source::parse(&recipe.from, &self.directory)?;
         let (parent, from) = match source {

@@ -87,8 +87,7 @@ pub fn built_in(session: &Session) -> Result<Providers, Failure> {
 /// The built-in providers, for other definitions than the session's own: those of a test.
 pub fn built_in_for(session: &Session, project: &Arc<Project>) -> Result<Providers, Failure> {
     let settings = session.settings();
-    let mirrors =
-        andon_image::Settings { debian_mirror: settings.mirror.clone(), ..andon_image::Settings::default() };
+    let mirrors = andon_image::Settings { debian_mirror: settings.mirror.clone(), ..andon_image::Settings::default() };
     let images = Arc::new(Images::open(&settings.data_dir, mirrors)?);
     let lab = lab(settings)?;
     let owner = settings.directory.canonicalize().unwrap_or_else(|_| settings.directory.clone());
@@ -136,7 +135,8 @@ pub fn purge(settings: &Settings, digests: &BTreeSet<String>) -> Result<usize, F
     // Removing an image may free the one below it, down to the base; each is looked at again until none is freed.
     while !wanted.is_empty() {
         let kept = images.list()?;
-        let is_below = |digest: &str| kept.iter().any(|over| over.parent.as_ref().is_some_and(|parent| parent.as_str() == digest));
+        let is_below =
+            |digest: &str| kept.iter().any(|over| over.parent.as_ref().is_some_and(|parent| parent.as_str() == digest));
         let (free, covered): (Vec<String>, Vec<String>) = wanted.into_iter().partition(|digest| !is_below(digest));
         if free.is_empty() {
             break;
@@ -146,7 +146,9 @@ pub fn purge(settings: &Settings, digests: &BTreeSet<String>) -> Result<usize, F
             let Some(image) = kept.iter().find(|image| image.digest.as_str() == digest) else { continue };
             images.remove(&image.digest)?;
             removed += 1;
-            wanted.extend(image.parent.iter().map(|parent| parent.as_str().to_owned()).filter(|parent| !in_use.contains(parent)));
+            wanted.extend(
+                image.parent.iter().map(|parent| parent.as_str().to_owned()).filter(|parent| !in_use.contains(parent)),
+            );
         }
         wanted.sort();
         wanted.dedup();
