@@ -3,15 +3,30 @@
 //!
 //! What this crate does not know: where files are, what time it is, and how anything is done to the world.
 
+mod bundle;
+mod check;
 mod constraint;
 pub mod definitions;
 pub mod eval;
 mod files;
+mod fingerprint;
 pub mod functions;
+mod image;
 mod literal;
 mod load;
+mod reference;
+pub mod role;
 mod shape;
+mod test;
+mod variable;
+mod walk;
 
+pub use bundle::{Bundle, BundleError, bundle};
+pub use check::check;
 pub use constraint::Defaults;
 pub use files::FileSet;
+pub use image::{Recipe, image_recipe};
 pub use load::load;
+pub use reference::{Reference, StaticStep, static_traversals};
+pub use role::{Prediction, Undecided, catalog, predict};
+pub use test::{TestCase, test_case, test_checks};

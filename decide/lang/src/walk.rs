@@ -2,7 +2,7 @@
 
 use andon_hcl::ast::{Body, Expr, ExprKind, Item};
 
-use crate::eval::{Reference, StaticStep, static_traversals};
+use crate::reference::{Reference, static_traversals};
 
 /// Shows `visit` every reference in a body. The iterator of a `dynamic` block is no reference inside its content.
 pub(crate) fn references_of<'a>(body: &'a Body, visit: &mut dyn FnMut(Reference<'a>)) {
@@ -43,27 +43,5 @@ fn go<'a>(body: &'a Body, bound: &mut Vec<&'a str>, visit: &mut dyn FnMut(Refere
 fn expr<'a>(expr: &'a Expr, bound: &[&'a str], visit: &mut dyn FnMut(Reference<'a>)) {
     for reference in static_traversals(expr).into_iter().filter(|found| !bound.contains(&&**found.root)) {
         visit(reference);
-    }
-}
-
-/// The reference that an expression is, where it is one and nothing else.
-pub(crate) fn as_reference(expr: &Expr) -> Option<Reference<'_>> {
-    let mut node = expr;
-    loop {
-        match &node.kind {
-            ExprKind::Variable(_) => break,
-            ExprKind::Attribute { target, .. } | ExprKind::Index { target, .. } => node = target,
-            _ => return None,
-        }
-    }
-    static_traversals(expr).into_iter().next()
-}
-
-/// The name at a place after the root of a reference.
-pub(crate) fn name_at<'a>(reference: &Reference<'a>, at: usize) -> Option<(&'a str, andon_text::Span)> {
-    match reference.steps.get(at)? {
-        StaticStep::Attribute(name, span) => Some((name, *span)),
-        StaticStep::Key(name, span) => Some((name, *span)),
-        _ => None,
     }
 }

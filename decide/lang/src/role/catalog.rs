@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use andon_hcl::ast::Expr;
-use andon_schema::host::{Assertion, Catalog, Check, HostResource, Notify};
+use andon_schema::host::{Assertion, Check, HostResource, Notify};
 use andon_schema::{Block, Schemas};
 use andon_text::{Diagnostic, Diagnostics, SourceMap, Span};
 use andon_value::{Kind, Type, Value, convert};
@@ -16,11 +16,12 @@ use super::scope::At;
 use super::{Prediction, Undecided};
 use crate::FileSet;
 use crate::definitions::{CheckDefinition, Condition, HostDefinition, Role};
-use crate::eval::{Reference, evaluate, evaluate_block, static_traversals};
+use crate::eval::{evaluate, evaluate_block};
 use crate::literal;
 use crate::load::in_order;
+use crate::reference::{Reference, as_reference, name_at, static_traversals};
 use crate::shape::{suggest, twice};
-use crate::walk::{as_reference, name_at, references_of};
+use crate::walk::references_of;
 
 /// A role being evaluated for one server. Values are made on demand and once; an error is reported once, and what
 /// depends on it goes on with an unknown value.
@@ -154,6 +155,31 @@ impl<'a> Evaluation<'a> {
             }
         }
         if out.has_errors() { Err(in_order(out, self.sources)) } else { Ok(prediction) }
+    }
+
+    /// References that name nothing, wherever they are written: evaluation may pass some over.
+    pub fn undeclared(&self) -> Diagnostics {
+        let mut out = Diagnostics::new();
+        for (index, role) in self.lineage.iter().enumerate() {
+            let at = |each: bool| At {
+                evaluation: self,
+                role: index,
+                each: each.then(|| (Value::unknown(Type::String), Value::UNKNOWN)),
+            };
+            for definition in &role.resources {
+                let scope = at(definition.for_each.is_some());
+                references_of(&definition.body, &mut |reference| out.extend(scope.undeclared(&reference)));
+            }
+            let scope = at(false);
+            let assertions = role.checks.iter().flat_map(|check| &check.assertions);
+            for assertion in assertions {
+                references_of(&assertion.body, &mut |reference| out.extend(scope.undeclared(&reference)));
+            }
+            for reference in role.locals.values().flat_map(|local| static_traversals(&local.value)) {
+                out.extend(scope.undeclared(&reference));
+            }
+        }
+        out
     }
 
     fn resources(&self, order: &[usize], prediction: &mut Prediction) {

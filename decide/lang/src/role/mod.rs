@@ -17,8 +17,9 @@ use andon_value::Value;
 use crate::FileSet;
 use crate::definitions::Role;
 
-pub(crate) use catalog::Evaluation;
+pub(crate) use catalog::{Evaluation, circle_of, evaluate_assertion, for_each, origin};
 pub(crate) use lineage::{Places, find, lineage, params};
+pub(crate) use scope::no_each;
 
 /// What a role will be on a server of which not everything is known yet.
 #[derive(Debug, Clone, PartialEq, Default)]

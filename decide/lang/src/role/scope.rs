@@ -7,6 +7,7 @@ use andon_value::Value;
 
 use super::catalog::Evaluation;
 use crate::eval::{Inputs, Name, Resolved, Scope, Step};
+use crate::reference::{Reference, StaticStep};
 use crate::shape::suggest;
 
 /// A place in a role of a lineage.
@@ -46,6 +47,17 @@ impl Scope for At<'_, '_> {
 }
 
 impl At<'_, '_> {
+    /// What is wrong with the first steps of a reference as it is written.
+    pub fn undeclared(&self, reference: &Reference<'_>) -> Option<Diagnostic> {
+        let first = reference.steps.first().and_then(|step| match step {
+            StaticStep::Attribute(name, span) => Some(Step::Attribute((*name).clone(), *span)),
+            StaticStep::Key(key, span) => Some(Step::Key(Value::string(key.clone()), *span)),
+            _ => None,
+        });
+        let steps: Vec<Step> = first.into_iter().collect();
+        self.resolve(Name { name: reference.root, span: reference.root_span }, &steps).err()
+    }
+
     fn each(&self, name: &str, span: Span) -> Result<Value, Diagnostic> {
         match (&self.each, name) {
             (Some((key, _)), "key") => Ok(key.clone()),

@@ -1,0 +1,147 @@
+//! What a server needs to evaluate roles, as one piece: the files that define them and their ancestors, and the files
+//! beside those that they may read. Nothing else of the project.
+//!
+//! The form, version 1: the line `andon bundle 1`; then for each file, in order of path, the lengths of its path and
+//! of its content (32 bits each, little endian), its path and its content.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::Arc;
+
+use andon_schema::Schemas;
+use andon_schema::host::Catalog;
+use andon_text::{Diagnostics, SourceMap};
+use andon_value::Value;
+
+use crate::FileSet;
+use crate::definitions::{Project, Role};
+use crate::role::{catalog, find, lineage};
+
+const MAGIC: &[u8] = b"andon bundle 1\n";
+
+/// Roles and all that they may read.
+#[derive(Debug, Clone)]
+pub struct Bundle {
+    roles: BTreeMap<Arc<str>, Arc<Role>>,
+    sources: SourceMap,
+    files: Arc<FileSet>,
+}
+
+/// Why bytes are no bundle.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BundleError {
+    /// They do not begin like one, or like one of another version.
+    Unknown,
+    /// They end before the bundle does, or a path in them is no text.
+    Damaged,
+    /// The definitions in it are wrong: the first complaint, with its place.
+    Definitions(String),
+}
+
+impl fmt::Display for BundleError {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            BundleError::Unknown => to.write_str("this is no bundle of roles, or one of another version of Andon"),
+            BundleError::Damaged => to.write_str("the bundle of roles is damaged"),
+            BundleError::Definitions(first) => write!(to, "the roles in the bundle are wrong: {first}"),
+        }
+    }
+}
+
+impl std::error::Error for BundleError {}
+
+/// What a server needs to evaluate these roles. A name that is no role's adds nothing.
+pub fn bundle<'n>(project: &Project, roles: impl IntoIterator<Item = &'n str>) -> Bundle {
+    let mut kept: BTreeMap<Arc<str>, Arc<Role>> = BTreeMap::new();
+    for name in roles {
+        let found = find(&project.roles, name, None).and_then(|role| lineage(&project.roles, role));
+        for role in found.into_iter().flatten() {
+            kept.insert(role.name.name.clone(), role);
+        }
+    }
+    let defining: BTreeSet<&str> = (kept.values())
+        .filter_map(|role| project.sources.get(role.span.source))
+        .map(|source| &**source.path())
+        .collect();
+    let beside: BTreeSet<&str> = kept.values().map(|role| &*role.directory).collect();
+    let mut files = FileSet::new();
+    for (path, content) in beside.into_iter().flat_map(|directory| project.files.under(directory)) {
+        if defining.contains(&**path) || !path.ends_with(".role.hcl") {
+            files.insert(path.clone(), content.clone());
+        }
+    }
+    Bundle { roles: kept, sources: project.sources.clone(), files: Arc::new(files) }
+}
+
+impl Bundle {
+    /// Its form for the wire.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut bytes = MAGIC.to_vec();
+        for (path, content) in self.files.under("") {
+            for length in [path.len(), content.len()] {
+                bytes.extend(u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes());
+            }
+            bytes.extend(path.as_bytes());
+            bytes.extend(content.iter());
+        }
+        bytes
+    }
+
+    /// Reads what [`Bundle::encode`] wrote.
+    pub fn decode(bytes: &[u8]) -> Result<Bundle, BundleError> {
+        let mut rest = bytes.strip_prefix(MAGIC).ok_or(BundleError::Unknown)?;
+        let mut files = FileSet::new();
+        while !rest.is_empty() {
+            let path_length = take_length(&mut rest)?;
+            let content_length = take_length(&mut rest)?;
+            let path = std::str::from_utf8(take(&mut rest, path_length)?).map_err(|_| BundleError::Damaged)?;
+            files.insert(path, take(&mut rest, content_length)?);
+        }
+        let (project, diagnostics) = crate::load(Arc::new(files), "");
+        match diagnostics.iter().find(|diagnostic| diagnostic.is_error()) {
+            // An empty bundle defines nothing, and that is no error here.
+            Some(error) if error.span.is_some() => {
+                let place = error.span.map(|span| project.sources.locate(span)).unwrap_or_default();
+                Err(BundleError::Definitions(format!("{place}: {}", error.summary)))
+            }
+            _ => Ok(Bundle { roles: project.roles, sources: project.sources, files: project.files }),
+        }
+    }
+
+    /// The catalog of one of its roles; see [`crate::catalog`].
+    pub fn catalog(
+        &self,
+        role: &str,
+        params: &Value,
+        facts: &Value,
+        schemas: &Schemas,
+    ) -> Result<Catalog, Diagnostics> {
+        catalog(&self.roles, &self.sources, &self.files, role, params, facts, schemas)
+    }
+
+    /// Its roles by name, with all their ancestors.
+    pub fn roles(&self) -> &BTreeMap<Arc<str>, Arc<Role>> {
+        &self.roles
+    }
+
+    /// The text of its definition files: what diagnostics point into.
+    pub fn sources(&self) -> &SourceMap {
+        &self.sources
+    }
+
+    /// Its files.
+    pub fn files(&self) -> &FileSet {
+        &self.files
+    }
+}
+
+fn take<'b>(rest: &mut &'b [u8], length: usize) -> Result<&'b [u8], BundleError> {
+    let (taken, left) = rest.split_at_checked(length).ok_or(BundleError::Damaged)?;
+    *rest = left;
+    Ok(taken)
+}
+
+fn take_length(rest: &mut &[u8]) -> Result<usize, BundleError> {
+    let bytes = take(rest, 4)?.try_into().map_err(|_| BundleError::Damaged)?;
+    usize::try_from(u32::from_le_bytes(bytes)).map_err(|_| BundleError::Damaged)
+}

@@ -1,0 +1,95 @@
+//! What can be said of a project without asking the world anything: names, shapes, types, circles.
+//!
+//! Expressions are evaluated with everything that a provider or a server will tell as unknown values of known types,
+//! so that what cannot work whatever they tell is found before anything is touched.
+
+mod circles;
+mod deep;
+mod environment;
+mod host;
+mod resource;
+mod scope;
+mod stack;
+mod test;
+
+use andon_hcl::ast::{Expr, ExprKind};
+use andon_schema::Schemas;
+use andon_text::{Diagnostic, Diagnostics, Span};
+use andon_value::Value;
+
+use crate::definitions::Project;
+use crate::image::check_image;
+use crate::literal;
+use crate::load::in_order;
+use crate::role::Evaluation;
+
+/// Every complaint about a project's definitions, in the order of files and places, beside those of loading it.
+pub fn check(project: &Project, schemas: &Schemas) -> Diagnostics {
+    let mut out = Diagnostics::new();
+    environment::check(project, &mut out);
+    for stack in project.stacks.values() {
+        stack::check(project, stack, schemas, &mut out);
+    }
+    circles::check(project, &mut out);
+    for role in project.roles.values() {
+        roles(project, role, schemas, &mut out);
+    }
+    for image in project.images.values() {
+        check_image(project, image, &mut out);
+    }
+    for test in &project.tests {
+        test::check(project, test, schemas, &mut out);
+    }
+    // Where a file has syntax errors, what seems to be missing may be in the part not understood.
+    let in_order = in_order(out, &project.sources).into_iter();
+    in_order.filter(|diagnostic| !is_noise(project, diagnostic)).collect()
+}
+
+fn roles(project: &Project, role: &crate::definitions::Role, schemas: &Schemas, out: &mut Diagnostics) {
+    for param in role.params.values().filter(|param| param.default.is_some()) {
+        out.extend(param.value(None, "parameter").err().into_iter().flatten());
+    }
+    let (given, facts) = (Value::UNKNOWN, Value::UNKNOWN);
+    let (roles, sources, files) = (&project.roles, &project.sources, &project.files);
+    match Evaluation::new(roles, sources, files, &role.name.name, &given, &facts, schemas) {
+        Ok(evaluation) => {
+            out.extend(evaluation.undeclared());
+            out.extend(evaluation.finish(true).err().into_iter().flatten());
+        }
+        Err(errors) => out.extend(errors),
+    }
+}
+
+fn is_noise(project: &Project, diagnostic: &Diagnostic) -> bool {
+    let Some(span) = diagnostic.span else { return false };
+    let inside = |other: &Span| other.source == span.source && other.start <= span.start && span.end <= other.end;
+    if project.unclear.iter().any(inside) {
+        return true;
+    }
+    let missing = ["there is no ", "no role of the image"].iter().any(|words| diagnostic.summary.starts_with(words));
+    missing && !project.unparsed.is_empty()
+}
+
+/// The place of an item's value in an expression that writes an object out.
+pub(crate) fn item_span(expr: &Expr, name: &str) -> Option<Span> {
+    let items = match &expr.kind {
+        ExprKind::Object(items) => items,
+        ExprKind::Parentheses(inner) => return item_span(inner, name),
+        _ => return None,
+    };
+    let named = |key: &Expr| match &key.kind {
+        ExprKind::Variable(word) => &**word == name,
+        _ => literal::string(key).as_deref() == Some(name),
+    };
+    items.iter().find(|item| named(&item.key)).map(|item| item.value.span)
+}
+
+/// The place of an item's key in an expression that writes an object out.
+pub(crate) fn key_span(expr: &Expr, name: &str) -> Option<Span> {
+    let value = item_span(expr, name)?;
+    match &expr.kind {
+        ExprKind::Object(items) => items.iter().find(|item| item.value.span == value).map(|item| item.key.span),
+        ExprKind::Parentheses(inner) => key_span(inner, name),
+        _ => None,
+    }
+}

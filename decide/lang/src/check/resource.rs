@@ -1,0 +1,85 @@
+//! Resources and data sources against their schemas.
+
+use andon_schema::Mode;
+use andon_text::Diagnostic;
+use andon_value::Value;
+
+use super::host;
+use super::scope::{At, Checked};
+use crate::definitions::{IgnoreChanges, ResourceDefinition};
+use crate::eval::evaluate_block;
+use crate::image::find_image;
+use crate::literal;
+use crate::shape::suggest;
+
+pub(super) fn check(checked: &Checked<'_>, definition: &ResourceDefinition) {
+    let at = checked.plain().repeated(definition.count.as_ref(), definition.for_each.as_ref());
+    at.depends_on(&definition.depends_on);
+    at.written_in(&definition.body);
+    let lifecycle = &definition.lifecycle;
+    lifecycle.preconditions.iter().for_each(|condition| at.condition(condition));
+    let with_self = At { this: true, ..at.clone() };
+    lifecycle.postconditions.iter().for_each(|condition| with_self.condition(condition));
+    lifecycle.replace_triggered_by.iter().for_each(|expr| drop(at.value(expr)));
+    let key = &definition.key;
+    let (schemas, word) = match key.mode {
+        Mode::Managed => (&checked.schemas.resources, "resource type"),
+        Mode::Data => (&checked.schemas.data, "data source"),
+    };
+    let Some(schema) = schemas.get(&*key.kind) else {
+        checked.report([unknown_type(checked, definition, word)]);
+        return;
+    };
+    if let IgnoreChanges::Attributes(names) = &lifecycle.ignore_changes {
+        for name in names.iter().filter(|name| !schema.block.attributes.contains_key(&*name.name)) {
+            if !schema.block.blocks.contains_key(&*name.name) {
+                let diagnostic = Diagnostic::error(format!("{} has no argument \"{}\"", key.kind, name.name));
+                let names = schema.block.attributes.keys().map(String::as_str);
+                checked.report([suggest(diagnostic.at(name.span), &name.name, names)]);
+            }
+        }
+    }
+    let value = evaluate_block(&definition.body, &schema.block, &at).unwrap_or_else(|errors| {
+        checked.report(errors);
+        Value::UNKNOWN
+    });
+    match (key.mode, &*key.kind) {
+        (Mode::Data, "andon_stack") => stack(checked, definition),
+        (Mode::Managed, "andon_image") => image(checked, definition),
+        (Mode::Managed, "andon_host") => host::check(checked, definition, &value),
+        _ => {}
+    }
+}
+
+fn unknown_type(checked: &Checked<'_>, definition: &ResourceDefinition, word: &str) -> Diagnostic {
+    let kind = &definition.key.kind;
+    let schemas = match definition.key.mode {
+        Mode::Managed => &checked.schemas.resources,
+        Mode::Data => &checked.schemas.data,
+    };
+    let diagnostic = Diagnostic::error(format!("unknown {word} \"{kind}\"")).at(definition.span);
+    let own = ["lab", "andon", "terraform"].iter().any(|own| kind.split('_').next() == Some(own));
+    let diagnostic = suggest(diagnostic, kind, schemas.keys().map(String::as_str));
+    if own || !diagnostic.help.is_empty() {
+        return diagnostic;
+    }
+    let known: Vec<&str> = schemas.keys().map(String::as_str).collect();
+    diagnostic.detail(format!("Provider plugins are not supported yet. Built in are {}.", known.join(", ")))
+}
+
+fn stack(checked: &Checked<'_>, definition: &ResourceDefinition) {
+    let Some(name) = definition.body.attribute("name") else { return };
+    let Some(stack) = literal::string(&name.value) else { return };
+    if !checked.project.stacks.contains_key(&stack) {
+        let diagnostic = Diagnostic::error(format!("there is no stack \"{stack}\"")).at(name.value.span);
+        let names = checked.project.stacks.keys().map(|name| &**name);
+        checked.report([suggest(diagnostic, &stack, names)]);
+    }
+}
+
+fn image(checked: &Checked<'_>, definition: &ResourceDefinition) {
+    let Some(name) = definition.body.attribute("definition") else { return };
+    if let Some(image) = literal::string(&name.value) {
+        checked.report(find_image(checked.project, &image, Some(name.value.span)).err());
+    }
+}
