@@ -1,8 +1,9 @@
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use andon_lang::definitions::Project;
+use andon_lang::definitions::{Project, ResourceDefinition, ResourceKey};
 use andon_ledger::EnvironmentState;
-use andon_schema::Schemas;
+use andon_schema::{ResourceAddress, Schemas};
 
 /// What a plan is made from. The same input and answers give the same plan.
 #[derive(Debug, Clone)]
@@ -35,4 +36,37 @@ pub enum PlanMode {
     Destroy,
     /// To see only how the world differs from the state, and servers from their roles.
     RefreshOnly,
+}
+
+impl PlanInput {
+    /// Whether a stack is among those to plan.
+    pub(crate) fn covers(&self, stack: &Arc<str>) -> bool {
+        self.stacks.is_empty() || self.stacks.contains(stack)
+    }
+
+    /// The stacks to plan: those named, or else all that are defined and all that have anything.
+    pub(crate) fn covered(&self) -> Vec<Arc<str>> {
+        let mut stacks: BTreeSet<Arc<str>> = self.stacks.iter().cloned().collect();
+        if stacks.is_empty() {
+            stacks.extend(self.project.stacks.keys().cloned());
+            stacks.extend(self.state.published.keys().cloned());
+            stacks.extend(self.state.instances.keys().map(|address| Arc::clone(&address.resource.stack)));
+        }
+        stacks.into_iter().collect()
+    }
+
+    /// The definition of a resource; `None` where there is none any more. Nothing is evaluated for it.
+    pub(crate) fn definition(&self, resource: &ResourceAddress) -> Option<&Arc<ResourceDefinition>> {
+        let mut module = &self.project.stacks.get(&resource.stack)?.module;
+        for step in resource.module.iter() {
+            module = &module.calls.get(&step.name)?.module;
+        }
+        let ResourceAddress { mode, kind, name, .. } = resource.clone();
+        module.resources.get(&ResourceKey { mode, kind, name })
+    }
+}
+
+/// Whether the state has anything of a stack.
+pub(crate) fn has_stack(state: &EnvironmentState, stack: &str) -> bool {
+    state.published.contains_key(stack) || state.instances.keys().any(|address| &*address.resource.stack == stack)
 }

@@ -8,15 +8,20 @@
 //! What this crate does not know: providers, hosts, the ledger's storage, the clock, and where randomness is from.
 
 mod apply;
+mod compare;
+mod conclude;
+mod graph;
 mod input;
+mod messages;
+mod order;
 mod plan;
 mod planner;
+mod stack;
 
 pub use apply::{
     Applied, Applier, ApplyReport, ApplyStep, CommandId, Failed, SkipReason, Skipped, Unneeded, Waiting, Work,
 };
 pub use input::{PlanInput, PlanMode};
-pub use plan::{
-    Drift, Note, Plan, PlannedAction, PlannedChange, PlannedOutput, Reason, ReplaceOrder, Step, StepKind,
-};
+pub use plan::{Drift, Note, Plan, PlannedAction, PlannedChange, PlannedOutput, Reason, ReplaceOrder, Step, StepKind};
 pub use planner::{PlanStep, Planner, QuestionId};
+pub use stack::{STACK_DATA, stack_schema};

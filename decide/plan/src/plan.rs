@@ -145,7 +145,7 @@ pub struct Drift {
 }
 
 /// Something that the plan does not do.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Note {
     /// The instance.
     pub address: InstanceAddress,
@@ -154,7 +154,7 @@ pub struct Note {
 }
 
 /// What a plan does not do, and why.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Reason {
     /// The data is read only by the apply, as what it reads is known, or done, only then.
     Deferred {
@@ -173,6 +173,11 @@ pub enum Reason {
     /// The instance is defined, and a plan to see drift does not create it.
     NotCreated,
 }
+
+/// Why an object is replaced that the run which made it could not finish.
+pub(crate) const TAINTED: &str = "tainted";
+/// How the reason begins for which an object is replaced with another.
+pub(crate) const TRIGGERED: &str = "replace_triggered_by ";
 
 impl Plan {
     /// Whether an apply would do nothing: no change, no drift to record, no output to publish.

@@ -1,7 +1,15 @@
-use andon_schema::{Answer, Question};
-use andon_text::Diagnostics;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use crate::{Plan, PlanInput};
+use andon_lang::definitions::{IgnoreChanges, ResourceDefinition};
+use andon_schema::{Answer, HostReport, InstanceAddress, Mode, Object, ObjectStatus, Question, ResourceAddress};
+use andon_text::{Diagnostic, Diagnostics, Span};
+use andon_value::Value;
+
+use crate::compare::{foreseen, ignoring, same, with_marks_of, with_marks_of_schema};
+use crate::graph::{Configured, Graph, Key, Map, NodeId, Trigger};
+use crate::plan::{TAINTED, TRIGGERED};
+use crate::{Drift, Note, Plan, PlanInput, PlanMode, PlannedAction, PlannedChange, Reason, conclude, order};
 
 /// Names one question of one planner or applier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -10,7 +18,25 @@ pub struct QuestionId(pub u64);
 /// Makes a plan: hands out questions, takes answers in any order.
 #[derive(Debug)]
 pub struct Planner {
-    input: PlanInput,
+    graph: Graph,
+    begun: bool,
+    done: bool,
+    next_question: u64,
+    /// What was asked and not yet answered.
+    asked: BTreeMap<QuestionId, Asked>,
+    /// What is to be asked next.
+    questions: Vec<(QuestionId, Question)>,
+    /// The objects in use, as they are.
+    objects: BTreeMap<InstanceAddress, Found>,
+    /// Instances whose configuration is there, and whose object has not been read yet.
+    parked: BTreeMap<InstanceAddress, Configured>,
+    /// What each instance of the definitions comes to.
+    verdicts: BTreeMap<InstanceAddress, Verdict>,
+    by_node: Map<NodeId, InstanceAddress>,
+    drift: Vec<Drift>,
+    data: Vec<(InstanceAddress, Value)>,
+    notes: Vec<Note>,
+    problems: Diagnostics,
 }
 
 /// What a planner wants next.
@@ -24,21 +50,475 @@ pub enum PlanStep {
     Done(Result<Plan, Diagnostics>),
 }
 
+/// How an object in use is.
+#[derive(Debug, Clone)]
+enum Found {
+    /// It is being read.
+    Asked,
+    /// As it is; `None` where it is gone.
+    Known(Option<Value>),
+}
+
+#[derive(Debug)]
+enum Asked {
+    Object(InstanceAddress),
+    Data(Configured),
+    Change(Box<Proposal>),
+}
+
+/// A change that the world was asked about.
+#[derive(Debug)]
+struct Proposal {
+    configured: Configured,
+    /// The object as it is; `None` where there is none.
+    prior: Option<Value>,
+    /// Why it is replaced; empty where that is not so, or not known yet.
+    because: Vec<String>,
+    /// It is asked what a new object would be.
+    anew: bool,
+}
+
+/// What one instance of the definitions comes to.
+#[derive(Debug)]
+pub(crate) struct Verdict {
+    pub node: NodeId,
+    pub definition: Arc<ResourceDefinition>,
+    /// `None` where nothing is done.
+    pub change: Option<Change>,
+}
+
+/// A change, before its place in the plan is known.
+#[derive(Debug)]
+pub(crate) struct Change {
+    pub kind: ChangeKind,
+    pub config: Value,
+    pub before: Option<Value>,
+    pub after: Value,
+    pub report: Option<HostReport>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum ChangeKind {
+    Create,
+    Update,
+    Replace(Vec<String>),
+    Read,
+}
+
 impl Planner {
     /// A planner that has asked nothing yet.
     pub fn new(input: PlanInput) -> Planner {
-        Planner { input }
+        let eager = input.mode != PlanMode::Destroy;
+        Planner {
+            graph: Graph::new(input, eager, false),
+            begun: false,
+            done: false,
+            next_question: 0,
+            asked: BTreeMap::new(),
+            questions: Vec::new(),
+            objects: BTreeMap::new(),
+            parked: BTreeMap::new(),
+            verdicts: BTreeMap::new(),
+            by_node: Map::default(),
+            drift: Vec::new(),
+            data: Vec::new(),
+            notes: Vec::new(),
+            problems: Diagnostics::new(),
+        }
     }
 
     /// What it wants next.
+    #[expect(clippy::should_implement_trait, reason = "what it gives is no sequence of items")]
     pub fn next(&mut self) -> PlanStep {
-        let _ = &self.input;
-        PlanStep::Wait
+        if self.done {
+            return PlanStep::Wait;
+        }
+        if !self.begun {
+            self.begun = true;
+            self.begin();
+        }
+        loop {
+            if self.input().mode != PlanMode::Destroy {
+                self.evaluate();
+            }
+            if !self.questions.is_empty() {
+                return PlanStep::Ask(std::mem::take(&mut self.questions));
+            }
+            if !self.asked.is_empty() {
+                return PlanStep::Wait;
+            }
+            if self.input().mode == PlanMode::Destroy || !self.graph.unblock() {
+                self.done = true;
+                return PlanStep::Done(self.conclude());
+            }
+        }
     }
 
     /// Takes the answer to a question. An answer to a question that it did not ask, or that was answered, is
     /// ignored.
     pub fn answer(&mut self, id: QuestionId, answer: Answer) {
-        let _ = (id, answer);
+        match (self.asked.remove(&id), answer) {
+            (None, _) => {}
+            (Some(Asked::Object(address)), Answer::Object(value)) => self.observed(address, value),
+            (Some(Asked::Data(configured)), Answer::Object(Some(value))) => self.data_read(&configured, value),
+            (Some(Asked::Change(proposal)), Answer::Planned { value, replace, report }) => {
+                self.planned(*proposal, value, replace, report);
+            }
+            (Some(asked), answer) => self.refused(&asked, answer),
+        }
     }
+
+    fn input(&self) -> &PlanInput {
+        self.graph.input()
+    }
+
+    /// Asks how every object in use is.
+    fn begin(&mut self) {
+        let input = self.input().clone();
+        if let Some((identity, intent)) = input.state.pending.iter().next() {
+            self.problems.push(
+                Diagnostic::error("an earlier run was cut short, and what it left is not known yet")
+                    .subject(intent.address.to_string())
+                    .detail(format!("Nobody has looked yet what became of the object {identity}.")),
+            );
+        }
+        for (address, instance) in &input.state.instances {
+            let Some(object) = instance.current.as_ref().filter(|_| input.covers(&address.resource.stack)) else {
+                continue;
+            };
+            let found = if input.refresh {
+                let (identity, prior) = (object.identity.clone(), object.value.clone());
+                let question = Question::ReadObject { address: address.clone(), identity, prior };
+                self.ask(Asked::Object(address.clone()), question);
+                Found::Asked
+            } else {
+                Found::Known(Some(object.value.clone()))
+            };
+            self.objects.insert(address.clone(), found);
+        }
+    }
+
+    fn ask(&mut self, asked: Asked, question: Question) {
+        let id = QuestionId(self.next_question);
+        self.next_question += 1;
+        self.asked.insert(id, asked);
+        self.questions.push((id, question));
+    }
+
+    /// Evaluates all that can be, and asks about every instance that has a configuration.
+    fn evaluate(&mut self) {
+        loop {
+            let configured = self.graph.advance();
+            if configured.is_empty() {
+                return;
+            }
+            for instance in configured {
+                self.configured(instance);
+            }
+        }
+    }
+
+    fn configured(&mut self, configured: Configured) {
+        self.by_node.insert(configured.node, configured.address.clone());
+        match self.objects.get(&configured.address) {
+            Some(Found::Asked) => drop(self.parked.insert(configured.address.clone(), configured)),
+            Some(Found::Known(value)) => {
+                let prior = value.clone();
+                self.propose(configured, prior);
+            }
+            None if configured.address.resource.mode == Mode::Data => self.propose_read(configured),
+            None => self.propose(configured, None),
+        }
+    }
+
+    fn observed(&mut self, address: InstanceAddress, value: Option<Value>) {
+        let Some(object) = self.input().state.current(&address).cloned() else { return };
+        let value = value.map(|value| with_marks_of(&value, &object.value));
+        if value.as_ref().is_none_or(|value| !same(value, &object.value)) {
+            let (identity, before, after) = (object.identity, object.value, value.clone());
+            self.drift.push(Drift { address: address.clone(), identity, before, after, report: None });
+        }
+        self.objects.insert(address.clone(), Found::Known(value.clone()));
+        if let Some(configured) = self.parked.remove(&address) {
+            self.propose(configured, value);
+        }
+    }
+
+    fn propose_read(&mut self, configured: Configured) {
+        let known = configured.config.is_wholly_known() && !configured.unchecked;
+        if known && !self.graph.reads_touched(configured.node) {
+            let question =
+                Question::ReadData { address: configured.address.clone(), config: configured.config.clone() };
+            self.ask(Asked::Data(configured), question);
+            return;
+        }
+        let Some(after) = self.foreseen(&configured) else { return };
+        let address = configured.address.clone();
+        self.note(&address, Reason::Deferred { on: self.graph.addresses(self.graph.resources_read(configured.node)) });
+        self.graph.finish(configured.node, after.clone(), true);
+        let kind = ChangeKind::Read;
+        let change = Change { kind, config: configured.config, before: None, after, report: None };
+        let verdict = Verdict { node: configured.node, definition: configured.definition, change: Some(change) };
+        self.verdicts.insert(address, verdict);
+    }
+
+    fn data_read(&mut self, configured: &Configured, value: Value) {
+        let value = self.marked(configured, &value);
+        self.data.push((configured.address.clone(), value.clone()));
+        self.graph.finish(configured.node, value, false);
+    }
+
+    /// Asks what would become of an instance, now that its configuration and its object are known.
+    fn propose(&mut self, mut configured: Configured, prior: Option<Value>) {
+        if configured.unchecked {
+            self.note(&configured.address, Reason::Unchecked);
+        }
+        if prior.is_none() && self.input().mode == PlanMode::RefreshOnly {
+            if !self.objects.contains_key(&configured.address) {
+                self.note(&configured.address, Reason::NotCreated);
+            }
+            if let Some(after) = self.foreseen(&configured) {
+                self.conclude_instance(configured, after, None);
+            }
+            return;
+        }
+        let tainted = self.object(&configured.address).is_some_and(|object| object.status == ObjectStatus::Tainted);
+        let mut because = Vec::new();
+        if prior.is_some() && self.input().mode == PlanMode::Normal {
+            because.extend(tainted.then(|| TAINTED.to_owned()));
+            because.extend(
+                configured
+                    .triggers
+                    .iter()
+                    .filter(|trigger| self.fires(trigger))
+                    .map(|trigger| format!("{TRIGGERED}{}", trigger.text)),
+            );
+        }
+        if let Some(prior) = &prior
+            && configured.definition.lifecycle.ignore_changes != IgnoreChanges::None
+            && let Ok(schema) = self.graph.schema(&configured.definition)
+        {
+            let ignored = &configured.definition.lifecycle.ignore_changes;
+            let (config, attributes) = ignoring(&configured.config, prior, ignored, schema);
+            configured.config = config;
+            if !attributes.is_empty() {
+                self.note(&configured.address, Reason::Ignored { attributes });
+            }
+        }
+        let anew = prior.is_none() || !because.is_empty();
+        self.ask_change(Proposal { configured, prior, because, anew });
+    }
+
+    fn ask_change(&mut self, proposal: Proposal) {
+        let address = proposal.configured.address.clone();
+        let config = proposal.configured.config.clone();
+        let (identity, prior) = match proposal.anew {
+            true => (None, None),
+            false => (self.object(&address).map(|object| object.identity.clone()), proposal.prior.clone()),
+        };
+        let question = Question::PlanChange { address, identity, prior, config };
+        self.ask(Asked::Change(Box::new(proposal)), question);
+    }
+
+    fn planned(&mut self, mut proposal: Proposal, value: Value, replace: Vec<String>, report: Option<HostReport>) {
+        let after = self.marked(&proposal.configured, &value);
+        let config = proposal.configured.config.clone();
+        let (kind, before) = match proposal.prior.take() {
+            None => (ChangeKind::Create, None),
+            Some(before) if self.input().mode == PlanMode::RefreshOnly => {
+                self.host_drift(&proposal.configured.address, &before, report);
+                return self.conclude_instance(proposal.configured, before, None);
+            }
+            Some(before) if proposal.anew => (ChangeKind::Replace(proposal.because), Some(before)),
+            Some(before) if !replace.is_empty() => {
+                let because = replace;
+                return self.ask_change(Proposal { prior: Some(before), because, anew: true, ..proposal });
+            }
+            Some(before) => {
+                let clean = report.as_ref().is_none_or(HostReport::is_clean);
+                if clean && same(&before, &after) && before.marks_within() == after.marks_within() {
+                    return self.conclude_instance(proposal.configured, after, None);
+                }
+                (ChangeKind::Update, Some(before))
+            }
+        };
+        let change = Change { kind, config, before, after: after.clone(), report };
+        self.conclude_instance(proposal.configured, after, Some(change));
+    }
+
+    fn conclude_instance(&mut self, configured: Configured, value: Value, change: Option<Change>) {
+        self.graph.finish(configured.node, value, change.is_some());
+        let verdict = Verdict { node: configured.node, definition: configured.definition, change };
+        self.verdicts.insert(configured.address, verdict);
+    }
+
+    fn host_drift(&mut self, address: &InstanceAddress, now: &Value, report: Option<HostReport>) {
+        let Some(report) = report.filter(|report| !report.is_clean()) else { return };
+        match self.drift.iter_mut().find(|drift| drift.address == *address) {
+            Some(drift) => drift.report = Some(report),
+            None => {
+                let Some(object) = self.object(address).cloned() else { return };
+                let (before, after) = (object.value, Some(now.clone()));
+                let drift =
+                    Drift { address: address.clone(), identity: object.identity, before, after, report: Some(report) };
+                self.drift.push(drift);
+            }
+        }
+    }
+
+    /// The world refused, or answered something else.
+    fn refused(&mut self, asked: &Asked, answer: Answer) {
+        let (address, configured) = match asked {
+            Asked::Object(address) => (address, None),
+            Asked::Data(configured) => (&configured.address, Some(configured)),
+            Asked::Change(proposal) => (&proposal.configured.address, Some(&proposal.configured)),
+        };
+        let diagnostic = match answer {
+            Answer::Failed(failure) => failure.diagnostic(address),
+            Answer::Object(None) => Diagnostic::error("the data source gives nothing").subject(address.to_string()),
+            _ => Diagnostic::error("the provider answered another question").subject(address.to_string()),
+        };
+        let span = configured.map(|configured| configured.definition.span).or_else(|| self.span_of(&address.resource));
+        let diagnostic = Diagnostic { span: diagnostic.span.or(span), ..diagnostic };
+        self.problems.push(diagnostic);
+        match configured {
+            Some(configured) => self.graph.fail(configured.node),
+            None => {
+                if let Some(configured) = self.parked.remove(address) {
+                    self.graph.fail(configured.node);
+                }
+                // What it is cannot be known; whatever is planned of it will not be used.
+                self.objects.insert(address.clone(), Found::Known(None));
+            }
+        }
+    }
+
+    /// Whether what a trigger names is updated or replaced.
+    fn fires(&self, trigger: &Trigger) -> bool {
+        let changes = |node: &NodeId| {
+            let address = self.by_node.get(node)?;
+            let change = self.verdicts.get(address)?.change.as_ref()?;
+            let before = change.before.as_ref().filter(|_| change.kind != ChangeKind::Read)?;
+            if trigger.path.is_empty() {
+                return Some(true);
+            }
+            Some(match (before.at(&trigger.path), change.after.at(&trigger.path)) {
+                (Some(before), Some(after)) => !same(before, after),
+                (None, None) => false,
+                _ => true,
+            })
+        };
+        match self.graph.key(trigger.node) {
+            Some(Key::Instance(..)) => changes(&trigger.node) == Some(true),
+            Some(Key::Resource(_)) => self.graph.reads(trigger.node).iter().any(|node| changes(node) == Some(true)),
+            _ => false,
+        }
+    }
+
+    fn object(&self, address: &InstanceAddress) -> Option<&Object> {
+        self.input().state.current(address)
+    }
+
+    fn note(&mut self, address: &InstanceAddress, reason: Reason) {
+        self.notes.push(Note { address: address.clone(), reason });
+    }
+
+    fn foreseen(&mut self, configured: &Configured) -> Option<Value> {
+        match self.graph.schema(&configured.definition) {
+            Ok(schema) => Some(with_marks_of_schema(&foreseen(&configured.config, schema), schema)),
+            Err(problems) => {
+                self.problems.extend(problems);
+                self.graph.fail(configured.node);
+                None
+            }
+        }
+    }
+
+    /// A provider's value with the marks of the configuration and the schema.
+    fn marked(&self, configured: &Configured, value: &Value) -> Value {
+        let value = with_marks_of(value, &configured.config);
+        match self.graph.schema(&configured.definition) {
+            Ok(schema) => with_marks_of_schema(&value, schema),
+            Err(_) => value,
+        }
+    }
+
+    fn span_of(&self, resource: &ResourceAddress) -> Option<Span> {
+        self.input().definition(resource).map(|definition| definition.span)
+    }
+}
+
+impl Planner {
+    fn conclude(&mut self) -> Result<Plan, Diagnostics> {
+        let mut problems = std::mem::take(&mut self.problems);
+        problems.extend(self.graph.take_problems());
+        let verdicts = std::mem::take(&mut self.verdicts);
+        let mut notes = std::mem::take(&mut self.notes);
+        let input = self.graph.input().clone();
+        let found = |address: &InstanceAddress| match self.objects.get(address) {
+            Some(Found::Known(value)) => value.clone(),
+            _ => None,
+        };
+        let mut changes: Vec<(Option<NodeId>, PlannedChange)> = Vec::new();
+        if !problems.has_errors() {
+            let removals = conclude::removals(&input, &verdicts, found, &mut notes);
+            changes.extend(removals.into_iter().map(|change| (None, change)));
+            let makings = conclude::makings(&self.graph, verdicts);
+            changes.extend(makings.into_iter().map(|(node, change)| (Some(node), change)));
+            problems.extend(conclude::protected(&input, changes.iter().map(|(_, change)| change)));
+            problems.extend(conclude::still_used(&input, changes.iter().map(|(_, change)| change)));
+        }
+        let problems = in_order(problems);
+        if problems.has_errors() {
+            return Err(problems);
+        }
+        changes.sort_by(|(_, one), (_, other)| {
+            (&one.address, &one.identity, &one.before).cmp(&(&other.address, &other.identity, &other.before))
+        });
+        let nodes: Map<NodeId, usize> =
+            changes.iter().enumerate().filter_map(|(at, (node, _))| Some(((*node)?, at))).collect();
+        let changes: Vec<PlannedChange> = changes.into_iter().map(|(_, change)| change).collect();
+        let touched: BTreeSet<&InstanceAddress> = changes
+            .iter()
+            .filter(|change| change.action != PlannedAction::DeleteDeposed)
+            .map(|change| &change.address)
+            .collect();
+        let kept = self
+            .objects
+            .iter()
+            .filter(|(address, found)| matches!(found, Found::Known(Some(_))) && !touched.contains(address));
+        let unchanged = kept.count();
+        let (changes, steps) = order::arrange(&self.graph, changes, &nodes);
+        let mut drift = std::mem::take(&mut self.drift);
+        drift.sort_by(|one, other| one.address.cmp(&other.address));
+        let mut data = std::mem::take(&mut self.data);
+        data.sort_by(|(one, _), (other, _)| one.cmp(other));
+        notes.sort();
+        Ok(Plan {
+            environment: Arc::clone(&input.environment),
+            mode: input.mode,
+            stacks: input.covered(),
+            changes,
+            steps,
+            outputs: conclude::outputs(&self.graph),
+            drift,
+            data,
+            notes,
+            unchanged,
+            warnings: problems,
+            based_on: input.sequence,
+        })
+    }
+}
+
+/// Sorted by place, then by subject and summary: the same whatever the order of the answers.
+fn in_order(problems: Diagnostics) -> Diagnostics {
+    let mut all: Vec<Diagnostic> = problems.into_iter().collect();
+    all.sort_by(|one, other| {
+        (&one.subject, &one.summary, &one.detail).cmp(&(&other.subject, &other.summary, &other.detail))
+    });
+    all.dedup();
+    let mut sorted: Diagnostics = all.into_iter().collect();
+    sorted.sort();
+    sorted
 }

@@ -1,0 +1,108 @@
+//! When nothing is left to be done: what is published, and the report.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use andon_ledger::{Event, Outputs};
+use andon_schema::InstanceAddress;
+use andon_value::Value;
+
+use super::walk::Status;
+use super::{Applier, SkipReason, Skipped, Work};
+use crate::graph::Key;
+use crate::{PlanMode, StepKind};
+
+impl Applier {
+    /// Ends the apply: what was not tried is said, and what stacks give is published.
+    pub(super) fn close(&mut self) {
+        self.asked.clear();
+        self.report.cancelled = self.cancelled;
+        self.report_skipped();
+        if self.plan.mode != PlanMode::RefreshOnly {
+            self.publish();
+        }
+        let problems = self.graph.take_problems();
+        self.report.diagnostics.extend(problems);
+    }
+
+    fn report_skipped(&mut self) {
+        for at in 0..self.plan.changes.len() {
+            if self.states.get(at).is_some_and(|state| state.failed) {
+                continue;
+            }
+            let parts = self.parts.get(&at).cloned().unwrap_or_default();
+            let open = parts.iter().copied().find(|step| self.walk.status(*step) != Status::Done);
+            let Some(open) = open else { continue };
+            let reason = match self.walk.status(open) {
+                Status::Skipped(step) => {
+                    let cause = self.plan.steps.get(step).and_then(|step| step.kind.change());
+                    let cause = cause.and_then(|change| self.change(change)).map(|change| change.address.clone());
+                    SkipReason::Needs(cause.into_iter().collect())
+                }
+                _ => SkipReason::Cancelled,
+            };
+            if matches!(self.plan.steps.get(open).map(|step| step.kind), Some(StepKind::Make(_))) {
+                self.fail_node(at);
+            }
+            let Some(change) = self.change(at) else { continue };
+            let skipped = Skipped { address: change.address.clone(), action: change.action.clone(), reason };
+            self.report.skipped.push(skipped);
+        }
+    }
+
+    /// Publishes the outputs of every stack of the plan, where they differ from those published before. An output
+    /// that cannot be evaluated, as what it reads failed, stays as it was.
+    fn publish(&mut self) {
+        let input = self.graph.input().clone();
+        for stack in self.plan.stacks.clone() {
+            let before = input.state.published.get(&stack);
+            let root = self.graph.roots().get(&stack).copied().filter(|_| self.plan.mode == PlanMode::Normal);
+            let Some(root) = root else {
+                if before.is_some() && !self.is_left(&stack) {
+                    self.work.push(Work::Record(Event::Withdrawn { stack }));
+                }
+                continue;
+            };
+            let names: Vec<Arc<str>> = self
+                .graph
+                .module(root)
+                .map(|module| module.module.outputs.keys().cloned().collect())
+                .unwrap_or_default();
+            let values = self.output_values(root, &names);
+            let mut outputs: Outputs = BTreeMap::new();
+            for (name, value) in names.into_iter().zip(values) {
+                let value = value.or_else(|| before.and_then(|before| before.get(&name)).cloned());
+                outputs.extend(value.map(|value| (name, value)));
+            }
+            if before.is_some_and(|before| *before == outputs) || before.is_none() && outputs.is_empty() {
+                continue;
+            }
+            self.report.published.insert(Arc::clone(&stack), outputs.clone());
+            self.work.push(Work::Record(Event::Published { stack, outputs }));
+        }
+    }
+
+    fn output_values(&mut self, root: crate::graph::ModuleId, names: &[Arc<str>]) -> Vec<Option<Value>> {
+        let nodes: Vec<_> = names.iter().map(|name| self.graph.want(Key::Output(root, Arc::clone(name)))).collect();
+        loop {
+            for configured in self.graph.advance() {
+                // It is read by an output, and the plan did not get as far.
+                self.graph.fail(configured.node);
+            }
+            let open = nodes.iter().any(|node| !self.graph.is_settled(*node));
+            if !open || !self.graph.unblock() {
+                break;
+            }
+        }
+        let known = |value: &&Value| value.is_wholly_known();
+        nodes.into_iter().map(|node| self.graph.value(node).filter(known).cloned()).collect()
+    }
+
+    /// Whether anything is left of a stack that was to be deleted.
+    fn is_left(&self, stack: &str) -> bool {
+        let mut failed = self.report.failed.iter().map(|failed| &failed.address);
+        let mut skipped = self.report.skipped.iter().map(|skipped| &skipped.address);
+        let is_of = |address: &InstanceAddress| &*address.resource.stack == stack;
+        failed.any(is_of) || skipped.any(is_of)
+    }
+}

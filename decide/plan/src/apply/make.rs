@@ -1,0 +1,424 @@
+//! From a step that may begin to a command: what is asked, and what is held against the plan.
+
+use andon_ledger::{Action, Intent};
+use andon_schema::{Answer, Command, HostReport, Mode, Question, ResourceAddress};
+use andon_text::Diagnostics;
+use andon_value::Value;
+
+use super::outcome::Running;
+use super::{Applier, CommandId, Work};
+use crate::compare::{contradiction, ignoring, same, with_marks_of, with_marks_of_schema};
+use crate::graph::Configured;
+use crate::plan::ReplaceOrder;
+use crate::{PlannedAction, PlannedChange, QuestionId, StepKind};
+
+/// What will be done to make an instance what it should be.
+#[derive(Debug, Clone)]
+pub(super) enum Decision {
+    Create {
+        config: Value,
+        planned: Value,
+    },
+    Update {
+        config: Value,
+        planned: Value,
+    },
+    Read {
+        config: Value,
+    },
+    /// It is as it should be.
+    Nothing(Value),
+}
+
+/// A question about a change.
+#[derive(Debug)]
+pub(super) struct Inquiry {
+    pub change: usize,
+    kind: InquiryKind,
+    config: Value,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum InquiryKind {
+    /// What would become of the object.
+    Object,
+    /// What a new object would be.
+    New,
+    /// What the data is.
+    Data,
+}
+
+impl Applier {
+    /// Takes the answer to a question. One to a question that it did not ask, or that was answered, is ignored.
+    pub fn answer(&mut self, id: QuestionId, answer: Answer) {
+        let Some(inquiry) = self.asked.remove(&id) else { return };
+        if self.cancelled {
+            return;
+        }
+        let change = inquiry.change;
+        match (inquiry.kind, answer) {
+            (InquiryKind::Data, Answer::Object(Some(value))) => self.data_read(change, &value, &inquiry.config),
+            (InquiryKind::New, Answer::Planned { value, .. }) => self.planned_new(inquiry, value),
+            (InquiryKind::Object, Answer::Planned { value, replace, report }) => {
+                self.planned(inquiry, value, &replace, report);
+            }
+            (_, Answer::Failed(failure)) => {
+                let subject = self.change(change).map(|change| (change.address.clone(), change.span));
+                let Some((address, span)) = subject else { return };
+                let diagnostic = failure.diagnostic(&address);
+                let diagnostic = andon_text::Diagnostic { span: diagnostic.span.or(span), ..diagnostic };
+                self.refuse(change, diagnostic.into());
+            }
+            _ => self.refuse(change, self.complaint(change, "the provider answered another question", "")),
+        }
+    }
+
+    pub(super) fn begin_make(&mut self, change: usize, step: usize) {
+        self.decide(change, step);
+    }
+
+    pub(super) fn begin_remove(&mut self, change: usize, step: usize) {
+        if self.must_confirm(change, step) {
+            self.decide(change, step);
+        } else {
+            self.remove(change, step);
+        }
+    }
+
+    /// Whether an object is deleted first, for a replacement of which only now it can be known whether it is needed.
+    fn must_confirm(&self, change: usize, step: usize) -> bool {
+        let Some(planned) = self.change(change) else { return false };
+        let open = planned.config.as_ref().is_some_and(|config| !config.is_wholly_known());
+        let first = matches!(planned.action, PlannedAction::Replace { order: ReplaceOrder::DeleteFirst, .. });
+        if !open || !first || is_forced(planned) {
+            return false;
+        }
+        let after = |at: usize| self.plan.steps.get(at).map_or(&[][..], |step| step.after.as_slice());
+        let make = self.parts.get(&change).into_iter().flatten().copied();
+        let mut make =
+            make.filter(|at| self.plan.steps.get(*at).is_some_and(|step| step.kind == StepKind::Make(change)));
+        make.next().is_some_and(|make| after(make).iter().all(|other| *other == step || after(step).contains(other)))
+    }
+
+    /// Finds out what is to be done, and goes on with the step once that is known.
+    fn decide(&mut self, change: usize, step: usize) {
+        let Some(state) = self.states.get_mut(change) else { return };
+        state.step = Some(step);
+        if state.decision.is_some() {
+            return self.decided(change);
+        }
+        if state.configured.is_some() {
+            return self.inquire(change);
+        }
+        let key = self.change(change).and_then(|change| self.graph.instance_key(&change.address));
+        let Some(key) = key else {
+            let complaint = self.complaint(
+                change,
+                "the definitions are not those that the plan was made from",
+                "They do not have this instance any more.",
+            );
+            return self.refuse(change, complaint);
+        };
+        let node = self.graph.want(key);
+        if let Some(state) = self.states.get_mut(change) {
+            state.node = Some(node);
+        }
+        self.awaiting.insert(change);
+    }
+
+    /// Evaluates all that can be, and goes on with the changes whose configuration came.
+    pub(super) fn evaluate(&mut self) {
+        loop {
+            let configured = self.graph.advance();
+            let idle = configured.is_empty();
+            for instance in configured {
+                self.configured(instance);
+            }
+            self.take_failures();
+            if idle {
+                return;
+            }
+        }
+    }
+
+    fn configured(&mut self, configured: Configured) {
+        let at = self.by_address.get(&configured.address).copied();
+        let state = at.and_then(|at| self.states.get_mut(at));
+        let (Some(at), Some(state)) = (at, state) else {
+            // Something reads an instance that the plan does not have.
+            self.graph.fail(configured.node);
+            return;
+        };
+        state.node = Some(configured.node);
+        state.configured = Some(configured);
+        if self.awaiting.remove(&at) {
+            self.inquire(at);
+        }
+    }
+
+    /// Gives up the changes whose configuration cannot be evaluated.
+    fn take_failures(&mut self) {
+        let has_failed = |change: &usize| {
+            let node = self.states.get(*change).and_then(|state| state.node);
+            node.is_some_and(|node| self.graph.has_failed(node))
+        };
+        let failed: Vec<usize> = self.awaiting.iter().copied().filter(has_failed).collect();
+        let mut problems = self.graph.take_problems();
+        for change in failed {
+            self.awaiting.remove(&change);
+            let mut own = std::mem::take(&mut problems);
+            if own.is_empty() {
+                own = self.complaint(change, "what it reads has no value", "Something that it reads failed.");
+            }
+            self.refuse(change, own);
+        }
+        self.report.diagnostics.extend(problems);
+    }
+
+    /// Gives up the changes whose configuration will never come.
+    pub(super) fn give_up_awaiting(&mut self) {
+        for change in std::mem::take(&mut self.awaiting) {
+            let complaint = self.complaint(
+                change,
+                "the definitions are not those that the plan was made from",
+                "It reads something that the plan does everything else before.",
+            );
+            self.refuse(change, complaint);
+        }
+    }
+
+    /// Asks what would become of an instance, unless all was known when it was planned.
+    fn inquire(&mut self, change: usize) {
+        let Some(configured) = self.states.get(change).and_then(|state| state.configured.clone()) else { return };
+        let Some(planned) = self.change(change).cloned() else { return };
+        let schema = match self.graph.schema(&configured.definition) {
+            Ok(schema) => schema,
+            Err(problems) => return self.refuse(change, problems),
+        };
+        let config = match &planned.before {
+            Some(before) => {
+                ignoring(&configured.config, before, &configured.definition.lifecycle.ignore_changes, schema).0
+            }
+            None => configured.config,
+        };
+        if !config.is_wholly_known() {
+            let detail = "A provider left something unknown that it reads.";
+            return self.refuse(change, self.complaint(change, "its configuration is still not known", detail));
+        }
+        let as_planned = planned.config.as_ref().is_some_and(|known| same(known, &config));
+        if planned.action == PlannedAction::Read {
+            return self.decision(change, Decision::Read { config });
+        }
+        if let Some(after) = planned.after.clone().filter(|_| as_planned) {
+            let decision = match planned.action {
+                PlannedAction::Update => Decision::Update { config, planned: after },
+                _ => Decision::Create { config, planned: after },
+            };
+            return self.decision(change, decision);
+        }
+        let removed = self.states.get(change).is_some_and(|state| state.removed);
+        let kind = match planned.before {
+            Some(_) if !removed && !is_forced(&planned) => InquiryKind::Object,
+            _ => InquiryKind::New,
+        };
+        self.ask(change, kind, config);
+    }
+
+    fn ask(&mut self, change: usize, kind: InquiryKind, config: Value) {
+        let Some(planned) = self.change(change) else { return };
+        let address = planned.address.clone();
+        let question = match kind {
+            InquiryKind::Data => Question::ReadData { address, config: config.clone() },
+            InquiryKind::New => Question::PlanChange { address, identity: None, prior: None, config: config.clone() },
+            InquiryKind::Object => Question::PlanChange {
+                address,
+                identity: planned.identity.clone(),
+                prior: planned.before.clone(),
+                config: config.clone(),
+            },
+        };
+        let id = QuestionId(self.fresh());
+        self.asked.insert(id, Inquiry { change, kind, config });
+        self.work.push(Work::Ask(id, question));
+    }
+
+    fn planned_new(&mut self, inquiry: Inquiry, value: Value) {
+        let after = self.change(inquiry.change).and_then(|change| change.after.as_ref());
+        match after.and_then(|after| contradiction(after, &value)) {
+            Some(attribute) => self.contradicts(inquiry.change, &format!("Its {attribute} would be another one.")),
+            None => self.decision(inquiry.change, Decision::Create { config: inquiry.config, planned: value }),
+        }
+    }
+
+    /// Holds what would become of an object against what was planned of it.
+    fn planned(&mut self, inquiry: Inquiry, value: Value, replace: &[String], report: Option<HostReport>) {
+        let change = inquiry.change;
+        let Some(planned) = self.change(change) else { return };
+        let is_update = planned.action == PlannedAction::Update;
+        let before = planned.before.clone().unwrap_or(Value::NULL);
+        let after = self.marked(change, &value, &inquiry.config);
+        if !replace.is_empty() {
+            return match is_update {
+                true => {
+                    let detail = format!("It would be replaced, because of: {}.", replace.join(", "));
+                    self.contradicts(change, &detail)
+                }
+                false => self.ask(change, InquiryKind::New, inquiry.config),
+            };
+        }
+        let clean = report.as_ref().is_none_or(HostReport::is_clean);
+        if clean && same(&before, &after) && before.marks_within() == after.marks_within() {
+            return self.decision(change, Decision::Nothing(after));
+        }
+        let contradicted = planned.after.as_ref().filter(|_| is_update);
+        if let Some(attribute) = contradicted.and_then(|planned| contradiction(planned, &value)) {
+            return self.contradicts(change, &format!("Its {attribute} would be another one."));
+        }
+        // A replacement of which an update is left: less than was agreed to.
+        self.decision(change, Decision::Update { config: inquiry.config, planned: value });
+    }
+
+    fn contradicts(&mut self, change: usize, detail: &str) {
+        let complaint = self.complaint(change, "what would be done now is not what was planned", detail);
+        let help = "Nothing was done to it. Plan again, to see what would be done now.";
+        self.refuse(change, complaint.into_iter().map(|diagnostic| diagnostic.help(help)).collect());
+    }
+
+    /// Nothing is done for a change.
+    fn refuse(&mut self, change: usize, diagnostics: Diagnostics) {
+        if let Some(step) = self.states.get(change).and_then(|state| state.step) {
+            self.step_failed(change, step, diagnostics);
+        }
+    }
+
+    fn decision(&mut self, change: usize, decision: Decision) {
+        if let Some(state) = self.states.get_mut(change) {
+            state.decision = Some(decision);
+        }
+        self.decided(change);
+    }
+
+    /// Goes on with the step that waited for the decision.
+    fn decided(&mut self, change: usize) {
+        let Some(state) = self.states.get(change) else { return };
+        let (Some(step), Some(decision)) = (state.step, state.decision.clone()) else { return };
+        let removing = matches!(self.plan.steps.get(step).map(|step| step.kind), Some(StepKind::Remove(_)));
+        match decision {
+            Decision::Create { .. } if removing => self.remove(change, step),
+            _ if removing => self.step_done(change, step),
+            Decision::Create { config, planned } => self.create(change, step, config, planned),
+            Decision::Update { config, planned } => self.update(change, step, config, planned),
+            Decision::Read { config } => self.ask(change, InquiryKind::Data, config),
+            Decision::Nothing(value) => {
+                let state = self.states.get_mut(change);
+                let node = state.and_then(|state| {
+                    state.unneeded = true;
+                    state.node
+                });
+                if let Some(node) = node {
+                    self.graph.finish(node, value, false);
+                }
+                self.step_done(change, step);
+            }
+        }
+    }
+
+    fn data_read(&mut self, change: usize, value: &Value, config: &Value) {
+        let value = self.marked(change, value, config);
+        let Some(state) = self.states.get(change) else { return };
+        let (node, step) = (state.node, state.step);
+        if let Some(node) = node {
+            self.graph.finish(node, value, true);
+        }
+        if let Some(step) = step {
+            self.verify(change, step);
+        }
+    }
+
+    /// A provider's value with the marks of the configuration and the schema.
+    pub(super) fn marked(&self, change: usize, value: &Value, config: &Value) -> Value {
+        let value = with_marks_of(value, config);
+        let configured = self.states.get(change).and_then(|state| state.configured.as_ref());
+        match configured.map(|configured| self.graph.schema(&configured.definition)) {
+            Some(Ok(schema)) => with_marks_of_schema(&value, schema),
+            _ => value,
+        }
+    }
+
+    fn create(&mut self, change: usize, step: usize, config: Value, planned: Value) {
+        let Some(address) = self.change(change).map(|change| change.address.clone()) else { return };
+        let identity = (self.identities)();
+        let command = Command::Create { address, identity, config: config.clone(), planned };
+        self.run(change, step, Action::Create, command, Some(config));
+    }
+
+    fn update(&mut self, change: usize, step: usize, config: Value, planned: Value) {
+        let Some((address, identity, prior)) = self.object_of(change) else { return };
+        let command = Command::Update { address, identity, prior, config: config.clone(), planned };
+        self.run(change, step, Action::Update, command, Some(config));
+    }
+
+    fn remove(&mut self, change: usize, step: usize) {
+        // Where a replacement turned out not to be needed, or to be an update, the object stays.
+        let kept = self.states.get(change).and_then(|state| state.decision.as_ref());
+        if matches!(kept, Some(Decision::Nothing(_) | Decision::Update { .. })) {
+            return self.step_done(change, step);
+        }
+        let Some((address, identity, prior)) = self.object_of(change) else { return };
+        self.run(change, step, Action::Delete, Command::Delete { address, identity, prior }, None);
+    }
+
+    fn object_of(&self, change: usize) -> Option<(andon_schema::InstanceAddress, andon_schema::Identity, Value)> {
+        let planned = self.change(change)?;
+        Some((planned.address.clone(), planned.identity.clone()?, planned.before.clone()?))
+    }
+
+    fn run(&mut self, change: usize, step: usize, action: Action, command: Command, config: Option<Value>) {
+        let Some(planned) = self.change(change) else { return };
+        let identity = command.identity().clone();
+        let intent = Intent {
+            address: planned.address.clone(),
+            action,
+            identity: identity.clone(),
+            dependencies: self.dependencies(change, action),
+            create_before_destroy: planned.create_before_destroy,
+        };
+        let id = CommandId(self.fresh());
+        self.running.insert(id, Running { change, step, intent: intent.clone(), config });
+        self.work.push(Work::Do(id, command, intent));
+    }
+
+    /// What the definition reads, by the plan and by what is known now.
+    fn dependencies(&self, change: usize, action: Action) -> Vec<ResourceAddress> {
+        let Some(planned) = self.change(change) else { return Vec::new() };
+        if action == Action::Delete {
+            let object = self.object(planned);
+            return object.map_or_else(|| planned.dependencies.clone(), |object| object.dependencies.clone());
+        }
+        let mut all = planned.dependencies.clone();
+        if let Some(node) = self.states.get(change).and_then(|state| state.node) {
+            all.extend(self.graph.addresses(self.graph.resources_read(node)));
+        }
+        all.retain(|resource| *resource != planned.address.resource && resource.mode == Mode::Managed);
+        all.sort_unstable();
+        all.dedup();
+        all
+    }
+
+    /// The object that a change is about, as the state has it.
+    pub(super) fn object(&self, planned: &PlannedChange) -> Option<&andon_schema::Object> {
+        let instance = self.graph.input().state.instances.get(&planned.address)?;
+        let mut objects = instance.current.iter().chain(&instance.deposed);
+        objects.find(|object| Some(&object.identity) == planned.identity.as_ref())
+    }
+}
+
+/// Whether an object is replaced whatever its configuration comes to.
+fn is_forced(planned: &PlannedChange) -> bool {
+    match &planned.action {
+        PlannedAction::Replace { because, .. } => {
+            because.iter().any(|why| why == crate::plan::TAINTED || why.starts_with(crate::plan::TRIGGERED))
+        }
+        _ => false,
+    }
+}

@@ -1,0 +1,199 @@
+//! From what every instance comes to, to the plan.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use andon_schema::{InstanceAddress, Mode, Object, ResourceAddress};
+use andon_text::{Diagnostic, Diagnostics};
+use andon_value::Value;
+
+use crate::graph::{Graph, Key};
+use crate::plan::ReplaceOrder;
+use crate::planner::{ChangeKind, Verdict};
+use crate::{Note, PlanInput, PlanMode, PlannedAction, PlannedChange, PlannedOutput, Reason};
+
+/// The changes that are not made for a definition: objects that are defined no more, and those that were replaced.
+pub(crate) fn removals(
+    input: &PlanInput,
+    verdicts: &BTreeMap<InstanceAddress, Verdict>,
+    found: impl Fn(&InstanceAddress) -> Option<Value>,
+    notes: &mut Vec<Note>,
+) -> Vec<PlannedChange> {
+    let mut changes = Vec::new();
+    if input.mode == PlanMode::RefreshOnly {
+        return changes;
+    }
+    for (address, instance) in &input.state.instances {
+        if !input.covers(&address.resource.stack) {
+            continue;
+        }
+        if let Some(object) = instance.current.as_ref().filter(|_| !verdicts.contains_key(address)) {
+            match found(address) {
+                Some(before) => changes.push(removal(input, address, object, before, PlannedAction::Delete)),
+                None => notes.push(Note { address: address.clone(), reason: Reason::AlreadyGone }),
+            }
+        }
+        for object in &instance.deposed {
+            let before = object.value.clone();
+            changes.push(removal(input, address, object, before, PlannedAction::DeleteDeposed));
+        }
+    }
+    changes
+}
+
+fn removal(
+    input: &PlanInput,
+    address: &InstanceAddress,
+    object: &Object,
+    before: Value,
+    action: PlannedAction,
+) -> PlannedChange {
+    PlannedChange {
+        address: address.clone(),
+        action,
+        identity: Some(object.identity.clone()),
+        config: None,
+        before: Some(before),
+        after: None,
+        report: None,
+        dependencies: object.dependencies.clone(),
+        create_before_destroy: object.create_before_destroy,
+        span: input.definition(&address.resource).map(|definition| definition.span),
+    }
+}
+
+/// The changes that are made for definitions.
+pub(crate) fn makings(
+    graph: &Graph,
+    verdicts: BTreeMap<InstanceAddress, Verdict>,
+) -> Vec<(crate::graph::NodeId, PlannedChange)> {
+    let first: BTreeSet<InstanceAddress> = create_first(graph, &verdicts);
+    let mut changes = Vec::new();
+    for (address, verdict) in verdicts {
+        let Some(change) = verdict.change else { continue };
+        let create_before_destroy = first.contains(&address);
+        let order = if create_before_destroy { ReplaceOrder::CreateFirst } else { ReplaceOrder::DeleteFirst };
+        let action = match change.kind {
+            ChangeKind::Create => PlannedAction::Create,
+            ChangeKind::Update => PlannedAction::Update,
+            ChangeKind::Replace(because) => PlannedAction::Replace { order, because },
+            ChangeKind::Read => PlannedAction::Read,
+        };
+        let object = graph.input().state.current(&address).filter(|_| change.before.is_some());
+        let mut dependencies = graph.addresses(graph.resources_read(verdict.node));
+        dependencies.retain(|resource| *resource != address.resource);
+        changes.push((
+            verdict.node,
+            PlannedChange {
+                action,
+                identity: object.map(|object| object.identity.clone()),
+                config: Some(change.config),
+                before: change.before,
+                after: Some(change.after),
+                report: change.report,
+                dependencies,
+                create_before_destroy,
+                span: Some(verdict.definition.span),
+                address,
+            },
+        ));
+    }
+    changes
+}
+
+/// The instances whose replacement is made first: those that say so, and everything that they read, as that could
+/// not be deleted before they have changed over.
+fn create_first(graph: &Graph, verdicts: &BTreeMap<InstanceAddress, Verdict>) -> BTreeSet<InstanceAddress> {
+    let mut open: Vec<crate::graph::NodeId> = verdicts
+        .values()
+        .filter(|verdict| verdict.definition.lifecycle.create_before_destroy)
+        .map(|verdict| verdict.node)
+        .collect();
+    let mut seen: BTreeSet<crate::graph::NodeId> = open.iter().copied().collect();
+    while let Some(node) = open.pop() {
+        open.extend(graph.reads(node).iter().copied().filter(|read| seen.insert(*read)));
+    }
+    let first = verdicts
+        .iter()
+        .filter(|(address, verdict)| address.resource.mode == Mode::Managed && seen.contains(&verdict.node));
+    first.map(|(address, _)| address.clone()).collect()
+}
+
+/// Complaints about changes that the definitions forbid.
+pub(crate) fn protected<'a>(input: &PlanInput, changes: impl IntoIterator<Item = &'a PlannedChange>) -> Diagnostics {
+    let mut problems = Diagnostics::new();
+    for change in changes {
+        let definition = input.definition(&change.address.resource);
+        let Some(definition) = definition.filter(|definition| definition.lifecycle.prevent_destroy) else { continue };
+        let why = match &change.action {
+            PlannedAction::Delete => "The plan would delete it.".to_owned(),
+            PlannedAction::Replace { because, .. } => {
+                format!("The plan would replace it, because of: {}.", because.join(", "))
+            }
+            _ => continue,
+        };
+        problems.push(
+            Diagnostic::error(format!("{} is protected by prevent_destroy", change.address))
+                .at(definition.span)
+                .detail(why)
+                .help("Undo what would delete it, or take `prevent_destroy` out."),
+        );
+    }
+    problems
+}
+
+/// Warnings about deletions of what stacks that are not planned still use.
+pub(crate) fn still_used<'a>(input: &PlanInput, changes: impl IntoIterator<Item = &'a PlannedChange>) -> Diagnostics {
+    let deletes = changes.into_iter().filter(|change| change.action == PlannedAction::Delete);
+    let deleted: BTreeSet<&ResourceAddress> = deletes.map(|change| &change.address.resource).collect();
+    let mut seen = BTreeSet::new();
+    let mut warnings = Diagnostics::new();
+    for (address, object) in input.state.objects().filter(|(address, _)| !input.covers(&address.resource.stack)) {
+        let used = object.dependencies.iter().filter(|resource| deleted.contains(resource));
+        for resource in used.filter(|resource| seen.insert((address.resource.clone(), (*resource).clone()))) {
+            warnings.push(
+                Diagnostic::warning(format!("{} uses {resource}, which will be deleted", address.resource))
+                    .subject(address.resource.to_string())
+                    .help(format!("Delete the stack {:?} first, or both together.", &*address.resource.stack)),
+            );
+        }
+    }
+    warnings
+}
+
+/// The outputs of every covered stack, as published and as they will be.
+pub(crate) fn outputs(graph: &Graph) -> Vec<PlannedOutput> {
+    let input = graph.input();
+    if input.mode == PlanMode::RefreshOnly {
+        return Vec::new();
+    }
+    let mut outputs: BTreeMap<(Arc<str>, Arc<str>), PlannedOutput> = BTreeMap::new();
+    for (stack, published) in input.state.published.iter().filter(|(stack, _)| input.covers(stack)) {
+        for (name, value) in published {
+            let (stack, name, before) = (Arc::clone(stack), Arc::clone(name), Some(value.clone()));
+            let sensitive = value.is_sensitive();
+            let output =
+                PlannedOutput { stack: Arc::clone(&stack), name: Arc::clone(&name), before, after: None, sensitive };
+            outputs.insert((stack, name), output);
+        }
+    }
+    let roots = graph.roots().iter().filter(|_| input.mode != PlanMode::Destroy);
+    for (stack, root) in roots {
+        let Some(module) = graph.module(*root) else { continue };
+        for (name, definition) in &module.module.outputs {
+            let key = Key::Output(*root, Arc::clone(name));
+            let Some(value) = graph.find(&key).and_then(|node| graph.value(node)) else { continue };
+            let (stack, name) = (Arc::clone(stack), Arc::clone(name));
+            let output = outputs.entry((Arc::clone(&stack), Arc::clone(&name))).or_insert(PlannedOutput {
+                stack,
+                name,
+                before: None,
+                after: None,
+                sensitive: false,
+            });
+            output.after = Some(value.clone());
+            output.sensitive = definition.sensitive;
+        }
+    }
+    outputs.into_values().collect()
+}

@@ -1,0 +1,101 @@
+use std::sync::Arc;
+
+use andon_lang::definitions::ResourceDefinition;
+use andon_schema::ResourceAddress;
+
+use super::{Map, ModuleId};
+
+/// Names a resource of one graph.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct ResourceId(u32);
+
+/// Resources by address: those defined, and those that only the state knows.
+#[derive(Debug, Default)]
+pub(super) struct Resources {
+    all: Vec<Resource>,
+    index: Map<ResourceAddress, ResourceId>,
+}
+
+#[derive(Debug)]
+pub(super) struct Resource {
+    pub address: ResourceAddress,
+    pub defined: Option<(ModuleId, Arc<ResourceDefinition>)>,
+    /// The set of it alone.
+    pub itself: ResourceSet,
+}
+
+/// A set of resources, shared among those who have the same.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct ResourceSet(Option<Arc<[ResourceId]>>);
+
+impl Resources {
+    pub fn intern(&mut self, address: &ResourceAddress) -> ResourceId {
+        if let Some(id) = self.index.get(address) {
+            return *id;
+        }
+        let id = ResourceId(u32::try_from(self.all.len()).unwrap_or(u32::MAX));
+        let itself = ResourceSet(Some(Arc::new([id])));
+        self.all.push(Resource { address: address.clone(), defined: None, itself });
+        self.index.insert(address.clone(), id);
+        id
+    }
+
+    pub fn define(&mut self, id: ResourceId, module: ModuleId, definition: Arc<ResourceDefinition>) {
+        if let Some(resource) = self.all.get_mut(id.0 as usize) {
+            resource.defined = Some((module, definition));
+        }
+    }
+
+    pub fn get(&self, id: ResourceId) -> Option<&Resource> {
+        self.all.get(id.0 as usize)
+    }
+
+    pub fn find(&self, address: &ResourceAddress) -> Option<ResourceId> {
+        self.index.get(address).copied()
+    }
+}
+
+impl ResourceSet {
+    pub fn iter(&self) -> impl Iterator<Item = ResourceId> + '_ {
+        self.0.iter().flat_map(|ids| ids.iter().copied())
+    }
+
+    /// All that any has. Where that is what one of them has, it is shared with it.
+    pub fn union<'a>(sets: impl IntoIterator<Item = &'a ResourceSet>) -> ResourceSet {
+        let mut distinct: Vec<&Arc<[ResourceId]>> = Vec::new();
+        for ids in sets.into_iter().filter_map(|set| set.0.as_ref()) {
+            if !distinct.last().is_some_and(|last| Arc::ptr_eq(last, ids)) {
+                distinct.push(ids);
+            }
+        }
+        let Some(longest) = distinct.iter().max_by_key(|ids| ids.len()) else { return ResourceSet(None) };
+        let mut all: Vec<ResourceId> = distinct.iter().flat_map(|ids| ids.iter().copied()).collect();
+        all.sort_unstable();
+        all.dedup();
+        if all.len() == longest.len() {
+            return ResourceSet(Some(Arc::clone(longest)));
+        }
+        ResourceSet(Some(all.into()))
+    }
+
+    pub fn of(ids: Vec<ResourceId>) -> ResourceSet {
+        if ids.is_empty() { ResourceSet(None) } else { ResourceSet(Some(ids.into())) }
+    }
+}
+
+impl super::Graph {
+    /// The addresses of resources, sorted.
+    pub fn addresses(&self, set: ResourceSet) -> Vec<ResourceAddress> {
+        let found = set.iter().filter_map(|id| self.resources.get(id));
+        let mut addresses: Vec<ResourceAddress> = found.map(|resource| resource.address.clone()).collect();
+        addresses.sort_unstable();
+        addresses
+    }
+
+    /// The node of an instance; `None` where its resource is not defined.
+    pub fn instance_key(&self, address: &andon_schema::InstanceAddress) -> Option<super::Key> {
+        let resource = self.resources.find(&address.resource)?;
+        self.resources.get(resource)?.defined.as_ref()?;
+        Some(super::Key::Instance(resource, address.key.clone()))
+    }
+}

@@ -1,0 +1,37 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use andon_ledger::EnvironmentState;
+use andon_schema::InstanceAddress;
+use andon_value::Value;
+
+use crate::{Plan, PlannedAction};
+
+/// What a plan leaves as it is. Nothing is copied of the state: the cost is that of the change (invariant 5).
+#[derive(Debug)]
+pub(super) struct Settled {
+    changing: BTreeSet<InstanceAddress>,
+    observed: BTreeMap<InstanceAddress, Option<Value>>,
+    data: BTreeMap<InstanceAddress, Value>,
+}
+
+impl Settled {
+    pub fn new(plan: &Plan) -> Settled {
+        let current = plan.changes.iter().filter(|change| change.action != PlannedAction::DeleteDeposed);
+        Settled {
+            changing: current.map(|change| change.address.clone()).collect(),
+            observed: plan.drift.iter().map(|drift| (drift.address.clone(), drift.after.clone())).collect(),
+            data: plan.data.iter().cloned().collect(),
+        }
+    }
+
+    /// The value of an instance; `None` where it changes, or was never there.
+    pub fn value<'a>(&'a self, address: &InstanceAddress, state: &'a EnvironmentState) -> Option<&'a Value> {
+        if self.changing.contains(address) {
+            return None;
+        }
+        if let Some(observed) = self.observed.get(address) {
+            return observed.as_ref();
+        }
+        self.data.get(address).or_else(|| state.current(address).map(|object| &object.value))
+    }
+}

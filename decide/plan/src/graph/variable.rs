@@ -1,0 +1,134 @@
+//! Input variables: where their values come from, and whether they may be.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use andon_lang::definitions::Variable;
+use andon_text::{Diagnostic, Diagnostics, Span};
+use andon_value::Value;
+
+use super::Graph;
+use super::evaluate::check;
+use super::view::{Constants, View, evaluate};
+use crate::messages;
+
+type Result<T> = std::result::Result<T, Diagnostics>;
+
+/// The value of a variable of a module instance.
+pub(super) fn variable(view: &mut View<'_>, name: &Arc<str>) -> Result<Value> {
+    let (id, module) = (view.module_id(), view.module());
+    let Some(variable) = module.module.variables.get(name) else { return Ok(Value::NULL) };
+    let given = match &module.parent {
+        None => view.graph().given(name).cloned(),
+        Some(parent) => match parent.call.arguments.attribute(name) {
+            Some(argument) => {
+                view.enter(parent.module, parent.each.clone());
+                let value = evaluate(&argument.value, view)?;
+                view.enter(id, super::expand::Each::One);
+                if view.is_missing() {
+                    return Ok(value);
+                }
+                Some(value)
+            }
+            None => None,
+        },
+    };
+    let place = match &module.parent {
+        None => None,
+        Some(parent) => {
+            Some(parent.call.arguments.attribute(name).map_or(parent.call.span, |argument| argument.value.span))
+        }
+    };
+    let given = given.filter(|value| variable.nullable || !value.is_null());
+    if given.is_none() && variable.default.is_none() {
+        // Without the environment's variables, which have been complained about, nothing can be said of this one.
+        let unsaid = module.parent.is_none() && view.graph().modules.variables.is_none();
+        return Err(if unsaid { Diagnostics::new() } else { missing(view, variable).into() });
+    }
+    let value = value_of(variable, given).map_err(|problems| placed(problems, place, variable))?;
+    view.set_variable(Arc::clone(name), value.clone());
+    check(&variable.validations, "validation", view)?;
+    Ok(value)
+}
+
+/// Says where, where only the definition of the variable is known to be at fault or not at all.
+fn placed(problems: Diagnostics, place: Option<Span>, variable: &Variable) -> Diagnostics {
+    let placed = problems.into_iter().map(|problem| match (problem.span, place) {
+        (Some(_), _) => problem,
+        (None, Some(place)) => problem.at(place).related(variable.span, "the variable"),
+        (None, None) => problem.at(variable.span),
+    });
+    placed.collect()
+}
+
+fn missing(view: &View<'_>, variable: &Variable) -> Diagnostic {
+    let name = &variable.name.name;
+    match &view.module().parent {
+        Some(parent) => Diagnostic::error(format!("missing argument {:?}", &**name))
+            .at(parent.call.span)
+            .detail("The module's variable has no default.")
+            .related(variable.span, "the variable"),
+        None => {
+            let environment = &view.graph().input().environment;
+            Diagnostic::error(format!("the variable {:?} has no value", &**name))
+                .at(variable.span)
+                .detail(format!("It has no default, and the environment {environment:?} gives it no value."))
+                .help(format!("Give it one in `variables` of the environment {environment:?}, or a default."))
+        }
+    }
+}
+
+impl Graph {
+    /// What the environment gives a variable.
+    fn given(&self, name: &str) -> Option<&Value> {
+        self.modules.variables.as_ref()?.get(name)
+    }
+
+    /// `variables` of the environment, by name.
+    pub(super) fn environment_variables(&mut self) -> Option<BTreeMap<Arc<str>, Value>> {
+        let project = Arc::clone(&self.input.project);
+        let Some(environment) = project.environments.get(&self.input.environment) else {
+            let name = &self.input.environment;
+            let diagnostic = Diagnostic::error(format!("there is no environment {name:?}"));
+            let diagnostic = messages::unknown(diagnostic, name, project.environments.keys().map(|name| &**name));
+            self.complain(diagnostic);
+            return None;
+        };
+        let Some(expr) = &environment.variables else { return Some(BTreeMap::new()) };
+        let value = match andon_lang::eval::evaluate(expr, &Constants(&project.files)) {
+            Ok(value) => value,
+            Err(problems) => {
+                self.problems.extend(problems);
+                return None;
+            }
+        };
+        let Some(entries) = value.as_entries() else {
+            self.complain(Diagnostic::error("`variables` is a map of values by name").at(expr.span));
+            return None;
+        };
+        let declared: Vec<&Arc<str>> =
+            project.stacks.values().flat_map(|stack| stack.module.variables.keys()).collect();
+        for name in entries.keys().filter(|name| !declared.contains(name)) {
+            let diagnostic = Diagnostic::warning(format!("no stack has a variable {name:?}")).at(expr.span);
+            self.complain(messages::unknown(diagnostic, name, declared.iter().map(|name| &***name)));
+        }
+        Some((**entries).clone())
+    }
+}
+
+fn value_of(variable: &Variable, given: Option<Value>) -> Result<Value> {
+    let value = match (given, &variable.default) {
+        (Some(value), _) => value,
+        (None, Some(default)) => {
+            let files = andon_lang::FileSet::new();
+            andon_lang::eval::evaluate(default, &Constants(&files))?
+        }
+        (None, None) => return Err(Diagnostics::new()),
+    };
+    let wrong = |error: andon_value::ConvertError| {
+        Diagnostic::error(format!("variable {:?} has a value of the wrong type", &*variable.name.name))
+            .label(error.to_string())
+    };
+    let value = andon_value::convert(&value, &variable.ty).map_err(wrong)?;
+    Ok(if variable.sensitive { value.mark(andon_value::Marks::SENSITIVE) } else { value })
+}

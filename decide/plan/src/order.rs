@@ -1,0 +1,339 @@
+//! In which order the parts of changes are done.
+//!
+//! What is made waits for the making of what it reads. What is removed waits for the removal of what used it. Where
+//! nothing hangs on it, it waits too until whatever used it has been changed over: that is what lets a server go only
+//! after the balancer has left it. It cannot where something must be removed before something else is made, and the
+//! removal is on the way to that: then it comes early.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+
+use andon_ledger::EnvironmentState;
+use andon_schema::ResourceAddress;
+use andon_value::Value;
+
+use crate::graph::{Graph, Map, NodeId};
+use crate::plan::ReplaceOrder;
+use crate::{PlannedAction, PlannedChange, Step, StepKind};
+
+/// Puts changes in order, and says what each part waits for. `nodes` are those of the changes that are made for a
+/// definition.
+pub(crate) fn arrange(
+    graph: &Graph,
+    changes: Vec<PlannedChange>,
+    nodes: &Map<NodeId, usize>,
+) -> (Vec<PlannedChange>, Vec<Step>) {
+    let mut draft = Draft::new(&changes);
+    draft.after_reads(graph, nodes);
+    draft.removals(&changes, &graph.input().state);
+    let order = draft.sort();
+    finish(changes, draft.steps, &order)
+}
+
+struct Draft {
+    steps: Vec<Step>,
+    /// The making of each change, where it has one.
+    make: Vec<Option<usize>>,
+    /// The removal of each change, where it has one.
+    remove: Vec<Option<usize>>,
+}
+
+impl Draft {
+    fn new(changes: &[PlannedChange]) -> Draft {
+        let mut draft = Draft { steps: Vec::new(), make: Vec::new(), remove: Vec::new() };
+        for (at, change) in changes.iter().enumerate() {
+            let (makes, removes) = match change.action {
+                PlannedAction::Create | PlannedAction::Update | PlannedAction::Read => (true, false),
+                PlannedAction::Replace { .. } => (true, true),
+                PlannedAction::Delete | PlannedAction::DeleteDeposed => (false, true),
+            };
+            let make = makes.then(|| draft.push(StepKind::Make(at), Vec::new()));
+            let remove = removes.then(|| draft.push(StepKind::Remove(at), Vec::new()));
+            draft.make.push(make);
+            draft.remove.push(remove);
+        }
+        draft
+    }
+
+    fn push(&mut self, kind: StepKind, after: Vec<usize>) -> usize {
+        self.steps.push(Step { kind, after });
+        self.steps.len() - 1
+    }
+
+    /// One step that stands for all of these.
+    fn gather(&mut self, mut steps: Vec<usize>) -> Option<usize> {
+        steps.sort_unstable();
+        steps.dedup();
+        match steps.as_slice() {
+            [] => None,
+            [one] => Some(*one),
+            _ => Some(self.push(StepKind::Gather, steps)),
+        }
+    }
+
+    fn wait(&mut self, step: Option<usize>, others: impl IntoIterator<Item = usize>) {
+        if let Some(step) = step.and_then(|step| self.steps.get_mut(step)) {
+            step.after.extend(others);
+        }
+    }
+
+    fn after(&self, step: Option<usize>) -> Vec<usize> {
+        step.and_then(|step| self.steps.get(step)).map(|step| step.after.clone()).unwrap_or_default()
+    }
+
+    /// What is made waits for what it reads, whatever lies between that does not change.
+    fn after_reads(&mut self, graph: &Graph, nodes: &Map<NodeId, usize>) {
+        let mut starts: Vec<(usize, NodeId)> = nodes.iter().map(|(node, change)| (*change, *node)).collect();
+        starts.sort_unstable();
+        // What stands for a node: the step that must be done before its value is there.
+        let mut stands: Map<NodeId, Option<usize>> = Map::default();
+        for node in reads_first(graph, starts.into_iter().map(|(_, node)| node)) {
+            let reads = graph.reads(node).iter().filter_map(|read| stands.get(read).copied().flatten());
+            let mut after: Vec<usize> = reads.collect();
+            after.sort_unstable();
+            after.dedup();
+            let make = nodes.get(&node).and_then(|change| self.make.get(*change).copied().flatten());
+            let stand = match make {
+                Some(make) => {
+                    self.wait(Some(make), after);
+                    Some(make)
+                }
+                None => self.gather(after),
+            };
+            stands.insert(node, stand);
+        }
+    }
+
+    fn removals(&mut self, changes: &[PlannedChange], state: &EnvironmentState) {
+        let users = self.users(changes, state);
+        let mut gathered: BTreeMap<&ResourceAddress, (Option<usize>, Option<usize>)> = BTreeMap::new();
+        for (resource, (removed, made)) in users {
+            let pair = (self.gather(removed), self.gather(made));
+            gathered.insert(resource, pair);
+        }
+        for (at, change) in changes.iter().enumerate() {
+            if let Some((removed, _)) = gathered.get(&change.address.resource) {
+                self.wait(self.remove.get(at).copied().flatten(), *removed);
+            }
+        }
+        let early = self.early(changes);
+        for (at, change) in changes.iter().enumerate() {
+            let (make, remove) = (self.make.get(at).copied().flatten(), self.remove.get(at).copied().flatten());
+            let Some(step) = remove else { continue };
+            let is_early = early.contains(&step);
+            let made = gathered.get(&change.address.resource).and_then(|(_, made)| *made);
+            match &change.action {
+                PlannedAction::Replace { order: ReplaceOrder::DeleteFirst, .. } => {
+                    // Nothing is removed for a replacement that may turn out not to be needed.
+                    if !is_early && !change.config.as_ref().is_none_or(Value::is_wholly_known) {
+                        let others = self.after(make);
+                        self.wait(remove, others);
+                    }
+                    self.wait(make, remove);
+                }
+                _ => {
+                    self.wait(remove, make);
+                    if !is_early {
+                        self.wait(remove, made);
+                    }
+                }
+            }
+        }
+    }
+
+    /// For each resource of which something is removed: the removals and the makings of what uses it.
+    fn users<'a>(
+        &self,
+        changes: &'a [PlannedChange],
+        state: &'a EnvironmentState,
+    ) -> BTreeMap<&'a ResourceAddress, (Vec<usize>, Vec<usize>)> {
+        let removed = changes.iter().zip(&self.remove).filter(|(_, remove)| remove.is_some());
+        let mut users: BTreeMap<&ResourceAddress, (Vec<usize>, Vec<usize>)> =
+            removed.map(|(change, _)| (&change.address.resource, (Vec::new(), Vec::new()))).collect();
+        for (at, change) in changes.iter().enumerate() {
+            let stored: &[ResourceAddress] = match &change.action {
+                PlannedAction::Delete | PlannedAction::DeleteDeposed => &change.dependencies,
+                _ => state.current(&change.address).map_or(&[], |object| &object.dependencies),
+            };
+            let (make, remove) = (self.make.get(at).copied().flatten(), self.remove.get(at).copied().flatten());
+            // An order among the instances of one resource is not known of what is stored.
+            let others = |resource: &&ResourceAddress| **resource != change.address.resource;
+            for resource in stored.iter().filter(others) {
+                if let Some((removes, makes)) = users.get_mut(resource) {
+                    removes.extend(remove);
+                    makes.extend(make);
+                }
+            }
+            for resource in change.dependencies.iter().filter(others).filter(|_| make.is_some()) {
+                if let Some((_, makes)) = users.get_mut(resource) {
+                    makes.extend(make);
+                }
+            }
+        }
+        users
+    }
+
+    /// The removals on the way to one that must come before a making.
+    fn early(&self, changes: &[PlannedChange]) -> BTreeSet<usize> {
+        let delete_first = changes.iter().zip(&self.remove).filter(|(change, _)| {
+            matches!(change.action, PlannedAction::Replace { order: ReplaceOrder::DeleteFirst, .. })
+        });
+        let mut open: Vec<usize> = delete_first.flat_map(|(_, remove)| self.after(*remove)).collect();
+        let mut early = BTreeSet::new();
+        while let Some(step) = open.pop() {
+            if early.insert(step) {
+                open.extend(self.after(Some(step)));
+            }
+        }
+        early
+    }
+
+    /// The steps in an order that keeps what each waits for, the same in every run.
+    fn sort(&mut self) -> Vec<usize> {
+        let mut missing: Vec<usize> = Vec::new();
+        let mut followers: Vec<Vec<usize>> = vec![Vec::new(); self.steps.len()];
+        for (at, step) in self.steps.iter_mut().enumerate() {
+            step.after.sort_unstable();
+            step.after.dedup();
+            step.after.retain(|other| *other != at);
+            missing.push(step.after.len());
+        }
+        for (at, step) in self.steps.iter().enumerate() {
+            for other in &step.after {
+                if let Some(followers) = followers.get_mut(*other) {
+                    followers.push(at);
+                }
+            }
+        }
+        let rank = |steps: &[Step], at: usize| (steps.get(at).and_then(|step| step.kind.change()), at);
+        let mut ready: BinaryHeap<Reverse<(Option<usize>, usize)>> = BinaryHeap::new();
+        ready.extend(
+            (0..missing.len()).filter(|at| missing.get(*at) == Some(&0)).map(|at| Reverse(rank(&self.steps, at))),
+        );
+        let mut order = Vec::with_capacity(missing.len());
+        let mut sorted = vec![false; missing.len()];
+        while order.len() < missing.len() {
+            let Some(Reverse((_, at))) = ready.pop() else {
+                // What is stored of old objects may go round in a circle: let the first of them go.
+                let Some(stuck) = self.let_go(&sorted, &mut missing) else { break };
+                ready.push(Reverse(rank(&self.steps, stuck)));
+                continue;
+            };
+            if std::mem::replace(sorted.get_mut(at).unwrap_or(&mut false), true) {
+                continue;
+            }
+            order.push(at);
+            for follower in followers.get(at).into_iter().flatten() {
+                if let Some(missing) = missing.get_mut(*follower)
+                    && *missing > 0
+                {
+                    *missing -= 1;
+                    if *missing == 0 {
+                        ready.push(Reverse(rank(&self.steps, *follower)));
+                    }
+                }
+            }
+        }
+        order
+    }
+
+    /// Frees one removal of all that it still waits for; its own making excepted, where that is possible.
+    fn let_go(&mut self, sorted: &[bool], missing: &mut [usize]) -> Option<usize> {
+        let is_open = |at: &usize| sorted.get(*at) == Some(&false);
+        let open: Vec<usize> = (0..self.steps.len()).filter(is_open).collect();
+        let removal = |at: &&usize| matches!(self.steps.get(**at).map(|step| step.kind), Some(StepKind::Remove(_)));
+        let own = |at: usize| match self.steps.get(at).map(|step| step.kind) {
+            Some(StepKind::Remove(change)) => self.make.get(change).copied().flatten(),
+            _ => None,
+        };
+        let waits_for_own =
+            |at: &usize| own(*at).is_some_and(|make| self.after(Some(*at)).contains(&make) && is_open(&make));
+        let stuck = open
+            .iter()
+            .find(|at| removal(at) && !waits_for_own(at))
+            .or_else(|| open.iter().find(removal))
+            .or_else(|| open.first())
+            .copied()?;
+        let step = self.steps.get_mut(stuck)?;
+        step.after.retain(|other| sorted.get(*other) == Some(&true));
+        *missing.get_mut(stuck)? = 0;
+        Some(stuck)
+    }
+}
+
+/// The nodes and all that they read, each after what it reads. No recursion, as the chains may be long.
+fn reads_first(graph: &Graph, starts: impl IntoIterator<Item = NodeId>) -> Vec<NodeId> {
+    let mut order = Vec::new();
+    let mut seen: Map<NodeId, ()> = Map::default();
+    for start in starts {
+        let mut path = vec![(start, 0)];
+        if seen.insert(start, ()).is_some() {
+            continue;
+        }
+        while let Some((node, at)) = path.last_mut() {
+            match graph.reads(*node).get(*at) {
+                Some(read) => {
+                    *at += 1;
+                    if seen.insert(*read, ()).is_none() {
+                        path.push((*read, 0));
+                    }
+                }
+                None => {
+                    order.push(*node);
+                    path.pop();
+                }
+            }
+        }
+    }
+    order
+}
+
+/// Renumbers changes and steps by their order, without steps that nothing waits for.
+fn finish(changes: Vec<PlannedChange>, steps: Vec<Step>, order: &[usize]) -> (Vec<PlannedChange>, Vec<Step>) {
+    let mut used: Vec<bool> = steps.iter().map(|step| step.kind != StepKind::Gather).collect();
+    for at in order.iter().rev().filter(|at| used.get(**at) == Some(&true)).copied().collect::<Vec<usize>>() {
+        let mut open = vec![at];
+        while let Some(step) = open.pop() {
+            for other in steps.get(step).into_iter().flat_map(|step| step.after.iter().copied()) {
+                if let Some(seen) = used.get_mut(other)
+                    && !std::mem::replace(seen, true)
+                {
+                    open.push(other);
+                }
+            }
+        }
+    }
+    let kept: Vec<usize> = order.iter().copied().filter(|at| used.get(*at) == Some(&true)).collect();
+    let new_step: BTreeMap<usize, usize> = kept.iter().enumerate().map(|(new, old)| (*old, new)).collect();
+    // A change has the place of its making; one that makes nothing, that of its removal.
+    let mut new_change: BTreeMap<usize, usize> = BTreeMap::new();
+    let mut change_order = Vec::new();
+    for at in &kept {
+        let Some(step) = steps.get(*at) else { continue };
+        let is_main = match step.kind {
+            StepKind::Make(_) => true,
+            StepKind::Remove(change) => {
+                !changes.get(change).is_some_and(|change| matches!(change.action, PlannedAction::Replace { .. }))
+            }
+            StepKind::Gather => false,
+        };
+        if let Some(change) = step.kind.change().filter(|_| is_main) {
+            new_change.insert(change, change_order.len());
+            change_order.push(change);
+        }
+    }
+    let renumbered = |kind: StepKind| match kind {
+        StepKind::Make(change) => StepKind::Make(new_change.get(&change).copied().unwrap_or(change)),
+        StepKind::Remove(change) => StepKind::Remove(new_change.get(&change).copied().unwrap_or(change)),
+        StepKind::Gather => StepKind::Gather,
+    };
+    let steps = kept.iter().filter_map(|at| steps.get(*at)).map(|step| {
+        let mut after: Vec<usize> = step.after.iter().filter_map(|other| new_step.get(other).copied()).collect();
+        after.sort_unstable();
+        Step { kind: renumbered(step.kind), after }
+    });
+    let steps = steps.collect();
+    let mut changes: Vec<Option<PlannedChange>> = changes.into_iter().map(Some).collect();
+    let sorted = change_order.into_iter().filter_map(|at| changes.get_mut(at).and_then(Option::take));
+    (sorted.collect(), steps)
+}
