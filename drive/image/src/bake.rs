@@ -36,6 +36,10 @@ impl Images {
     }
 
     pub(crate) fn workplace(&self, name: &str) -> Result<Workplace, Failure> {
+        if !nix::unistd::geteuid().is_root() {
+            return Err(Failure::new("Root needed", "An image holds files of many owners, which only root can make.")
+                .help("Run the same command as root."));
+        }
         let directory = self.workplaces().join(name);
         let _lock = self.lock()?;
         if !Workplace::clear(&directory)? {

@@ -35,6 +35,25 @@ const EXCLUDES: [&str; 5] = [
 /// Descriptions in other languages are most of what `apt-get update` would fetch.
 const NO_LANGUAGES: &str = "Acquire::Languages \"none\";";
 
+/// The tools' own words about their progress that say something to whoever waits.
+const STEPS: [&str; 11] = [
+    "running apt-get update",
+    "downloading",
+    "extracting",
+    "installing",
+    "cleaning",
+    "Retrieving",
+    "Validating",
+    "Resolving",
+    "Unpacking",
+    "Configuring",
+    "Base system installed",
+];
+
+/// How lines begin that say nothing about a failure.
+const PROGRESS: [&str; 7] =
+    ["I: ", "Get:", "Hit:", "Ign:", "Fetched ", "Reading package lists", "E: mmdebstrap failed"];
+
 /// How much of what a tool said its failure shows.
 const SAID_LINES: usize = 12;
 
@@ -140,7 +159,9 @@ fn run(mut tool: Command, release: &str, mirrors: &Mirrors, log: &dyn Fn(&str)) 
     for line in BufReader::new(File::from(output)).split(b'\n') {
         let Ok(line) = line else { break };
         let line = String::from_utf8_lossy(&line).trim_end().to_owned();
-        if let Some(step) = line.strip_prefix("I: ") {
+        if let Some(step) = line.strip_prefix("I: ")
+            && STEPS.iter().any(|start| step.starts_with(start))
+        {
             log(step);
         }
         // dpkg repeats one line with a percentage.
@@ -157,8 +178,9 @@ fn run(mut tool: Command, release: &str, mirrors: &Mirrors, log: &dyn Fn(&str)) 
 
 /// What the tool's last words mean.
 fn failure(release: &str, mirrors: &Mirrors, said: &[String]) -> Failure {
+    let is_progress = |line: &str| PROGRESS.iter().any(|start| line.starts_with(start));
     let mut seen: Vec<&str> = Vec::new();
-    for line in said.iter().map(String::as_str).filter(|line| !line.starts_with("I: ")) {
+    for line in said.iter().map(String::as_str).filter(|line| !is_progress(line)) {
         if !seen.contains(&line) {
             seen.push(line);
         }

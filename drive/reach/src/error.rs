@@ -59,7 +59,12 @@ impl ReachError {
             ReachError::Gone { .. } => Failure::new("Server not running", format!("{}.", capital(self)))
                 .help("Run `andon sync` to bring the server back."),
             ReachError::Enter { step, cause } => {
-                Failure::new("Cannot enter the target", format!("{}: {cause}.", capital(step)))
+                let failure = Failure::new("Cannot enter the target", format!("{}: {cause}.", capital(step)));
+                match (cause.as_str(), step.starts_with("mount the overlay")) {
+                    ("Operation not permitted", _) => failure.help("Run the same command as root."),
+                    (_, true) => failure.help("Keep the data directory on a file system such as ext4, xfs or btrfs."),
+                    _ => failure,
+                }
             }
             ReachError::Died { how, said } => {
                 let failure = Failure::new(

@@ -148,8 +148,12 @@ impl Drop for Server {
             std::thread::sleep(Duration::from_millis(2));
         }
         if let Some(group) = &self.group {
-            let _ = fs::remove_dir(group.join("andon"));
-            while fs::remove_dir(group).is_err() && start.elapsed() < Duration::from_secs(5) {
+            // A helper that was killed leaves its leaf; whoever owns the server removes all of the server's group.
+            let remove = || {
+                let _ = fs::remove_dir(group.join("andon"));
+                fs::remove_dir(group)
+            };
+            while remove().is_err() && start.elapsed() < Duration::from_secs(5) {
                 std::thread::sleep(Duration::from_millis(2));
             }
         }
