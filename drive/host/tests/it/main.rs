@@ -1,0 +1,12 @@
+//! Real looks and acts, in a copy of this machine's root file system that only the test's own thread sees, and the whole
+//! loop of a converge over it.
+
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may stop")]
+
+mod accounts;
+mod converge;
+mod files;
+mod http;
+mod packages;
+mod root;
+mod validate;
