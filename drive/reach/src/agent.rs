@@ -1,5 +1,6 @@
 //! The helper's side: enters the target, runs the work there, and ends it when the caller ends.
 
+use std::cell::Cell;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read};
@@ -10,7 +11,7 @@ use std::process::Command;
 
 use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::{SigHandler, Signal, signal};
+use nix::sys::signal::{SigHandler, SigSet, Signal, signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{Pid, dup2_stdin, dup2_stdout, getpid, pipe2, setsid};
@@ -19,7 +20,7 @@ use crate::Target;
 use crate::descend::end_descendants;
 use crate::frame::Frame;
 use crate::process::{
-    Capabilities, Refusal, Step, block, die_with, fork_into, keep_capabilities, plain, status_of, unblock_all,
+    Capabilities, Refusal, Step, block, follow, fork_into, keep_capabilities, plain, status_of, unblock_all,
 };
 use crate::root::{self, Traces};
 use crate::server::Door;
@@ -116,7 +117,10 @@ impl Order {
         run: impl FnOnce(Vec<u8>, &mut dyn FnMut(&str)) -> Vec<u8>,
     ) -> Result<i32, Refusal> {
         let orphan = || Refusal { step: "start".into(), cause: "the caller has ended".into(), gone: false };
-        if !die_with(self.caller).step(|| "follow the caller".into())? {
+        let signals = block(&[Signal::SIGTERM, Signal::SIGCHLD]).step(|| "hold signals back".into())?;
+        // Not at once: the supervisor must not become the child of this machine's first process, which may not reap what
+        // it did not start, while the server that holds the supervisor cannot end before that is reaped.
+        if !follow(self.caller, Signal::SIGTERM).step(|| "follow the caller".into())? {
             return Err(orphan());
         }
         if matches!(self.work, Work::Command { .. }) {
@@ -125,7 +129,7 @@ impl Order {
         }
         let mut entry = Entry::prepare(&self.target)?;
         let (watch, held) = pipe2(OFlag::O_CLOEXEC).step(|| "make a pipe".into())?;
-        let held = std::cell::Cell::new(Some(held));
+        let held = Cell::new(Some(held));
         let supervisor = fork_into(|| {
             // Only the helper may hold this side: its end is the sign of the helper's end.
             drop(held.take());
@@ -138,7 +142,7 @@ impl Order {
             }
         })
         .step(|| "start the supervisor".into())?;
-        let status = wait_for(supervisor);
+        let status = wait_for(supervisor, &signals, &held);
         if let Entry::Server(door) = &entry {
             door.groups.leave();
         }
@@ -206,10 +210,10 @@ fn supervise(
         (pair, other) = (Some(ours), Some(theirs));
     }
     let supervisor = getpid();
-    let other = std::cell::Cell::new(other);
+    let other = Cell::new(other);
     let agent = fork_into(|| {
         // The supervisor may have ended before this process asked to follow it.
-        if !matches!(die_with(supervisor), Ok(true)) || unblock_all().is_err() {
+        if !matches!(follow(supervisor, Signal::SIGKILL), Ok(true)) || unblock_all().is_err() {
             return UNABLE;
         }
         if let Some(keep) = capabilities
@@ -391,9 +395,11 @@ fn ignore_interrupts() {
     }
 }
 
-fn wait_for(pid: Pid) -> i32 {
+/// The status of the supervisor once it has ended. When this process is told to end, it lets go of `held`, by which the
+/// supervisor ends first.
+fn wait_for(supervisor: Pid, signals: &SigSet, held: &Cell<Option<OwnedFd>>) -> i32 {
     loop {
-        match waitpid(pid, None) {
+        match waitpid(supervisor, Some(WaitPidFlag::WNOHANG)) {
             Ok(end) => {
                 if let Some(status) = status_of(end) {
                     return status;
@@ -401,6 +407,9 @@ fn wait_for(pid: Pid) -> i32 {
             }
             Err(nix::errno::Errno::EINTR) => {}
             Err(_) => return UNABLE,
+        }
+        if signals.wait() == Ok(Signal::SIGTERM) {
+            drop(held.take());
         }
     }
 }

@@ -10,7 +10,8 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 
 use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::unistd::pipe2;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::{Pid, pipe2};
 
 use crate::agent::AGENT_ARGUMENT;
 use crate::frame::{Decoder, Frame};
@@ -143,8 +144,11 @@ struct Helper(Child);
 
 impl Drop for Helper {
     fn drop(&mut self) {
-        if let Ok(None) = self.0.try_wait() {
-            let _ = self.0.kill();
+        if let Ok(None) = self.0.try_wait()
+            && let Ok(pid) = i32::try_from(self.0.id())
+        {
+            // It ends all that it started, and then itself.
+            let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
             let _ = self.0.wait();
         }
     }

@@ -6,13 +6,14 @@
 //! the function, already loaded, through [`agent_main`]. Nothing is executed inside the target to begin with, so the
 //! target needs neither this program nor its C library.
 //!
-//! A helper never outlives its caller, and nothing that it started outlives the helper's violent end:
+//! However the caller ends, the helper and everything that it started ends:
 //!
 //! ```text
-//! caller ── helper ─────── supervisor ───── agent ── apt, systemctl …
-//!           dies with      in the target;   dies with
-//!           the caller     sees the helper  the supervisor
-//!                          end by a pipe and kills all below
+//! caller ── helper ─────────── supervisor ───────── agent ── apt, systemctl …
+//!           is told when       in the target; a     dies with
+//!           the caller ends,   pipe tells it of     the supervisor
+//!           waits for the      the helper's end;
+//!           supervisor         kills all below
 //! ```
 //!
 //! This crate does not know what a role or a catalog is, and it never waits for a server to become reachable.

@@ -35,9 +35,9 @@ pub(crate) fn plain(error: &io::Error) -> String {
     }
 }
 
-/// Has this process killed when its parent ends. Returns whether that parent is still there.
-pub(crate) fn die_with(parent: Pid) -> io::Result<bool> {
-    nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?;
+/// Has this process get a signal when its parent ends. Returns whether that parent is still there.
+pub(crate) fn follow(parent: Pid, signal: Signal) -> io::Result<bool> {
+    nix::sys::prctl::set_pdeathsig(signal)?;
     Ok(getppid() == parent)
 }
 

@@ -36,6 +36,7 @@ const TESTS: &[Test] = &[
     ("a server is entered wholly", a_server_is_entered_wholly),
     ("a server that ended is gone", a_server_that_ended_is_gone),
     ("nothing outlives a killed caller", nothing_outlives_a_killed_caller),
+    ("a caller that panics leaves nothing", a_caller_that_panics_leaves_nothing),
     ("what the work leaves running holds nobody up", what_the_work_leaves_running_holds_nobody_up),
     ("commands hand on their status", commands_hand_on_their_status),
     ("a shell has a terminal of its own", a_shell_has_a_terminal_of_its_own),
@@ -63,6 +64,7 @@ fn caller(mut arguments: impl Iterator<Item = OsString>) -> ! {
             0
         }
     };
+    drop(place);
     std::process::exit(status)
 }
 
@@ -244,8 +246,19 @@ fn nothing_outlives_a_killed_caller() {
             caller.kill().unwrap();
             caller.wait().unwrap();
             await_none_named(&seconds);
+            Root::remove_of(caller.id());
         }
     }
+}
+
+fn a_caller_that_panics_leaves_nothing() {
+    let seconds = format!("96{}", std::process::id());
+    let script = format!("tell-and-sleep {seconds}");
+    let ended = std::panic::catch_unwind(|| {
+        run_agent(&Target::Local, &helper(), script.as_bytes(), &mut |_| panic!("the listener has a mistake"))
+    });
+    assert!(ended.is_err());
+    await_none_named(&seconds);
 }
 
 fn what_the_work_leaves_running_holds_nobody_up() {
@@ -314,6 +327,7 @@ fn a_shell_has_a_terminal_of_its_own() {
         let _ = ours.read_to_end(&mut seen);
         let seen = String::from_utf8_lossy(&seen).into_owned();
         assert_eq!(child.wait().unwrap().code(), Some(5), "{seen}");
+        Root::remove_of(child.id());
         for expected in ["/dev/pts/", "33 101", "T=dumb"] {
             assert!(seen.contains(expected), "{place}: {expected}: {seen}");
         }

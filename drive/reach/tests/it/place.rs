@@ -74,6 +74,16 @@ impl Root {
         Target::Root { lower: vec!["/".into()], upper: self.0.join("upper"), work: self.0.join("work") }
     }
 
+    /// Removes what a process that was killed made.
+    pub fn remove_of(process: u32) {
+        let start = format!("andon reach:{process},");
+        for entry in fs::read_dir("/dev/shm").unwrap().flatten() {
+            if entry.file_name().to_string_lossy().starts_with(&start) {
+                let _ = fs::remove_dir_all(entry.path());
+            }
+        }
+    }
+
     /// The paths in the writable layer.
     pub fn written(&self) -> Vec<String> {
         let upper = self.0.join("upper");

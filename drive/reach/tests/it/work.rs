@@ -30,6 +30,12 @@ pub fn work(request: Vec<u8>, progress: &mut dyn FnMut(&str)) -> Vec<u8> {
             }
             text
         }
+        "tell-and-sleep" => {
+            let mut child = Command::new("sleep").arg(rest).spawn().unwrap();
+            progress("started");
+            child.wait().unwrap();
+            Vec::new()
+        }
         "wait" => {
             progress("here");
             std::thread::sleep(std::time::Duration::from_millis(200));
