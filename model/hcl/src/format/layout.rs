@@ -36,7 +36,6 @@ pub(super) fn lay_out(pieces: &mut [Piece]) {
 fn lines(pieces: &[Piece]) -> Vec<Line> {
     let mut lines = Vec::new();
     let mut start = 0;
-    let mut in_heredoc = 0usize;
     for line in pieces.split_inclusive(|piece| piece.kind == Kind::Newline) {
         let end = start + line.len();
         // The line break of a line comment is in its cell.
@@ -44,48 +43,32 @@ fn lines(pieces: &[Piece]) -> Vec<Line> {
             [first @ .., comment, newline] if newline.kind == Kind::Newline && comment.kind == Kind::LineComment => {
                 (!first.is_empty()).then_some(end - 2)
             }
+            [first @ .., comment] if comment.kind == Kind::LineComment => (!first.is_empty()).then_some(end - 1),
             _ => None,
         };
-        let comment = comment_at.filter(|_| in_heredoc == 0).unwrap_or(end);
+        let comment = comment_at.unwrap_or(end);
         let lead = line.get(..comment - start).unwrap_or_default();
         let equal = lead.iter().skip(1).position(|piece| piece.kind == Kind::Equal).map(|at| at + 1);
         // Where `=` begins a value of several lines, no column is made of it.
-        let whole = |at: usize| lead.get(at..).unwrap_or_default().iter().map(|piece| bracket(piece.kind)).sum::<i32>() == 0;
-        let assign = equal.filter(|at| in_heredoc == 0 && whole(*at)).map_or(comment, |at| start + at);
+        let whole =
+            |at: usize| lead.get(at..).unwrap_or_default().iter().map(|piece| bracket(piece.kind)).sum::<i32>() == 0;
+        let assign = equal.filter(|at| whole(*at)).map_or(comment, |at| start + at);
         lines.push(Line { start, assign, comment, end });
-        for piece in line {
-            match piece.kind {
-                Kind::OpenHeredoc => in_heredoc += 1,
-                Kind::CloseHeredoc => in_heredoc = in_heredoc.saturating_sub(1),
-                _ => {}
-            }
-        }
         start = end;
     }
     lines
 }
 
-/// Indents each line by the number of lines above that left brackets open. Inside a heredoc nothing moves.
+/// Indents each line by the number of lines above that left brackets open. What a heredoc opens does not count, though
+/// what closes in it does: that is how `terraform fmt` has it.
 fn indent(pieces: &mut [Piece], lines: &[Line]) {
     // How many brackets each such line left open.
     let mut open: Vec<i32> = Vec::new();
-    let mut in_heredoc = 0usize;
     for line in lines {
         let Some(pieces) = pieces.get_mut(line.start..line.end) else { continue };
-        let was_in_heredoc = in_heredoc > 0;
-        let mut net = 0;
-        for piece in pieces.iter() {
-            net += bracket(piece.kind);
-            match piece.kind {
-                Kind::OpenHeredoc => in_heredoc += 1,
-                Kind::CloseHeredoc => in_heredoc = in_heredoc.saturating_sub(1),
-                _ => {}
-            }
-        }
+        let counted = pieces.iter().take_while(|piece| piece.kind != Kind::OpenHeredoc);
+        let net: i32 = counted.map(|piece| bracket(piece.kind)).sum();
         let Some(first) = pieces.first_mut() else { continue };
-        if was_in_heredoc {
-            continue;
-        }
         if first.kind == Kind::Newline {
             first.spaces = 0;
             continue;
@@ -137,6 +120,7 @@ fn has_space(before: Option<Kind>, subject: &Piece, after: &Piece) -> bool {
         (Dot, _) | (_, Dot) => false,
         (_, Comma | Ellipsis) => false,
         (Comma, _) => true,
+        (CloseSequence, OpenInterpolation | OpenDirective) => false,
         (Literal | OpenQuote | OpenHeredoc, _) | (_, Literal | CloseQuote | CloseHeredoc) => false,
         (Identifier, _) if subject.text == "in" => true,
         (Identifier | Number, OpenBracket) => false,

@@ -31,14 +31,14 @@ pub fn format(text: &str) -> String {
     }
     let Lexed { tokens, .. } = lexer::lex(text);
     let mut pieces = rewrite::pieces(text, &tokens, &body);
-    if pieces.last().is_some_and(|piece| piece.kind != Kind::Newline) {
-        pieces.push(Piece { kind: Kind::Newline, text: "\n".to_owned(), spaces: 0 });
-    }
+    // Blanks before the end stay as they are.
+    let end = pieces.pop().map_or(0, |end| end.spaces);
     layout::lay_out(&mut pieces);
     let mut result = String::with_capacity(text.len() + text.len() / 8);
     for piece in pieces {
         result.extend(std::iter::repeat_n(' ', piece.spaces));
         result.push_str(&piece.text);
     }
+    result.extend(std::iter::repeat_n(' ', end));
     result
 }

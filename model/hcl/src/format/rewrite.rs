@@ -14,10 +14,8 @@ struct Rewrite<'a> {
 enum Change {
     /// Tokens that go.
     Remove(std::ops::Range<usize>),
-    /// A token that gets another text.
-    Replace(usize, String),
-    /// A token put in before another.
-    Insert(usize, Kind, &'static str),
+    /// A token that becomes another one.
+    Replace(usize, Kind, String),
 }
 
 /// All tokens as pieces, with old writing made new.
@@ -26,34 +24,28 @@ pub(super) fn pieces(text: &str, tokens: &[Token], body: &Body) -> Vec<Piece> {
     rewrite.body(body, &[]);
     let changes = rewrite.changes;
     let mut removed = vec![false; tokens.len()];
-    let mut replaced: Vec<Option<String>> = vec![None; tokens.len()];
-    let mut inserted: Vec<(usize, Kind, &str)> = Vec::new();
+    let mut replaced: Vec<Option<(Kind, String)>> = vec![None; tokens.len()];
     for change in changes {
         match change {
             Change::Remove(range) => removed.get_mut(range).unwrap_or_default().fill(true),
-            Change::Replace(index, new) => {
+            Change::Replace(index, kind, new) => {
                 if let Some(place) = replaced.get_mut(index) {
-                    *place = Some(new);
+                    *place = Some((kind, new));
                 }
             }
-            Change::Insert(index, kind, new) => inserted.push((index, kind, new)),
         }
     }
-    inserted.sort_by_key(|(index, ..)| *index);
-    let mut inserted = inserted.into_iter().peekable();
     let mut pieces = Vec::with_capacity(tokens.len());
     let mut end = tokens.first().map_or(0, |token| token.start);
     for (index, token) in tokens.iter().enumerate() {
-        while let Some((_, kind, new)) = inserted.next_if(|(at, ..)| *at == index) {
-            pieces.push(Piece { kind, text: new.to_owned(), spaces: 0 });
-        }
         let spaces = token.start.saturating_sub(end) as usize;
         end = token.end;
-        if removed.get(index) == Some(&true) || token.kind == Kind::End {
+        if removed.get(index) == Some(&true) {
             continue;
         }
         let new = replaced.get_mut(index).and_then(Option::take);
-        pieces.push(Piece { kind: token.kind, text: new.unwrap_or_else(|| token.text(text).to_owned()), spaces });
+        let (kind, text) = new.unwrap_or_else(|| (token.kind, token.text(text).to_owned()));
+        pieces.push(Piece { kind, text, spaces });
     }
     pieces
 }
@@ -99,27 +91,30 @@ impl Rewrite<'_> {
         let quoted = quote(&label.name);
         let now = self.text.get(label.span.start as usize..label.span.end as usize);
         if now != Some(quoted.as_str()) {
-            self.changes.push(Change::Replace(start, quoted));
+            self.changes.push(Change::Replace(start, Kind::Identifier, quoted));
             self.changes.push(Change::Remove(start + 1..end));
         }
     }
 
-    /// `"${value}"` is `value`.
+    /// `"${value}"` is `value`, in parentheses where it goes over several lines.
     fn unwrap(&mut self, value: &Expr) {
         let ExprKind::Template(template) = &value.kind else { return };
         let ([TemplatePart::Interpolation(_)], false) = (template.parts.as_slice(), template.heredoc) else { return };
         let start = self.index_of(value.span.start);
         let end = self.index_of(value.span.end);
-        let Some([_, open, inner @ .., close, _]) = self.tokens.get(start..end) else { return };
-        if inner.is_empty() || open.end - open.start != 2 || close.end - close.start != 1 {
-            return;
+        let Some([_, _, tokens @ .., _, _]) = self.tokens.get(start..end) else { return };
+        let leading = tokens.iter().take_while(|token| token.kind == Kind::Newline).count();
+        let trailing = tokens.iter().rev().take_while(|token| token.kind == Kind::Newline).count();
+        let kept = start + 2 + leading..end - 2 - trailing;
+        if self.tokens.get(kept.clone()).unwrap_or_default().iter().any(|token| token.kind == Kind::Newline) {
+            self.changes.push(Change::Replace(start, Kind::OpenParenthesis, "(".to_owned()));
+            self.changes.push(Change::Remove(start + 1..kept.start));
+            self.changes.push(Change::Remove(kept.end..end - 1));
+            self.changes.push(Change::Replace(end - 1, Kind::CloseParenthesis, ")".to_owned()));
+        } else {
+            self.changes.push(Change::Remove(start..kept.start));
+            self.changes.push(Change::Remove(kept.end..end));
         }
-        self.changes.push(Change::Remove(start..start + 2));
-        self.changes.push(Change::Remove(end - 2..end));
-        let leading = inner.iter().take_while(|token| token.kind == Kind::Newline).count();
-        let trailing = inner.iter().rev().take_while(|token| token.kind == Kind::Newline).count();
-        self.changes.push(Change::Remove(start + 2..start + 2 + leading));
-        self.changes.push(Change::Remove(end - 2 - trailing..end - 2));
     }
 
     /// `"string"` is `string`; `list` alone is a list of anything.
@@ -138,7 +133,7 @@ impl Rewrite<'_> {
             (_, Some("map")) => "map(string)",
             _ => return self.unwrap(value),
         };
-        self.changes.push(Change::Replace(start, new.to_owned()));
+        self.changes.push(Change::Replace(start, Kind::Identifier, new.to_owned()));
         self.changes.push(Change::Remove(start + 1..end));
     }
 

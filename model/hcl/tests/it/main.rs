@@ -3,7 +3,9 @@
 
 mod dump;
 mod expressions;
+mod format;
 mod limits;
 mod recovery;
 mod references;
 mod templates;
+mod terraform;
