@@ -1,12 +1,14 @@
 //! View models as terminal text and JSON. Pure: width, colour and the clock come in as arguments, text goes out.
 
 mod diagnostics;
+mod events;
 mod paint;
 mod plan;
 mod progress;
 mod report;
 
 pub use diagnostics::{diagnostics, diagnostics_json};
+pub use events::{entry_json, event_json, event_line, status_word};
 pub use paint::Paint;
 pub use plan::{drift, plan, plan_json, summary, value_json};
 pub use progress::{Board, Line, duration};

@@ -70,20 +70,17 @@ pub fn report_json(report: &HostReport) -> Json {
         Change::Reload => "reload",
         Change::Restart => "restart",
     };
-    let status = |status: &EntryStatus| match status {
-        EntryStatus::Planned => json!({ "status": "planned" }),
-        EntryStatus::Done => json!({ "status": "done" }),
-        EntryStatus::Failed(reason) => json!({ "status": "failed", "reason": reason }),
-        EntryStatus::Skipped(reason) => json!({ "status": "skipped", "reason": reason }),
-    };
     let entries = report.entries.iter().map(|entry| {
-        let mut object = status(&entry.status);
-        object["address"] = entry.address.clone().into();
-        object["origin"] = entry.origin.clone().into();
-        object["change"] = change(entry.change).into();
-        object["differences"] = entry.differences.clone().into();
-        object["diff"] = entry.diff.clone().into();
-        object
+        let (status, reason) = match &entry.status {
+            EntryStatus::Planned => ("planned", None),
+            EntryStatus::Done => ("done", None),
+            EntryStatus::Failed(reason) => ("failed", Some(reason)),
+            EntryStatus::Skipped(reason) => ("skipped", Some(reason)),
+        };
+        json!({
+            "address": entry.address, "origin": entry.origin, "change": change(entry.change),
+            "differences": entry.differences, "diff": entry.diff, "status": status, "reason": reason,
+        })
     });
     let checks = report.checks.iter().map(|check| {
         json!({

@@ -14,7 +14,7 @@ pub enum RecoverError {
     /// The ledger could not be written.
     Journal(JournalError),
     /// The world did not say what came of an intent.
-    Unresolved(InstanceAddress, Failure),
+    Unresolved(Box<(InstanceAddress, Failure)>),
     /// The user asked for an end.
     Interrupted,
 }
@@ -48,7 +48,7 @@ pub fn recover(world: &mut dyn World, journal: &mut dyn Journal, sink: &mut dyn 
                         sink.event(&event);
                         journal.append(vec![event])?;
                     }
-                    Err(reason) => failure = failure.or(Some(RecoverError::Unresolved(intent.address, reason))),
+                    Err(reason) => failure = failure.or_else(|| Some(RecoverError::Unresolved(Box::new((intent.address, reason))))),
                 }
             }
             Completion::Progress(progress) => sink.event(&Event::Progress(progress)),

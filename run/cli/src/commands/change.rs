@@ -152,7 +152,8 @@ fn recover_error(error: RecoverError) -> Stop {
     match error {
         RecoverError::Journal(error) => Diagnostic::error(error.to_string()).into(),
         RecoverError::Interrupted => Diagnostic::error("stopped before what an earlier run left was resolved").into(),
-        RecoverError::Unresolved(address, failure) => {
+        RecoverError::Unresolved(unresolved) => {
+            let (address, failure) = *unresolved;
             let said = failure.diagnostic(&address);
             let detail = format!("{}: {}", failure.summary, failure.detail);
             Diagnostic { summary: "what an earlier run left could not be resolved".to_owned(), detail, ..said }.into()

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use andon_engine::{ChangeError, Changed, Journal as _, Machine, Recorder, RecoverError, Sink, change, now, testing};
 use andon_lang::definitions::{Project as Definitions, Test};
+use andon_lang::{TestCase, test_case};
 use andon_ledger::{Event, Timestamp};
 use andon_plan::PlanMode;
 use andon_schema::HostReport;
@@ -92,15 +93,20 @@ impl Sink for Watch<'_> {
 /// Runs one test; why it failed, or nothing. An error is no verdict on the test.
 fn one(context: &Context, project: &Project, test: &Test, arguments: &TestArguments) -> Result<Diagnostics, Stop> {
     let environment = testing::environment(test);
-    let definitions = match testing::project(project.session.project(), test) {
-        Ok(definitions) => Arc::new(definitions),
+    let of = project.session.project();
+    let prepared = test_case(of, test, &project.schemas).and_then(|case| {
+        let definitions = Arc::new(testing::project(of, test, &case)?);
+        Ok((case, definitions))
+    });
+    let (case, definitions) = match prepared {
+        Ok(prepared) => prepared,
         Err(diagnostics) => return Ok(diagnostics),
     };
     let mut recorder = context.lock(project, &environment, "test", &arguments.lock)?;
     let mut reports = Vec::new();
     let mut reasons = drive(context, project, &definitions, PlanMode::Normal, &mut recorder, &mut reports)?;
     if reasons.is_empty() {
-        let verdict = judge(project, test, &recorder, &reports);
+        let verdict = judge(project, test, &case, &recorder, &reports);
         reasons.extend(verdict.unwrap_or_else(|diagnostics| diagnostics));
     }
     if arguments.keep && !reasons.is_empty() {
@@ -116,15 +122,16 @@ fn one(context: &Context, project: &Project, test: &Test, arguments: &TestArgume
 fn judge(
     project: &Project,
     test: &Test,
+    case: &TestCase,
     recorder: &Recorder,
     reports: &[HostReport],
 ) -> Result<Diagnostics, Diagnostics> {
     let definitions = project.session.project();
     let mut reasons = Diagnostics::new();
-    if let Some(expected) = testing::expected_changes(definitions, test)? {
+    if let Some(expected) = case.changes {
         let changed: Vec<&str> =
             reports.iter().flat_map(HostReport::changes).map(|entry| entry.address.as_str()).collect();
-        if changed.len() != expected {
+        if changed.len() as u64 != expected {
             let place = test.expect_changes.as_ref().map_or(test.span, |expression| expression.span);
             let detail = if changed.is_empty() {
                 "The role changed nothing on the server.".to_owned()
@@ -137,7 +144,7 @@ fn judge(
     }
     let server = recorder.state().objects().find(|(address, _)| &*address.resource.kind == "lab_server");
     let server = server.map_or(Value::NULL, |(_, object)| object.value.clone());
-    for result in testing::check(definitions, test, server, &project.schemas)? {
+    for result in testing::check(definitions, test, &server, &project.schemas)? {
         if let Some(reason) = result.failure {
             let summary = format!("check \"{}\" fails: {}", result.check, result.assertion);
             reasons.push(Diagnostic::error(summary).at(test.span).detail(format!("{}: {reason}", result.origin)));
@@ -174,8 +181,9 @@ fn drive(
         }
         Err(ChangeError::Plan(diagnostics)) => Ok(diagnostics),
         Err(ChangeError::Journal(error)) => Err(Diagnostic::error(error.to_string()).into()),
-        Err(ChangeError::Recover(RecoverError::Unresolved(address, failure))) => {
-            Err(failure.diagnostic(&address).into())
+        Err(ChangeError::Recover(RecoverError::Unresolved(unresolved))) => {
+            let (address, failure) = &*unresolved;
+            Err(failure.diagnostic(address).into())
         }
         Err(ChangeError::Recover(RecoverError::Journal(error))) => Err(Diagnostic::error(error.to_string()).into()),
         Err(ChangeError::Recover(RecoverError::Interrupted)) => Err(Diagnostic::error("stopped").into()),

@@ -68,8 +68,7 @@ impl Project {
     pub fn empty(name: &str) -> Project {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let directory =
-            Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}-{number}", std::process::id()));
+        let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}-{number}", std::process::id()));
         let _ = fs::remove_dir_all(&directory);
         fs::create_dir_all(&directory).unwrap();
         Project { directory, data_dir: data_dir(), port: port() }
@@ -266,7 +265,8 @@ fn ask_until(stop: &AtomicBool, port: u16, keep: bool) -> (usize, Vec<String>) {
     let (mut answers, mut failures) = (0, Vec::new());
     let mut kept: Option<TcpStream> = None;
     while !stop.load(Ordering::Relaxed) {
-        let outcome = if keep { ask_kept(&mut kept, &address, patience) } else { get(&address, "/", patience).map(|it| it.0) };
+        let outcome =
+            if keep { ask_kept(&mut kept, &address, patience) } else { get(&address, "/", patience).map(|it| it.0) };
         match outcome {
             Ok(200) => answers += 1,
             other => {
@@ -303,9 +303,9 @@ fn ask_kept(kept: &mut Option<TcpStream>, address: &str, patience: Duration) -> 
         answer.extend_from_slice(&byte[..read]);
         let text = String::from_utf8_lossy(&answer);
         let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
-        let length = head
-            .lines()
-            .find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length:").map(|rest| rest.trim().to_owned()));
+        let length = head.lines().find_map(|line| {
+            line.to_ascii_lowercase().strip_prefix("content-length:").map(|rest| rest.trim().to_owned())
+        });
         let Some(length) = length.and_then(|length| length.parse::<usize>().ok()) else {
             return Err(format!("no length: {head}"));
         };
@@ -344,7 +344,14 @@ pub fn traces(data_dir: &Path) -> BTreeSet<String> {
     for line in fs::read_to_string("/proc/self/mountinfo").unwrap_or_default().lines() {
         found.extend(line.contains(&*data_dir.to_string_lossy()).then(|| format!("mount {line}")));
     }
-    for hierarchy in ["/sys/fs/cgroup", "/sys/fs/cgroup/unified", "/sys/fs/cgroup/memory", "/sys/fs/cgroup/cpu", "/sys/fs/cgroup/pids", "/sys/fs/cgroup/systemd"] {
+    for hierarchy in [
+        "/sys/fs/cgroup",
+        "/sys/fs/cgroup/unified",
+        "/sys/fs/cgroup/memory",
+        "/sys/fs/cgroup/cpu",
+        "/sys/fs/cgroup/pids",
+        "/sys/fs/cgroup/systemd",
+    ] {
         for entry in fs::read_dir(format!("{hierarchy}/andon")).into_iter().flatten().flatten() {
             if entry.path().is_dir() {
                 found.insert(format!("cgroup {}", entry.path().display()));

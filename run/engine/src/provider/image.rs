@@ -42,6 +42,13 @@ enum Parent {
     Image(Box<Prepared>),
 }
 
+/// Why an image was not baked, and what was done until then.
+type NotBaked = Box<(Failure, Option<HostReport>)>;
+
+fn not_baked(failure: Failure) -> NotBaked {
+    Box::new((failure, None))
+}
+
 impl ImageProvider {
     /// Evaluates an image's definition, and those of the images that it is made from.
     fn prepare(&self, name: &str) -> Result<Prepared, Failure> {
@@ -67,33 +74,33 @@ impl ImageProvider {
         prepared: &Prepared,
         identity: &Identity,
         say: &dyn Fn(&str),
-    ) -> Result<(Digest, Option<HostReport>), (Failure, Option<HostReport>)> {
+    ) -> Result<(Digest, Option<HostReport>), NotBaked> {
         if let Some(digest) = self.images.known(&prepared.key) {
             return Ok((digest, None));
         }
-        let plain = |failure| (failure, None);
         let parent = match &prepared.parent {
             Parent::Image(parent) => self.bake(parent, identity, say)?.0,
             Parent::Source(source) => {
-                let Base { digest, .. } = self.images.base(source, say).map_err(plain)?;
+                let Base { digest, .. } = self.images.base(source, say).map_err(not_baked)?;
                 digest
             }
         };
-        let bake = self.images.begin(identity, &parent).map_err(plain)?;
+        let bake = self.images.begin(identity, &parent).map_err(not_baked)?;
         let mut report = HostReport::default();
         for role in &prepared.recipe.roles {
-            let reply = self.converge(&bake, role, &prepared.recipe, say).map_err(plain)?;
+            let reply = self.converge(&bake, role, &prepared.recipe, say).map_err(not_baked)?;
             let failed = reply.report.has_failed();
             report.entries.extend(reply.report.entries);
             if failed {
                 report.stopped = reply.report.stopped;
                 let reason = report.stopped.clone().unwrap_or_else(|| format!("role `{role}` could not be applied"));
                 let name = &prepared.recipe.name;
-                return Err((Failure::new(format!("the image `{name}` was not baked"), reason), Some(report)));
+                let failure = Failure::new(format!("the image `{name}` was not baked"), reason);
+                return Err(Box::new((failure, Some(report))));
             }
         }
         say("computing the image's digest");
-        let digest = bake.commit(&prepared.key).map_err(|failure| (failure, Some(report.clone())))?;
+        let digest = bake.commit(&prepared.key).map_err(|failure| Box::new((failure, Some(report.clone()))))?;
         Ok((digest, Some(report)))
     }
 
@@ -175,16 +182,19 @@ impl Provider for ImageProvider {
 impl ImageProvider {
     fn make(&self, request: &Request<'_>, prior: Option<Value>) -> Outcome {
         let name = request.config.get_str("definition").unwrap_or_default();
-        let made = self.prepare(name).map_err(|failure| (failure, None)).and_then(|prepared| {
+        let made = self.prepare(name).map_err(not_baked).and_then(|prepared| {
             let Some(identity) = request.identity else {
-                return Err((Failure::new("the image has no identity", "The ledger must name it first."), None));
+                return Err(not_baked(Failure::new("the image has no identity", "The ledger must name it first.")));
             };
             let (digest, report) = self.bake(&prepared, identity, request.say)?;
             Ok((described(name, &prepared.key, digest.as_str().into()), report))
         });
         match made {
             Ok((value, report)) => Outcome::Done { value: Some(value), report },
-            Err((failure, report)) => Outcome::Failed { failure, value: prior, report },
+            Err(reasons) => {
+                let (failure, report) = *reasons;
+                Outcome::Failed { failure, value: prior, report }
+            }
         }
     }
 }

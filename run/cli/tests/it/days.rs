@@ -1,0 +1,274 @@
+//! The days of `examples/shop`: the first, and the days after. Real servers, real nginx, the real binary.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use crate::need_lab;
+use crate::support::{Load, Project, eventually, get, traces};
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+fn answer(project: &Project) -> Result<(u16, String), String> {
+    get(&format!("127.0.0.1:{}", project.port), "/", PATIENCE)
+}
+
+#[test]
+fn up_again_and_down() {
+    need_lab!();
+    let project = Project::shop("first");
+    let up = project.ok(&["up", "-y"]);
+    for expected in ["create network/lab_network.app", "create web/lab_server.web[0]", "create web/lab_server.web[1]"] {
+        assert!(up.out.contains(expected), "the plan does not say `{expected}`\n{up}");
+    }
+    assert_eq!(up.out.lines().last(), Some(&*project.url("/")), "{up}");
+    let (status, body) = answer(&project).unwrap();
+    assert_eq!(status, 200);
+    assert!(body.contains("hello from dev"), "{body}");
+
+    let again = project.ok(&["up", "-y"]);
+    assert!(again.out.contains("no changes"), "{again}");
+    assert!(again.took < Duration::from_secs(1), "no changes took {:?}", again.took);
+
+    // Each server is a machine of its own.
+    for (server, other) in [("web-0", "web-1"), ("web-1", "web-0")] {
+        assert_eq!(project.in_server(server, "cat /etc/hostname").trim(), server);
+        assert_eq!(project.in_server(server, "cat /proc/1/comm").trim(), "systemd");
+        let processes = project.in_server(server, "ps -e -o args || cat /proc/[0-9]*/comm");
+        assert!(processes.contains("nginx") && !processes.contains(other), "{processes}");
+    }
+    let status = project.ok(&["status"]);
+    assert!(status.out.contains("web-0") && status.out.contains("ok"), "{status}");
+    let outputs = project.ok(&["output", "--json"]);
+    assert!(outputs.out.contains(&project.url("/")), "{outputs}");
+
+    let identities = project.identities();
+    let down = project.ok(&["down", "-y"]);
+    let left: Vec<String> =
+        traces(&project.data_dir).into_iter().filter(|trace| identities.iter().any(|id| trace.contains(id))).collect();
+    assert_eq!(left, Vec::<String>::new(), "{down}");
+    assert!(answer(&project).is_err(), "something still answers");
+    let again = project.ok(&["down", "-y"]);
+    assert!(again.out.contains("no changes"), "{again}");
+}
+
+#[test]
+fn an_edited_greeting_is_shown_and_reloaded_without_a_failed_request() {
+    need_lab!();
+    let project = Project::shop("greeting");
+    project.ok(&["up", "-y"]);
+    let before = project.identities();
+    project.edit("stacks/web/main.tf", "hello from", "good day from");
+    let plan = project.ok(&["plan"]);
+    for expected in ["-", "hello from dev", "+", "good day from dev", "@@", "reload service \"nginx\"", "2 to update"] {
+        assert!(plan.out.contains(expected), "the plan does not show `{expected}`\n{plan}");
+    }
+    assert_eq!(plan.out.matches("@@").count() / 2, 2, "one diff in each server\n{plan}");
+    assert!(answer(&project).unwrap().1.contains("hello from dev"), "a plan changes nothing");
+    let load = Load::start(project.port, 3);
+    project.ok(&["apply", "-y"]);
+    let (answers, failures) = load.stop();
+    assert_eq!(failures, Vec::<String>::new(), "of {answers} requests");
+    assert!(answers > 20, "only {answers} requests were made");
+    for _ in 0..4 {
+        assert!(answer(&project).unwrap().1.contains("good day from dev"));
+    }
+    assert_eq!(project.identities(), before, "nothing was replaced");
+}
+
+#[test]
+fn a_new_image_replaces_servers_without_a_failed_request_or_a_broken_download() {
+    need_lab!();
+    let project = Project::shop("image");
+    project.ok(&["up", "-y"]);
+    let digest = |project: &Project| {
+        let image = project.objects().into_iter().find(|object| object["address"] == "web/andon_image.web").unwrap();
+        image["value"]["digest"].as_str().unwrap().to_owned()
+    };
+    let (old_digest, before) = (digest(&project), project.identities());
+    for server in ["web-0", "web-1"] {
+        // The place that nginx serves: a file in each server, large enough to take its time.
+        project.in_server(server, "mkdir -p /var/www/html && head -c 8000000 /dev/zero > /var/www/html/big.bin");
+    }
+    project.edit(
+        "roles/web.role.hcl",
+        "package \"nginx\" {}",
+        "package \"nginx\" {}\n\n  file \"/etc/shop-release\" {\n    content = \"2\\n\"\n  }",
+    );
+    let plan = project.ok(&["plan"]);
+    assert!(plan.out.contains("replace web/lab_server.web[0]"), "{plan}");
+    assert!(plan.out.contains("the new one is made before the old one is deleted"), "{plan}");
+    let load = Load::start(project.port, 3);
+    let port = project.port;
+    let download = std::thread::spawn(move || slow_download(port));
+    std::thread::sleep(Duration::from_millis(300));
+    let applied = project.ok(&["apply", "-y"]);
+    let (answers, failures) = load.stop();
+    assert_eq!(failures, Vec::<String>::new(), "of {answers} requests\n{applied}");
+    assert_eq!(download.join().unwrap(), Ok(8_000_000), "{applied}");
+    assert_ne!(digest(&project), old_digest);
+    let after = project.identities();
+    assert_eq!(after.len(), before.len());
+    assert_eq!(project.in_server("web-0", "cat /etc/shop-release"), "2\n");
+    let gone: Vec<String> = before.difference(&after).cloned().collect();
+    assert_eq!(gone.len(), 2, "two servers were replaced");
+    let left: Vec<String> =
+        traces(&project.data_dir).into_iter().filter(|trace| gone.iter().any(|id| trace.contains(id))).collect();
+    assert_eq!(left, Vec::<String>::new());
+}
+
+/// Reads eight million bytes in about four seconds; how many came.
+fn slow_download(port: u16) -> Result<usize, String> {
+    let told = |error: std::io::Error| error.to_string();
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).map_err(told)?;
+    stream.set_read_timeout(Some(PATIENCE)).map_err(told)?;
+    write!(stream, "GET /big.bin HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n").map_err(told)?;
+    let mut all = Vec::new();
+    let mut chunk = vec![0u8; 100_000];
+    loop {
+        let read = stream.read(&mut chunk).map_err(told)?;
+        if read == 0 {
+            break;
+        }
+        all.extend_from_slice(&chunk[..read]);
+        std::thread::sleep(Duration::from_millis(read as u64 / 2_000));
+    }
+    let head = all.windows(4).position(|window| window == b"\r\n\r\n").ok_or("no head")?;
+    if !all.starts_with(b"HTTP/1.1 200") {
+        return Err(String::from_utf8_lossy(&all[..head]).into_owned());
+    }
+    Ok(all.len() - head - 4)
+}
+
+#[test]
+fn drift_is_named_and_synced_and_what_is_not_managed_is_left_alone() {
+    need_lab!();
+    let project = Project::shop("drift");
+    project.ok(&["up", "-y"]);
+    let none = project.ok(&["drift"]);
+    assert!(none.out.contains("No drift"), "{none}");
+    let managed = "/etc/nginx/sites-enabled/shop.conf";
+    project
+        .in_server("web-0", &format!("echo '# by hand' >> {managed}; systemctl stop nginx; echo x > /etc/unmanaged"));
+    let drift = project.exits(2, &["drift"]);
+    for expected in [&*format!("file \"{managed}\""), "-# by hand", "service \"nginx\"", "web/andon_host.web[0]"] {
+        assert!(drift.out.contains(expected), "`{expected}` is not named\n{drift}");
+    }
+    for other in ["unmanaged", "andon_host.web[1]", "lab_server"] {
+        assert!(!drift.out.contains(other), "`{other}` is named\n{drift}");
+    }
+    let json = project.exits(2, &["drift", "--json"]);
+    let json: serde_json::Value = serde_json::from_str(&json.out).unwrap();
+    let drifted = json["drift"].as_array().unwrap();
+    assert_eq!(drifted.len(), 1, "{json}");
+    let changed: Vec<&str> = drifted[0]["report"]["entries"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|entry| ["create", "update", "remove"].contains(&entry["change"].as_str().unwrap()))
+        .map(|entry| entry["address"].as_str().unwrap())
+        .collect();
+    assert_eq!(changed, [&*format!("file \"{managed}\""), "service \"nginx\""]);
+    assert!(project.in_server("web-0", &format!("cat {managed}")).contains("by hand"), "drift changes nothing");
+
+    project.ok(&["sync", "-y"]);
+    assert!(!project.in_server("web-0", &format!("cat {managed}")).contains("by hand"));
+    assert_eq!(project.in_server("web-0", "systemctl is-active nginx").trim(), "active");
+    assert_eq!(project.in_server("web-0", "cat /etc/unmanaged"), "x\n");
+    project.ok(&["drift"]);
+}
+
+#[test]
+fn a_server_killed_from_outside_comes_back() {
+    need_lab!();
+    let project = Project::shop("killed");
+    project.ok(&["up", "-y"]);
+    let before = project.identities();
+    let server = project.objects().into_iter().find(|object| object["value"]["name"] == "web-1").unwrap();
+    kill_server(server["identity"].as_str().unwrap());
+    let drift = project.exits(2, &["drift"]);
+    assert!(drift.out.contains("web/lab_server.web[1] is gone"), "{drift}");
+    assert!(!drift.out.contains("web[0]"), "{drift}");
+    assert!(answer(&project).is_ok(), "the other server answers");
+    project.ok(&["sync", "-y"]);
+    assert_eq!(project.in_server("web-1", "systemctl is-active nginx").trim(), "active");
+    assert_eq!(project.identities().len(), before.len());
+    project.ok(&["drift"]);
+    for _ in 0..4 {
+        assert!(answer(&project).unwrap().1.contains("hello from dev"));
+    }
+}
+
+/// Kills the first process of a server, and so all of it.
+fn kill_server(identity: &str) {
+    let init = andon_lab::Lab::open(andon_lab::LabSettings {
+        data_dir: crate::support::data_dir(),
+        helper: crate::support::ANDON.into(),
+    })
+    .unwrap()
+    .init(&andon_schema::Identity::parse(identity).unwrap())
+    .unwrap();
+    // SAFETY: a signal to the process that was just found.
+    unsafe { libc::kill(init, libc::SIGKILL) };
+    eventually("the server is dead", PATIENCE, || !std::path::Path::new(&format!("/proc/{init}/root/etc")).exists());
+}
+
+#[test]
+fn tests_of_roles_pass_and_fail_with_the_reason() {
+    need_lab!();
+    let project = Project::shop("test");
+    let sound = project.ok(&["test"]);
+    assert!(sound.out.contains("1 passed, 0 failed"), "{sound}");
+    project.edit("roles/web/site.conf.tftpl", "return 200 \"ok", "return 500 \"ok");
+    let broken = project.exits(1, &["test"]);
+    assert!(broken.out.contains("FAIL"), "{broken}");
+    assert!(broken.all().contains("500") && broken.all().contains("/healthz"), "the reason is not told\n{broken}");
+    let status = project.ok(&["status", "--json"]);
+    assert!(!status.out.contains("lab_server"), "the throw-away server is still there\n{status}");
+}
+
+#[test]
+fn two_applies_at_once_do_not_mix() {
+    need_lab!();
+    let project = Project::shop("lock");
+    let mut first = project
+        .command(&["up", "-y"])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    eventually("the first holds the lock", PATIENCE, || project.directory.join(".andon/locks/dev").exists());
+    std::thread::sleep(Duration::from_millis(100));
+    let refused = project.exits(1, &["apply", "-y"]);
+    for expected in ["locked by", &format!("process {}", first.id()), "andon up", "since"] {
+        assert!(refused.err.contains(expected), "`{expected}` is not told\n{refused}");
+    }
+    let began = Instant::now();
+    let waited = project.ok(&["apply", "-y", "--lock-timeout", "120s"]);
+    assert!(waited.err.contains("waiting for it to end"), "{waited}");
+    assert!(waited.out.contains("no changes"), "after {:?}: {waited}", began.elapsed());
+    assert!(first.wait().unwrap().success());
+}
+
+#[test]
+fn purge_takes_the_ledger_and_the_images() {
+    need_lab!();
+    let mut project = Project::shop("purge");
+    project.data_dir = project.directory.join(".data");
+    // A base of its own would take long: the shared one is lent for the time of this test.
+    let shared = crate::support::data_dir().join("images");
+    if !shared.exists() {
+        Project::shop("bake").ok(&["up", "-y"]);
+    }
+    std::fs::create_dir_all(&project.data_dir).unwrap();
+    let copied =
+        std::process::Command::new("cp").args(["-a", "--reflink=auto"]).arg(&shared).arg(&project.data_dir).status();
+    assert!(copied.unwrap().success());
+    project.ok(&["up", "-y"]);
+    let identities = project.identities();
+    project.ok(&["down", "-y", "--purge"]);
+    assert!(!project.directory.join(".andon").exists());
+    let left: Vec<String> =
+        traces(&project.data_dir).into_iter().filter(|trace| identities.iter().any(|id| trace.contains(id))).collect();
+    assert_eq!(left, Vec::<String>::new());
+}
