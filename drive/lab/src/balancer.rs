@@ -39,7 +39,6 @@ pub(crate) fn create(
     owner: &str,
     planned: &Value,
 ) -> Result<Made, Failure> {
-    BalancerSpec::decode(planned)?;
     let value = complete(planned, [("id", Value::from(identity.as_str()))]);
     records.write(identity, &Record { kind: Kind::Balancer, owner: owner.to_owned(), value: value.clone() })?;
     let directory = records.directory(Kind::Balancer, identity.as_str());
@@ -56,7 +55,6 @@ pub(crate) fn update(
     record: &Record,
     planned: &Value,
 ) -> Result<Made, Failure> {
-    BalancerSpec::decode(planned)?;
     let directory = records.directory(Kind::Balancer, identity.as_str());
     let notes = set(&directory, planned)?;
     records.write(identity, &Record { value: planned.clone(), ..record.clone() })?;
@@ -72,7 +70,7 @@ pub(crate) fn delete(records: &Records, identity: &Identity) -> Result<(), Failu
 /// The balancer as its process says that it is; `None` where there is no process.
 pub(crate) fn read(records: &Records, identity: &Identity, prior: &Value) -> Result<Option<Value>, Failure> {
     let directory = records.directory(Kind::Balancer, identity.as_str());
-    let Ok(status) = ask(&directory, &json!({ "do": "status" }), Some(STATUS_LIMIT)) else { return Ok(None) };
+    let Ok(status) = ask(&directory, &json!({ "do": "status" }), STATUS_LIMIT) else { return Ok(None) };
     let schema = schema::schema(Kind::Balancer).block.attributes;
     let mut value = prior.clone();
     for name in SETTINGS {
@@ -154,7 +152,9 @@ fn settings(value: &Value) -> Json {
 /// Has a balancer change its settings; gives what is to be said of it.
 fn set(directory: &Path, value: &Value) -> Result<Vec<String>, Failure> {
     let order = json!({ "do": "set", "settings": settings(value) });
-    let answer = ask(directory, &order, None).or_fail(|| "the balancer does not answer".into())?;
+    let spec = BalancerSpec::decode(value)?;
+    let limit = spec.wait + spec.drain + STATUS_LIMIT * 4;
+    let answer = ask(directory, &order, limit).or_fail(|| "the balancer does not answer".into())?;
     match refused(&answer) {
         Some(failure) => Err(failure),
         None => {
@@ -178,10 +178,10 @@ pub(crate) fn refusal(failure: &Failure) -> Json {
     json!({ "summary": failure.summary, "detail": failure.detail, "help": failure.help.first() })
 }
 
-fn ask(directory: &Path, order: &Json, limit: Option<Duration>) -> io::Result<Json> {
+fn ask(directory: &Path, order: &Json, limit: Duration) -> io::Result<Json> {
     let directory = File::open(directory)?;
     let mut stream = UnixStream::connect(control(&directory))?;
-    stream.set_read_timeout(limit)?;
+    stream.set_read_timeout(Some(limit))?;
     stream.write_all(format!("{order}\n").as_bytes())?;
     let mut answer = String::new();
     BufReader::new(stream).read_line(&mut answer)?;

@@ -201,7 +201,7 @@ impl Lab {
     }
 
     /// The objects of an owner that exist and are not among the known, in the order in which they can be deleted.
-    /// Objects whose record is unreadable are nobody's, and belong to every owner.
+    /// An object whose record is unreadable is nobody's, and belongs to every owner.
     pub fn leftovers(&self, known: &BTreeSet<Identity>, owner: &str) -> Vec<Leftover> {
         let all = self.records.all().into_iter().filter(|(identity, _)| !known.contains(identity));
         let own = all.filter(|(_, record)| record.as_ref().is_none_or(|record| record.owner == owner));
@@ -218,22 +218,33 @@ impl Lab {
     /// Removes every object of an owner that is not among the known, and says of each what it was, or why it could not
     /// be removed.
     pub fn sweep(&self, known: &BTreeSet<Identity>, owner: &str) -> Vec<String> {
-        self.leftovers(known, owner).into_iter().map(|leftover| self.sweep_one(&leftover)).collect()
+        let leftovers = self.leftovers(known, owner);
+        leftovers.into_iter().filter_map(|leftover| self.sweep_one(&leftover, owner).transpose()).map(told).collect()
     }
 
-    fn sweep_one(&self, leftover: &Leftover) -> String {
+    /// `None` where it turns out to be somebody else's, who is just making it.
+    fn sweep_one(&self, leftover: &Leftover, owner: &str) -> Result<Option<String>, String> {
         let identity = &leftover.identity;
         let what = match (&leftover.kind, &leftover.name) {
             (Some(kind), Some(name)) => format!("{kind} `{name}` ({identity})"),
             (Some(kind), None) => format!("{kind} {identity}"),
             (None, _) => format!("what was left of {identity}"),
         };
-        let kinds = Kind::ALL.map(Kind::name);
-        let kinds = kinds.iter().filter(|kind| leftover.kind.as_deref().is_none_or(|known| known == **kind));
-        match kinds.map(|kind| self.delete(kind, identity)).collect::<Result<Vec<()>, Failure>>() {
-            Ok(_) => format!("removed {what}, of which no ledger knows"),
-            Err(failure) => format!("could not remove {what}, of which no ledger knows: {failure}"),
+        let failed = |failure: Failure| format!("could not remove {what}, of which no ledger knows: {failure}");
+        let lock = match leftover.kind {
+            Some(_) => Some(self.records.lock(identity).map_err(failed)?),
+            None => self.records.attempt_lock(identity).map_err(failed)?,
+        };
+        let Some(lock) = lock else { return Ok(None) };
+        let record = self.records.read(identity.as_str());
+        if record.as_ref().is_some_and(|record| record.owner != owner) {
+            return Ok(None);
         }
+        for kind in Kind::ALL.into_iter().filter(|kind| record.as_ref().is_none_or(|record| record.kind == *kind)) {
+            self.destroy(kind, identity, &lock).map_err(failed)?;
+        }
+        self.records.forget(identity, lock).map_err(failed)?;
+        Ok(Some(format!("removed {what}, of which no ledger knows")))
     }
 
     fn destroy(&self, kind: Kind, identity: &Identity, lock: &Lock) -> Result<(), Failure> {
@@ -243,4 +254,8 @@ impl Lab {
             Kind::Balancer => balancer::delete(&self.records, identity),
         }
     }
+}
+
+fn told(said: Result<String, String>) -> String {
+    said.unwrap_or_else(|problem| problem)
 }

@@ -59,8 +59,14 @@ impl Records {
 
     /// Waits until no other thread or process works on this object, and keeps others out.
     pub fn lock(&self, identity: &Identity) -> Result<Lock, Failure> {
-        let path = self.data.join("lab/locks").join(identity.as_str());
+        let path = self.lock_path(identity);
         Lock::take(&path).or_fail(|| format!("cannot lock {}", path.display()))
+    }
+
+    /// Keeps others from working on this object, unless one does already.
+    pub fn attempt_lock(&self, identity: &Identity) -> Result<Option<Lock>, Failure> {
+        let path = self.lock_path(identity);
+        Lock::attempt(&path).or_fail(|| format!("cannot lock {}", path.display()))
     }
 
     /// Writes an object's record.
@@ -111,15 +117,29 @@ impl Records {
         identities.into_iter().map(|identity| (identity.clone(), self.read(identity.as_str()))).collect()
     }
 
+    fn lock_path(&self, identity: &Identity) -> PathBuf {
+        self.data.join("lab/locks").join(identity.as_str())
+    }
+
     fn path(&self, identity: &Identity) -> PathBuf {
         self.data.join("lab/objects").join(identity.as_str())
     }
 }
 
 impl Lock {
-    /// Takes a lock on a file, which is made where it is absent. Whoever removes such a file holds its lock, so a lock
-    /// on a file that is no longer there is taken again.
+    /// Takes a lock on a file, which is made where it is absent.
     pub fn take(path: &Path) -> io::Result<Lock> {
+        // One that waits comes back with the lock.
+        Lock::acquire(path, libc::LOCK_EX)?.ok_or_else(|| ErrorKind::WouldBlock.into())
+    }
+
+    /// Takes a lock unless somebody has it.
+    pub fn attempt(path: &Path) -> io::Result<Option<Lock>> {
+        Lock::acquire(path, libc::LOCK_EX | libc::LOCK_NB)
+    }
+
+    /// Whoever removes such a file holds its lock, so a lock on a file that is no longer there is taken again.
+    fn acquire(path: &Path, operation: i32) -> io::Result<Option<Lock>> {
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder)?;
         }
@@ -129,15 +149,16 @@ impl Lock {
                 file => file?,
             };
             // SAFETY: the descriptor is open, and flock touches no memory.
-            while unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX) } != 0 {
-                let error = io::Error::last_os_error();
-                if error.kind() != ErrorKind::Interrupted {
-                    return Err(error);
+            while unsafe { libc::flock(file.as_raw_fd(), operation) } != 0 {
+                match io::Error::last_os_error() {
+                    error if error.kind() == ErrorKind::WouldBlock => return Ok(None),
+                    error if error.kind() == ErrorKind::Interrupted => {}
+                    error => return Err(error),
                 }
             }
             let held = file.metadata()?;
             if fs::metadata(path).is_ok_and(|named| (named.dev(), named.ino()) == (held.dev(), held.ino())) {
-                return Ok(Lock { file, path: path.to_owned() });
+                return Ok(Some(Lock { file, path: path.to_owned() }));
             }
         }
     }

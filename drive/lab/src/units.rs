@@ -83,6 +83,15 @@ mod tests {
         }
     }
 
+    proptest::proptest! {
+        #[test]
+        fn bytes_read_back_as_written(bytes in 0_u64..1 << 53, text: String) {
+            proptest::prop_assert_eq!(parse_bytes(&format_bytes(bytes)), Some(bytes));
+            parse_bytes(&text);
+            parse_duration(&text);
+        }
+    }
+
     #[test]
     fn durations() {
         let check = |text: &str, millis: Option<u64>| {

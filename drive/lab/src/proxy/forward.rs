@@ -5,7 +5,7 @@
 
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -27,7 +27,7 @@ pub(super) struct Table {
     turn: AtomicUsize,
 }
 
-/// How long a target may take to begin its answer.
+/// How long a target may take to begin its answer, from the last that it was sent.
 const ANSWER_LIMIT: Duration = Duration::from_secs(300);
 /// How often one request is tried, on whatever targets.
 const ATTEMPTS: usize = 8;
@@ -86,7 +86,9 @@ pub(super) async fn forward(table: &Table, client: SocketAddr, request: Request<
     clean(&mut parts.headers);
     introduce(&mut parts.headers, client, upgrade.as_ref());
     let repeatable = body.is_end_stream() && upgrade.is_none() && parts.method.is_idempotent();
-    let mut body = Some(if body.is_end_stream() { empty() } else { body.boxed() });
+    let progress = Arc::new(AtomicBool::new(false));
+    let sent = Sent { body, progress: progress.clone() };
+    let mut body = Some(if sent.is_end_stream() { empty() } else { sent.boxed() });
     let mut tried: Vec<SocketAddr> = Vec::new();
     let mut problems: Vec<String> = Vec::new();
     for _ in 0..ATTEMPTS {
@@ -102,11 +104,16 @@ pub(super) async fn forward(table: &Table, client: SocketAddr, request: Request<
         };
         let Some(this_body) = body.take().or_else(|| repeatable.then(empty)) else { break };
         let request = address_to(&parts, &target, this_body);
-        let answer = match timeout(ANSWER_LIMIT, sender.try_send_request(request)).await {
-            Ok(answer) => answer,
-            Err(_) => {
-                let text = format!("{} did not begin to answer within {} s.", target.address, ANSWER_LIMIT.as_secs());
-                return own_answer(StatusCode::GATEWAY_TIMEOUT, &text);
+        let mut answer = std::pin::pin!(sender.try_send_request(request));
+        let answer = loop {
+            match timeout(ANSWER_LIMIT, answer.as_mut()).await {
+                Ok(answer) => break answer,
+                Err(_) if progress.swap(false, Ordering::Relaxed) => {}
+                Err(_) => {
+                    let text =
+                        format!("{} did not begin to answer within {} s.", target.address, ANSWER_LIMIT.as_secs());
+                    return own_answer(StatusCode::GATEWAY_TIMEOUT, &text);
+                }
             }
         };
         match answer {
@@ -228,6 +235,34 @@ fn own_answer(status: StatusCode, text: &str) -> Response<Body> {
     *answer.status_mut() = status;
     answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     answer
+}
+
+/// A request's body that tells whether it gets on.
+struct Sent {
+    body: Incoming,
+    progress: Arc<AtomicBool>,
+}
+
+impl hyper::body::Body for Sent {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let frame = Pin::new(&mut self.body).poll_frame(context);
+        self.progress.fetch_or(frame.is_ready(), Ordering::Relaxed);
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
 }
 
 /// A body that keeps its request open until it has ended.

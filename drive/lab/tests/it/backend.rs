@@ -123,7 +123,7 @@ fn serve(
                 assert_eq!(copied, length as u64);
             }
             "/headers" => {
-                let body = format!("{head}");
+                let body = &head;
                 write!(
                     stream,
                     "HTTP/1.1 200 OK\r\nconnection: x-private\r\nx-private: 1\r\ncontent-length: {}\r\n\r\n{body}",

@@ -92,11 +92,14 @@ fn removed_by_hand(world: &World) {
 /// As container daemons set it up.
 fn passes_a_firewall(world: &World) {
     let table = "andon_test_firewall";
+    let identity = world.identity();
+    // Drops nothing of others, so that this can be run beside anything.
     let script = format!(
-        "add table ip {table}; add chain ip {table} FORWARD {{ type filter hook forward priority 0; policy drop; }}"
+        "add table ip {table}; add chain ip {table} FORWARD {{ type filter hook forward priority 0; policy drop; }}; \
+         add rule ip {table} FORWARD iifname != \"an{identity}\" oifname != \"an{identity}\" accept"
     );
     run("nft", &[&script]);
-    let (identity, _) = world.create(KIND, &[]).unwrap();
+    world.create_as(KIND, &identity, &[]).unwrap();
     let rules = run("nft", &["list", "table", "ip", table]);
     assert_eq!(rules.matches(&format!("comment \"andon_{identity}\"")).count(), 2, "{rules}");
     world.delete(KIND, &identity);

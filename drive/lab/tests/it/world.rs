@@ -140,6 +140,11 @@ fn traces(words: &[String]) -> Vec<String> {
         traces.extend(groups.map(|entry| format!("cgroup {}", entry.path().display())));
     }
     for process in fs::read_dir("/proc").unwrap().flatten() {
+        // One that has ended and waits for its parent to take note is gone.
+        let status = fs::read_to_string(process.path().join("status")).unwrap_or_default();
+        if status.contains("State:\tZ") {
+            continue;
+        }
         let read = |name: &str| fs::read(process.path().join(name)).unwrap_or_default();
         let about = [read("cmdline"), read("cgroup"), read("mountinfo")].concat();
         if process.file_name() != *std::process::id().to_string() {
