@@ -356,15 +356,13 @@ impl Lexer<'_> {
 
     fn inline_comment(&mut self) {
         let start = self.at;
-        let end = match self.text.get(start + 2..).and_then(|rest| rest.find("*/")) {
-            Some(length) => start + 2 + length + 2,
+        match self.text.get(start + 2..).and_then(|rest| rest.find("*/")) {
+            Some(length) => self.take(Kind::InlineComment, length + 4),
             None => {
                 self.fault(FaultKind::OpenComment, start, start + 2, self.bytes.len());
-                self.bytes.len()
+                self.take(Kind::Invalid, self.bytes.len() - start);
             }
-        };
-        self.push(Kind::InlineComment, start, end);
-        self.at = end;
+        }
     }
 
     fn number(&mut self) {

@@ -163,7 +163,21 @@ impl Parser<'_> {
             }
         };
         self.report(diagnostic);
+        if follows_operator && token.kind == Kind::Newline {
+            self.skip_continuation();
+        }
         Tall::invalid(here.head())
+    }
+
+    /// Passes over the next line where it can only be the rest of the expression at hand.
+    fn skip_continuation(&mut self) {
+        let newline = self.at;
+        self.at += 1;
+        if self.item_begins() || matches!(self.peek(), Kind::CloseBrace | Kind::End | Kind::Newline) {
+            self.at = newline;
+        } else {
+            self.skip_to(&[]);
+        }
     }
 
     fn name_or_call(&mut self) -> Tall {

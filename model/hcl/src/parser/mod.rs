@@ -196,7 +196,11 @@ impl<'a> Parser<'a> {
             return;
         }
         self.reported_at = here;
-        self.diagnostics.push(diagnostic);
+        // A line break is nothing to underline: the place is before it.
+        let at_break =
+            |span: &Span| self.text.get(span.start as usize..).is_some_and(|rest| rest.starts_with(['\n', '\r']));
+        let span = diagnostic.span.map(|span| if at_break(&span) { span.head() } else { span });
+        self.diagnostics.push(Diagnostic { span, ..diagnostic });
     }
 
     fn is_damaged(&self, span: Span) -> bool {

@@ -5,6 +5,7 @@ mod dump;
 mod expressions;
 mod format;
 mod limits;
+mod properties;
 mod recovery;
 mod references;
 mod templates;

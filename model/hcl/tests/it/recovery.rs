@@ -1,7 +1,103 @@
+//! What is wrong is told once, where it is, and what follows is read all the same.
+
 use crate::dump::{body, check_all, errors};
 
+/// Text, and a line for each error: place, summary, and the places that explain it.
 #[test]
-fn placeholder() {
-    check_all(&[("", "")], body);
-    check_all(&[("", "")], errors);
+fn every_error_is_told_once() {
+    check_all(
+        &[
+            ("a = \"x\nb = 2\nc =\nd = 1\n", "1:5+2 string is not closed\n3:3+1 value is missing after `=`"),
+            ("resource \"a\" \"b\" {\n  x = 1\n\nresource \"c\" \"d\" {\n  y = 2\n}\n", "1:1+16 `{` is not closed"),
+            ("a {\n  b {\n    c = 1\n}\nd {\n}\n", "2:5+1 `{` is not closed ~4:1+1"),
+            (
+                "a = 'x'\nb = [1 2, 3]\nc 5\nd = )\ne = 1 2\n",
+                "1:5+3 single quotes do not make a string\n2:7+0 comma is missing ~2:8+1\n3:2+0 `=` is missing after `c`\n4:5+1 expected a value, found `)`\n5:7+1 unexpected `2`",
+            ),
+            ("a = [1, 2\nb = 3\nc = f(1, 2\nd = 4\n", "1:5+1 `[` is not closed ~2:1+1\n3:6+1 `(` is not closed ~4:1+1"),
+            (
+                "a = {\n  b = 1\n  c 2\n  d = \n}\ne = ]\n",
+                "3:3+1 item of an object has no value ~3:5+1\n4:5+1 value is missing after `=`\n6:5+1 expected a value, found `]`",
+            ),
+            (
+                "x { a = 1, b = 2 }\ny { a = 1 b = 2 }\nz { a = 1\n}\n",
+                "1:10+1 several arguments in a block on one line\n2:11+1 several arguments in a block on one line\n3:5+1 block begins on one line and goes on over several",
+            ),
+            (
+                "a = 1\nb = 2\na = 3\nx {\n  q = 1\n  q = 2\n}\n",
+                "3:1+1 `a` is set twice ~1:1+1\n6:3+1 `q` is set twice ~5:3+1",
+            ),
+            (
+                "a = \"hello ${var.x\"\nb = \"hello ${var.x\nc = \"hello ${}\"\nd = \"%{ if x }\"\ne = \"${a b}\"\n",
+                "1:12+2 `${` is not closed\n2:12+2 `${` is not closed\n3:12+2 value is missing after `${`\n4:6+9 `if` directive has no `endif`\n5:10+1 unexpected `b`",
+            ),
+            (
+                "a = 1 +\n  2\nb = x ?\n  1 : 2\nc = x ? 1\nd = x.\ne = x[1\nf = 2\n",
+                "1:7+1 value is missing after `+`\n3:7+1 value is missing after `?`\n4:8+0 conditional has no `:`\n5:10+0 conditional has no `:`\n6:6+1 name is missing after `.`\n7:6+1 `[` is not closed ~8:1+1",
+            ),
+            (
+                "name: 1\n\"quoted\" = 2\na.b = 3\ne == 4\nfoo\nbar \"x\"\nbaz \"x\" \"y\"\nqux \"x\" = 1\n",
+                "1:5+1 unexpected `:`\n2:1+8 quotes around a name\n3:2+1 expected the name of an argument\n4:3+2 `==` compares; it gives no value to a name\n5:1+3 `foo` has no value\n6:1+7 `=` or `{` is missing after `bar`\n7:12+0 block `baz` has no `{`\n8:9+1 expected `{` of a block, found `=`",
+            ),
+            ("}\na = 1\n)\nb = 2 }\nc = 3\n", "1:1+1 unexpected `}`\n3:1+1 unexpected `)`\n4:7+1 unexpected `}`"),
+            ("x \"y\"\n{\n  a = 1\n}\n", "2:1+1 `{` is not on the line of its block"),
+            ("tags = {\n  a = 1\n  b = 2\n\nresource \"x\" \"y\" {\n  c = 1\n}\n", "1:8+1 `{` is not closed ~5:1+8"),
+            ("a = <<EOT\nb\nc = 1\n", "1:5+5 heredoc is not closed"),
+            (
+                "a = <<EOT x\nb\nEOT\nc = 1\nd = <<\ne = 2\n",
+                "1:5+7 heredoc does not begin with a name alone on its line\n5:5+2 heredoc does not begin with a name alone on its line",
+            ),
+            (
+                "a = [for x in y]\nb = {for x in y : x}\nc = [for x y : z]\nd = [for x in y : a => b]\ne = {for = 1}\nf = [for x in y : z w]\n",
+                "1:16+1 unexpected `]`\n2:20+1 unexpected `}`\n3:12+1 unexpected `y`\n4:21+2 `=>` in a `for` that gives a list ~4:5+1\n5:10+1 unexpected `=`\n6:21+1 unexpected `w`",
+            ),
+            (
+                "a = “x”\nb = a & b\nc = a; d = 1\ne = $x\nf = `x`\ng = @\nh = 1 ^ 2\n",
+                "1:5+7 curly quotes do not make a string\n2:7+1 unknown character `&`\n3:6+1 unknown character `;`\n4:5+1 unknown character `$`\n5:5+1 unknown character ```\n5:7+1 unknown character ```\n6:5+1 unknown character `@`\n7:7+1 unknown character `^`",
+            ),
+            (
+                "a = provider::x\nb = f(x..., y)\nc = f(,)\nd = [,]\ne = {,}\nf = {a = 1 b = 2}\ng = {a, b}\n",
+                "1:16+0 unexpected end of the line\n2:11+1 unexpected `,`\n3:7+1 expected a value, found `,`\n4:6+1 expected a value, found `,`\n5:6+1 unexpected `,`\n6:11+0 comma is missing ~6:12+1\n7:6+1 item of an object has no value ~7:7+1\n7:9+1 item of an object has no value ~7:10+1",
+            ),
+            ("x {\n  y {\n    z = 1 }\n}\n", "3:11+1 unexpected `}`"),
+            ("a = (1\nb = 2\n", "1:5+1 `(` is not closed ~2:1+1"),
+            (
+                "locals { a = 1\n b = 2\n",
+                "1:1+6 `{` is not closed\n1:10+1 block begins on one line and goes on over several",
+            ),
+            (
+                "resource \"aws\" \"x\" {\n  tags = {\n    Name = \"x\"\n  \n  other = 1\n}\n\nresource \"aws\" \"y\" {\n}\n",
+                "2:10+1 `{` is not closed ~6:1+1",
+            ),
+            ("a = /* open\nb = 1\n", "1:5+2 comment is not closed"),
+            (
+                "variable \"x\" {\n  type = string,\n  default = \"a\";\n}\n",
+                "2:16+1 unexpected `,`\n3:16+1 unknown character `;`",
+            ),
+            (
+                "a = if x then y\nb = !\nc = x == == y\nd = * 2\ne = a b c d\nf = \"a\" \"b\"\n",
+                "1:8+1 unexpected `x`\n2:5+1 value is missing after `!`\n3:10+2 expected a value, found `==`\n4:5+1 expected a value, found `*`\n5:7+1 unexpected `b`\n6:9+1 unexpected string",
+            ),
+        ],
+        errors,
+    );
+}
+
+#[test]
+fn what_is_around_an_error_is_still_read() {
+    check_all(
+        &[
+            ("a = \nb = 1", "a=!!; b=1 ## 1:3+1 value is missing after `=`"),
+            ("a = 'x'\nb = 1", "a=!!; b=1 ## 1:5+3 single quotes do not make a string"),
+            ("a = \"x\nb = 1", "a=\"x\"; b=1 ## 1:5+2 string is not closed"),
+            ("a = [1 2]\nb = 1", "a=[1 2]; b=1 ## 1:7+0 comma is missing"),
+            ("a = [1\nb = 1", "a=[1]; b=1 ## 1:5+1 `[` is not closed"),
+            ("a = {x = 1\nb {\n}", "a={x=1}; (b {}) ## 1:5+1 `{` is not closed"),
+            ("a = f(x y)\nb = 1", "a=f(x y); b=1 ## 1:8+0 comma is missing"),
+            ("x {\n a = )\n b = 1\n}\nc = 1", "(x {a=!!; b=1}); c=1 ## 2:6+1 expected a value, found `)`"),
+            ("a: 1\nb = 1", "a=1; b=1 ## 1:2+1 unexpected `:`"),
+            ("x { a = 1, b = 2 }\nc = 1", "(x {a=1; b=2}); c=1 ## 1:10+1 several arguments in a block on one line"),
+        ],
+        |text| body(text).split(" ~").next().unwrap().to_owned(),
+    );
 }
