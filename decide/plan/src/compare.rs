@@ -151,7 +151,8 @@ pub(crate) fn ignoring(config: &Value, prior: &Value, ignored: &IgnoreChanges, s
     let kept = entries.iter().map(|(name, value)| match prior.get(name).filter(|_| names(name)) {
         Some(old) => {
             let computed = schema.attributes.get(&**name).is_some_and(|attribute| attribute.computed);
-            if !same(value, old) && !(computed && value.is_null()) {
+            let left_out = computed && value.is_null();
+            if !left_out && !same(value, old) {
                 differing.push(name.to_string());
             }
             (Arc::clone(name), old.clone())

@@ -41,6 +41,7 @@ pub struct Planner {
 
 /// What a planner wants next.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "the large one comes once")]
 pub enum PlanStep {
     /// These questions, all of which may be answered at once and in any order. Never empty.
     Ask(Vec<(QuestionId, Question)>),

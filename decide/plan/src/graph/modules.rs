@@ -175,7 +175,8 @@ impl ModuleInstance {
         let mut base = self.base.split('/').filter(|part| !part.is_empty()).peekable();
         let mut own = self.module.directory.split('/').filter(|part| !part.is_empty()).peekable();
         while base.peek().is_some() && base.peek() == own.peek() {
-            (base.next(), own.next());
+            base.next();
+            own.next();
         }
         let parts: Vec<&str> = base.map(|_| "..").chain(own).collect();
         if parts.is_empty() { ".".to_owned() } else { parts.join("/") }

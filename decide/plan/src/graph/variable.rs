@@ -33,19 +33,17 @@ pub(super) fn variable(view: &mut View<'_>, name: &Arc<str>) -> Result<Value> {
             None => None,
         },
     };
-    let place = match &module.parent {
-        None => None,
-        Some(parent) => {
-            Some(parent.call.arguments.attribute(name).map_or(parent.call.span, |argument| argument.value.span))
-        }
-    };
+    let place = module
+        .parent
+        .as_ref()
+        .map(|parent| parent.call.arguments.attribute(name).map_or(parent.call.span, |argument| argument.value.span));
     let given = given.filter(|value| variable.nullable || !value.is_null());
     if given.is_none() && variable.default.is_none() {
         // Without the environment's variables, which have been complained about, nothing can be said of this one.
         let unsaid = module.parent.is_none() && view.graph().modules.variables.is_none();
         return Err(if unsaid { Diagnostics::new() } else { missing(view, variable).into() });
     }
-    let value = value_of(variable, given).map_err(|problems| placed(problems, place, variable))?;
+    let value = variable.value(given, "variable").map_err(|problems| placed(problems, place, variable))?;
     view.set_variable(Arc::clone(name), value.clone());
     check(&variable.validations, "validation", view)?;
     Ok(value)
@@ -114,21 +112,4 @@ impl Graph {
         }
         Some((**entries).clone())
     }
-}
-
-fn value_of(variable: &Variable, given: Option<Value>) -> Result<Value> {
-    let value = match (given, &variable.default) {
-        (Some(value), _) => value,
-        (None, Some(default)) => {
-            let files = andon_lang::FileSet::new();
-            andon_lang::eval::evaluate(default, &Constants(&files))?
-        }
-        (None, None) => return Err(Diagnostics::new()),
-    };
-    let wrong = |error: andon_value::ConvertError| {
-        Diagnostic::error(format!("variable {:?} has a value of the wrong type", &*variable.name.name))
-            .label(error.to_string())
-    };
-    let value = andon_value::convert(&value, &variable.ty).map_err(wrong)?;
-    Ok(if variable.sensitive { value.mark(andon_value::Marks::SENSITIVE) } else { value })
 }

@@ -1,0 +1,5 @@
+//! Planning and applying, in a world that is a function.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests may stop")]
+
+mod cases;
+mod world;
