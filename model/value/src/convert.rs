@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
-use crate::{Kind, Marks, Number, Path, PathStep, Type, Value, unify};
+use crate::{Kind, Number, Path, PathStep, Type, Value, unify};
 
 /// Why a value cannot be of a type.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,12 +45,12 @@ pub fn convert(value: &Value, ty: &Type) -> Result<Value, ConvertError> {
         (Kind::Unknown(from), _) => Ok(Value::unknown(convert_type(from, ty)?)),
         (Kind::String(text), Type::Number) => Number::parse(text)
             .map(Value::from)
-            .ok_or_else(|| ConvertError::new(format!("a number is required, but {} is none", shown(text, marks)))),
+            .ok_or_else(|| ConvertError::new(format!("a number is required, but {} is none", crate::quote(text)))),
         (Kind::String(text), Type::Bool) => match &**text {
             "true" | "1" => Ok(Value::from(true)),
             "false" | "0" => Ok(Value::from(false)),
             _ => {
-                let text = shown(text, marks);
+                let text = crate::quote(text);
                 Err(ConvertError::new(format!("a bool is required, but {text} is neither \"true\" nor \"false\"")))
             }
         },
@@ -71,7 +71,14 @@ pub fn convert(value: &Value, ty: &Type) -> Result<Value, ConvertError> {
         }
         _ => Err(mismatch(&value.ty(), ty)),
     };
-    Ok(converted?.mark(marks))
+    match converted {
+        Ok(converted) => Ok(converted.mark(marks)),
+        // What is wrong with a part of a secret would tell of the secret.
+        Err(_) if marks.sensitive => {
+            Err(ConvertError::new(format!("{} is required, and this sensitive value is none", ty.in_words())))
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// The type that a value of `from` has after conversion to `to`: `to` with its `any` filled in. An error where no
@@ -270,8 +277,4 @@ fn mismatch(from: &Type, to: &Type) -> ConvertError {
         }
         _ => ConvertError::new(format!("{} is required, but this is {}", to.in_words(), from.in_words())),
     }
-}
-
-fn shown(text: &str, marks: Marks) -> String {
-    if marks.sensitive { "this sensitive string".to_owned() } else { crate::quote(text) }
 }

@@ -114,17 +114,18 @@ impl Type {
         }
     }
 
-    /// What a value of it is called in a sentence: `a list of string`, `an object`.
+    /// What a value of it is called in a sentence: `a list of strings`, `an object`.
     pub fn in_words(&self) -> String {
         match self {
             Type::Dynamic => "a value of any type".to_owned(),
             Type::Bool => "a bool".to_owned(),
             Type::Number => "a number".to_owned(),
             Type::String => "a string".to_owned(),
-            Type::List(element) => format!("a list of {}", element.name()),
-            Type::Set(element) => format!("a set of {}", element.name()),
-            Type::Map(element) => format!("a map of {}", element.name()),
+            Type::List(element) => format!("a list{}", element.as_elements()),
+            Type::Set(element) => format!("a set{}", element.as_elements()),
+            Type::Map(element) => format!("a map{}", element.as_elements()),
             Type::Tuple(elements) => match elements.len() {
+                0 => "an empty tuple".to_owned(),
                 1 => "a tuple of 1 element".to_owned(),
                 count => format!("a tuple of {count} elements"),
             },
@@ -132,17 +133,17 @@ impl Type {
         }
     }
 
-    fn name(&self) -> &'static str {
+    fn as_elements(&self) -> &'static str {
         match self {
-            Type::Dynamic => "any type",
-            Type::Bool => "bool",
-            Type::Number => "number",
-            Type::String => "string",
-            Type::List(_) => "lists",
-            Type::Set(_) => "sets",
-            Type::Map(_) => "maps",
-            Type::Tuple(_) => "tuples",
-            Type::Object { .. } => "objects",
+            Type::Dynamic => "",
+            Type::Bool => " of bools",
+            Type::Number => " of numbers",
+            Type::String => " of strings",
+            Type::List(_) => " of lists",
+            Type::Set(_) => " of sets",
+            Type::Map(_) => " of maps",
+            Type::Tuple(_) => " of tuples",
+            Type::Object { .. } => " of objects",
         }
     }
 }

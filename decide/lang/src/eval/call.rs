@@ -38,20 +38,24 @@ impl Evaluator<'_> {
         let Some(given) = given else { return Ok(Value::UNKNOWN) };
         self.count(function, whole, name, &given)?;
         let mut marks = Marks::NONE;
-        let (mut unknown, mut secret, mut failed) = (false, false, false);
+        let (mut unknown, mut failed) = (false, false);
+        let (mut secret, mut passed_secret) = (false, false);
         let mut checked = Vec::with_capacity(given.len());
         for (at, (value, expr)) in given.iter().enumerate() {
             let Some(parameter) = function.parameter(at) else { continue };
             match self.argument(function, parameter, value.clone(), expr) {
                 Ok(value) => {
-                    secret |= value.is_sensitive();
                     let value = match parameter.secrets {
                         Secrets::Merged => {
                             let (value, taken) = value.unmark_deep();
+                            secret |= taken.sensitive;
                             marks = marks.union(taken);
                             value
                         }
-                        Secrets::Passed => value,
+                        Secrets::Passed => {
+                            passed_secret |= value.is_sensitive();
+                            value
+                        }
                     };
                     unknown |= match parameter.unknowns {
                         Unknowns::None => !value.is_wholly_known(),
@@ -77,7 +81,10 @@ impl Evaluator<'_> {
         self.templates = templates;
         match result {
             Ok(value) => Ok(value.mark(marks)),
-            Err(fault) => Err(self.fault(function, whole, &given, fault, secret)),
+            Err(fault) => {
+                let hidden = secret || passed_secret && !fault.safe;
+                Err(self.fault(function, whole, &given, fault, hidden))
+            }
         }
     }
 
@@ -155,30 +162,34 @@ impl Evaluator<'_> {
         Err(self.fail_showing(error, &[expr]))
     }
 
+    /// Reports why a function has no result; where that is `hidden`, only that it has none.
     fn fault(
         &mut self,
         function: &Function,
         whole: &Expr,
         given: &[(Value, &Expr)],
         fault: Fault,
-        secret: bool,
+        hidden: bool,
     ) -> Failed {
         let at_fault = fault.argument.and_then(|at| given.get(at));
-        let error = match (at_fault, fault.argument.and_then(|at| function.parameter(at))) {
+        let mut error = match (at_fault, fault.argument.and_then(|at| function.parameter(at))) {
             (Some((_, expr)), Some(parameter)) => {
                 let summary = format!("invalid argument {} of \"{}\"", quote(parameter.name), function.name);
                 Diagnostic::error(summary).at(expr.span)
             }
             _ => Diagnostic::error(format!("\"{}\" has no result", function.name)).at(whole.span),
         };
-        let mut error = error.label(fault.message);
-        let mut detail: Vec<String> = fault.safe_detail.into_iter().collect();
+        let mut detail = Vec::new();
+        if hidden {
+            error = error.label("not suitable; an argument is sensitive, so no more is said");
+        } else {
+            error = error.label(fault.message);
+            detail.extend(fault.detail);
+            error.help.extend(fault.help);
+        }
         if let Some((value, _)) = at_fault {
             detail.push(format!("The value is {}.", describe(value)));
         }
-        // What the function quotes may come from any argument.
-        detail.extend(fault.detail.filter(|_| !secret));
-        error.help.extend(fault.help.filter(|_| !secret));
         let shown: Vec<&Expr> = match at_fault {
             Some((_, expr)) => vec![*expr],
             None => given.iter().map(|(_, expr)| *expr).collect(),

@@ -84,7 +84,7 @@ fn index(value: &Value, key: &Value, span: Span) -> Result<Value, Diagnostic> {
         Type::List(_) | Type::Tuple(_) => {
             let key = convert(key, &Type::Number).map_err(|reason| error(reason.to_string()))?;
             match key.as_number() {
-                Some(number) => element(value, number, span, key.marks().sensitive),
+                Some(number) => element(value, number, span, key.marks().union(value.marks()).sensitive),
                 None => Ok(any_element(value)),
             }
         }
@@ -106,7 +106,8 @@ fn index(value: &Value, key: &Value, span: Span) -> Result<Value, Diagnostic> {
 /// Element `at` of a list or tuple, perhaps an unknown one.
 fn element(value: &Value, at: &Number, span: Span, secret: bool) -> Result<Value, Diagnostic> {
     let error = |label: String| {
-        let label = if secret { "the index, which is sensitive, names no element".to_owned() } else { label };
+        let label =
+            if secret { "there is no such element, and the list or the index is sensitive".to_owned() } else { label };
         Diagnostic::error("invalid index").at(span).label(label)
     };
     if !at.is_integer() {

@@ -49,11 +49,11 @@ pub(super) fn table() -> Vec<Function> {
 }
 
 fn itself(_: &Call<'_>) -> Result<Value, Fault> {
-    Err(Fault::new("it cannot be called here"))
+    Err(Fault::new("it cannot be called here").safe())
 }
 
 fn to_type(call: &Call<'_>, ty: &Type) -> Result<Value, Fault> {
-    convert(call.value(0), ty).map_err(|error| Fault::at(0, error.to_string()))
+    convert(call.value(0), ty).map_err(|error| Fault::at(0, error.to_string()).safe())
 }
 
 fn non_sensitive(call: &Call<'_>) -> Result<Value, Fault> {

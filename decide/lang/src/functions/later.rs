@@ -18,5 +18,5 @@ pub(super) fn table() -> Vec<Function> {
 }
 
 fn not_yet(_: &Call<'_>) -> Result<Value, Fault> {
-    Err(Fault::new("this function is not available yet").help("Pass the value in through a variable instead."))
+    Err(Fault::new("this function is not available yet").help("Pass the value in through a variable instead.").safe())
 }

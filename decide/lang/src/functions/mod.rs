@@ -77,19 +77,19 @@ pub(crate) enum Secrets {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Run(pub(crate) fn(&Call<'_>) -> Result<Value, Fault>);
 
-/// Why a function has no result.
+/// Why a function has no result. Where an argument is a secret it is not told, unless it is safe.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Fault {
     /// The argument at fault, by its place.
     pub(crate) argument: Option<usize>,
-    /// What is wrong, in a few words that quote no value.
+    /// What is wrong, in a few words.
     pub(crate) message: String,
-    /// More about it; may quote arguments, so it is left out where one is a secret.
+    /// More about it.
     pub(crate) detail: Option<String>,
-    /// More about it that is known to hold no secret.
-    pub(crate) safe_detail: Option<String>,
-    /// What to do; may quote arguments too.
+    /// What to do.
     pub(crate) help: Option<String>,
+    /// It holds no secret, whatever the marks of the arguments that the function was given with their marks.
+    pub(crate) safe: bool,
 }
 
 impl Fault {
@@ -107,6 +107,10 @@ impl Fault {
 
     pub(crate) fn help(self, help: impl Into<String>) -> Fault {
         Fault { help: Some(help.into()), ..self }
+    }
+
+    pub(crate) fn safe(self) -> Fault {
+        Fault { safe: true, ..self }
     }
 }
 
@@ -266,9 +270,8 @@ impl Call<'_> {
     /// The elements of a list of strings, of which none may be null.
     fn texts(&self, at: usize) -> Result<Vec<&Arc<str>>, Fault> {
         let elements = self.elements(at)?.into_iter().enumerate();
-        let texts = elements.map(|(index, element)| {
-            element.as_str().ok_or_else(|| Fault::at(at, format!("element {index} is null")))
-        });
+        let texts = elements
+            .map(|(index, element)| element.as_str().ok_or_else(|| Fault::at(at, format!("element {index} is null"))));
         texts.collect()
     }
 }

@@ -86,7 +86,7 @@ fn refuse(sources: &SourceMap, errors: &Diagnostics) -> Fault {
     };
     let lines: Vec<String> = errors.iter().map(one).collect();
     let count = if lines.len() == 1 { "an error".to_owned() } else { format!("{} errors", lines.len()) };
-    Fault { safe_detail: Some(lines.join("\n")), ..Fault::at(0, format!("the template has {count}")) }
+    Fault::at(0, format!("the template has {count}")).detail(lines.join("\n")).safe()
 }
 
 /// What names mean inside a template: the variables given to it, and nothing else.

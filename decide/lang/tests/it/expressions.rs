@@ -42,7 +42,7 @@ pub fn value_of(text: &str, scope: &Values) -> Result<Value, String> {
     evaluate(&expr, scope).map_err(|errors| said(&errors, &sources))
 }
 
-fn said(errors: &Diagnostics, sources: &SourceMap) -> String {
+pub fn said(errors: &Diagnostics, sources: &SourceMap) -> String {
     let mut out = String::new();
     for error in errors {
         let at = error.span.map_or("", |span| sources.text(span));
@@ -144,7 +144,8 @@ fn show(value: &Value) -> String {
     if value.marks().sensitive {
         return "(sensitivevalue)".to_owned();
     }
-    let all = |elements: &mut dyn Iterator<Item = &Value>| elements.map(|element| show(element) + ",").collect::<String>();
+    let all =
+        |elements: &mut dyn Iterator<Item = &Value>| elements.map(|element| show(element) + ",").collect::<String>();
     let pairs = || {
         let entries = value.as_entries().into_iter().flat_map(|entries| entries.iter());
         entries.map(|(key, value)| format!("{}={}", quote(key), show(value))).collect::<String>()
@@ -166,7 +167,9 @@ fn show(value: &Value) -> String {
 fn console(asked: &[&str]) -> Option<Vec<(String, String)>> {
     let terraform = std::env::var("ANDON_TERRAFORM").unwrap_or_else(|_| "terraform".to_owned());
     let parts = asked.iter().map(|asked| {
-        format!("\"----\", try(jsonencode(nonsensitive(jsonencode({asked}))), \"\\\"error\\\"\"), try({asked}, \"error\"), ")
+        format!(
+            "\"----\", try(jsonencode(nonsensitive(jsonencode({asked}))), \"\\\"error\\\"\"), try({asked}, \"error\"), "
+        )
     });
     let line = format!("[{}]\n", parts.collect::<String>());
     let directory = tempfile::tempdir().expect("a temporary directory");

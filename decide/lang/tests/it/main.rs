@@ -1,8 +1,13 @@
 //! The language, from files to answers. A case is the files of a project, one text with a `== path` line before each,
 //! and what is said of them.
 
+mod evaluation;
 mod expressions;
+mod check;
 mod load;
+mod role;
+mod schemas;
+mod shop;
 
 use std::sync::Arc;
 
