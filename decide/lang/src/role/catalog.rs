@@ -367,7 +367,10 @@ impl<'a> Evaluation<'a> {
                     values.insert(key.unwrap_or_default(), readable(&instance));
                     made.instances.push(instance);
                 }
-                None => made.undecided = Some("its name, or whether it is absent, is not known yet".to_owned()),
+                None => {
+                    let reason = || "its name, or whether it is absent, is not known yet".to_owned();
+                    made.undecided.get_or_insert_with(reason);
+                }
             }
         }
         if made.undecided.is_some() {
