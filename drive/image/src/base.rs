@@ -83,7 +83,10 @@ impl Images {
                 .help("Name the directory, or an archive of the directory, in which /usr is."));
         }
         let digest = self.keep(workplace, None, &[])?;
-        self.point(&pointer, &digest)?;
+        // A directory is found again by its content.
+        if !matches!(source, Source::Directory(_)) {
+            self.point(&pointer, &digest)?;
+        }
         self.as_base(digest, true)
     }
 

@@ -10,6 +10,7 @@ use std::process::{Command, Stdio};
 use andon_schema::Failure;
 use nix::fcntl::OFlag;
 use nix::sys::signal::Signal;
+use nix::sys::stat::{Mode, umask};
 use nix::unistd::pipe2;
 
 use crate::mirror::Mirrors;
@@ -119,12 +120,13 @@ fn alone() -> Command {
     command
 }
 
-/// Has a command end when this process does.
+/// Has a command end when this process does, and make files as root's do, whatever this process's umask.
 pub(crate) fn follow(command: &mut Command) {
-    // SAFETY: between fork and exec only prctl is called, which is async-signal-safe.
+    // SAFETY: between fork and exec only prctl and umask are called, which are async-signal-safe.
     unsafe {
         command.pre_exec(|| {
             nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?;
+            umask(Mode::S_IWGRP | Mode::S_IWOTH);
             Ok(())
         });
     }

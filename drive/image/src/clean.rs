@@ -85,8 +85,13 @@ pub(crate) fn clean(root: &Path) -> io::Result<()> {
     }
     if keys {
         let unit = root.join(SSH_UNIT);
-        if let Some(directory) = unit.parent() {
-            fs::create_dir_all(directory)?;
+        for directory in ["etc/systemd", "etc/systemd/system", "etc/systemd/system/ssh.service.d"] {
+            let directory = root.join(directory);
+            match fs::create_dir(&directory) {
+                Ok(()) => fs::set_permissions(&directory, fs::Permissions::from_mode(0o755))?,
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(error),
+            }
         }
         fs::write(&unit, SSH_UNIT_CONTENT)?;
         fs::set_permissions(&unit, fs::Permissions::from_mode(0o644))?;

@@ -132,7 +132,8 @@ impl Images {
         for pointers in [self.directory.join("recipes"), self.directory.join("bases")] {
             for name in names(&pointers)? {
                 let pointer = pointers.join(&name);
-                if !name.ends_with(".lock") && self.pointed_at(&pointer).is_none() {
+                let is_draft = name.starts_with('.');
+                if is_draft || (!name.ends_with(".lock") && self.pointed_at(&pointer).is_none()) {
                     let _ = fs::remove_file(pointer);
                 }
             }
@@ -195,9 +196,9 @@ impl Images {
 
     pub(crate) fn point(&self, pointer: &Path, digest: &Digest) -> Result<(), Failure> {
         let directory = pointer.parent().unwrap_or(&self.directory);
+        let _lock = self.lock()?;
         fs::create_dir_all(directory).doing("make", directory)?;
-        // Two processes may write the same pointer at once; each brings a whole file.
-        let draft = directory.join(format!(".{}-{}.draft", std::process::id(), digest.directory_name()));
+        let draft = directory.join(".draft");
         fs::write(&draft, format!("{digest}\n")).doing("write", &draft)?;
         fs::rename(&draft, pointer).doing("write", pointer)
     }

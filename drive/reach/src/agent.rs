@@ -47,6 +47,8 @@ pub fn agent_main(
         return UNABLE;
     };
     let Ok(mut report) = order.report() else { return UNABLE };
+    // What is made in a target must not depend on who asked for it.
+    nix::sys::stat::umask(nix::sys::stat::Mode::S_IWGRP | nix::sys::stat::Mode::S_IWOTH);
     match order.carry_out(&mut report, run) {
         Ok(status) => status,
         Err(refusal) => {

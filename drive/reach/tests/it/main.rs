@@ -155,6 +155,9 @@ fn a_root_has_what_packages_need() {
     assert_eq!(shell(&target, "test -d /proc/1 && test -d /sys/class && ls /proc | grep -c '^[0-9]'").trim().len(), 1);
     assert_eq!(shell(&target, "/usr/sbin/policy-rc.d; echo $?"), "101\n");
     assert_eq!(shell(&target, "cat /etc/resolv.conf"), std::fs::read_to_string("/etc/resolv.conf").unwrap());
+    let before = nix::sys::stat::umask(nix::sys::stat::Mode::S_IRWXG | nix::sys::stat::Mode::S_IRWXO);
+    assert_eq!(shell(&target, "umask"), "0022\n");
+    nix::sys::stat::umask(before);
     assert_eq!(shell(&target, "echo $SOURCE_DATE_EPOCH | grep -c ."), "1\n");
     assert_eq!(shell(&target, "tty; test -t 0 || echo none; cat"), "not a tty\nnone\n");
     // What is this machine's stays as it is.
@@ -255,7 +258,7 @@ fn a_caller_that_panics_leaves_nothing() {
     let seconds = format!("96{}", std::process::id());
     let script = format!("tell-and-sleep {seconds}");
     let ended = std::panic::catch_unwind(|| {
-        run_agent(&Target::Local, &helper(), script.as_bytes(), &mut |_| panic!("the listener has a mistake"))
+        run_agent(&Target::Local, &helper(), script.as_bytes(), &mut |_| std::panic::resume_unwind(Box::new("mistake")))
     });
     assert!(ended.is_err());
     await_none_named(&seconds);
