@@ -24,7 +24,7 @@ impl Line {
 }
 
 /// Sets the blanks before every piece.
-pub(super) fn lay_out(pieces: &mut [Piece]) {
+pub(super) fn lay_out(pieces: &mut [Piece<'_>]) {
     let lines = lines(pieces);
     indent(pieces, &lines);
     space(pieces, &lines);
@@ -33,7 +33,7 @@ pub(super) fn lay_out(pieces: &mut [Piece]) {
 }
 
 /// Splits into lines, and lines into cells. A heredoc is on the line that it begins on, all of it.
-fn lines(pieces: &[Piece]) -> Vec<Line> {
+fn lines(pieces: &[Piece<'_>]) -> Vec<Line> {
     let mut lines = Vec::new();
     let mut start = 0;
     for line in pieces.split_inclusive(|piece| piece.kind == Kind::Newline) {
@@ -61,7 +61,7 @@ fn lines(pieces: &[Piece]) -> Vec<Line> {
 
 /// Indents each line by the number of lines above that left brackets open. What a heredoc opens does not count, though
 /// what closes in it does: that is how `terraform fmt` has it.
-fn indent(pieces: &mut [Piece], lines: &[Line]) {
+fn indent(pieces: &mut [Piece<'_>], lines: &[Line]) {
     // How many brackets each such line left open.
     let mut open: Vec<i32> = Vec::new();
     for line in lines {
@@ -98,7 +98,7 @@ fn close(open: &mut Vec<i32>, mut closed: i32) {
 }
 
 /// Sets one blank or none between the pieces of each line.
-fn space(pieces: &mut [Piece], lines: &[Line]) {
+fn space(pieces: &mut [Piece<'_>], lines: &[Line]) {
     for line in lines {
         let Some(pieces) = pieces.get_mut(line.start..line.end) else { continue };
         let mut before = None;
@@ -111,7 +111,7 @@ fn space(pieces: &mut [Piece], lines: &[Line]) {
 }
 
 /// Whether a blank stands between two neighbours; `before` is what is before the first of them on its line.
-fn has_space(before: Option<Kind>, subject: &Piece, after: &Piece) -> bool {
+fn has_space(before: Option<Kind>, subject: &Piece<'_>, after: &Piece<'_>) -> bool {
     use Kind::*;
     match (subject.kind, after.kind) {
         (_, Newline) => false,
@@ -168,7 +168,7 @@ fn is_negation(before: Option<Kind>) -> bool {
 }
 
 /// Puts a cell of lines that follow each other in one column: a blank after the longest of what is before it.
-fn align(pieces: &mut [Piece], lines: &[Line], has_cell: fn(&Line) -> bool, before: fn(&Line) -> (usize, usize)) {
+fn align(pieces: &mut [Piece<'_>], lines: &[Line], has_cell: fn(&Line) -> bool, before: fn(&Line) -> (usize, usize)) {
     for chain in lines.chunk_by(|one, next| has_cell(one) && has_cell(next)) {
         if !chain.first().is_some_and(has_cell) {
             continue;
@@ -190,8 +190,8 @@ fn align(pieces: &mut [Piece], lines: &[Line], has_cell: fn(&Line) -> bool, befo
 }
 
 /// Columns that a piece takes, with the blanks before it.
-fn width(piece: &Piece) -> usize {
-    let text = piece.text.as_str();
+fn width(piece: &Piece<'_>) -> usize {
+    let text = &*piece.text;
     piece.spaces + if text.is_ascii() { text.len() } else { text.graphemes(true).count() }
 }
 

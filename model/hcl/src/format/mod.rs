@@ -7,6 +7,8 @@
 mod layout;
 mod rewrite;
 
+use std::borrow::Cow;
+
 use andon_text::SourceMap;
 
 use crate::lexer::{self, Lexed};
@@ -15,9 +17,9 @@ use crate::token::Kind;
 
 /// A token of the text to be.
 #[derive(Debug, Clone)]
-struct Piece {
+struct Piece<'a> {
     kind: Kind,
-    text: String,
+    text: Cow<'a, str>,
     /// Blanks before it.
     spaces: usize,
 }

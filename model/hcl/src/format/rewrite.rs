@@ -1,5 +1,7 @@
 //! Old writing made new: bare labels, `"${value}"`, and quoted types.
 
+use std::borrow::Cow;
+
 use super::Piece;
 use crate::ast::{Attribute, Block, Body, Expr, ExprKind, Ident, Item, TemplatePart};
 use crate::token::{Kind, Token};
@@ -19,7 +21,7 @@ enum Change {
 }
 
 /// All tokens as pieces, with old writing made new.
-pub(super) fn pieces(text: &str, tokens: &[Token], body: &Body) -> Vec<Piece> {
+pub(super) fn pieces<'a>(text: &'a str, tokens: &[Token], body: &Body) -> Vec<Piece<'a>> {
     let mut rewrite = Rewrite { text, tokens, changes: Vec::new() };
     rewrite.body(body, &[]);
     let changes = rewrite.changes;
@@ -44,7 +46,10 @@ pub(super) fn pieces(text: &str, tokens: &[Token], body: &Body) -> Vec<Piece> {
             continue;
         }
         let new = replaced.get_mut(index).and_then(Option::take);
-        let (kind, text) = new.unwrap_or_else(|| (token.kind, token.text(text).to_owned()));
+        let (kind, text) = match new {
+            Some((kind, new)) => (kind, Cow::Owned(new)),
+            None => (token.kind, Cow::Borrowed(token.text(text))),
+        };
         pieces.push(Piece { kind, text, spaces });
     }
     pieces

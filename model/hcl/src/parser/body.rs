@@ -1,6 +1,7 @@
 //! Bodies: arguments and blocks.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use andon_text::{Diagnostic, Span};
@@ -379,21 +380,47 @@ impl Parser<'_> {
 
     /// Reports names that are given a value more than once.
     fn duplicates(&mut self, items: &[Item]) {
-        let mut seen: HashMap<&Arc<str>, Span> = HashMap::new();
+        let mut seen = Names::default();
         for item in items {
             let Item::Attribute(Attribute { name, .. }) = item else { continue };
-            match seen.get(&name.name) {
-                None => {
-                    seen.insert(&name.name, name.span);
-                }
+            match seen.add(name) {
+                None => {}
                 Some(first) => {
                     let diagnostic = Diagnostic::error(format!("`{}` is set twice", name.name))
                         .at(name.span)
                         .label("set again here")
-                        .related(*first, "set here first")
+                        .related(first, "set here first")
                         .help("Keep one of them.");
                     self.diagnostics.push(diagnostic);
                 }
+            }
+        }
+    }
+}
+
+/// Names seen so far: a list while they are few, as they mostly are.
+#[derive(Default)]
+struct Names<'a> {
+    few: Vec<&'a Ident>,
+    many: HashMap<&'a str, Span>,
+}
+
+impl<'a> Names<'a> {
+    /// Adds a name; gives where it was seen first, where it was.
+    fn add(&mut self, name: &'a Ident) -> Option<Span> {
+        const FEW: usize = 16;
+        if let Some(first) = self.few.iter().find(|other| other.name == name.name) {
+            return Some(first.span);
+        }
+        if self.few.len() < FEW {
+            self.few.push(name);
+            return None;
+        }
+        match self.many.entry(&*name.name) {
+            Entry::Occupied(first) => Some(*first.get()),
+            Entry::Vacant(place) => {
+                place.insert(name.span);
+                None
             }
         }
     }
