@@ -17,7 +17,6 @@ use crate::role::{Places, Prediction, find, lineage, origin, params, predict};
 use crate::shape::suggest;
 use crate::variable::Constants;
 
-
 /// How an image is baked.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Recipe {
@@ -146,7 +145,9 @@ fn roles(project: &Project, image: &Image, given: &Value) -> Result<Roles, Diagn
         let Ok(lineage) = lineage(&project.roles, &role) else { continue };
         let names: BTreeSet<Arc<str>> = lineage.iter().flat_map(|role| role.params.keys().cloned()).collect();
         let own = given.as_entries().into_iter().flat_map(|entries| entries.iter());
-        let own = Value::object(own.filter(|(name, _)| names.contains(*name)).map(|(name, value)| (name.clone(), value.clone())));
+        let own = Value::object(
+            own.filter(|(name, _)| names.contains(*name)).map(|(name, value)| (name.clone(), value.clone())),
+        );
         if let Err(errors) = params(&lineage, &own, &Places { of: &place, head }) {
             out.extend(errors);
         }

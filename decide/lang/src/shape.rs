@@ -159,13 +159,7 @@ static VARIABLE: Shape = closed(
 );
 
 static OUTPUT: Shape = closed(
-    &[
-        required("value"),
-        optional("description"),
-        optional("sensitive"),
-        optional("depends_on"),
-        later("ephemeral"),
-    ],
+    &[required("value"), optional("description"), optional("sensitive"), optional("depends_on"), later("ephemeral")],
     &[any("precondition", &[], &CONDITION)],
 );
 

@@ -59,7 +59,11 @@ fn add_module(graph: &mut Graph, prefix: &str, module: &Module, caller: Option<(
     }
     for (name, output) in &module.outputs {
         let conditions = conditions(&output.preconditions);
-        add(format!("output.{name}"), [&output.value].into_iter().chain(&output.depends_on).chain(conditions).collect(), None);
+        add(
+            format!("output.{name}"),
+            [&output.value].into_iter().chain(&output.depends_on).chain(conditions).collect(),
+            None,
+        );
     }
     for (key, resource) in &module.resources {
         let lifecycle = &resource.lifecycle;
@@ -97,13 +101,11 @@ fn add_needs(needs: &mut Vec<(String, Span)>, prefix: &str, module: &Module, ref
     match (&**reference.root, name(0), name(1)) {
         (root @ ("local" | "var"), Some(name), _) => add(format!("{root}.{name}")),
         ("data", Some(kind), Some(name)) => add(format!("data.{kind}.{name}")),
-        ("module", Some(call), output) => match module.calls.get(call) {
-            Some(definition) => match output.filter(|output| definition.module.outputs.contains_key(*output)) {
-                Some(output) => add(format!("module.{call}.output.{output}")),
-                None => definition.module.outputs.keys().for_each(|name| add(format!("module.{call}.output.{name}"))),
-            },
-            None => {}
-        },
+        ("module", Some(call), output) => {
+            let outputs = module.calls.get(call).map(|call| &call.module.outputs).into_iter().flatten();
+            let read = |name: &&Arc<str>| output.is_none_or(|output| output == &***name);
+            outputs.map(|(name, _)| name).filter(read).for_each(|name| add(format!("module.{call}.output.{name}")));
+        }
         (kind, Some(name), _) => add(format!("{kind}.{name}")),
         _ => {}
     }

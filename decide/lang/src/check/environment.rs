@@ -91,7 +91,8 @@ fn check_one(
                 }
                 None if variable.default.is_some() || assigned.contains(&(stack.name.clone(), name.clone())) => {}
                 None => {
-                    let of = if stack.name.is_empty() { String::new() } else { format!(" of stack \"{}\"", stack.name) };
+                    let of =
+                        if stack.name.is_empty() { String::new() } else { format!(" of stack \"{}\"", stack.name) };
                     let summary =
                         format!("environment \"{}\" gives no value to the variable \"{name}\"{of}", environment.name);
                     let help = format!("Give it one: variables = {{ {name} = … }}, or a default where it is defined.");

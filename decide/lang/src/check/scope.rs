@@ -80,7 +80,8 @@ impl<'a> Checked<'a> {
         let mut base = self.stack.module.directory.split('/').filter(|part| !part.is_empty()).peekable();
         let mut own = self.module.directory.split('/').filter(|part| !part.is_empty()).peekable();
         while base.peek().is_some() && base.peek() == own.peek() {
-            (base.next(), own.next());
+            base.next();
+            own.next();
         }
         let parts: Vec<&str> = base.map(|_| "..").chain(own).collect();
         if parts.is_empty() { ".".to_owned() } else { parts.join("/") }
@@ -185,6 +186,9 @@ impl At<'_, '_> {
         let resources = &self.checked.module.resources;
         let key = crate::definitions::ResourceKey { mode, kind: kind.clone(), name: name.clone() };
         let Some(definition) = resources.get(&key) else {
+            if mode == Mode::Managed && !kind.contains('_') && !resources.keys().any(|other| other.kind == *kind) {
+                return Err(self.meaningless(root));
+            }
             let word = if mode == Mode::Data { "data source" } else { "resource" };
             let declared: Vec<String> = (resources.keys())
                 .filter(|other| other.mode == mode)

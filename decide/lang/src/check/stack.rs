@@ -80,7 +80,11 @@ fn call_of(checked: &Checked<'_>, call: &ModuleCall) {
             let diagnostic = Diagnostic::error(format!("unsupported argument \"{}\"", name.name)).at(name.span);
             let diagnostic = diagnostic.label("the module has no such variable");
             let names = call.module.variables.keys().map(|name| &**name);
-            checked.report([suggest(diagnostic, &name.name, names.chain(["source", "count", "for_each", "depends_on"]))]);
+            checked.report([suggest(
+                diagnostic,
+                &name.name,
+                names.chain(["source", "count", "for_each", "depends_on"]),
+            )]);
             continue;
         };
         if let Some((expr, value)) = value {
@@ -104,9 +108,7 @@ impl<'c, 'a> At<'c, 'a> {
     pub fn repeated(&self, count: Option<&Expr>, keys: Option<&Expr>) -> At<'c, 'a> {
         if let Some(count) = count {
             let value = self.value(count);
-            let error = |label: String| {
-                Diagnostic::error("\"count\" takes a whole number").at(count.span).label(label)
-            };
+            let error = |label: String| Diagnostic::error("\"count\" takes a whole number").at(count.span).label(label);
             match convert(&value, &Type::Number) {
                 Err(problem) => self.checked.report([error(problem.to_string())]),
                 Ok(value) if value.is_null() => self.checked.report([error("this is null".to_owned())]),

@@ -229,15 +229,9 @@ fn outputs(loader: &mut Loader<'_>, scope: &Arc<str>, body: &Body) -> BTreeMap<A
     outputs
 }
 
-fn resources(
-    loader: &mut Loader<'_>,
-    scope: &Arc<str>,
-    body: &Body,
-) -> BTreeMap<ResourceKey, Arc<ResourceDefinition>> {
+fn resources(loader: &mut Loader<'_>, scope: &Arc<str>, body: &Body) -> BTreeMap<ResourceKey, Arc<ResourceDefinition>> {
     let mut resources = BTreeMap::new();
-    for (word, mode, shape) in
-        [("resource", Mode::Managed, &shape::RESOURCE), ("data", Mode::Data, &shape::DATA)]
-    {
+    for (word, mode, shape) in [("resource", Mode::Managed, &shape::RESOURCE), ("data", Mode::Data, &shape::DATA)] {
         for block in blocks(body, word, 2) {
             let (Some(kind), Some(name)) = (loader.named(block, 0), loader.named(block, 1)) else { continue };
             let full = Ident { name: format!("{}.{}", kind.name, name.name).into(), span: block.head };
@@ -355,12 +349,7 @@ fn calls(
 }
 
 /// The module that a source names; `None`, with a complaint, where there is none.
-fn called(
-    loader: &mut Loader<'_>,
-    modules: &mut Modules,
-    directory: &Arc<str>,
-    source: &Ident,
-) -> Option<Arc<Module>> {
+fn called(loader: &mut Loader<'_>, modules: &mut Modules, directory: &Arc<str>, source: &Ident) -> Option<Arc<Module>> {
     let text = &*source.name;
     if !(text.starts_with("./") || text.starts_with("../")) {
         loader.out.push(

@@ -64,6 +64,9 @@ struct Instance {
     absent: bool,
 }
 
+/// The keys and values of a `for_each`.
+pub(crate) type Keys = Vec<(Arc<str>, Value)>;
+
 /// Whether a block is there.
 enum Decision {
     Yes,
@@ -86,7 +89,8 @@ impl<'a> Evaluation<'a> {
         let mut sees: Vec<BTreeSet<usize>> = Vec::new();
         for (index, role) in lineage.iter().enumerate() {
             let parents = lineage.iter().enumerate().zip(&sees);
-            let parents = parents.filter(|((_, other), _)| role.inherits.iter().any(|name| name.name == other.name.name));
+            let parents =
+                parents.filter(|((_, other), _)| role.inherits.iter().any(|name| name.name == other.name.name));
             let mut seen: BTreeSet<usize> = parents.flat_map(|(_, sees)| sees.iter().copied()).collect();
             seen.insert(index);
             sees.push(seen);
@@ -265,7 +269,8 @@ impl<'a> Evaluation<'a> {
 
     fn notifies(&self, role: usize, definition: &HostDefinition) -> Vec<Notify> {
         let mut notifies = BTreeSet::new();
-        for (list, word, restart) in [(&definition.reloads, "reloads", false), (&definition.restarts, "restarts", true)] {
+        for (list, word, restart) in [(&definition.reloads, "reloads", false), (&definition.restarts, "restarts", true)]
+        {
             for expr in list {
                 let Some((kind, index)) = self.named(role, expr, word) else { continue };
                 if &*kind != "service" {
@@ -345,9 +350,7 @@ impl<'a> Evaluation<'a> {
         let keys = match &definition.for_each {
             None => Some(vec![(None, at(None))]),
             Some(expr) => self.keys(expr, &at(None)).map(|keys| {
-                let each = |(key, value): (Arc<str>, Value)| {
-                    (Some(key.clone()), at(Some((Value::string(key), value))))
-                };
+                let each = |(key, value): (Arc<str>, Value)| (Some(key.clone()), at(Some((Value::string(key), value))));
                 keys.into_iter().map(each).collect()
             }),
         };
@@ -485,7 +488,7 @@ impl<'a> Evaluation<'a> {
     }
 
     /// The keys and values of a `for_each`; `None` where they are not known.
-    fn keys(&self, expr: &Expr, scope: &At<'_, '_>) -> Option<Vec<(Arc<str>, Value)>> {
+    fn keys(&self, expr: &Expr, scope: &At<'_, '_>) -> Option<Keys> {
         let value = self.value(expr, scope)?;
         match for_each(&value, expr.span) {
             Ok(keys) => keys,
@@ -635,13 +638,16 @@ pub(crate) fn evaluate_assertion(
         (attributes, label) => return Err(attributes.err().into_iter().chain(label.err()).flatten().collect()),
     };
     let name = convert(&label, &Type::String).ok().and_then(|label| label.as_str().cloned());
-    Ok(name.map(|name| {
-        Assertion { kind: kind.name.clone(), name, attributes, origin: origin(sources, assertion.span) }
+    Ok(name.map(|name| Assertion {
+        kind: kind.name.clone(),
+        name,
+        attributes,
+        origin: origin(sources, assertion.span),
     }))
 }
 
 /// The keys and values of a `for_each`: a set of strings, a map or an object. `None` where they are not known.
-pub(crate) fn for_each(value: &Value, place: Span) -> Result<Option<Vec<(Arc<str>, Value)>>, Diagnostic> {
+pub(crate) fn for_each(value: &Value, place: Span) -> Result<Option<Keys>, Diagnostic> {
     let error = |label: &str| {
         let diagnostic = Diagnostic::error("\"for_each\" takes a map, or a set of strings").at(place).label(label);
         Err(diagnostic.help("Make a set of a list with toset(…)."))

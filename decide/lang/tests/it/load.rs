@@ -24,7 +24,8 @@ fn check_role(given: &str, expected: &str) {
 
 #[test]
 fn a_directory_of_tf_files_is_a_stack_without_a_name() {
-    let (project, diagnostics) = load(files("== main.tf\nvariable \"a\" {}\n== out.tf\noutput \"b\" { value = 1 }\n"), "shop");
+    let (project, diagnostics) =
+        load(files("== main.tf\nvariable \"a\" {}\n== out.tf\noutput \"b\" { value = 1 }\n"), "shop");
     assert!(diagnostics.is_empty(), "{diagnostics:?}");
     assert_eq!(&*project.name, "shop");
     assert_eq!(project.environments.keys().map(|name| &**name).collect::<Vec<_>>(), ["default"]);
@@ -128,7 +129,10 @@ fn shapes_of_blocks_in_stacks() {
         ("resource \"x_y\" \"a\" {}\nresource \"x_y\" \"a\" {}", "2:1 duplicate resource \"x_y.a\""),
         ("resource \"x_y\" \"a\" {}\ndata \"x_y\" \"a\" {}", ""),
         ("resource \"x_y\" \"a\" {\n  anything = 1\n  nested {}\n}", ""),
-        ("resource \"x_y\" \"a\" {\n  lifecycle { prevent_destory = true }\n}", "2:15 unsupported argument \"prevent_destory\""),
+        (
+            "resource \"x_y\" \"a\" {\n  lifecycle { prevent_destory = true }\n}",
+            "2:15 unsupported argument \"prevent_destory\"",
+        ),
         ("resource \"x_y\" \"a\" {\n  lifecycle {}\n  lifecycle {}\n}", "3:3 duplicate block \"lifecycle\""),
         (
             "resource \"x_y\" \"a\" {\n  lifecycle { prevent_destroy = var.x }\n}",
@@ -143,7 +147,10 @@ fn shapes_of_blocks_in_stacks() {
             "resource \"x_y\" \"a\" {\n  lifecycle { precondition { condition = true } }\n}",
             "2:15 missing argument \"error_message\"",
         ),
-        ("data \"x_y\" \"a\" {\n  lifecycle { prevent_destroy = true }\n}", "2:15 unsupported argument \"prevent_destroy\""),
+        (
+            "data \"x_y\" \"a\" {\n  lifecycle { prevent_destroy = true }\n}",
+            "2:15 unsupported argument \"prevent_destroy\"",
+        ),
         ("variable \"a\" {\n  nullable = \"no\"\n}", "2:14 \"nullable\" must be written out as true or false"),
         ("variable \"a\" {\n  description = \"${1}\"\n}", "2:17 \"description\" must be written out as text"),
     ] {
@@ -193,10 +200,14 @@ fn type_constraints() {
         ("list(object({a=string, b=optional(number, 1)}))", "list(object({a=string,b=optional(number)}))"),
         ("map(set(bool))", "map(set(bool))"),
         ("tuple([string, number])", "tuple([string,number])"),
-        ("object({\n  a = optional(object({ b = optional(string, \"x\") }), {})\n})", "object({a=optional(object({b=optional(string)}))})"),
+        (
+            "object({\n  a = optional(object({ b = optional(string, \"x\") }), {})\n})",
+            "object({a=optional(object({b=optional(string)}))})",
+        ),
         ("any", "any"),
     ] {
-        let (project, diagnostics) = load(files(&format!("== main.tf\nvariable \"a\" {{\n  type = {given}\n}}\n")), "shop");
+        let (project, diagnostics) =
+            load(files(&format!("== main.tf\nvariable \"a\" {{\n  type = {given}\n}}\n")), "shop");
         assert!(diagnostics.is_empty(), "{given}: {diagnostics:?}");
         assert_eq!(project.stacks[""].module.variables["a"].ty.to_string(), expected);
     }
@@ -237,13 +248,19 @@ fn shapes_of_blocks_in_roles() {
 #[test]
 fn shapes_of_the_other_files() {
     for (given, expected) in [
-        ("== andon.hcl\nproject \"a\" { required_version = \">= 7\" }", "andon.hcl:1:34 Andon >= 7 is required, and this is 0.1.0"),
+        (
+            "== andon.hcl\nproject \"a\" { required_version = \">= 7\" }",
+            "andon.hcl:1:34 Andon >= 7 is required, and this is 0.1.0",
+        ),
         ("== andon.hcl\nproject \"a\" {}\nproject \"b\" {}", "andon.hcl:2:1 duplicate block \"project\""),
         ("== andon.hcl\nenvironment \"a\" { protect = true }", "andon.hcl:1:19 unsupported argument \"protect\""),
         ("== andon.hcl\nenvironment \"a\" {}\nenvironment \"a\" {}", "andon.hcl:2:13 duplicate environment \"a\""),
         ("== images/a.image.hcl\nimage \"a\" {}", "images/a.image.hcl:1:1 missing argument \"from\""),
         ("== tests/a.test.hcl\ntest \"a\" {}", "tests/a.test.hcl:1:1 missing block \"server\""),
-        ("== tests/a.test.hcl\ntest \"a\" {\n  server {}\n  expect { change = 0 }\n}", "tests/a.test.hcl:3:12 unsupported argument \"change\""),
+        (
+            "== tests/a.test.hcl\ntest \"a\" {\n  server {}\n  expect { change = 0 }\n}",
+            "tests/a.test.hcl:3:12 unsupported argument \"change\"",
+        ),
         ("== README.md\nhello", "- this directory defines nothing"),
         ("== main.tf\n== stacks/a/x.tf\n", "main.tf:1:1 warning: *.tf files beside stacks/ are not used"),
     ] {
@@ -255,8 +272,14 @@ fn shapes_of_the_other_files() {
 fn modules() {
     for (given, expected) in [
         ("== main.tf\nmodule \"a\" {\n  source = \"./a\"\n}\n== a/x.tf\n", ""),
-        ("== main.tf\nmodule \"a\" {\n  source = \"./b\"\n}\n== a/x.tf\n", "main.tf:2:12 there is no module in \"./b\""),
-        ("== main.tf\nmodule \"a\" {\n  source = \"../b\"\n}", "main.tf:2:12 module source \"../b\" leads out of the project"),
+        (
+            "== main.tf\nmodule \"a\" {\n  source = \"./b\"\n}\n== a/x.tf\n",
+            "main.tf:2:12 there is no module in \"./b\"",
+        ),
+        (
+            "== main.tf\nmodule \"a\" {\n  source = \"../b\"\n}",
+            "main.tf:2:12 module source \"../b\" leads out of the project",
+        ),
         ("== main.tf\nmodule \"a\" {}", "main.tf:1:1 missing argument \"source\""),
         ("== main.tf\nmodule \"a\" {\n  source = var.x\n}", "main.tf:2:12 \"source\" must be written out as text"),
         (
@@ -301,7 +324,9 @@ fn override_files_are_laid_over_the_others() {
 #[test]
 fn all_syntax_errors_of_all_files_are_said_in_order_and_nothing_else() {
     let (project, diagnostics) = load(
-        files("== stacks/a/b.tf\nvariable \"a\" {\n  type = \n}\noutput \"x\" {\n  value = 1 +\n}\n== roles/a.role.hcl\nrole \"a\" {\n  file \"/x\" {\n    content = \"${\"\n  }\n}\n== andon.hcl\nenvironment \"x\" {\n  protected = = true\n}\n"),
+        files(
+            "== stacks/a/b.tf\nvariable \"a\" {\n  type = \n}\noutput \"x\" {\n  value = 1 +\n}\n== roles/a.role.hcl\nrole \"a\" {\n  file \"/x\" {\n    content = \"${\"\n  }\n}\n== andon.hcl\nenvironment \"x\" {\n  protected = = true\n}\n",
+        ),
         "shop",
     );
     let said = render(&diagnostics, &project.sources);

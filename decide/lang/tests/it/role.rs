@@ -22,10 +22,7 @@ fn facts() -> Value {
 }
 
 fn object(text: &str) -> Value {
-    let (expr, errors) = andon_hcl::parse_expression(
-        andon_text::SourceMap::new().add("params", text),
-        text,
-    );
+    let (expr, errors) = andon_hcl::parse_expression(andon_text::SourceMap::new().add("params", text), text);
     assert!(errors.is_empty(), "{errors:?}");
     struct Nothing(FileSet);
     impl andon_lang::eval::Scope for Nothing {
@@ -62,7 +59,13 @@ fn write(catalog: &Catalog) -> String {
     }
     for check in &catalog.checks {
         for assertion in &check.assertions {
-            text.push_str(&format!("check {}: {} {}{}\n", check.name, assertion.kind, assertion.name, attributes(&assertion.attributes)));
+            text.push_str(&format!(
+                "check {}: {} {}{}\n",
+                check.name,
+                assertion.kind,
+                assertion.name,
+                attributes(&assertion.attributes)
+            ));
         }
     }
     text
@@ -81,7 +84,11 @@ fn check_with(text: &str, params: &str, expected: &str) {
 }
 
 fn check_body(body: &str, expected: &str) {
-    check_with(&format!("== roles/a.role.hcl\nrole \"a\" {{\n{body}\n}}\n== roles/hello.tftpl\nhello ${{name}}\n"), "{}", expected);
+    check_with(
+        &format!("== roles/a.role.hcl\nrole \"a\" {{\n{body}\n}}\n== roles/hello.tftpl\nhello ${{name}}\n"),
+        "{}",
+        expected,
+    );
 }
 
 #[test]
@@ -89,18 +96,30 @@ fn host_resources_in_order() {
     for (body, expected) in [
         ("", ""),
         ("package \"b\" {}\npackage \"a\" {}", "package b\npackage a"),
-        ("file \"/x\" {\n  content = \"${fact.os.family} on ${fact.hostname}\"\n}", "file /x content=\"debian on web-0\""),
+        (
+            "file \"/x\" {\n  content = \"${fact.os.family} on ${fact.hostname}\"\n}",
+            "file /x content=\"debian on web-0\"",
+        ),
         ("sysctl \"net.core.somaxconn\" { value = 4096 }", "sysctl net.core.somaxconn value=\"4096\""),
         ("timezone \"current\" { name = \"UTC\" }", "timezone current name=\"UTC\""),
-        ("user \"deploy\" {\n  groups = [\"sudo\"]\n  shell = \"/bin/bash\"\n}", "user deploy groups=[\"sudo\"] shell=\"/bin/bash\""),
+        (
+            "user \"deploy\" {\n  groups = [\"sudo\"]\n  shell = \"/bin/bash\"\n}",
+            "user deploy groups=[\"sudo\"] shell=\"/bin/bash\"",
+        ),
         ("file \"/x\" { absent = true }", "file /x absent"),
         ("file \"/x\" { absent = false }", "file /x"),
         // What is removed need not be described.
         ("timezone \"x\" { absent = true }", "timezone x absent"),
         ("file \"/x\" { when = fact.os.family == \"debian\" }", "file /x"),
         ("file \"/x\" { when = fact.os.family == \"redhat\" }", ""),
-        ("file \"/x\" { content = templatefile(\"hello.tftpl\", { name = \"you\" }) }", "file /x content=\"hello you\\n\""),
-        ("locals { n = upper(local.m) }\nlocals { m = \"v\" }\nfile \"/x\" { content = local.n }", "file /x content=\"V\""),
+        (
+            "file \"/x\" { content = templatefile(\"hello.tftpl\", { name = \"you\" }) }",
+            "file /x content=\"hello you\\n\"",
+        ),
+        (
+            "locals { n = upper(local.m) }\nlocals { m = \"v\" }\nfile \"/x\" { content = local.n }",
+            "file /x content=\"V\"",
+        ),
         // `after` and references move one back, never another.
         ("file \"/a\" { after = [package.c] }\npackage \"b\" {}\npackage \"c\" {}", "package b\npackage c\nfile /a"),
         (
@@ -154,12 +173,18 @@ fn what_is_wrong_in_a_role() {
         ("file \"/x\" { content = each.key }", "2:28 \"each\" is only there in a block with \"for_each\""),
         ("file \"/x\" { content = service.nginx.name }", "2:31 there is no service \"nginx\""),
         ("file \"/x\" { reloads = [service.nginx] }", "2:32 there is no service \"nginx\""),
-        ("file \"/x\" { reloads = [package.a] }\npackage \"a\" {}", "2:24 \"reloads\" names services, and this is a package"),
+        (
+            "file \"/x\" { reloads = [package.a] }\npackage \"a\" {}",
+            "2:24 \"reloads\" names services, and this is a package",
+        ),
         ("file \"/x\" { reloads = [\"nginx\"] }", "2:24 \"reloads\" lists host resources"),
         ("file \"/x\" { after = [service.nginx] }", "2:30 there is no service \"nginx\""),
         ("file \"/x\" { when = 3 }", "2:20 a condition must be true or false"),
         ("file \"/x\" { for_each = [1] }", "2:24 \"for_each\" takes a map, or a set of strings"),
-        ("file \"/x\" { content = templatefile(\"no.tftpl\", {}) }", "2:36 invalid argument \"path\" of \"templatefile\""),
+        (
+            "file \"/x\" { content = templatefile(\"no.tftpl\", {}) }",
+            "2:36 invalid argument \"path\" of \"templatefile\"",
+        ),
         ("file \"${\"/\"}x\" {}\nfile \"/x\" {}", "3:1 duplicate file \"/x\""),
         (
             "file \"/a\" { after = [file[\"/b\"]] }\nfile \"/b\" { after = [file[\"/a\"]] }",
@@ -168,7 +193,10 @@ fn what_is_wrong_in_a_role() {
         ("locals { a = local.b }\nlocals { b = local.a }", "2:10 locals need each other in a circle"),
         ("check \"x\" {\n  htp \"y\" {}\n}", "3:3 unknown check \"htp\""),
         // All of them, not the first.
-        ("file \"/x\" { content = param.a }\nfile \"/y\" { content = param.b }", "2:29 there is no parameter \"a\"\n3:29 there is no parameter \"b\""),
+        (
+            "file \"/x\" { content = param.a }\nfile \"/y\" { content = param.b }",
+            "2:29 there is no parameter \"a\"\n3:29 there is no parameter \"b\"",
+        ),
     ] {
         check_body(body, expected);
     }

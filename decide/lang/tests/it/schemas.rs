@@ -62,7 +62,11 @@ pub fn schemas() -> Schemas {
         ),
         (
             "terraform_data",
-            block(vec![("input", optional(Type::Dynamic)), ("output", computed(Type::Dynamic)), ("id", computed(Type::String))]),
+            block(vec![
+                ("input", optional(Type::Dynamic)),
+                ("output", computed(Type::Dynamic)),
+                ("id", computed(Type::String)),
+            ]),
         ),
     ];
     let data = [("andon_stack", block(vec![("name", required(Type::String)), ("outputs", computed(Type::Dynamic))]))];
