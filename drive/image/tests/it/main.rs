@@ -90,7 +90,7 @@ fn worker(mut arguments: impl Iterator<Item = OsString>) {
     println!("fetched {}", base.fetched);
     if verb == "bake" {
         let digest = bake(&images, &base.digest, "killed", "killed", |root| {
-            for number in 0..500 {
+            for number in 0..100 {
                 fs::write(root.join(format!("usr/{number}")), vec![b'x'; 4096]).unwrap();
             }
         });
@@ -300,7 +300,7 @@ fn one_image_is_made_by_one_process() {
 fn a_base_is_made_once() {
     let data = Data::new("concurrent");
     let root = root_file_system(&data.0.join("root"));
-    tree::fill(&root.join("usr/big"), 2000);
+    tree::fill(&root.join("usr/big"), 300);
     let archive = data.0.join("root.tar");
     assert!(Command::new("tar").arg("-C").arg(&root).arg("-cf").arg(&archive).arg(".").status().unwrap().success());
     let workers: Vec<Child> =
@@ -316,7 +316,7 @@ fn a_base_is_made_once() {
 fn a_killed_bake_leaves_nothing_after_a_sweep() {
     let data = Data::new("killed");
     let root = root_file_system(&data.0.join("root"));
-    tree::fill(&root.join("usr/big"), 500);
+    tree::fill(&root.join("usr/big"), 100);
     let images = data.images();
     let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
     for round in 0..30 {
@@ -361,7 +361,8 @@ fn a_full_disk_is_said_so() {
     fs::create_dir(&small).unwrap();
     let Some(_mount) = tree::Small::mount(&small) else { return };
     let root = root_file_system(&data.0.join("root"));
-    tree::fill(&root.join("usr/big"), 3000);
+    fs::create_dir(root.join("usr/big")).unwrap();
+    fs::write(root.join("usr/big/file"), vec![b'x'; 8 << 20]).unwrap();
     let images = data.images();
     let failure = images.base(&source(&root), &quiet).unwrap_err();
     assert!(failure.detail.contains("No space left on device"), "{failure}");
