@@ -126,7 +126,7 @@ fn unchanged(value: &Value, ty: &Type) -> Option<Value> {
         (Kind::Bool(_), Type::Bool) | (Kind::Number(_), Type::Number) | (Kind::String(_), Type::String) => true,
         (Kind::List(own, _), Type::List(element))
         | (Kind::Set(own, _), Type::Set(element))
-        | (Kind::Map(own, _), Type::Map(element)) => *own == **element && !own.has_dynamic(),
+        | (Kind::Map(own, _), Type::Map(element)) => *own == **element,
         _ => false,
     };
     same.then(|| value.clone())
@@ -152,7 +152,7 @@ fn to_sequence(value: &Value, element: &Type, ty: &Type) -> Result<Value, Conver
         .enumerate()
         .map(|(index, child)| convert(child, &element).map_err(|error| error.within(step(index, child))));
     let converted = converted.collect::<Result<Vec<Value>, _>>()?;
-    let own = held(&converted, &element);
+    let own = held(converted.iter(), &element);
     Ok(if is_set { Value::set(own, converted) } else { Value::list(own, converted) })
 }
 
@@ -174,8 +174,7 @@ fn to_map(value: &Value, element: &Type) -> Result<Value, ConvertError> {
         Ok((name.clone(), convert(child, &element).map_err(|error| error.within(step()))?))
     });
     let converted = converted.collect::<Result<BTreeMap<Arc<str>, Value>, ConvertError>>()?;
-    let own = converted.values().next().map_or_else(|| element.without_optional(), Value::ty);
-    let own = if converted.values().all(|child| child.ty() == own) { own } else { element.without_optional() };
+    let own = held(converted.values(), &element);
     Ok(Value::map(own, converted))
 }
 
@@ -246,11 +245,14 @@ fn is_of_unknown_type(value: &Value) -> bool {
 }
 
 /// The element type of a collection after all its elements were converted to `element`.
-fn held(converted: &[Value], element: &Type) -> Type {
-    match converted.first().map(Value::ty) {
-        Some(ty) if element.has_dynamic() && converted.iter().all(|value| value.ty() == ty) => ty,
-        _ => element.without_optional(),
+fn held<'a>(mut converted: impl Iterator<Item = &'a Value>, element: &Type) -> Type {
+    if element.has_dynamic()
+        && let Some(ty) = converted.next().map(Value::ty)
+        && converted.all(|value| value.ty() == ty)
+    {
+        return ty;
     }
+    element.without_optional()
 }
 
 /// What elements of these types become under an element constraint.

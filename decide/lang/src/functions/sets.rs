@@ -27,13 +27,6 @@ pub(super) fn table() -> Vec<Function> {
         )
         .takes("set", any_set())
         .takes("without", any_set()),
-        row(
-            "setsymmetricdifference",
-            any_set(),
-            |call| combine(call, |one, other| &one ^ &other),
-            "The elements that only one of the sets has.",
-        )
-        .takes_rest("sets", any_set()),
         row("setunion", any_set(), |call| combine(call, |one, other| &one | &other), "The elements that any set has.")
             .takes_rest("sets", any_set()),
     ]

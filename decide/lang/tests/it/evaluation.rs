@@ -1,5 +1,12 @@
 //! Evaluation beyond the table: unknown values, what errors say, blocks, templates, and deep expressions.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "a test may stop at once, and measures the stack in a thread of its own"
+)]
+
 use andon_hcl::{parse_body, parse_expression};
 use andon_lang::FileSet;
 use andon_lang::eval::{evaluate, evaluate_block, implied_type};

@@ -2,6 +2,14 @@
 //! where that is not plain, or a part of its error. A line that starts with `! ` is one on which we differ from
 //! Terraform on purpose; all others are also put to `terraform console`, where there is one.
 
+#![allow(clippy::expect_used, reason = "a test may stop at once")]
+#![allow(
+    clippy::disallowed_types,
+    clippy::disallowed_methods,
+    clippy::disallowed_macros,
+    reason = "Terraform itself is asked, where it is there"
+)]
+
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::process::{Command, Stdio};

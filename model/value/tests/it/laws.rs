@@ -1,3 +1,5 @@
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may stop at once")]
+
 use andon_value::{Kind, Marks, Number, Type, Value, convert, decode, encode, equals, from_json, to_json, unify};
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
@@ -82,9 +84,8 @@ proptest! {
 
     #[test]
     fn conversion_gives_the_type_asked_for(value in value(), ty in ty()) {
-        prop_assume!(!ty.has_dynamic());
         if let Ok(converted) = convert(&value, &ty) {
-            prop_assert_eq!(converted.ty(), ty);
+            prop_assert!(converted.ty() == ty || ty.has_dynamic());
         }
     }
 
