@@ -318,6 +318,7 @@ impl Converge {
         } else {
             self.queue.clear();
         }
+        let reason = self.without_secret(&queued.act, reason);
         let Some(culprit) = culprit(queued, &reason) else { return };
         let in_notices = matches!(self.phase, Phase::Notices);
         let later: BTreeSet<usize> =
@@ -338,6 +339,17 @@ impl Converge {
             entry.status = EntryStatus::Skipped(format!("not reached: {address} failed"));
         }
         self.stop(&address);
+    }
+
+    /// What a command says of the content of a file may quote it.
+    fn without_secret(&self, act: &Act, reason: String) -> String {
+        match act {
+            Act::WriteFile { path, validate: Some(_), .. } if self.world.is_secret(path) => {
+                let first = reason.lines().next().unwrap_or_default().trim_end_matches(':');
+                format!("{first}; what it said is not shown, because the content is sensitive")
+            }
+            _ => reason,
+        }
     }
 
     /// Reloads or restarts one service after another, and forgets each.

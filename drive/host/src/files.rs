@@ -116,14 +116,19 @@ pub(crate) fn write(
     }
     let old = old.filter(fs::Metadata::is_file);
     let temporary = beside(path);
-    let _ = fs::remove_file(&temporary);
     let mode = meta.mode.or(old.as_ref().map(|old| old.mode() & 0o7777)).unwrap_or(0o644);
     let uid = uid.or(old.as_ref().map(MetadataExt::uid)).unwrap_or(0);
     let gid = gid.or(old.as_ref().map(MetadataExt::gid)).unwrap_or(0);
+    let make =
+        || OpenOptions::new().write(true).create_new(true).mode(0o600).custom_flags(libc::O_NOFOLLOW).open(&temporary);
     let fill = || -> std::io::Result<()> {
-        let flags = libc::O_NOFOLLOW;
-        let mut file =
-            OpenOptions::new().write(true).create_new(true).mode(0o600).custom_flags(flags).open(&temporary)?;
+        let mut file = match make() {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                fs::remove_file(&temporary)?;
+                make()?
+            }
+            made => made?,
+        };
         file.write_all(content)?;
         let metadata = file.metadata()?;
         if (metadata.uid(), metadata.gid()) != (uid, gid) {

@@ -132,10 +132,12 @@ pub(crate) fn act(unit: &str, verb: Verb, stage: Stage) -> Result<(), String> {
     if output.success {
         return Ok(());
     }
-    let mut reason = format!("systemctl {word} {unit} failed: {}", last_lines(&output.text, 3));
+    // Where to look for more is said by systemd; what is there follows at once.
+    let told: Vec<&str> = output.text.lines().filter(|line| !line.starts_with("See \"")).collect();
+    let mut reason = format!("systemctl {word} {unit} failed: {}", last_lines(&told.join("\n"), 3));
     if stage == Stage::Live && !matches!(verb, Verb::Enable | Verb::Disable) {
         let journal = run("journalctl", &["--no-pager", "-q", "-o", "cat", "-n", "10", "-u", unit]);
-        let journal = journal.map(|output| last_lines(&output.text, 10)).unwrap_or_default();
+        let journal = journal.map(|output| last_attempt(&output.text)).unwrap_or_default();
         let said = match journal.is_empty() {
             true => run("systemctl", &["status", "--no-pager", "--full", "-n", "10", "--", unit])?.text,
             false => journal,
@@ -143,6 +145,13 @@ pub(crate) fn act(unit: &str, verb: Verb, stage: Stage) -> Result<(), String> {
         reason = format!("{reason}\n{}", last_lines(&said, 12));
     }
     Err(reason)
+}
+
+/// The lines of a journal since the last start.
+fn last_attempt(journal: &str) -> String {
+    let lines: Vec<&str> = journal.lines().collect();
+    let from = lines.iter().rposition(|line| line.starts_with("Starting ") || line.starts_with("Started "));
+    last_lines(&lines.get(from.unwrap_or(0)..).unwrap_or_default().join("\n"), 10)
 }
 
 /// Makes systemd read changed unit files.
@@ -183,6 +192,14 @@ fn init_is_systemd() -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_the_last_attempt_is_told() {
+        let journal = "Started a.\nold\nStopped a.\nStarting a...\nbad line 3\nFailed to start a.\n";
+        assert_eq!(last_attempt(journal), "Starting a...\nbad line 3\nFailed to start a.");
+        assert_eq!(last_attempt("one\ntwo"), "one\ntwo");
+        assert_eq!(last_attempt(""), "");
+    }
 
     #[test]
     fn states() {

@@ -1,4 +1,5 @@
 use andon_schema::EntryStatus;
+use andon_value::{Marks, Value};
 
 use crate::catalog::{absent, catalog, file, reloads, resource, service, texts};
 use crate::host::{Host, changes};
@@ -94,4 +95,15 @@ fn what_cannot_be_made_so_is_said() {
         assert!(matches!(&applied.entries[1].status, EntryStatus::Skipped(_)));
         assert_eq!(host.log, [], "nothing is done after it");
     }
+}
+
+#[test]
+fn a_command_does_not_quote_a_secret() {
+    let mut host = Host::new();
+    host.fails = Some("WriteFile".into());
+    host.says = Some("the new content of /etc/a is refused by `cat /etc/a`:\nhunter2".into());
+    let secret = Value::from("hunter2").mark(Marks::SENSITIVE);
+    let given = [("content", secret), ("validate", "cat /etc/a".into())];
+    let report = host.apply(&catalog(vec![resource("file", "/etc/a", &given)]));
+    assert!(report.has_failed() && !format!("{report:?}").contains("hunter2"), "{report:?}");
 }

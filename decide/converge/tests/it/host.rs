@@ -22,6 +22,8 @@ pub struct Host {
     pub ports: BTreeMap<u16, u64>,
     /// An act whose debug text holds this fails.
     pub fails: Option<String>,
+    /// What it says then.
+    pub says: Option<String>,
     /// Acts until the process is killed.
     pub kill_after: Option<usize>,
     pub log: Vec<Act>,
@@ -178,7 +180,7 @@ impl Host {
 
     fn act(&mut self, act: &Act) -> Result<(), String> {
         if self.fails.as_ref().is_some_and(|fails| format!("{act:?}").contains(fails.as_str())) {
-            return Err(format!("the tool failed: {act:?}"));
+            return Err(self.says.clone().unwrap_or_else(|| format!("the tool failed: {act:?}")));
         }
         self.log.push(act.clone());
         match act {

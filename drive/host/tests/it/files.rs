@@ -40,6 +40,7 @@ fn what_is_written_is_seen() {
     assert_eq!(entry(&at("a/b")), None, "a file is no directory");
     // What an interrupted write left is taken over; nothing else appears beside the file.
     fs::set_permissions(at("a"), fs::Permissions::from_mode(0o600)).unwrap();
+    fs::write(at(".andon-e40c292c"), "half").unwrap();
     done(&[write(&at("a"), "two")]);
     assert_eq!(entry(&at("a")).unwrap().mode, 0o600, "the mode stays");
     assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);

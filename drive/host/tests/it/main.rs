@@ -9,4 +9,5 @@ mod files;
 mod http;
 mod packages;
 mod root;
+mod services;
 mod validate;
