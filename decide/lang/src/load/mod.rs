@@ -59,16 +59,18 @@ pub fn load(files: Arc<FileSet>, directory_name: &str) -> (Project, Diagnostics)
 /// Diagnostics by file and place, each once. Those without a place come last.
 pub(crate) fn in_order(all: Diagnostics, sources: &SourceMap) -> Diagnostics {
     let path = |span: Span| sources.get(span.source).map(|source| source.path().clone());
-    let mut sorted: Vec<Diagnostic> = Vec::new();
-    for diagnostic in all {
-        if !sorted.contains(&diagnostic) {
-            sorted.push(diagnostic);
-        }
-    }
+    let mut sorted: Vec<Diagnostic> = all.into_iter().collect();
     sorted.sort_by_cached_key(|diagnostic| {
         (diagnostic.span.is_none(), diagnostic.span.map(|span| (path(span), span.start, span.end)))
     });
-    sorted.into_iter().collect()
+    let mut once: Vec<Diagnostic> = Vec::with_capacity(sorted.len());
+    for diagnostic in sorted {
+        let same_place = once.iter().rev().take_while(|other| other.span == diagnostic.span);
+        if !same_place.into_iter().any(|other| *other == diagnostic) {
+            once.push(diagnostic);
+        }
+    }
+    once.into_iter().collect()
 }
 
 /// What loading goes by.

@@ -36,7 +36,8 @@ pub(crate) struct Evaluation<'a> {
     params: BTreeMap<Arc<str>, Value>,
     pub facts: &'a Value,
     sources: &'a SourceMap,
-    pub files: &'a FileSet,
+    /// What a server has of the project: the files beside the roles.
+    pub files: FileSet,
     pub schemas: &'a Schemas,
     locals: RefCell<BTreeMap<(usize, Arc<str>), Value>>,
     /// The locals being evaluated, each for the sake of the one before it.
@@ -78,7 +79,7 @@ impl<'a> Evaluation<'a> {
     pub fn new(
         roles: &BTreeMap<Arc<str>, Arc<Role>>,
         sources: &'a SourceMap,
-        files: &'a FileSet,
+        files: &FileSet,
         role: &str,
         given: &Value,
         facts: &'a Value,
@@ -106,6 +107,10 @@ impl<'a> Evaluation<'a> {
                 by_name.insert((definition.kind.name.clone(), label), index);
             }
         }
+        let mut beside = FileSet::new();
+        for directory in lineage.iter().map(|role| &*role.directory).collect::<BTreeSet<_>>() {
+            files.under(directory).for_each(|(path, content)| beside.insert(path.clone(), content.clone()));
+        }
         Ok(Evaluation {
             lineage,
             sees,
@@ -114,7 +119,7 @@ impl<'a> Evaluation<'a> {
             params,
             facts,
             sources,
-            files,
+            files: beside,
             schemas,
             locals: RefCell::default(),
             way: RefCell::default(),

@@ -53,7 +53,36 @@ fn circle(needs: &[BTreeSet<usize>], came: &[usize]) -> Vec<usize> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn every_order_has_each_once_after_its_needs(edges in prop::collection::vec((0usize..12, 0usize..12), 0..20)) {
+            let mut needs = vec![BTreeSet::new(); 12];
+            for (one, other) in edges {
+                needs[one].insert(other);
+            }
+            match order(&needs) {
+                Ok(order) => {
+                    prop_assert_eq!(order.iter().copied().collect::<BTreeSet<_>>().len(), 12);
+                    let place = |one: usize| order.iter().position(|other| *other == one).unwrap();
+                    for (one, needs) in needs.iter().enumerate() {
+                        prop_assert!(needs.iter().all(|other| place(*other) < place(one)));
+                    }
+                    if needs.iter().enumerate().all(|(one, needs)| needs.iter().all(|other| *other < one)) {
+                        prop_assert_eq!(order, (0..12).collect::<Vec<_>>());
+                    }
+                }
+                Err(circle) => {
+                    prop_assert!(!circle.is_empty());
+                    let next = circle.iter().skip(1).chain(circle.first());
+                    prop_assert!(circle.iter().zip(next).all(|(one, other)| needs[*one].contains(other)));
+                }
+            }
+        }
+    }
 
     #[test]
     fn the_order_written_is_kept_as_far_as_needs_let_it() {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use andon_lang::{FileSet, check, image_recipe, load, test_case, test_checks};
 use andon_value::Value;
+use proptest::prelude::*;
 
 use crate::render_all;
 use crate::schemas::schemas;
@@ -24,6 +25,29 @@ pub fn shop() -> FileSet {
     let mut files = FileSet::new();
     read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/shop"), "", &mut files);
     files
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+
+    /// Whatever is done to a file, there is an answer; what is said has its place in a file that is there.
+    #[test]
+    fn a_damaged_shop_is_answered(which in any::<prop::sample::Index>(), at in any::<prop::sample::Index>(), cut in 0usize..30, put in "[a-z{}\"=$\\[.\n ]{0,6}") {
+        let mut files = shop();
+        let path = which.get(&files.paths().cloned().collect::<Vec<_>>()).clone();
+        let text = String::from_utf8(files.read("", &path).unwrap().to_vec()).unwrap();
+        let from = at.index(text.len() + 1);
+        let to = (from + cut).min(text.len());
+        prop_assume!(text.is_char_boundary(from) && text.is_char_boundary(to));
+        files.insert(path, format!("{}{put}{}", &text[..from], &text[to..]).into_bytes());
+        let (project, mut said) = load(Arc::new(files), "x");
+        said.extend(check(&project, &schemas()));
+        for diagnostic in &said {
+            prop_assert!(diagnostic.span.is_none_or(|span| !project.sources.locate(span).is_empty()));
+            prop_assert!(!diagnostic.summary.is_empty() && !diagnostic.summary.ends_with('.'));
+        }
+        let _ = image_recipe(&project, "web", &schemas());
+    }
 }
 
 #[test]
