@@ -5,8 +5,9 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-/// The name of the group for work inside a server's own group: version 2 allows no process in a group with groups
-/// below it whose resources are shared out, so the work needs a leaf.
+/// The name, before the helper's number, of the group for work inside a server's own group: version 2 allows no process
+/// in a group with groups below it whose resources are shared out, so the work needs a leaf. Each helper has its own, so
+/// that none removes another's.
 const LEAF: &str = "andon";
 
 /// Groups to join, opened while their files can still be named.
@@ -25,7 +26,7 @@ impl Groups {
         for (directory, needs_leaf) in directories(&membership, &mounts) {
             let directory = match needs_leaf {
                 true => {
-                    let leaf = directory.join(LEAF);
+                    let leaf = directory.join(format!("{LEAF}-{}", std::process::id()));
                     match fs::create_dir(&leaf) {
                         Ok(()) => {}
                         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
@@ -46,7 +47,7 @@ impl Groups {
         self.members.iter_mut().try_for_each(|members| members.write_all(b"0"))
     }
 
-    /// Removes the leaves in which nobody is left; others at work in the same server keep theirs.
+    /// Removes the leaves, unless something that the work started goes on in them.
     pub(crate) fn leave(&self) {
         for leaf in &self.leaves {
             let _ = fs::remove_dir(leaf);

@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 
 use andon_reach::{AGENT_ARGUMENT, ReachError, Target, agent_main, exec, run_agent};
 
-use place::{Place, Root, Server, await_none_named, helper, pids_named};
+use place::{Place, Root, Server, await_none_named, helper, leaves, pids_named};
 
 type Test = (&'static str, fn());
 
@@ -34,6 +34,7 @@ const TESTS: &[Test] = &[
     ("a root keeps only what the work wrote", a_root_keeps_only_what_the_work_wrote),
     ("a root that cannot be entered says why", a_root_that_cannot_be_entered_says_why),
     ("a server is entered wholly", a_server_is_entered_wholly),
+    ("many agents work at once", many_agents_work_at_once),
     ("a server that ended is gone", a_server_that_ended_is_gone),
     ("nothing outlives a killed caller", nothing_outlives_a_killed_caller),
     ("a caller that panics leaves nothing", a_caller_that_panics_leaves_nothing),
@@ -209,11 +210,27 @@ fn a_server_is_entered_wholly() {
     // The shell's own number here is another than in the server, so the group is looked at from outside.
     let mut inside = String::new();
     run_agent(&target, &helper(), b"wait", &mut |_| {
-        inside = std::fs::read_to_string(group.join("andon/cgroup.procs")).unwrap_or_default();
+        inside = leaves(group).iter().map(|leaf| std::fs::read_to_string(leaf.join("cgroup.procs")).unwrap()).collect();
     })
     .unwrap();
     assert!(inside.lines().count() >= 2, "supervisor and agent: {inside:?}");
-    assert!(!group.join("andon").exists(), "the group for the work goes with it");
+    assert_eq!(leaves(group), [""; 0].map(std::path::PathBuf::from), "the group for the work goes with it");
+}
+
+fn many_agents_work_at_once() {
+    let (server, root) = (Server::new(), Root::new());
+    let (server, root) = (server.target(), root.target());
+    std::thread::scope(|scope| {
+        for number in 0..24 {
+            let target = if number == 0 { &root } else { &server };
+            scope.spawn(move || {
+                for round in 0..5 {
+                    let text = format!("{number} {round}");
+                    assert_eq!(ask(target, &format!("echo {text}")).unwrap(), text);
+                }
+            });
+        }
+    });
 }
 
 fn a_server_that_ended_is_gone() {

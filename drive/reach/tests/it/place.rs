@@ -160,7 +160,7 @@ impl Drop for Server {
         if let Some(group) = &self.group {
             // A helper that was killed leaves its leaf; whoever owns the server removes all of the server's group.
             let remove = || {
-                let _ = fs::remove_dir(group.join("andon"));
+                leaves(group).iter().for_each(|leaf| drop(fs::remove_dir(leaf)));
                 fs::remove_dir(group)
             };
             while remove().is_err() && start.elapsed() < Duration::from_secs(5) {
@@ -168,6 +168,12 @@ impl Drop for Server {
             }
         }
     }
+}
+
+/// The control groups below a server's own.
+pub fn leaves(group: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(group).unwrap().flatten();
+    entries.map(|entry| entry.path()).filter(|path| path.is_dir()).collect()
 }
 
 /// The processes that sleep for so many seconds.
