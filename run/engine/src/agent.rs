@@ -93,8 +93,8 @@ impl AgentReply {
 }
 
 /// Answers one request, in the server it is meant for. Progress is said a line at a time.
-pub fn run(request: &[u8], say: &mut dyn FnMut(&str)) -> Vec<u8> {
-    let reply = match AgentRequest::decode(request) {
+pub fn run(request: Vec<u8>, say: &mut dyn FnMut(&str)) -> Vec<u8> {
+    let reply = match AgentRequest::decode(&request) {
         None => Err("the agent was asked what it does not understand".to_owned()),
         Some(request) => converge(&request, say),
     };

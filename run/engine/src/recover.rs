@@ -48,7 +48,9 @@ pub fn recover(world: &mut dyn World, journal: &mut dyn Journal, sink: &mut dyn 
                         sink.event(&event);
                         journal.append(vec![event])?;
                     }
-                    Err(reason) => failure = failure.or_else(|| Some(RecoverError::Unresolved(Box::new((intent.address, reason))))),
+                    Err(reason) => {
+                        failure = failure.or_else(|| Some(RecoverError::Unresolved(Box::new((intent.address, reason)))))
+                    }
                 }
             }
             Completion::Progress(progress) => sink.event(&Event::Progress(progress)),

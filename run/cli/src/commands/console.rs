@@ -8,7 +8,7 @@ use andon_lang::definitions::{Environment, Stack};
 use andon_lang::eval::{Inputs, Name, Resolved, Scope, Step, evaluate};
 use andon_ledger::EnvironmentState;
 use andon_schema::{InstanceKey, Mode};
-use andon_text::{Diagnostic, SourceMap, nearest};
+use andon_text::{Diagnostic, Diagnostics, SourceMap, nearest};
 use andon_value::Value;
 use serde_json::json;
 
@@ -99,7 +99,7 @@ impl Scope for ConsoleScope<'_> {
             "terraform" => {
                 Ok(Resolved { value: Value::object([("workspace", Value::from(&*self.environment.name))]), used: 0 })
             }
-            "var" => self.variables().map(|value| Resolved { value, used: 0 }),
+            "var" => self.variables().map(|value| Resolved { value, used: 0 }).map_err(first),
             "stack" => {
                 let stacks = self.state.published.iter().map(|(stack, outputs)| {
                     (
@@ -133,9 +133,9 @@ impl Scope for ConsoleScope<'_> {
 }
 
 impl ConsoleScope<'_> {
-    fn variables(&self) -> Result<Value, Diagnostic> {
+    fn variables(&self) -> Result<Value, Diagnostics> {
         let given = match &self.environment.variables {
-            Some(expression) => evaluate(expression, self).map_err(first)?,
+            Some(expression) => evaluate(expression, self)?,
             None => Value::object::<&str>([]),
         };
         let Some(stack) = self.stack else { return Ok(given) };
@@ -143,7 +143,7 @@ impl ConsoleScope<'_> {
         for (name, variable) in &stack.module.variables {
             let value = match (given.get(name), &variable.default) {
                 (Some(value), _) => value.clone(),
-                (None, Some(default)) => evaluate(default, self).map_err(first)?,
+                (None, Some(default)) => evaluate(default, self)?,
                 (None, None) => Value::unknown(variable.ty.clone()),
             };
             values.push((Arc::clone(name), value));
@@ -177,6 +177,6 @@ impl ConsoleScope<'_> {
     }
 }
 
-fn first(diagnostics: andon_text::Diagnostics) -> Diagnostic {
+fn first(diagnostics: Diagnostics) -> Diagnostic {
     diagnostics.into_iter().next().unwrap_or_else(|| Diagnostic::error("it cannot be evaluated"))
 }

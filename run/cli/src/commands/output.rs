@@ -11,19 +11,22 @@ use crate::args::OutputArguments;
 use crate::context::{Context, Stop};
 use crate::terminal::print_json;
 
+/// A stack, the name of one of its outputs, and its value.
+type Published = (Arc<str>, Arc<str>, Value);
+
 /// `andon output`
 pub fn run(context: &Context, arguments: &OutputArguments) -> Result<(), Stop> {
     let project = context.open()?;
     let environment = context.environment(&project)?;
     let here = project.session.state().environment(&environment.name);
-    let all: BTreeMap<String, (Arc<str>, Arc<str>, Value)> = here
+    let all: BTreeMap<String, Published> = here
         .published
         .into_iter()
         .flat_map(|(stack, outputs)| {
             outputs.into_iter().map(move |(name, value)| (path(&stack, &name), (Arc::clone(&stack), name, value)))
         })
         .collect();
-    let chosen: Vec<(&String, &(Arc<str>, Arc<str>, Value))> = match &arguments.name {
+    let chosen: Vec<(&String, &Published)> = match &arguments.name {
         None => all.iter().collect(),
         Some(wanted) => all
             .iter()
@@ -68,9 +71,8 @@ pub fn run(context: &Context, arguments: &OutputArguments) -> Result<(), Stop> {
             if chosen.is_empty() {
                 context.say(&format!("Nothing is published in {}.", environment.name));
             }
-            let line = |(path, (_, _, value)): (&String, &(Arc<str>, Arc<str>, Value))| {
-                format!("{path} = {}\n", andon_value::render(value, 0))
-            };
+            let line =
+                |(path, (_, _, value)): (&String, &Published)| format!("{path} = {}\n", andon_value::render(value, 0));
             context.print(&chosen.into_iter().map(line).collect::<String>());
             Ok(())
         }
