@@ -51,7 +51,7 @@ fn decide(args: &Args, world: &World) -> Result<Decision, String> {
         // Without the link a server's time is UTC.
         None => "UTC",
     };
-    if now != &*name {
+    if !is_same(now, &name) {
         if world.entry(&target)?.is_none() && !world.loose {
             return Err(format!(
                 "there is no time zone `{name}` on this server; is `package \"tzdata\" {{}}` defined before it?"
@@ -61,10 +61,17 @@ fn decide(args: &Args, world: &World) -> Result<Decision, String> {
         acts.push(Act::MakeLink { path: LOCALTIME.into(), target });
     }
     let content = Bytes::from(format!("{name}\n").as_str());
-    if bytes_of(world.entry(TIMEZONE)?).is_some_and(|kept| *kept != content) {
+    let kept = bytes_of(world.entry(TIMEZONE)?).map(|kept| String::from_utf8_lossy(&kept.0));
+    if kept.is_some_and(|kept| !is_same(kept.trim(), &name)) {
         differences.push(format!("{TIMEZONE} differs"));
         let path = TIMEZONE.into();
         acts.push(Act::WriteFile { path, content, mode: None, owner: None, group: None, validate: None });
     }
     Ok(Decision::update(differences, acts))
+}
+
+/// `Etc/UTC` and `UTC` are two names of one zone, as are the others of which both are there.
+fn is_same(one: &str, other: &str) -> bool {
+    let plain = |name| str::strip_prefix(name, "Etc/").unwrap_or(name);
+    plain(one) == plain(other)
 }

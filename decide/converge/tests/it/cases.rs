@@ -270,6 +270,7 @@ fn settings_and_zones() {
     check(Host::new(), somaxconn(" 128 "), &[&format!("sysctl \"net.core.somaxconn\" Update {missing}")]);
     let zone = |name: &str| vec![resource("timezone", "current", &[("name", name.into())])];
     check(Host::new(), zone("UTC"), &[]);
+    check(Host::new().with_file("/etc/timezone", "Etc/UTC\n"), zone("UTC"), &[]);
     let host =
         Host::new().with_file("/usr/share/zoneinfo/Europe/Paris", "TZif").with_file("/etc/timezone", "Etc/UTC\n");
     check(host, zone("Europe/Paris"), &["timezone \"current\" Update name UTC → Europe/Paris, /etc/timezone differs"]);
