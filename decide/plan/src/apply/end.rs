@@ -10,7 +10,7 @@ use andon_value::Value;
 use super::walk::Status;
 use super::{Applier, SkipReason, Skipped, Work};
 use crate::graph::Key;
-use crate::{PlanMode, StepKind};
+use crate::{PlanMode, PlannedAction, StepKind};
 
 impl Applier {
     /// Ends the apply: what was not tried is said, and what stacks give is published.
@@ -45,7 +45,10 @@ impl Applier {
                 self.fail_node(at);
             }
             let Some(change) = self.change(at) else { continue };
-            let skipped = Skipped { address: change.address.clone(), action: change.action.clone(), reason };
+            let half = self.states.get(at).is_some_and(|state| state.decision.is_some() && !state.removed)
+                && matches!(self.plan.steps.get(open).map(|step| step.kind), Some(StepKind::Remove(_)));
+            let action = if half { PlannedAction::DeleteDeposed } else { change.action.clone() };
+            let skipped = Skipped { address: change.address.clone(), action, reason };
             self.report.skipped.push(skipped);
         }
     }

@@ -8,7 +8,7 @@ use andon_value::Value;
 use super::outcome::Running;
 use super::{Applier, CommandId, Work};
 use crate::compare::{contradiction, ignoring, same, with_marks_of, with_marks_of_schema};
-use crate::graph::Configured;
+use crate::graph::{Configured, Place};
 use crate::plan::ReplaceOrder;
 use crate::{PlannedAction, PlannedChange, QuestionId, StepKind};
 
@@ -110,20 +110,27 @@ impl Applier {
         if state.configured.is_some() {
             return self.inquire(change);
         }
-        let key = self.change(change).and_then(|change| self.graph.instance_key(&change.address));
-        let Some(key) = key else {
-            let complaint = self.complaint(
-                change,
-                "the definitions are not those that the plan was made from",
-                "They do not have this instance any more.",
-            );
-            return self.refuse(change, complaint);
-        };
-        let node = self.graph.want(key);
-        if let Some(state) = self.states.get_mut(change) {
-            state.node = Some(node);
-        }
         self.awaiting.insert(change);
+        self.place(change);
+    }
+
+    /// Wants the configuration of a change, once its module is open.
+    fn place(&mut self, change: usize) {
+        let Some(address) = self.change(change).map(|change| change.address.clone()) else { return };
+        self.unplaced.remove(&change);
+        match self.graph.locate(&address) {
+            Place::Node(node) => {
+                if let Some(state) = self.states.get_mut(change) {
+                    state.node = Some(node);
+                }
+            }
+            Place::Behind => drop(self.unplaced.insert(change)),
+            Place::Nowhere => {
+                self.awaiting.remove(&change);
+                let summary = "the definitions are not those that the plan was made from";
+                self.refuse(change, self.complaint(change, summary, "They do not have this instance any more."));
+            }
+        }
     }
 
     /// Evaluates all that can be, and goes on with the changes whose configuration came.
@@ -134,8 +141,10 @@ impl Applier {
             for instance in configured {
                 self.configured(instance);
             }
+            let unplaced = self.unplaced.clone();
+            unplaced.iter().for_each(|change| self.place(*change));
             self.take_failures();
-            if idle {
+            if idle && (unplaced.is_empty() || unplaced == self.unplaced) {
                 return;
             }
         }

@@ -13,7 +13,7 @@ use andon_ledger::{Event, Intent, Outputs, Progress};
 use andon_schema::{Command, Identity, InstanceAddress, Question};
 use andon_text::{Diagnostic, Diagnostics};
 
-use crate::graph::{Configured, Graph, Map, NodeId};
+use crate::graph::{Configured, Graph, Map, NodeId, Place};
 use crate::{Plan, PlanInput, PlannedAction, PlannedChange, QuestionId, StepKind};
 use make::{Decision, Inquiry};
 use outcome::Running;
@@ -41,6 +41,8 @@ pub struct Applier {
     by_address: Map<InstanceAddress, usize>,
     /// Changes whose configuration is waited for.
     awaiting: BTreeSet<usize>,
+    /// Those of them whose module is not open yet.
+    unplaced: BTreeSet<usize>,
     next_id: u64,
     asked: BTreeMap<QuestionId, Inquiry>,
     running: BTreeMap<CommandId, Running>,
@@ -137,7 +139,8 @@ pub struct Failed {
     pub diagnostics: Diagnostics,
 }
 
-/// A change that was not tried, or half of one: the deletion of a replaced object that something may still use.
+/// A change that was not tried. Of a replacement whose new object was made, this is the rest: the old object, which
+/// something may still use, is to be deleted.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Skipped {
     /// The instance.
@@ -197,6 +200,7 @@ impl Applier {
             stage: Stage::New,
             cancelled: false,
             awaiting: BTreeSet::new(),
+            unplaced: BTreeSet::new(),
             next_id: 0,
             asked: BTreeMap::new(),
             running: BTreeMap::new(),
@@ -372,8 +376,8 @@ impl Applier {
         let Some(planned) = self.plan.changes.get(change).filter(|change| !removed_only(&change.action)) else {
             return;
         };
-        if let Some(key) = self.graph.instance_key(&planned.address) {
-            let node = self.graph.want(key);
+        // In a module that is not open yet, nothing has read it; whoever does is failed when it asks.
+        if let Place::Node(node) = self.graph.locate(&planned.address) {
             self.graph.fail(node);
         }
     }

@@ -211,6 +211,7 @@ impl Graph {
 
     fn resource_keys(&self, view: &View<'_>, resource: ResourceId) -> Result<Made> {
         let definition = self.defined(resource)?;
+        read_call(view);
         let keys = keys(definition.count.as_ref(), definition.for_each.as_ref(), view)?;
         Ok(Made::Content(Content::Keys(Arc::new(keys))))
     }
@@ -326,6 +327,13 @@ impl Graph {
     }
 }
 
+/// What is in a module instance hangs on what the number of its instances hangs on.
+fn read_call(view: &View<'_>) {
+    if let Some(parent) = &view.module().parent {
+        view.read(Key::CallKeys(parent.module, Arc::clone(&parent.call.name.name)), None);
+    }
+}
+
 fn nothing() -> Made {
     of_value(Value::NULL)
 }
@@ -363,6 +371,7 @@ fn output(view: &View<'_>, name: &Arc<str>) -> Result<Made> {
 
 fn call_keys(view: &View<'_>, name: &Arc<str>) -> Result<Made> {
     let Some(call) = view.module().module.calls.get(name) else { return Ok(nothing()) };
+    read_call(view);
     let mut problems = Diagnostics::new();
     for argument in call.arguments.attributes() {
         let given = &argument.name;

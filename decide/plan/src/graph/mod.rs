@@ -29,7 +29,7 @@ use crate::{Plan, PlanInput};
 pub(crate) use evaluate::{Configured, Trigger};
 pub(crate) use expand::Keys;
 pub(crate) use modules::{ModuleId, ModuleInstance};
-pub(crate) use resources::{ResourceId, ResourceSet};
+pub(crate) use resources::{Place, ResourceId, ResourceSet};
 use settled::Settled;
 
 /// A map whose hashes are the same in every run.

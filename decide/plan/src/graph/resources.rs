@@ -1,9 +1,9 @@
 use std::sync::Arc;
 
-use andon_lang::definitions::ResourceDefinition;
-use andon_schema::ResourceAddress;
+use andon_lang::definitions::{ResourceDefinition, ResourceKey};
+use andon_schema::{InstanceAddress, ResourceAddress};
 
-use super::{Map, ModuleId};
+use super::{Key, Map, ModuleId, NodeId};
 
 /// Names a resource of one graph.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -49,10 +49,6 @@ impl Resources {
     pub fn get(&self, id: ResourceId) -> Option<&Resource> {
         self.all.get(id.0 as usize)
     }
-
-    pub fn find(&self, address: &ResourceAddress) -> Option<ResourceId> {
-        self.index.get(address).copied()
-    }
 }
 
 impl ResourceSet {
@@ -92,10 +88,36 @@ impl super::Graph {
         addresses
     }
 
-    /// The node of an instance; `None` where its resource is not defined.
-    pub fn instance_key(&self, address: &andon_schema::InstanceAddress) -> Option<super::Key> {
-        let resource = self.resources.find(&address.resource)?;
-        self.resources.get(resource)?.defined.as_ref()?;
-        Some(super::Key::Instance(resource, address.key.clone()))
+    /// Finds the node of an instance. The modules around it are opened on the way, where they are not yet.
+    pub fn locate(&mut self, address: &InstanceAddress) -> Place {
+        let ResourceAddress { stack, module, mode, kind, name } = address.resource.clone();
+        let Some(mut at) = self.roots().get(&stack).copied() else { return Place::Nowhere };
+        for step in module.iter() {
+            let Some(instance) = self.module(at) else { return Place::Nowhere };
+            match instance.children.get(&(Arc::clone(&step.name), step.key.clone())) {
+                Some(child) => at = *child,
+                None if instance.module.calls.contains_key(&step.name) => {
+                    let call = self.want(Key::CallKeys(at, Arc::clone(&step.name)));
+                    return if self.is_settled(call) { Place::Nowhere } else { Place::Behind };
+                }
+                None => return Place::Nowhere,
+            }
+        }
+        let resource = self.module(at).and_then(|instance| instance.resources.get(&ResourceKey { mode, kind, name }));
+        match resource.copied() {
+            Some(resource) => Place::Node(self.want(Key::Instance(resource, address.key.clone()))),
+            None => Place::Nowhere,
+        }
     }
+}
+
+/// Where an instance is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// It has this node.
+    Node(NodeId),
+    /// It is in a module that the next [`super::Graph::advance`] opens, unless that has to wait.
+    Behind,
+    /// The definitions do not have it.
+    Nowhere,
 }
