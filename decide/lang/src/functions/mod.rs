@@ -15,6 +15,7 @@ mod patterns;
 mod sets;
 mod strings;
 mod templates;
+mod yaml;
 
 use std::sync::{Arc, LazyLock};
 
@@ -131,6 +132,7 @@ pub fn functions() -> &'static [Function] {
             sets::table(),
             strings::table(),
             templates::table(),
+            yaml::table(),
         ]
         .into_iter()
         .flatten()
