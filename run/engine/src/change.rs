@@ -88,10 +88,13 @@ pub fn judge(plan: &Plan, input: &PlanInput) -> Result<(), Diagnostics> {
         return Ok(());
     }
     let diagnostic = |finding: &andon_audit::Finding| {
-        Diagnostic::error(format!("the plan breaks the rule {}", finding.rule))
+        let diagnostic = Diagnostic::error(format!("the plan breaks a rule ({:?})", finding.rule))
             .detail(&finding.message)
-            .subject(finding.address.to_string())
-            .help("This is a fault of the planner, found before anything was touched. Please report it with your definitions.")
+            .help("This is a fault of the planner, found before anything was touched: please report it.");
+        match &finding.address {
+            Some(address) => diagnostic.subject(address.to_string()),
+            None => diagnostic,
+        }
     };
     Err(findings.iter().map(diagnostic).collect())
 }
