@@ -1,17 +1,18 @@
 //! What names mean in a module before anything is known: unknown values of the types that they will have.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use andon_schema::{Mode, Schemas};
 use andon_text::{Diagnostic, Diagnostics, Span};
 use andon_value::{Marks, Type, Value};
 
-use crate::definitions::{Module, Project, ResourceDefinition, Stack};
+use crate::definitions::{Local, Module, Project, ResourceDefinition, Stack};
 use crate::eval::{Inputs, Name, Resolved, Scope, Step, evaluate, implied_type};
 use crate::literal;
-use crate::reference::{Reference, StaticStep};
+use crate::order::sorted;
+use crate::reference::{Reference, StaticStep, name_at, static_traversals};
 use crate::role::no_each;
 use crate::shape::suggest;
 
@@ -21,7 +22,7 @@ pub(super) struct Checked<'a> {
     pub schemas: &'a Schemas,
     pub stack: &'a Stack,
     pub module: &'a Module,
-    /// Values of locals so far; unknown while one is being evaluated, as circles are found elsewhere.
+    /// Values of locals so far.
     locals: RefCell<BTreeMap<Arc<str>, Value>>,
     out: RefCell<Diagnostics>,
 }
@@ -42,7 +43,29 @@ pub(super) struct At<'c, 'a> {
 
 impl<'a> Checked<'a> {
     pub fn new(project: &'a Project, schemas: &'a Schemas, stack: &'a Stack, module: &'a Module) -> Checked<'a> {
-        Checked { project, schemas, stack, module, locals: RefCell::default(), out: RefCell::default() }
+        let checked = Checked { project, schemas, stack, module, locals: RefCell::default(), out: RefCell::default() };
+        checked.evaluate_locals();
+        checked
+    }
+
+    /// Evaluates the locals, each after those that it needs, so that a long chain of them is no deep recursion. Those
+    /// of a circle stay unknown: circles are found elsewhere. What is wrong with one is reported once.
+    fn evaluate_locals(&self) {
+        let locals: Vec<&Local> = self.module.locals.values().collect();
+        let index: BTreeMap<&str, usize> = locals.iter().zip(0..).map(|(local, at)| (&*local.name.name, at)).collect();
+        let needs = |local: &&Local| {
+            let found = static_traversals(&local.value);
+            let read = found.iter().filter(|found| &**found.root == "local").filter_map(|found| name_at(found, 0));
+            read.filter_map(|(name, _)| index.get(name).copied()).collect()
+        };
+        let needs: Vec<BTreeSet<usize>> = locals.iter().map(needs).collect();
+        for local in sorted(&needs).into_iter().filter_map(|at| locals.get(at)) {
+            let value = evaluate(&local.value, &self.plain()).unwrap_or_else(|errors| {
+                self.report(errors);
+                Value::UNKNOWN
+            });
+            self.locals.borrow_mut().insert(local.name.name.clone(), value);
+        }
     }
 
     /// A place outside of any block that repeats.
@@ -60,19 +83,9 @@ impl<'a> Checked<'a> {
         self.out.into_inner()
     }
 
-    /// The value of a local, as far as it is known. What is wrong with it is reported once.
-    pub fn local(&self, name: &Arc<str>) -> Value {
-        if let Some(value) = self.locals.borrow().get(name) {
-            return value.clone();
-        }
-        let Some(local) = self.module.locals.get(name) else { return Value::UNKNOWN };
-        self.locals.borrow_mut().insert(name.clone(), Value::UNKNOWN);
-        let value = evaluate(&local.value, &self.plain()).unwrap_or_else(|errors| {
-            self.report(errors);
-            Value::UNKNOWN
-        });
-        self.locals.borrow_mut().insert(name.clone(), value.clone());
-        value
+    /// The value of a local, as far as it is known.
+    fn local(&self, name: &str) -> Value {
+        self.locals.borrow().get(name).cloned().unwrap_or(Value::UNKNOWN)
     }
 
     /// `path.module`: the way from the stack's directory to the module's.

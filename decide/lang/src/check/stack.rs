@@ -36,8 +36,7 @@ fn module(
     }
     let checked = Checked::new(project, schemas, stack, module_of);
     let plain = checked.plain();
-    for (name, local) in &module_of.locals {
-        checked.local(name);
+    for local in module_of.locals.values() {
         plain.written(&local.value);
     }
     for variable in module_of.variables.values() {

@@ -11,7 +11,6 @@ use andon_text::{Diagnostic, Diagnostics, SourceMap, Span};
 use andon_value::{Kind, Type, Value, convert};
 
 use super::lineage::{Places, find, lineage, params};
-use super::order::order;
 use super::scope::At;
 use super::{Prediction, Undecided};
 use crate::FileSet;
@@ -19,12 +18,13 @@ use crate::definitions::{CheckDefinition, Condition, HostDefinition, Role};
 use crate::eval::{evaluate, evaluate_block};
 use crate::literal;
 use crate::load::in_order;
+use crate::order::{order, sorted};
 use crate::reference::{Reference, as_reference, name_at, static_traversals};
 use crate::shape::{suggest, twice};
 use crate::walk::references_of;
 
-/// A role being evaluated for one server. Values are made on demand and once; an error is reported once, and what
-/// depends on it goes on with an unknown value.
+/// A role being evaluated for one server. Everything is evaluated once, after all that it needs; an error is reported
+/// once, and what depends on it goes on with an unknown value.
 pub(crate) struct Evaluation<'a> {
     /// The role's ancestors, parents first, then the role.
     pub lineage: Vec<Arc<Role>>,
@@ -40,8 +40,6 @@ pub(crate) struct Evaluation<'a> {
     pub files: FileSet,
     pub schemas: &'a Schemas,
     locals: RefCell<BTreeMap<(usize, Arc<str>), Value>>,
-    /// The locals being evaluated, each for the sake of the one before it.
-    way: RefCell<Vec<(usize, Arc<str>, Span)>>,
     made: RefCell<BTreeMap<usize, Made>>,
     out: RefCell<Diagnostics>,
 }
@@ -67,6 +65,13 @@ struct Instance {
 
 /// The keys and values of a `for_each`.
 pub(crate) type Keys = Vec<(Arc<str>, Value)>;
+
+/// What has an order among its like: a local of a role of the lineage, or a host resource.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Node {
+    Local(usize, Arc<str>),
+    Resource(usize),
+}
 
 /// Whether a block is there.
 enum Decision {
@@ -122,7 +127,6 @@ impl<'a> Evaluation<'a> {
             files: beside,
             schemas,
             locals: RefCell::default(),
-            way: RefCell::default(),
             made: RefCell::default(),
             out: RefCell::default(),
         })
@@ -132,18 +136,28 @@ impl<'a> Evaluation<'a> {
     pub fn finish(self, predict: bool) -> Result<Prediction, Diagnostics> {
         let mut prediction = Prediction::default();
         prediction.catalog.role = self.lineage.last().map(|role| role.name.name.clone()).unwrap_or_default();
+        let nodes = self.nodes();
+        let needs = self.needs(&nodes);
+        if let Err(circle) = order(&needs) {
+            self.report(self.circle(&nodes, &circle));
+        }
+        // Each after those that it needs, so that a long chain of them is no deep recursion.
+        let order: Vec<&Node> = sorted(&needs).into_iter().filter_map(|index| nodes.get(index)).collect();
+        for node in &order {
+            match node {
+                Node::Local(role, name) => self.evaluate_local(*role, name),
+                Node::Resource(index) => self.evaluate_resource(*index),
+            }
+        }
+        let resources: Vec<usize> = (order.iter())
+            .filter_map(|node| match node {
+                Node::Resource(index) => Some(*index),
+                Node::Local(..) => None,
+            })
+            .collect();
+        self.resources(&resources, &mut prediction);
         for (index, role) in self.lineage.iter().enumerate() {
             self.validate(index, role);
-        }
-        match order(&self.needs()) {
-            Ok(order) => self.resources(&order, &mut prediction),
-            Err(circle) => self.report(self.circle(&circle)),
-        }
-        for (index, role) in self.lineage.iter().enumerate() {
-            // A local that nothing uses may still be wrong.
-            for local in role.locals.values() {
-                let _ = self.local(index, &local.name.name, local.name.span);
-            }
             for check in &role.checks {
                 self.check(index, check, &mut prediction);
             }
@@ -195,7 +209,7 @@ impl<'a> Evaluation<'a> {
         let mut seen: BTreeMap<(Arc<str>, Arc<str>), Span> = BTreeMap::new();
         for index in order {
             let Some((role, definition)) = self.definition(*index) else { continue };
-            let made = self.made(*index);
+            let made = self.made.borrow().get(index).cloned().unwrap_or_default();
             let origin = self.origin(definition.span);
             if let Some(reason) = made.undecided {
                 let label = self.sources.text(definition.label.span).trim_matches('"');
@@ -222,54 +236,65 @@ impl<'a> Evaluation<'a> {
         }
     }
 
-    /// What each host resource must come after.
-    fn needs(&self) -> Vec<BTreeSet<usize>> {
-        let each = (0..self.places.len()).map(|index| {
+    /// Everything that has an order. Locals come first: one that may be evaluated holds no host resource back.
+    fn nodes(&self) -> Vec<Node> {
+        let locals = |(index, role): (usize, &Arc<Role>)| {
+            role.locals.keys().map(|name| Node::Local(index, name.clone())).collect::<Vec<_>>()
+        };
+        let locals = self.lineage.iter().enumerate().flat_map(locals);
+        locals.chain((0..self.places.len()).map(Node::Resource)).collect()
+    }
+
+    /// What each must come after.
+    fn needs(&self, nodes: &[Node]) -> Vec<BTreeSet<usize>> {
+        let indexes: BTreeMap<&Node, usize> = nodes.iter().zip(0..).collect();
+        let each = nodes.iter().map(|node| {
             let mut needs = BTreeSet::new();
-            let Some((role, definition)) = self.definition(index) else { return needs };
-            let mut locals = BTreeSet::new();
-            let mut visit = |reference: Reference<'_>| self.need(role, &reference, &mut locals, &mut needs);
-            references_of(&definition.body, &mut visit);
-            let optional = [&definition.when, &definition.for_each, &definition.absent];
-            let expressions = optional.into_iter().flatten().chain([&definition.label]).chain(&definition.after);
-            expressions.flat_map(static_traversals).for_each(visit);
-            for after in &definition.after {
-                self.named(role, after, "after");
+            let mut need = |role: usize, reference: &Reference<'_>| {
+                let Some((name, _)) = name_at(reference, 0) else { return };
+                let node = match &**reference.root {
+                    "local" => Some(Node::Local(role, name.into())),
+                    _ => self.by_name.get(&(reference.root.clone(), name.into())).copied().map(Node::Resource),
+                };
+                needs.extend(node.and_then(|node| indexes.get(&node).copied()));
+            };
+            match node {
+                Node::Local(role, name) => {
+                    let local = self.lineage.get(*role).and_then(|role| role.locals.get(name));
+                    let references = local.map(|local| static_traversals(&local.value)).unwrap_or_default();
+                    references.iter().for_each(|reference| need(*role, reference));
+                }
+                Node::Resource(index) => {
+                    let Some((role, definition)) = self.definition(*index) else { return needs };
+                    references_of(&definition.body, &mut |reference| need(role, &reference));
+                    let optional = [&definition.when, &definition.for_each, &definition.absent];
+                    let expressions = optional.into_iter().flatten().chain([&definition.label]);
+                    let references = expressions.chain(&definition.after).flat_map(static_traversals);
+                    references.for_each(|reference| need(role, &reference));
+                    for after in &definition.after {
+                        self.named(role, after, "after");
+                    }
+                }
             }
             needs
         });
         each.collect()
     }
 
-    /// Adds what a reference leads to, through locals too.
-    fn need(
-        &self,
-        role: usize,
-        reference: &Reference<'_>,
-        locals: &mut BTreeSet<Arc<str>>,
-        needs: &mut BTreeSet<usize>,
-    ) {
-        let Some((name, _)) = name_at(reference, 0) else { return };
-        if &**reference.root != "local" {
-            needs.extend(self.by_name.get(&(reference.root.clone(), name.into())));
-        } else if locals.insert(name.into())
-            && let Some(local) = self.lineage.get(role).and_then(|role| role.locals.get(name))
-        {
-            for reference in static_traversals(&local.value) {
-                self.need(role, &reference, locals, needs);
+    fn circle(&self, nodes: &[Node], circle: &[usize]) -> Diagnostic {
+        let found = |node: &Node| match node {
+            Node::Local(role, name) => {
+                let local = self.lineage.get(*role)?.locals.get(name)?;
+                Some((format!("local.{name}"), local.name.span))
             }
-        }
-    }
-
-    fn circle(&self, circle: &[usize]) -> Diagnostic {
-        let found: Vec<(String, Span)> = (circle.iter())
-            .filter_map(|index| self.definition(*index))
-            .map(|(_, definition)| {
+            Node::Resource(index) => {
+                let (_, definition) = self.definition(*index)?;
                 let label = literal::string(&definition.label).unwrap_or_default();
-                (format!("{} \"{label}\"", definition.kind.name), definition.span)
-            })
-            .collect();
-        circle_of("host resources need each other in a circle", &found)
+                Some((format!("{} \"{label}\"", definition.kind.name), definition.span))
+            }
+        };
+        let found: Vec<(String, Span)> = circle.iter().filter_map(|at| nodes.get(*at)).filter_map(found).collect();
+        circle_of("these need each other in a circle", &found)
     }
 
     fn notifies(&self, role: usize, definition: &HostDefinition) -> Vec<Notify> {
@@ -286,7 +311,8 @@ impl<'a> Evaluation<'a> {
                     );
                     continue;
                 }
-                for instance in self.made(index).instances.into_iter().filter(|instance| !instance.absent) {
+                let made = self.made.borrow().get(&index).cloned().unwrap_or_default();
+                for instance in made.instances.into_iter().filter(|instance| !instance.absent) {
                     let service = match instance.attributes.get_str("name") {
                         Some(name) => name.into(),
                         None => instance.label,
@@ -331,15 +357,12 @@ impl<'a> Evaluation<'a> {
         Some((role, self.lineage.get(role)?.resources.get(at)?))
     }
 
-    /// What a definition gives, made once.
-    fn made(&self, index: usize) -> Made {
-        if let Some(made) = self.made.borrow().get(&index) {
-            return made.clone();
+    /// Evaluates a definition, after all that it needs.
+    fn evaluate_resource(&self, index: usize) {
+        if let Some((role, definition)) = self.definition(index) {
+            let made = self.make(role, definition);
+            self.made.borrow_mut().insert(index, made);
         }
-        let Some((role, definition)) = self.definition(index) else { return Made::default() };
-        let made = self.make(role, definition);
-        self.made.borrow_mut().insert(index, made.clone());
-        made
     }
 
     fn make(&self, role: usize, definition: &HostDefinition) -> Made {
@@ -546,24 +569,18 @@ impl<'a> Evaluation<'a> {
             let diagnostic = diagnostic.label(format!("{} has no such local", self.role_in_words(role)));
             return Err(suggest(diagnostic, name, definition.locals.keys().map(|name| &**name)));
         };
+        // One of a circle, or behind one, has no value; the circle has been complained about.
         let key = (role, local.name.name.clone());
-        if let Some(value) = self.locals.borrow().get(&key) {
-            return Ok(value.clone());
-        }
-        let way = self.way.borrow();
-        if let Some(from) = way.iter().position(|(other, local, _)| (*other, local) == (role, &key.1)) {
-            let circle: Vec<_> = way.iter().skip(from).map(|(_, name, at)| (format!("local.{name}"), *at)).collect();
-            return Err(circle_of("locals need each other in a circle", &circle));
-        }
-        drop(way);
-        self.way.borrow_mut().push((role, key.1.clone(), local.name.span));
+        Ok(self.locals.borrow().get(&key).cloned().unwrap_or(Value::UNKNOWN))
+    }
+
+    fn evaluate_local(&self, role: usize, name: &Arc<str>) {
+        let Some(local) = self.lineage.get(role).and_then(|role| role.locals.get(name)) else { return };
         let value = evaluate(&local.value, &At { evaluation: self, role, each: None }).unwrap_or_else(|errors| {
             self.out.borrow_mut().extend(errors);
             Value::UNKNOWN
         });
-        self.way.borrow_mut().pop();
-        self.locals.borrow_mut().insert(key, value.clone());
-        Ok(value)
+        self.locals.borrow_mut().insert((role, name.clone()), value);
     }
 
     /// `kind.name`, as a role of the lineage sees it.
@@ -573,7 +590,8 @@ impl<'a> Evaluation<'a> {
             at.is_some_and(|at| self.sees.get(role).is_some_and(|sees| sees.contains(&at)))
         });
         let Some(index) = index else { return Err(self.no_resource(role, kind, name, span)) };
-        let made = self.made(*index);
+        // One of a circle, or behind one, is not made; the circle has been complained about.
+        let Some(made) = self.made.borrow().get(index).cloned() else { return Ok(Value::UNKNOWN) };
         Ok(match (made.value, made.undecided) {
             (Some(value), _) => value,
             (None, Some(_)) => Value::UNKNOWN,

@@ -3,7 +3,6 @@
 
 mod catalog;
 mod lineage;
-mod order;
 mod scope;
 
 use std::collections::BTreeMap;

@@ -448,3 +448,23 @@ fn what_to_do_is_said() {
         &["Did you mean \"nginx\"?"],
     );
 }
+
+#[test]
+fn long_chains_are_no_deep_recursion() {
+    let length = 3000;
+    let mut tf = String::from("== main.tf\nlocals {\n");
+    let mut role = String::from("== roles/a.role.hcl\nrole \"a\" {\n  locals {\n");
+    for at in 0..length {
+        tf.push_str(&format!("  l{at} = local.l{}\n", at + 1));
+        role.push_str(&format!("    l{at} = local.l{}\n", at + 1));
+    }
+    tf.push_str(&format!("  l{length} = 1\n}}\n"));
+    role.push_str(&format!("    l{length} = 1\n  }}\n"));
+    for at in 0..length {
+        let needed = if at == 0 { String::new() } else { format!("  name = lab_network.n{}.id\n", at - 1) };
+        tf.push_str(&format!("resource \"lab_network\" \"n{at}\" {{\n{needed}}}\n"));
+        role.push_str(&format!("  file \"f{at}\" {{ content = file.f{}.path }}\n", at + 1));
+    }
+    role.push_str(&format!("  file \"f{length}\" {{ content = local.l0 }}\n}}\n"));
+    check(&format!("{tf}{role}"), "");
+}

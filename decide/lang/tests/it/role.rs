@@ -188,9 +188,9 @@ fn what_is_wrong_in_a_role() {
         ("file \"${\"/\"}x\" {}\nfile \"/x\" {}", "3:1 duplicate file \"/x\""),
         (
             "file \"/a\" { after = [file[\"/b\"]] }\nfile \"/b\" { after = [file[\"/a\"]] }",
-            "2:1 host resources need each other in a circle",
+            "2:1 these need each other in a circle",
         ),
-        ("locals { a = local.b }\nlocals { b = local.a }", "2:10 locals need each other in a circle"),
+        ("locals { a = local.b }\nlocals { b = local.a }", "2:10 these need each other in a circle"),
         ("check \"x\" {\n  htp \"y\" {}\n}", "3:3 unknown check \"htp\""),
         // All of them, not the first.
         (

@@ -1,4 +1,4 @@
-//! The order in which host resources run.
+//! An order in which each thing comes after those that it needs.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap};
@@ -6,7 +6,13 @@ use std::collections::{BTreeSet, BinaryHeap};
 /// The order of `count` things that is nearest to `0, 1, 2, …` while each comes after those that it needs: at every
 /// point the first of those that may come. `needs` has one set for each. Where there is a circle, it is the error, in
 /// the order of need.
-pub(super) fn order(needs: &[BTreeSet<usize>]) -> Result<Vec<usize>, Vec<usize>> {
+pub(crate) fn order(needs: &[BTreeSet<usize>]) -> Result<Vec<usize>, Vec<usize>> {
+    let order = sorted(needs);
+    if order.len() == needs.len() { Ok(order) } else { Err(circle(needs, &order)) }
+}
+
+/// The same order, without those that are in a circle or need one that is.
+pub(crate) fn sorted(needs: &[BTreeSet<usize>]) -> Vec<usize> {
     let mut waiting: Vec<usize> = needs.iter().map(BTreeSet::len).collect();
     let mut needed_by: Vec<Vec<usize>> = vec![Vec::new(); needs.len()];
     for (one, needs) in needs.iter().enumerate() {
@@ -30,7 +36,7 @@ pub(super) fn order(needs: &[BTreeSet<usize>]) -> Result<Vec<usize>, Vec<usize>>
             }
         }
     }
-    if order.len() == needs.len() { Ok(order) } else { Err(circle(needs, &order)) }
+    order
 }
 
 /// From any that never came, always to a need that never came, until one comes again.
