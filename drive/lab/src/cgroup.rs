@@ -270,6 +270,47 @@ mod tests {
     use super::*;
 
     #[test]
+    fn limits_are_written_as_either_version_has_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = |name: &str| folder.path().join(name);
+        let version_2 = Hierarchies { unified: root("2"), memory: None, cpu: None, pids: None };
+        let version_1 =
+            Hierarchies { unified: root("u"), memory: Some(root("m")), cpu: Some(root("c")), pids: Some(root("c")) };
+        let cases = [
+            (
+                version_2,
+                ["2/andon/x/memory.max", "2/andon/x/cpu.max"],
+                ["268435456", "50000 100000"],
+                ["max", "max 100000"],
+            ),
+            (
+                version_1,
+                ["m/andon/x/memory.limit_in_bytes", "c/andon/x/cpu.cfs_quota_us"],
+                ["268435456", "50000"],
+                ["-1", "-1"],
+            ),
+        ];
+        for (hierarchies, paths, limited, unlimited) in cases {
+            hierarchies.roots().for_each(|root| fs::create_dir_all(root).unwrap());
+            let group = hierarchies.group("x");
+            group.create().unwrap();
+            group.create().unwrap();
+            let check = |expected: [&str; 2]| {
+                let written = paths.map(|path| fs::read_to_string(root(path)).unwrap());
+                assert_eq!(written, expected);
+            };
+            group.limit_memory(Some(256 << 20)).unwrap();
+            group.limit_cpus(Some(0.5)).unwrap();
+            check(limited);
+            assert_eq!((group.memory_limit(), group.cpu_limit()), (Some(256 << 20), Some(0.5)));
+            group.limit_memory(None).unwrap();
+            group.limit_cpus(None).unwrap();
+            check(unlimited);
+            assert_eq!((group.memory_limit(), group.cpu_limit()), (None, None));
+        }
+    }
+
+    #[test]
     fn hierarchies_are_found_in_the_mount_table() {
         let check = |mounts: &str, expected: Option<[Option<&str>; 4]>| {
             let found = Hierarchies::parse(mounts);

@@ -60,6 +60,15 @@ const LINKS: [(&str, &str); 5] = [
     ("/proc/self/fd/2", "dev/stderr"),
 ];
 
+/// Units of systemd that would mount what belongs to the whole machine.
+const MASKED_UNITS: [&str; 5] = [
+    "dev-hugepages.mount",
+    "sys-fs-fuse-connections.mount",
+    "sys-kernel-config.mount",
+    "sys-kernel-debug.mount",
+    "sys-kernel-tracing.mount",
+];
+
 /// A step that failed.
 pub(crate) type Problem = io::Error;
 
@@ -150,6 +159,10 @@ fn root(order: &Order) -> Result<(), Problem> {
         step(&format!("cannot mount {path}"), || mount(kind, path, kind, flags, options))?;
     }
     step("cannot make its devices", devices)?;
+    step("cannot mask units", || {
+        fs::create_dir_all("run/systemd/system")?;
+        MASKED_UNITS.iter().try_for_each(|unit| symlink("/dev/null", format!("run/systemd/system/{unit}")))
+    })?;
     step("cannot protect the machine's settings", protect)?;
     step("cannot leave the machine's root", || {
         let here = c".".as_ptr();

@@ -206,7 +206,6 @@ pub(crate) fn running_init(identity: &Identity) -> Option<i32> {
     init(&group(identity).ok()?)
 }
 
-/// The first process of a server, if it runs.
 fn init(group: &Group) -> Option<i32> {
     group.processes().into_iter().find(|process| {
         let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();

@@ -21,6 +21,8 @@ pub(super) type Body = BoxBody<Bytes, hyper::Error>;
 /// A target in the same machine accepts at once or not at all.
 const CONNECT_LIMIT: Duration = Duration::from_secs(1);
 const HEALTH_LIMIT: Duration = Duration::from_secs(2);
+/// How often a target is asked that was never healthy: somebody waits for it.
+const FIRST_INTERVAL: Duration = Duration::from_millis(25);
 /// A healthy target that misses one check may only be busy.
 const MISSES: usize = 2;
 /// Shorter than the time for which common servers keep an idle connection open.
@@ -218,6 +220,7 @@ impl Drop for OpenRequest {
 }
 
 async fn watch_health(target: Arc<Target>) {
+    let mut was_healthy = false;
     loop {
         let health = locked(&target.health).clone();
         let answer = timeout(HEALTH_LIMIT, ask(target.address, health.path.as_deref())).await;
@@ -238,8 +241,10 @@ async fn watch_health(target: Arc<Target>) {
         *locked(&target.last) = text;
         target.healthy.store(now, Ordering::Relaxed);
         target.announce();
+        was_healthy |= now;
+        let pause = if was_healthy { health.interval } else { health.interval.min(FIRST_INTERVAL) };
         tokio::select! {
-            () = sleep(health.interval) => {}
+            () = sleep(pause) => {}
             () = target.is_cut() => return,
         }
     }

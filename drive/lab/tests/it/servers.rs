@@ -20,6 +20,7 @@ pub const TESTS: &[Test] = &[
     ("servers_come_up_together", together),
     ("servers_of_two_networks", two_networks),
     ("server_with_a_bad_image", bad_image),
+    ("server_with_another_init", another_init),
     ("two_creators_of_one_server", two_creators),
     ("kill_of_the_creator_loses_nothing", kills),
 ];
@@ -224,6 +225,39 @@ fn bad_image(world: &World) {
     world.delete("lab_network", &network);
 }
 
+/// Two layers, and an init that says nothing of when it serves.
+fn another_init(world: &World) {
+    let Some(busybox) = ["/bin/busybox", "/usr/bin/busybox"].into_iter().find(|path| fs::exists(path).unwrap()) else {
+        println!("skipped: there is no busybox; install busybox-static");
+        return;
+    };
+    let folder = tempfile::tempdir_in("/var/tmp").unwrap();
+    let [upper, lower] = ["a:b, c", "lower"].map(|name| folder.path().join(name));
+    for directory in ["bin", "sbin", "etc"] {
+        fs::create_dir_all(lower.join(directory)).unwrap();
+    }
+    fs::copy(busybox, lower.join("bin/busybox")).unwrap();
+    std::os::unix::fs::symlink("/bin/busybox", lower.join("sbin/init")).unwrap();
+    std::os::unix::fs::symlink("/bin/busybox", lower.join("bin/sh")).unwrap();
+    fs::create_dir_all(upper.join("etc")).unwrap();
+    fs::write(upper.join("etc/inittab"), "::respawn:/bin/busybox httpd -f -p 80 -h /etc\n").unwrap();
+    let (network, _) = world.create("lab_network", &[]).unwrap();
+    let server = world.identity();
+    let start = Instant::now();
+    let value =
+        world.create_from(KIND, &server, &with_memory("small", &network, "16M"), vec![upper, lower]).unwrap().value;
+    let created = start.elapsed();
+    let address = format!("{}:80", value.get_str("address").unwrap());
+    while get(&address, "/hostname").is_err() {
+        assert!(start.elapsed() < Duration::from_secs(10));
+    }
+    println!("another init: create {created:?}, answers after {:?}", start.elapsed());
+    assert_eq!(get(&address, "/hostname").unwrap().text(), "small\n");
+    assert!(world.lab.init(&server).is_some());
+    world.delete(KIND, &server);
+    world.delete("lab_network", &network);
+}
+
 /// As when a program that was thought dead is not.
 fn two_creators(world: &World) {
     if root().is_none() {
@@ -273,6 +307,7 @@ fn kills(world: &World) {
         let start = Instant::now();
         assert!(run("victim-delete", kind, given).wait().unwrap().success());
         let deleted = start.elapsed();
+        println!("{kind}: create {created:?}, delete {deleted:?}");
         for round in 0..rounds {
             // Spread evenly by the golden ratio, so that any number of rounds covers the whole of it.
             let moment = (f64::from(round) * 0.618_033_988_75).fract();

@@ -41,8 +41,18 @@ impl World {
     }
 
     pub fn create_as(&self, kind: &str, identity: &Identity, given: &[(&str, Value)]) -> Result<Made, Failure> {
-        let (planned, _) = self.lab.plan(kind, None, &config(kind, given))?;
         let lower_dirs = if kind == "lab_server" { vec![root().unwrap()] } else { vec![] };
+        self.create_from(kind, identity, given, lower_dirs)
+    }
+
+    pub fn create_from(
+        &self,
+        kind: &str,
+        identity: &Identity,
+        given: &[(&str, Value)],
+        lower_dirs: Vec<PathBuf>,
+    ) -> Result<Made, Failure> {
+        let (planned, _) = self.lab.plan(kind, None, &config(kind, given))?;
         let extra = CreateExtra { owner: OWNER.to_owned(), lower_dirs };
         let made = self.lab.create(kind, identity, &planned, &extra).map_err(|(failure, left)| {
             assert_eq!(left, None, "{failure}");
