@@ -89,7 +89,9 @@ impl<'a> Run<'a> {
         if self.open.remove(identity) != Some(action) {
             self.say(address, Rule::Recorded, "an outcome comes without its intent");
         }
-        if let Some(step) = self.step(address, action, identity) {
+        if let Some(step) = self.step(address, action, identity)
+            && self.status.get(&step) == Some(&Status::Begun)
+        {
             self.status.insert(step, if good { Status::Done } else { Status::Failed });
         }
     }

@@ -43,6 +43,8 @@ pub struct World {
     pub questions: usize,
     /// Whether a plan refreshes.
     pub no_refresh: bool,
+    /// Nothing may be deleted that another object names.
+    pub strict: bool,
     /// Cancel the apply after so many outcomes.
     pub cancel_after: Option<usize>,
 }
@@ -327,6 +329,11 @@ impl World {
             }
             Command::Delete { .. } => {
                 assert!(self.objects.remove(&identity).is_some(), "{address} {identity} is not there to delete");
+                let users = self.objects.values().filter(|_| self.strict);
+                for (user, value) in users.filter(|(user, _)| user.resource != address.resource) {
+                    let shown = andon_value::render(value, 0);
+                    assert!(!shown.contains(&identity), "{address} {identity} is deleted, and {user} uses it: {shown}");
+                }
                 Outcome::Done { value: None, report: None }
             }
         }

@@ -1,0 +1,8 @@
+//! The checker and the planner against each other, in a world that is a function.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests may stop")]
+
+mod generated;
+mod mutated;
+mod size;
+#[path = "../../../plan/tests/it/world.rs"]
+mod world;

@@ -1,0 +1,153 @@
+//! The checker refuses plans that have been tampered with.
+
+use andon_audit::{Rule, audit, audit_run};
+use andon_plan::{Plan, PlanMode, PlannedAction, ReplaceOrder, StepKind};
+use andon_value::{Type, Value};
+
+use crate::world::World;
+
+const BEFORE: &str = r#"
+resource "lab_network" "n" { name = "a" }
+resource "lab_server" "s" {
+  count    = 2
+  image    = "v1"
+  network  = lab_network.n.id
+  password = "secret"
+  lifecycle { create_before_destroy = true }
+}
+resource "lab_server" "kept" { name = "x" }
+resource "andon_host" "h" { connection = lab_server.s[0].connection }
+resource "lab_server" "old" { network = lab_network.n.id }
+"#;
+
+const AFTER: &str = r#"
+resource "lab_network" "n" { name = "b" }
+resource "lab_server" "s" {
+  count    = 2
+  image    = "v2"
+  network  = lab_network.n.id
+  password = "secret"
+  lifecycle { create_before_destroy = true }
+}
+resource "lab_server" "kept" { name = "x" }
+resource "andon_host" "h" { connection = lab_server.s[0].connection }
+resource "lab_server" "new" { name = "y" }
+"#;
+
+fn setting() -> (World, Plan) {
+    let mut world = World::default();
+    world.up(BEFORE);
+    let plan = world.plan(AFTER, PlanMode::Normal).unwrap_or_else(|problems| panic!("{}", world.complaints(&problems)));
+    assert_eq!(audit(&plan, &world.state), []);
+    (world, plan)
+}
+
+#[track_caller]
+fn refused(rule: Rule, tamper: impl FnOnce(&mut Plan)) {
+    let (world, mut plan) = setting();
+    tamper(&mut plan);
+    let findings = audit(&plan, &world.state);
+    assert!(findings.iter().any(|finding| finding.rule == rule), "{rule:?}: {findings:#?}");
+}
+
+fn at(plan: &Plan, address: &str) -> usize {
+    plan.changes.iter().position(|change| change.address.to_string() == address).unwrap()
+}
+
+fn step(plan: &Plan, kind: StepKind) -> usize {
+    plan.steps.iter().position(|step| step.kind == kind).unwrap()
+}
+
+#[test]
+fn every_rule_bites() {
+    refused(Rule::Accounted, |plan| plan.unchanged += 1);
+    refused(Rule::Accounted, |plan| {
+        let gone = at(plan, "lab_server.old");
+        plan.changes[gone].identity = None;
+    });
+    refused(Rule::OneObject, |plan| {
+        let one = at(plan, "lab_server.s[0]");
+        let other = at(plan, "lab_server.s[1]");
+        plan.changes[other].identity = plan.changes[one].identity.clone();
+    });
+    refused(Rule::OneObject, |plan| {
+        let one = at(plan, "andon_host.h");
+        plan.changes[one].address = plan.changes[at(plan, "lab_server.new")].address.clone();
+    });
+    refused(Rule::OneObject, |plan| {
+        let one = at(plan, "lab_server.old");
+        plan.changes[one].action = PlannedAction::Create;
+    });
+    refused(Rule::Shape, |plan| {
+        let one = at(plan, "lab_server.new");
+        plan.changes[one].before = Some(Value::NULL);
+    });
+    refused(Rule::Shape, |plan| {
+        let one = at(plan, "andon_host.h");
+        plan.changes[one].after = None;
+    });
+    refused(Rule::Mode, |plan| plan.mode = PlanMode::Destroy);
+    refused(Rule::Mode, |plan| plan.mode = PlanMode::RefreshOnly);
+    refused(Rule::Steps, |plan| drop(plan.steps.pop()));
+    refused(Rule::Steps, |plan| {
+        let last = plan.steps.len() - 1;
+        plan.steps[0].after.push(last);
+    });
+    refused(Rule::Steps, |plan| plan.steps.push(plan.steps[0].clone()));
+    refused(Rule::ReplaceOrder, |plan| {
+        let one = at(plan, "lab_server.s[0]");
+        let because = vec!["image".to_owned()];
+        plan.changes[one].action = PlannedAction::Replace { order: ReplaceOrder::DeleteFirst, because };
+    });
+    refused(Rule::ReplaceOrder, |plan| {
+        let one = at(plan, "lab_server.s[0]");
+        let removal = step(plan, StepKind::Remove(one));
+        plan.steps[removal].after.clear();
+    });
+    refused(Rule::MadeBeforeUse, |plan| {
+        let one = at(plan, "lab_server.s[0]");
+        let making = step(plan, StepKind::Make(one));
+        plan.steps[making].after.clear();
+    });
+    refused(Rule::DeletedAfterUse, |plan| {
+        let one = at(plan, "lab_network.n");
+        let (making, removal) = (step(plan, StepKind::Make(one)), step(plan, StepKind::Remove(one)));
+        plan.steps[removal].after = vec![making];
+    });
+    refused(Rule::Known, |plan| {
+        let one = at(plan, "andon_host.h");
+        plan.changes[one].before = Some(Value::unknown(Type::Dynamic));
+    });
+    refused(Rule::Secret, |plan| {
+        let one = at(plan, "lab_server.s[1]");
+        plan.changes[one].before = plan.changes[one].before.as_ref().map(|before| before.unmark_deep().0);
+    });
+    refused(Rule::Secret, |plan| {
+        let one = at(plan, "lab_server.s[1]");
+        plan.changes[one].after = plan.changes[one].after.as_ref().map(|after| after.unmark_deep().0);
+    });
+}
+
+#[test]
+fn runs_that_break_the_order_are_refused() {
+    let (mut world, plan) = setting();
+    let from = world.entries.len();
+    assert!(world.apply(plan.clone(), AFTER).is_success());
+    let entries = world.entries[from..].to_vec();
+    assert_eq!(audit_run(&plan, &entries), []);
+    let rules = |entries: &[andon_ledger::Entry]| -> Vec<Rule> {
+        audit_run(&plan, entries).into_iter().map(|finding| finding.rule).collect()
+    };
+    let mut turned = entries.clone();
+    turned.reverse();
+    assert!(rules(&turned).contains(&Rule::Recorded));
+    assert!(rules(&turned).contains(&Rule::RunOrder));
+    let twice: Vec<_> = entries.iter().chain(&entries).cloned().collect();
+    assert!(rules(&twice).contains(&Rule::Recorded));
+    // An outcome without its intent, or a step after one whose outcome never came.
+    for lost in 0..entries.len() - 1 {
+        let mut fewer = entries.clone();
+        let is_intent = matches!(fewer.remove(lost).event, andon_ledger::Event::Intent(_));
+        assert!(!is_intent || rules(&fewer).contains(&Rule::Recorded));
+    }
+}
