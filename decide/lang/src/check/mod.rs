@@ -12,16 +12,18 @@ mod scope;
 mod stack;
 mod test;
 
+use std::sync::Arc;
+
 use andon_hcl::ast::{Expr, ExprKind};
 use andon_schema::Schemas;
 use andon_text::{Diagnostic, Diagnostics, Span};
 use andon_value::Value;
 
-use crate::definitions::Project;
+use crate::definitions::{Project, Role};
 use crate::image::check_image;
 use crate::literal;
 use crate::load::in_order;
-use crate::role::Evaluation;
+use crate::role::{Evaluation, lineage};
 
 /// Every complaint about a project's definitions, in the order of files and places, beside those of loading it.
 pub fn check(project: &Project, schemas: &Schemas) -> Diagnostics {
@@ -45,19 +47,31 @@ pub fn check(project: &Project, schemas: &Schemas) -> Diagnostics {
     in_order.filter(|diagnostic| !is_noise(project, diagnostic)).collect()
 }
 
-fn roles(project: &Project, role: &crate::definitions::Role, schemas: &Schemas, out: &mut Diagnostics) {
+fn roles(project: &Project, role: &Arc<Role>, schemas: &Schemas, out: &mut Diagnostics) {
     for param in role.params.values().filter(|param| param.default.is_some()) {
         out.extend(param.value(None, "parameter").err().into_iter().flatten());
     }
-    let (given, facts) = (Value::UNKNOWN, Value::UNKNOWN);
+    // Once with every parameter unknown, so that nothing is passed over; once with the defaults that there are.
+    let facts = Value::UNKNOWN;
     let (roles, sources, files) = (&project.roles, &project.sources, &project.files);
-    match Evaluation::new(roles, sources, files, &role.name.name, &given, &facts, schemas) {
-        Ok(evaluation) => {
-            out.extend(evaluation.undeclared());
-            out.extend(evaluation.finish(true).err().into_iter().flatten());
+    for given in [Value::UNKNOWN, required_params(project, role)] {
+        match Evaluation::new(roles, sources, files, &role.name.name, &given, &facts, schemas) {
+            Ok(evaluation) => {
+                out.extend(evaluation.undeclared());
+                out.extend(evaluation.finish(true).err().into_iter().flatten());
+            }
+            Err(errors) => out.extend(errors),
         }
-        Err(errors) => out.extend(errors),
     }
+}
+
+/// An unknown value for each parameter that has no default.
+fn required_params(project: &Project, role: &Arc<Role>) -> Value {
+    let lineage = lineage(&project.roles, role).unwrap_or_default();
+    let params = lineage.iter().flat_map(|role| role.params.values());
+    // Where a child gives a default to what its parent requires, an unknown value serves as well.
+    let required = params.filter(|param| param.default.is_none());
+    Value::object(required.map(|param| (param.name.name.clone(), Value::unknown(param.ty.without_optional()))))
 }
 
 fn is_noise(project: &Project, diagnostic: &Diagnostic) -> bool {

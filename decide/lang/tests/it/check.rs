@@ -387,6 +387,14 @@ fn roles_and_tests() {
             "role \"a\" {\n  file \"/x\" { content = join(\",\", [for u in fact.users : param.q]) }\n}",
             "2:64 there is no parameter \"q\"",
         ),
+        (
+            "role \"a\" {\n  param \"p\" { default = \"no.txt\" }\n  file \"/x\" { content = file(param.p) }\n}",
+            "3:30 invalid argument \"path\" of \"file\"",
+        ),
+        (
+            "role \"a\" {\n  param \"p\" { default = false }\n  timezone \"x\" { when = param.p }\n}",
+            "3:3 missing argument \"name\"",
+        ),
         // A mistake in a role that two inherit is said once.
         (
             "role \"a\" { fiel \"/x\" {} }\nrole \"b\" { inherits = [\"a\"] }\nrole \"c\" { inherits = [\"a\"] }",
