@@ -201,10 +201,10 @@ impl Evaluator<'_> {
     fn call_try(&mut self, whole: &Expr, arguments: &[Expr]) -> Result<Value, Failed> {
         let mut reasons = Vec::new();
         for argument in arguments {
-            let (result, errors) = self.quietly(|this| this.evaluate(argument));
+            let (result, errors, open) = self.aside(|this| this.evaluate(argument));
             match result {
                 // Once it is known, it may turn out to be an error.
-                Ok(_) | Err(Failed) if self.is_open(argument) => return Ok(Value::UNKNOWN),
+                Ok(_) | Err(Failed) if open => return Ok(Value::UNKNOWN),
                 Ok(value) => return Ok(value),
                 Err(Failed) => reasons.extend(errors.into_iter().take(1).map(|error| (argument.span, error))),
             }
@@ -222,9 +222,9 @@ impl Evaluator<'_> {
             let error = Diagnostic::error("wrong number of arguments of \"can\"").at(whole.span);
             return Err(self.fail(error.label("one argument is required")));
         };
-        let (result, _) = self.quietly(|this| this.evaluate(argument));
+        let (result, _, open) = self.aside(|this| this.evaluate(argument));
         match result {
-            _ if self.is_open(argument) => Ok(Value::unknown(Type::Bool)),
+            _ if open => Ok(Value::unknown(Type::Bool)),
             Ok(_) => Ok(Value::from(true)),
             Err(Failed) => Ok(Value::from(false)),
         }

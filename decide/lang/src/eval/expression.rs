@@ -24,6 +24,10 @@ pub(crate) struct Evaluator<'a> {
     /// The template files around the current place, so that none is read inside itself.
     pub(super) templates: Vec<String>,
     diagnostics: Diagnostics,
+    /// Whether errors are only looked at, not reported: then they need not show values.
+    aside: bool,
+    /// Whether a reference met something that is not known yet, since someone began to ask.
+    met_unknown: bool,
 }
 
 impl<'a> Evaluator<'a> {
@@ -34,6 +38,8 @@ impl<'a> Evaluator<'a> {
             splats: Vec::new(),
             templates: Vec::new(),
             diagnostics: Diagnostics::new(),
+            aside: false,
+            met_unknown: false,
         }
     }
 
@@ -51,20 +57,21 @@ impl<'a> Evaluator<'a> {
         Failed
     }
 
-    /// Evaluates on the side: its errors are handed back and not reported.
-    pub(super) fn quietly<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> (T, Diagnostics) {
+    /// Evaluates on the side: its errors are handed back and not reported. The last answer is whether any reference
+    /// in it met something that is not known yet.
+    pub(super) fn aside<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> (T, Diagnostics, bool) {
         let before = std::mem::take(&mut self.diagnostics);
+        let was_aside = std::mem::replace(&mut self.aside, true);
+        let had_met = std::mem::take(&mut self.met_unknown);
         let depth = (self.locals.len(), self.splats.len());
         let result = work(self);
         // Work that failed midway may have left its names behind.
         self.locals.truncate(depth.0);
         self.splats.truncate(depth.1);
-        (result, std::mem::replace(&mut self.diagnostics, before))
-    }
-
-    pub(super) fn report(&mut self, diagnostics: Diagnostics) -> Failed {
-        self.diagnostics.extend(diagnostics);
-        Failed
+        self.aside = was_aside;
+        let met = self.met_unknown;
+        self.met_unknown |= had_met;
+        (result, std::mem::replace(&mut self.diagnostics, before), met)
     }
 
     // Each kind with a large frame is a function of its own, so that nesting costs little stack.
@@ -177,8 +184,8 @@ impl<'a> Evaluator<'a> {
                 Err(error) => return Err(self.fail(error)),
             },
         };
-        let rest = steps.iter().zip(&chain).skip(used);
-        rest.into_iter().try_fold(value, |value, (step, node)| {
+        let mut rest = steps.iter().zip(&chain).skip(used);
+        let value = rest.try_fold(value, |value, (step, node)| {
             apply_step(&value, step).map_err(|error| {
                 let key = match &node.kind {
                     ExprKind::Index { target, key } => vec![&**target, &**key],
@@ -187,7 +194,9 @@ impl<'a> Evaluator<'a> {
                 };
                 self.fail_showing(error, &key)
             })
-        })
+        })?;
+        self.met_unknown = self.met_unknown || self.aside && !value.is_wholly_known();
+        Ok(value)
     }
 
     fn local(&self, name: &str) -> Option<Value> {
@@ -204,25 +213,12 @@ impl<'a> Evaluator<'a> {
 
     fn conditional(&mut self, span: Span, condition: &Expr, yes: &Expr, no: &Expr) -> Result<Value, Failed> {
         let condition_value = self.evaluate(condition).and_then(|value| self.as_condition(value, condition));
+        let taken = condition_value.as_ref().ok().and_then(Value::as_bool);
         // Both sides are evaluated, as the result has the type that both agree on; but the errors of the side that
         // is not taken do not count.
-        let (yes_value, yes_errors) = self.quietly(|this| this.evaluate(yes));
-        let (no_value, no_errors) = self.quietly(|this| this.evaluate(no));
-        let condition_value = match condition_value {
-            Ok(value) => value,
-            Err(failed) => {
-                self.report(yes_errors);
-                self.report(no_errors);
-                return Err(failed);
-            }
-        };
-        let taken = condition_value.as_bool();
-        if taken != Some(false) && yes_value.is_err() {
-            self.report(yes_errors);
-        }
-        if taken != Some(true) && no_value.is_err() {
-            self.report(no_errors);
-        }
+        let yes_value = self.side(yes, taken != Some(false));
+        let no_value = self.side(no, taken != Some(true));
+        let condition_value = condition_value?;
         let marks = condition_value.marks();
         let (yes_value, no_value) = match (taken, yes_value, no_value) {
             (Some(true), Ok(value), Err(_)) | (Some(false), Err(_), Ok(value)) => return Ok(value.mark(marks)),
@@ -247,6 +243,11 @@ impl<'a> Evaluator<'a> {
                 Err(self.fail(error))
             }
         }
+    }
+
+    /// One side of a conditional.
+    fn side(&mut self, expr: &Expr, counts: bool) -> Result<Value, Failed> {
+        if counts { self.evaluate(expr) } else { self.aside(|this| this.evaluate(expr)).0 }
     }
 
     /// The type that both sides of a conditional become. `any` where one is unknown altogether.
@@ -286,7 +287,7 @@ impl<'a> Evaluator<'a> {
         let mut lines: Vec<String> = if error.detail.is_empty() { Vec::new() } else { vec![error.detail.clone()] };
         for expr in expressions {
             // A very long expression has more values in play than anyone would read.
-            if expr.span.end - expr.span.start > LONGEST_SHOWN {
+            if self.aside || expr.span.end - expr.span.start > LONGEST_SHOWN {
                 continue;
             }
             for reference in expr.references() {
@@ -298,14 +299,6 @@ impl<'a> Evaluator<'a> {
             }
         }
         self.fail(error.detail(lines.join("\n")))
-    }
-
-    /// Whether what the expression comes to, or whether it comes to anything, is not known yet.
-    pub(super) fn is_open(&mut self, expr: &Expr) -> bool {
-        let references = expr.references();
-        references
-            .iter()
-            .any(|reference| self.current_value(reference).is_some_and(|(_, value)| !value.is_wholly_known()))
     }
 
     /// A reference as it is written and what it means here, as far as its steps are known from the text.
@@ -323,7 +316,9 @@ impl<'a> Evaluator<'a> {
                 StaticStep::Key(key, span) => {
                     (format!("[{}]", quote(key)), Step::Key(Value::string(key.clone()), *span))
                 }
-                StaticStep::Unknown(_) | StaticStep::Splat(_) => break,
+                // The expression itself read all elements, so no more is read to show them.
+                StaticStep::Splat(_) => break,
+                StaticStep::Unknown(_) => return None,
             };
             text.push_str(&written);
             steps.push(step);

@@ -205,7 +205,7 @@ impl Evaluator<'_> {
     fn list_of(&mut self, element: &Type, results: Vec<Value>, each: &Expr) -> Result<Value, Failed> {
         if results.is_empty() {
             // What an element would have given says the type; an error of it says only that there is no telling.
-            let (would_be, _) = self.quietly(|this| this.at_element(Value::unknown(element.clone()), each));
+            let (would_be, ..) = self.aside(|this| this.at_element(Value::unknown(element.clone()), each));
             return Ok(Value::list(would_be.map_or(Type::Dynamic, |value| value.ty()), []));
         }
         let tuple = Value::tuple(results);
