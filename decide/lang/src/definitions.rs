@@ -103,7 +103,7 @@ pub struct Variable {
     pub name: Ident,
     /// Its type constraint; `Dynamic` where none is given.
     pub ty: andon_value::Type,
-    /// The defaults that the type constraint gives to optional attributes; see [`Variable::accept`].
+    /// The defaults that the type constraint gives to optional attributes; see [`Variable::value`].
     pub defaults: Defaults,
     /// Its default.
     pub default: Option<Expr>,
