@@ -190,14 +190,26 @@ impl Draft {
 
     /// The steps in an order that keeps what each waits for, the same in every run.
     fn sort(&mut self) -> Vec<usize> {
-        let mut missing: Vec<usize> = Vec::new();
-        let mut followers: Vec<Vec<usize>> = vec![Vec::new(); self.steps.len()];
         for (at, step) in self.steps.iter_mut().enumerate() {
             step.after.sort_unstable();
             step.after.dedup();
             step.after.retain(|other| *other != at);
-            missing.push(step.after.len());
         }
+        loop {
+            let followers = self.followers();
+            let order = self.sorted(&followers);
+            if order.len() == self.steps.len() {
+                return order;
+            }
+            let sorted: BTreeSet<usize> = order.iter().copied().collect();
+            if !self.break_circle(&sorted, &followers) {
+                return order;
+            }
+        }
+    }
+
+    fn followers(&self) -> Vec<Vec<usize>> {
+        let mut followers: Vec<Vec<usize>> = vec![Vec::new(); self.steps.len()];
         for (at, step) in self.steps.iter().enumerate() {
             for other in &step.after {
                 if let Some(followers) = followers.get_mut(*other) {
@@ -205,31 +217,23 @@ impl Draft {
                 }
             }
         }
-        let rank = |steps: &[Step], at: usize| (steps.get(at).and_then(|step| step.kind.change()), at);
-        let mut ready: BinaryHeap<Reverse<(Option<usize>, usize)>> = BinaryHeap::new();
-        ready.extend(
-            (0..missing.len()).filter(|at| missing.get(*at) == Some(&0)).map(|at| Reverse(rank(&self.steps, at))),
-        );
+        followers
+    }
+
+    /// As many of the steps as can be put in order: all, unless some wait for each other in a circle.
+    fn sorted(&self, followers: &[Vec<usize>]) -> Vec<usize> {
+        let mut missing: Vec<usize> = self.steps.iter().map(|step| step.after.len()).collect();
+        let rank = |at: usize| Reverse((self.steps.get(at).and_then(|step| step.kind.change()), at));
+        let free = missing.iter().enumerate().filter(|(_, missing)| **missing == 0);
+        let mut ready: BinaryHeap<Reverse<(Option<usize>, usize)>> = free.map(|(at, _)| rank(at)).collect();
         let mut order = Vec::with_capacity(missing.len());
-        let mut sorted = vec![false; missing.len()];
-        while order.len() < missing.len() {
-            let Some(Reverse((_, at))) = ready.pop() else {
-                // What is stored of old objects may go round in a circle: let the first of them go.
-                let Some(stuck) = self.let_go(&sorted, &mut missing) else { break };
-                ready.push(Reverse(rank(&self.steps, stuck)));
-                continue;
-            };
-            if std::mem::replace(sorted.get_mut(at).unwrap_or(&mut false), true) {
-                continue;
-            }
+        while let Some(Reverse((_, at))) = ready.pop() {
             order.push(at);
             for follower in followers.get(at).into_iter().flatten() {
-                if let Some(missing) = missing.get_mut(*follower)
-                    && *missing > 0
-                {
-                    *missing -= 1;
+                if let Some(missing) = missing.get_mut(*follower) {
+                    *missing = missing.saturating_sub(1);
                     if *missing == 0 {
-                        ready.push(Reverse(rank(&self.steps, *follower)));
+                        ready.push(rank(*follower));
                     }
                 }
             }
@@ -237,27 +241,41 @@ impl Draft {
         order
     }
 
-    /// Frees one removal of all that it still waits for; its own making excepted, where that is possible.
-    fn let_go(&mut self, sorted: &[bool], missing: &mut [usize]) -> Option<usize> {
-        let is_open = |at: &usize| sorted.get(*at) == Some(&false);
-        let open: Vec<usize> = (0..self.steps.len()).filter(is_open).collect();
-        let removal = |at: &&usize| matches!(self.steps.get(**at).map(|step| step.kind), Some(StepKind::Remove(_)));
-        let own = |at: usize| match self.steps.get(at).map(|step| step.kind) {
-            Some(StepKind::Remove(change)) => self.make.get(change).copied().flatten(),
-            _ => None,
+    /// Has one removal no longer wait for what waits for it. What is stored of old objects is of different times, and
+    /// may go round in a circle. Whether there was one.
+    fn break_circle(&mut self, sorted: &BTreeSet<usize>, followers: &[Vec<usize>]) -> bool {
+        let mut path = Vec::new();
+        let mut next = (0..self.steps.len()).find(|at| !sorted.contains(at));
+        while let Some(at) = next.filter(|at| !path.contains(at)) {
+            path.push(at);
+            next = self.after(Some(at)).into_iter().find(|other| !sorted.contains(other));
+        }
+        let from = path.iter().position(|at| Some(*at) == next).unwrap_or(0);
+        let is_removal = |at: &usize| matches!(self.steps.get(*at).map(|step| step.kind), Some(StepKind::Remove(_)));
+        let circle = path.split_off(from);
+        let Some(freed) = circle.iter().copied().filter(is_removal).min().or(circle.first().copied()) else {
+            return false;
         };
-        let waits_for_own =
-            |at: &usize| own(*at).is_some_and(|make| self.after(Some(*at)).contains(&make) && is_open(&make));
-        let stuck = open
-            .iter()
-            .find(|at| removal(at) && !waits_for_own(at))
-            .or_else(|| open.iter().find(removal))
-            .or_else(|| open.first())
-            .copied()?;
-        let step = self.steps.get_mut(stuck)?;
-        step.after.retain(|other| sorted.get(*other) == Some(&true));
-        *missing.get_mut(stuck)? = 0;
-        Some(stuck)
+        let mut behind = BTreeSet::new();
+        let mut open = vec![freed];
+        while let Some(at) = open.pop() {
+            open.extend(followers.get(at).into_iter().flatten().copied().filter(|follower| behind.insert(*follower)));
+        }
+        let mut kept = Vec::new();
+        let mut open = self.after(Some(freed));
+        while let Some(at) = open.pop() {
+            if !behind.contains(&at) {
+                kept.push(at);
+            } else if self.steps.get(at).is_some_and(|step| step.kind == StepKind::Gather) {
+                open.extend(self.after(Some(at)));
+            }
+        }
+        kept.sort_unstable();
+        kept.dedup();
+        if let Some(step) = self.steps.get_mut(freed) {
+            step.after = kept;
+        }
+        true
     }
 }
 

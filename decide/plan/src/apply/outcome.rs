@@ -78,8 +78,14 @@ impl Applier {
     }
 
     fn object_after(&self, running: &Running, result: &Tried, value: Value) -> Object {
-        let Intent { action, identity, dependencies, create_before_destroy, .. } = running.intent.clone();
+        let Intent { action, identity, mut dependencies, create_before_destroy, .. } = running.intent.clone();
         let before = self.change(running.change).and_then(|change| self.object(change));
+        if let (Action::Update, Tried::Failed(_), Some(before)) = (action, result, before) {
+            // It may use what it used before, what it was to use now, or both.
+            dependencies.extend(before.dependencies.iter().cloned());
+            dependencies.sort_unstable();
+            dependencies.dedup();
+        }
         let status = match (action, result, before) {
             (Action::Create, Tried::Failed(_), _) => ObjectStatus::Tainted,
             (Action::Delete, _, Some(before)) => before.status,
