@@ -9,18 +9,18 @@ use andon_value::{Type, Value};
 /// was not given.
 #[derive(Clone, Copy)]
 pub(crate) struct Args<'a> {
-    name: &'a str,
+    label: &'a str,
     attributes: &'a Value,
     pub absent: bool,
 }
 
 impl<'a> Args<'a> {
     pub fn of_resource(resource: &'a HostResource) -> Args<'a> {
-        Args { name: &resource.name, attributes: &resource.attributes, absent: resource.absent }
+        Args { label: split_key(&resource.name).0, attributes: &resource.attributes, absent: resource.absent }
     }
 
     pub fn of_assertion(assertion: &'a Assertion) -> Args<'a> {
-        Args { name: &assertion.name, attributes: &assertion.attributes, absent: false }
+        Args { label: &assertion.name, attributes: &assertion.attributes, absent: false }
     }
 
     /// What the resource is about: the attribute where it is given, else the label.
@@ -30,7 +30,7 @@ impl<'a> Args<'a> {
 
     /// The label, without the key of a `for_each`.
     pub fn label(&self) -> &'a str {
-        split_key(self.name).0
+        self.label
     }
 
     pub fn text(&self, attribute: &str) -> Option<Arc<str>> {
@@ -81,12 +81,10 @@ impl<'a> Args<'a> {
     }
 }
 
-/// A name as the label and, with its brackets, the key of a `for_each`.
-pub(crate) fn split_key(name: &str) -> (&str, &str) {
-    match name.find("[\"") {
-        Some(at) if name.ends_with("\"]") => name.split_at(at),
-        _ => (name, ""),
-    }
+/// The name of a resource as its label and the key of a `for_each`, which stands behind it in brackets.
+pub(crate) fn split_key(name: &str) -> (&str, Option<&str>) {
+    let inside = name.strip_suffix(']').and_then(|inside| inside.rsplit_once('['));
+    inside.map_or((name, None), |(label, key)| (label, Some(key.trim_matches('"'))))
 }
 
 /// A body's shape.
@@ -197,9 +195,11 @@ mod tests {
 
     #[test]
     fn keys_come_off_labels() {
-        for (name, split) in
-            [("/etc/motd", ("/etc/motd", "")), ("sites[\"a\"]", ("sites", "[\"a\"]")), ("/etc/x[0]", ("/etc/x[0]", ""))]
-        {
+        for (name, split) in [
+            ("/etc/motd", ("/etc/motd", None)),
+            ("sites[a]", ("sites", Some("a"))),
+            ("sites[\"a\"]", ("sites", Some("a"))),
+        ] {
             assert_eq!(split_key(name), split);
         }
     }

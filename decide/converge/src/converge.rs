@@ -427,15 +427,17 @@ impl Converge {
     }
 }
 
-/// A resource or an assertion as the definition writes it.
+/// A resource as the definition writes it.
 pub(crate) fn address_of(kind: &str, name: &str) -> String {
-    let (label, key) = split_key(name);
-    format!("{kind} \"{label}\"{key}")
+    match split_key(name) {
+        (label, Some(key)) => format!("{kind} \"{label}\"[\"{key}\"]"),
+        (label, None) => format!("{kind} \"{label}\""),
+    }
 }
 
 /// The assertions of a check, with their addresses.
 pub(crate) fn assertions(check: &Check) -> impl Iterator<Item = (String, &andon_schema::host::Assertion)> {
-    check.assertions.iter().map(|assertion| (address_of(&assertion.kind, &assertion.name), assertion))
+    check.assertions.iter().map(|assertion| (format!("{} \"{}\"", assertion.kind, assertion.name), assertion))
 }
 
 /// A file is replaced whole or not at all: where that failed, what it was to make due is not due.

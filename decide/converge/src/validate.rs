@@ -4,6 +4,7 @@ use std::sync::Arc;
 use andon_schema::host::Catalog;
 
 use crate::args::{Args, split_key};
+use crate::converge::address_of;
 use crate::notices::Services;
 use crate::world::is_path_kind;
 use crate::{checks, kinds};
@@ -32,8 +33,16 @@ pub fn validate(catalog: &Catalog) -> Vec<(Arc<str>, String)> {
         if let Some(subject) = subject_of(&resource.kind, &args)
             && let Some(first) = seen.insert(subject, &resource.origin)
         {
-            let (label, key) = split_key(&resource.name);
-            let message = format!("{} \"{label}\"{key} is defined already, at {first}", resource.kind);
+            let address = address_of(&resource.kind, &resource.name);
+            let message = format!("{address} is defined already, at {first}");
+            wrong.push((resource.origin.clone(), message));
+        }
+        if let (Some(_), Some(attribute)) = (split_key(&resource.name).1, subject_attribute(&resource.kind))
+            && !args.has(attribute)
+        {
+            // The instances of a `for_each` share the label, so that it cannot say what each is about.
+            let address = address_of(&resource.kind, &resource.name);
+            let message = format!("{address} needs `{attribute}`, because its label ends in a key");
             wrong.push((resource.origin.clone(), message));
         }
         if &*resource.kind == "line"
@@ -66,11 +75,17 @@ pub fn validate(catalog: &Catalog) -> Vec<(Arc<str>, String)> {
 
 /// What two resources must not both be about. Lines share their files.
 fn subject_of<'a>(kind: &'a str, args: &Args) -> Option<(&'a str, Arc<str>)> {
+    let space = if is_path_kind(kind) { "path" } else { kind };
+    let subject = || subject_attribute(kind).map_or_else(|| "".into(), |attribute| args.subject(attribute));
+    (kind != "line").then(|| (space, subject()))
+}
+
+/// The attribute that says what a resource is about, in the place of its label.
+fn subject_attribute(kind: &str) -> Option<&'static str> {
     match kind {
-        "line" => None,
-        "timezone" => Some((kind, "".into())),
-        "sysctl" => Some((kind, args.subject("key"))),
-        kind if is_path_kind(kind) => Some(("path", args.subject("path"))),
-        kind => Some((kind, args.subject("name"))),
+        "timezone" => None,
+        "sysctl" => Some("key"),
+        kind if is_path_kind(kind) => Some("path"),
+        _ => Some("name"),
     }
 }

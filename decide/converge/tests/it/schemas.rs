@@ -64,6 +64,9 @@ fn values_that_cannot_be_meant() {
         vec![reloads(file("/etc/a", ""), "nginx")],
         &["reloads the service `nginx`, which this role does not define"],
     );
+    one("file", "/etc/a[x]", &[], "file \"/etc/a\"[\"x\"] needs `path`, because its label ends in a key");
+    check(vec![resource("package", "tools[jq]", &[("name", "jq".into())])], &[]);
+    assert_eq!(validate(&with_check(catalog(Vec::new()), "http", "http://[::1]", &[])), []);
     let mut unknown = file("/etc/a", "");
     unknown.kind = "flie".into();
     check(vec![unknown], &["no kind of host resource `flie`"]);
