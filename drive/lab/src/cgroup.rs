@@ -182,8 +182,16 @@ impl Group {
         (quota > 0).then_some(quota as f64 / PERIOD_US as f64)
     }
 
+    /// A process in the group or the groups below it. Those where an init is are looked at first.
+    pub fn find(&self, is_it: impl Fn(i32) -> bool) -> Option<i32> {
+        let group = self.unified();
+        let likely = [group.join("init.scope"), group].into_iter().flat_map(|group| processes_of(&group));
+        let mut all = likely.chain(std::iter::once_with(|| self.processes()).flatten());
+        all.find(|process| is_it(*process))
+    }
+
     /// The processes in the group and the groups below it.
-    pub fn processes(&self) -> Vec<i32> {
+    fn processes(&self) -> Vec<i32> {
         let mut processes = Vec::new();
         collect_processes(&self.unified(), &mut processes);
         processes
@@ -241,11 +249,15 @@ impl Group {
 }
 
 fn collect_processes(group: &Path, processes: &mut Vec<i32>) {
-    let list = fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default();
-    processes.extend(list.lines().filter_map(|line| line.parse::<i32>().ok()));
+    processes.extend(processes_of(group));
     for below in groups_below(group) {
         collect_processes(&below, processes);
     }
+}
+
+fn processes_of(group: &Path) -> Vec<i32> {
+    let list = fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default();
+    list.lines().filter_map(|line| line.parse().ok()).collect()
 }
 
 fn remove_tree(group: &Path) -> io::Result<()> {

@@ -207,7 +207,7 @@ pub(crate) fn running_init(identity: &Identity) -> Option<i32> {
 }
 
 fn init(group: &Group) -> Option<i32> {
-    group.processes().into_iter().find(|process| {
+    group.find(|process| {
         let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
         let numbers = status.lines().find_map(|line| line.strip_prefix("NSpid:"));
         numbers.is_some_and(|numbers| {

@@ -7,6 +7,11 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
+/// An address of loopback on which nobody listens.
+pub fn free_port() -> String {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+}
+
 /// A server that answers with its name until it is dropped.
 pub struct Backend {
     pub address: SocketAddr,

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use andon_value::Value;
 
 use crate::Test;
-use crate::backend::{Backend, Client, get};
+use crate::backend::{Backend, Client, free_port, get};
 use crate::world::{World, init, run, texts};
 
 pub const TESTS: &[Test] = &[
@@ -27,10 +27,6 @@ pub const TESTS: &[Test] = &[
 ];
 
 const KIND: &str = "lab_balancer";
-
-fn free_port() -> String {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
-}
 
 fn given(listen: &str, targets: &[&Backend]) -> Vec<(&'static str, Value)> {
     let targets: Vec<String> = targets.iter().map(|target| target.target()).collect();

@@ -64,7 +64,7 @@ fn ranges_do_not_collide(world: &World) {
 
 fn changes_in_place(world: &World) {
     let (identity, value) = world.create(KIND, &[]).unwrap();
-    let has_table = || run("nft", &["list", "ruleset"]).contains("masquerade");
+    let has_table = || run("nft", &["list", "table", "ip", &format!("andon_{identity}")]).contains("masquerade");
     let value =
         world.update(KIND, &identity, &value, &[("masquerade", false.into()), ("name", "a".into())]).unwrap().value;
     assert!(!has_table());

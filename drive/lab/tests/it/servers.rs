@@ -9,7 +9,7 @@ use andon_schema::Identity;
 use andon_value::Value;
 
 use crate::Test;
-use crate::backend::get;
+use crate::backend::{free_port, get};
 use crate::world::{OWNER, World, init, inside, root, run};
 
 pub const TESTS: &[Test] = &[
@@ -297,7 +297,7 @@ fn kills(world: &World) {
     let kinds = [
         (KIND, server),
         ("lab_network", vec!["name=net".to_owned()]),
-        ("lab_balancer", vec!["listen=127.0.0.1:18081".to_owned()]),
+        ("lab_balancer", vec![format!("listen={}", free_port())]),
     ];
     let mut found = [0; 3];
     for (kind, given) in &kinds {
