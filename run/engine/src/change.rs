@@ -1,14 +1,16 @@
 //! One run, from what was left by the last to a recorded end: resolve, plan, judge, agree, apply.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use andon_lang::definitions::Project;
 use andon_ledger::{Event, RunStatus};
 use andon_plan::{ApplyReport, Plan, PlanInput, PlanMode};
-use andon_schema::{Identity, Schemas};
+use andon_schema::{Command, Identity, InstanceAddress, Outcome, Schemas};
 use andon_text::{Diagnostic, Diagnostics};
 
-use crate::{Journal, JournalError, RecoverError, Sink, World, apply, plan, recover};
+use crate::planning::TICK;
+use crate::{Completion, Job, Journal, JournalError, RecoverError, Sink, Ticket, World, apply, plan, recover};
 
 /// What is to be changed.
 #[derive(Debug, Clone)]
@@ -49,6 +51,8 @@ pub enum ChangeError {
     Recover(RecoverError),
     /// There is no plan, or the checker refused it.
     Plan(Diagnostics),
+    /// What is left of objects that are gone could not be removed; nothing else was tried.
+    Buried(Diagnostics),
     /// The ledger cannot be written. What was being done is resolved by the next run.
     Journal(JournalError),
 }
@@ -120,10 +124,60 @@ pub fn change(
     }
     let (command, who) = (request.command.clone(), request.who.clone());
     journal.append(vec![Event::RunBegan { command, who, version: env!("CARGO_PKG_VERSION").to_owned() }])?;
+    match bury(&planned, world, sink) {
+        Ok(Buried::All) => {}
+        Ok(Buried::Interrupted) => {
+            let report = ApplyReport { cancelled: true, ..ApplyReport::default() };
+            let (status, summary) = ending(&report);
+            journal.append(vec![Event::RunEnded { status, summary }])?;
+            return Ok(Changed::Applied(Box::new(planned), report));
+        }
+        Err(failures) => {
+            let summary = "what is left of objects that are gone could not be removed".to_owned();
+            journal.append(vec![Event::RunEnded { status: RunStatus::Failed, summary }])?;
+            return Err(ChangeError::Buried(failures));
+        }
+    }
     let report = apply(planned.clone(), input, identities, world, journal, sink)?;
     let (status, summary) = ending(&report);
     journal.append(vec![Event::RunEnded { status, summary }])?;
     Ok(Changed::Applied(Box::new(planned), report))
+}
+
+/// How the removal of what is left of objects that are gone ended.
+enum Buried {
+    All,
+    Interrupted,
+}
+
+/// Removes what is left of objects that were found gone, before the ledger forgets their names: of a server that was
+/// killed there may still be a directory.
+fn bury(plan: &Plan, world: &mut dyn World, sink: &mut dyn Sink) -> Result<Buried, Diagnostics> {
+    let gone = plan.drift.iter().filter(|drift| drift.after.is_none());
+    let mut open: BTreeMap<Ticket, InstanceAddress> = BTreeMap::new();
+    for (number, drift) in gone.enumerate() {
+        let (address, identity, prior) = (drift.address.clone(), drift.identity.clone(), drift.before.clone());
+        let ticket = Ticket(number as u64);
+        open.insert(ticket, address.clone());
+        world.start(ticket, Job::Do(Command::Delete { address, identity, prior }));
+    }
+    let mut failures = Diagnostics::new();
+    let mut buried = Buried::All;
+    while !open.is_empty() {
+        match world.wait(TICK) {
+            Completion::Finished(ticket, outcome) => {
+                let address = open.remove(&ticket);
+                if let (Outcome::Failed { failure, .. }, Some(address)) = (outcome, address) {
+                    failures.push(failure.diagnostic(&address));
+                }
+            }
+            Completion::Progress(progress) => sink.event(&Event::Progress(progress)),
+            Completion::Quiet => sink.tick(),
+            Completion::Interrupted => buried = Buried::Interrupted,
+            Completion::Answered(..) | Completion::Resolved(..) => {}
+        }
+    }
+    if failures.is_empty() { Ok(buried) } else { Err(failures) }
 }
 
 /// How a run is recorded to have ended.

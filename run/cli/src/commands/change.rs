@@ -135,6 +135,11 @@ fn tell(context: &Context, project: &Project, verb: &str, changed: Result<Change
             Err(Stop::Code(1))
         }
         Ok(Changed::Applied(plan, report)) => tell_report(context, project, verb, &plan, &report),
+        Err(ChangeError::Buried(diagnostics)) => {
+            context.say_diagnostics(&diagnostics, sources);
+            context.say("Nothing else was done.");
+            Err(Stop::Code(1))
+        }
         Err(ChangeError::Plan(diagnostics)) => {
             context.say_diagnostics(&diagnostics, sources);
             context.say("Nothing was done.");

@@ -59,7 +59,11 @@ pub fn run(context: &Context, arguments: &SshArguments) -> Result<(), Stop> {
     })?;
     let reach = |error: andon_reach::ReachError| refused("the server cannot be reached", error.to_string());
     let target = Target::server(init).map_err(reach)?;
-    let words: Vec<OsString> = arguments.command.iter().map(OsString::from).collect();
+    let words: Vec<OsString> = match arguments.command.as_slice() {
+        // One word with spaces in it is a line for a shell, as ssh(1) has it; several are a command and its arguments.
+        [line] if line.contains(char::is_whitespace) => vec!["/bin/sh".into(), "-c".into(), line.into()],
+        words => words.iter().map(OsString::from).collect(),
+    };
     let code = exec(&target, Path::new("/proc/self/exe"), &words).map_err(reach)?;
     match u8::try_from(code).unwrap_or(1) {
         0 => Ok(()),

@@ -179,7 +179,7 @@ fn drive(
             }
             Ok(reasons)
         }
-        Err(ChangeError::Plan(diagnostics)) => Ok(diagnostics),
+        Err(ChangeError::Plan(diagnostics) | ChangeError::Buried(diagnostics)) => Ok(diagnostics),
         Err(ChangeError::Journal(error)) => Err(Diagnostic::error(error.to_string()).into()),
         Err(ChangeError::Recover(RecoverError::Unresolved(unresolved))) => {
             let (address, failure) = &*unresolved;

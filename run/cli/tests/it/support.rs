@@ -79,7 +79,7 @@ impl Project {
         let project = Project::empty(name);
         copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/shop"), &project.directory);
         project.edit("andon.hcl", "127.0.0.1:8080", &format!("127.0.0.1:{}", project.port));
-        project.edit("andon.hcl", "127.0.0.1:8081", &format!("127.0.0.1:{}", port()));
+        project.edit("andon.hcl", "127.0.0.1:8090", &format!("127.0.0.1:{}", port()));
         project
     }
 
