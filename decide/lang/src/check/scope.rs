@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use andon_schema::{Mode, Schemas};
-use andon_text::{Diagnostic, Diagnostics, Span};
+use andon_text::{Diagnostic, Diagnostics, Span, nearest};
 use andon_value::{Marks, Type, Value};
 
-use crate::definitions::{Local, Module, Project, ResourceDefinition, Stack};
+use crate::definitions::{Local, Module, Project, ResourceDefinition, ResourceKey, Stack};
 use crate::eval::{Inputs, Name, Resolved, Scope, Step, evaluate, implied_type};
 use crate::literal;
 use crate::order::sorted;
@@ -197,8 +197,18 @@ impl At<'_, '_> {
         };
         let written = if mode == Mode::Data { format!("data.{kind}.{name}") } else { format!("{kind}.{name}") };
         let resources = &self.checked.module.resources;
-        let key = crate::definitions::ResourceKey { mode, kind: kind.clone(), name: name.clone() };
+        let key = ResourceKey { mode, kind: kind.clone(), name: name.clone() };
+        let schemas = self.checked.schemas;
+        let kinds = if mode == Mode::Data { &schemas.data } else { &schemas.resources };
         let Some(definition) = resources.get(&key) else {
+            // Where the type is misspelt in the definition, that is said there.
+            let meant = |other: &ResourceKey| {
+                let known = kinds.keys().map(String::as_str);
+                !kinds.contains_key(&*other.kind) && nearest(&other.kind, known) == Some(&**kind)
+            };
+            if resources.keys().any(|other| other.mode == mode && other.name == *name && meant(other)) {
+                return Ok(Resolved { value: Value::UNKNOWN, used: steps.len() });
+            }
             if mode == Mode::Managed && !kind.contains('_') && !resources.keys().any(|other| other.kind == *kind) {
                 return Err(self.meaningless(root));
             }
@@ -213,9 +223,7 @@ impl At<'_, '_> {
             let diagnostic = Diagnostic::error(format!("there is no {word} \"{written}\"")).at(span);
             return Err(suggest(diagnostic, &written, declared.iter().map(String::as_str)));
         };
-        let schemas = self.checked.schemas;
-        let schema = if mode == Mode::Data { schemas.data.get(&**kind) } else { schemas.resources.get(&**kind) };
-        let Some(schema) = schema else { return Ok(Resolved { value: Value::UNKNOWN, used: steps.len() }) };
+        let Some(schema) = kinds.get(&**kind) else { return Ok(Resolved { value: Value::UNKNOWN, used: steps.len() }) };
         if let Some(outputs) = self.stack_outputs(definition, steps)? {
             return Ok(outputs);
         }

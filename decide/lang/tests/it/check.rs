@@ -34,6 +34,10 @@ fn resources_against_their_schemas() {
     for (given, expected) in [
         ("resource \"lab_network\" \"a\" {}", ""),
         ("resource \"lab_netwrok\" \"a\" {}", "1:1 unknown resource type \"lab_netwrok\""),
+        (
+            "resource \"lab_netwrok\" \"a\" {}\noutput \"x\" { value = lab_network.a.id }",
+            "1:1 unknown resource type \"lab_netwrok\"",
+        ),
         ("resource \"aws_instance\" \"a\" {}", "1:1 unknown resource type \"aws_instance\""),
         ("data \"andon_stak\" \"a\" {}", "1:1 unknown data source \"andon_stak\""),
         ("resource \"lab_network\" \"a\" {\n  nam = 1\n}", "2:3 unsupported argument or block \"nam\""),

@@ -14,6 +14,10 @@ fn read(directory: &Path, prefix: &str, files: &mut FileSet) {
     for entry in std::fs::read_dir(directory).unwrap() {
         let entry = entry.unwrap();
         let name = format!("{prefix}{}", entry.file_name().to_str().unwrap());
+        // What a run keeps beside the project is none of its files.
+        if entry.file_name().to_str().unwrap().starts_with('.') {
+            continue;
+        }
         match entry.file_type().unwrap().is_dir() {
             true => read(&entry.path(), &format!("{name}/"), files),
             false => files.insert(name, std::fs::read(entry.path()).unwrap()),
