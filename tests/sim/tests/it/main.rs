@@ -1,0 +1,49 @@
+//! A thousand stories; more, or one of them, on request.
+
+use std::env;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Mutex;
+use std::thread;
+
+use andon_sim::{Mistake, Tally, simulate};
+
+fn number(name: &str) -> Option<u64> {
+    env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} must be a number")))
+}
+
+#[test]
+fn after_every_fault_world_and_ledger_agree() {
+    let seeds = match number("ANDON_SIM_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..number("ANDON_SIM_SEEDS").unwrap_or(1000),
+    };
+    let next = AtomicU64::new(seeds.start);
+    let tally = Mutex::new(Tally::default());
+    let broken = Mutex::new(Vec::new());
+    thread::scope(|scope| {
+        for _ in 0..thread::available_parallelism().map_or(2, usize::from) {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if !seeds.contains(&seed) {
+                        return;
+                    }
+                    match simulate(seed, None) {
+                        Ok(told) => tally.lock().unwrap().add(told),
+                        Err(story) => broken.lock().unwrap().push(story),
+                    }
+                }
+            });
+        }
+    });
+    let mut broken = broken.into_inner().unwrap();
+    broken.sort_by_key(|story| story.seed);
+    println!("{:#?}", tally.into_inner().unwrap());
+    if let Some(first) = broken.first() {
+        let others: Vec<u64> = broken.iter().map(|story| story.seed).collect();
+        for story in &broken {
+            eprintln!("seed {}: {}", story.seed, story.problems.first().map_or("", String::as_str));
+        }
+        panic!("{first}\n\n{} broken seeds: {others:?}", broken.len());
+    }
+}
