@@ -212,9 +212,14 @@ fn init(group: &Group) -> Option<i32> {
         let numbers = status.lines().find_map(|line| line.strip_prefix("NSpid:"));
         numbers.is_some_and(|numbers| {
             let numbers: Vec<&str> = numbers.split_whitespace().collect();
-            numbers.len() > 1 && numbers.last() == Some(&"1")
+            numbers.len() > 1 && numbers.last() == Some(&"1") && has_namespaces(process)
         })
     })
+}
+
+/// Whether a process still lives in its namespaces: one that is ending has left them before it is gone.
+fn has_namespaces(process: i32) -> bool {
+    fs::read_link(format!("/proc/{process}/ns/mnt")).is_ok()
 }
 
 /// Waits until the init can be asked to do things. For systemd that is when it answers on its own socket; others are

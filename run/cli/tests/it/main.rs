@@ -1,6 +1,12 @@
 //! Tests of the whole: of the house itself, and of the real binary.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on ends there"
+)]
 
-#[macro_use]
 mod support;
 
 mod days;

@@ -30,7 +30,6 @@ pub fn lab_is_missing() -> Option<String> {
 }
 
 /// Skips the rest of a test where the lab cannot be used, and says why.
-#[macro_export]
 macro_rules! need_lab {
     () => {
         if let Some(reason) = $crate::support::lab_is_missing() {
@@ -39,6 +38,8 @@ macro_rules! need_lab {
         }
     };
 }
+
+pub(crate) use need_lab;
 
 /// Where the tests keep images: baked once, used by all.
 pub fn data_dir() -> PathBuf {
