@@ -66,25 +66,21 @@ pub(crate) fn replace_order(plan: &Plan, findings: &mut Vec<Finding>) {
     }
 }
 
-/// Where a resource has one change that makes something, whatever reads the resource waits for it. (Which of several
-/// instances is read is not said in the plan.)
+/// Where a resource has one instance, without a key, whatever reads the resource waits for what makes it. (Which of
+/// several instances is read is not said in the plan.)
 pub(crate) fn made_before_use(plan: &Plan, findings: &mut Vec<Finding>) {
     let places = places(plan);
-    let mut makers: BTreeMap<&ResourceAddress, Vec<usize>> = BTreeMap::new();
-    for (at, change) in plan.changes.iter().enumerate() {
+    let mut makers: BTreeMap<&ResourceAddress, usize> = BTreeMap::new();
+    for (at, change) in plan.changes.iter().enumerate().filter(|(_, change)| change.address.key.is_none()) {
         if let Some(place) = places.get(&StepKind::Make(at)) {
-            makers.entry(&change.address.resource).or_default().push(*place);
+            makers.insert(&change.address.resource, *place);
         }
     }
     for (at, change) in plan.changes.iter().enumerate() {
-        let (Some(place), true) = (places.get(&StepKind::Make(at)), change.action != PlannedAction::Read) else {
-            continue;
-        };
-        for resource in &change.dependencies {
-            let Some([maker]) = makers.get(resource).map(Vec::as_slice) else { continue };
-            let whole =
-                plan.changes.iter().filter(|other| other.address.resource == *resource && other.address.key.is_none());
-            if whole.count() == 1 && !waits_for_all(plan, *place, &BTreeSet::from([*maker])) {
+        let Some(place) = places.get(&StepKind::Make(at)) else { continue };
+        let makers = change.dependencies.iter().filter_map(|resource| Some((resource, makers.get(resource)?)));
+        for (resource, maker) in makers {
+            if !waits_for_all(plan, *place, &BTreeSet::from([*maker])) {
                 let message = format!("it does not wait for {resource}, which it reads");
                 findings.push(Finding::about(&change.address, Rule::MadeBeforeUse, message));
             }

@@ -42,7 +42,11 @@ fn definitions(parts: &[Part], backwards: bool, all_create_first: bool) -> Strin
         let count = part.count.map(|count| format!("  count = {count}\n")).unwrap_or_default();
         let (mut tags, mut waits, mut image) = (Vec::new(), Vec::new(), format!("\"v{}\"", part.image));
         for (other, how) in &part.reads {
-            let other = if backwards { (*other).max(at + 1) } else { at.checked_sub(1).map_or(PARTS, |last| (*other).min(last)) };
+            let other = if backwards {
+                (*other).max(at + 1)
+            } else {
+                at.checked_sub(1).map_or(PARTS, |last| (*other).min(last))
+            };
             let Some(read) = parts.get(other).filter(|read| read.present) else { continue };
             let name = format!("lab_server.p{other}");
             let one = match read.count {
@@ -102,10 +106,11 @@ fn round(world: &mut World, definitions: &str, mode: PlanMode, seed: u64) -> Res
     let findings = audit(&plan, &world.state);
     prop_assert!(findings.is_empty(), "{:#?}\n{}\n{}", findings, render(&plan), definitions);
     let from = world.entries.len();
-    world.strict = !plan
+    let with_early_removals = plan
         .changes
         .iter()
         .any(|change| matches!(change.action, PlannedAction::Replace { order: ReplaceOrder::DeleteFirst, .. }));
+    world.strict = world.may_be_strict && !with_early_removals;
     let report = world.apply(plan.clone(), definitions);
     let findings = audit_run(&plan, &world.entries[from..]);
     prop_assert!(findings.is_empty(), "{:#?}\n{}\n{}", findings, render(&plan), definitions);
@@ -136,7 +141,9 @@ proptest! {
     ) {
         let before = definitions(&first, one_way, all_create_first);
         let after = definitions(&second, other_way, all_create_first);
-        let mut world = World::default();
+        // Of an object that never changed, the state knows what it read long ago: where references turned round since,
+        // the two may make a circle, and then no order is right.
+        let mut world = World { may_be_strict: one_way == other_way, ..World::default() };
         prop_assert!(round(&mut world, &before, PlanMode::Normal, seed)?);
         for (part, how, key) in &failing {
             let key = key.map(|key| format!("[{key}]")).unwrap_or_default();

@@ -45,6 +45,8 @@ pub struct World {
     pub no_refresh: bool,
     /// Nothing may be deleted that another object names.
     pub strict: bool,
+    /// Whether that is to be asked at all.
+    pub may_be_strict: bool,
     /// Cancel the apply after so many outcomes.
     pub cancel_after: Option<usize>,
 }
