@@ -76,11 +76,11 @@ fn large_plans_come_to_an_end() {
             half = scale / 2
         ),
     );
-    let mut chain = String::from("locals {\n  l0 = \"x\"\n");
+    let mut chain = String::from("locals {\n  l0 = \"x\"\n}\n");
     for at in 1..scale {
-        chain.push_str(&format!("  l{at} = local.l{}\n", at - 1));
+        chain.push_str(&format!("locals {{\n  l{at} = local.l{}\n}}\n", at - 1));
     }
-    chain.push_str(&format!("}}\nresource \"lab_server\" \"end\" {{ name = local.l{} }}\n", scale - 1));
+    chain.push_str(&format!("resource \"lab_server\" \"end\" {{ name = local.l{} }}\n", scale - 1));
     measure("a chain of local values", &chain);
     measure(
         "a chain of instances",
