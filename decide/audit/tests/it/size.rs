@@ -1,3 +1,4 @@
+use std::fmt::Write;
 use std::time::Instant;
 
 use andon_audit::{audit, audit_run};
@@ -78,9 +79,9 @@ fn large_plans_come_to_an_end() {
     );
     let mut chain = String::from("locals {\n  l0 = \"x\"\n}\n");
     for at in 1..scale {
-        chain.push_str(&format!("locals {{\n  l{at} = local.l{}\n}}\n", at - 1));
+        let _ = writeln!(chain, "locals {{\n  l{at} = local.l{}\n}}", at - 1);
     }
-    chain.push_str(&format!("resource \"lab_server\" \"end\" {{ name = local.l{} }}\n", scale - 1));
+    let _ = writeln!(chain, "resource \"lab_server\" \"end\" {{ name = local.l{} }}", scale - 1);
     measure("a chain of local values", &chain);
     measure(
         "a chain of instances",
