@@ -227,10 +227,10 @@ pub struct Project {
 impl Project {
     /// All that is wrong in the definitions, and needs no world to be seen.
     pub fn check(&self) -> Diagnostics {
+        // What did not load is known to the second look, which says nothing that only follows from it.
         let mut found = self.session.diagnostics().clone();
-        if !found.has_errors() {
-            found.extend(andon_lang::check(self.session.project(), &self.schemas));
-        }
+        found.extend(andon_lang::check(self.session.project(), &self.schemas));
+        found.sort();
         found
     }
 

@@ -4,6 +4,8 @@
 //! The request is a header of JSON, a newline, and the role's bundle; the reply is JSON. Both are between two
 //! processes of the same program, never stored.
 
+use std::sync::Arc;
+
 use andon_converge::{Converge, Mode, Step};
 use andon_ledger::codec::{decode_report, encode_report};
 use andon_schema::host::{Act, Catalog, Stage, Verb};
@@ -34,7 +36,7 @@ pub struct AgentRequest {
     /// Values of its parameters: an object.
     pub params: Value,
     /// The role's files, as [`andon_lang::Bundle::encode`] makes them.
-    pub bundle: Vec<u8>,
+    pub bundle: Arc<[u8]>,
 }
 
 /// What an agent did, or would do.
@@ -73,7 +75,7 @@ impl AgentRequest {
         };
         let role = header.get("role")?.as_str()?.to_owned();
         let params = andon_value::decode(header.get("params")?).ok()?;
-        Some(AgentRequest { task, role, params, bundle: bundle.get(1..)?.to_vec() })
+        Some(AgentRequest { task, role, params, bundle: bundle.get(1..)?.into() })
     }
 }
 
@@ -113,6 +115,13 @@ fn converge(request: &AgentRequest, say: &mut dyn FnMut(&str)) -> Result<AgentRe
     let catalog = bundle
         .catalog(&request.role, &request.params, &facts, &schemas)
         .map_err(|diagnostics| lines(&diagnostics, bundle.sources()))?;
+    let wrong: Vec<String> = andon_converge::validate(&catalog)
+        .into_iter()
+        .map(|(origin, message)| format!("{origin}: {message}"))
+        .collect();
+    if !wrong.is_empty() {
+        return Err(wrong.join("\n"));
+    }
     let digest = catalog_digest(&catalog);
     let mode = match request.task {
         Task::Plan => Mode::Plan,

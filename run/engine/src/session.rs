@@ -1,5 +1,6 @@
 //! An open project: its definitions, its ledger, and the state that the ledger folds into.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,6 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use andon_fold::ReplayError;
 use andon_lang::definitions::Project;
 use andon_ledger::{Entry, EnvironmentState, Event, RunId, RunStatus, State, Timestamp};
+use andon_schema::Identity;
 use andon_store::{Holder, Ledger, LockError, LockGuard, StoreError};
 use andon_text::Diagnostics;
 
@@ -111,6 +113,16 @@ impl Session {
     /// All that the ledger says there is.
     pub fn state(&self) -> &State {
         &self.state
+    }
+
+    /// The planned name of every object that any environment has or is about to have, as of now.
+    pub fn identities(&self) -> Result<BTreeSet<Identity>, OpenError> {
+        let mut state = self.state.clone();
+        catch_up(&self.ledger, &mut state)?;
+        let of = |here: &EnvironmentState| -> Vec<Identity> {
+            here.objects().map(|(_, object)| object.identity.clone()).chain(here.pending.keys().cloned()).collect()
+        };
+        Ok(state.environments.values().flat_map(of).collect())
     }
 
     /// Takes an environment's lock: at once, or waiting at most `limit`, with `waiting` called meanwhile. The state is

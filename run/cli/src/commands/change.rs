@@ -47,6 +47,9 @@ fn run(context: &Context, verb: &str, mode: PlanMode, stacks: &[String], go: &Go
     refuse_unapproved(environment, go)?;
     let command = std::iter::once(verb).chain(stacks.iter().map(|stack| &**stack)).collect::<Vec<_>>().join(" ");
     let mut recorder = context.lock(&project, &environment.name, &command, &go.lock)?;
+    let swept = andon_engine::provider::sweep(&project.session)
+        .map_err(|failure| Stop::from(Diagnostic::error(failure.summary).detail(failure.detail)))?;
+    swept.iter().for_each(|line| context.say(line));
     let request = request(&project, &environment.name, stacks, mode, command);
     let changed = carry_out(context, &project, &request, go, &mut recorder);
     let told = tell(context, &project, verb, changed);

@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use crate::support::{Load, Project, eventually, get, need_lab, traces};
+use crate::support::{Load, Project, eventually, get, kill_server, need_lab, share_images, traces};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -185,7 +185,7 @@ fn a_server_killed_from_outside_comes_back() {
     project.ok(&["up", "-y"]);
     let before = project.identities();
     let server = project.objects().into_iter().find(|object| object["value"]["name"] == "web-1").unwrap();
-    kill_server(server["identity"].as_str().unwrap());
+    kill_server(&project.data_dir, server["identity"].as_str().unwrap());
     let drift = project.exits(2, &["drift"]);
     assert!(drift.out.contains("web/lab_server.web[1] is gone"), "{drift}");
     assert!(!drift.out.contains("web[0]"), "{drift}");
@@ -197,20 +197,6 @@ fn a_server_killed_from_outside_comes_back() {
     for _ in 0..4 {
         assert!(answer(&project).unwrap().1.contains("hello from dev"));
     }
-}
-
-/// Kills the first process of a server, and so all of it.
-fn kill_server(identity: &str) {
-    let init = andon_lab::Lab::open(andon_lab::LabSettings {
-        data_dir: crate::support::data_dir(),
-        helper: crate::support::ANDON.into(),
-    })
-    .unwrap()
-    .init(&andon_schema::Identity::parse(identity).unwrap())
-    .unwrap();
-    // SAFETY: a signal to the process that was just found.
-    unsafe { libc::kill(init, libc::SIGKILL) };
-    eventually("the server is dead", PATIENCE, || !std::path::Path::new(&format!("/proc/{init}/root/etc")).exists());
 }
 
 #[test]
@@ -255,15 +241,7 @@ fn purge_takes_the_ledger_and_the_images() {
     need_lab!();
     let mut project = Project::shop("purge");
     project.data_dir = project.directory.join(".data");
-    // A base of its own would take long: the shared one is lent for the time of this test.
-    let shared = crate::support::data_dir().join("images");
-    if !shared.exists() {
-        Project::shop("bake").ok(&["up", "-y"]);
-    }
-    std::fs::create_dir_all(&project.data_dir).unwrap();
-    let copied =
-        std::process::Command::new("cp").args(["-a", "--reflink=auto"]).arg(&shared).arg(&project.data_dir).status();
-    assert!(copied.unwrap().success());
+    share_images(&project.data_dir);
     project.ok(&["up", "-y"]);
     let identities = project.identities();
     project.ok(&["down", "-y", "--purge"]);

@@ -11,4 +11,5 @@ mod support;
 
 mod days;
 mod edges;
+mod kills;
 mod tidy;

@@ -326,6 +326,30 @@ fn is_closed(stream: &TcpStream) -> bool {
     matches!(peeked, Ok(0)) || peeked.is_err_and(|error| error.kind() != std::io::ErrorKind::WouldBlock)
 }
 
+/// Lends the shared images to a data directory of a test's own, as baking a base there would take long.
+pub fn share_images(to: &Path) {
+    let shared = data_dir().join("images");
+    if !shared.exists() {
+        Project::shop("bake").ok(&["up", "-y"]);
+    }
+    fs::create_dir_all(to).unwrap();
+    // Files of layers are never written again, so that a second name for each will do.
+    let copied = Command::new("cp").args(["-a", "--link"]).arg(&shared).arg(to).status();
+    assert!(copied.unwrap().success());
+    // Work in progress is of no use elsewhere.
+    let _ = fs::remove_dir_all(to.join("images/tmp"));
+}
+
+/// Kills the first process of a server, and so all of it.
+pub fn kill_server(data_dir: &Path, identity: &str) {
+    let settings = andon_lab::LabSettings { data_dir: data_dir.to_owned(), helper: ANDON.into() };
+    let init = andon_lab::Lab::open(settings).unwrap().init(&andon_schema::Identity::parse(identity).unwrap()).unwrap();
+    // SAFETY: a signal to the process that was just found.
+    unsafe { libc::kill(init, libc::SIGKILL) };
+    let root = format!("/proc/{init}/root/etc");
+    eventually("the server is dead", Duration::from_secs(10), || !Path::new(&root).exists());
+}
+
 /// Everything on this machine that bears one of the lab's names: interfaces, nft tables, control groups, directories
 /// and processes. What others made is not looked at.
 pub fn traces(data_dir: &Path) -> BTreeSet<String> {
@@ -381,5 +405,28 @@ pub fn eventually(what: &str, patience: Duration, mut so: impl FnMut() -> bool) 
     while !so() {
         assert!(Instant::now() < deadline, "{what}: not so after {patience:?}");
         std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Numbers that look random and follow from a seed: SplitMix64 (Steele, Lea, Flood: Fast Splittable Pseudorandom Number
+/// Generators, 2014).
+pub struct Random(u64);
+
+impl Random {
+    pub fn new(seed: u64) -> Random {
+        Random(seed)
+    }
+
+    /// A number below this one, which is not 0.
+    pub fn below(&mut self, limit: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ (mixed >> 31)) % limit
+    }
+
+    /// One of these.
+    pub fn pick<'a, T>(&mut self, of: &'a [T]) -> &'a T {
+        &of[self.below(of.len() as u64) as usize]
     }
 }

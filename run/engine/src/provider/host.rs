@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use andon_lab::Lab;
 use andon_lang::definitions::Project;
@@ -27,9 +27,17 @@ pub struct HostProvider {
     pub schemas: Schemas,
     /// This program, as its own helper.
     pub helper: PathBuf,
+    /// What has been bundled, by role: the same for every server.
+    pub bundles: Mutex<BTreeMap<String, Arc<[u8]>>>,
 }
 
 impl HostProvider {
+    fn bundle(&self, role: &str) -> Arc<[u8]> {
+        let mut bundles = self.bundles.lock().unwrap_or_else(PoisonError::into_inner);
+        let made = || bundle(&self.project, [role]).encode().into();
+        Arc::clone(bundles.entry(role.to_owned()).or_insert_with(made))
+    }
+
     fn converge(
         &self,
         task: Task,
@@ -40,8 +48,7 @@ impl HostProvider {
         let target = self.target(connection)?;
         let role = config.get_str("role").unwrap_or_default().to_owned();
         let failed = |detail: String| Failure::new(format!("role `{role}` could not be converged"), detail);
-        let bundle = bundle(&self.project, [&*role]).encode();
-        let request = AgentRequest { task, role: role.clone(), params: params(config), bundle };
+        let request = AgentRequest { task, bundle: self.bundle(&role), params: params(config), role: role.clone() };
         let reply = run_agent(&target, &self.helper, &request.encode(), &mut |line| say(line))
             .map_err(|error| failed(error.to_string()))?;
         AgentReply::decode(&reply).map_err(failed)

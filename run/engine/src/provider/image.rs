@@ -107,7 +107,7 @@ impl ImageProvider {
     fn converge(&self, bake: &Bake, role: &str, recipe: &Recipe, say: &dyn Fn(&str)) -> Result<AgentReply, Failure> {
         let target = Target::Root { lower: bake.lower().to_vec(), upper: bake.upper(), work: bake.work() };
         let params = recipe.params_of(role);
-        let bundle = bundle(&self.project, [role]).encode();
+        let bundle = bundle(&self.project, [role]).encode().into();
         let request = AgentRequest { task: Task::Bake, role: role.to_owned(), params, bundle };
         let failed = |detail: String| Failure::new(format!("role `{role}` could not be baked"), detail);
         let reply = run_agent(&target, &self.helper, &request.encode(), &mut |line| say(line))

@@ -6,7 +6,7 @@ mod image;
 mod lab;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use andon_image::Images;
 use andon_lab::{Lab, LabSettings};
@@ -90,14 +90,9 @@ pub fn built_in_for(session: &Session, project: &Arc<Project>) -> Result<Provide
     let mirrors = andon_image::Settings { debian_mirror: settings.mirror.clone(), ..andon_image::Settings::default() };
     let images = Arc::new(Images::open(&settings.data_dir, mirrors)?);
     let lab = lab(settings)?;
-    let owner = settings.directory.canonicalize().unwrap_or_else(|_| settings.directory.clone());
     let mut providers = Providers::default();
     providers.add(Arc::new(DataProvider));
-    providers.add(Arc::new(LabProvider {
-        lab: lab.clone(),
-        images: Arc::clone(&images),
-        owner: owner.display().to_string(),
-    }));
+    providers.add(Arc::new(LabProvider { lab: lab.clone(), images: Arc::clone(&images), owner: owner(settings) }));
     providers.add(Arc::new(ImageProvider {
         images,
         project: Arc::clone(project),
@@ -106,8 +101,44 @@ pub fn built_in_for(session: &Session, project: &Arc<Project>) -> Result<Provide
         helper: settings.helper.clone(),
     }));
     let helper = settings.helper.clone();
-    providers.add(Arc::new(HostProvider { lab, project: Arc::clone(project), schemas: schemas(), helper }));
+    providers.add(Arc::new(HostProvider {
+        lab,
+        project: Arc::clone(project),
+        schemas: schemas(),
+        helper,
+        bundles: Mutex::default(),
+    }));
     Ok(providers)
+}
+
+/// Whose the lab's objects are: the project in this directory.
+fn owner(settings: &Settings) -> String {
+    settings.directory.canonicalize().unwrap_or_else(|_| settings.directory.clone()).display().to_string()
+}
+
+/// Removes what the lab holds of this project and no ledger entry names, as after the ledger was deleted by hand; what
+/// was removed, a sentence each.
+///
+/// The lab is looked at first and the ledger after it: whatever another run makes meanwhile is named in the ledger
+/// before it exists.
+pub fn sweep(session: &Session) -> Result<Vec<String>, Failure> {
+    let lab = lab(session.settings())?;
+    let owner = owner(session.settings());
+    let there = lab.leftovers(&BTreeSet::new(), &owner);
+    if there.is_empty() {
+        return Ok(Vec::new());
+    }
+    let unreadable = |error: crate::OpenError| Failure::new("the ledger cannot be read", error.to_string());
+    let known = session.identities().map_err(unreadable)?;
+    let mut told = Vec::new();
+    for leftover in there.into_iter().filter(|leftover| !known.contains(&leftover.identity)) {
+        // What has no readable record may be another project's: it is left to whoever knows.
+        let Some(kind) = &leftover.kind else { continue };
+        lab.delete(kind, &leftover.identity)?;
+        let name = leftover.name.map(|name| format!(" `{name}`")).unwrap_or_default();
+        told.push(format!("removed {kind}{name} ({}), of which the ledger does not know", leftover.identity));
+    }
+    Ok(told)
 }
 
 /// The lab of a project's settings.
