@@ -7,8 +7,8 @@ use std::sync::Arc;
 use andon_engine::{ChangeError, ChangeRequest, Changed, JournalError, RecoverError, Sink, change, plan, plan_input};
 use andon_lang::definitions::Project;
 use andon_ledger::{Event, RunId, State};
-use andon_plan::{ApplyReport, Plan, PlanMode};
-use andon_schema::Identity;
+use andon_plan::{ApplyReport, Plan, PlanMode, PlannedAction};
+use andon_schema::{Identity, InstanceAddress};
 use andon_text::Diagnostics;
 use andon_value::Value;
 
@@ -87,6 +87,7 @@ pub fn simulate(seed: u64, mistake: Option<Mistake>) -> Result<Tally, Box<Broken
     let model = Model::generate(&mut dice);
     let mut story = Story {
         model,
+        project: None,
         dice,
         earth: Earth::default(),
         disk: Disk::default(),
@@ -118,6 +119,8 @@ pub fn simulate(seed: u64, mistake: Option<Mistake>) -> Result<Tally, Box<Broken
 
 struct Story {
     model: Model,
+    /// What the model's files define; `None` where they were edited since.
+    project: Option<Arc<Project>>,
     dice: Dice,
     earth: Earth,
     disk: Disk,
@@ -202,6 +205,7 @@ impl Story {
     }
 
     fn edit(&mut self) {
+        self.project = None;
         for _ in 0..self.dice.between(1, 3) {
             let words = self.model.edit(&mut self.dice);
             self.say(format!("EDIT    {words}"));
@@ -376,12 +380,15 @@ impl Story {
         if problems.is_empty() { Ok(()) } else { Err(problems) }
     }
 
-    fn project(&self) -> Result<Arc<Project>, Problems> {
+    fn project(&mut self) -> Result<Arc<Project>, Problems> {
+        if let Some(project) = &self.project {
+            return Ok(Arc::clone(project));
+        }
         let (project, diagnostics) = andon_lang::load(Arc::new(self.model.files()), "sim");
         if diagnostics.has_errors() {
             return Err(vec![format!("the project does not stand: {}", in_words(&diagnostics))]);
         }
-        Ok(Arc::new(project))
+        Ok(Arc::clone(self.project.insert(Arc::new(project))))
     }
 
     fn request(&self, project: Arc<Project>, mode: PlanMode) -> ChangeRequest {
@@ -444,11 +451,16 @@ fn unaccounted(plan: &Plan, report: &ApplyReport) -> Problems {
     let failed = report.failed.iter().map(|it| (&it.address, &it.action));
     let skipped = report.skipped.iter().map(|it| (&it.address, &it.action));
     let unneeded = report.unneeded.iter().map(|it| (&it.address, &it.action));
+    let name = |address: &InstanceAddress, action: &PlannedAction| match action {
+        // The rest of a replacement is told as the deletion of the replaced object.
+        PlannedAction::DeleteDeposed | PlannedAction::Replace { .. } => format!("replace {address}"),
+        action => format!("{action} {address}"),
+    };
     for (address, action) in done.chain(failed).chain(skipped).chain(unneeded) {
-        *told.entry(format!("{action} {address}")).or_default() += 1;
+        *told.entry(name(address, action)).or_default() += 1;
     }
     for change in &plan.changes {
-        *told.entry(format!("{} {}", change.action, change.address)).or_default() -= 1;
+        *told.entry(name(&change.address, &change.action)).or_default() -= 1;
     }
     let wrong = told.into_iter().filter(|(_, times)| *times != 0);
     wrong.map(|(what, times)| format!("the report tells of \"{what}\" {times:+} times too often")).collect()

@@ -153,12 +153,16 @@ impl SimWorld<'_> {
         let entries = before.as_entries().into_iter().flat_map(|entries| entries.iter());
         let mut kept = Vec::new();
         for (name, value) in entries {
-            // A balancer is switched at once or not at all.
-            if self.dice.chance(50) && &**name != "url" {
+            if self.dice.chance(50) {
                 kept.push((&**name, value.clone()));
             }
         }
-        with(after, &kept)
+        let value = with(after, &kept);
+        // An attribute that follows another never falls behind it: nobody would ever see that it has.
+        match (value.get("input").cloned(), value.get("output")) {
+            (Some(input), Some(_)) => with(&value, &[("output", input)]),
+            _ => value,
+        }
     }
 
     fn delete(&mut self, identity: &Identity, prior: &Value, fate: Fate) -> Outcome {
