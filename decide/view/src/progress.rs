@@ -29,13 +29,9 @@ pub struct Line(pub String);
 const WAITING_SHOWN: usize = 6;
 
 impl Board {
-    /// A board for so many changes.
-    pub fn new(total: usize) -> Board {
-        Board { total, ..Board::default() }
-    }
-
     /// What waits now, and for what.
     pub fn set_waiting(&mut self, waiting: Vec<(InstanceAddress, Vec<InstanceAddress>)>) {
+        self.total = self.total.max(self.done + self.running.len() + waiting.len());
         self.waiting = waiting;
     }
 

@@ -20,11 +20,11 @@ pub struct Follower {
 }
 
 impl Follower {
-    /// A follower of a run of so many changes.
-    pub fn new(context: &Context, changes: usize) -> Follower {
+    /// A follower of a run that has not begun.
+    pub fn new(context: &Context) -> Follower {
         let json = context.arguments.json;
         let live = context.live && !json;
-        Follower { board: Board::new(changes), paint: context.err, width: context.width, live, json, drawn: 0 }
+        Follower { board: Board::default(), paint: context.err, width: context.width, live, json, drawn: 0 }
     }
 
     /// Says something between the lines of the run.

@@ -90,7 +90,7 @@ fn carry_out(
     recorder: &mut Recorder,
 ) -> Result<Changed, ChangeError> {
     let mut machine = Machine::new(project.providers.clone(), go.parallelism, interrupt());
-    let mut follower = Follower::new(context, 0);
+    let mut follower = Follower::new(context);
     let deletes = request.mode == PlanMode::Destroy;
     let mut approve = |plan: &Plan| {
         if context.arguments.json {
@@ -211,8 +211,8 @@ fn tell_report(
     }
     let counts = format!("{} done", report.done.len());
     if sound {
-        let word = if verb == "down" || verb == "destroy" { "Gone" } else { "Done" };
-        context.say(&context.err.bold(&format!("{word}: {counts}.")));
+        let (word, did) = if matches!(verb, "down" | "destroy") { ("Gone", "deleted") } else { ("Done", "changed") };
+        context.say(&context.err.bold(&format!("{word}: {} {did}.", report.done.len())));
         print_outputs(context, plan_with_published(plan, report).as_ref().unwrap_or(plan));
         return Ok(());
     }

@@ -61,7 +61,7 @@ fn plan(context: &Context, project: &Project, stacks: &[String], mode: PlanMode,
         refresh,
     };
     let mut machine = Machine::new(project.providers.clone(), PARALLELISM, interrupt());
-    let mut follower = Follower::new(context, 0);
+    let mut follower = Follower::new(context);
     let planned = make_plan(input.clone(), &mut machine, &mut follower).and_then(|plan| {
         judge(&plan, &input)?;
         Ok(plan)

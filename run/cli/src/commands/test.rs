@@ -168,7 +168,7 @@ fn drive(
     let mut request = request(project, environment, Vec::new(), mode, "test".to_owned());
     request.project = Arc::clone(definitions);
     let mut machine = Machine::new(providers, PARALLELISM, interrupt());
-    let mut watch = Watch { follower: Follower::new(context, 0), reports };
+    let mut watch = Watch { follower: Follower::new(context), reports };
     match change(&request, identities(), &mut machine, recorder, &mut watch, &mut |_| true) {
         Ok(Changed::Nothing(_) | Changed::Declined(_)) => Ok(Diagnostics::new()),
         Ok(Changed::Applied(_, report)) => {
