@@ -37,14 +37,17 @@ impl Images {
 
     pub(crate) fn workplace(&self, name: &str) -> Result<Workplace, Failure> {
         if !nix::unistd::geteuid().is_root() {
-            return Err(Failure::new("Root needed", "An image holds files of many owners, which only root can make.")
-                .help("Run the same command as root."));
+            return Err(Failure::new(
+                "only root can do this",
+                "An image holds files of many owners, which only root can make.",
+            )
+            .help("Run the same command as root."));
         }
         let directory = self.workplaces().join(name);
         let _lock = self.lock()?;
         if !Workplace::clear(&directory)? {
             return Err(Failure::new(
-                "Image being made",
+                "the image is being made",
                 format!("Another process works in {} now.", directory.display()),
             )
             .help("Wait for it, or stop it, then run the same command again."));

@@ -79,8 +79,11 @@ impl Images {
             Source::Image(_) => return Err(unresolved()),
         }
         if !upper.join("usr").is_dir() && !upper.join("bin").is_dir() {
-            return Err(Failure::new("No root file system", format!("{} holds neither /usr nor /bin.", place(source)))
-                .help("Name the directory, or an archive of the directory, in which /usr is."));
+            return Err(Failure::new(
+                "there is no root file system",
+                format!("{} holds neither /usr nor /bin.", place(source)),
+            )
+            .help("Name the directory, or an archive of the directory, in which /usr is."));
         }
         let digest = self.keep(workplace, None, &[])?;
         // A directory is found again by its content.
@@ -113,7 +116,10 @@ fn tree_digest(path: &Path) -> Result<Digest, Failure> {
 }
 
 fn unresolved() -> Failure {
-    Failure::new("No base of its own", "An image over another image of the project starts from that image's digest.")
+    Failure::new(
+        "the image has no base of its own",
+        "An image over another image of the project starts from that image's digest.",
+    )
 }
 
 fn place(source: &Source) -> String {
@@ -132,8 +138,11 @@ fn fill(command: &mut Command, from: &Path) -> Result<(), Failure> {
     let said = String::from_utf8_lossy(&output.stderr);
     let said: Vec<&str> = said.lines().collect();
     let said = said.get(said.len().saturating_sub(5)..).unwrap_or_default().join("\n");
-    let failure = Failure::new("Base not made", format!("{} could not be taken over:\n{said}", from.display()));
-    Err(match said.contains("No space left") {
+    let failure = Failure::new(
+        "the image's base could not be made",
+        format!("{} could not be taken over:\n{said}", from.display()),
+    );
+    Err(match said.contains("the disk is full") {
         true => failure.help(crate::trouble::FREE_SPACE),
         false => failure,
     })

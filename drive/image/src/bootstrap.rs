@@ -68,7 +68,7 @@ pub(crate) fn bootstrap(
 ) -> Result<(), Failure> {
     if !Path::new(KEYRING).exists() {
         return Err(Failure::new(
-            "Debian's keys missing",
+            "the keys of Debian's archive are missing",
             format!("{KEYRING} is not there, so packages cannot be trusted."),
         )
         .help("Install them: `apt-get install debian-archive-keyring`."));
@@ -151,7 +151,8 @@ fn is_installed(program: &str) -> bool {
 }
 
 fn run(mut tool: Command, release: &str, mirrors: &Mirrors, log: &dyn Fn(&str)) -> Result<(), Failure> {
-    let trouble = |error: io::Error| Failure::new("Base not made", format!("Cannot run unshare: {error}."));
+    let trouble =
+        |error: io::Error| Failure::new("the image's base could not be made", format!("Cannot run unshare: {error}."));
     let (output, input) = pipe2(OFlag::O_CLOEXEC).map_err(|error| trouble(error.into()))?;
     tool.stdin(Stdio::null()).stdout(input.try_clone().map_err(trouble)?).stderr(input);
     let mut child = tool.spawn().map_err(trouble)?;
@@ -191,19 +192,25 @@ fn failure(release: &str, mirrors: &Mirrors, said: &[String]) -> Failure {
     let says = |words: &[&str]| words.iter().any(|word| said.iter().any(|line| line.contains(word)));
     let main = mirrors.main();
     if says(&["No space left on device"]) {
-        return Failure::new("Disk full", format!("There was no room for the base of Debian {release}:\n{tail}"))
-            .help(FREE_SPACE);
+        return Failure::new(
+            "the disk is full",
+            format!("There was no room for the base of Debian {release}:\n{tail}"),
+        )
+        .help(FREE_SPACE);
     }
     if says(&["NO_PUBKEY", "is not signed", "EXPKEYSIG", "unknown key"]) {
         return Failure::new(
-            "Packages not trusted",
+            "the packages are not to be trusted",
             format!("Debian {release} is signed with keys that {KEYRING} does not have:\n{tail}"),
         )
         .help("Bring them up to date: `apt-get install --only-upgrade debian-archive-keyring`.");
     }
     if says(&["does not have a Release file", "404  Not Found", "Invalid Release file"]) {
-        return Failure::new("Release not found", format!("The mirror {main} has no Debian {release}:\n{tail}"))
-            .help("Use another release in `from`, or another mirror: set ANDON_DEBIAN_MIRROR.");
+        return Failure::new(
+            "the mirror does not have the release",
+            format!("The mirror {main} has no Debian {release}:\n{tail}"),
+        )
+        .help("Use another release in `from`, or another mirror: set ANDON_DEBIAN_MIRROR.");
     }
     let unreachable = [
         "Could not resolve",
@@ -218,10 +225,16 @@ fn failure(release: &str, mirrors: &Mirrors, said: &[String]) -> Failure {
         "Failed to fetch",
     ];
     if says(&unreachable) {
-        return Failure::new("Package mirror not reached", format!("The mirror {main} does not answer:\n{tail}"))
-            .help("Check the network of this machine, or use another mirror: set ANDON_DEBIAN_MIRROR.");
+        return Failure::new(
+            "the package mirror cannot be reached",
+            format!("The mirror {main} does not answer:\n{tail}"),
+        )
+        .help("Check the network of this machine, or use another mirror: set ANDON_DEBIAN_MIRROR.");
     }
-    Failure::new("Base not made", format!("The base of Debian {release} could not be made from {main}:\n{tail}"))
+    Failure::new(
+        "the image's base could not be made",
+        format!("The base of Debian {release} could not be made from {main}:\n{tail}"),
+    )
 }
 
 /// Leaves nothing of this machine and of the making, and keeps later packages as lean as the first.
@@ -262,10 +275,16 @@ mod tests {
             assert_eq!(failure.summary, summary);
             assert!(failure.detail.ends_with(said.last().unwrap()), "{failure}");
         };
-        check(&["I: start", "E: write failed (No space left on device)"], "Disk full");
-        check(&["Err:1 http://m/debian trixie InRelease", "  Could not resolve 'm'"], "Package mirror not reached");
-        check(&["E: The repository 'http://m trixie Release' does not have a Release file."], "Release not found");
-        check(&["W: GPG error: NO_PUBKEY 0123"], "Packages not trusted");
-        check(&["E: something else"], "Base not made");
+        check(&["I: start", "E: write failed (No space left on device)"], "the disk is full");
+        check(
+            &["Err:1 http://m/debian trixie InRelease", "  Could not resolve 'm'"],
+            "the package mirror cannot be reached",
+        );
+        check(
+            &["E: The repository 'http://m trixie Release' does not have a Release file."],
+            "the mirror does not have the release",
+        );
+        check(&["W: GPG error: NO_PUBKEY 0123"], "the packages are not to be trusted");
+        check(&["E: something else"], "the image's base could not be made");
     }
 }

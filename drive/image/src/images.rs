@@ -63,13 +63,16 @@ impl Images {
         let mut next = Some(digest.clone());
         while let Some(digest) = next {
             let Some(kept) = self.look(&digest) else {
-                return Err(Failure::new("Image missing", format!("The image {digest} is not on this machine."))
-                    .help("Run `andon apply` again: it makes the image anew."));
+                return Err(Failure::new(
+                    "the image is not there",
+                    format!("The image {digest} is not on this machine."),
+                )
+                .help("Run `andon apply` again: it makes the image anew."));
             };
             layers.push(self.place(&digest).join("upper"));
             if layers.len() > LAYERS_MAX {
                 return Err(Failure::new(
-                    "Image too deep",
+                    "the image has too many layers",
                     format!("The image {digest} has over {LAYERS_MAX} layers."),
                 ));
             }
@@ -106,8 +109,11 @@ impl Images {
         {
             let _lock = self.lock()?;
             if let Some(over) = self.list()?.iter().find(|kept| kept.parent.as_ref() == Some(digest)) {
-                return Err(Failure::new("Image in use", format!("The image {} is made over {digest}.", over.digest))
-                    .help("Remove that image first."));
+                return Err(Failure::new(
+                    "the image is in use",
+                    format!("The image {} is made over {digest}.", over.digest),
+                )
+                .help("Remove that image first."));
             }
             fs::create_dir_all(self.workplaces()).doing("make", &self.workplaces())?;
             remove_all(&trash)?;
@@ -149,7 +155,7 @@ impl Images {
         };
         for name in names(&self.workplaces())? {
             if !Workplace::clear(&self.workplaces().join(name))? {
-                return Err(Failure::new("Images in use", "Another process is making an image now.")
+                return Err(Failure::new("the images are in use", "Another process is making an image now.")
                     .help("Wait for it, or stop it, then run the same command again."));
             }
         }

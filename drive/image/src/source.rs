@@ -40,17 +40,20 @@ impl Source {
             return match std::fs::metadata(&path) {
                 Ok(metadata) if metadata.is_dir() => Ok(Source::Directory(path)),
                 Ok(_) => Ok(Source::Archive(path)),
-                Err(error) => Err(Failure::new("No such base", format!("Cannot read {}: {error}.", path.display()))
-                    .help("A path in `from` starts at the project's directory.")),
+                Err(error) => {
+                    Err(Failure::new("there is no such base", format!("Cannot read {}: {error}.", path.display()))
+                        .help("A path in `from` starts at the project's directory."))
+                }
             };
         }
         let failure = match text {
-            "" => Failure::new("No base", "The `from` of the image is empty."),
-            "host" => {
-                Failure::new("Base not supported yet", "An image cannot be made from this machine's own files yet.")
-            }
+            "" => Failure::new("the image has no base", "The `from` of the image is empty."),
+            "host" => Failure::new(
+                "this base is not supported yet",
+                "An image cannot be made from this machine's own files yet.",
+            ),
             _ => Failure::new(
-                "Base not supported yet",
+                "this base is not supported yet",
                 format!(
                     "`{text}` is no release of Debian, no path and no image of the project, and container images cannot be used yet."
                 ),
@@ -67,7 +70,7 @@ fn debian(text: &str) -> Result<Source, Failure> {
         Some((name, _)) => Ok(Source::Debian { release: (*name).to_owned() }),
         None => {
             let known: Vec<String> = RELEASES.iter().map(|(name, _)| format!("`debian:{name}`")).collect();
-            Err(Failure::new("Unknown release", format!("Debian has no release `{asked}`."))
+            Err(Failure::new("Debian has no such release", format!("Debian has no release `{asked}`."))
                 .help(format!("Use one of {}.", known.join(", "))))
         }
     }
@@ -88,19 +91,19 @@ mod tests {
         check("debian:bookworm", debian("bookworm"));
         check("debian:13", debian("trixie"));
         check("debian:unstable", debian("sid"));
-        check("debian:bookwurm", Err("Unknown release"));
-        check("debian", Err("Unknown release"));
-        check("debian:", Err("Unknown release"));
-        check("debian:../x", Err("Unknown release"));
+        check("debian:bookwurm", Err("Debian has no such release"));
+        check("debian", Err("Debian has no such release"));
+        check("debian:", Err("Debian has no such release"));
+        check("debian:../x", Err("Debian has no such release"));
         check("image.base", Ok(Source::Image("base".into())));
         check("/", Ok(Source::Directory("/".into())));
         check(".", Ok(Source::Directory(project.join("."))));
         check("/etc/passwd", Ok(Source::Archive("/etc/passwd".into())));
-        check("./not/there", Err("No such base"));
-        check("not-there.tar.xz", Err("No such base"));
-        check("", Err("No base"));
-        check("host", Err("Base not supported yet"));
-        check("docker.io/library/nginx:1", Err("Base not supported yet"));
-        check("alpine:3", Err("Base not supported yet"));
+        check("./not/there", Err("there is no such base"));
+        check("not-there.tar.xz", Err("there is no such base"));
+        check("", Err("the image has no base"));
+        check("host", Err("this base is not supported yet"));
+        check("docker.io/library/nginx:1", Err("this base is not supported yet"));
+        check("alpine:3", Err("this base is not supported yet"));
     }
 }

@@ -54,12 +54,14 @@ impl ReachError {
     /// As the failure of the command that needed the target.
     pub fn failure(&self) -> Failure {
         match self {
-            ReachError::Start { source, .. } => Failure::new("Agent not started", format!("{self}: {source}."))
-                .help("The program that is running may have been moved or replaced; start it again."),
-            ReachError::Gone { .. } => Failure::new("Server not running", format!("{}.", capital(self)))
+            ReachError::Start { source, .. } => {
+                Failure::new("the agent could not be started", format!("{self}: {source}."))
+                    .help("The program that is running may have been moved or replaced; start it again.")
+            }
+            ReachError::Gone { .. } => Failure::new("the server does not run", format!("{}.", capital(self)))
                 .help("Run `andon sync` to bring the server back."),
             ReachError::Enter { step, cause } => {
-                let failure = Failure::new("Cannot enter the target", format!("{}: {cause}.", capital(step)));
+                let failure = Failure::new("the target cannot be entered", format!("{}: {cause}.", capital(step)));
                 match (cause.as_str(), step.starts_with("mount the overlay")) {
                     ("Operation not permitted", _) => failure.help("Run the same command as root."),
                     (_, true) => failure.help("Keep the data directory on a file system such as ext4, xfs or btrfs."),
@@ -68,7 +70,7 @@ impl ReachError {
             }
             ReachError::Died { how, said } => {
                 let failure = Failure::new(
-                    "Agent ended midway",
+                    "the agent ended midway",
                     match said.trim() {
                         "" => format!("The agent ended before it had answered: {how}."),
                         said => format!("The agent ended before it had answered: {how}. It said:\n{said}"),
@@ -79,8 +81,10 @@ impl ReachError {
                     false => failure,
                 }
             }
-            ReachError::Garbled { .. } => Failure::new("Agent not understood", format!("{}.", capital(self))),
-            ReachError::Talk { source } => Failure::new("Agent not reached", format!("{}: {source}.", capital(self))),
+            ReachError::Garbled { .. } => Failure::new("the agent was not understood", format!("{}.", capital(self))),
+            ReachError::Talk { source } => {
+                Failure::new("the agent cannot be reached", format!("{}: {source}.", capital(self)))
+            }
         }
     }
 }

@@ -108,6 +108,16 @@ impl Context {
         if found.has_errors() { Err(Stop::Code(1)) } else { Ok(project) }
     }
 
+    /// Refuses, before anything is touched, to change what this machine cannot make.
+    pub fn require_machine(&self, project: &Project) -> Result<(), Stop> {
+        let missing = provider::missing(project.session.project());
+        let diagnostic = |missing: &andon_lab::Missing| {
+            Diagnostic::error(format!("this machine lacks {}", missing.what)).detail(&missing.why).help(&missing.how)
+        };
+        let found: Diagnostics = missing.iter().map(diagnostic).collect();
+        if found.is_empty() { Ok(()) } else { Err(found.into()) }
+    }
+
     /// The environment that is meant.
     pub fn environment<'a>(&self, project: &'a Project) -> Result<&'a Environment, Stop> {
         let environments = &project.session.project().environments;

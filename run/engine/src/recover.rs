@@ -78,13 +78,20 @@ fn resolution(journal: &dyn Journal, intent: &Intent, found: Found) -> OutcomeRe
     let object = value.map(|value| match (intent.action, before) {
         // A delete says nothing new of what its object reads.
         (Action::Delete, Some(before)) => Object { value, ..before.clone() },
-        _ => Object {
-            identity: intent.identity.clone(),
-            value,
-            status,
-            dependencies: intent.dependencies.clone(),
-            create_before_destroy: intent.create_before_destroy,
-        },
+        _ => {
+            // After an update it may use what it used before, what it was to use now, or both.
+            let mut dependencies = intent.dependencies.clone();
+            dependencies.extend(before.into_iter().flat_map(|before| before.dependencies.iter().cloned()));
+            dependencies.sort_unstable();
+            dependencies.dedup();
+            Object {
+                identity: intent.identity.clone(),
+                value,
+                status,
+                dependencies,
+                create_before_destroy: intent.create_before_destroy,
+            }
+        }
     });
     OutcomeRecord {
         address: intent.address.clone(),

@@ -114,7 +114,7 @@ pub fn a_mirror_that_is_not_there_is_said_so() {
     let settings = Settings { debian_mirror: Some("http://127.0.0.1:9/debian".into()), debian_security_mirror: None };
     let images = Images::open(&data.0.join("data"), settings).unwrap();
     let failure = images.base(&source(), &|_| {}).unwrap_err();
-    assert_eq!(failure.summary, "Package mirror not reached", "{failure}");
+    assert_eq!(failure.summary, "the package mirror cannot be reached", "{failure}");
     assert!(failure.detail.contains("http://127.0.0.1:9/debian"), "{failure}");
     assert_eq!(fs::read_dir(data.0.join("data/images/tmp")).unwrap().count(), 0);
 }

@@ -265,7 +265,7 @@ fn images_go_over_images() {
     assert_eq!(images.list().unwrap().len(), 41);
     assert!(images.usage().unwrap() > 0);
     let refusal = images.remove(&base).unwrap_err();
-    assert_eq!(refusal.summary, "Image in use");
+    assert_eq!(refusal.summary, "the image is in use");
     images.remove(&top).unwrap();
     images.remove(&top).unwrap();
     assert_eq!(images.known(&recipe("layer 39")), None);
@@ -284,8 +284,8 @@ fn one_image_is_made_by_one_process() {
     let base = images.base(&source(&root), &quiet).unwrap().digest;
     let identity = Identity::parse("web").unwrap();
     let first = images.begin(&identity, &base).unwrap();
-    assert_eq!(images.begin(&identity, &base).unwrap_err().summary, "Image being made");
-    assert_eq!(images.purge().unwrap_err().summary, "Images in use");
+    assert_eq!(images.begin(&identity, &base).unwrap_err().summary, "the image is being made");
+    assert_eq!(images.purge().unwrap_err().summary, "the images are in use");
     images.sweep().unwrap();
     assert!(first.upper().is_dir(), "a sweep leaves what is worked on alone");
     let other = images.begin(&Identity::parse("db").unwrap(), &base).unwrap();
@@ -294,7 +294,7 @@ fn one_image_is_made_by_one_process() {
     drop(other);
     assert_eq!(fs::read_dir(data.0.join("data/images/tmp")).unwrap().count(), 0);
     let nowhere = Digest::parse(&format!("sha256:{}", "0".repeat(64))).unwrap();
-    assert_eq!(images.begin(&identity, &nowhere).unwrap_err().summary, "Image missing");
+    assert_eq!(images.begin(&identity, &nowhere).unwrap_err().summary, "the image is not there");
 }
 
 fn a_base_is_made_once() {
@@ -346,10 +346,10 @@ fn what_cannot_be_made_leaves_nothing() {
     let images = data.images();
     let text = data.0.join("text.tar");
     fs::write(&text, "no archive").unwrap();
-    assert_eq!(images.base(&source(&text), &quiet).unwrap_err().summary, "Base not made");
+    assert_eq!(images.base(&source(&text), &quiet).unwrap_err().summary, "the image's base could not be made");
     let empty = data.0.join("empty");
     fs::create_dir(&empty).unwrap();
-    assert_eq!(images.base(&source(&empty), &quiet).unwrap_err().summary, "No root file system");
+    assert_eq!(images.base(&source(&empty), &quiet).unwrap_err().summary, "there is no root file system");
     assert!(images.base(&Source::Image("web".into()), &quiet).is_err());
     assert_eq!(images.list().unwrap(), []);
     assert_eq!(fs::read_dir(data.0.join("data/images/tmp")).unwrap().count(), 0);

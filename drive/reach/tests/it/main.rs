@@ -188,7 +188,7 @@ fn a_root_that_cannot_be_entered_says_why() {
     match ask(&target, "echo x") {
         Err(error @ ReachError::Enter { .. }) => {
             let failure = error.failure();
-            assert_eq!(failure.summary, "Cannot enter the target");
+            assert_eq!(failure.summary, "the target cannot be entered");
             assert_eq!(failure.detail, "Open the layer /not/there: No such file or directory.");
         }
         other => panic!("{other:?}"),
@@ -240,7 +240,7 @@ fn a_server_that_ended_is_gone() {
     for target in [reused, Target::Server { init: i32::MAX, started: 1 }] {
         let error = ask(&target, "echo x").unwrap_err();
         assert!(matches!(error, ReachError::Gone { .. }), "{error:?}");
-        assert_eq!(error.failure().summary, "Server not running");
+        assert_eq!(error.failure().summary, "the server does not run");
     }
     let target = server.target();
     drop(server);

@@ -45,6 +45,7 @@ fn run(context: &Context, verb: &str, mode: PlanMode, stacks: &[String], go: &Go
     let environment = context.environment(&project)?;
     let stacks = context.stacks(&project, stacks)?;
     refuse_unapproved(environment, go)?;
+    context.require_machine(&project)?;
     let command = std::iter::once(verb).chain(stacks.iter().map(|stack| &**stack)).collect::<Vec<_>>().join(" ");
     let mut recorder = context.lock(&project, &environment.name, &command, &go.lock)?;
     let swept = andon_engine::provider::sweep(&project.session)

@@ -23,6 +23,7 @@ const PARALLELISM: usize = 16;
 /// `andon test`
 pub fn run(context: &Context, arguments: &TestArguments) -> Result<(), Stop> {
     let project = context.open_sound()?;
+    context.require_machine(&project)?;
     clear(context, &project, arguments)?;
     let wanted =
         |test: &&Arc<Test>| arguments.filter.as_ref().is_none_or(|filter| test.name.name.contains(filter.as_str()));

@@ -9,10 +9,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 use andon_image::Images;
-use andon_lab::{Lab, LabSettings};
-use andon_lang::definitions::Project;
+use andon_lab::{Lab, LabSettings, Missing};
+use andon_lang::definitions::{Module, Project};
 use andon_ledger::Intent;
-use andon_schema::{Failure, HostReport, Identity, InstanceAddress, Object, Outcome, Schemas, TypeSchema};
+use andon_schema::{Failure, HostReport, Identity, InstanceAddress, Mode, Object, Outcome, Schemas, TypeSchema};
 use andon_value::Value;
 
 use crate::agent::schemas;
@@ -109,6 +109,17 @@ pub fn built_in_for(session: &Session, project: &Arc<Project>) -> Result<Provide
         bundles: Mutex::default(),
     }));
     Ok(providers)
+}
+
+/// What this machine lacks for a project's resources, where it has any that are made on this machine.
+pub fn missing(project: &Project) -> Vec<Missing> {
+    fn is_local(module: &Module) -> bool {
+        let kinds = module.resources.keys().filter(|key| key.mode == Mode::Managed).map(|key| &*key.kind);
+        let mut local = kinds.filter(|kind| kind.starts_with("lab_") || *kind == "andon_image");
+        local.next().is_some() || module.calls.values().any(|call| is_local(&call.module))
+    }
+    let local = project.stacks.values().any(|stack| is_local(&stack.module));
+    if local { Lab::requirements() } else { Vec::new() }
 }
 
 /// Whose the lab's objects are: the project in this directory.
