@@ -10,7 +10,10 @@ pub fn diagnostics(all: &Diagnostics, sources: &SourceMap, paint: Paint, width: 
     let renderer = if paint.colour { Renderer::styled() } else { Renderer::plain() }.term_width(width.max(40));
     let mut text = String::new();
     for diagnostic in all {
-        text.push_str(&one(diagnostic, sources, &renderer));
+        text.push_str(&match diagnostic.span {
+            Some(_) => one(diagnostic, sources, &renderer),
+            None => placeless(diagnostic, paint),
+        });
         text.push_str("\n\n");
     }
     let errors = all.iter().filter(|diagnostic| diagnostic.is_error()).count();
@@ -22,15 +25,25 @@ pub fn diagnostics(all: &Diagnostics, sources: &SourceMap, paint: Paint, width: 
     text
 }
 
+/// One that is about no place in a file.
+fn placeless(diagnostic: &Diagnostic, paint: Paint) -> String {
+    let word = match diagnostic.severity {
+        Severity::Error => paint.red("error"),
+        Severity::Warning => paint.yellow("warning"),
+    };
+    let mut lines = vec![format!("{word}: {}", paint.bold(&diagnostic.summary))];
+    lines.extend(diagnostic.subject.iter().map(|subject| format!("  about {subject}")));
+    lines.extend(diagnostic.detail.lines().map(|line| format!("  {line}")));
+    lines.extend(diagnostic.help.iter().map(|help| format!("  {} {help}", paint.cyan("help:"))));
+    lines.join("\n")
+}
+
 fn one(diagnostic: &Diagnostic, sources: &SourceMap, renderer: &Renderer) -> String {
     let level = match diagnostic.severity {
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
     };
     let mut group = level.primary_title(diagnostic.summary.as_str()).elements(snippets(diagnostic, sources));
-    if let Some(subject) = diagnostic.subject.as_ref().filter(|_| diagnostic.span.is_none()) {
-        group = group.element(Level::NOTE.no_name().message(format!("about {subject}")));
-    }
     if !diagnostic.detail.is_empty() {
         group = group.element(Level::NOTE.no_name().message(diagnostic.detail.as_str()));
     }
