@@ -2,8 +2,8 @@
 //!
 //! What is made waits for the making of what it reads. What is removed waits for the removal of what used it. Where
 //! nothing hangs on it, it waits too until whatever used it has been changed over: that is what lets a server go only
-//! after the balancer has left it. It cannot where something must be removed before something else is made, and the
-//! removal is on the way to that: then it comes early.
+//! after the balancer has left it. Where something must be removed before something else is made, and the removal is on
+//! the way to that, it comes early: it waits only for those that do not wait for it themselves.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
@@ -107,8 +107,8 @@ impl Draft {
     fn removals(&mut self, changes: &[PlannedChange], state: &EnvironmentState) {
         let users = self.users(changes, state);
         let mut gathered: BTreeMap<&ResourceAddress, (Option<usize>, Option<usize>)> = BTreeMap::new();
-        for (resource, (removed, made)) in users {
-            let pair = (self.gather(removed), self.gather(made));
+        for (resource, (removed, made)) in &users {
+            let pair = (self.gather(removed.clone()), self.gather(made.clone()));
             gathered.insert(resource, pair);
         }
         for (at, change) in changes.iter().enumerate() {
@@ -139,6 +139,60 @@ impl Draft {
                 }
             }
         }
+        self.before_makings(changes, &users, early);
+    }
+
+    /// A removal that must come before a making still waits for whatever leaves the object, where that does not wait
+    /// for any such removal: else there would be a circle.
+    fn before_makings(
+        &mut self,
+        changes: &[PlannedChange],
+        users: &BTreeMap<&ResourceAddress, (Vec<usize>, Vec<usize>)>,
+        mut early: BTreeSet<usize>,
+    ) {
+        early.extend(self.delete_first(changes));
+        if early.is_empty() {
+            return;
+        }
+        let late = self.behind(early.iter().copied());
+        let mut gathered: BTreeMap<&ResourceAddress, Option<usize>> = BTreeMap::new();
+        for (at, change) in changes.iter().enumerate() {
+            let resource = &change.address.resource;
+            let Some(remove) = self.remove.get(at).copied().flatten().filter(|step| early.contains(step)) else {
+                continue;
+            };
+            let leave = match gathered.get(resource) {
+                Some(leave) => *leave,
+                None => {
+                    let made = users.get(resource).map_or(&[][..], |(_, made)| made);
+                    let leave = self.gather(made.iter().copied().filter(|step| !late.contains(step)).collect());
+                    gathered.insert(resource, leave);
+                    leave
+                }
+            };
+            self.wait(Some(remove), leave);
+        }
+    }
+
+    /// The removals of replacements that are removed first.
+    fn delete_first(&self, changes: &[PlannedChange]) -> Vec<usize> {
+        let removes = changes.iter().zip(&self.remove).filter(|(change, _)| {
+            matches!(change.action, PlannedAction::Replace { order: ReplaceOrder::DeleteFirst, .. })
+        });
+        removes.filter_map(|(_, remove)| *remove).collect()
+    }
+
+    /// Some steps, and all that wait for them.
+    fn behind(&self, steps: impl IntoIterator<Item = usize>) -> BTreeSet<usize> {
+        let followers = self.followers();
+        let mut open: Vec<usize> = steps.into_iter().collect();
+        let mut behind = BTreeSet::new();
+        while let Some(step) = open.pop() {
+            if behind.insert(step) {
+                open.extend(followers.get(step).into_iter().flatten());
+            }
+        }
+        behind
     }
 
     /// For each resource of which something is removed: the removals and the makings of what uses it.
@@ -175,10 +229,8 @@ impl Draft {
 
     /// The removals on the way to one that must come before a making.
     fn early(&self, changes: &[PlannedChange]) -> BTreeSet<usize> {
-        let delete_first = changes.iter().zip(&self.remove).filter(|(change, _)| {
-            matches!(change.action, PlannedAction::Replace { order: ReplaceOrder::DeleteFirst, .. })
-        });
-        let mut open: Vec<usize> = delete_first.flat_map(|(_, remove)| self.after(*remove)).collect();
+        let delete_first = self.delete_first(changes).into_iter();
+        let mut open: Vec<usize> = delete_first.flat_map(|remove| self.after(Some(remove))).collect();
         let mut early = BTreeSet::new();
         while let Some(step) = open.pop() {
             if early.insert(step) {

@@ -80,6 +80,10 @@ impl Applier {
             if before.is_some_and(|before| *before == outputs) || before.is_none() && outputs.is_empty() {
                 continue;
             }
+            if outputs.is_empty() {
+                self.work.push(Work::Record(Event::Withdrawn { stack }));
+                continue;
+            }
             self.report.published.insert(Arc::clone(&stack), outputs.clone());
             self.work.push(Work::Record(Event::Published { stack, outputs }));
         }
