@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use andon_lang::definitions::Project;
 use andon_ledger::{Event, RunStatus};
-use andon_plan::{ApplyReport, Plan, PlanInput, PlanMode};
+use andon_plan::{ApplyReport, Plan, PlanInput, PlanMode, SkipReason, Skipped};
 use andon_schema::{Command, Identity, InstanceAddress, Outcome, Schemas};
 use andon_text::{Diagnostic, Diagnostics};
 
@@ -127,7 +127,12 @@ pub fn change(
     match bury(&planned, world, sink) {
         Ok(Buried::All) => {}
         Ok(Buried::Interrupted) => {
-            let report = ApplyReport { cancelled: true, ..ApplyReport::default() };
+            let skipped = planned.changes.iter().map(|change| Skipped {
+                address: change.address.clone(),
+                action: change.action.clone(),
+                reason: SkipReason::Cancelled,
+            });
+            let report = ApplyReport { cancelled: true, skipped: skipped.collect(), ..ApplyReport::default() };
             let (status, summary) = ending(&report);
             journal.append(vec![Event::RunEnded { status, summary }])?;
             return Ok(Changed::Applied(Box::new(planned), report));
