@@ -46,9 +46,7 @@ impl Earth {
 
     /// A server that can be reached.
     pub fn server(&mut self, id: &str) -> Option<&mut Thing> {
-        let alive = |thing: &&mut Thing| {
-            thing.kind == SERVER && thing.whole && thing.value.get_str("id") == Some(id)
-        };
+        let alive = |thing: &&mut Thing| thing.kind == SERVER && thing.whole && thing.value.get_str("id") == Some(id);
         self.things.values_mut().find(alive)
     }
 
@@ -59,7 +57,14 @@ impl Earth {
         }
         self.may_be(kind, address, identity, None, &value)?;
         let value = if is_physical(kind) { with(&value, &[("health", BROKEN.into())]) } else { value };
-        let thing = Thing { kind: kind.to_owned(), address: address.to_owned(), value, whole: false, remains: false, inside: BTreeMap::new() };
+        let thing = Thing {
+            kind: kind.to_owned(),
+            address: address.to_owned(),
+            value,
+            whole: false,
+            remains: false,
+            inside: BTreeMap::new(),
+        };
         self.things.insert(identity.clone(), thing);
         self.effects += 1;
         Ok(())
@@ -146,7 +151,10 @@ impl Earth {
             }
             BALANCER => {
                 let listens = |(other, thing): (&Identity, &Thing)| {
-                    other != identity && thing.kind == BALANCER && !thing.remains && thing.value.get_str("listen") == Some(text("listen"))
+                    other != identity
+                        && thing.kind == BALANCER
+                        && !thing.remains
+                        && thing.value.get_str("listen") == Some(text("listen"))
                 };
                 if self.things.iter().any(listens) {
                     return Err(format!("{address} listens on {}, where another does", text("listen")));

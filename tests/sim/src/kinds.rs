@@ -151,7 +151,8 @@ pub(crate) fn plan(kind: &str, prior: Option<&Value>, config: &Value) -> (Value,
         return (prior.clone(), Vec::new());
     }
     let replaces = |name: &&str| REPLACES.contains(&(kind, *name));
-    let mut replace: Vec<String> = differing.iter().filter(|name| replaces(name)).map(|name| (*name).to_owned()).collect();
+    let mut replace: Vec<String> =
+        differing.iter().filter(|name| replaces(name)).map(|name| (*name).to_owned()).collect();
     replace.extend(is_broken.then(|| "health".to_owned()));
     let entries = attributes(kind).map(|(name, attribute)| {
         let value = if decided_by_config(attribute, name) {
@@ -208,7 +209,8 @@ pub(crate) fn bare(value: &Value) -> Value {
 
 /// The same object with some attributes changed.
 pub(crate) fn with(value: &Value, changes: &[(&str, Value)]) -> Value {
-    let mut entries: BTreeMap<Arc<str>, Value> = value.as_entries().map(|entries| (**entries).clone()).unwrap_or_default();
+    let mut entries: BTreeMap<Arc<str>, Value> =
+        value.as_entries().map(|entries| (**entries).clone()).unwrap_or_default();
     entries.extend(changes.iter().map(|(name, value)| ((*name).into(), value.clone())));
     Value::object(entries)
 }

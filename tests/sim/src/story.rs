@@ -229,6 +229,7 @@ impl Story {
     fn damage_and_look(&mut self) -> Result<(), Problems> {
         let mut damaged = Vec::new();
         self.certain = false;
+        self.trace.borrow_mut().unsure = true;
         for _ in 0..self.dice.between(1, 3) {
             let all: Vec<Identity> = self.earth.things.keys().cloned().collect();
             let Some(identity) = self.dice.pick(&all).cloned() else { continue };
@@ -245,7 +246,9 @@ impl Story {
         damaged.sort();
         damaged.dedup();
         let mut problems = Vec::new();
-        problems.extend(damaged.iter().filter(|it| !found.contains(it)).map(|it| format!("the damage to {it} is not seen")));
+        problems.extend(
+            damaged.iter().filter(|it| !found.contains(it)).map(|it| format!("the damage to {it} is not seen")),
+        );
         problems.extend(found.iter().filter(|it| !damaged.contains(it)).map(|it| format!("{it} is no drift")));
         if problems.is_empty() { Ok(()) } else { Err(problems) }
     }
@@ -377,6 +380,7 @@ impl Story {
             problems.push(format!("something is left: {:?}, {state:?}", self.earth.things));
         }
         self.certain = problems.is_empty();
+        self.trace.borrow_mut().unsure = false;
         if problems.is_empty() { Ok(()) } else { Err(problems) }
     }
 

@@ -28,7 +28,8 @@ pub(crate) struct Trace {
     pub refused: bool,
     /// The world told of an interrupt: nothing may be begun any more.
     pub interrupted: bool,
-    /// A driver said that something may be left, which is not so: only the next look tells.
+    /// The state may be wrong, as somebody damaged the world, or a driver said that something may be left which is
+    /// not so: only the next look tells.
     pub unsure: bool,
     /// A mistake that is planted, and has not been made yet.
     pub mistake: Option<Mistake>,
@@ -76,7 +77,6 @@ impl Trace {
         self.dead = false;
         self.refused = false;
         self.interrupted = false;
-        self.unsure = false;
     }
 
     pub fn lines(&self) -> impl Iterator<Item = &String> {

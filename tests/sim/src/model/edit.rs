@@ -42,7 +42,11 @@ impl Model {
             _ if block.kind == DATA && !self.is_used(&block.name) => self.input(&block, dice),
             _ => return None,
         };
-        let new = if block.kind == DATA && argument == "input" && self.is_used(&block.name) && !matches!(new, Term::Text(_)) {
+        let new = if block.kind == DATA
+            && argument == "input"
+            && self.is_used(&block.name)
+            && !matches!(new, Term::Text(_))
+        {
             return None;
         } else {
             new
@@ -106,7 +110,8 @@ impl Model {
         };
         for block in &mut self.blocks {
             // The new one and the old one may be there at the same time.
-            if block.name == old && block.kind == BALANCER
+            if block.name == old
+                && block.kind == BALANCER
                 && let Some(listen) = block.argument_mut("listen")
             {
                 *listen = Term::Text(port.clone());
@@ -146,9 +151,8 @@ impl Model {
     }
 
     fn toggle(&mut self, dice: &mut Dice) -> Option<String> {
-        let balanced = |name: &str| {
-            self.blocks.iter().any(|block| block.kind == BALANCER && block.uses().contains(&name))
-        };
+        let balanced =
+            |name: &str| self.blocks.iter().any(|block| block.kind == BALANCER && block.uses().contains(&name));
         let at = self.choose(dice, |block| matches!(block.kind, SERVER | NETWORK | DISK) && !balanced(&block.name))?;
         let block = self.blocks.get_mut(at)?;
         block.create_before_destroy = !block.create_before_destroy;

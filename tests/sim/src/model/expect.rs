@@ -49,7 +49,9 @@ impl Found<'_> {
         let mut problems = Vec::new();
         for (address, instance) in &self.state.instances {
             match &instance.current {
-                Some(object) if object.status == ObjectStatus::Tainted => problems.push(format!("{address} is tainted")),
+                Some(object) if object.status == ObjectStatus::Tainted => {
+                    problems.push(format!("{address} is tainted"))
+                }
                 Some(_) => {}
                 None => problems.push(format!("{address} has no object in use")),
             }
@@ -83,7 +85,10 @@ impl Found<'_> {
         if block.kind == SERVER && !object.value.get("password").is_some_and(Value::is_sensitive) {
             problems.push(format!("{address}: the password is no secret any more"));
         }
-        if block.kind == DATA && object.value.get("output").map(|value| to_json(value).ok()) != object.value.get("input").map(|value| to_json(value).ok()) {
+        if block.kind == DATA
+            && object.value.get("output").map(|value| to_json(value).ok())
+                != object.value.get("input").map(|value| to_json(value).ok())
+        {
             problems.push(format!("{address}: the output is not the input"));
         }
         if block.kind == HOST {
@@ -103,7 +108,8 @@ impl Found<'_> {
         for user in &self.model.blocks {
             for (_, term) in &user.arguments {
                 for (target, attribute) in self.reads(term) {
-                    let Some(target) = self.model.block(target).filter(|target| target.home.stack != user.home.stack) else {
+                    let Some(target) = self.model.block(target).filter(|target| target.home.stack != user.home.stack)
+                    else {
                         continue;
                     };
                     let Some(stack) = self.model.stacks.get(target.home.stack) else { continue };

@@ -12,7 +12,8 @@ impl Model {
     /// A project with something of everything, more or less.
     pub fn generate(dice: &mut Dice) -> Model {
         let stacks = dice.between(1, STACKS.len());
-        let mut model = Model { stacks: STACKS.iter().take(stacks).map(|name| (*name).into()).collect(), ..Model::default() };
+        let mut model =
+            Model { stacks: STACKS.iter().take(stacks).map(|name| (*name).into()).collect(), ..Model::default() };
         let parts = [
             (NETWORK, dice.between(1, 2)),
             (DATA, dice.between(0, 1)),
@@ -118,7 +119,9 @@ impl Model {
     /// A disk or a host: one for each instance of a server.
     fn follower(&mut self, block: &mut Block, argument: &'static str, dice: &mut Dice) -> Option<()> {
         let server = self.some(&[SERVER], dice)?;
-        if block.kind == HOST && self.blocks.iter().any(|other| other.kind == HOST && other.uses().contains(&&*server.name)) {
+        if block.kind == HOST
+            && self.blocks.iter().any(|other| other.kind == HOST && other.uses().contains(&&*server.name))
+        {
             return None;
         }
         block.home = self.home(server.home.stack, dice);
@@ -198,7 +201,11 @@ impl Model {
             (Some(other), 0..=4) => {
                 let attribute = match dice.pick(readable(&other)) {
                     // What a label says is one text.
-                    Some(&"output") if block.kind == SERVER && !other.arguments.iter().all(|(_, term)| is_text(term)) => "id",
+                    Some(&"output")
+                        if block.kind == SERVER && !other.arguments.iter().all(|(_, term)| is_text(term)) =>
+                    {
+                        "id"
+                    }
                     Some(attribute) => attribute,
                     None => "id",
                 };

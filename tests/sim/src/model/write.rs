@@ -132,7 +132,9 @@ impl Writer<'_> {
             let _ = writeln!(text, "    replace_triggered_by = [{trigger}]");
         }
         if block.checked {
-            text.push_str("    postcondition {\n      condition = self.id != \"\"\n      error_message = \"no id\"\n    }\n");
+            text.push_str(
+                "    postcondition {\n      condition = self.id != \"\"\n      error_message = \"no id\"\n    }\n",
+            );
         }
         text.push_str("  }\n}\n");
         text

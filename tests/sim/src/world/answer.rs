@@ -63,7 +63,8 @@ impl SimWorld<'_> {
         };
         let wanted = catalog(config);
         let differs = thing.inside.get(role) != Some(&wanted);
-        let report = differs.then(|| HostReport { entries: vec![entry(role, EntryStatus::Planned)], ..HostReport::default() });
+        let report =
+            differs.then(|| HostReport { entries: vec![entry(role, EntryStatus::Planned)], ..HostReport::default() });
         let as_it_was = prior.filter(|prior| {
             prior.get_str("catalog") == Some(&*wanted)
                 && ["server", "role", "params"].iter().all(|name| {

@@ -209,7 +209,11 @@ impl SimWorld<'_> {
                 let value = with(&bare(config), &[("catalog", wanted.into())]);
                 Outcome::Done { value: Some(value), report: report(EntryStatus::Done) }
             }
-            _ => Outcome::Failed { failure: failure(), value: prior, report: report(EntryStatus::Failed("no".to_owned())) },
+            _ => Outcome::Failed {
+                failure: failure(),
+                value: prior,
+                report: report(EntryStatus::Failed("no".to_owned())),
+            },
         }
     }
 

@@ -1,8 +1,8 @@
 //! A thousand stories; more, or one of them, on request.
 
 use std::env;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use andon_sim::{Mistake, Tally, simulate};
@@ -45,5 +45,38 @@ fn after_every_fault_world_and_ledger_agree() {
             eprintln!("seed {}: {}", story.seed, story.problems.first().map_or("", String::as_str));
         }
         panic!("{first}\n\n{} broken seeds: {others:?}", broken.len());
+    }
+}
+
+/// Plants a mistake in one story after another, until one in which it is made: that one must be broken, and say how.
+fn check_planted(mistake: Mistake, expected: &str) {
+    let broken = (0..200).find_map(|seed| simulate(seed, Some(mistake)).err());
+    let Some(broken) = broken else { panic!("{mistake:?} is never found") };
+    let told = broken.problems.join("\n");
+    assert!(told.contains(expected), "{mistake:?} is found, and not for what it is:\n{told}");
+}
+
+#[test]
+fn planted_mistakes_are_found() {
+    for (mistake, expected) in [
+        (Mistake::WorldForgetsAnEffect, "and the world does not"),
+        (Mistake::DriverLosesAnObject, "is lost: no record tells of it"),
+        (Mistake::RecoveryDoesNotLook, "is lost: no record tells of it"),
+        (Mistake::LedgerDropsAnOutcome, "the outcome of object"),
+        (Mistake::EngineSkipsAnIntent, "no durable intent says so"),
+        (Mistake::LedgerForgetsDependencies, "is removed while"),
+        (Mistake::StrangerInTheWorld, "a stranger"),
+    ] {
+        check_planted(mistake, expected);
+    }
+}
+
+#[test]
+fn a_story_is_told_again_from_its_seed() {
+    for seed in [3, 7] {
+        assert_eq!(
+            simulate(seed, None).map_err(|broken| broken.to_string()),
+            simulate(seed, None).map_err(|broken| broken.to_string())
+        );
     }
 }
