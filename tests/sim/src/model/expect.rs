@@ -73,7 +73,7 @@ impl Found<'_> {
         let Some(object) = self.state.current(&address) else { return Vec::new() };
         let mut problems = Vec::new();
         for (name, term) in block.arguments.iter().filter(|(name, _)| block.ignored != Some(name)) {
-            let wanted = self.term(block, key, term);
+            let wanted = self.term(key, term);
             let is = self.attribute(block, key, name);
             if wanted != is {
                 problems.push(format!("{address}: {name} is {}, and must be {}", show(&is), show(&wanted)));
@@ -153,7 +153,7 @@ impl Found<'_> {
         }
     }
 
-    fn term(&self, block: &Block, key: &Option<InstanceKey>, term: &Term) -> Json {
+    fn term(&self, key: &Option<InstanceKey>, term: &Term) -> Json {
         match term {
             Term::Text(text) => text.as_str().into(),
             Term::Number(number) => (*number).into(),
@@ -172,7 +172,7 @@ impl Found<'_> {
                 Json::Array(values.collect())
             }
             Term::Label(inner) => {
-                let text = match self.term(block, key, inner) {
+                let text = match self.term(key, inner) {
                     Json::String(text) => text,
                     other => other.to_string(),
                 };
