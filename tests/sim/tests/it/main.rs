@@ -1,5 +1,7 @@
 //! A thousand stories; more, or one of them, on request.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may stop at once, and so may what helps it")]
+
 use std::env;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
