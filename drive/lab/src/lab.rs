@@ -181,6 +181,11 @@ impl Lab {
         records.filter(|record| record.kind == Kind::Server).map(|record| record.value).collect()
     }
 
+    /// Removes the lab's own directories where nothing is in them. They come back with the next object.
+    pub fn tidy(&self) {
+        self.records.remove_empty();
+    }
+
     /// What came of a create with this identity that nobody saw the end of. Waits until whoever ran it has ended.
     pub fn resolve(&self, kind: &str, identity: &Identity) -> Result<Found, Failure> {
         let kind = Kind::parse(kind)?;

@@ -108,6 +108,14 @@ impl Records {
         absent_is_fine(fs::remove_file(&lock.path)).or_fail(|| format!("cannot remove {}", lock.path.display()))
     }
 
+    /// Removes the directories in which nothing is.
+    pub fn remove_empty(&self) {
+        for directory in ["servers", "networks", "balancers", "lab/locks", "lab/objects", "lab"] {
+            // One that holds something stays, and one that is not there need not go.
+            let _ = fs::remove_dir(self.data.join(directory));
+        }
+    }
+
     /// Every recorded identity with its record, or `None` where it cannot be read.
     pub fn all(&self) -> Vec<(Identity, Option<Record>)> {
         let Ok(entries) = fs::read_dir(self.data.join("lab/objects")) else { return Vec::new() };

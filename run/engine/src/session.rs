@@ -80,9 +80,10 @@ impl Session {
     /// [`Session::diagnostics`]; only what cannot be read is an error.
     pub fn open(settings: Settings) -> Result<Session, OpenError> {
         let files = read_files(&settings.directory)?;
-        let name = settings.directory.canonicalize().ok();
-        let name = name.as_deref().and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
-        let (project, diagnostics) = andon_lang::load(Arc::new(files), name.as_deref().unwrap_or("project"));
+        let directory = settings.directory.canonicalize().ok();
+        let name = directory.as_deref().and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
+        let (mut project, diagnostics) = andon_lang::load(Arc::new(files), name.as_deref().unwrap_or("project"));
+        project.directory = directory.map(|path| path.to_string_lossy().into()).unwrap_or_default();
         let ledger = Ledger::open(&records(&settings.directory).join("ledger.db"))?;
         let mut state = ledger.snapshot().map(|(_, state)| state).unwrap_or_default();
         let snapshot_at = state.sequence;

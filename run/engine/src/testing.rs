@@ -74,7 +74,8 @@ fn load(of: &Project, environment: &str, stack: Option<String>) -> Result<Projec
     if let Some(stack) = stack {
         files.insert("stacks/test/main.tf", stack.into_bytes());
     }
-    let (project, diagnostics) = andon_lang::load(Arc::new(files), &of.name);
+    let (mut project, diagnostics) = andon_lang::load(Arc::new(files), &of.name);
+    project.directory = Arc::clone(&of.directory);
     if diagnostics.has_errors() { Err(diagnostics) } else { Ok(project) }
 }
 

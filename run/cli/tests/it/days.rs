@@ -246,6 +246,7 @@ fn purge_takes_the_ledger_and_the_images() {
     let identities = project.identities();
     project.ok(&["down", "-y", "--purge"]);
     assert!(!project.directory.join(".andon").exists());
+    assert!(!project.data_dir.exists(), "the data directory is left, and holds nothing of anybody else");
     let left: Vec<String> =
         traces(&project.data_dir).into_iter().filter(|trace| identities.iter().any(|id| trace.contains(id))).collect();
     assert_eq!(left, Vec::<String>::new());

@@ -196,5 +196,11 @@ pub fn purge(settings: &Settings, digests: &BTreeSet<String>) -> Result<usize, F
         wanted.dedup();
     }
     images.sweep()?;
+    if images.list()?.is_empty() {
+        images.purge()?;
+    }
+    lab(settings)?.tidy();
+    // The last to leave takes the directory along.
+    let _ = std::fs::remove_dir(&settings.data_dir);
     Ok(removed)
 }
