@@ -12,6 +12,12 @@ fn answer(project: &Project) -> Result<(u16, String), String> {
     get(&format!("127.0.0.1:{}", project.port), "/", PATIENCE)
 }
 
+/// The digest of the shop's image.
+fn digest(project: &Project) -> String {
+    let image = project.objects().into_iter().find(|object| object["address"] == "web/andon_image.web").unwrap();
+    image["value"]["digest"].as_str().unwrap().to_owned()
+}
+
 #[test]
 fn up_again_and_down() {
     need_lab!();
@@ -81,10 +87,6 @@ fn a_new_image_replaces_servers_without_a_failed_request_or_a_broken_download() 
     need_lab!();
     let project = Project::shop("image");
     project.ok(&["up", "-y"]);
-    let digest = |project: &Project| {
-        let image = project.objects().into_iter().find(|object| object["address"] == "web/andon_image.web").unwrap();
-        image["value"]["digest"].as_str().unwrap().to_owned()
-    };
     let (old_digest, before) = (digest(&project), project.identities());
     for server in ["web-0", "web-1"] {
         // The place that nginx serves: a file in each server, large enough to take its time.
@@ -243,10 +245,13 @@ fn purge_takes_the_ledger_and_the_images() {
     project.data_dir = project.directory.join(".data");
     share_images(&project.data_dir);
     project.ok(&["up", "-y"]);
-    let identities = project.identities();
+    let (identities, digest) = (project.identities(), digest(&project));
+    assert!(project.data_dir.join("images").join(digest.replace(':', "-")).exists());
     project.ok(&["down", "-y", "--purge"]);
     assert!(!project.directory.join(".andon").exists());
-    assert!(!project.data_dir.exists(), "the data directory is left, and holds nothing of anybody else");
+    for gone in [format!("images/{}", digest.replace(':', "-")), "servers".into(), "networks".into(), "lab".into()] {
+        assert!(!project.data_dir.join(&gone).exists(), "{gone} is left");
+    }
     let left: Vec<String> =
         traces(&project.data_dir).into_iter().filter(|trace| identities.iter().any(|id| trace.contains(id))).collect();
     assert_eq!(left, Vec::<String>::new());
