@@ -1,5 +1,5 @@
 //! Several processes at one ledger, and processes that are killed. A process is this test program once more, asked
-//! for one of the ignored tests below, which does nothing unless it is told where.
+//! for one of the tests below whose names begin with `child`, which do nothing unless they are told where.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -19,7 +19,7 @@ const NAME: &str = "ANDON_STORE_TEST_NAME";
 
 fn spawn(job: &str, place: &Path, name: &str) -> Child {
     Command::new(env::current_exe().unwrap())
-        .args(["--ignored", "--exact", "--nocapture", "--test-threads=1", job])
+        .args(["--exact", "--nocapture", "--test-threads=1", job])
         .env(PLACE, place)
         .env(NAME, name)
         .stdout(Stdio::piped())
@@ -43,7 +43,6 @@ fn told(child: &mut Child) -> impl Iterator<Item = String> + use<> {
 }
 
 #[test]
-#[ignore = "started by other tests as a process of its own"]
 fn child_appends_until_killed() {
     let Some((path, name)) = place() else { return };
     let ledger = Ledger::open(&path).unwrap();
@@ -62,7 +61,6 @@ fn child_appends_until_killed() {
 }
 
 #[test]
-#[ignore = "started by other tests as a process of its own"]
 fn child_appends_some() {
     let Some((path, name)) = place() else { return };
     let ledger = Ledger::open(&path).unwrap();
@@ -81,7 +79,6 @@ fn child_appends_some() {
 }
 
 #[test]
-#[ignore = "started by other tests as a process of its own"]
 fn child_holds_a_lock() {
     let Some((directory, name)) = place() else { return };
     let holder = Holder { pid: std::process::id(), who: "ann@desk".into(), command: "up".into(), since: Timestamp(77) };

@@ -20,7 +20,7 @@ const IMPURE: [&str; 8] = ["tokio", "hyper", "rusqlite", "nix", "libc", "rtnetli
 fn metadata() -> Value {
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
     let output = Command::new(env!("CARGO"))
-        .args(["metadata", "--format-version=1", "--locked", "--offline", "--manifest-path"])
+        .args(["metadata", "--format-version=1", "--no-deps", "--locked", "--offline", "--manifest-path"])
         .arg(format!("{root}/Cargo.toml"))
         .output()
         .expect("cargo runs");
