@@ -9,12 +9,16 @@ use andon_text::{SourceMap, Span};
 
 use crate::FileSet;
 use crate::constraint::Defaults;
+use crate::eval::Inputs;
 
 /// A project: everything that its definition files say.
 #[derive(Debug, Clone, Default)]
 pub struct Project {
     /// Its name; the directory's name where no `project` block gives one.
     pub name: Arc<str>,
+    /// The absolute path of its directory; empty where it is in no directory, or not known. Whoever reads the files
+    /// sets it.
+    pub directory: Arc<str>,
     /// Environments by name; one named `default` where none is defined.
     pub environments: BTreeMap<Arc<str>, Environment>,
     /// Stacks by name; one with the empty name where the project is one directory of `*.tf` files.
@@ -33,6 +37,13 @@ pub struct Project {
     pub unparsed: BTreeSet<Arc<str>>,
     /// The top-level blocks with a syntax error in them: what they lack may be in the part not understood.
     pub unclear: Vec<Span>,
+}
+
+impl Project {
+    /// What functions may read in an expression whose paths start from `base`, a directory of the project.
+    pub fn inputs<'a>(&'a self, base: &'a str) -> Inputs<'a> {
+        Inputs { files: &self.files, base, project: &self.directory }
+    }
 }
 
 /// One parameterised instance of the project's stacks.

@@ -9,7 +9,7 @@ use andon_text::{Diagnostic, Diagnostics, Span};
 use andon_value::{Value, encode};
 
 use crate::definitions::{Image, Project, Role};
-use crate::eval::{Inputs, evaluate};
+use crate::eval::evaluate;
 use crate::fingerprint::Fingerprint;
 use crate::literal;
 use crate::reference::{as_reference, name_at};
@@ -120,7 +120,7 @@ fn acyclic(project: &Project, image: &Image) -> Result<(), Diagnostic> {
 }
 
 fn given(project: &Project, image: &Image) -> Result<Value, Diagnostics> {
-    let scope = Constants(Inputs { files: &project.files, base: "images", project: "" });
+    let scope = Constants(project.inputs("images"));
     image.params.as_ref().map_or(Ok(Value::NULL), |expr| evaluate(expr, &scope))
 }
 

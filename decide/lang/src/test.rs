@@ -83,7 +83,7 @@ pub fn test_checks(
 }
 
 fn inputs(project: &Project) -> Inputs<'_> {
-    Inputs { files: &project.files, base: "tests", project: "" }
+    project.inputs("tests")
 }
 
 /// A test's server is made for it: what it does not say, the test gives.

@@ -8,7 +8,7 @@ use andon_value::Value;
 
 use super::{item_span, key_span};
 use crate::definitions::{Environment, Project};
-use crate::eval::{Inputs, evaluate};
+use crate::eval::evaluate;
 use crate::shape::suggest;
 use crate::variable::Constants;
 
@@ -28,9 +28,9 @@ pub(super) fn check(project: &Project, out: &mut Diagnostics) {
 
 /// The stacks' variables that their own files give a value, by stack and name.
 fn assigned(project: &Project, out: &mut Diagnostics) -> BTreeSet<(Arc<str>, Arc<str>)> {
-    let scope = Constants(Inputs { files: &project.files, base: "", project: "" });
     let mut assigned = BTreeSet::new();
     for stack in project.stacks.values() {
+        let scope = Constants(project.inputs(&stack.module.directory));
         for (name, assignment) in &stack.assignments {
             assigned.insert((stack.name.clone(), name.clone()));
             let value = evaluate(&assignment.value, &scope);
@@ -58,7 +58,7 @@ fn check_one(
     assigned: &BTreeSet<(Arc<str>, Arc<str>)>,
     out: &mut Diagnostics,
 ) {
-    let scope = Constants(Inputs { files: &project.files, base: "", project: "" });
+    let scope = Constants(project.inputs(""));
     let value = environment.variables.as_ref().map_or(Ok(Value::NULL), |expr| evaluate(expr, &scope));
     let value = match value {
         Ok(value) => value,

@@ -142,8 +142,12 @@ impl At<'_, '_> {
             },
             "path" => match &**name {
                 "module" => Ok(Value::from(self.checked.module_path())),
-                "root" | "cwd" => Ok(Value::from(".")),
-                _ => Err(undeclared("path", name, root.span.to(span), [&"module".into(), &"root".into()])),
+                "root" => Ok(Value::from(".")),
+                "cwd" => Ok(self.inputs().absolute(".").unwrap_or_else(|| ".".to_owned()).into()),
+                _ => {
+                    let known = ["module", "root", "cwd"].map(Arc::from);
+                    Err(undeclared("path", name, root.span.to(span), &known))
+                }
             },
             _ => match &**name {
                 "workspace" => Ok(Value::unknown(Type::String)),
@@ -314,7 +318,7 @@ impl Scope for At<'_, '_> {
     }
 
     fn inputs(&self) -> Inputs<'_> {
-        Inputs { files: &self.checked.project.files, base: &self.checked.stack.module.directory, project: "" }
+        self.checked.project.inputs(&self.checked.stack.module.directory)
     }
 }
 

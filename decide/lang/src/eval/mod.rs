@@ -18,6 +18,7 @@ use andon_text::{Diagnostic, Diagnostics, Span};
 use andon_value::{Number, Value};
 
 use crate::FileSet;
+use crate::files::{clean, resolve};
 
 pub use block::{evaluate_block, implied_type};
 pub use describe::describe;
@@ -78,8 +79,27 @@ pub struct Inputs<'a> {
     pub files: &'a FileSet,
     /// The directory, relative to the project, that the paths of `file` and its like start from.
     pub base: &'a str,
-    /// The absolute path of the project, for `abspath`.
+    /// The absolute path of the project, for `abspath`; empty where it is not known, as on a server.
     pub project: &'a str,
+}
+
+impl Inputs<'_> {
+    /// Where `path` leads in the project, as a path relative to the project; `None` where it leads out of it.
+    pub(crate) fn locate(&self, path: &str) -> Option<String> {
+        match path.strip_prefix(self.project).filter(|_| !self.project.is_empty()) {
+            Some(rest) if rest.is_empty() || rest.starts_with('/') => resolve("", rest.trim_start_matches('/')),
+            _ => resolve(self.base, path),
+        }
+    }
+
+    /// `path` from the root of the file system, with `.` and `..` followed; `None` where that is not known.
+    pub fn absolute(&self, path: &str) -> Option<String> {
+        match (path.starts_with('/'), self.project.is_empty()) {
+            (true, _) => Some(clean(path)),
+            (false, false) => Some(clean(&format!("{}/{}/{path}", self.project, self.base))),
+            (false, true) => None,
+        }
+    }
 }
 
 /// What names mean where an expression stands.

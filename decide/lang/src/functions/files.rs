@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::{Fault, Function, row};
 use crate::eval::Call;
-use crate::files::resolve;
+use crate::files::clean;
 
 pub(super) fn table() -> Vec<Function> {
     use Type::{Bool, String as S};
@@ -23,7 +23,7 @@ pub(super) fn table() -> Vec<Function> {
         row(
             "fileexists",
             Bool,
-            |call| Ok(call.inputs.files.read(call.inputs.base, call.text(0)).is_some().into()),
+            |call| Ok(found(call, 0).is_some().into()),
             "Whether there is a file.",
         )
         .takes("path", S),
@@ -36,16 +36,11 @@ pub(super) fn table() -> Vec<Function> {
 
 /// The content of the file that an argument names.
 pub(super) fn content<'a>(call: &'a Call<'_>, at: usize) -> Result<&'a Arc<[u8]>, Fault> {
-    let (files, base, path) = (call.inputs.files, call.inputs.base, call.text(at));
-    if let Some(content) = files.read(base, path) {
+    if let Some(content) = found(call, at) {
         return Ok(content);
     }
-    // A path in the project, written from the root of the file system.
-    let inside = path.strip_prefix(call.inputs.project).and_then(|rest| rest.strip_prefix('/'));
-    if let Some(content) = inside.and_then(|path| files.read("", path)) {
-        return Ok(content);
-    }
-    let Some(resolved) = resolve(base, path) else {
+    let files = call.inputs.files;
+    let Some(resolved) = call.inputs.locate(call.text(at)) else {
         return Err(Fault::at(at, "the path leads out of the project")
             .help("Only files of the project can be read; move the file into it."));
     };
@@ -59,6 +54,10 @@ pub(super) fn content<'a>(call: &'a Call<'_>, at: usize) -> Result<&'a Arc<[u8]>
     })
 }
 
+fn found<'a>(call: &'a Call<'_>, at: usize) -> Option<&'a Arc<[u8]>> {
+    call.inputs.files.read("", &call.inputs.locate(call.text(at))?)
+}
+
 /// The text of the file that an argument names.
 pub(super) fn text<'a>(call: &'a Call<'_>, at: usize) -> Result<&'a str, Fault> {
     std::str::from_utf8(content(call, at)?)
@@ -70,9 +69,11 @@ fn file(call: &Call<'_>) -> Result<Value, Fault> {
 }
 
 fn abs_path(call: &Call<'_>) -> Result<Value, Fault> {
-    let path = call.text(0);
-    let whole = if path.starts_with('/') { path.to_owned() } else { format!("{}/{path}", call.inputs.project) };
-    Ok(clean(&whole).into())
+    match call.inputs.absolute(call.text(0)) {
+        Some(path) => Ok(path.into()),
+        None => Err(Fault::at(0, "where the project is in the file system is not known here")
+            .help("Roles run on servers, where the project is not: write a path relative to the project.")),
+    }
 }
 
 fn path_expand(call: &Call<'_>) -> Result<Value, Fault> {
@@ -82,25 +83,6 @@ fn path_expand(call: &Call<'_>) -> Result<Value, Fault> {
             .help("Write the path from the root, or relative to the project."));
     }
     Ok(path.into())
-}
-
-/// A path without `.`, `..` and doubled slashes, as far as they can be followed.
-fn clean(path: &str) -> String {
-    let rooted = path.starts_with('/');
-    let mut parts: Vec<&str> = Vec::new();
-    for part in path.split('/') {
-        match part {
-            "" | "." => {}
-            ".." if parts.last().is_some_and(|last| *last != "..") => drop(parts.pop()),
-            ".." if rooted => {}
-            part => parts.push(part),
-        }
-    }
-    match (rooted, parts.is_empty()) {
-        (true, _) => format!("/{}", parts.join("/")),
-        (false, true) => ".".to_owned(),
-        (false, false) => parts.join("/"),
-    }
 }
 
 fn base_name(call: &Call<'_>) -> Result<Value, Fault> {
@@ -125,7 +107,7 @@ fn dir_name(call: &Call<'_>) -> Result<Value, Fault> {
 
 fn file_set(call: &Call<'_>) -> Result<Value, Fault> {
     let directory =
-        resolve(call.inputs.base, call.text(0)).ok_or_else(|| Fault::at(0, "the path leads out of the project"))?;
+        call.inputs.locate(call.text(0)).ok_or_else(|| Fault::at(0, "the path leads out of the project"))?;
     let pattern = glob(call.text(1)).ok_or_else(|| Fault::at(1, "not a pattern of paths"))?;
     let below = call.inputs.files.under(&directory).filter_map(|(path, _)| {
         if directory.is_empty() { Some(&**path) } else { path.strip_prefix(&*directory)?.strip_prefix('/') }

@@ -307,7 +307,10 @@ fn files_are_read_from_the_base() {
         ("join(\",\", fileset(\"files\", \"**\"))", "\"deep/z.conf,x.conf,y.txt\""),
         ("join(\",\", fileset(\"files\", \"**/*.conf\"))", "\"deep/z.conf,x.conf\""),
         ("join(\",\", fileset(\".\", \"files/{x,y}.*\"))", "\"files/x.conf,files/y.txt\""),
-        ("abspath(\"a\")", "\"/project/a\""),
+        ("abspath(\"a\")", "\"/project/stacks/web/a\""),
+        ("abspath(\"../../a\")", "\"/project/a\""),
+        ("fileexists(\"/project/stacks/web/a.tftpl\") && !fileexists(\"/projects/x\")", "true"),
+        ("join(\",\", fileset(\"/project/stacks/web/files\", \"*.conf\"))", "\"x.conf\""),
     ] {
         assert_eq!(value_of(text, &scope()).map(|value| render(&value, 0)), Ok(expected.to_owned()), "{text}");
     }

@@ -18,8 +18,18 @@ type Result<T> = std::result::Result<T, Diagnostics>;
 pub(super) fn variable(view: &mut View<'_>, name: &Arc<str>) -> Result<Value> {
     let (id, module) = (view.module_id(), view.module());
     let Some(variable) = module.module.variables.get(name) else { return Ok(Value::NULL) };
+    let mut place = module
+        .parent
+        .as_ref()
+        .map(|parent| parent.call.arguments.attribute(name).map_or(parent.call.span, |argument| argument.value.span));
     let given = match &module.parent {
-        None => view.graph().given(name).cloned(),
+        None => match view.graph().given(&module.stack, name)? {
+            Some((value, span)) => {
+                place = Some(span);
+                Some(value)
+            }
+            None => None,
+        },
         Some(parent) => match parent.call.arguments.attribute(name) {
             Some(argument) => {
                 view.enter(parent.module, parent.each.clone());
@@ -33,10 +43,6 @@ pub(super) fn variable(view: &mut View<'_>, name: &Arc<str>) -> Result<Value> {
             None => None,
         },
     };
-    let place = module
-        .parent
-        .as_ref()
-        .map(|parent| parent.call.arguments.attribute(name).map_or(parent.call.span, |argument| argument.value.span));
     let given = given.filter(|value| variable.nullable || !value.is_null());
     if given.is_none() && variable.default.is_none() {
         // Without the environment's variables, which have been complained about, nothing can be said of this one.
@@ -77,9 +83,19 @@ fn missing(view: &View<'_>, variable: &Variable) -> Diagnostic {
 }
 
 impl Graph {
-    /// What the environment gives a variable.
-    fn given(&self, name: &str) -> Option<&Value> {
-        self.modules.variables.as_ref()?.get(name)
+    /// What the environment gives a stack's variable, or else the stack's own files of values; and where.
+    fn given(&self, stack: &str, name: &str) -> Result<Option<(Value, Span)>> {
+        let project = &self.input.project;
+        let of_environment = self.modules.variables.as_ref().and_then(|variables| variables.get(name));
+        let environment = project.environments.get(&self.input.environment);
+        if let (Some(value), Some(expr)) = (of_environment, environment.and_then(|found| found.variables.as_ref())) {
+            return Ok(Some((value.clone(), expr.span)));
+        }
+        let Some(stack) = project.stacks.get(stack) else { return Ok(None) };
+        let Some(assignment) = stack.assignments.get(name) else { return Ok(None) };
+        let scope = Constants(project.inputs(&stack.module.directory));
+        let value = andon_lang::eval::evaluate(&assignment.value, &scope)?;
+        Ok(Some((value, assignment.value.span)))
     }
 
     /// `variables` of the environment, by name.
@@ -93,7 +109,7 @@ impl Graph {
             return None;
         };
         let Some(expr) = &environment.variables else { return Some(BTreeMap::new()) };
-        let value = match andon_lang::eval::evaluate(expr, &Constants(&project.files)) {
+        let value = match andon_lang::eval::evaluate(expr, &Constants(project.inputs(""))) {
             Ok(value) => value,
             Err(problems) => {
                 self.problems.extend(problems);
@@ -104,12 +120,6 @@ impl Graph {
             self.complain(Diagnostic::error("`variables` is a map of values by name").at(expr.span));
             return None;
         };
-        let declared: Vec<&Arc<str>> =
-            project.stacks.values().flat_map(|stack| stack.module.variables.keys()).collect();
-        for name in entries.keys().filter(|name| !declared.contains(name)) {
-            let diagnostic = Diagnostic::warning(format!("no stack has a variable {name:?}")).at(expr.span);
-            self.complain(messages::unknown(diagnostic, name, declared.iter().map(|name| &***name)));
-        }
         Some((**entries).clone())
     }
 }

@@ -289,7 +289,8 @@ impl<'g> View<'g> {
         };
         let value = match (&**root.name, &**name) {
             ("path", "module") => Value::string(self.module.directory()),
-            ("path", "root" | "cwd") => Value::from("."),
+            ("path", "root") => Value::from("."),
+            ("path", "cwd") => self.inputs().absolute(".").unwrap_or_else(|| ".".to_owned()).into(),
             ("terraform", "workspace") => Value::string(Arc::clone(&self.graph.input.environment)),
             ("terraform", "applying") => Value::from(self.graph.applying),
             (root_name, _) => {
@@ -392,8 +393,7 @@ impl Scope for View<'_> {
     }
 
     fn inputs(&self) -> Inputs<'_> {
-        let project = &self.graph.input.project;
-        Inputs { files: &project.files, base: &self.module.base, project: "" }
+        self.graph.input.project.inputs(&self.module.base)
     }
 }
 
@@ -401,8 +401,8 @@ fn missing(steps: &[Step]) -> Resolved {
     Resolved { value: Value::UNKNOWN, used: steps.len() }
 }
 
-/// No names at all: what the variables of an environment may read.
-pub(super) struct Constants<'a>(pub &'a andon_lang::FileSet);
+/// No names at all: what values that files give to variables may read.
+pub(super) struct Constants<'a>(pub Inputs<'a>);
 
 impl Scope for Constants<'_> {
     fn resolve(&self, root: Name<'_>, _: &[Step]) -> Result<Resolved, Diagnostic> {
@@ -412,7 +412,7 @@ impl Scope for Constants<'_> {
     }
 
     fn inputs(&self) -> Inputs<'_> {
-        Inputs { files: self.0, base: "", project: "" }
+        self.0
     }
 }
 

@@ -152,7 +152,8 @@ impl World {
         for (path, text) in split(definitions) {
             files.insert(path, text.into_bytes());
         }
-        let (project, problems) = andon_lang::load(Arc::new(files), "test");
+        let (mut project, problems) = andon_lang::load(Arc::new(files), "test");
+        project.directory = "/projects/test".into();
         self.sources = project.sources.clone();
         if problems.has_errors() {
             return Err(problems);
