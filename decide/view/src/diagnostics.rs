@@ -59,7 +59,12 @@ fn snippets<'a>(
     diagnostic: &'a Diagnostic,
     sources: &'a SourceMap,
 ) -> Vec<Snippet<'a, annotate_snippets::Annotation<'a>>> {
-    let main = diagnostic.span.map(|span| (span, diagnostic.label.as_str(), AnnotationKind::Primary));
+    // Where the words do not say it, what it is about tells one instance of a block from another.
+    let label = match diagnostic.label.as_str() {
+        "" => diagnostic.subject.as_deref().unwrap_or_default(),
+        label => label,
+    };
+    let main = diagnostic.span.map(|span| (span, label, AnnotationKind::Primary));
     let related = diagnostic.related.iter().map(|(span, words)| (*span, words.as_str(), AnnotationKind::Context));
     let mut snippets: Vec<(andon_text::SourceId, Snippet<'a, annotate_snippets::Annotation<'a>>)> = Vec::new();
     for (span, words, kind) in main.into_iter().chain(related) {

@@ -50,10 +50,8 @@ impl Board {
                 }
                 vec![Line(paint.dim(&format!("  {address}: {text}")))]
             }
-            Event::Progress(Progress::Skipped { address, reason }) => {
-                vec![Line(format!("{} not done: {address}: {reason}", paint.yellow("-")))]
-            }
-            Event::Progress(Progress::Waiting { .. }) => Vec::new(),
+            // What was not done is told at the end, once for all steps of a change.
+            Event::Progress(Progress::Waiting { .. } | Progress::Skipped { .. }) => Vec::new(),
             Event::Outcome(record) => {
                 let since = self.running.remove(&record.address).map(|running| running.since);
                 self.done += 1;

@@ -140,7 +140,7 @@ impl Balancer {
         json!({ "settings": settings, "targets": targets(&self.table.targets()), "leaving": targets(&locked(&self.leaving)) })
     }
 
-    /// Changes the settings: new targets are awaited, then all changes at once, then old targets are let go. Nothing is
+    /// Changes the settings: new targets, and all targets where the check is a new one, are awaited, then all changes at once, then old targets are let go. Nothing is
     /// changed where it fails, or where whoever asked is gone before new targets are healthy.
     async fn set(&self, new: Settings, asker: OwnedReadHalf) -> Result<Vec<String>, Failure> {
         let _changing = self.changing.lock().await;
@@ -153,7 +153,14 @@ impl Balancer {
         let is_new = |address: &&SocketAddr| !staying.iter().any(|target| target.address == **address);
         let coming: Vec<Arc<Target>> =
             wanted.iter().filter(is_new).map(|address| Target::new(*address, new.health())).collect();
-        if let Err(failure) = await_health(&coming, &new, asker).await {
+        // Those that serve go on only if they pass the new check, too.
+        let asked_anew = new.health().path != old.health().path;
+        let serving = staying.iter().filter(|target| asked_anew && target.is_healthy());
+        let probes: Vec<Arc<Target>> = serving.map(|target| Target::new(target.address, new.health())).collect();
+        let awaited: Vec<Arc<Target>> = coming.iter().chain(&probes).cloned().collect();
+        let healthy = await_health(&awaited, &new, asker).await;
+        probes.iter().for_each(|probe| probe.discard());
+        if let Err(failure) = healthy {
             coming.iter().for_each(|target| target.discard());
             return Err(failure);
         }
@@ -221,7 +228,7 @@ async fn await_health(coming: &[Arc<Target>], settings: &Settings, mut asker: Ow
         .filter(|target| !target.is_healthy())
         .map(|target| format!("{}: {}.", target.address, target.last_answer()))
         .collect();
-    let summary = format!("new targets are not healthy after {}", format_duration(limit));
+    let summary = format!("targets are not healthy after {}", format_duration(limit));
     Err(Failure::new(summary, ill.join("\n"))
         .help("Look into these servers. Requests go where they went before. Where servers need longer, raise `wait`."))
 }

@@ -241,16 +241,7 @@ impl Story {
         let balancers = self.live("lab_balancer");
         let expected = if self.is_up { (1, self.count, 1) } else { (0, 0, 0) };
         assert_eq!((networks.len(), servers.len(), balancers.len()), expected, "{}", told());
-        let live: BTreeSet<&String> = networks.iter().chain(&servers).chain(&balancers).collect();
-
-        let ever = self.ever();
-        let place = self.project.data_dir.to_string_lossy().into_owned();
-        let found: BTreeSet<String> = evidence(&self.project)
-            .into_iter()
-            .filter(|trace| trace.contains(&place) || ever.iter().any(|identity| trace.contains(identity)))
-            .collect();
-        let unknown: Vec<_> =
-            found.iter().filter(|trace| !live.iter().any(|identity| trace.contains(identity.as_str()))).collect();
+        let (found, unknown) = known_and_unknown(&self.project, |_| true);
         assert!(unknown.is_empty(), "of this the ledger does not know: {unknown:#?}\n{}", told());
         for (what, prefix, count) in [
             ("bridges", "interface an", networks.len()),
@@ -261,6 +252,7 @@ impl Story {
             let these: Vec<_> = found.iter().filter(|trace| trace.starts_with(prefix)).collect();
             assert_eq!(these.len(), count, "{what}: {these:?}\n{}", told());
         }
+        let live: BTreeSet<&String> = networks.iter().chain(&servers).chain(&balancers).collect();
         let records = fs::read_dir(self.project.data_dir.join("lab/objects")).into_iter().flatten().flatten();
         let records = records.map(|entry| entry.file_name().into_string().unwrap());
         // What was half written of a record that is there is written over by the next, or goes with it.
@@ -287,16 +279,6 @@ impl Story {
         let release = self.project.in_server("web-0", "cat /etc/shop-release 2>/dev/null || true");
         assert_eq!(release, self.release, "{}", told());
     }
-
-    /// Every identity that the ledger has ever named.
-    fn ever(&self) -> BTreeSet<String> {
-        let logs = self.project.ok(&["logs", "--json", "-n", "1000000"]);
-        let identity = |line: &str| {
-            let entry: serde_json::Value = serde_json::from_str(line).unwrap();
-            entry["identity"].as_str().map(str::to_owned)
-        };
-        logs.out.lines().filter_map(identity).collect()
-    }
 }
 
 fn suffix(number: usize) -> String {
@@ -308,6 +290,27 @@ fn release(text: &str) -> String {
         "" => "# release".to_owned(),
         text => format!("file \"/etc/shop-release\" {{\n    content = \"{text}\"\n  }}"),
     }
+}
+
+/// What there is of a project on this machine, as far as it is looked at; and what of it the ledger does not know.
+/// Whatever is in a data directory of the project's own is the project's.
+pub fn known_and_unknown(project: &Project, looked_at: impl Fn(&str) -> bool) -> (BTreeSet<String>, Vec<String>) {
+    let logs = project.ok(&["logs", "--json", "-n", "1000000"]);
+    let identity = |line: &str| {
+        let entry: serde_json::Value = serde_json::from_str(line).unwrap();
+        entry["identity"].as_str().map(str::to_owned)
+    };
+    let ever: BTreeSet<String> = logs.out.lines().filter_map(identity).collect();
+    let live = project.identities();
+    let place = project.data_dir.to_string_lossy().into_owned();
+    let own = project.data_dir.starts_with(&project.directory);
+    let found: BTreeSet<String> = evidence(project)
+        .into_iter()
+        .filter(|trace| (own && trace.contains(&place)) || ever.iter().any(|identity| trace.contains(identity)))
+        .filter(|trace| looked_at(trace))
+        .collect();
+    let unknown = found.iter().filter(|trace| !live.iter().any(|identity| trace.contains(identity))).cloned().collect();
+    (found, unknown)
 }
 
 /// The traces that the lab leaves on this machine, and more: records, network namespaces, and mounts in any mount

@@ -12,4 +12,5 @@ mod support;
 mod days;
 mod edges;
 mod kills;
+mod midway;
 mod tidy;

@@ -13,7 +13,7 @@ use andon_schema::{
 };
 use andon_value::{Type, Value};
 
-use super::{Planned, Provider, Request};
+use super::{Planned, Provider, Request, what_failed};
 use crate::Found;
 use crate::agent::{AgentReply, AgentRequest, Task, lines};
 
@@ -201,18 +201,4 @@ fn described(config: &Value, catalog: Value) -> Value {
         ("params", given("params")),
         ("catalog", catalog),
     ])
-}
-
-/// The failures of a report, a line each.
-fn what_failed(report: &HostReport) -> String {
-    let entries = report.entries.iter().filter_map(|entry| match &entry.status {
-        EntryStatus::Failed(reason) => Some(format!("{}: {}: {reason}", entry.origin, entry.address)),
-        _ => None,
-    });
-    let checks = report.checks.iter().filter_map(|check| {
-        let reason = check.failure.as_ref()?;
-        Some(format!("{}: check \"{}\": {}: {reason}", check.origin, check.check, check.assertion))
-    });
-    let lines: Vec<String> = entries.chain(checks).collect();
-    if lines.is_empty() { report.stopped.clone().unwrap_or_default() } else { lines.join("\n") }
 }

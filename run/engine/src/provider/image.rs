@@ -12,7 +12,7 @@ use andon_schema::{
 };
 use andon_value::{Type, Value};
 
-use super::{Planned, Provider, Request};
+use super::{Planned, Provider, Request, what_failed};
 use crate::Found;
 use crate::agent::{AgentReply, AgentRequest, Task, lines};
 
@@ -93,7 +93,10 @@ impl ImageProvider {
             report.entries.extend(reply.report.entries);
             if failed {
                 report.stopped = reply.report.stopped;
-                let reason = report.stopped.clone().unwrap_or_else(|| format!("role `{role}` could not be applied"));
+                let reason = match &*what_failed(&report) {
+                    "" => format!("Role `{role}` could not be applied."),
+                    reason => reason.to_owned(),
+                };
                 let name = &prepared.recipe.name;
                 let failure = Failure::new(format!("the image `{name}` was not baked"), reason);
                 return Err(Box::new((failure, Some(report))));

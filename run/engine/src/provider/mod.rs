@@ -12,7 +12,9 @@ use andon_image::Images;
 use andon_lab::{Lab, LabSettings, Missing};
 use andon_lang::definitions::{Module, Project};
 use andon_ledger::Intent;
-use andon_schema::{Failure, HostReport, Identity, InstanceAddress, Mode, Object, Outcome, Schemas, TypeSchema};
+use andon_schema::{
+    EntryStatus, Failure, HostReport, Identity, InstanceAddress, Mode, Object, Outcome, Schemas, TypeSchema,
+};
 use andon_value::Value;
 
 use crate::agent::schemas;
@@ -77,6 +79,20 @@ fn plain_outcome(result: Result<Option<Value>, (Failure, Option<Value>)>) -> Out
         Ok(value) => Outcome::Done { value, report: None },
         Err((failure, value)) => Outcome::Failed { failure, value, report: None },
     }
+}
+
+/// The failures of a report, a line each.
+fn what_failed(report: &HostReport) -> String {
+    let entries = report.entries.iter().filter_map(|entry| match &entry.status {
+        EntryStatus::Failed(reason) => Some(format!("{}: {}: {reason}", entry.origin, entry.address)),
+        _ => None,
+    });
+    let checks = report.checks.iter().filter_map(|check| {
+        let reason = check.failure.as_ref()?;
+        Some(format!("{}: check \"{}\": {}: {reason}", check.origin, check.check, check.assertion))
+    });
+    let lines: Vec<String> = entries.chain(checks).collect();
+    if lines.is_empty() { report.stopped.clone().unwrap_or_default() } else { lines.join("\n") }
 }
 
 /// The built-in providers of a project.
