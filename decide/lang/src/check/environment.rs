@@ -82,10 +82,11 @@ fn check_one(
         for (name, variable) in &stack.module.variables {
             match entries.get(name) {
                 Some(value) => {
-                    let place = environment.variables.as_ref().map(|expr| item_span(expr, name).unwrap_or(expr.span));
                     let errors = variable.value(Some(value.clone()), "variable").err().into_iter().flatten();
                     out.extend(errors.map(|error| {
-                        let span = error.span.or(place);
+                        let written = environment.variables.as_ref();
+                        let span =
+                            error.span.or_else(|| written.map(|expr| item_span(expr, name).unwrap_or(expr.span)));
                         Diagnostic { span, ..error.related(variable.span, "the variable is defined here") }
                     }));
                 }

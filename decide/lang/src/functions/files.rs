@@ -20,13 +20,8 @@ pub(super) fn table() -> Vec<Function> {
         row("file", S, file, "The text of a file.").takes("path", S),
         row("filebase64", S, |call| Ok(STANDARD.encode(content(call, 0)?).into()), "The content of a file, in Base64.")
             .takes("path", S),
-        row(
-            "fileexists",
-            Bool,
-            |call| Ok(found(call, 0).is_some().into()),
-            "Whether there is a file.",
-        )
-        .takes("path", S),
+        row("fileexists", Bool, |call| Ok(found(call, 0).is_some().into()), "Whether there is a file.")
+            .takes("path", S),
         row("fileset", Type::set(S), file_set, "The files below a directory whose paths match a pattern.")
             .takes("path", S)
             .takes("pattern", S),

@@ -194,10 +194,10 @@ fn description(loader: &mut Loader<'_>, block: &Block) -> String {
 pub(super) fn locals(loader: &mut Loader<'_>, scope: &Arc<str>, body: &Body) -> BTreeMap<Arc<str>, Local> {
     let mut locals = BTreeMap::new();
     for block in blocks(body, "locals", 0) {
+        let mut within: BTreeSet<&str> = BTreeSet::new();
         for attribute in block.body.attributes() {
-            // The same name twice in one block is the shape's to report.
-            let within = block.body.attribute(&attribute.name.name).is_some_and(|first| first.span != attribute.span);
-            if !within && loader.define("local", scope, &attribute.name) {
+            // The same name twice in one block is the parser's to report.
+            if within.insert(&attribute.name.name) && loader.define("local", scope, &attribute.name) {
                 let local = Local { name: attribute.name.clone(), value: attribute.value.clone() };
                 locals.insert(attribute.name.name.clone(), local);
             }

@@ -335,3 +335,12 @@ fn all_syntax_errors_of_all_files_are_said_in_order_and_nothing_else() {
     assert_eq!(files, ["andon.hcl", "roles/a.role.hcl", "stacks/a/b.tf", "stacks/a/b.tf"], "{said}");
     assert_eq!(project.unparsed.len(), 3);
 }
+
+/// Whatever looks through all names for each of them would take minutes here.
+#[test]
+fn many_names_are_read_in_time_that_follows_their_number() {
+    let names: String = (0..50_000).map(|at| format!("  name_{at} = {at}\n")).collect();
+    let (project, diagnostics) = load(files(&format!("== main.tf\nlocals {{\n{names}  name_7 = 0\n}}\n")), "shop");
+    assert_eq!(render(&diagnostics, &project.sources), "main.tf:50002:3 `name_7` is set twice\n");
+    assert_eq!(project.stacks[""].module.locals.len(), 50_000);
+}
