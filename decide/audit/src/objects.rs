@@ -81,6 +81,18 @@ pub(crate) fn one_object(plan: &Plan, state: &EnvironmentState, findings: &mut V
             }
         }
     }
+    for depends in &plan.depends {
+        let about = |message: &str| Finding::about(&depends.address, Rule::OneObject, message);
+        if state.current(&depends.address).map(|object| &object.identity) != Some(&depends.identity) {
+            findings.push(about("what it depends on is said of an object that is not the one in use"));
+        }
+        if !plan.stacks.contains(&depends.address.resource.stack) {
+            findings.push(about("it is of a stack that the plan does not cover"));
+        }
+        if !identities.insert(&depends.identity) {
+            findings.push(about("it stays as it is, and it is changed or named twice"));
+        }
+    }
     let known: BTreeMap<&Identity, &InstanceAddress> =
         state.objects().map(|(address, object)| (&object.identity, address)).collect();
     for drift in plan.drift.iter().filter(|drift| known.get(&drift.identity) != Some(&&drift.address)) {
@@ -131,5 +143,9 @@ pub(crate) fn mode(plan: &Plan, findings: &mut Vec<Finding>) {
             let message = format!("to {} it is not for such a plan", change.action);
             findings.push(Finding::about(&change.address, Rule::Mode, message));
         }
+    }
+    if plan.mode != PlanMode::Normal {
+        let message = "what it depends on is not for such a plan to say";
+        findings.extend(plan.depends.iter().map(|depends| Finding::about(&depends.address, Rule::Mode, message)));
     }
 }

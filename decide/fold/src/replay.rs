@@ -154,7 +154,7 @@ pub fn legal(state: &State, environment: &str, run: &RunId, event: &Event) -> Re
         },
         Event::Intent(intent) => legal_intent(state, here, intent),
         Event::Outcome(outcome) => legal_outcome(here, outcome),
-        Event::Observed { address, identity, .. } => {
+        Event::Observed { address, identity, .. } | Event::Depends { address, identity, .. } => {
             not_pending(here, identity)?;
             exists(here, address, identity)
         }
@@ -282,6 +282,13 @@ fn perform(state: &mut State, entry: &Entry) {
             remove(here, address, identity);
             state.identities.remove(identity);
         }
+        Event::Depends { address, identity, dependencies, create_before_destroy } => {
+            let instance = here.instances.get_mut(address);
+            if let Some(object) = instance.and_then(|instance| find(instance, identity)) {
+                object.dependencies.clone_from(dependencies);
+                object.create_before_destroy = *create_before_destroy;
+            }
+        }
         Event::Moved { from, to } => {
             if let Some(instance) = here.instances.remove(from) {
                 here.instances.insert(to.clone(), instance);
@@ -334,6 +341,7 @@ fn address_of(event: &Event) -> Option<&InstanceAddress> {
         | Event::Outcome(OutcomeRecord { address, .. })
         | Event::Observed { address, .. }
         | Event::Forgotten { address, .. }
+        | Event::Depends { address, .. }
         | Event::Moved { from: address, .. } => Some(address),
         _ => None,
     }
@@ -344,7 +352,8 @@ fn identity_of(event: &Event) -> Option<&Identity> {
         Event::Intent(Intent { identity, .. })
         | Event::Outcome(OutcomeRecord { identity, .. })
         | Event::Observed { identity, .. }
-        | Event::Forgotten { identity, .. } => Some(identity),
+        | Event::Forgotten { identity, .. }
+        | Event::Depends { identity, .. } => Some(identity),
         _ => None,
     }
 }

@@ -10,7 +10,7 @@ use andon_value::Value;
 use crate::graph::{Graph, Key};
 use crate::plan::ReplaceOrder;
 use crate::planner::{ChangeKind, Verdict};
-use crate::{Note, PlanInput, PlanMode, PlannedAction, PlannedChange, PlannedOutput, Reason};
+use crate::{Depends, Note, PlanInput, PlanMode, PlannedAction, PlannedChange, PlannedOutput, Reason};
 
 /// The changes that are not made for a definition: objects that are defined no more, and those that were replaced.
 pub(crate) fn removals(
@@ -62,16 +62,28 @@ fn removal(
     }
 }
 
-/// The changes that are made for definitions.
+/// The changes that are made for definitions, and what the other objects depend on where that is new.
 pub(crate) fn makings(
     graph: &Graph,
     verdicts: BTreeMap<InstanceAddress, Verdict>,
-) -> Vec<(crate::graph::NodeId, PlannedChange)> {
+) -> (Vec<(crate::graph::NodeId, PlannedChange)>, Vec<Depends>) {
     let first: BTreeSet<InstanceAddress> = create_first(graph, &verdicts);
-    let mut changes = Vec::new();
+    let (mut changes, mut depends) = (Vec::new(), Vec::new());
     for (address, verdict) in verdicts {
-        let Some(change) = verdict.change else { continue };
         let create_before_destroy = first.contains(&address);
+        let mut dependencies = graph.addresses(graph.resources_read(verdict.node));
+        dependencies.retain(|resource| *resource != address.resource);
+        let Some(change) = verdict.change else {
+            let object = graph.input().state.current(&address).filter(|_| graph.input().mode == PlanMode::Normal);
+            let differs = |object: &&Object| {
+                object.dependencies != dependencies || object.create_before_destroy != create_before_destroy
+            };
+            if let Some(object) = object.filter(differs) {
+                let identity = object.identity.clone();
+                depends.push(Depends { address, identity, dependencies, create_before_destroy });
+            }
+            continue;
+        };
         let order = if create_before_destroy { ReplaceOrder::CreateFirst } else { ReplaceOrder::DeleteFirst };
         let action = match change.kind {
             ChangeKind::Create => PlannedAction::Create,
@@ -80,8 +92,6 @@ pub(crate) fn makings(
             ChangeKind::Read => PlannedAction::Read,
         };
         let object = graph.input().state.current(&address).filter(|_| change.before.is_some());
-        let mut dependencies = graph.addresses(graph.resources_read(verdict.node));
-        dependencies.retain(|resource| *resource != address.resource);
         changes.push((
             verdict.node,
             PlannedChange {
@@ -98,7 +108,7 @@ pub(crate) fn makings(
             },
         ));
     }
-    changes
+    (changes, depends)
 }
 
 /// The instances whose replacement is made first: those that say so, and everything that they read, as that could

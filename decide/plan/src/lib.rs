@@ -22,6 +22,8 @@ pub use apply::{
     Applied, Applier, ApplyReport, ApplyStep, CommandId, Failed, SkipReason, Skipped, Unneeded, Waiting, Work,
 };
 pub use input::{PlanInput, PlanMode};
-pub use plan::{Drift, Note, Plan, PlannedAction, PlannedChange, PlannedOutput, Reason, ReplaceOrder, Step, StepKind};
+pub use plan::{
+    Depends, Drift, Note, Plan, PlannedAction, PlannedChange, PlannedOutput, Reason, ReplaceOrder, Step, StepKind,
+};
 pub use planner::{PlanStep, Planner, QuestionId};
 pub use stack::{STACK_DATA, stack_schema};

@@ -25,6 +25,9 @@ pub struct Plan {
     pub outputs: Vec<PlannedOutput>,
     /// Objects that are not as the state says. The plan is made against how they are.
     pub drift: Vec<Drift>,
+    /// What objects that stay as they are depend on now, where the state says otherwise; by address. An apply records
+    /// it.
+    pub depends: Vec<Depends>,
     /// Data that was read while planning, by address.
     pub data: Vec<(InstanceAddress, Value)>,
     /// What it will not do, and why, by address.
@@ -144,6 +147,19 @@ pub struct Drift {
     pub report: Option<HostReport>,
 }
 
+/// An object that stays as it is, and whose definition reads other resources than the state says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Depends {
+    /// The instance.
+    pub address: InstanceAddress,
+    /// The object.
+    pub identity: Identity,
+    /// The resources that its definition reads.
+    pub dependencies: Vec<ResourceAddress>,
+    /// As [`PlannedChange::create_before_destroy`].
+    pub create_before_destroy: bool,
+}
+
 /// Something that the plan does not do.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Note {
@@ -180,7 +196,8 @@ pub(crate) const TAINTED: &str = "tainted";
 pub(crate) const TRIGGERED: &str = "replace_triggered_by ";
 
 impl Plan {
-    /// Whether an apply would do nothing: no change, no drift to record, no output to publish.
+    /// Whether there is nothing to agree to: no change, no drift to record, no output to publish. An apply may still
+    /// have to record what objects depend on: [`Plan::depends`].
     pub fn is_empty(&self) -> bool {
         self.changes.is_empty() && self.drift.is_empty() && self.outputs.iter().all(|output| !output.changes())
     }

@@ -461,10 +461,12 @@ impl Planner {
             _ => None,
         };
         let mut changes: Vec<(Option<NodeId>, PlannedChange)> = Vec::new();
+        let mut depends = Vec::new();
         if !problems.has_errors() {
             let removals = conclude::removals(&input, &verdicts, found, &mut notes);
             changes.extend(removals.into_iter().map(|change| (None, change)));
-            let makings = conclude::makings(&self.graph, verdicts);
+            let (makings, unchanged) = conclude::makings(&self.graph, verdicts);
+            depends = unchanged;
             changes.extend(makings.into_iter().map(|(node, change)| (Some(node), change)));
             problems.extend(conclude::protected(&input, changes.iter().map(|(_, change)| change)));
             problems.extend(conclude::still_used(&input, changes.iter().map(|(_, change)| change)));
@@ -503,6 +505,7 @@ impl Planner {
             steps,
             outputs: conclude::outputs(&self.graph),
             drift,
+            depends,
             data,
             notes,
             unchanged,

@@ -40,6 +40,11 @@ pub fn event_json(event: &Event) -> Json {
         Event::Forgotten { address, identity } => {
             json!({ "type": "forgotten", "address": address.to_string(), "identity": identity.as_str() })
         }
+        Event::Depends { address, identity, dependencies, create_before_destroy } => json!({
+            "type": "depends", "address": address.to_string(), "identity": identity.as_str(),
+            "dependencies": dependencies.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "create_before_destroy": create_before_destroy,
+        }),
         Event::Moved { from, to } => json!({ "type": "moved", "from": from.to_string(), "to": to.to_string() }),
         Event::Published { stack, outputs } => {
             let outputs: serde_json::Map<String, Json> =
@@ -90,6 +95,13 @@ pub fn event_line(event: &Event) -> Option<String> {
         Event::Observed { address, value: Some(_), .. } => format!("{address} was found to be different"),
         Event::Observed { address, value: None, .. } => format!("{address} was found to be gone"),
         Event::Forgotten { address, .. } => format!("{address} is no longer ours"),
+        Event::Depends { address, dependencies, .. } if dependencies.is_empty() => {
+            format!("{address} now depends on nothing")
+        }
+        Event::Depends { address, dependencies, .. } => {
+            let names: Vec<String> = dependencies.iter().map(ToString::to_string).collect();
+            format!("{address} now depends on {}", names.join(", "))
+        }
         Event::Moved { from, to } => format!("{from} is now {to}"),
         Event::Published { stack, outputs } => {
             let names: Vec<&str> = outputs.keys().map(|name| &**name).collect();

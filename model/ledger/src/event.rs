@@ -68,6 +68,18 @@ pub enum Event {
         /// The object.
         identity: Identity,
     },
+    /// The definition of an object that stays as it is reads other resources than before, or is replaced in another
+    /// order.
+    Depends {
+        /// The instance.
+        address: InstanceAddress,
+        /// The object.
+        identity: Identity,
+        /// As [`andon_schema::Object::dependencies`], from now on.
+        dependencies: Vec<ResourceAddress>,
+        /// As [`andon_schema::Object::create_before_destroy`], from now on.
+        create_before_destroy: bool,
+    },
     /// An object is known by another address.
     Moved {
         /// Before.

@@ -116,10 +116,11 @@ pub fn change(
     let input = plan_input(request, journal);
     let planned = plan(input.clone(), world, sink).map_err(ChangeError::Plan)?;
     judge(&planned, &input).map_err(ChangeError::Plan)?;
-    if planned.is_empty() {
+    let nothing = planned.is_empty();
+    if nothing && planned.depends.is_empty() {
         return Ok(Changed::Nothing(planned));
     }
-    if !approve(&planned) {
+    if !nothing && !approve(&planned) {
         return Ok(Changed::Declined(planned));
     }
     let (command, who) = (request.command.clone(), request.who.clone());
@@ -146,7 +147,7 @@ pub fn change(
     let report = apply(planned.clone(), input, identities, world, journal, sink)?;
     let (status, summary) = ending(&report);
     journal.append(vec![Event::RunEnded { status, summary }])?;
-    Ok(Changed::Applied(Box::new(planned), report))
+    Ok(if nothing { Changed::Nothing(planned) } else { Changed::Applied(Box::new(planned), report) })
 }
 
 /// How the removal of what is left of objects that are gone ended.

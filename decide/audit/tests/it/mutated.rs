@@ -1,7 +1,8 @@
 //! The checker refuses plans that have been tampered with.
 
 use andon_audit::{Rule, audit, audit_run};
-use andon_plan::{Plan, PlanMode, PlannedAction, ReplaceOrder, StepKind};
+use andon_plan::{Depends, Plan, PlanMode, PlannedAction, ReplaceOrder, StepKind};
+use andon_schema::Identity;
 use andon_value::{Type, Value};
 
 use crate::world::World;
@@ -85,6 +86,21 @@ fn every_rule_bites() {
     refused(Rule::Shape, |plan| {
         let one = at(plan, "andon_host.h");
         plan.changes[one].after = None;
+    });
+    let depends = |plan: &Plan, address: &str| Depends {
+        address: plan.changes[at(plan, address)].address.clone(),
+        identity: plan.changes[at(plan, address)].identity.clone().unwrap(),
+        dependencies: Vec::new(),
+        create_before_destroy: false,
+    };
+    refused(Rule::OneObject, |plan| plan.depends.push(depends(plan, "lab_server.old")));
+    refused(Rule::OneObject, |plan| {
+        let identity = Identity::from_random(7);
+        plan.depends.push(Depends { identity, ..depends(plan, "lab_server.old") });
+    });
+    refused(Rule::Mode, |plan| {
+        plan.depends.push(depends(plan, "lab_server.old"));
+        plan.mode = PlanMode::RefreshOnly;
     });
     refused(Rule::Mode, |plan| plan.mode = PlanMode::Destroy);
     refused(Rule::Mode, |plan| plan.mode = PlanMode::RefreshOnly);

@@ -93,6 +93,12 @@ impl World {
                 let value = stays.then(|| Value::from(i64::from(more)));
                 self.write(here, Event::Observed { address: place(at), identity, value });
             }
+            8 if !objects.is_empty() && more % 3 == 0 => {
+                let (at, identity) = pick.get(&objects).clone();
+                let (dependencies, create_before_destroy) = (vec![place(at).resource], more % 2 == 0);
+                let address = place(at);
+                self.write(here, Event::Depends { address, identity, dependencies, create_before_destroy });
+            }
             8 if !objects.is_empty() => {
                 let (at, identity) = pick.get(&objects).clone();
                 environment.objects.retain(|(_, there)| *there != identity);

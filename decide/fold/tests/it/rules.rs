@@ -57,6 +57,7 @@ fn legal_orders_fold() {
     // Changed and removed.
     check(&then(&["update web 1", "done update web 1"]), "web=1, @a");
     check(&then(&["update web 1", "failed update web 1 something"]), "web=1, @a");
+    check(&then(&["depends web 1 net"]), "web=1, @a");
     check(&then(&["update web 1", "failed update web 1 nothing"]), "@a");
     check(&then(&["delete web 1", "done delete web 1"]), "@a");
     check(&then(&["delete web 1", "failed delete web 1 something"]), "web=1, @a");
@@ -117,6 +118,7 @@ fn illegal_orders_are_refused() {
     check(&["begin a", "saw web 1 x"], "the instance has no object 1");
     check(&["begin a", "gone web 1"], "the instance has no object 1");
     check(&["begin a", "forget web 1"], "the instance has no object 1");
+    check(&["begin a", "depends web 1 net"], "the instance has no object 1");
     check(&["begin a", "move web app"], "there is nothing to move");
     check(&["begin a", "done create web 1"], "there is no intent for object 1 that it answers");
     let made = ["begin a", "create web 1", "done create web 1"];
@@ -127,6 +129,7 @@ fn illegal_orders_are_refused() {
     check_then(&["update app 1"], "the instance has no object 1");
     check_then(&["done create web 1"], "there is no intent for object 1 that it answers");
     check_then(&["update web 1", "delete web 1"], "object 1 has an intent already, whose outcome is not known");
+    check_then(&["update web 1", "depends web 1 net"], "object 1 has an intent already, whose outcome is not known");
     check_then(&["update web 1", "gone web 1"], "object 1 has an intent already, whose outcome is not known");
     check_then(&["update web 1", "move web app"], "object 1 has an intent already, whose outcome is not known");
     check_then(&["update web 1", "done delete web 1"], "the intent for object 1 was to update lab_server.web");
@@ -175,4 +178,13 @@ fn progress_is_no_part_of_the_ledger() {
     let mut entries = story(&["begin a", "end failed"]);
     entries[1].event = Event::Progress(Progress::Skipped { address: address("web"), reason: "it was stopped".into() });
     assert_eq!(fold(&entries).unwrap_err().reason.to_string(), "progress is shown, not stored");
+}
+
+#[test]
+fn what_an_object_depends_on_is_as_said_last() {
+    let state = fold(&story(&["begin a", "create web 1", "done create web 1", "depends web 1 net"])).unwrap();
+    let dev = state.environment("dev");
+    let object = dev.current(&address("web")).unwrap();
+    assert_eq!(object.dependencies, [address("net").resource]);
+    assert!(object.create_before_destroy);
 }

@@ -54,6 +54,12 @@ fn event(words: &[&str]) -> Event {
         }
         ["gone", at, name] => Event::Observed { address: address(at), identity: identity(name), value: None },
         ["forget", at, name] => Event::Forgotten { address: address(at), identity: identity(name) },
+        ["depends", at, name, on] => Event::Depends {
+            address: address(at),
+            identity: identity(name),
+            dependencies: vec![address(on).resource],
+            create_before_destroy: true,
+        },
         ["move", from, to] => Event::Moved { from: address(from), to: address(to) },
         ["publish", stack, value] => {
             Event::Published { stack: stack.into(), outputs: Outputs::from([("value".into(), Value::from(value))]) }

@@ -1,16 +1,16 @@
 //! When nothing is left to be done: what is published, and the report.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use andon_ledger::{Event, Outputs};
-use andon_schema::InstanceAddress;
+use andon_ledger::{Action, Event, Outputs};
+use andon_schema::{InstanceAddress, ResourceAddress};
 use andon_value::Value;
 
 use super::walk::Status;
 use super::{Applier, SkipReason, Skipped, Work};
 use crate::graph::Key;
-use crate::{PlanMode, PlannedAction, StepKind};
+use crate::{Depends, PlanMode, PlannedAction, StepKind};
 
 impl Applier {
     /// Ends the apply: what was not tried is said, and what stacks give is published.
@@ -18,11 +18,41 @@ impl Applier {
         self.asked.clear();
         self.report.cancelled = self.cancelled;
         self.report_skipped();
+        self.record_dependencies();
         if self.plan.mode != PlanMode::RefreshOnly {
             self.publish();
         }
         let problems = self.graph.take_problems();
         self.report.diagnostics.extend(problems);
+    }
+
+    /// Records what objects that stay as they are depend on now. Where something that one depends on was to be changed
+    /// and was not, that may still depend on it, and the record would make a circle: a later apply writes it.
+    fn record_dependencies(&mut self) {
+        let failed = self.report.failed.iter().map(|failed| &failed.address.resource);
+        let skipped = self.report.skipped.iter().map(|skipped| &skipped.address.resource);
+        let open: BTreeSet<ResourceAddress> = failed.chain(skipped).cloned().collect();
+        let unneeded = (0..self.plan.changes.len()).filter_map(|at| self.depends_unneeded(at));
+        let depends = self.plan.depends.iter().cloned().chain(unneeded);
+        let sound = depends.filter(|depends| !depends.dependencies.iter().any(|resource| open.contains(resource)));
+        let records: Vec<Work> = sound
+            .map(|Depends { address, identity, dependencies, create_before_destroy }| {
+                Work::Record(Event::Depends { address, identity, dependencies, create_before_destroy })
+            })
+            .collect();
+        self.work.extend(records);
+    }
+
+    /// What the object of a change that turned out to need nothing depends on, where that is new.
+    fn depends_unneeded(&self, change: usize) -> Option<Depends> {
+        self.states.get(change).filter(|state| state.unneeded && !state.failed)?;
+        let planned = self.change(change)?;
+        let object = self.object(planned)?;
+        let (address, identity) = (planned.address.clone(), object.identity.clone());
+        let (dependencies, create_before_destroy) =
+            (self.dependencies(change, Action::Update), planned.create_before_destroy);
+        let differs = object.dependencies != dependencies || object.create_before_destroy != create_before_destroy;
+        differs.then_some(Depends { address, identity, dependencies, create_before_destroy })
     }
 
     fn report_skipped(&mut self) {

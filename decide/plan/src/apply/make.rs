@@ -398,7 +398,7 @@ impl Applier {
     }
 
     /// What the definition reads, by the plan and by what is known now.
-    fn dependencies(&self, change: usize, action: Action) -> Vec<ResourceAddress> {
+    pub(super) fn dependencies(&self, change: usize, action: Action) -> Vec<ResourceAddress> {
         let Some(planned) = self.change(change) else { return Vec::new() };
         if action == Action::Delete {
             let object = self.object(planned);

@@ -94,7 +94,7 @@ pub enum Work {
     /// Append the intent to the ledger, carry the command out, give the outcome to [`Applier::outcome`], and append
     /// the record that it returns before asking for the next step.
     Do(CommandId, Command, Intent),
-    /// Append this to the ledger: an observation, published outputs, or their withdrawal.
+    /// Append this to the ledger: an observation, what an object depends on, published outputs, or their withdrawal.
     Record(Event),
     /// Show this to those who follow.
     Tell(Progress),

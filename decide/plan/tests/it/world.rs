@@ -383,6 +383,11 @@ impl World {
                     state.instances.remove(&address);
                 }
             }
+            Event::Depends { address, identity, dependencies, create_before_destroy } => {
+                let object = state.instances.get_mut(&address).unwrap().current.as_mut().unwrap();
+                assert_eq!(object.identity, identity);
+                (object.dependencies, object.create_before_destroy) = (dependencies, create_before_destroy);
+            }
             Event::Published { stack, outputs } => drop(state.published.insert(stack, outputs)),
             Event::Withdrawn { stack } => drop(state.published.remove(&stack)),
             other => panic!("{other:?}"),
@@ -467,6 +472,11 @@ pub fn render(plan: &Plan) -> String {
             (Some(_), None) => "changed",
         };
         let _ = writeln!(text, "drift {} {how}", drift.address);
+    }
+    for depends in &plan.depends {
+        let names: Vec<String> = depends.dependencies.iter().map(ToString::to_string).collect();
+        let first = if depends.create_before_destroy { " (create first)" } else { "" };
+        let _ = writeln!(text, "{} now depends on [{}]{first}", depends.address, names.join(", "));
     }
     for note in &plan.notes {
         let _ = writeln!(text, "note {note}");

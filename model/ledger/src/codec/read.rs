@@ -37,6 +37,12 @@ pub(super) fn event(record: &Json) -> Read<Event> {
             address: instance_address(record.member("address")?)?,
             identity: identity(record.member("identity")?)?,
         },
+        "depends" => Event::Depends {
+            address: instance_address(record.member("address")?)?,
+            identity: identity(record.member("identity")?)?,
+            dependencies: record.each("dependencies", resource_address)?,
+            create_before_destroy: record.flag("create_before_destroy")?,
+        },
         "moved" => Event::Moved {
             from: instance_address(record.member("from")?)?,
             to: instance_address(record.member("to")?)?,

@@ -36,6 +36,11 @@ pub(super) fn event(event: &Event) -> Written<Members> {
             }
         }
         Event::Forgotten { address, identity } => Ok(about(kind("forgotten"), address, identity)),
+        Event::Depends { address, identity, dependencies, create_before_destroy } => {
+            Ok(about(kind("depends"), address, identity)
+                .with_list("dependencies", dependencies.iter().map(resource_address).collect())
+                .with_flag("create_before_destroy", *create_before_destroy))
+        }
         Event::Moved { from, to } => {
             Ok(kind("moved").with("from", instance_address(from)).with("to", instance_address(to)))
         }

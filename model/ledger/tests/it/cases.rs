@@ -33,6 +33,15 @@ pub fn events() -> Vec<(&'static str, Event)> {
         ("observed_gone", Event::Observed { address: address(), identity: identity(), value: None }),
         ("forgotten", Event::Forgotten { address: address(), identity: identity() }),
         (
+            "depends",
+            Event::Depends {
+                address: address(),
+                identity: identity(),
+                dependencies: dependencies(),
+                create_before_destroy: true,
+            },
+        ),
+        (
             "moved",
             Event::Moved {
                 from: parse("web/lab_server.old[2]"),

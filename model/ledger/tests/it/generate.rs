@@ -28,6 +28,12 @@ pub fn event() -> impl Strategy<Value = Event> {
             value
         }),
         named().prop_map(|(address, identity)| Event::Forgotten { address, identity }),
+        intent().prop_map(|Intent { address, identity, dependencies, create_before_destroy, .. }| Event::Depends {
+            address,
+            identity,
+            dependencies,
+            create_before_destroy,
+        }),
         (address(), address()).prop_map(|(from, to)| Event::Moved { from, to }),
         (name(), outputs()).prop_map(|(stack, outputs)| Event::Published { stack, outputs }),
         name().prop_map(|stack| Event::Withdrawn { stack }),
