@@ -5,13 +5,13 @@
 
 mod objects;
 mod order;
+mod protection;
 mod run;
 mod values;
 
 use std::fmt;
 
-use andon_ledger::EnvironmentState;
-use andon_plan::Plan;
+use andon_plan::{Plan, PlanInput};
 use andon_schema::InstanceAddress;
 
 pub use run::audit_run;
@@ -38,6 +38,8 @@ pub enum Rule {
     Shape,
     /// The mode of the plan allows the action.
     Mode,
+    /// What the definitions protect is not deleted.
+    Protected,
     /// Every change has its parts, each once, and each waits only for earlier ones.
     Steps,
     /// The parts of a replacement are in the order that it says.
@@ -56,13 +58,15 @@ pub enum Rule {
     RunOrder,
 }
 
-/// Checks a plan against the state that it was made from. None is right.
-pub fn audit(plan: &Plan, state: &EnvironmentState) -> Vec<Finding> {
+/// Checks a plan against the state and the definitions that it was made from. None is right.
+pub fn audit(plan: &Plan, input: &PlanInput) -> Vec<Finding> {
     let mut findings = Vec::new();
+    let state = &*input.state;
     objects::accounted(plan, state, &mut findings);
     objects::one_object(plan, state, &mut findings);
     objects::shape(plan, &mut findings);
     objects::mode(plan, &mut findings);
+    protection::protected(plan, input, &mut findings);
     order::steps(plan, &mut findings);
     // The order means nothing where the steps are not sound.
     if findings.iter().all(|finding| finding.rule != Rule::Steps) {

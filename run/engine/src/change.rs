@@ -87,7 +87,7 @@ pub fn settle(world: &mut dyn World, journal: &mut dyn Journal, sink: &mut dyn S
 
 /// Refuses a plan that the checker finds fault with.
 pub fn judge(plan: &Plan, input: &PlanInput) -> Result<(), Diagnostics> {
-    let findings = andon_audit::audit(plan, &input.state);
+    let findings = andon_audit::audit(plan, input);
     if findings.is_empty() {
         return Ok(());
     }

@@ -103,7 +103,7 @@ fn round(world: &mut World, definitions: &str, mode: PlanMode, seed: u64) -> Res
     };
     world.pick = picker(seed.wrapping_mul(31));
     prop_assert_eq!(&plan, &world.plan(definitions, mode).unwrap(), "the plan hangs on the order of the answers");
-    let findings = audit(&plan, &world.state);
+    let findings = audit(&plan, &world.input(definitions, mode).unwrap());
     prop_assert!(findings.is_empty(), "{:#?}\n{}\n{}", findings, render(&plan), definitions);
     let from = world.entries.len();
     let with_early_removals = plan

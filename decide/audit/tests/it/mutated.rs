@@ -1,7 +1,7 @@
 //! The checker refuses plans that have been tampered with.
 
 use andon_audit::{Rule, audit, audit_run};
-use andon_plan::{Depends, Plan, PlanMode, PlannedAction, ReplaceOrder, StepKind};
+use andon_plan::{Depends, Plan, PlanInput, PlanMode, PlannedAction, ReplaceOrder, StepKind};
 use andon_schema::Identity;
 use andon_value::{Type, Value};
 
@@ -35,19 +35,20 @@ resource "andon_host" "h" { connection = lab_server.s[0].connection }
 resource "lab_server" "new" { name = "y" }
 "#;
 
-fn setting() -> (World, Plan) {
+fn setting() -> (World, PlanInput, Plan) {
     let mut world = World::default();
     world.up(BEFORE);
-    let plan = world.plan(AFTER, PlanMode::Normal).unwrap_or_else(|problems| panic!("{}", world.complaints(&problems)));
-    assert_eq!(audit(&plan, &world.state), []);
-    (world, plan)
+    let input = world.input(AFTER, PlanMode::Normal).unwrap();
+    let plan = world.plan_input(input.clone()).unwrap_or_else(|problems| panic!("{}", world.complaints(&problems)));
+    assert_eq!(audit(&plan, &input), []);
+    (world, input, plan)
 }
 
 #[track_caller]
 fn refused(rule: Rule, tamper: impl FnOnce(&mut Plan)) {
-    let (world, mut plan) = setting();
+    let (_, input, mut plan) = setting();
     tamper(&mut plan);
-    let findings = audit(&plan, &world.state);
+    let findings = audit(&plan, &input);
     assert!(findings.iter().any(|finding| finding.rule == rule), "{rule:?}: {findings:#?}");
 }
 
@@ -144,9 +145,31 @@ fn every_rule_bites() {
     });
 }
 
+/// The definitions forbid it only after the plan was made: the planner itself refuses it.
+#[test]
+fn what_is_protected_is_not_deleted() {
+    let guard = "lifecycle { prevent_destroy = true }";
+    let module = |guard: &str, image: &str| {
+        format!(
+            "module \"m\" {{\n  source = \"./m\"\n  count = 1\n}}\n== m/main.tf\n\
+             resource \"lab_server\" \"s\" {{\n  image = \"{image}\"\n  {guard}\n}}\n"
+        )
+    };
+    for (mode, image) in [(PlanMode::Normal, "v2"), (PlanMode::Destroy, "v1")] {
+        let mut world = World::default();
+        world.up(&module("", "v1"));
+        let plan = world.plan(&module("", image), mode).unwrap();
+        assert_eq!(audit(&plan, &world.input(&module("", image), mode).unwrap()), []);
+        let findings = audit(&plan, &world.input(&module(guard, image), mode).unwrap());
+        let rules: Vec<Rule> = findings.iter().map(|finding| finding.rule).collect();
+        assert_eq!(rules, [Rule::Protected]);
+        assert!(world.plan(&module(guard, image), mode).is_err());
+    }
+}
+
 #[test]
 fn runs_that_break_the_order_are_refused() {
-    let (mut world, plan) = setting();
+    let (mut world, _, plan) = setting();
     let from = world.entries.len();
     assert!(world.apply(plan.clone(), AFTER).is_success());
     let entries = world.entries[from..].to_vec();

@@ -15,8 +15,9 @@ fn measure(what: &str, definitions: &str) {
         .unwrap_or_else(|problems| panic!("{}", problems.iter().next().unwrap().summary));
     let planned = begin.elapsed();
     let changes = plan.changes.len();
+    let input = world.input(definitions, PlanMode::Normal).unwrap();
     let begin = Instant::now();
-    assert_eq!(audit(&plan, &world.state), []);
+    assert_eq!(audit(&plan, &input), []);
     let audited = begin.elapsed();
     let begin = Instant::now();
     let report = world.apply(plan.clone(), definitions);
@@ -32,7 +33,7 @@ fn measure(what: &str, definitions: &str) {
     );
     let begin = Instant::now();
     let plan = world.plan(definitions, PlanMode::Destroy).unwrap();
-    assert_eq!(audit(&plan, &world.state), []);
+    assert_eq!(audit(&plan, &world.input(definitions, PlanMode::Destroy).unwrap()), []);
     println!("{what}: destroy planned and audited in {:?}", begin.elapsed());
 }
 
