@@ -14,3 +14,4 @@ mod edges;
 mod kills;
 mod midway;
 mod tidy;
+mod tour;

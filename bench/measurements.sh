@@ -1,0 +1,200 @@
+# The measurements: each is a function that prints rows. What each number means is in bench/README.md.
+
+shop() { # shop NAME: a copy of the shop that listens on ports of its own
+  project "$1"
+  cp -r examples/shop/. "$work/$1"
+  rm -rf "$work/$1/.andon"
+  sed -i 's/127.0.0.1:8080/127.0.0.1:38080/; s/127.0.0.1:8090/127.0.0.1:38090/' "$work/$1/andon.hcl"
+}
+
+# The root file system that an image's servers boot from, as one directory for the peers.
+rootfs() {
+  shop rootfs
+  "$andon" -C "$work/rootfs" up -y >/dev/null 2>&1
+  mkdir -p "$work/root"
+  "$andon" -C "$work/rootfs" ssh web-0 tar --one-file-system -C / -c . | tar -x -C "$work/root" || true
+  "$andon" -C "$work/rootfs" down -y >/dev/null 2>&1
+}
+
+bare_server() {
+  project "$1"
+  cp -r examples/shop/{images,roles} "$work/$1"
+  cat >"$work/$1/main.tf" <<END
+variable "servers" {
+  type    = number
+  default = $2
+}
+resource "lab_network" "net" {
+  name = "bench"
+  cidr = "10.200.0.0/22"
+}
+resource "andon_image" "web" {
+  definition = "web"
+}
+resource "lab_server" "one" {
+  count   = var.servers
+  name    = "s-\${count.index}"
+  image   = andon_image.web.digest
+  network = lab_network.net.id
+}
+END
+}
+
+# From the command to a command run inside (init runs), and to `systemctl is-system-running --wait` (all units are up).
+measure_servers() {
+  bare_server servers 0
+  "$andon" -C "$work/servers" up -y >"$work/log" 2>&1 # the image is baked, the network is there
+  local init=() units=() began
+  for ((i = 0; i < repeat; i++)); do
+    sed -i 's/default = 0/default = 1/' "$work/servers/main.tf"
+    began=$(now)
+    "$andon" -C "$work/servers" apply -y >"$work/log" 2>&1
+    "$andon" -C "$work/servers" ssh s-0 true
+    init+=($(($(now) - began)))
+    "$andon" -C "$work/servers" ssh s-0 systemctl is-system-running --wait >/dev/null || true
+    units+=($(($(now) - began)))
+    sed -i 's/default = 1/default = 0/' "$work/servers/main.tf"
+    "$andon" -C "$work/servers" apply -y >"$work/log" 2>&1
+  done
+  local our_init our_units
+  our_init=$(printf '%s\n' "${init[@]}" | median)
+  our_units=$(printf '%s\n' "${units[@]}" | median)
+  row "server: \`apply\` to a command inside" "$our_init"
+  if ! command -v podman >/dev/null; then
+    row "server: \`apply\` to all units up" "$our_units"
+    note "skipped: podman is not installed (apt-get install podman crun)"
+    return
+  fi
+  rootfs
+  tar -C "$work/root" -c . | podman import -q - localhost/andon-bench >/dev/null
+  init=() units=()
+  for ((i = 0; i < repeat; i++)); do
+    began=$(now)
+    podman run -d --name andon-bench --systemd=always localhost/andon-bench /sbin/init >"$work/log" 2>&1 || break
+    until podman exec andon-bench true 2>/dev/null; do sleep 0.005; done
+    init+=($(($(now) - began)))
+    podman exec andon-bench systemctl is-system-running --wait >/dev/null 2>&1 || true
+    units+=($(($(now) - began)))
+    podman rm -f -t 0 andon-bench >/dev/null 2>&1
+  done
+  podman rm -f -t 0 andon-bench >/dev/null 2>&1 || true
+  podman rmi -f localhost/andon-bench >/dev/null 2>&1 || true
+  if [[ ${#init[@]} -lt $repeat ]]; then
+    note "skipped: podman cannot run systemd here: $(tail -n 1 "$work/log")"
+    row "server: \`apply\` to all units up" "$our_units"
+    return
+  fi
+  row "the same, against \`podman run\` and \`exec\`" "$our_init" podman "$(printf '%s\n' "${init[@]}" | median)"
+  row "server: to all units up" "$our_units" podman "$(printf '%s\n' "${units[@]}" | median)"
+}
+
+# `up` of the shop with its image cached, to the first good answer through the balancer; a client asks all the while.
+measure_up() {
+  shop up
+  "$andon" -C "$work/up" up -y >"$work/log" 2>&1
+  local times=()
+  for ((i = 0; i < repeat; i++)); do
+    "$andon" -C "$work/up" down -y >"$work/log" 2>&1
+    local began
+    began=$(now)
+    "$andon" -C "$work/up" up -y >"$work/log" 2>&1 &
+    answers 127.0.0.1:38080/
+    times+=($(($(now) - began)))
+    wait $!
+  done
+  row "\`up\` of the shop to the first good answer" "$(printf '%s\n' "${times[@]}" | median)" "" "" "under 2,000 ms"
+  "$andon" -C "$work/up" down -y >"$work/log" 2>&1
+}
+
+# A plan without changes of the shop: every object and every server is looked at.
+measure_plan() {
+  shop plan
+  "$andon" -C "$work/plan" up -y >"$work/log" 2>&1
+  row "no-op plan of the shop" "$(medians "$andon" -C "$work/plan" plan)" "" "" "under 100 ms"
+  "$andon" -C "$work/plan" down -y >"$work/log" 2>&1
+}
+
+# A hundred servers, made until nginx answers in each; what each takes; all deleted.
+measure_hundred() {
+  bare_server hundred 100
+  sed -i 's/default = 100/default = 0/' "$work/hundred/main.tf"
+  "$andon" -C "$work/hundred" up -y >"$work/log" 2>&1
+  sed -i 's/default = 0/default = 100/' "$work/hundred/main.tf"
+  local before after began
+  before=$(awk '/MemAvailable/ {print $2}' /proc/meminfo)
+  began=$(now)
+  if ! "$andon" -C "$work/hundred" apply -y >"$work/log" 2>&1; then
+    note "failed: 100 servers"
+    grep -m 3 -A 6 '^error' "$work/log" >&2 || tail -n 5 "$work/log" >&2
+    return
+  fi
+  row "100 servers: \`apply\` (once)" $(($(now) - began))
+  local address
+  for address in $("$andon" -C "$work/hundred" status --json | grep -o '"address":"10\.200[^"]*"' | cut -d'"' -f4 | sort -u); do
+    timeout 60 bash -c "until curl -sf --max-time 2 -o /dev/null http://$address/healthz; do sleep 0.05; done" ||
+      { note "failed: $address does not answer"; return; }
+  done
+  row "100 servers: until nginx has answered in each (once)" $(($(now) - began))
+  after=$(awk '/MemAvailable/ {print $2}' /proc/meminfo)
+  echo "| 100 servers: memory each | $(((before - after) / 100 / 1024)) MiB | | | |"
+  sed -i 's/default = 100/default = 0/' "$work/hundred/main.tf"
+  row "100 servers: deleted (once)" "$(timed "$andon" -C "$work/hundred" apply -y)"
+}
+
+# Plans of many terraform_data: first, and after an apply of all of them without changes.
+measure_big() {
+  local terraform=${ANDON_TERRAFORM:-$(command -v terraform || true)} count ours theirs
+  [[ $terraform ]] || note "skipped: terraform is not installed (or name it in ANDON_TERRAFORM)"
+  for count in 1000 10000; do
+    project "big-$count"
+    mkdir -p "$work/terraform-$count"
+    cat >"$work/big-$count/main.tf" <<END
+resource "terraform_data" "one" {
+  count = $count
+  input = "value \${count.index}"
+}
+END
+    cp "$work/big-$count/main.tf" "$work/terraform-$count"
+    [[ $terraform ]] && "$terraform" -chdir="$work/terraform-$count" init >"$work/log" 2>&1
+    for state in first no-op; do
+      if [[ $state == no-op ]]; then
+        "$andon" -C "$work/big-$count" apply -y >"$work/log" 2>&1
+        [[ $terraform ]] && "$terraform" -chdir="$work/terraform-$count" apply -auto-approve >"$work/log" 2>&1
+      fi
+      read -r -a ours < <(timed_with_memory "$andon" -C "$work/big-$count" plan)
+      theirs=("" "")
+      [[ $terraform ]] && read -r -a theirs < <(timed_with_memory "$terraform" -chdir="$work/terraform-$count" plan)
+      row "$state plan of $count terraform_data (once; ${ours[1]} MiB${theirs[1]:+ against ${theirs[1]} MiB})" \
+        "${ours[0]}" terraform "${theirs[0]}"
+    done
+    rm -rf "$work/big-$count" "$work/terraform-$count"
+  done
+}
+
+# A role of a thousand files, on one server: all of them, and none of them.
+measure_converge() {
+  project converge
+  bare_server converge 1
+  local place=$work/converge
+  cat >"$place/roles/files.role.hcl" <<'END'
+role "files" {
+  file "/etc/bench" {
+    for_each = toset([for number in range(1000) : tostring(number)])
+    path     = "/etc/bench-${each.key}"
+    content  = "file ${each.key}\n"
+  }
+}
+END
+  "$andon" -C "$place" up -y >"$work/log" 2>&1
+  cat >>"$place/main.tf" <<'END'
+resource "andon_host" "one" {
+  connection = lab_server.one[0].connection
+  role       = "files"
+}
+END
+  local first
+  first=$(timed "$andon" -C "$place" apply -y) || return 0
+  row "converge of 1,000 files, all new (once)" "$first"
+  row "plan of 1,000 files without changes" "$(medians "$andon" -C "$place" plan)"
+  "$andon" -C "$place" down -y >"$work/log" 2>&1
+}

@@ -1,0 +1,116 @@
+//! `docs/tour.md`, run for real: each `$` line of its console blocks, in a copy of `examples/shop`, and what they print
+//! held against the document. `UPDATE_TOUR=1` writes what was printed into the document instead.
+//!
+//! A block is one shell session. A line `? N` says that the command before it exits with `N`, not 0. Before the two sides
+//! are compared, what differs from run to run is made equal on both ([`settled`]); what is done at the same time is told in
+//! any order, so that the lines of an apply are compared as a set ([`comparable`]).
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use crate::support::{ANDON, Project, need_lab, share_images};
+
+/// The port of the shop in the document; the test's own project listens elsewhere.
+const PORT: &str = "127.0.0.1:8080";
+
+#[test]
+fn the_tour_is_as_it_is_told() {
+    need_lab!();
+    let place = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/tour.md");
+    let told = fs::read_to_string(&place).unwrap();
+    let mut project = Project::shop("tour");
+    // The tour ends with a purge: the images that other tests share are not its to delete.
+    project.data_dir = project.directory.with_extension("data");
+    share_images(&project.data_dir);
+    let (mut seen, mut wrong) = (String::new(), String::new());
+    let mut lines = told.lines();
+    while let Some(line) = lines.next() {
+        let _ = writeln!(seen, "{line}");
+        if line != "```console" {
+            continue;
+        }
+        let block: Vec<&str> = lines.by_ref().take_while(|line| *line != "```").collect();
+        for (command, expected, printed) in session(&project, &block) {
+            let same = comparable(&expected) == comparable(&printed);
+            if !same {
+                let diff = similar::TextDiff::from_lines(&expected, &printed);
+                let _ = writeln!(wrong, "$ {command}\n{}", diff.unified_diff());
+            }
+            let _ = write!(seen, "$ {command}\n{}", if same { expected } else { printed });
+        }
+        seen.push_str("```\n");
+    }
+    let _ = fs::remove_dir_all(&project.data_dir);
+    if std::env::var_os("UPDATE_TOUR").is_some() {
+        fs::write(place, seen).unwrap();
+    } else {
+        assert!(wrong.is_empty(), "docs/tour.md tells it otherwise (UPDATE_TOUR=1 writes it anew):\n{wrong}");
+    }
+}
+
+/// Runs the commands of a block in one shell: each with what the document says and what it printed.
+fn session(project: &Project, block: &[&str]) -> Vec<(String, String, String)> {
+    let mut told: Vec<(String, String)> = Vec::new();
+    for line in block {
+        match (line.strip_prefix("$ "), told.last_mut()) {
+            (Some(command), _) => told.push((command.to_owned(), String::new())),
+            (None, Some((_, expected))) => {
+                let _ = writeln!(expected, "{line}");
+            }
+            (None, None) => panic!("`{line}` comes before any command"),
+        }
+    }
+    let own = format!("127.0.0.1:{}", project.port);
+    let mut script = "exec 2>&1\n".to_owned();
+    for (command, _) in &told {
+        let _ = writeln!(script, "{}\nprintf '\\0%s\\0' $?", command.replace(PORT, &own));
+    }
+    let programs = Path::new(ANDON).parent().unwrap().display();
+    let path = format!("{programs}:{}", std::env::var("PATH").unwrap_or_default());
+    let output = Command::new("bash")
+        .args(["-c", &script])
+        .current_dir(&project.directory)
+        .env("PATH", path)
+        .env("ANDON_DATA_DIR", &project.data_dir)
+        .env_remove("ANDON_ENVIRONMENT")
+        .env("NO_COLOR", "1")
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let printed = String::from_utf8_lossy(&output.stdout).replace(&own, PORT);
+    let parts: Vec<&str> = printed.split('\0').collect();
+    assert_eq!(parts.len(), told.len() * 2 + 1, "the shell ended early:\n{printed}");
+    let ran = parts.chunks(2).map(|part| match part {
+        [text, "0"] => (*text).to_owned(),
+        [text, code] => format!("{text}? {code}\n"),
+        _ => String::new(),
+    });
+    told.into_iter().zip(ran).map(|((command, expected), printed)| (command, expected, printed)).collect()
+}
+
+/// What is compared: a plan in its order; what follows it, where things are done at the same time, in any order.
+fn comparable(text: &str) -> Vec<String> {
+    let mut lines: Vec<String> = text.lines().map(settled).collect();
+    if let Some(plan) = lines.iter().position(|line| line.starts_with("Plan for ")) {
+        lines[plan..].sort();
+    }
+    lines
+}
+
+/// A line without what differs from run to run: times, dates, identities and digests, addresses of servers, who and where.
+fn settled(line: &str) -> String {
+    let patterns = [
+        (r"\d{4}-\d{2}-\d{2}[ T]\d{2}:\d{2}:\d{2}( UTC|Z)?", "[DATE]"),
+        (r"\b\d+(\.\d+)? (ms|s|min)\b( \d+ s\b)?", "[TIME]"),
+        (r"\b[0-9a-f]{64}\b|\b(an)?[0-9a-f]{12}\b", "[ID]"),
+        (r"\b10\.\d+\.\d+\.\d+\b", "[ADDRESS]"),
+        (r"\bby \S+@\S+", "by [WHO]"),
+        (r"\bprocess \d+", "process [PID]"),
+    ];
+    let settled = patterns.iter().fold(line.to_owned(), |line, (pattern, name)| {
+        regex::Regex::new(pattern).unwrap().replace_all(&line, *name).into_owned()
+    });
+    settled.trim_end().to_owned()
+}
