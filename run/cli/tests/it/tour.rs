@@ -102,7 +102,7 @@ fn comparable(text: &str) -> Vec<String> {
 /// A line without what differs from run to run: times, dates, identities and digests, addresses of servers, who and where.
 fn settled(line: &str) -> String {
     let patterns = [
-        (r"\d{4}-\d{2}-\d{2}[ T]\d{2}:\d{2}:\d{2}( UTC|Z)?", "[DATE]"),
+        (r"(\d{4}-\d{2}-\d{2}[ T])?\d{2}:\d{2}:\d{2}( UTC|Z)?", "[DATE]"),
         (r"\b\d+(\.\d+)? (ms|s|min)\b( \d+ s\b)?", "[TIME]"),
         (r"\b[0-9a-f]{64}\b|\b(an)?[0-9a-f]{12}\b", "[ID]"),
         (r"\b10\.\d+\.\d+\.\d+\b", "[ADDRESS]"),
