@@ -131,7 +131,9 @@ fn roles(project: &Project, image: &Image, given: &Value) -> Result<Roles, Diagn
     let mut out = Diagnostics::new();
     let (mut roles, mut values) = (Vec::new(), BTreeMap::new());
     let mut declared: BTreeSet<Arc<str>> = BTreeSet::new();
+    let mut is_clear = true;
     let place = |name: &str| image.params.as_ref().and_then(|expr| crate::check::item_span(expr, name));
+    let key = |name: &str| image.params.as_ref().and_then(|expr| crate::check::key_span(expr, name));
     let head = Some(image.params.as_ref().map_or(image.span, |expr| expr.span));
     for name in &image.roles {
         let role = match find(&project.roles, &name.name, Some(name.span)) {
@@ -142,13 +144,16 @@ fn roles(project: &Project, image: &Image, given: &Value) -> Result<Roles, Diagn
             }
         };
         // What is wrong with the role itself is said where the role is checked.
-        let Ok(lineage) = lineage(&project.roles, &role) else { continue };
+        let Ok(lineage) = lineage(&project.roles, &role) else {
+            is_clear = false;
+            continue;
+        };
         let names: BTreeSet<Arc<str>> = lineage.iter().flat_map(|role| role.params.keys().cloned()).collect();
         let own = given.as_entries().into_iter().flat_map(|entries| entries.iter());
         let own = Value::object(
             own.filter(|(name, _)| names.contains(*name)).map(|(name, value)| (name.clone(), value.clone())),
         );
-        if let Err(errors) = params(&lineage, &own, &Places { of: &place, head }) {
+        if let Err(errors) = params(&lineage, &own, &Places { of: &place, key: &key, head }) {
             out.extend(errors);
         }
         declared.extend(names);
@@ -156,9 +161,9 @@ fn roles(project: &Project, image: &Image, given: &Value) -> Result<Roles, Diagn
         roles.push(role);
     }
     let extra = given.as_entries().into_iter().flat_map(|entries| entries.keys());
-    for name in extra.filter(|name| !declared.contains(*name) && out.is_empty()).collect::<Vec<_>>() {
+    for name in extra.filter(|name| !declared.contains(*name) && out.is_empty() && is_clear).collect::<Vec<_>>() {
         let diagnostic = Diagnostic::error(format!("no role of the image has a parameter \"{name}\""));
-        let diagnostic = Diagnostic { span: place(name).or(head), ..diagnostic };
+        let diagnostic = Diagnostic { span: key(name).or(head), ..diagnostic };
         out.push(suggest(diagnostic, name, declared.iter().map(|name| &**name)));
     }
     if out.is_empty() { Ok((roles, values)) } else { Err(out) }

@@ -191,9 +191,9 @@ pub(crate) static PROJECT_FILE: Shape =
     closed(&[], &[at_most_once("project", &["name"], &PROJECT), any("environment", &["name"], &ENVIRONMENT)]);
 
 /// A `check` of a role or a test: its blocks are assertions, each of a kind with a schema.
-static CHECK: Shape = open(&[optional("when")], &[]);
+pub(crate) static CHECK: Shape = open(&[optional("when")], &[]);
 
-static ROLE: Shape = open(
+pub(crate) static ROLE: Shape = open(
     &[optional("inherits")],
     &[any("param", &["name"], &VARIABLE), any("locals", &[], &LOCALS), any("check", &["name"], &CHECK)],
 );
@@ -324,6 +324,12 @@ pub(crate) fn check_body(what: &str, head: Option<Span>, body: &Body, shape: &Sh
             out.push(missing("block", nested.kind, head));
         }
     }
+}
+
+/// Refuses arguments that the shape does not name, of a body whose blocks belong to somebody else.
+pub(crate) fn only_arguments_of(kind: &str, shape: &Shape, body: &Body, out: &mut Diagnostics) {
+    let unknown = body.attributes().filter(|attribute| !shape.has_argument(&attribute.name.name));
+    out.extend(unknown.map(|attribute| unknown_argument(&with_article(kind), attribute, shape)));
 }
 
 fn check_block(block: &Block, nested: &Nested, out: &mut Diagnostics) {

@@ -47,7 +47,8 @@ impl Variable {
             Ok(value) => Ok(value),
             Err(error) => {
                 let diagnostic = Diagnostic::error(format!("{noun} \"{name}\" has a value of the wrong type"))
-                    .label(error.to_string());
+                    .label(error.to_string())
+                    .help(format!("Its type is {}: give it a value of that type.", self.ty));
                 Err(Diagnostic { span: place, ..diagnostic }.into())
             }
         }

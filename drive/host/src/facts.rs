@@ -133,6 +133,7 @@ mod tests {
     fn this_machine_has_facts() {
         let facts = facts(Stage::Live);
         assert!(facts.is_wholly_known());
+        assert_eq!(facts.ty(), andon_schema::host::fact_types());
         for name in ["hostname", "architecture", "kernel", "virtualization"] {
             assert!(facts.get_str(name).is_some_and(|text| !text.is_empty()), "{name}");
         }

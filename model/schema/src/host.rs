@@ -3,7 +3,17 @@
 use std::fmt;
 use std::sync::Arc;
 
-use andon_value::Value;
+use andon_value::{Type, Value};
+
+/// The type of `fact`: what every server says of itself.
+pub fn fact_types() -> Type {
+    let text = |name: &'static str| (name, Type::String);
+    let os = Type::object(["codename", "family", "name", "version"].map(text));
+    let texts = ["address", "address6", "architecture", "hostname", "kernel", "virtualization"].map(text);
+    let others =
+        [("os", os), ("addresses", Type::list(Type::String)), ("cpus", Type::Number), ("memory_mb", Type::Number)];
+    Type::object(texts.into_iter().chain(others))
+}
 
 /// A role, evaluated for one server: the host resources that it must have, in order, and the checks.
 #[derive(Debug, Clone, PartialEq, Default)]

@@ -96,7 +96,15 @@ fn check_one(
                         if stack.name.is_empty() { String::new() } else { format!(" of stack \"{}\"", stack.name) };
                     let summary =
                         format!("environment \"{}\" gives no value to the variable \"{name}\"{of}", environment.name);
-                    let help = format!("Give it one: variables = {{ {name} = … }}, or a default where it is defined.");
+                    let help = match environment.span {
+                        Some(_) => {
+                            format!("Give it one: variables = {{ {name} = … }}, or a default where it is defined.")
+                        }
+                        None => format!(
+                            "Give it one in terraform.tfvars ({name} = …), or in an environment of andon.hcl, or a \
+                             default where it is defined."
+                        ),
+                    };
                     let diagnostic = Diagnostic::error(summary).help(help);
                     out.push(match environment.span {
                         Some(span) => diagnostic.at(span).related(variable.span, "defined here without a default"),

@@ -3,8 +3,8 @@
 use andon_text::Span;
 use andon_value::Value;
 
-use super::item_span;
 use super::scope::Checked;
+use super::{item_span, key_span};
 use crate::definitions::ResourceDefinition;
 use crate::literal;
 use crate::role::{Places, find, lineage, params};
@@ -23,7 +23,8 @@ pub(super) fn check(checked: &Checked<'_>, definition: &ResourceDefinition, valu
     let known = value.get("params");
     let Some(values) = known.or(given.is_none().then_some(&Value::NULL)) else { return };
     let place = |name: &str| -> Option<Span> { item_span(&given?.value, name) };
+    let key = |name: &str| -> Option<Span> { key_span(&given?.value, name) };
     let head = Some(given.map_or(definition.span, |given| given.value.span));
-    let found = params(&lineage, values, &Places { of: &place, head });
+    let found = params(&lineage, values, &Places { of: &place, key: &key, head });
     checked.report(found.err().into_iter().flatten());
 }

@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use andon_hcl::ast::{Expr, ExprKind};
 use andon_schema::Schemas;
+use andon_schema::host::fact_types;
 use andon_text::{Diagnostic, Diagnostics, Span};
 use andon_value::Value;
 
@@ -52,7 +53,7 @@ fn roles(project: &Project, role: &Arc<Role>, schemas: &Schemas, out: &mut Diagn
         out.extend(param.value(None, "parameter").err().into_iter().flatten());
     }
     // Once with every parameter unknown, so that nothing is passed over; once with the defaults that there are.
-    let facts = Value::UNKNOWN;
+    let facts = Value::unknown(fact_types());
     let (roles, sources, files) = (&project.roles, &project.sources, &project.files);
     for given in [Value::UNKNOWN, required_params(project, role)] {
         match Evaluation::new(roles, sources, files, &role.name.name, &given, &facts, schemas) {
@@ -80,7 +81,9 @@ fn is_noise(project: &Project, diagnostic: &Diagnostic) -> bool {
     if project.unclear.iter().any(inside) {
         return true;
     }
-    let missing = ["there is no ", "no role of the image"].iter().any(|words| diagnostic.summary.starts_with(words));
+    let missing = ["there is no ", "no role of the image", "no stack has"]
+        .iter()
+        .any(|words| diagnostic.summary.starts_with(words));
     missing && !project.unparsed.is_empty()
 }
 

@@ -4,7 +4,7 @@ use andon_schema::Schemas;
 use andon_text::Diagnostics;
 use andon_value::Value;
 
-use super::item_span;
+use super::{item_span, key_span};
 use crate::definitions::{Project, Test};
 use crate::image::find_image;
 use crate::literal;
@@ -28,8 +28,9 @@ pub(super) fn check(project: &Project, test: &Test, schemas: &Schemas, out: &mut
     match (case, lineage(&project.roles, found)) {
         (Ok(case), Ok(lineage)) => {
             let place = |name: &str| item_span(test.params.as_ref()?, name);
+            let key = |name: &str| key_span(test.params.as_ref()?, name);
             let head = Some(test.params.as_ref().map_or(test.span, |expr| expr.span));
-            let found = params(&lineage, &case.params, &Places { of: &place, head });
+            let found = params(&lineage, &case.params, &Places { of: &place, key: &key, head });
             out.extend(found.err().into_iter().flatten());
         }
         (Err(errors), _) => out.extend(errors),

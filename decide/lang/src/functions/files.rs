@@ -45,7 +45,7 @@ pub(super) fn content<'a>(call: &'a Call<'_>, at: usize) -> Result<&'a Arc<[u8]>
         .or_else(|| files.paths().find(same_name).map(|path| &**path));
     Err(match near {
         Some(near) => fault.help(format!("There is {}. Did you mean that?", quote(near))),
-        None => fault,
+        None => fault.help("Make this file, or correct the path."),
     })
 }
 

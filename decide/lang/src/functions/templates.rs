@@ -9,6 +9,7 @@ use andon_value::{Type, Value, quote};
 use super::files::text;
 use super::{Fault, Function, row};
 use crate::eval::{Call, Evaluator, Inputs, Name, Resolved, Scope, Step};
+use crate::files::resolve;
 
 pub(super) fn table() -> Vec<Function> {
     use Type::{Dynamic, String as S};
@@ -45,7 +46,8 @@ fn template_file(call: &Call<'_>) -> Result<Value, Fault> {
     }
     let source = text(call, 0)?;
     let templates = call.templates.iter().cloned().chain([path.to_owned()]).collect();
-    fill(call, path, source, templates)
+    let shown = resolve(call.inputs.base, path).unwrap_or_else(|| path.to_owned());
+    fill(call, &shown, source, templates)
 }
 
 fn template_string(call: &Call<'_>) -> Result<Value, Fault> {

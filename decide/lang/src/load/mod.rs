@@ -117,9 +117,11 @@ impl<'a> Loader<'a> {
         let (Some(id), Some(content)) = (self.ids.get(path).copied(), self.files.read("", path)) else {
             return Arc::default();
         };
-        if std::str::from_utf8(content).is_err() {
-            let diagnostic = Diagnostic::error(format!("{path} is not UTF-8 text")).at(Span::new(id, 0, 0));
-            self.out.push(diagnostic.help("Save it as UTF-8."));
+        if let Err(error) = std::str::from_utf8(content) {
+            // Up to there the text that is shown has the same bytes.
+            let at = error.valid_up_to();
+            let diagnostic = Diagnostic::error(format!("{path} is not UTF-8 text")).at(Span::new(id, at, at));
+            self.out.push(diagnostic.label("this byte is not").help("Save the file as UTF-8."));
             self.unparsed.insert(path.clone());
             self.bodies.insert(path.clone(), Arc::default());
             return Arc::default();
@@ -196,6 +198,6 @@ pub(crate) fn parent(path: &str) -> &str {
 }
 
 fn is_definition_file(path: &str) -> bool {
-    const SUFFIXES: [&str; 6] = [".tf", ".tf.json", ".tfvars", ".role.hcl", ".image.hcl", ".test.hcl"];
+    const SUFFIXES: [&str; 7] = [".tf", ".tf.json", ".tfvars", ".tfvars.json", ".role.hcl", ".image.hcl", ".test.hcl"];
     path == "andon.hcl" || SUFFIXES.iter().any(|suffix| path.ends_with(suffix))
 }

@@ -62,6 +62,7 @@ fn add_stack(loader: &mut Loader<'_>, project: &mut Project, modules: &mut Modul
 
 /// `terraform.tfvars`, then every `*.auto.tfvars`, in order of name: later ones win.
 fn assignments(loader: &mut Loader<'_>, directory: &str) -> BTreeMap<Arc<str>, Assignment> {
+    refuse_json(loader, directory, ".auto.tfvars");
     let mut paths = loader.paths(directory, ".tfvars");
     paths.retain(|path| path.ends_with(".auto.tfvars") || path.ends_with("terraform.tfvars"));
     paths.sort_by_key(|path| (path.ends_with(".auto.tfvars"), path.clone()));
@@ -76,6 +77,15 @@ fn assignments(loader: &mut Loader<'_>, directory: &str) -> BTreeMap<Arc<str>, A
     assignments
 }
 
+fn refuse_json(loader: &mut Loader<'_>, directory: &str, suffix: &str) {
+    for path in loader.paths(directory, &format!("{suffix}.json")) {
+        let at = loader.ids.get(&path).map(|id| andon_text::Span::new(*id, 0, 0));
+        let diagnostic = Diagnostic::error(format!("*{suffix}.json files are not supported yet"));
+        let diagnostic = diagnostic.help(format!("Write it in HCL, in a file whose name ends in \"{suffix}\"."));
+        loader.out.push(Diagnostic { span: at, ..diagnostic });
+    }
+}
+
 /// The module in a directory, read once.
 fn module(loader: &mut Loader<'_>, modules: &mut Modules, directory: &str) -> Arc<Module> {
     if let Some(module) = modules.done.get(directory) {
@@ -83,12 +93,7 @@ fn module(loader: &mut Loader<'_>, modules: &mut Modules, directory: &str) -> Ar
     }
     let directory: Arc<str> = directory.into();
     modules.way.push(directory.clone());
-    for path in loader.paths(&directory, ".tf.json") {
-        let at = loader.ids.get(&path).map(|id| andon_text::Span::new(*id, 0, 0));
-        let diagnostic = Diagnostic::error("*.tf.json files are not supported yet");
-        let diagnostic = diagnostic.help("Write it in HCL, in a file whose name ends in \".tf\".");
-        loader.out.push(Diagnostic { span: at, ..diagnostic });
-    }
+    refuse_json(loader, &directory, ".tf");
     let mut contents: Vec<Block> = Vec::new();
     let (over, own): (Vec<_>, Vec<_>) =
         loader.paths(&directory, ".tf").into_iter().partition(|path| overrides::is_override(path));

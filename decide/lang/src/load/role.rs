@@ -6,7 +6,7 @@ use andon_hcl::ast::{Block, Body, Expr, ExprKind, Ident, Template, TemplatePart}
 
 use super::{Loader, blocks, module, parent};
 use crate::definitions::{AssertionDefinition, CheckDefinition, HostDefinition, Project, Role};
-use crate::shape::{HOST, check_body, check_labels, with_article};
+use crate::shape::{CHECK, HOST, ROLE, check_body, check_labels, only_arguments_of, with_article};
 
 pub(super) fn load(loader: &mut Loader<'_>, project: &mut Project, path: &str, body: &Body) {
     let scope: Arc<str> = "".into();
@@ -16,6 +16,7 @@ pub(super) fn load(loader: &mut Loader<'_>, project: &mut Project, path: &str, b
             continue;
         }
         let within: Arc<str> = format!("role {}", name.name).into();
+        only_arguments_of("role", &ROLE, &block.body, &mut loader.out);
         let role = Role {
             name: name.clone(),
             inherits: loader.texts(&block.body, "inherits"),
@@ -66,6 +67,7 @@ pub(super) fn checks(loader: &mut Loader<'_>, within: &Arc<str>, body: &Body) ->
         if !loader.define("check", within, name) {
             continue;
         }
+        only_arguments_of("check", &CHECK, &block.body, &mut loader.out);
         let mut assertions = Vec::new();
         for assertion in block.body.blocks() {
             check_labels(assertion, &["name"], &mut loader.out);

@@ -91,7 +91,7 @@ impl<'a> Evaluation<'a> {
         schemas: &'a Schemas,
     ) -> Result<Evaluation<'a>, Diagnostics> {
         let lineage = lineage(roles, find(roles, role, None)?)?;
-        let params = params(&lineage, given, &Places { of: &|_| None, head: None })?;
+        let params = params(&lineage, given, &Places { of: &|_| None, key: &|_| None, head: None })?;
         let mut sees: Vec<BTreeSet<usize>> = Vec::new();
         for (index, role) in lineage.iter().enumerate() {
             let parents = lineage.iter().enumerate().zip(&sees);

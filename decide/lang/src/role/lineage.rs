@@ -6,6 +6,7 @@ use std::sync::Arc;
 use andon_text::{Diagnostic, Diagnostics, Span};
 use andon_value::{Kind, Type, Value, convert};
 
+use super::circle_of;
 use crate::definitions::{Role, Variable};
 use crate::shape::suggest;
 
@@ -40,8 +41,8 @@ fn descend<'r>(
     way.push(role);
     for parent in &role.inherits {
         if let Some(from) = way.iter().position(|other| other.name.name == parent.name) {
-            let circle: Vec<&str> = way.iter().skip(from).map(|role| &*role.name.name).collect();
-            return Err(circle_of(&circle, way.get(from).map_or(parent.span, |role| role.span), parent.span));
+            let circle: Vec<&Arc<Role>> = way.iter().skip(from).copied().collect();
+            return Err(circle_of_roles(&circle));
         }
         descend(roles, find(roles, &parent.name, Some(parent.span))?, way, done)?;
     }
@@ -50,20 +51,25 @@ fn descend<'r>(
     Ok(())
 }
 
-fn circle_of(circle: &[&str], first: Span, place: Span) -> Diagnostic {
-    let chain: Vec<&str> = circle.iter().chain(circle.first()).copied().collect();
-    Diagnostic::error("roles inherit from each other in a circle")
-        .at(place)
-        .label("the circle closes here")
-        .related(first, "it begins here")
-        .detail(format!("{}.", chain.join(" → ")))
-        .help("Take one of these names out of \"inherits\".")
+/// A circle of roles, each of which inherits the next. It is told alike from wherever in it one begins.
+fn circle_of_roles(circle: &[&Arc<Role>]) -> Diagnostic {
+    let first = (0..circle.len()).min_by_key(|at| circle.get(*at).map(|role| &role.name.name)).unwrap_or(0);
+    let (end, start) = circle.split_at(first);
+    let roles: Vec<&Arc<Role>> = start.iter().chain(end).copied().collect();
+    let next = roles.iter().skip(1).chain(roles.first());
+    let parts = roles.iter().zip(next).map(|(role, next)| {
+        let inherited = role.inherits.iter().find(|parent| parent.name == next.name.name);
+        (format!("role {}", role.name.name), inherited.map_or(role.span, |parent| parent.span))
+    });
+    circle_of("roles inherit from each other in a circle", &parts.collect::<Vec<_>>())
 }
 
 /// Where given parameters are written.
 pub(crate) struct Places<'a> {
     /// One parameter's value, by name.
     pub of: &'a dyn Fn(&str) -> Option<Span>,
+    /// One parameter's name, by name.
+    pub key: &'a dyn Fn(&str) -> Option<Span>,
     /// What to point at where a parameter is missing.
     pub head: Option<Span>,
 }
@@ -94,7 +100,7 @@ pub(crate) fn params(
     };
     for given in entries.keys().filter(|given| !declared.contains_key(*given)) {
         let diagnostic = Diagnostic::error(format!("role \"{name}\" has no parameter \"{given}\""));
-        let diagnostic = Diagnostic { span: (places.of)(given).or(places.head), ..diagnostic };
+        let diagnostic = Diagnostic { span: (places.key)(given).or(places.head), ..diagnostic };
         out.push(suggest(diagnostic, given, declared.keys().map(|name| &**name)));
     }
     let mut values = BTreeMap::new();

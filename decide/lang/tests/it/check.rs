@@ -295,7 +295,7 @@ fn hosts_and_images() {
         (host("  role = \"web\""), "1:1 role \"web\" needs the parameter \"greeting\""),
         (
             host("  role = \"web\"\n  params = { greting = \"hi\", greeting = \"x\" }"),
-            "4:24 role \"web\" has no parameter \"greting\"",
+            "4:14 role \"web\" has no parameter \"greting\"",
         ),
         (
             host("  role = \"web\"\n  params = { greeting = \"hi\", port = \"http\" }"),
@@ -317,7 +317,7 @@ fn hosts_and_images() {
         ("from = \"x\"\n  roles = [\"web\"]", "1:1 role \"web\" needs the parameter \"greeting\""),
         (
             "from = \"x\"\n  roles = [\"web\"]\n  params = { greeting = \"x\", prt = 1 }",
-            "4:36 no role of the image has a parameter \"prt\"",
+            "4:30 no role of the image has a parameter \"prt\"",
         ),
         (
             "from = \"x\"\n  params = { a = param.x }",
@@ -388,8 +388,8 @@ fn roles_and_tests() {
             "5:28 invalid argument \"path\" of \"templatefile\"",
         ),
         (
-            "role \"a\" {\n  file \"/x\" { content = join(\",\", [for u in fact.users : param.q]) }\n}",
-            "2:64 there is no parameter \"q\"",
+            "role \"a\" {\n  file \"/x\" { content = join(\",\", [for u in fact.addresses : param.q]) }\n}",
+            "2:68 there is no parameter \"q\"",
         ),
         (
             "role \"a\" {\n  param \"p\" { default = \"no.txt\" }\n  file \"/x\" { content = file(param.p) }\n}",
@@ -413,7 +413,7 @@ fn roles_and_tests() {
         ("server { image = \"wbe\" }", "2:20 there is no image \"wbe\""),
         ("server { imge = \"web\" }", "2:12 unsupported argument or block \"imge\""),
         ("server {}\n  role = \"b\"", "3:10 there is no role \"b\""),
-        ("server {}\n  role = \"a\"\n  params = { x = 1 }", "4:18 role \"a\" has no parameter \"x\""),
+        ("server {}\n  role = \"a\"\n  params = { x = 1 }", "4:14 role \"a\" has no parameter \"x\""),
         ("server {}\n  expect { changes = \"few\" }", "3:22 \"changes\" takes a whole number"),
         ("server {}\n  check \"x\" {\n    htp \"y\" {}\n  }", "4:5 unknown check \"htp\""),
         (

@@ -248,7 +248,7 @@ fn roles_inherit() {
     check_with(
         "== roles/a.role.hcl\nrole \"a\" { inherits = [\"b\"] }\nrole \"b\" { inherits = [\"a\"] }",
         "{}",
-        "2:24 roles inherit from each other in a circle",
+        "1:24 roles inherit from each other in a circle",
     );
     check_with(
         "== roles/a.role.hcl\nrole \"a\" {\n  param \"n\" {\n    default = 1\n    validation {\n      condition = param.n < 3\n      error_message = \"small\"\n    }\n  }\n}",
