@@ -186,7 +186,7 @@ pub struct GoArguments {
     #[arg(long, value_name = "ENV")]
     pub approve: Option<String>,
     /// Do at most so many things at once
-    #[arg(long, value_name = "N", default_value_t = 16)]
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = count)]
     pub parallelism: usize,
     #[command(flatten)]
     pub lock: LockArguments,
@@ -242,6 +242,14 @@ pub struct LogsArguments {
     /// Runs instead of events
     #[arg(long)]
     pub runs: bool,
+}
+
+/// Reads a number of things that are done at once.
+fn count(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(number) if number > 0 => Ok(number),
+        _ => Err(format!("`{text}` is no number of things; write a whole number from 1 up")),
+    }
 }
 
 /// Reads `30s`, `5m`, `1h`, `250ms` or seconds without a unit.

@@ -72,8 +72,11 @@ impl Context {
     pub fn open(&self) -> Result<Project, Stop> {
         let directory = &self.arguments.directory;
         if !directory.is_dir() {
-            let summary = format!("there is no directory `{}`", directory.display());
-            return Err(Diagnostic::error(summary).into());
+            let summary = match directory.exists() {
+                true => format!("`{}` is no directory", directory.display()),
+                false => format!("there is no directory `{}`", directory.display()),
+            };
+            return Err(Diagnostic::error(summary).help("Name the project's directory with -C.").into());
         }
         if !project::is_project(directory) {
             let place = directory.canonicalize().unwrap_or_else(|_| directory.clone());

@@ -44,7 +44,10 @@ fn run(context: &Context, verb: &str, mode: PlanMode, stacks: &[String], go: &Go
     let project = if mode == PlanMode::Destroy { context.open()? } else { context.open_sound()? };
     let environment = context.environment(&project)?;
     let stacks = context.stacks(&project, stacks)?;
-    refuse_unapproved(environment, go)?;
+    if let Err(refusal) = refuse_unapproved(environment, go) {
+        context.say_diagnostics(&refusal, project.sources());
+        return Err(Stop::Code(1));
+    }
     context.require_machine(&project)?;
     let command = std::iter::once(verb).chain(stacks.iter().map(|stack| &**stack)).collect::<Vec<_>>().join(" ");
     let mut recorder = context.lock(&project, &environment.name, &command, &go.lock)?;
@@ -106,17 +109,14 @@ fn carry_out(
 }
 
 /// A protected environment wants its name said.
-fn refuse_unapproved(environment: &Environment, go: &GoArguments) -> Result<(), Stop> {
+fn refuse_unapproved(environment: &Environment, go: &GoArguments) -> Result<(), Box<Diagnostics>> {
     let name = &*environment.name;
     let approved = go.approve.as_deref() == Some(name);
     if environment.protected && !approved {
         let diagnostic = Diagnostic::error(format!("environment `{name}` is protected"))
             .detail("A change to it needs an approval; -y alone is none.")
             .help(format!("Look at it with `andon plan -e {name}`, then approve it with `--approve {name}`."));
-        return Err(match environment.span {
-            Some(span) => diagnostic.at(span).into(),
-            None => diagnostic.into(),
-        });
+        return Err(Box::new(Diagnostic { span: environment.span, ..diagnostic }.into()));
     }
     Ok(())
 }

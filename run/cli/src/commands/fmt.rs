@@ -29,7 +29,7 @@ pub fn run(context: &Context, arguments: &FmtArguments) -> Result<(), Stop> {
     let mut broken = Diagnostics::new();
     let mut differing = false;
     for path in &files {
-        let failed = |error: std::io::Error| Stop::from(Diagnostic::error(format!("`{}`: {error}", path.display())));
+        let failed = |error| unreadable(path, &error);
         let text = match String::from_utf8(fs::read(path).map_err(failed)?) {
             Ok(text) => text,
             Err(_) => {
@@ -37,7 +37,7 @@ pub fn run(context: &Context, arguments: &FmtArguments) -> Result<(), Stop> {
                 continue;
             }
         };
-        let id = sources.add(path.display().to_string(), text.as_str());
+        let id = sources.add(path.strip_prefix(".").unwrap_or(path).display().to_string(), text.as_str());
         let (_, errors) = andon_hcl::parse_body(id, &text);
         if errors.has_errors() {
             // A file that is not understood is left as it is.
@@ -86,8 +86,17 @@ fn standard_input(context: &Context, arguments: &FmtArguments) -> Result<(), Sto
     if arguments.check && formatted != text { Err(Stop::Code(3)) } else { Ok(()) }
 }
 
+fn unreadable(path: &Path, error: &std::io::Error) -> Stop {
+    let path = path.display();
+    let summary = match error.kind() {
+        std::io::ErrorKind::NotFound => format!("there is no file or directory `{path}`"),
+        _ => format!("`{path}` cannot be read: {error}"),
+    };
+    Diagnostic::error(summary).into()
+}
+
 fn collect(named: &Path, path: &Path, files: &mut Vec<PathBuf>) -> Result<(), Stop> {
-    let failed = |error: std::io::Error| Stop::from(Diagnostic::error(format!("`{}`: {error}", path.display())));
+    let failed = |error| unreadable(path, &error);
     if fs::metadata(path).map_err(failed)?.is_file() {
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         // The lock file of providers is written by a program.

@@ -22,7 +22,9 @@ const FILES: [(&str, &str); 7] = [
 /// `andon new PATH`
 pub fn run(context: &Context, arguments: &NewArguments) -> Result<(), Stop> {
     let path = context.arguments.directory.join(&arguments.path);
-    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    // `.` has a name, too.
+    let whole = path.canonicalize().unwrap_or_else(|_| path.clone());
+    let name = whole.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let sound = name.starts_with(|letter: char| letter.is_ascii_alphabetic())
         && name.chars().all(|letter| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_'));
     if !sound {
