@@ -188,7 +188,8 @@ pub struct ForExpr {
 /// A template: text with holes.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Template {
-    /// The parts in order. One lone interpolation is not text: it passes its value through.
+    /// The parts in order. One lone interpolation is not text: it passes its value through. Where strip markers took
+    /// away all the text around it, an empty literal follows it.
     pub parts: Vec<TemplatePart>,
     /// Whether it was written as a heredoc.
     pub heredoc: bool,

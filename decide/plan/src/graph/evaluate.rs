@@ -486,7 +486,11 @@ pub(super) fn check(conditions: &[Condition], what: &str, view: &View<'_>) -> Re
                     None => String::new(),
                 };
                 let diagnostic = Diagnostic::error(format!("a {what} does not hold"));
-                problems.push(diagnostic.at(condition.condition.span).label("this is false").detail(message));
+                let diagnostic = diagnostic.at(condition.condition.span).label("this is false").detail(message);
+                problems.push(diagnostic.help(match what {
+                    "validation" => "Give the variable a value for which it holds.",
+                    _ => "Change what the condition reads, or the condition.",
+                }));
             }
             Err(errors) => problems.extend(errors),
         }

@@ -25,6 +25,9 @@ struct Piece<'a> {
 }
 
 /// Lays a file out. A file with syntax errors comes back as it is.
+///
+/// Laying out what is laid out changes nothing, with one exception, which `terraform fmt` has, too: of
+/// `"${"${value}"}"` each call takes one layer away.
 pub fn format(text: &str) -> String {
     let source = SourceMap::new().add("", "");
     let (body, diagnostics) = parse_body(source, text);

@@ -223,6 +223,10 @@ impl Parser<'_> {
         let mut parts: Vec<TemplatePart> = Vec::new();
         let mut text: Option<(String, Span)> = None;
         let mut deepest = 0;
+        let some_text = pieces.iter().find_map(|piece| match piece {
+            Piece::Literal(_, span) => Some(*span),
+            _ => None,
+        });
         for piece in pieces {
             if !matches!(piece, Piece::Literal(..)) {
                 push_text(&mut parts, &mut text);
@@ -291,6 +295,10 @@ impl Parser<'_> {
             }
             let end = unclosed.span;
             close_directive(unclosed, end, &mut parts);
+        }
+        // Text that strip markers have emptied still makes the whole a text.
+        if let ([TemplatePart::Interpolation(_)], Some(span)) = (parts.as_slice(), some_text) {
+            parts.push(TemplatePart::Literal(Arc::from(""), span));
         }
         (parts, deepest)
     }
