@@ -9,6 +9,8 @@
 
 mod support;
 
+mod bad_input;
+mod bad_projects;
 mod days;
 mod edges;
 mod kills;
