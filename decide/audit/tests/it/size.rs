@@ -96,3 +96,14 @@ fn large_plans_come_to_an_end() {
         ),
     );
 }
+
+#[test]
+fn many_blocks_come_to_an_end() {
+    let scale: usize = std::env::var("SCALE").ok().and_then(|scale| scale.parse().ok()).unwrap_or(1000);
+    let mut blocks = String::new();
+    for at in 0..scale {
+        let read = if at % 10 == 0 { "\"first\"".to_owned() } else { format!("terraform_data.r{}.output", at - 1) };
+        let _ = writeln!(blocks, "resource \"terraform_data\" \"r{at}\" {{\n  input = {read}\n}}");
+    }
+    measure("blocks of terraform_data", &blocks);
+}
