@@ -242,7 +242,7 @@ impl Project {
     pub fn check(&self) -> Diagnostics {
         // What did not load is known to the second look, which says nothing that only follows from it.
         let mut found = self.session.diagnostics().clone();
-        found.extend(andon_lang::check(self.session.project(), &self.schemas));
+        found.extend(andon_engine::check(self.session.project(), &self.schemas));
         found.sort();
         found
     }

@@ -8,6 +8,7 @@
 pub mod agent;
 mod apply;
 mod change;
+mod check;
 mod journal;
 mod machine;
 mod planning;
@@ -20,6 +21,7 @@ mod world;
 
 pub use apply::{WaitingView, apply};
 pub use change::{ChangeError, ChangeRequest, Changed, change, judge, plan_input, settle};
+pub use check::check;
 pub use journal::{Journal, JournalError, Sink};
 pub use machine::{Machine, Providers};
 pub use planning::plan;

@@ -1,0 +1,54 @@
+//! All that can be said of definitions without asking the world: what the language says, and what host resources say
+//! of the values that are written out.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use andon_lang::definitions::Project;
+use andon_lang::predict;
+use andon_schema::Schemas;
+use andon_schema::host::fact_types;
+use andon_text::{Diagnostic, Diagnostics, Span};
+use andon_value::Value;
+
+/// Every complaint about a project's definitions, beside those of loading it.
+pub fn check(project: &Project, schemas: &Schemas) -> Diagnostics {
+    let mut found = andon_lang::check(project, schemas);
+    if found.has_errors() {
+        return found;
+    }
+    let facts = Value::unknown(fact_types());
+    let mut said: BTreeSet<(Arc<str>, String)> = BTreeSet::new();
+    for name in project.roles.keys() {
+        let Project { roles, sources, files, .. } = project;
+        let Ok(foreseen) = predict(roles, sources, files, name, &Value::UNKNOWN, &facts, schemas) else { continue };
+        // What may or may not be there is judged on the server.
+        if !foreseen.undecided.is_empty() {
+            continue;
+        }
+        let resources = foreseen.catalog.resources.iter().map(|it| (&it.origin, &it.attributes));
+        let assertions = foreseen.catalog.checks.iter().flat_map(|check| &check.assertions);
+        let all = resources.chain(assertions.map(|it| (&it.origin, &it.attributes)));
+        let open: BTreeSet<&Arc<str>> = all.filter(|(_, it)| !it.is_wholly_known()).map(|(origin, _)| origin).collect();
+        let wrong = andon_converge::validate(&foreseen.catalog).into_iter();
+        said.extend(wrong.filter(|(origin, _)| !open.contains(origin)));
+    }
+    let places = places(project);
+    let place = |(origin, message): (Arc<str>, String)| Diagnostic {
+        span: places.get(&*origin).copied(),
+        ..Diagnostic::error(message)
+    };
+    found.extend(said.into_iter().map(place));
+    found
+}
+
+/// Where host resources and assertions are defined, by their origins: `roles/web.role.hcl:12`.
+fn places(project: &Project) -> BTreeMap<String, Span> {
+    let roles = project.roles.values();
+    let spans = roles.flat_map(|role| {
+        let assertions = role.checks.iter().flat_map(|check| &check.assertions).map(|assertion| assertion.span);
+        role.resources.iter().map(|resource| resource.span).chain(assertions).collect::<Vec<_>>()
+    });
+    let origin = |span| project.sources.locate(span).rsplit_once(':').map(|(origin, _)| (origin.to_owned(), span));
+    spans.filter_map(origin).collect()
+}
