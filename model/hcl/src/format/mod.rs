@@ -26,8 +26,7 @@ struct Piece<'a> {
 
 /// Lays a file out. A file with syntax errors comes back as it is.
 ///
-/// Laying out what is laid out changes nothing, with one exception, which `terraform fmt` has, too: of
-/// `"${"${value}"}"` each call takes one layer away.
+/// Laying out what is laid out changes nothing, with one exception: of `"${"${value}"}"` each call takes one layer away.
 pub fn format(text: &str) -> String {
     let source = SourceMap::new().add("", "");
     let (body, diagnostics) = parse_body(source, text);
