@@ -327,6 +327,9 @@ impl Planner {
         let (kind, before) = match proposal.prior.take() {
             None => (ChangeKind::Create, None),
             Some(before) if self.input().mode == PlanMode::RefreshOnly => {
+                // Where the definition waits for something that is gone, that is the drift, and what is foreseen of
+                // its successor is not.
+                let report = report.filter(|_| config.is_wholly_known());
                 self.host_drift(&proposal.configured.address, &before, report);
                 return self.conclude_instance(proposal.configured, before, None);
             }

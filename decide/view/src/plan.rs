@@ -17,8 +17,12 @@ pub fn plan(plan: &Plan, paint: Paint) -> String {
         text.push('\n');
     }
     for change in &plan.changes {
-        text.push_str(&change_text(change, paint));
-        text.push('\n');
+        let change = change_text(change, paint);
+        text.push_str(&change);
+        // What has more to say than one line stands apart.
+        if change.lines().count() > 1 {
+            text.push('\n');
+        }
     }
     let outputs: Vec<String> =
         plan.outputs.iter().filter(|output| output.changes()).map(|output| output_line(output, paint)).collect();

@@ -142,7 +142,7 @@ fn fill(command: &mut Command, from: &Path) -> Result<(), Failure> {
         "the image's base could not be made",
         format!("{} could not be taken over:\n{said}", from.display()),
     );
-    Err(match said.contains("the disk is full") {
+    Err(match said.contains("No space left") {
         true => failure.help(crate::trouble::FREE_SPACE),
         false => failure,
     })

@@ -120,6 +120,12 @@ impl SourceMap {
         self.sources.get(id.0 as usize)
     }
 
+    /// The source that was added last under a path.
+    pub fn find(&self, path: &str) -> Option<SourceId> {
+        let index = self.sources.iter().rposition(|source| &*source.path == path)?;
+        Some(SourceId(u32::try_from(index).unwrap_or(u32::MAX)))
+    }
+
     /// The text that a span covers; empty for a span of another map.
     pub fn text(&self, span: Span) -> &str {
         let range = span.start as usize..span.end as usize;

@@ -254,14 +254,14 @@ impl Project {
 }
 
 fn held(environment: &str, holder: &Holder) -> String {
-    let seconds = (andon_engine::now().0 - holder.since.0) / 1000;
+    let ago = match (andon_engine::now().0 - holder.since.0) / 1000 {
+        ..1 => "just now".to_owned(),
+        seconds => format!("for {}", andon_view::duration(seconds * 1000)),
+    };
     let began = crate::clock::time_of_day(holder.since);
     format!(
-        "environment `{environment}` is locked by {} (process {}), running `andon {}` since {began} ({})",
-        holder.who,
-        holder.pid,
-        holder.command,
-        andon_view::duration(seconds * 1000),
+        "environment `{environment}` is locked by {} (process {}), running `andon {}` since {began} ({ago})",
+        holder.who, holder.pid, holder.command,
     )
 }
 

@@ -9,7 +9,7 @@ use andon_lang::definitions::{Project, Test};
 use andon_lang::{FileSet, TestCase, test_checks};
 use andon_schema::host::{Catalog, Stage};
 use andon_schema::{CheckResult, Schemas};
-use andon_text::{Diagnostic, Diagnostics};
+use andon_text::{Diagnostic, Diagnostics, SourceMap, Span};
 use andon_value::{Value, render};
 
 use crate::agent::carry_out;
@@ -77,6 +77,22 @@ fn load(of: &Project, environment: &str, stack: Option<String>) -> Result<Projec
     let (mut project, diagnostics) = andon_lang::load(Arc::new(files), &of.name);
     project.directory = Arc::clone(&of.directory);
     if diagnostics.has_errors() { Err(diagnostics) } else { Ok(project) }
+}
+
+/// What was said of a test's project, told of the definitions that its author wrote: what is in a file of both keeps
+/// its place, and what is in the project's generated stack is about the test.
+pub fn relocate(said: Diagnostics, made: &SourceMap, of: &SourceMap, test: &Test) -> Diagnostics {
+    let place = |span: Span| {
+        let source = of.find(made.get(span.source)?.path())?;
+        Some(Span { source, ..span })
+    };
+    let told = |mut diagnostic: Diagnostic| {
+        diagnostic.related =
+            diagnostic.related.into_iter().filter_map(|(span, words)| Some((place(span)?, words))).collect();
+        diagnostic.span = Some(diagnostic.span.and_then(place).unwrap_or(test.span));
+        diagnostic
+    };
+    said.into_iter().map(told).collect()
 }
 
 /// Makes a test's checks from this machine. `server` is what they may read as `server`.

@@ -148,7 +148,7 @@ fn summary(value: &Value) -> String {
         let text = match value.as_str() {
             Some(text) if name == "digest" => text.chars().take(19).collect(),
             Some(text) => text.to_string(),
-            None => andon_value::render(value, 0).replace('\n', " "),
+            None => andon_view::value_json(value).to_string(),
         };
         Some(format!("{name} {text}"))
     };

@@ -105,7 +105,8 @@ fn one(context: &Context, project: &Project, test: &Test, arguments: &TestArgume
     };
     let mut recorder = context.lock(project, &environment, "test", &arguments.lock)?;
     let mut reports = Vec::new();
-    let mut reasons = drive(context, project, &definitions, PlanMode::Normal, &mut recorder, &mut reports)?;
+    let told = |said| testing::relocate(said, &definitions.sources, &of.sources, test);
+    let mut reasons = told(drive(context, project, &definitions, PlanMode::Normal, &mut recorder, &mut reports)?);
     if reasons.is_empty() {
         let verdict = judge(project, test, &case, &recorder, &reports);
         reasons.extend(verdict.unwrap_or_else(|diagnostics| diagnostics));
@@ -115,7 +116,7 @@ fn one(context: &Context, project: &Project, test: &Test, arguments: &TestArgume
         return Ok(reasons);
     }
     let mut ignored = Vec::new();
-    reasons.extend(drive(context, project, &definitions, PlanMode::Destroy, &mut recorder, &mut ignored)?);
+    reasons.extend(told(drive(context, project, &definitions, PlanMode::Destroy, &mut recorder, &mut ignored)?));
     Ok(reasons)
 }
 

@@ -151,8 +151,7 @@ impl Provider for HostProvider {
         });
         let value = match (as_it_was && report.is_clean(), request.prior) {
             (true, Some(prior)) => prior.clone(),
-            // Only a converge tells that the server has it.
-            _ => described(config, undecided),
+            _ => described(config, catalog.into()),
         };
         let report = (!report.is_clean()).then_some(report);
         Ok(Planned { value, replace: Vec::new(), report })
