@@ -328,16 +328,18 @@ fn is_closed(stream: &TcpStream) -> bool {
 
 /// Lends the shared images to a data directory of a test's own, as baking a base there would take long.
 pub fn share_images(to: &Path) {
-    let shared = data_dir().join("images");
-    if !shared.exists() {
-        Project::shop("bake").ok(&["up", "-y"]);
+    static BAKED: OnceLock<()> = OnceLock::new();
+    BAKED.get_or_init(|| drop(Project::shop("bake").ok(&["up", "-y"])));
+    let (from, to) = (data_dir().join("images"), to.join("images"));
+    fs::create_dir_all(&to).unwrap();
+    // Work in progress is of no use elsewhere, and does not hold still.
+    let whole = |name: &str| name.starts_with("sha256-") || matches!(name, "bases" | "recipes");
+    let names = fs::read_dir(&from).unwrap().map(|entry| entry.unwrap().file_name());
+    for name in names.filter(|name| whole(&name.to_string_lossy())) {
+        // Files of layers are never written again, so that a second name for each will do.
+        let copied = Command::new("cp").args(["-a", "--link"]).arg(from.join(name)).arg(&to).status();
+        assert!(copied.unwrap().success());
     }
-    fs::create_dir_all(to).unwrap();
-    // Files of layers are never written again, so that a second name for each will do.
-    let copied = Command::new("cp").args(["-a", "--link"]).arg(&shared).arg(to).status();
-    assert!(copied.unwrap().success());
-    // Work in progress is of no use elsewhere.
-    let _ = fs::remove_dir_all(to.join("images/tmp"));
 }
 
 /// Kills the first process of a server, and so all of it.
