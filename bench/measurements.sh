@@ -56,6 +56,7 @@ measure_servers() {
     sed -i 's/default = 1/default = 0/' "$work/servers/main.tf"
     "$andon" -C "$work/servers" apply -y >"$work/log" 2>&1
   done
+  "$andon" -C "$work/servers" down -y >"$work/log" 2>&1 # the next measurement uses the same addresses
   local our_init our_units
   our_init=$(printf '%s\n' "${init[@]}" | median)
   our_units=$(printf '%s\n' "${units[@]}" | median)
