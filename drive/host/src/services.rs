@@ -1,6 +1,6 @@
 //! Units of systemd. In an image nothing runs: whether a unit is enabled is read from its files.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
@@ -13,6 +13,10 @@ use crate::run::{last_lines, must, run};
 
 /// How long is waited for a server that is still starting.
 const BOOT: Duration = Duration::from_secs(30);
+
+/// How often, and with what pause, a reload is looked at until its new processes have taken over: at most 0.4 s.
+const RELOAD_LOOKS: usize = 40;
+const RELOAD_PAUSE: Duration = Duration::from_millis(10);
 
 /// Where unit files are, the first counts (systemd.unit(5)).
 const DIRECTORIES: [&str; 5] = [
@@ -115,6 +119,28 @@ fn in_files(unit: &str) -> Option<Unit> {
     state(if can_be_enabled { "disabled" } else { "static" })
 }
 
+/// The processes of a unit of the system's own slice, by its control group; none where that cannot be read.
+fn processes(unit: &str) -> BTreeSet<String> {
+    let group = format!("/sys/fs/cgroup/system.slice/{unit}/cgroup.procs");
+    fs::read_to_string(group).unwrap_or_default().lines().map(str::to_owned).collect()
+}
+
+/// Many services reload by a signal that systemctl(1) only sends: new workers take over from the old ones a moment
+/// later. Waits until all but the first old process are gone and new ones are there. One that is busy ends its work in
+/// its own time, and a service that reloads within its process shows no sign at all: neither is waited for long.
+fn wait_for_new_processes(unit: &str, before: &BTreeSet<String>) {
+    if before.len() < 2 {
+        return;
+    }
+    for _ in 0..RELOAD_LOOKS {
+        let now = processes(unit);
+        if now.intersection(before).count() <= 1 && now.difference(before).next().is_some() {
+            return;
+        }
+        std::thread::sleep(RELOAD_PAUSE);
+    }
+}
+
 /// Does something to a unit.
 pub(crate) fn act(unit: &str, verb: Verb, stage: Stage) -> Result<(), String> {
     let word = match verb {
@@ -128,8 +154,12 @@ pub(crate) fn act(unit: &str, verb: Verb, stage: Stage) -> Result<(), String> {
     if stage == Stage::Live {
         wait_for_boot()?;
     }
+    let before = processes(unit);
     let output = run("systemctl", &[word, "--", unit])?;
     if output.success {
+        if verb == Verb::Reload {
+            wait_for_new_processes(unit, &before);
+        }
         return Ok(());
     }
     // Where to look for more is said by systemd; what is there follows at once.
