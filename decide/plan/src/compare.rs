@@ -116,7 +116,7 @@ pub(crate) fn with_marks_of_schema(value: &Value, schema: &Block) -> Value {
 fn nested_with_marks(value: &Value, schema: &Block, nesting: Nesting) -> Value {
     let inner = |value: &Value| with_marks_of_schema(value, schema);
     let marked = match (nesting, value.kind()) {
-        (Nesting::Single, _) => return inner(value),
+        (Nesting::Single | Nesting::Group, _) => return inner(value),
         (_, Kind::List(ty, elements)) => Kind::List(ty.clone(), elements.iter().map(inner).collect()),
         (_, Kind::Tuple(elements)) => Kind::Tuple(elements.iter().map(inner).collect()),
         (_, Kind::Set(ty, elements)) => Kind::Set(ty.clone(), Arc::new(elements.iter().map(inner).collect())),

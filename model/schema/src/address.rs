@@ -8,6 +8,28 @@ pub enum Mode {
     Managed,
     /// `data`
     Data,
+    /// `ephemeral`: opened while a run needs it, and never stored.
+    Ephemeral,
+}
+
+impl Mode {
+    /// What a resource of this mode is called.
+    pub fn noun(self) -> &'static str {
+        match self {
+            Mode::Managed => "resource",
+            Mode::Data => "data source",
+            Mode::Ephemeral => "ephemeral resource",
+        }
+    }
+
+    /// What a reference to one begins with: `data.`, `ephemeral.` or nothing.
+    pub fn prefix(self) -> &'static str {
+        match self {
+            Mode::Managed => "",
+            Mode::Data => "data.",
+            Mode::Ephemeral => "ephemeral.",
+        }
+    }
 }
 
 /// The key of one instance among those of a `count` (whole numbers) or a `for_each` (strings).
@@ -76,9 +98,7 @@ impl ResourceAddress {
             }
             text.push('.');
         }
-        if self.mode == Mode::Data {
-            text.push_str("data.");
-        }
+        text.push_str(self.mode.prefix());
         format!("{text}{}.{}", self.kind, self.name)
     }
 }
@@ -153,7 +173,11 @@ impl Parser<'_> {
             module.push(ModuleStep { name, key });
             self.need(".")?;
         }
-        let mode = if self.take("data.") { Mode::Data } else { Mode::Managed };
+        let mode = match (self.take("data."), self.take("ephemeral.")) {
+            (true, _) => Mode::Data,
+            (_, true) => Mode::Ephemeral,
+            _ => Mode::Managed,
+        };
         let kind = self.word()?;
         self.need(".")?;
         let name = self.word()?;

@@ -1,6 +1,9 @@
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use andon_value::Type;
+
+use crate::{Mode, ProviderAddress};
 
 /// The shape of a block's body, as data: errors, completion, documentation and decoding come from it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -11,6 +14,8 @@ pub struct Block {
     pub blocks: BTreeMap<String, NestedBlock>,
     /// What it is for, in Markdown.
     pub description: String,
+    /// Whether its use is advised against.
+    pub deprecated: bool,
 }
 
 /// One attribute of a body.
@@ -26,8 +31,23 @@ pub struct Attribute {
     pub computed: bool,
     /// Its value is a secret.
     pub sensitive: bool,
+    /// Its value goes to the provider and is never stored.
+    pub write_only: bool,
+    /// Whether its use is advised against.
+    pub deprecated: bool,
+    /// The attributes of its object or objects, where the provider describes them; `ty` is then what they imply.
+    pub nested: Option<Arc<NestedAttributes>>,
     /// What it is for, in Markdown.
     pub description: String,
+}
+
+/// The attributes of an object, or of each object of a collection, that is the value of an attribute.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NestedAttributes {
+    /// What collection the objects are in, if any.
+    pub nesting: Nesting,
+    /// The attributes of each object.
+    pub attributes: BTreeMap<String, Attribute>,
 }
 
 /// A kind of block inside a body.
@@ -48,6 +68,8 @@ pub struct NestedBlock {
 pub enum Nesting {
     /// One or none: an object or null.
     Single,
+    /// One or none: an object, of nulls where there is none.
+    Group,
     /// Any number: a list of objects.
     List,
     /// Any number, without order: a set of objects.
@@ -65,18 +87,102 @@ pub struct TypeSchema {
     pub version: u64,
 }
 
-/// Every schema at hand: what an installation's providers offer.
+/// All that one provider plugin offers.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Schemas {
+pub struct ProviderSchema {
+    /// The body of a `provider` block.
+    pub config: Block,
+    /// The body of a `provider_meta` block.
+    pub meta: Block,
     /// Resource types by name.
     pub resources: BTreeMap<String, TypeSchema>,
     /// Data sources by name.
     pub data: BTreeMap<String, TypeSchema>,
+    /// Ephemeral resource types by name.
+    pub ephemeral: BTreeMap<String, TypeSchema>,
+    /// Functions by name.
+    pub functions: BTreeMap<String, FunctionSchema>,
+}
+
+/// One function of a provider plugin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FunctionSchema {
+    /// The parameters in order.
+    pub parameters: Vec<ParameterSchema>,
+    /// What all further arguments are, where it takes any number.
+    pub rest: Option<ParameterSchema>,
+    /// The type of the result.
+    pub returns: Type,
+    /// What it is for, in Markdown.
+    pub description: String,
+    /// What its use is advised against for; empty where it is not.
+    pub deprecation: String,
+}
+
+/// One parameter of a [`FunctionSchema`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ParameterSchema {
+    /// The name.
+    pub name: String,
+    /// The type that an argument is converted to.
+    pub ty: Type,
+    /// Whether it may be null.
+    pub nulls: bool,
+    /// Whether the function itself handles unknown arguments.
+    pub unknowns: bool,
+}
+
+/// Every schema at hand: what an installation's providers offer.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Schemas {
+    /// Resource types of the built-in providers by name.
+    pub resources: BTreeMap<String, TypeSchema>,
+    /// Data sources of the built-in providers by name.
+    pub data: BTreeMap<String, TypeSchema>,
+    /// What provider plugins offer, of those whose schemas are at hand.
+    pub providers: BTreeMap<ProviderAddress, Arc<ProviderSchema>>,
     /// Kinds of host resource, such as `file`, by name.
     pub host: BTreeMap<String, Block>,
     /// Kinds of check, such as `http`, by name.
     pub checks: BTreeMap<String, Block>,
 }
+
+impl Schemas {
+    /// The types of the built-in providers by name.
+    pub fn built_in(&self, mode: Mode) -> &BTreeMap<String, TypeSchema> {
+        static NONE: BTreeMap<String, TypeSchema> = BTreeMap::new();
+        match mode {
+            Mode::Managed => &self.resources,
+            Mode::Data => &self.data,
+            Mode::Ephemeral => &NONE,
+        }
+    }
+
+    /// The schema of a type of a provider: `Ok(None)` where the provider's schemas are not at hand, an error where they
+    /// are and it offers no such type.
+    pub fn type_of(
+        &self,
+        provider: &ProviderAddress,
+        mode: Mode,
+        kind: &str,
+    ) -> Result<Option<&TypeSchema>, NoSuchType> {
+        let types = if provider.is_built_in() {
+            self.built_in(mode)
+        } else {
+            let Some(provider) = self.providers.get(provider) else { return Ok(None) };
+            match mode {
+                Mode::Managed => &provider.resources,
+                Mode::Data => &provider.data,
+                Mode::Ephemeral => &provider.ephemeral,
+            }
+        };
+        types.get(kind).map(Some).ok_or(NoSuchType)
+    }
+}
+
+/// A provider whose schemas are at hand offers no such type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NoSuchType;
 
 impl Attribute {
     /// An attribute that the user must give.
@@ -92,6 +198,9 @@ impl Attribute {
             optional: true,
             computed: false,
             sensitive: false,
+            write_only: false,
+            deprecated: false,
+            nested: None,
             description: description.to_owned(),
         }
     }

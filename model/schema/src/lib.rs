@@ -5,11 +5,16 @@ mod address;
 mod block;
 pub mod host;
 mod object;
+mod provider;
 mod report;
 mod talk;
 
 pub use address::{AddressError, InstanceAddress, InstanceKey, Mode, ModuleStep, ResourceAddress};
-pub use block::{Attribute, Block, NestedBlock, Nesting, Schemas, TypeSchema};
+pub use block::{
+    Attribute, Block, FunctionSchema, NestedAttributes, NestedBlock, Nesting, NoSuchType, ParameterSchema,
+    ProviderSchema, Schemas, TypeSchema,
+};
 pub use object::{Identity, Object, ObjectStatus};
+pub use provider::{BUILT_IN_HOST, BUILT_IN_NAMESPACE, DEFAULT_HOST, ProviderAddress};
 pub use report::{Change, CheckResult, EntryStatus, HostEntry, HostReport};
 pub use talk::{Answer, Command, Failure, Outcome, Question};

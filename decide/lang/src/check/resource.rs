@@ -22,12 +22,8 @@ pub(super) fn check(checked: &Checked<'_>, definition: &ResourceDefinition) {
     lifecycle.postconditions.iter().for_each(|condition| with_self.condition(condition));
     lifecycle.replace_triggered_by.iter().for_each(|expr| drop(at.value(expr)));
     let key = &definition.key;
-    let (schemas, word) = match key.mode {
-        Mode::Managed => (&checked.schemas.resources, "resource type"),
-        Mode::Data => (&checked.schemas.data, "data source"),
-    };
-    let Some(schema) = schemas.get(&*key.kind) else {
-        checked.report([unknown_type(checked, definition, word)]);
+    let Some(schema) = checked.schemas.built_in(key.mode).get(&*key.kind) else {
+        checked.report([unknown_type(checked, definition)]);
         return;
     };
     if let IgnoreChanges::Attributes(names) = &lifecycle.ignore_changes {
@@ -51,12 +47,10 @@ pub(super) fn check(checked: &Checked<'_>, definition: &ResourceDefinition) {
     }
 }
 
-fn unknown_type(checked: &Checked<'_>, definition: &ResourceDefinition, word: &str) -> Diagnostic {
+fn unknown_type(checked: &Checked<'_>, definition: &ResourceDefinition) -> Diagnostic {
     let kind = &definition.key.kind;
-    let schemas = match definition.key.mode {
-        Mode::Managed => &checked.schemas.resources,
-        Mode::Data => &checked.schemas.data,
-    };
+    let schemas = checked.schemas.built_in(definition.key.mode);
+    let word = if definition.key.mode == Mode::Data { "data source" } else { "resource type" };
     let diagnostic = Diagnostic::error(format!("unknown {word} \"{kind}\"")).at(definition.span);
     let own = ["lab", "andon", "terraform"].iter().any(|own| kind.split('_').next() == Some(own));
     let diagnostic = suggest(diagnostic, kind, schemas.keys().map(String::as_str));

@@ -183,7 +183,7 @@ impl At<'_, '_> {
     }
 
     fn resource(&self, mode: Mode, root: Name<'_>, steps: &[Step]) -> Result<Resolved, Diagnostic> {
-        let used = if mode == Mode::Data { 2 } else { 1 };
+        let used = if mode == Mode::Managed { 1 } else { 2 };
         let names: Vec<(&Arc<str>, Span)> = (steps.iter().take(used))
             .map_while(|step| match step {
                 Step::Attribute(name, span) => Some((name, *span)),
@@ -192,18 +192,18 @@ impl At<'_, '_> {
             .collect();
         let (kind, name, span) = match (mode, names.as_slice()) {
             (Mode::Managed, [(name, span)]) => (root.name, *name, root.span.to(*span)),
-            (Mode::Data, [(kind, _), (name, span)]) => (*kind, *name, root.span.to(*span)),
+            (Mode::Data | Mode::Ephemeral, [(kind, _), (name, span)]) => (*kind, *name, root.span.to(*span)),
             (Mode::Managed, _) => return Err(self.meaningless(root)),
-            (Mode::Data, _) => {
-                let diagnostic = Diagnostic::error("\"data\" alone is no value").at(root.span);
-                return Err(diagnostic.help("Write data.TYPE.NAME."));
+            (Mode::Data | Mode::Ephemeral, _) => {
+                let diagnostic = Diagnostic::error(format!("\"{}\" alone is no value", root.name)).at(root.span);
+                return Err(diagnostic.help(format!("Write {}TYPE.NAME.", mode.prefix())));
             }
         };
-        let written = if mode == Mode::Data { format!("data.{kind}.{name}") } else { format!("{kind}.{name}") };
+        let written = format!("{}{kind}.{name}", mode.prefix());
         let resources = &self.checked.module.resources;
         let key = ResourceKey { mode, kind: kind.clone(), name: name.clone() };
         let schemas = self.checked.schemas;
-        let kinds = if mode == Mode::Data { &schemas.data } else { &schemas.resources };
+        let kinds = schemas.built_in(mode);
         let Some(definition) = resources.get(&key) else {
             // Where the type is misspelt in the definition, that is said there.
             let meant = |other: &ResourceKey| {
@@ -216,13 +216,10 @@ impl At<'_, '_> {
             if mode == Mode::Managed && !kind.contains('_') && !resources.keys().any(|other| other.kind == *kind) {
                 return Err(self.meaningless(root));
             }
-            let word = if mode == Mode::Data { "data source" } else { "resource" };
+            let word = mode.noun();
             let declared: Vec<String> = (resources.keys())
                 .filter(|other| other.mode == mode)
-                .map(|other| match mode {
-                    Mode::Data => format!("data.{}.{}", other.kind, other.name),
-                    Mode::Managed => format!("{}.{}", other.kind, other.name),
-                })
+                .map(|other| format!("{}{}.{}", mode.prefix(), other.kind, other.name))
                 .collect();
             let diagnostic = Diagnostic::error(format!("there is no {word} \"{written}\"")).at(span);
             return Err(suggest(diagnostic, &written, declared.iter().map(String::as_str)));

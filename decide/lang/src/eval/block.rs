@@ -29,7 +29,7 @@ pub fn implied_type(schema: &Schema) -> Type {
 fn nested_type(nested: &NestedBlock) -> Type {
     let inner = implied_type(&nested.block);
     match nested.nesting {
-        Nesting::Single => inner,
+        Nesting::Single | Nesting::Group => inner,
         // Blocks whose attributes may differ in type have no common element type.
         Nesting::List | Nesting::Set | Nesting::Map if inner.has_dynamic() => Type::Dynamic,
         Nesting::List => Type::list(inner),
@@ -234,7 +234,10 @@ impl Evaluator<'_> {
     /// The value of all blocks of one kind.
     fn nested(&mut self, name: &str, nested: &NestedBlock, kind: Kind, place: Option<Span>) -> Result<Value, Failed> {
         let marks = kind.marks;
-        let most = if nested.nesting == Nesting::Single { 1 } else { nested.max_items };
+        let most = match nested.nesting {
+            Nesting::Single | Nesting::Group => 1,
+            Nesting::List | Nesting::Set | Nesting::Map => nested.max_items,
+        };
         if let Some(surplus) = kind.made.get(most as usize).filter(|_| most > 0) {
             let times = if most == 1 { "one block".to_owned() } else { format!("{most} blocks") };
             let error = Diagnostic::error(format!("too many {} blocks", quote(name))).at(surplus.span);
@@ -253,6 +256,7 @@ impl Evaluator<'_> {
         let mut values = kind.made.into_iter();
         let value = match nested.nesting {
             Nesting::Single => values.next().map_or_else(|| Value::null(ty), |made| made.value),
+            Nesting::Group => values.next().map_or_else(|| absent_group(&nested.block), |made| made.value),
             Nesting::Map => return self.labelled(name, inner, values).map(|value| value.mark(marks)),
             _ if inner.has_dynamic() => Value::tuple(values.map(|made| made.value)),
             Nesting::List => Value::list(inner, values.map(|made| made.value)),
@@ -272,6 +276,26 @@ impl Evaluator<'_> {
         }
         Ok(if inner.has_dynamic() { Value::object(entries) } else { Value::map(inner, entries) })
     }
+}
+
+/// The object of a group of which no block is given: all in it is null or empty.
+fn absent_group(schema: &Schema) -> Value {
+    let attributes = schema.attributes.iter();
+    let attributes = attributes.map(|(name, attribute)| (name.as_str(), Value::null(attribute.ty.without_optional())));
+    let blocks = schema.blocks.iter().map(|(name, nested)| {
+        let inner = implied_type(&nested.block);
+        let value = match nested.nesting {
+            Nesting::Single => Value::null(inner),
+            Nesting::Group => absent_group(&nested.block),
+            Nesting::List | Nesting::Set if inner.has_dynamic() => Value::tuple([]),
+            Nesting::List => Value::list(inner, []),
+            Nesting::Set => Value::set(inner, []),
+            Nesting::Map if inner.has_dynamic() => Value::object::<&str>([]),
+            Nesting::Map => Value::map::<&str>(inner, []),
+        };
+        (name.as_str(), value)
+    });
+    Value::object(attributes.chain(blocks))
 }
 
 fn unsupported(name: &Ident, schema: &Schema) -> Diagnostic {

@@ -113,5 +113,6 @@ pub fn schemas() -> Schemas {
         data: data.into_iter().map(typed).collect(),
         host: host.into_iter().map(|(name, block)| (name.to_owned(), block)).collect(),
         checks: checks.into_iter().map(|(name, block)| (name.to_owned(), block)).collect(),
+        ..Schemas::default()
     }
 }

@@ -257,10 +257,8 @@ impl Graph {
     /// The schema of a resource or data source.
     pub fn schema(&self, definition: &ResourceDefinition) -> Result<&Block> {
         let schemas = &self.input.schemas;
-        let (known, what) = match definition.key.mode {
-            Mode::Managed => (&schemas.resources, "resource type"),
-            Mode::Data => (&schemas.data, "data source"),
-        };
+        let known = schemas.built_in(definition.key.mode);
+        let what = if definition.key.mode == Mode::Data { "data source" } else { "resource type" };
         let kind = &*definition.key.kind;
         known.get(kind).map(|schema| &schema.block).ok_or_else(|| {
             let diagnostic = Diagnostic::error(format!("unknown {what} {kind:?}")).at(definition.span);

@@ -355,10 +355,7 @@ impl<'g> View<'g> {
             .resources
             .keys()
             .filter(|key| key.mode == mode)
-            .map(|key| match mode {
-                Mode::Data => format!("data.{}.{}", key.kind, key.name),
-                Mode::Managed => format!("{}.{}", key.kind, key.name),
-            })
+            .map(|key| format!("{}{}.{}", mode.prefix(), key.kind, key.name))
             .collect();
         let diagnostic = Diagnostic::error(format!("there is no {words} `{written}`")).at(span);
         messages::unknown(diagnostic, &written, known.iter().map(String::as_str))
