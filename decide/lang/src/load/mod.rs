@@ -1,6 +1,7 @@
 //! From the files of a project to its definitions. Every file is read and every error of every file is reported;
 //! what could not be understood leaves a hole, never a second complaint.
 
+mod called;
 mod environment;
 mod image;
 mod literal;

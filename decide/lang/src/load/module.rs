@@ -5,16 +5,15 @@ use std::sync::Arc;
 
 use andon_hcl::ast::{Block, Body, Expr, ExprKind, Ident};
 use andon_schema::Mode;
-use andon_text::{Diagnostic, nearest};
+use andon_text::{Diagnostic, Span};
 use andon_value::Type;
 
-use super::{Loader, blocks, overrides, parent, version};
+use super::{Loader, blocks, called, overrides, parent, version};
 use crate::constraint::{self, Defaults};
 use crate::definitions::{
     Assignment, Condition, IgnoreChanges, Lifecycle, Local, Module, ModuleCall, OutputDefinition, Project,
     ResourceDefinition, ResourceKey, Stack, Variable,
 };
-use crate::files::resolve;
 use crate::shape::{self, BUILT_IN_PROVIDER, STACK_FILE, VALUES_FILE, check_body};
 
 /// The version of the Terraform language that `required_version` of a stack or module is held against.
@@ -43,7 +42,7 @@ pub(super) fn load_stacks(loader: &mut Loader<'_>, project: &mut Project) {
     } else if let Some(first) = loose.first().and_then(|path| loader.ids.get(path)) {
         loader.out.push(
             Diagnostic::warning("*.tf files beside stacks/ are not used")
-                .at(andon_text::Span::new(*first, 0, 0))
+                .at(Span::new(*first, 0, 0))
                 .help("Move them into a directory of their own in stacks/."),
         );
     }
@@ -79,7 +78,7 @@ fn assignments(loader: &mut Loader<'_>, directory: &str) -> BTreeMap<Arc<str>, A
 
 fn refuse_json(loader: &mut Loader<'_>, directory: &str, suffix: &str) {
     for path in loader.paths(directory, &format!("{suffix}.json")) {
-        let at = loader.ids.get(&path).map(|id| andon_text::Span::new(*id, 0, 0));
+        let at = loader.ids.get(&path).map(|id| Span::new(*id, 0, 0));
         let diagnostic = Diagnostic::error(format!("*{suffix}.json files are not supported yet"));
         let diagnostic = diagnostic.help(format!("Write it in HCL, in a file whose name ends in \"{suffix}\"."));
         loader.out.push(Diagnostic { span: at, ..diagnostic });
@@ -336,8 +335,8 @@ fn calls(
         }
         let (count, for_each) = repetition(loader, &block.body);
         let depends_on = loader.list(&block.body, "depends_on");
-        let source = loader.text(&block.body, "source");
-        let called = source.and_then(|source| called(loader, modules, directory, &source));
+        let found = called::directory(loader, directory, block);
+        let called = found.and_then(|(path, at)| called(loader, modules, at, &path));
         let call = ModuleCall {
             name: name.clone(),
             found: called.is_some(),
@@ -353,48 +352,18 @@ fn calls(
     calls
 }
 
-/// The module that a source names; `None`, with a complaint, where there is none.
-fn called(loader: &mut Loader<'_>, modules: &mut Modules, directory: &Arc<str>, source: &Ident) -> Option<Arc<Module>> {
-    let text = &*source.name;
-    if !(text.starts_with("./") || text.starts_with("../")) {
-        loader.out.push(
-            Diagnostic::error(format!("module source \"{text}\" is not supported yet"))
-                .at(source.span)
-                .label("only local paths are")
-                .help("Copy the module into the project and name its directory, beginning with \"./\" or \"../\"."),
-        );
-        return None;
-    }
-    let Some(path) = resolve(directory, text) else {
-        loader.out.push(
-            Diagnostic::error(format!("module source \"{text}\" leads out of the project"))
-                .at(source.span)
-                .help("Copy the module into the project."),
-        );
-        return None;
-    };
-    if loader.paths(&path, ".tf").is_empty() {
-        let directories: BTreeSet<&str> =
-            loader.files.paths().filter(|path| path.ends_with(".tf")).map(|path| parent(path)).collect();
-        let diagnostic = Diagnostic::error(format!("there is no module in \"{text}\""))
-            .at(source.span)
-            .label(format!("{path} has no *.tf files"));
-        loader.out.push(match nearest(&path, directories.iter().copied()) {
-            Some(near) => diagnostic.help(format!("There is one in {near}.")),
-            None => diagnostic,
-        });
-        return None;
-    }
-    if let Some(from) = modules.way.iter().position(|way| **way == *path) {
-        let chain: Vec<&str> = modules.way.iter().skip(from).map(|way| &**way).chain([&*path]).collect();
+/// The module in a directory that is called, unless that closes a circle.
+fn called(loader: &mut Loader<'_>, modules: &mut Modules, at: Span, directory: &str) -> Option<Arc<Module>> {
+    if let Some(from) = modules.way.iter().position(|way| **way == *directory) {
+        let chain: Vec<&str> = modules.way.iter().skip(from).map(|way| &**way).chain([directory]).collect();
         loader.out.push(
             Diagnostic::error("modules call each other in a circle")
-                .at(source.span)
+                .at(at)
                 .label("the circle closes here")
                 .detail(format!("{}.", chain.join(" → ")))
                 .help("Take one of these calls out."),
         );
         return None;
     }
-    Some(module(loader, modules, &path))
+    Some(module(loader, modules, directory))
 }
