@@ -12,7 +12,7 @@ use andon_value::{Kind, Marks, Value};
 pub(crate) fn same(one: &Value, other: &Value) -> bool {
     match (one.kind(), other.kind()) {
         (Kind::Null(_), Kind::Null(_)) => true,
-        (Kind::Unknown(_), _) | (_, Kind::Unknown(_)) => false,
+        (Kind::Unknown(..), _) | (_, Kind::Unknown(..)) => false,
         (Kind::List(_, one), Kind::List(_, other)) | (Kind::Tuple(one), Kind::Tuple(other)) => {
             Arc::ptr_eq(one, other) && one.iter().all(Value::is_wholly_known)
                 || one.len() == other.len() && one.iter().zip(other.iter()).all(|(one, other)| same(one, other))
@@ -44,7 +44,7 @@ pub(crate) fn contradiction(planned: &Value, found: &Value) -> Option<Arc<str>> 
 
 fn agrees(planned: &Value, found: &Value) -> bool {
     match (planned.kind(), found.kind()) {
-        (Kind::Unknown(_), _) | (_, Kind::Unknown(_)) => true,
+        (Kind::Unknown(..), _) | (_, Kind::Unknown(..)) => true,
         (Kind::List(_, one), Kind::List(_, other)) | (Kind::Tuple(one), Kind::Tuple(other)) => {
             one.len() == other.len() && one.iter().zip(other.iter()).all(|(one, other)| agrees(one, other))
         }

@@ -219,7 +219,7 @@ pub fn value_json(value: &Value) -> Json {
         return "(sensitive value)".into();
     }
     match value.kind() {
-        Kind::Unknown(_) => Json::Null,
+        Kind::Unknown(..) => Json::Null,
         Kind::List(_, elements) | Kind::Tuple(elements) => elements.iter().map(value_json).collect(),
         Kind::Set(_, elements) => elements.iter().map(value_json).collect(),
         Kind::Map(_, entries) | Kind::Object(entries) => {
@@ -233,7 +233,7 @@ pub fn value_json(value: &Value) -> Json {
 fn unknown_paths(value: &Value) -> Vec<String> {
     fn walk(value: &Value, path: &str, found: &mut Vec<String>) {
         match value.kind() {
-            Kind::Unknown(_) => found.push(path.to_owned()),
+            Kind::Unknown(..) => found.push(path.to_owned()),
             Kind::List(_, elements) | Kind::Tuple(elements) => {
                 for (index, element) in elements.iter().enumerate() {
                     walk(element, &format!("{path}[{index}]"), found);

@@ -6,7 +6,7 @@ use serde_json::Value as Json;
 /// Any wholly known value as JSON. Marks are left behind, and a number becomes text, so that none is rounded.
 pub(crate) fn to_json(value: &Value) -> Json {
     match value.kind() {
-        Kind::Null(_) | Kind::Unknown(_) => Json::Null,
+        Kind::Null(_) | Kind::Unknown(..) => Json::Null,
         Kind::Bool(truth) => Json::Bool(*truth),
         Kind::Number(number) => Json::String(number.to_string()),
         Kind::String(text) => Json::String(text.to_string()),

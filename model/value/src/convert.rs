@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
-use crate::{Kind, Number, Path, PathStep, Type, Value, unify};
+use crate::{Kind, Number, Path, PathStep, Range, Refinement, Type, Value, unify};
 
 /// Why a value cannot be of a type.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,7 +42,7 @@ pub fn convert(value: &Value, ty: &Type) -> Result<Value, ConvertError> {
     let converted = match (value.kind(), ty) {
         (_, Type::Dynamic) => Ok(value.clone()),
         (Kind::Null(from), _) => Ok(Value::null(convert_type(from, ty)?)),
-        (Kind::Unknown(from), _) => Ok(Value::unknown(convert_type(from, ty)?)),
+        (Kind::Unknown(from, known), _) => unknown_as(value, from, known, ty),
         (Kind::String(text), Type::Number) => Number::parse(text)
             .map(Value::from)
             .ok_or_else(|| ConvertError::new(format!("a number is required, but {} is none", crate::quote(text)))),
@@ -79,6 +79,26 @@ pub fn convert(value: &Value, ty: &Type) -> Result<Value, ConvertError> {
         }
         Err(error) => Err(error),
     }
+}
+
+/// An unknown value after conversion: it is as little null as before, has as many elements (fewer where equal ones
+/// become one in a set), and starts as before where it stays a string.
+fn unknown_as(value: &Value, from: &Type, known: &Refinement, ty: &Type) -> Result<Value, ConvertError> {
+    let to = convert_type(from, ty)?;
+    if to == *from {
+        return Ok(value.clone().unmark().0);
+    }
+    let range = match (from, &to) {
+        (Type::List(_) | Type::Set(_) | Type::Map(_) | Type::Tuple(_) | Type::Object { .. }, _)
+            if to.element().is_some() =>
+        {
+            let (least, most) = value.length_bounds();
+            let least = if matches!(to, Type::Set(_)) { least.min(1) } else { least };
+            Some(Arc::new(Range::Length { least, most }))
+        }
+        _ => None,
+    };
+    Ok(Value::refined(to, Refinement { not_null: known.not_null, range }))
 }
 
 /// The type that a value of `from` has after conversion to `to`: `to` with its `any` filled in. An error where no
@@ -239,7 +259,7 @@ fn with_optional_of(filled: &Type, constraint: &Type) -> Type {
 /// Whether the value is, or has in it, something of which not even the type is known.
 fn is_of_unknown_type(value: &Value) -> bool {
     match value.kind() {
-        Kind::Unknown(ty) => ty.has_dynamic(),
+        Kind::Unknown(ty, _) => ty.has_dynamic(),
         _ => value.children().any(is_of_unknown_type),
     }
 }

@@ -1,3 +1,4 @@
+use crate::refine::certainly_differ;
 use crate::{Kind, Type, Value};
 
 /// Whether two values are equal, as `==` of the language has it: values of different types are not, nulls are equal
@@ -14,10 +15,10 @@ pub fn equals(left: &Value, right: &Value) -> Value {
 
 fn decide(left: &Value, right: &Value) -> Option<bool> {
     match (left.kind(), right.kind()) {
-        (Kind::Unknown(one), Kind::Unknown(other)) => may_be_same(one, other),
-        (Kind::Unknown(_), Kind::Null(_)) | (Kind::Null(_), Kind::Unknown(_)) => None,
-        (Kind::Unknown(ty), _) => may_be_same(ty, &right.ty()),
-        (_, Kind::Unknown(ty)) => may_be_same(&left.ty(), ty),
+        (Kind::Unknown(_, known), Kind::Null(_)) | (Kind::Null(_), Kind::Unknown(_, known)) => {
+            known.not_null.then_some(false)
+        }
+        (Kind::Unknown(..), _) | (_, Kind::Unknown(..)) => may_be_same(left, right),
         (Kind::Null(_), Kind::Null(_)) => Some(true),
         (Kind::Null(_), _) | (_, Kind::Null(_)) => Some(false),
         (Kind::List(one, left), Kind::List(other, right)) => all(one == other, left.iter(), right.iter()),
@@ -37,9 +38,16 @@ fn decide(left: &Value, right: &Value) -> Option<bool> {
     }
 }
 
-/// Two values, one of them unknown: they differ for certain where their types do.
-fn may_be_same(one: &Type, other: &Type) -> Option<bool> {
-    if one == other || one.has_dynamic() || other.has_dynamic() { None } else { Some(false) }
+/// Two values, one of them unknown: they differ for certain where their types do, or where what is known of them
+/// leaves no value to be both. Two nulls are equal, so one of the two must be known not to be one.
+fn may_be_same(one: &Value, other: &Value) -> Option<bool> {
+    let (one_type, other_type) = (one.ty(), other.ty());
+    if one_type.has_dynamic() || other_type.has_dynamic() {
+        return None;
+    }
+    let differ =
+        one_type != other_type || (one.is_never_null() || other.is_never_null()) && certainly_differ(one, other);
+    differ.then_some(false)
 }
 
 /// One certain difference decides; else one doubt leaves it open.

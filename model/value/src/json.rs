@@ -38,7 +38,7 @@ pub fn to_json(value: &Value) -> Result<Json, JsonError> {
     }
     Ok(match value.kind() {
         Kind::Null(_) => Json::Null,
-        Kind::Unknown(_) => return Err(JsonError::Unknown(Path::new())),
+        Kind::Unknown(..) => return Err(JsonError::Unknown(Path::new())),
         Kind::Bool(truth) => Json::Bool(*truth),
         Kind::Number(number) => Json::Number(number_to_json(number)),
         Kind::String(text) => Json::String(text.to_string()),

@@ -52,7 +52,7 @@ fn write(out: &mut String, value: &Value, indent: usize) {
     }
     match value.kind() {
         Kind::Null(_) => out.push_str("null"),
-        Kind::Unknown(_) => out.push_str("(known after apply)"),
+        Kind::Unknown(..) => out.push_str("(known after apply)"),
         Kind::Bool(truth) => out.push_str(if *truth { "true" } else { "false" }),
         Kind::Number(number) => out.push_str(&number.to_string()),
         Kind::String(text) if is_text_of_lines(text) => heredoc(out, text, indent),

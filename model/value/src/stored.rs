@@ -3,7 +3,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value as Json, json};
 
 use crate::json::{number_from_json, number_to_json};
-use crate::{JsonError, Kind, Marks, Type, Value, type_from_json, type_to_json};
+use crate::{Bound, JsonError, Kind, Marks, Number, Range, Refinement, Type, Value, type_from_json, type_to_json};
 
 /// The name that tells a tagged form from an object. An object that has it among its own names is tagged itself.
 const TAG: &str = "$";
@@ -33,7 +33,7 @@ pub fn encode(value: &Value) -> Json {
     match value.kind() {
         Kind::Null(Type::Dynamic) => Json::Null,
         Kind::Null(ty) => json!({ TAG: "null", "type": type_to_json(ty) }),
-        Kind::Unknown(ty) => json!({ TAG: "unknown", "type": type_to_json(ty) }),
+        Kind::Unknown(ty, known) => encode_unknown(ty, known),
         Kind::Bool(truth) => Json::Bool(*truth),
         Kind::Number(number) => Json::Number(number_to_json(number)),
         Kind::String(text) => Json::String(text.to_string()),
@@ -61,6 +61,65 @@ pub fn decode(json: &Json) -> Result<Value, DecodeError> {
     }
 }
 
+/// What is known of an unknown value stands beside its type, only where there is something. A program that does not
+/// know these names reads a value of which less is known, which is right as well.
+fn encode_unknown(ty: &Type, known: &Refinement) -> Json {
+    let mut entries = Map::new();
+    entries.insert(TAG.to_owned(), Json::from("unknown"));
+    entries.insert("type".to_owned(), type_to_json(ty));
+    if known.not_null {
+        entries.insert("not_null".to_owned(), Json::Bool(true));
+    }
+    match known.range.as_deref() {
+        None => {}
+        Some(Range::Prefix(prefix)) => {
+            entries.insert("prefix".to_owned(), Json::from(&**prefix));
+        }
+        Some(Range::Number { least, most }) => {
+            for (name, bound) in [("least", least), ("most", most)] {
+                let Some(Bound { number, inclusive }) = bound else { continue };
+                entries.insert(name.to_owned(), json!([number_to_json(number), inclusive]));
+            }
+        }
+        Some(Range::Length { least, most }) => {
+            entries.insert("length".to_owned(), json!([least, most]));
+        }
+    }
+    Json::Object(entries)
+}
+
+/// `None` where something is not what [`encode_unknown`] writes.
+fn decode_refinement(entries: &Map<String, Json>) -> Option<Refinement> {
+    let not_null = entries.get("not_null").is_some_and(|json| *json == Json::Bool(true));
+    let bound = |name: &str| match entries.get(name).map(Json::as_array) {
+        None => Some(None),
+        Some(Some(pair)) => match pair.as_slice() {
+            [Json::Number(number), Json::Bool(inclusive)] => {
+                Some(Some(Bound { number: number_from_json(number).ok()?, inclusive: *inclusive }))
+            }
+            _ => None,
+        },
+        Some(None) => None,
+    };
+    let count = |json: &Json| match json {
+        Json::Number(number) => Number::parse(number.as_str())?.to_usize(),
+        _ => None,
+    };
+    let range = match (entries.get("prefix"), entries.get("length")) {
+        (Some(prefix), _) => Some(Range::Prefix(prefix.as_str()?.into())),
+        (None, Some(length)) => match length.as_array()?.as_slice() {
+            [least, Json::Null] => Some(Range::Length { least: count(least)?, most: None }),
+            [least, most] => Some(Range::Length { least: count(least)?, most: Some(count(most)?) }),
+            _ => return None,
+        },
+        (None, None) => match (bound("least")?, bound("most")?) {
+            (None, None) => None,
+            (least, most) => Some(Range::Number { least, most }),
+        },
+    };
+    Some(Refinement { not_null, range: range.map(std::sync::Arc::new) })
+}
+
 fn tagged(tag: &str, ty: &Type, inner: Json) -> Json {
     json!({ TAG: tag, "of": type_to_json(ty), "in": inner })
 }
@@ -78,7 +137,7 @@ fn decode_tagged(tag: &str, entries: &Map<String, Json>) -> Result<Value, Decode
     let object = || part("in")?.as_object().ok_or_else(refuse);
     match tag {
         "null" => Ok(Value::null(ty("type")?)),
-        "unknown" => Ok(Value::unknown(ty("type")?)),
+        "unknown" => Ok(Value::refined(ty("type")?, decode_refinement(entries).ok_or_else(refuse)?)),
         "list" => Ok(Value::list(ty("of")?, decode_all(array()?)?)),
         "set" => Ok(Value::set(ty("of")?, decode_all(array()?)?)),
         "map" => Ok(Value::map(ty("of")?, decode_entries(object()?)?)),

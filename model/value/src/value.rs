@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use unicode_normalization::{UnicodeNormalization, is_nfc};
 
-use crate::{Number, Type};
+use crate::{Number, Refinement, Type};
 
 /// What a value is marked with. Marks pass through every operation that the value takes part in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -39,8 +39,8 @@ pub struct Value {
 pub enum Kind {
     /// `null` of a type.
     Null(Type),
-    /// A value of a type that will be known later.
-    Unknown(Type),
+    /// A value of a type that will be known later, and what is known of it already.
+    Unknown(Type, Refinement),
     /// `true` or `false`.
     Bool(bool),
     /// A number.
@@ -63,7 +63,7 @@ impl Value {
     /// `null` with no type of its own.
     pub const NULL: Value = Value { kind: Kind::Null(Type::Dynamic), marks: Marks::NONE };
     /// A value of which nothing is known.
-    pub const UNKNOWN: Value = Value { kind: Kind::Unknown(Type::Dynamic), marks: Marks::NONE };
+    pub const UNKNOWN: Value = Value { kind: Kind::Unknown(Type::Dynamic, Refinement::NONE), marks: Marks::NONE };
 
     /// A value without marks.
     pub fn new(kind: Kind) -> Value {
@@ -77,7 +77,7 @@ impl Value {
 
     /// A value of a type that will be known later.
     pub fn unknown(ty: Type) -> Value {
-        Value::new(Kind::Unknown(ty))
+        Value::new(Kind::Unknown(ty, Refinement::NONE))
     }
 
     /// A string; its text is put into NFC.
@@ -122,7 +122,7 @@ impl Value {
     /// Its type.
     pub fn ty(&self) -> Type {
         match self.kind() {
-            Kind::Null(ty) | Kind::Unknown(ty) => ty.clone(),
+            Kind::Null(ty) | Kind::Unknown(ty, _) => ty.clone(),
             Kind::Bool(_) => Type::Bool,
             Kind::Number(_) => Type::Number,
             Kind::String(_) => Type::String,
@@ -173,7 +173,7 @@ impl Value {
 
     /// Whether it is unknown itself.
     pub fn is_unknown(&self) -> bool {
-        matches!(self.kind, Kind::Unknown(_))
+        matches!(self.kind, Kind::Unknown(..))
     }
 
     /// Whether it and all inside it is known.

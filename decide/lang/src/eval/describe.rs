@@ -8,7 +8,7 @@ pub fn describe(value: &Value) -> String {
     let count = |count: usize, one: &str| if count == 1 { format!("1 {one}") } else { format!("{count} {one}s") };
     match value.kind() {
         Kind::Null(_) => "null".to_owned(),
-        Kind::Unknown(_) => "known only after apply".to_owned(),
+        Kind::Unknown(..) => "known only after apply".to_owned(),
         Kind::Bool(_) | Kind::Number(_) => render(value, 0),
         Kind::String(text) => shortened(text),
         Kind::List(_, elements) => format!("a list of {}", count(elements.len(), "element")),

@@ -122,8 +122,8 @@ impl Evaluator<'_> {
             Kind::Map(_, entries) | Kind::Object(entries) => {
                 entries.iter().map(|(key, value)| (Value::string(key.clone()), value.clone())).collect()
             }
-            Kind::Unknown(Type::Dynamic | Type::List(_) | Type::Set(_) | Type::Map(_))
-            | Kind::Unknown(Type::Tuple(_) | Type::Object { .. }) => return Ok(None),
+            Kind::Unknown(Type::Dynamic | Type::List(_) | Type::Set(_) | Type::Map(_), _)
+            | Kind::Unknown(Type::Tuple(_) | Type::Object { .. }, _) => return Ok(None),
             _ => {
                 let error = Diagnostic::error("nothing to go over")
                     .at(expr.span)
@@ -162,16 +162,16 @@ impl Evaluator<'_> {
                 return Err(self.fail_showing(error, &[target]));
             }
             Kind::Null(_) => Value::tuple([]),
-            Kind::Unknown(Type::List(element) | Type::Set(element)) => {
+            Kind::Unknown(Type::List(element) | Type::Set(element), _) => {
                 let element = self.at_element(Value::unknown((**element).clone()), each)?;
                 Value::unknown(Type::list(element.ty())).mark(element.marks_within())
             }
-            Kind::Unknown(Type::Tuple(types)) => {
+            Kind::Unknown(Type::Tuple(types), _) => {
                 let elements = types.iter().map(|ty| self.at_element(Value::unknown(ty.clone()), each));
                 Value::unknown(Type::tuple(elements.map(|element| Ok(element?.ty())).collect::<Result<Vec<_>, _>>()?))
             }
             // It may be null, and so nothing.
-            Kind::Unknown(_) => Value::UNKNOWN,
+            Kind::Unknown(..) => Value::UNKNOWN,
             Kind::List(ty, elements) => {
                 let elements = self.at_elements(elements.iter(), each)?;
                 self.list_of(ty, elements, each)?

@@ -18,9 +18,9 @@ fn attribute(value: &Value, name: &Arc<str>, span: Span) -> Result<Value, Diagno
     let no_attribute = || format!("no attribute {}", quote(name));
     match value.kind() {
         Kind::Null(_) => Err(error(no_attribute()).label("this is read from null, which has no attributes")),
-        Kind::Unknown(Type::Dynamic) => Ok(Value::UNKNOWN),
-        Kind::Unknown(Type::Map(element)) => Ok(Value::unknown((**element).clone())),
-        Kind::Unknown(Type::Object { attributes, .. }) => match attributes.get(name) {
+        Kind::Unknown(Type::Dynamic, _) => Ok(Value::UNKNOWN),
+        Kind::Unknown(Type::Map(element), _) => Ok(Value::unknown((**element).clone())),
+        Kind::Unknown(Type::Object { attributes, .. }, _) => match attributes.get(name) {
             Some(ty) => Ok(Value::unknown(ty.clone())),
             None => Err(missing(value, name, span, attributes.keys())),
         },
@@ -117,14 +117,14 @@ fn element(value: &Value, at: &Number, span: Span, secret: bool) -> Result<Value
         return Err(error(format!("{at} is negative")).help("To count from the end, use `element` or `length`."));
     }
     let found = match value.kind() {
-        Kind::Unknown(Type::List(element)) => return Ok(Value::unknown((**element).clone())),
-        Kind::Unknown(Type::Tuple(types)) => at.to_usize().and_then(|at| types.get(at)).cloned().map(Value::unknown),
+        Kind::Unknown(Type::List(element), _) => return Ok(Value::unknown((**element).clone())),
+        Kind::Unknown(Type::Tuple(types), _) => at.to_usize().and_then(|at| types.get(at)).cloned().map(Value::unknown),
         Kind::List(_, elements) | Kind::Tuple(elements) => at.to_usize().and_then(|at| elements.get(at)).cloned(),
         _ => None,
     };
     found.ok_or_else(|| {
         let length = match value.kind() {
-            Kind::Unknown(Type::Tuple(types)) => types.len(),
+            Kind::Unknown(Type::Tuple(types), _) => types.len(),
             _ => value.elements().map_or(0, |elements| elements.len()),
         };
         error(match length {

@@ -211,7 +211,7 @@ fn flatten(call: &Call<'_>) -> Result<Value, Fault> {
         for child in value.children() {
             match child.kind() {
                 Kind::List(..) | Kind::Set(..) | Kind::Tuple(_) => go(child, out, marks)?,
-                Kind::Unknown(Type::Dynamic | Type::List(_) | Type::Set(_) | Type::Tuple(_)) => return None,
+                Kind::Unknown(Type::Dynamic | Type::List(_) | Type::Set(_) | Type::Tuple(_), _) => return None,
                 _ => out.push(child.clone()),
             }
         }
@@ -256,12 +256,12 @@ fn values(call: &Call<'_>) -> Result<Value, Fault> {
 fn length(call: &Call<'_>) -> Result<Value, Fault> {
     let value = call.value(0);
     let count = match value.kind() {
-        Kind::Unknown(Type::Tuple(types)) => types.len(),
-        Kind::Unknown(Type::Object { attributes, .. }) => attributes.len(),
-        Kind::Unknown(Type::Bool | Type::Number) | Kind::Bool(_) | Kind::Number(_) => {
+        Kind::Unknown(Type::Tuple(types), _) => types.len(),
+        Kind::Unknown(Type::Object { attributes, .. }, _) => attributes.len(),
+        Kind::Unknown(Type::Bool | Type::Number, _) | Kind::Bool(_) | Kind::Number(_) => {
             return Err(Fault::at(0, "a collection or a string is required"));
         }
-        Kind::Unknown(_) => return Ok(Value::unknown(Type::Number).mark(value.marks())),
+        Kind::Unknown(..) => return Ok(Value::unknown(Type::Number).mark(value.marks())),
         // Two unknown elements of a set may turn out to be one.
         Kind::Set(_, elements) if elements.len() > 1 && !value.is_wholly_known() => {
             return Ok(Value::unknown(Type::Number).mark(value.marks()));

@@ -36,7 +36,7 @@ fn write(out: &mut String, value: &Value, indent: usize, text_indent: usize) {
         }
     };
     match value.kind() {
-        Kind::Null(_) | Kind::Unknown(_) => out.push_str("null"),
+        Kind::Null(_) | Kind::Unknown(..) => out.push_str("null"),
         Kind::Bool(truth) => out.push_str(if *truth { "true" } else { "false" }),
         Kind::Number(number) => out.push_str(&number.to_string()),
         Kind::String(text) if is_literal(text) => literal(out, text, text_indent),

@@ -679,8 +679,8 @@ pub(crate) fn for_each(value: &Value, place: Span) -> Result<Option<Keys>, Diagn
         return error("this is a secret, and keys are shown");
     }
     match value.kind() {
-        Kind::Unknown(Type::List(_) | Type::Tuple(_)) | Kind::List(..) | Kind::Tuple(_) => error("this is a list"),
-        Kind::Unknown(Type::Dynamic | Type::Set(_) | Type::Map(_) | Type::Object { .. }) => Ok(None),
+        Kind::Unknown(Type::List(_) | Type::Tuple(_), _) | Kind::List(..) | Kind::Tuple(_) => error("this is a list"),
+        Kind::Unknown(Type::Dynamic | Type::Set(_) | Type::Map(_) | Type::Object { .. }, _) => Ok(None),
         Kind::Null(_) => error("this is null"),
         Kind::Map(_, entries) | Kind::Object(entries) => {
             Ok(Some(entries.iter().map(|(key, value)| (key.clone(), value.clone())).collect()))

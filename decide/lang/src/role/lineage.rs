@@ -92,7 +92,7 @@ pub(crate) fn params(
     let unknown = given.is_unknown();
     let entries = match given.kind() {
         Kind::Object(entries) | Kind::Map(_, entries) => &**entries,
-        Kind::Null(_) | Kind::Unknown(_) => &nothing,
+        Kind::Null(_) | Kind::Unknown(..) => &nothing,
         _ => {
             let message = format!("parameters are an object of values by name, but this is {}", given.ty().in_words());
             return Err(Diagnostic { span: places.head, ..Diagnostic::error(message) }.into());

@@ -125,14 +125,14 @@ fn of_for_each(expr: &Expr, view: &View<'_>) -> Result<Keys, Diagnostics> {
         return Err(secret());
     }
     match value.kind() {
-        Kind::Unknown(_) => Err(unknown("for_each", expr, view)),
+        Kind::Unknown(..) => Err(unknown("for_each", expr, view)),
         Kind::Map(_, entries) | Kind::Object(entries) => Ok(Keys::Each((**entries).clone())),
         Kind::Set(_, elements) => {
             let mut entries = BTreeMap::new();
             for element in elements.iter() {
                 match element.kind() {
                     _ if element.is_sensitive() => return Err(secret()),
-                    Kind::Unknown(_) => return Err(unknown("for_each", expr, view)),
+                    Kind::Unknown(..) => return Err(unknown("for_each", expr, view)),
                     Kind::String(name) => drop(entries.insert(Arc::clone(name), element.clone())),
                     _ => return Err(wrong("not a set of strings", "`for_each` takes a map, or a set of strings.", "")),
                 }
