@@ -40,7 +40,7 @@ impl<'a> Fingerprint<'a> {
     /// Adds a body. The order of its items counts.
     pub fn body(&mut self, body: &Body) {
         self.piece("{");
-        for item in &body.items {
+        for item in body.items.iter() {
             match item {
                 Item::Attribute(attribute) => {
                     self.piece(&*attribute.name.name);
@@ -126,13 +126,13 @@ impl<'a> Fingerprint<'a> {
                 TemplatePart::Literal(text, _) => self.piece(&**text),
                 TemplatePart::Interpolation(expr) => self.all("${", [expr]),
                 TemplatePart::If { condition, yes, no, .. } => {
-                    self.all("%{if", [condition]);
+                    self.all("%{if", [&**condition]);
                     self.parts(yes);
                     self.piece("else");
                     self.parts(no);
                 }
                 TemplatePart::For { key_name, value_name, collection, body, .. } => {
-                    self.all("%{for", [collection]);
+                    self.all("%{for", [&**collection]);
                     key_name.iter().chain([value_name]).for_each(|name| self.piece(&*name.name));
                     self.parts(body);
                 }

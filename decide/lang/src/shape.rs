@@ -2,6 +2,7 @@
 //! its shape. What a resource type, a kind of host resource or a module takes is not here: that is their schema.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use andon_hcl::ast::{Block, Body, Item};
 use andon_text::{Diagnostic, Diagnostics, Span, nearest};
@@ -261,11 +262,15 @@ impl Shape {
     /// something is missing.
     pub fn rest(&self, block: &Block) -> Body {
         let body = &block.body;
-        let items = body.items.iter().filter(|item| match item {
+        let others = |item: &&Item| match item {
             Item::Attribute(attribute) => !self.has_argument(&attribute.name.name),
             Item::Block(block) => !self.has_block(&block.kind.name),
-        });
-        Body { items: items.cloned().collect(), span: Some(block.head) }
+        };
+        let items = match body.items.iter().all(|item| others(&item)) {
+            true => body.items.clone(),
+            false => Arc::new(body.items.iter().filter(others).cloned().collect()),
+        };
+        Body { items, span: Some(block.head) }
     }
 }
 
@@ -277,8 +282,11 @@ pub(crate) fn check_file(body: &Body, shape: &Shape, faults: &[Span], out: &mut 
         Item::Block(block) => block.span,
     };
     let unclear = |span: Span| faults.iter().any(|fault| fault.start >= span.start && fault.start <= span.end);
-    let items = body.items.iter().filter(|item| !unclear(place(item))).cloned().collect();
-    check_body("a file of this kind", body.span, &Body { items, span: body.span }, shape, out);
+    let clear = match faults {
+        [] => body.items.clone(),
+        _ => Arc::new(body.items.iter().filter(|item| !unclear(place(item))).cloned().collect()),
+    };
+    check_body("a file of this kind", body.span, &Body { items: clear, span: body.span }, shape, out);
     body.items.iter().map(place).filter(|span| unclear(*span)).collect()
 }
 

@@ -10,7 +10,7 @@ pub(crate) fn references_of<'a>(body: &'a Body, visit: &mut dyn FnMut(Reference<
 }
 
 fn go<'a>(body: &'a Body, bound: &mut Vec<&'a str>, visit: &mut dyn FnMut(Reference<'a>)) {
-    for item in &body.items {
+    for item in body.items.iter() {
         match item {
             Item::Attribute(attribute) => expr(&attribute.value, bound, visit),
             Item::Block(block) if &*block.kind.name == "dynamic" => {

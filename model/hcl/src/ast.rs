@@ -7,8 +7,8 @@ use andon_text::Span;
 /// A body: the content of a file or of a block, in the order written.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Body {
-    /// `name = value` lines and blocks, in the order written.
-    pub items: Vec<Item>,
+    /// `name = value` lines and blocks, in the order written; shared, so that a body is cheap to clone.
+    pub items: Arc<Vec<Item>>,
     /// Everything between the braces, or the whole file; `None` for a body that no file holds.
     pub span: Option<Span>,
 }
@@ -205,7 +205,7 @@ pub enum TemplatePart {
     /// `%{ if condition }yes%{ else }no%{ endif }`
     If {
         /// The condition.
-        condition: Expr,
+        condition: Box<Expr>,
         /// Where it is true.
         yes: Vec<TemplatePart>,
         /// Where it is false.
@@ -220,7 +220,7 @@ pub enum TemplatePart {
         /// The name of the value.
         value_name: Ident,
         /// What it goes over.
-        collection: Expr,
+        collection: Box<Expr>,
         /// What is repeated.
         body: Vec<TemplatePart>,
         /// The whole.

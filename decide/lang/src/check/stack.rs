@@ -66,7 +66,7 @@ fn module(
 fn call_of(checked: &Checked<'_>, call: &ModuleCall) {
     let at = checked.plain().repeated(call.count.as_ref(), call.for_each.as_ref());
     at.depends_on(&call.depends_on);
-    for item in &call.arguments.items {
+    for item in call.arguments.items.iter() {
         let (name, value) = match item {
             Item::Attribute(attribute) => (&attribute.name, Some(&attribute.value)),
             Item::Block(block) => (&block.kind, None),

@@ -106,7 +106,7 @@ fn module(loader: &mut Loader<'_>, modules: &mut Modules, directory: &str) -> Ar
         overrides::apply(&mut contents, &body, &mut loader.out);
     }
     let items = contents.into_iter().map(andon_hcl::ast::Item::Block).collect();
-    let body = Body { items, span: None };
+    let body = Body { items: Arc::new(items), span: None };
     for block in blocks(&body, "terraform", 0) {
         settings(loader, block);
     }

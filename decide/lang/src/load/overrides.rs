@@ -1,6 +1,8 @@
 //! Override files (<https://developer.hashicorp.com/terraform/language/files/override>): `override.tf` and
 //! `*_override.tf` are laid over the other files of their module, argument by argument.
 
+use std::sync::Arc;
+
 use andon_hcl::ast::{Block, Body, Item};
 use andon_text::{Diagnostic, Diagnostics};
 
@@ -39,28 +41,29 @@ fn shares_a_name(base: &Block, over: &Block) -> bool {
 
 /// Arguments are replaced one by one; nested blocks of a kind are replaced all together, but `lifecycle` is merged.
 fn merge(base: &mut Block, over: &Block) {
-    for item in &over.body.items {
+    let items = Arc::make_mut(&mut base.body.items);
+    for item in over.body.items.iter() {
         match item {
             Item::Attribute(attribute) => {
                 let name = &attribute.name.name;
-                base.body.items.retain(|item| !matches!(item, Item::Attribute(other) if other.name.name == *name));
-                base.body.items.push(item.clone());
+                items.retain(|item| !matches!(item, Item::Attribute(other) if other.name.name == *name));
+                items.push(item.clone());
             }
             Item::Block(block) if &*block.kind.name == "lifecycle" => {
-                let own = base.body.items.iter_mut().find_map(|item| match item {
+                let own = items.iter_mut().find_map(|item| match item {
                     Item::Block(own) if own.kind.name == block.kind.name => Some(own),
                     _ => None,
                 });
                 match own {
                     Some(own) => merge(own, block),
-                    None => base.body.items.push(item.clone()),
+                    None => items.push(item.clone()),
                 }
             }
             Item::Block(_) => {}
         }
     }
     let replaced = |kind: &str| kind != "lifecycle" && over.body.blocks().any(|block| &*block.kind.name == kind);
-    base.body.items.retain(|item| !matches!(item, Item::Block(block) if replaced(&block.kind.name)));
+    items.retain(|item| !matches!(item, Item::Block(block) if replaced(&block.kind.name)));
     let blocks = over.body.blocks().filter(|block| &*block.kind.name != "lifecycle").cloned();
-    base.body.items.extend(blocks.map(Item::Block));
+    items.extend(blocks.map(Item::Block));
 }

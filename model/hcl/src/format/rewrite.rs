@@ -57,7 +57,7 @@ pub(super) fn pieces<'a>(text: &'a str, tokens: &[Token], body: &Body) -> Vec<Pi
 
 impl Rewrite<'_> {
     fn body(&mut self, body: &Body, blocks: &[&str]) {
-        for item in &body.items {
+        for item in body.items.iter() {
             match item {
                 Item::Attribute(attribute) => self.attribute(attribute, blocks),
                 Item::Block(block) => {

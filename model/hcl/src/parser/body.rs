@@ -24,7 +24,15 @@ impl Parser<'_> {
             self.take();
         }
         self.duplicates(&items);
-        Body { items, span: Some(self.span(0, u32::try_from(self.text.len()).unwrap_or(u32::MAX))) }
+        Body {
+            items: Self::shared(items),
+            span: Some(self.span(0, u32::try_from(self.text.len()).unwrap_or(u32::MAX))),
+        }
+    }
+
+    fn shared(mut items: Vec<Item>) -> Arc<Vec<Item>> {
+        items.shrink_to_fit();
+        Arc::new(items)
     }
 
     /// Items up to a `}` or the end of the file.
@@ -152,8 +160,9 @@ impl Parser<'_> {
             }
         };
         if label_templates.iter().all(Option::is_none) {
-            label_templates.clear();
+            label_templates = Vec::new();
         }
+        labels.shrink_to_fit();
         let opener = self.take();
         let inside = self.span(opener.end, opener.end);
         if self.depth >= NESTING_LIMIT {
@@ -166,7 +175,7 @@ impl Parser<'_> {
         let inside = Span { end: self.token_at(self.at).start.max(inside.end), ..inside };
         self.duplicates(&items);
         self.take_if(Kind::CloseBrace);
-        let body = Body { items, span: Some(inside) };
+        let body = Body { items: Self::shared(items), span: Some(inside) };
         let span = self.since(head);
         Some(Item::Block(Block { kind, labels, label_templates, body, span, head }))
     }
@@ -339,7 +348,7 @@ impl Parser<'_> {
         let ExprKind::Template(template) = expr.kind else { return None };
         let name = match template.parts.as_slice() {
             [] => Arc::from(""),
-            [TemplatePart::Literal(text, _)] => text.clone(),
+            [TemplatePart::Literal(text, _)] => self.word(text),
             _ => {
                 let raw = self.text.get(token.end as usize..span.end.saturating_sub(1) as usize).unwrap_or("");
                 return Some((Ident { name: Arc::from(raw), span }, Some(template)));

@@ -1,7 +1,5 @@
 //! Calls, tuples, objects and `for` expressions.
 
-use std::sync::Arc;
-
 use andon_text::Diagnostic;
 
 use super::expression::untall;
@@ -122,6 +120,7 @@ impl Parser<'_> {
         self.with_newlines(false, |parser| {
             let mut items = Vec::new();
             let height = parser.object_items(opener, &mut items);
+            items.shrink_to_fit();
             parser.take_if(Kind::CloseBrace);
             let span = parser.since(parser.span_of(opener));
             parser.node(ExprKind::Object(items), span, height)
@@ -169,7 +168,8 @@ impl Parser<'_> {
         let key = if named {
             self.take();
             let span = self.span_of(token);
-            self.node(ExprKind::Variable(Arc::from(token.text(self.text))), span, 0)
+            let name = self.word(token.text(self.text));
+            self.node(ExprKind::Variable(name), span, 0)
         } else if token.kind == Kind::Comma {
             return None;
         } else {

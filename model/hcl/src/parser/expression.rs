@@ -183,7 +183,7 @@ impl Parser<'_> {
     fn name_or_call(&mut self) -> Tall {
         let first = self.take();
         let start = self.span_of(first);
-        let mut name: Arc<str> = Arc::from(first.text(self.text));
+        let mut name = self.word(first.text(self.text));
         let qualified = self.peek() == Kind::DoubleColon;
         if qualified {
             let mut whole = first.text(self.text).to_owned();
@@ -287,7 +287,7 @@ impl Parser<'_> {
             }
         }
         self.take();
-        let name = Ident { name: Arc::from(text), span: self.span_of(token) };
+        let name = Ident { name: self.word(text), span: self.span_of(token) };
         let span = start.to(name.span);
         let height = target.height;
         Ok(self.node(ExprKind::Attribute { target: Box::new(target.expr), name }, span, height))
@@ -360,14 +360,28 @@ impl Parser<'_> {
     /// A name where only a name will do.
     pub(super) fn name(&mut self) -> Option<Ident> {
         let token = self.take_if(Kind::Identifier)?;
-        Some(Ident { name: Arc::from(token.text(self.text)), span: self.span_of(token) })
+        Some(Ident { name: self.word(token.text(self.text)), span: self.span_of(token) })
+    }
+
+    /// A word, shared with all others of the same letters.
+    pub(super) fn word(&mut self, text: &str) -> Arc<str> {
+        match self.words.get(text) {
+            Some(word) => word.clone(),
+            None => {
+                let word: Arc<str> = Arc::from(text);
+                self.words.insert(word.clone());
+                word
+            }
+        }
     }
 }
 
 /// All trees of some parts, and the height of the highest.
 pub(super) fn untall(parts: Vec<Tall>) -> (Vec<Expr>, u32) {
     let height = parts.iter().map(|part| part.height).max().unwrap_or(0);
-    (parts.into_iter().map(|part| part.expr).collect(), height)
+    let mut parts: Vec<Expr> = parts.into_iter().map(|part| part.expr).collect();
+    parts.shrink_to_fit();
+    (parts, height)
 }
 
 fn binary_operator(kind: Kind) -> Option<BinaryOperator> {

@@ -11,6 +11,9 @@ mod fault;
 mod literal;
 mod template;
 
+use std::collections::HashSet;
+use std::sync::Arc;
+
 use andon_text::{Diagnostic, Diagnostics, SourceId, Span};
 
 use crate::ast::{Body, Expr, ExprKind, Template};
@@ -64,6 +67,8 @@ struct Parser<'a> {
     reported_at: Option<usize>,
     /// Whether the item at hand was already said to be too deep.
     too_deep: bool,
+    /// Every word so far: files say the same few over and over, so each is kept once.
+    words: HashSet<Arc<str>>,
 }
 
 /// An expression with the height of its tree.
@@ -88,6 +93,7 @@ impl<'a> Parser<'a> {
             damage: Vec::new(),
             reported_at: None,
             too_deep: false,
+            words: HashSet::new(),
         };
         for fault in faults {
             if parser.damage.last().is_none_or(|(_, end)| fault.start >= *end) {

@@ -300,6 +300,7 @@ impl Parser<'_> {
         if let ([TemplatePart::Interpolation(_)], Some(span)) = (parts.as_slice(), some_text) {
             parts.push(TemplatePart::Literal(Arc::from(""), span));
         }
+        parts.shrink_to_fit();
         (parts, deepest)
     }
 
@@ -323,10 +324,14 @@ fn close_directive(innermost: Open, end: Span, parts: &mut Vec<TemplatePart>) {
     let inner = std::mem::replace(parts, outer);
     let span = span.to(end);
     parts.push(match directive {
-        Directive::If { condition, yes: Some(yes) } => TemplatePart::If { condition, yes, no: inner, span },
-        Directive::If { condition, yes: None } => TemplatePart::If { condition, yes: inner, no: Vec::new(), span },
+        Directive::If { condition, yes: Some(yes) } => {
+            TemplatePart::If { condition: Box::new(condition), yes, no: inner, span }
+        }
+        Directive::If { condition, yes: None } => {
+            TemplatePart::If { condition: Box::new(condition), yes: inner, no: Vec::new(), span }
+        }
         Directive::For { key_name, value_name, collection } => {
-            TemplatePart::For { key_name, value_name, collection, body: inner, span }
+            TemplatePart::For { key_name, value_name, collection: Box::new(collection), body: inner, span }
         }
     });
 }

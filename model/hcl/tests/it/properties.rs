@@ -99,7 +99,7 @@ fn assert_spans(text: &str, diagnostics: &Diagnostics) {
 
 fn assert_body(text: &str, body: &Body) {
     body.span.iter().for_each(|span| assert_span(text, *span));
-    for item in &body.items {
+    for item in body.items.iter() {
         match item {
             Item::Attribute(attribute) => {
                 assert_span(text, attribute.span);
