@@ -8,6 +8,7 @@ mod object;
 mod provider;
 mod report;
 mod talk;
+mod version;
 
 pub use address::{AddressError, InstanceAddress, InstanceKey, Mode, ModuleStep, ResourceAddress};
 pub use block::{
@@ -18,3 +19,4 @@ pub use object::{Identity, Object, ObjectStatus};
 pub use provider::{BUILT_IN_HOST, BUILT_IN_NAMESPACE, DEFAULT_HOST, ProviderAddress};
 pub use report::{Change, CheckResult, EntryStatus, HostEntry, HostReport};
 pub use talk::{Answer, Command, Failure, Outcome, Question};
+pub use version::{Version, VersionConstraint, VersionError};
