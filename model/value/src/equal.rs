@@ -8,7 +8,7 @@ pub fn equals(left: &Value, right: &Value) -> Value {
     let marks = left.marks_within().union(right.marks_within());
     match decide(left, right) {
         Some(truth) => Value::from(truth),
-        None => Value::unknown(Type::Bool),
+        None => Value::unknown(Type::Bool).not_null(),
     }
     .mark(marks)
 }

@@ -4,7 +4,7 @@ use andon_value::{Marks, Type, Value, convert, quote};
 
 use super::expression::{Evaluator, Failed};
 use super::{Inputs, describe};
-use crate::functions::{Fault, Function, Parameter, Run, Secrets, Unknowns, function, functions};
+use crate::functions::{Fault, Foresight, Function, Parameter, Run, Secrets, Unknowns, function, functions};
 
 /// One call of a function: its arguments, checked against its parameters, and what it may read.
 pub(crate) struct Call<'a> {
@@ -72,7 +72,14 @@ impl Evaluator<'_> {
         }
         if unknown {
             let passed = checked.iter().fold(Marks::NONE, |marks, value| marks.union(value.marks_within()));
-            return Ok(Value::unknown(function.returns.clone()).mark(marks.union(passed)));
+            let foreseen = match function.foresight {
+                Some(Foresight(foresee)) => {
+                    foresee(&Call { arguments: checked, inputs: self.scope.inputs(), templates: &self.templates })
+                }
+                None => Value::unknown(function.returns.clone()),
+            };
+            let foreseen = if function.nullable { foreseen } else { foreseen.not_null() };
+            return Ok(foreseen.mark(marks.union(passed)));
         }
         let Run(run) = function.run;
         let templates = std::mem::take(&mut self.templates);
@@ -80,7 +87,8 @@ impl Evaluator<'_> {
         let result = run(&call);
         self.templates = templates;
         match result {
-            Ok(value) => Ok(value.mark(marks)),
+            Ok(value) if function.nullable => Ok(value.mark(marks)),
+            Ok(value) => Ok(value.not_null().mark(marks)),
             Err(fault) => {
                 let hidden = secret || passed_secret && !fault.safe;
                 Err(self.fault(function, whole, &given, fault, hidden))
@@ -224,7 +232,7 @@ impl Evaluator<'_> {
         };
         let (result, _, open) = self.aside(|this| this.evaluate(argument));
         match result {
-            _ if open => Ok(Value::unknown(Type::Bool)),
+            _ if open => Ok(Value::unknown(Type::Bool).not_null()),
             Ok(_) => Ok(Value::from(true)),
             Err(Failed) => Ok(Value::from(false)),
         }

@@ -231,7 +231,7 @@ impl<'a> Evaluator<'a> {
             Some(false) => (no, no_value),
             None => {
                 let marks = marks.union(yes_value.marks_within()).union(no_value.marks_within());
-                return Ok(Value::unknown(ty).mark(marks));
+                return Ok(either(&ty, yes_value, no_value).mark(marks));
             }
         };
         match convert(&value, &ty) {
@@ -329,5 +329,13 @@ impl<'a> Evaluator<'a> {
         };
         let value = steps.iter().skip(used).try_fold(value, |value, step| apply_step(&value, step)).ok()?;
         Some((text, value))
+    }
+}
+
+/// An unknown value that will be one of two, which agree on a type.
+fn either(ty: &Type, yes: Value, no: Value) -> Value {
+    match (convert(&yes, ty), convert(&no, ty)) {
+        (Ok(yes), Ok(no)) => Value::either(ty.clone(), &yes.unmark_deep().0, &no.unmark_deep().0),
+        _ => Value::unknown(ty.clone()),
     }
 }

@@ -1,6 +1,6 @@
 use andon_hcl::ast::{BinaryOperator, Expr, ExprKind, UnaryOperator};
 use andon_text::Diagnostic;
-use andon_value::{Number, Type, Value, convert, equals};
+use andon_value::{Bound, Number, Type, Value, convert, equals};
 
 use super::describe;
 use super::expression::{Evaluator, Failed};
@@ -14,7 +14,12 @@ impl Evaluator<'_> {
         };
         let value = self.operand(value, &ty, sign, operand)?;
         let result = match operator {
-            _ if value.is_unknown() => Value::unknown(ty),
+            UnaryOperator::Negate if value.is_unknown() => {
+                let negated = |bound: Option<Bound>| bound.map(|bound| Bound { number: bound.number.neg(), ..bound });
+                let (least, most) = value.number_bounds();
+                Value::unknown(ty).between(negated(most), negated(least))
+            }
+            UnaryOperator::Not if value.is_unknown() => Value::unknown(ty).not_null(),
             UnaryOperator::Negate => Value::from(value.as_number().map_or(Number::ZERO, Number::neg)),
             UnaryOperator::Not => Value::from(value.as_bool() == Some(false)),
         };
@@ -88,7 +93,7 @@ impl Evaluator<'_> {
                     Some(Value::from(if operator == Op::And { one && other } else { one || other }))
                 }
                 (Some(known), None) | (None, Some(known)) if known == (operator == Op::Or) => Some(Value::from(known)),
-                _ => Some(Value::unknown(gives)),
+                _ => Some(foreseen(operator, &left_value, &right_value).unwrap_or(Value::unknown(gives)).not_null()),
             },
         };
         match result {
@@ -123,6 +128,59 @@ impl Evaluator<'_> {
         };
         Err(self.fail_showing(error, &[expr]))
     }
+}
+
+/// What is known of the result for numbers of which at least one is unknown: from their bounds, a comparison may be
+/// decided, and a sum or product has bounds itself.
+fn foreseen(operator: BinaryOperator, left: &Value, right: &Value) -> Option<Value> {
+    use BinaryOperator as Op;
+    if left.ty() != Type::Number {
+        return None;
+    }
+    let ((left_least, left_most), (right_least, right_most)) = (left.number_bounds(), right.number_bounds());
+    // Whether every number from a bound on is beyond, or at least not below, every number up to another.
+    let beyond = |least: &Option<Bound>, most: &Option<Bound>| match (least, most) {
+        (Some(least), Some(most)) => {
+            least.number > most.number || least.number == most.number && !(least.inclusive && most.inclusive)
+        }
+        _ => false,
+    };
+    let reaches = |least: &Option<Bound>, most: &Option<Bound>| match (least, most) {
+        (Some(least), Some(most)) => least.number >= most.number,
+        _ => false,
+    };
+    let decided = |yes: bool, no: bool| if yes { Some(true) } else { no.then_some(false) }.map(Value::from);
+    match operator {
+        Op::Less => decided(beyond(&right_least, &left_most), reaches(&left_least, &right_most)),
+        Op::GreaterOrEqual => decided(reaches(&left_least, &right_most), beyond(&right_least, &left_most)),
+        Op::Greater => decided(beyond(&left_least, &right_most), reaches(&right_least, &left_most)),
+        Op::LessOrEqual => decided(reaches(&right_least, &left_most), beyond(&left_least, &right_most)),
+        Op::Add => {
+            let sum = |one: Option<Bound>, other: Option<Bound>| both(one, other, Number::add);
+            Some(Value::unknown(Type::Number).between(sum(left_least, right_least), sum(left_most, right_most)))
+        }
+        Op::Subtract => {
+            let difference = |one: Option<Bound>, other: Option<Bound>| both(one, other, Number::sub);
+            let least = difference(left_least, right_most);
+            Some(Value::unknown(Type::Number).between(least, difference(left_most, right_least)))
+        }
+        Op::Multiply => {
+            // Of all the products of ends, the least and the most are those of the range.
+            let ends = [left_least?, left_most?, right_least?, right_most?].map(|bound| bound.number);
+            let [a, b, c, d] = &ends;
+            let products: Option<Vec<Number>> = [a.mul(c), a.mul(d), b.mul(c), b.mul(d)].into_iter().collect();
+            let products = products?;
+            let end = |number: Option<&Number>| number.cloned().map(Bound::inclusive);
+            Some(Value::unknown(Type::Number).between(end(products.iter().min()), end(products.iter().max())))
+        }
+        _ => None,
+    }
+}
+
+/// What an operation makes of two bounds on the same side.
+fn both(one: Option<Bound>, other: Option<Bound>, operation: fn(&Number, &Number) -> Option<Number>) -> Option<Bound> {
+    let (one, other) = one.zip(other)?;
+    Some(Bound { number: operation(&one.number, &other.number)?, inclusive: one.inclusive && other.inclusive })
 }
 
 /// Whether the left side alone gives the result, so that the right need not even be valid.

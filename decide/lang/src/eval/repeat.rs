@@ -164,11 +164,13 @@ impl Evaluator<'_> {
             Kind::Null(_) => Value::tuple([]),
             Kind::Unknown(Type::List(element) | Type::Set(element), _) => {
                 let element = self.at_element(Value::unknown((**element).clone()), each)?;
-                Value::unknown(Type::list(element.ty())).mark(element.marks_within())
+                // Of a null list this would be an error.
+                let (least, most) = value.length_bounds();
+                Value::unknown(Type::list(element.ty())).with_length(least, most).mark(element.marks_within())
             }
             Kind::Unknown(Type::Tuple(types), _) => {
                 let elements = types.iter().map(|ty| self.at_element(Value::unknown(ty.clone()), each));
-                Value::unknown(Type::tuple(elements.map(|element| Ok(element?.ty())).collect::<Result<Vec<_>, _>>()?))
+                Value::tuple(elements.collect::<Result<Vec<_>, _>>()?)
             }
             // It may be null, and so nothing.
             Kind::Unknown(..) => Value::UNKNOWN,

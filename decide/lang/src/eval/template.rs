@@ -8,7 +8,15 @@ use super::expression::{Evaluator, Failed};
 struct Text {
     text: String,
     marks: Marks,
-    unknown: bool,
+    /// How the text starts, once a part of it is unknown.
+    start: Option<String>,
+}
+
+impl Text {
+    /// From here on it is not known; what comes next starts with `next`.
+    fn unknown_from_here(&mut self, next: &str) {
+        self.start.get_or_insert_with(|| format!("{}{next}", self.text));
+    }
 }
 
 impl Evaluator<'_> {
@@ -20,9 +28,12 @@ impl Evaluator<'_> {
             [TemplatePart::Interpolation(expr)] => return self.evaluate(expr),
             _ => {}
         }
-        let mut out = Text { text: String::new(), marks: Marks::NONE, unknown: false };
+        let mut out = Text { text: String::new(), marks: Marks::NONE, start: None };
         self.parts(&template.parts, &mut out)?;
-        let value = if out.unknown { Value::unknown(Type::String) } else { Value::string(out.text) };
+        let value = match out.start {
+            Some(start) => Value::unknown(Type::String).with_prefix(&start),
+            None => Value::string(out.text),
+        };
         Ok(value.mark(out.marks))
     }
 
@@ -58,7 +69,7 @@ impl Evaluator<'_> {
                     out.marks = out.marks.union(value.marks());
                     match value.as_str() {
                         Some(text) => out.text.push_str(text),
-                        None => out.unknown = true,
+                        None => out.unknown_from_here(value.known_prefix()),
                     }
                     return Ok(());
                 }
@@ -90,7 +101,7 @@ impl Evaluator<'_> {
             Some(true) => self.parts(yes, out),
             Some(false) => self.parts(no, out),
             None => {
-                out.unknown = true;
+                out.unknown_from_here("");
                 let results = (self.parts(yes, out), self.parts(no, out));
                 results.0.and(results.1)
             }
@@ -109,7 +120,7 @@ impl Evaluator<'_> {
         let pairs = self.pairs(&value, collection)?;
         out.marks = out.marks.union(value.marks());
         let Some(pairs) = pairs else {
-            out.unknown = true;
+            out.unknown_from_here("");
             return Ok(());
         };
         for (key, value) in pairs {

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use andon_text::nearest;
-use andon_value::{Kind, Number, Type, Value, convert, equals, quote, unify};
+use andon_value::{Bound, Kind, Number, Type, Value, convert, equals, quote, unify};
 use unicode_segmentation::UnicodeSegmentation;
 
-use super::{Fault, Function, row};
+use super::{Fault, Function, foresight, row};
 use crate::eval::Call;
 
 /// How many numbers `range` gives at most.
@@ -19,14 +19,17 @@ pub(super) fn table() -> Vec<Function> {
     let strings = || Type::list(S);
     vec![
         row("alltrue", Bool, |call| truths(call, true), "Whether every element is true.")
-            .takes("list", Type::list(Bool)),
+            .takes("list", Type::list(Bool))
+            .unknown_inside(),
         row("anytrue", Bool, |call| truths(call, false), "Whether any element is true.")
-            .takes("list", Type::list(Bool)),
+            .takes("list", Type::list(Bool))
+            .unknown_inside(),
         row("chunklist", Type::list(any_list()), chunk_list, "A list cut into lists of a size.")
             .takes("list", any_list())
             .unknown_inside()
             .marks()
-            .takes("size", N),
+            .takes("size", N)
+            .foresees(foresight::chunks),
         row("coalesce", Dynamic, coalesce, "The first argument that is neither null nor the empty string.")
             .takes_rest("values", Dynamic)
             .nulls()
@@ -35,21 +38,30 @@ pub(super) fn table() -> Vec<Function> {
             .takes_rest("lists", Dynamic)
             .unknown_inside()
             .marks(),
-        row("compact", strings(), compact, "A list of strings without null and empty ones.").takes("list", strings()),
+        row("compact", strings(), compact, "A list of strings without null and empty ones.")
+            .takes("list", strings())
+            .foresees(foresight::some),
         row("concat", Dynamic, concat, "Lists one after the other.")
             .takes_rest("lists", Dynamic)
             .unknown_inside()
-            .marks(),
+            .marks()
+            .foresees(foresight::concat),
         row("contains", Bool, contains, "Whether a list, set or tuple has a value as an element.")
             .takes("list", Dynamic)
+            .unknown_inside()
             .takes("value", Dynamic)
-            .nulls(),
-        row("distinct", any_list(), distinct, "A list without repeated elements.").takes("list", any_list()),
+            .nulls()
+            .unknowns(),
+        row("distinct", any_list(), distinct, "A list without repeated elements.")
+            .takes("list", any_list())
+            .foresees(foresight::distinct),
         row("element", Dynamic, element, "One element of a list; past its end it starts over.")
             .takes("list", Dynamic)
             .unknown_inside()
             .marks()
-            .takes("index", N),
+            .takes("index", N)
+            .nullable()
+            .foresees(foresight::element),
         row("flatten", Dynamic, flatten, "The elements of lists in lists, in one list.")
             .takes("list", Dynamic)
             .unknown_inside()
@@ -61,7 +73,8 @@ pub(super) fn table() -> Vec<Function> {
         row("keys", Dynamic, keys, "The keys of a map or object, in order.")
             .takes("map", Dynamic)
             .unknown_inside()
-            .marks(),
+            .marks()
+            .foresees(foresight::keys),
         row("length", N, length, "How many elements a collection has, or characters a string.")
             .takes("value", Dynamic)
             .unknowns()
@@ -74,48 +87,67 @@ pub(super) fn table() -> Vec<Function> {
             .may_take("default", Dynamic)
             .nulls()
             .unknowns()
-            .marks(),
+            .marks()
+            .nullable()
+            .foresees(foresight::lookup),
         row("matchkeys", any_list(), match_keys, "The elements at whose place another list has one of some values.")
             .takes("values", any_list())
             .takes("keys", any_list())
-            .takes("search", any_list()),
+            .takes("search", any_list())
+            .foresees(foresight::some),
         row("merge", Dynamic, merge, "The entries of all maps or objects; the last has its way.")
             .takes_rest("maps", Dynamic)
             .nulls()
             .unknown_inside()
-            .marks(),
+            .marks()
+            .foresees(foresight::merge),
         row("one", Dynamic, one, "The only element of a list or set, or null where it is empty.")
             .takes("list", Dynamic)
             .unknown_inside()
-            .marks(),
+            .marks()
+            .nullable()
+            .foresees(foresight::one),
         row("range", Type::list(N), range, "The numbers from a start to before an end, by a step.")
             .takes_rest("numbers", N),
-        row("reverse", Dynamic, reverse, "A list backwards.").takes("list", Dynamic).unknown_inside().marks(),
+        row("reverse", Dynamic, reverse, "A list backwards.")
+            .takes("list", Dynamic)
+            .unknown_inside()
+            .marks()
+            .foresees(foresight::reverse),
         row("slice", Dynamic, slice, "The elements from a place to before another.")
             .takes("list", Dynamic)
             .unknown_inside()
             .marks()
             .takes("start", N)
-            .takes("end", N),
-        row("sort", strings(), sort, "Strings in order.").takes("list", strings()),
+            .takes("end", N)
+            .foresees(foresight::some),
+        row("sort", strings(), sort, "Strings in order.").takes("list", strings()).foresees(foresight::as_long),
         row("transpose", Type::map(strings()), transpose, "A map of lists with keys and elements swapped.")
             .takes("map", Type::map(strings())),
         row("values", Dynamic, values, "The values of a map or object, in the order of their keys.")
             .takes("map", Dynamic)
             .unknown_inside()
-            .marks(),
+            .marks()
+            .foresees(foresight::values),
         row("zipmap", Dynamic, zip_map, "A map of the given keys and values.")
             .takes("keys", strings())
             .takes("values", Dynamic)
             .unknown_inside()
-            .marks(),
+            .marks()
+            .foresees(foresight::zip_map),
     ]
 }
 
 fn truths(call: &Call<'_>, all: bool) -> Result<Value, Fault> {
     let elements = call.elements(0)?;
-    let mut truths = elements.into_iter().map(|element| element.as_bool() == Some(true));
-    Ok(Value::from(if all { truths.all(|truth| truth) } else { truths.any(|truth| truth) }))
+    // One that decides is enough, whatever the unknown ones are. Null is not true.
+    let decides = |element: &&Value| !element.is_unknown() && (element.as_bool() == Some(true)) != all;
+    let open = elements.iter().any(|element| element.is_unknown());
+    Ok(match elements.iter().any(decides) {
+        true => Value::from(!all),
+        false if open => Value::unknown(Type::Bool),
+        false => Value::from(all),
+    })
 }
 
 fn chunk_list(call: &Call<'_>) -> Result<Value, Fault> {
@@ -133,7 +165,10 @@ fn coalesce(call: &Call<'_>) -> Result<Value, Fault> {
     let ty = ty.ok_or_else(|| Fault::new("all arguments must have the same type"))?;
     for argument in &call.arguments {
         if argument.is_unknown() {
-            return Ok(Value::unknown(ty));
+            let value = convert(argument, &ty).map_err(|error| Fault::new(error.to_string()))?;
+            // The empty string does not count either.
+            let counts = value.is_never_null() && (ty != Type::String || !value.known_prefix().is_empty());
+            return Ok(if counts { value } else { Value::unknown(ty) });
         }
         let value = convert(argument, &ty).map_err(|error| Fault::new(error.to_string()))?;
         if !value.is_null() && value.as_str().is_none_or(|text| !text.is_empty()) {
@@ -185,7 +220,17 @@ fn is_in<'v>(value: &Value, mut elements: impl Iterator<Item = &'v Value>) -> bo
 }
 
 fn contains(call: &Call<'_>) -> Result<Value, Fault> {
-    Ok(Value::from(is_in(call.value(1), call.elements(0)?.into_iter())))
+    // One that is equal for certain is enough; one that may be equal leaves it open.
+    let mut answer = Value::from(false);
+    for element in call.elements(0)? {
+        let equal = equals(element, call.value(1));
+        match equal.as_bool() {
+            Some(true) => return Ok(equal),
+            Some(false) => {}
+            None => answer = equal,
+        }
+    }
+    Ok(answer)
 }
 
 fn distinct(call: &Call<'_>) -> Result<Value, Fault> {
@@ -261,15 +306,30 @@ fn length(call: &Call<'_>) -> Result<Value, Fault> {
         Kind::Unknown(Type::Bool | Type::Number, _) | Kind::Bool(_) | Kind::Number(_) => {
             return Err(Fault::at(0, "a collection or a string is required"));
         }
-        Kind::Unknown(..) => return Ok(Value::unknown(Type::Number).mark(value.marks())),
+        Kind::Unknown(Type::String, _) => {
+            // What follows may join with the last of it, so that one cluster less is certain.
+            let known = value.known_prefix().graphemes(true).count();
+            return Ok(length_between(known.saturating_sub(1), None).mark(value.marks()));
+        }
+        Kind::Unknown(..) => {
+            let (least, most) = value.length_bounds();
+            return Ok(length_between(least, most).mark(value.marks()));
+        }
         // Two unknown elements of a set may turn out to be one.
         Kind::Set(_, elements) if elements.len() > 1 && !value.is_wholly_known() => {
-            return Ok(Value::unknown(Type::Number).mark(value.marks()));
+            let (least, most) = value.length_bounds();
+            return Ok(length_between(least, most).mark(value.marks()));
         }
         Kind::String(text) => text.graphemes(true).count(),
         _ => value.children().count(),
     };
     Ok(Value::from(Number::from(count)).mark(value.marks()))
+}
+
+/// A length that is only known to be between two.
+fn length_between(least: usize, most: Option<usize>) -> Value {
+    let bound = |length: usize| Bound::inclusive(Number::from(length));
+    Value::unknown(Type::Number).between(Some(bound(least)), most.map(bound))
 }
 
 fn lookup(call: &Call<'_>) -> Result<Value, Fault> {

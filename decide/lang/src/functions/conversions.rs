@@ -8,10 +8,10 @@ use crate::eval::Call;
 pub(super) fn table() -> Vec<Function> {
     use Type::{Bool, Dynamic, Number, String as S};
     let to = |name, ty: Type, run, description| {
-        row(name, ty, run, description).takes("value", Dynamic).nulls().unknowns().marks()
+        row(name, ty, run, description).takes("value", Dynamic).nulls().unknowns().marks().nullable()
     };
     let over = |name, returns, run, description| {
-        row(name, returns, run, description).takes("value", Dynamic).nulls().unknowns().marks()
+        row(name, returns, run, description).takes("value", Dynamic).nulls().unknowns().marks().nullable()
     };
     vec![
         // The evaluator calls these two itself, as it must not fail before they do.

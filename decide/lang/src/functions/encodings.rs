@@ -4,7 +4,7 @@ use andon_value::{Number, Type, Value, from_json_implied, to_json};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use super::{Fault, Function, row};
+use super::{Fault, Function, foresight, row};
 use crate::eval::Call;
 
 pub(super) fn table() -> Vec<Function> {
@@ -15,8 +15,13 @@ pub(super) fn table() -> Vec<Function> {
             .takes("string", S),
         row("csvdecode", Type::Dynamic, csv_decode, "The rows of a CSV text, as objects named by its first row.")
             .takes("string", S),
-        row("jsondecode", Type::Dynamic, json_decode, "The value that a JSON text stands for.").takes("string", S),
-        row("jsonencode", S, json_encode, "A value as JSON text.").takes("value", Type::Dynamic).nulls(),
+        row("jsondecode", Type::Dynamic, json_decode, "The value that a JSON text stands for.")
+            .takes("string", S)
+            .nullable(),
+        row("jsonencode", S, json_encode, "A value as JSON text.")
+            .takes("value", Type::Dynamic)
+            .nulls()
+            .foresees(foresight::json),
         row("urlencode", S, url_encode, "A string as a part of a URL's query.").takes("string", S),
     ]
 }

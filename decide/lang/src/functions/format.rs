@@ -4,7 +4,7 @@
 use andon_value::{Number, Type, Value, convert, to_json};
 use unicode_segmentation::UnicodeSegmentation;
 
-use super::{Fault, Function, row};
+use super::{Fault, Function, foresight, row};
 use crate::eval::Call;
 
 pub(super) fn table() -> Vec<Function> {
@@ -13,7 +13,8 @@ pub(super) fn table() -> Vec<Function> {
         row("format", S, format_one, "Text made by a pattern, such as `%s` or `%05.1f`, of the other arguments.")
             .takes("pattern", S)
             .takes_rest("arguments", Dynamic)
-            .nulls(),
+            .nulls()
+            .foresees(foresight::format),
         row(
             "formatlist",
             Type::list(S),
@@ -22,7 +23,8 @@ pub(super) fn table() -> Vec<Function> {
         )
         .takes("pattern", S)
         .takes_rest("arguments", Dynamic)
-        .nulls(),
+        .nulls()
+        .foresees(foresight::format_list),
     ]
 }
 

@@ -7,6 +7,7 @@ mod collections;
 mod conversions;
 mod encodings;
 mod files;
+mod foresight;
 mod format;
 mod hashes;
 mod later;
@@ -36,7 +37,11 @@ pub struct Function {
     pub rest: Option<Parameter>,
     /// The type of the result; `any` where it depends on the arguments.
     pub returns: Type,
+    /// Whether the result may be null.
+    pub nullable: bool,
     pub(crate) run: Run,
+    /// What is known of the result while an argument is unknown, where that is more than `returns` says.
+    pub(crate) foresight: Option<Foresight>,
 }
 
 /// A parameter of a function.
@@ -77,6 +82,10 @@ pub(crate) enum Secrets {
 /// What does a function's work.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Run(pub(crate) fn(&Call<'_>) -> Result<Value, Fault>);
+
+/// What is known of a result before all arguments are. It may even be known.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Foresight(pub(crate) fn(&Call<'_>) -> Value);
 
 /// Why a function has no result. Where an argument is a secret it is not told, unless it is safe.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -156,7 +165,8 @@ pub(crate) fn row(
     run: fn(&Call<'_>) -> Result<Value, Fault>,
     description: &'static str,
 ) -> Function {
-    Function { name, description, parameters: Vec::new(), rest: None, returns, run: Run(run) }
+    let (parameters, run) = (Vec::new(), Run(run));
+    Function { name, description, parameters, rest: None, returns, nullable: false, run, foresight: None }
 }
 
 impl Function {
@@ -192,6 +202,18 @@ impl Function {
 
     fn takes_rest(mut self, name: &'static str, ty: Type) -> Function {
         self.rest = Some(Parameter::new(name, ty));
+        self
+    }
+
+    /// The result may be null.
+    fn nullable(mut self) -> Function {
+        self.nullable = true;
+        self
+    }
+
+    /// More is known of the result while an argument is unknown than its type.
+    fn foresees(mut self, foresight: fn(&Call<'_>) -> Value) -> Function {
+        self.foresight = Some(Foresight(foresight));
         self
     }
 

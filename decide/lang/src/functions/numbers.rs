@@ -4,25 +4,31 @@ use std::cmp::Ordering;
 
 use andon_value::{Number, Type, Value};
 
-use super::{Fault, Function, row};
+use super::{Fault, Function, foresight, row};
 use crate::eval::Call;
 
 pub(super) fn table() -> Vec<Function> {
     use Type::Number as N;
     vec![
-        row("abs", N, |call| Ok(call.number(0).abs().into()), "A number without its sign.").takes("number", N),
+        row("abs", N, |call| Ok(call.number(0).abs().into()), "A number without its sign.")
+            .takes("number", N)
+            .foresees(foresight::not_negative),
         row("ceil", N, |call| Ok(call.number(0).ceil().into()), "The nearest whole number that is not smaller.")
             .takes("number", N),
         row("floor", N, |call| Ok(call.number(0).floor().into()), "The nearest whole number that is not larger.")
             .takes("number", N),
         row("log", N, log, "The logarithm of a number in a base.").takes("number", N).takes("base", N),
-        row("max", N, |call| most(call, Ordering::Greater), "The largest of the numbers.").takes_rest("numbers", N),
-        row("min", N, |call| most(call, Ordering::Less), "The smallest of the numbers.").takes_rest("numbers", N),
+        row("max", N, |call| most(call, Ordering::Greater), "The largest of the numbers.")
+            .takes_rest("numbers", N)
+            .foresees(foresight::largest),
+        row("min", N, |call| most(call, Ordering::Less), "The smallest of the numbers.")
+            .takes_rest("numbers", N)
+            .foresees(foresight::smallest),
         row("parseint", N, parse_int, "The whole number that a string is in a base from 2 to 62.")
             .takes("text", Type::String)
             .takes("base", N),
         row("pow", N, pow, "A number raised to a power.").takes("number", N).takes("power", N),
-        row("signum", N, signum, "The sign of a number: -1, 0 or 1.").takes("number", N),
+        row("signum", N, signum, "The sign of a number: -1, 0 or 1.").takes("number", N).foresees(foresight::sign),
         row("sum", N, sum, "The sum of a list of numbers.").takes("list", Type::Dynamic),
     ]
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use andon_value::{Kind, Type, Value, convert, unify};
 
-use super::{Fault, Function, row};
+use super::{Fault, Function, foresight, row};
 use crate::eval::Call;
 
 pub(super) fn table() -> Vec<Function> {
@@ -16,7 +16,8 @@ pub(super) fn table() -> Vec<Function> {
             |call| combine(call, |one, other| &one & &other),
             "The elements that all sets have.",
         )
-        .takes_rest("sets", any_set()),
+        .takes_rest("sets", any_set())
+        .foresees(foresight::set),
         row("setproduct", Type::Dynamic, product, "Every combination of one element of each set or list.")
             .takes_rest("sets", Type::Dynamic),
         row(
@@ -26,9 +27,11 @@ pub(super) fn table() -> Vec<Function> {
             "The elements that only the first set has.",
         )
         .takes("set", any_set())
-        .takes("without", any_set()),
+        .takes("without", any_set())
+        .foresees(foresight::set),
         row("setunion", any_set(), |call| combine(call, |one, other| &one | &other), "The elements that any set has.")
-            .takes_rest("sets", any_set()),
+            .takes_rest("sets", any_set())
+            .foresees(foresight::set),
     ]
 }
 

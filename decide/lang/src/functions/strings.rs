@@ -3,7 +3,7 @@
 use andon_value::{Type, Value};
 use unicode_segmentation::UnicodeSegmentation;
 
-use super::{Fault, Function, row};
+use super::{Fault, Function, foresight, row};
 use crate::eval::Call;
 
 pub(super) fn table() -> Vec<Function> {
@@ -35,7 +35,8 @@ pub(super) fn table() -> Vec<Function> {
             "Whether a string starts with another.",
         )
         .takes("string", S)
-        .takes("prefix", S),
+        .takes("prefix", S)
+        .foresees(foresight::starts_with),
         row(
             "strcontains",
             Bool,

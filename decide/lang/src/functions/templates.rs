@@ -23,7 +23,8 @@ pub(super) fn table() -> Vec<Function> {
         .takes("path", S)
         .takes("variables", Dynamic)
         .unknown_inside()
-        .marks(),
+        .marks()
+        .nullable(),
         row(
             "templatestring",
             Dynamic,
@@ -33,7 +34,8 @@ pub(super) fn table() -> Vec<Function> {
         .takes("template", S)
         .takes("variables", Dynamic)
         .unknown_inside()
-        .marks(),
+        .marks()
+        .nullable(),
     ]
 }
 

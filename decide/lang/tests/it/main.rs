@@ -19,6 +19,7 @@ mod load;
 mod role;
 mod schemas;
 mod shop;
+mod unknowns;
 
 use std::sync::Arc;
 
