@@ -7,6 +7,7 @@ pub mod host;
 mod object;
 mod provider;
 mod report;
+pub mod source;
 mod talk;
 mod version;
 
