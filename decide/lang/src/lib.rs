@@ -14,6 +14,7 @@ pub mod functions;
 mod image;
 mod literal;
 mod load;
+pub mod modules;
 mod order;
 mod reference;
 pub mod role;

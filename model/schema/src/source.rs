@@ -239,7 +239,16 @@ impl fmt::Display for Package {
                 to.write_str(&public_url(url))?;
                 archive_query(to, url, *format, checksum.as_ref())
             }
-            Package::Page { url } => to.write_str(&public_url(url)),
+            Package::Page { url } => {
+                to.write_str(&public_url(url))?;
+                // The name of an archive alone would be the archive.
+                let path = url.split(['?', '#']).next().unwrap_or_default();
+                match (ArchiveFormat::of_path(path), url.contains('?')) {
+                    (None, _) => Ok(()),
+                    (Some(_), true) => to.write_str("&archive=false"),
+                    (Some(_), false) => to.write_str("?archive=false"),
+                }
+            }
             Package::Directory { path } => write!(to, "file://{path}"),
             Package::File { path, format, checksum } => {
                 write!(to, "file://{path}")?;

@@ -20,6 +20,7 @@ mod role;
 mod schemas;
 mod shop;
 mod unknowns;
+mod sources;
 
 use std::sync::Arc;
 
