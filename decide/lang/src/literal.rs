@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use andon_hcl::ast::{Expr, ExprKind, TemplatePart};
+use andon_text::Span;
 
 /// The text of a string that is written out, without holes.
 pub(crate) fn string(expr: &Expr) -> Option<Arc<str>> {
@@ -15,4 +16,30 @@ pub(crate) fn string(expr: &Expr) -> Option<Arc<str>> {
         }
     }
     Some(text.into())
+}
+
+/// Where an expression first calls a function.
+pub(crate) fn first_call(expr: &Expr) -> Option<Span> {
+    let first = |all: &[&Expr]| all.iter().find_map(|expr| first_call(expr));
+    match &expr.kind {
+        ExprKind::Call { .. } => Some(expr.span),
+        ExprKind::Template(template) => template.parts.iter().find_map(|part| match part {
+            TemplatePart::Interpolation(inner) => first_call(inner),
+            TemplatePart::If { condition, .. } => first_call(condition),
+            TemplatePart::For { collection, .. } => first_call(collection),
+            TemplatePart::Literal(..) => None,
+        }),
+        ExprKind::Attribute { target, .. } => first_call(target),
+        ExprKind::Index { target, key } => first(&[target, key]),
+        ExprKind::Splat { target, each, .. } => first(&[target, each]),
+        ExprKind::Tuple(elements) => elements.iter().find_map(first_call),
+        ExprKind::Object(items) => items.iter().find_map(|item| first(&[&item.key, &item.value])),
+        ExprKind::For(each) => first(&[&each.collection, &each.value]),
+        ExprKind::Unary { operand, .. } => first_call(operand),
+        ExprKind::Binary { left, right, .. } => first(&[left, right]),
+        ExprKind::Conditional { condition, yes, no } => first(&[condition, yes, no]),
+        ExprKind::Parentheses(inner) => first_call(inner),
+        ExprKind::Null | ExprKind::Bool(_) | ExprKind::Number(_) | ExprKind::Variable(_) => None,
+        ExprKind::SplatElement | ExprKind::Invalid => None,
+    }
 }

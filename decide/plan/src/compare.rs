@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use andon_hcl::ast::Ident;
 use andon_lang::definitions::IgnoreChanges;
 use andon_schema::{Block, Nesting};
 use andon_value::{Kind, Marks, Value};
@@ -142,7 +141,7 @@ pub(crate) fn ignoring(config: &Value, prior: &Value, ignored: &IgnoreChanges, s
         IgnoreChanges::All => {
             schema.attributes.get(name).is_none_or(|attribute| attribute.required || attribute.optional)
         }
-        IgnoreChanges::Attributes(idents) => idents.iter().any(|Ident { name: ident, .. }| &**ident == name),
+        IgnoreChanges::Attributes(paths) => paths.iter().any(|path| &*path.name.name == name),
     };
     if *ignored == IgnoreChanges::None {
         return (config.clone(), Vec::new());

@@ -17,7 +17,7 @@ pub use block::{
     ProviderSchema, Schemas, TypeSchema,
 };
 pub use object::{Identity, Object, ObjectStatus};
-pub use provider::{BUILT_IN_HOST, BUILT_IN_NAMESPACE, DEFAULT_HOST, ProviderAddress};
+pub use provider::{BUILT_IN_HOST, BUILT_IN_NAMESPACE, DEFAULT_HOST, ProviderAddress, ProviderAddressError};
 pub use report::{Change, CheckResult, EntryStatus, HostEntry, HostReport};
 pub use talk::{Answer, Command, Failure, Outcome, Question};
 pub use version::{Version, VersionConstraint, VersionError};

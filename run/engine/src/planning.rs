@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use andon_lang::not_carried_out;
 use andon_ledger::Event;
 use andon_plan::{Plan, PlanInput, PlanStep, Planner, QuestionId};
 use andon_schema::{Answer, Failure};
@@ -16,6 +17,10 @@ pub(crate) const TICK: Duration = Duration::from_millis(100);
 /// Plans. Nothing is changed, in the world or in the ledger. `Err` holds every reason why there is no plan; an
 /// interrupt ends it at once.
 pub fn plan(input: PlanInput, world: &mut dyn World, sink: &mut dyn Sink) -> Result<Plan, Diagnostics> {
+    let refused = not_carried_out(&input.project, &input.stacks);
+    if refused.has_errors() {
+        return Err(refused);
+    }
     let mut planner = Planner::new(input);
     let mut asked: BTreeMap<Ticket, QuestionId> = BTreeMap::new();
     let mut next_ticket = 0;

@@ -1,6 +1,6 @@
 //! Resources and data sources against their schemas.
 
-use andon_schema::Mode;
+use andon_schema::{Mode, NoSuchType};
 use andon_text::Diagnostic;
 use andon_value::Value;
 
@@ -22,12 +22,19 @@ pub(super) fn check(checked: &Checked<'_>, definition: &ResourceDefinition) {
     lifecycle.postconditions.iter().for_each(|condition| with_self.condition(condition));
     lifecycle.replace_triggered_by.iter().for_each(|expr| drop(at.value(expr)));
     let key = &definition.key;
-    let Some(schema) = checked.schemas.built_in(key.mode).get(&*key.kind) else {
-        checked.report([unknown_type(checked, definition)]);
-        return;
+    let provider = checked.module.provider_of(definition);
+    let schema = match checked.schemas.type_of(&provider, key.mode, &key.kind) {
+        Ok(Some(schema)) => schema,
+        Ok(None) => return,
+        Err(NoSuchType) => {
+            checked.report([unknown_type(checked, definition)]);
+            return;
+        }
     };
     if let IgnoreChanges::Attributes(names) = &lifecycle.ignore_changes {
-        for name in names.iter().filter(|name| !schema.block.attributes.contains_key(&*name.name)) {
+        for name in
+            names.iter().map(|path| &path.name).filter(|name| !schema.block.attributes.contains_key(&*name.name))
+        {
             if !schema.block.blocks.contains_key(&*name.name) {
                 let diagnostic = Diagnostic::error(format!("{} has no argument \"{}\"", key.kind, name.name));
                 let names = schema.block.attributes.keys().map(String::as_str);
@@ -52,13 +59,7 @@ fn unknown_type(checked: &Checked<'_>, definition: &ResourceDefinition) -> Diagn
     let schemas = checked.schemas.built_in(definition.key.mode);
     let word = if definition.key.mode == Mode::Data { "data source" } else { "resource type" };
     let diagnostic = Diagnostic::error(format!("unknown {word} \"{kind}\"")).at(definition.span);
-    let own = ["lab", "andon", "terraform"].iter().any(|own| kind.split('_').next() == Some(own));
-    let diagnostic = suggest(diagnostic, kind, schemas.keys().map(String::as_str));
-    if own || !diagnostic.help.is_empty() {
-        return diagnostic;
-    }
-    let known: Vec<&str> = schemas.keys().map(String::as_str).collect();
-    diagnostic.detail(format!("Provider plugins are not supported yet. Built in are {}.", known.join(", ")))
+    suggest(diagnostic, kind, schemas.keys().map(String::as_str))
 }
 
 fn stack(checked: &Checked<'_>, definition: &ResourceDefinition) {

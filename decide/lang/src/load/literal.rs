@@ -1,30 +1,46 @@
-//! Arguments that must be written out, as they are needed before anything can be evaluated.
+//! Arguments that must be written out, as they are needed before anything can be evaluated. They may be computed from
+//! constants, as `!false` is; nothing can be referred to and no function called.
 
 use andon_hcl::ast::{Body, Expr, ExprKind, Ident};
 use andon_text::Diagnostic;
+use andon_value::{Type, Value, convert};
 
 use super::Loader;
-use crate::literal::string;
+use crate::eval::evaluate;
+use crate::literal::{first_call, string};
+use crate::reference::static_traversals;
+use crate::variable::Constants;
 
 impl Loader<'_> {
     /// `name = true` or `name = false`; false where it is not there.
     pub(super) fn flag(&mut self, body: &Body, name: &str, default: bool) -> bool {
         let Some(attribute) = body.attribute(name) else { return default };
-        match attribute.value.kind {
-            ExprKind::Bool(truth) => truth,
-            ExprKind::Invalid => default,
-            _ => {
-                let diagnostic = Diagnostic::error(format!("\"{name}\" must be written out as true or false"));
-                self.out.push(diagnostic.at(attribute.value.span).label("an expression cannot be used here"));
-                default
-            }
-        }
+        let value = self.constant(&attribute.value, name, &Type::Bool, "true or false");
+        value.and_then(|value| value.as_bool()).unwrap_or(default)
     }
 
     /// `name = "text"`.
     pub(super) fn text(&mut self, body: &Body, name: &str) -> Option<Ident> {
         let expr = &body.attribute(name)?.value;
         self.name(expr, name)
+    }
+
+    /// A bare word, or the quoted form of older versions of the language, which is warned of.
+    pub(super) fn keyword(&mut self, expr: &Expr) -> Option<Ident> {
+        match &expr.kind {
+            ExprKind::Variable(word) => Some(Ident { name: word.clone(), span: expr.span }),
+            _ => {
+                let name = string(expr)?;
+                self.quoted(expr, "word");
+                Some(Ident { name, span: expr.span })
+            }
+        }
+    }
+
+    /// Warns of quotes that older versions of the language needed.
+    pub(super) fn quoted(&mut self, expr: &Expr, what: &str) {
+        let diagnostic = Diagnostic::warning(format!("quoted {what}s are an old form")).at(expr.span);
+        self.out.push(diagnostic.help("Take the quotes away."));
     }
 
     /// `name = ["text", …]`; empty where it is not there.
@@ -63,15 +79,39 @@ impl Loader<'_> {
         }
     }
 
-    fn name(&mut self, expr: &Expr, argument: &str) -> Option<Ident> {
-        if expr.kind == ExprKind::Invalid {
-            return None;
+    /// Text that is written out.
+    pub(super) fn name(&mut self, expr: &Expr, argument: &str) -> Option<Ident> {
+        if let Some(name) = string(expr) {
+            return Some(Ident { name, span: expr.span });
         }
-        let text = string(expr).map(|name| Ident { name, span: expr.span });
-        if text.is_none() {
-            let diagnostic = Diagnostic::error(format!("\"{argument}\" must be written out as text"));
-            self.out.push(diagnostic.at(expr.span).label("an expression cannot be used here"));
-        }
-        text
+        let value = self.constant(expr, argument, &Type::String, "text")?;
+        value.as_str().map(|name| Ident { name: name.clone(), span: expr.span })
+    }
+
+    /// The value of an expression of constants, of a type.
+    fn constant(&mut self, expr: &Expr, argument: &str, ty: &Type, words: &str) -> Option<Value> {
+        let error = |span| Diagnostic::error(format!("\"{argument}\" must be written out as {words}")).at(span);
+        let problem = match (&expr.kind, first_call(expr), static_traversals(expr).first()) {
+            (ExprKind::Invalid, ..) => return None,
+            (_, Some(call), _) => error(call).label("a function cannot be called here"),
+            (_, _, Some(reference)) => error(reference.span).label("nothing can be referred to here"),
+            _ => match evaluate(expr, &Constants(self.inputs())) {
+                Err(errors) => {
+                    self.out.extend(errors);
+                    return None;
+                }
+                Ok(value) => match convert(&value, ty) {
+                    Ok(value) if !value.is_null() => return Some(value),
+                    Ok(_) => error(expr.span).label("this is null"),
+                    Err(problem) => error(expr.span).label(problem.to_string()),
+                },
+            },
+        };
+        self.out.push(problem);
+        None
+    }
+
+    fn inputs(&self) -> crate::eval::Inputs<'_> {
+        crate::eval::Inputs { files: self.files, base: "", project: "" }
     }
 }

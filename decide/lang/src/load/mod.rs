@@ -1,13 +1,17 @@
 //! From the files of a project to its definitions. Every file is read and every error of every file is reported;
 //! what could not be understood leaves a hole, never a second complaint.
 
+mod address;
 mod called;
 mod environment;
+mod history;
 mod image;
 mod literal;
 mod module;
 mod overrides;
+mod resource;
 mod role;
+mod settings;
 mod test;
 mod version;
 
@@ -175,16 +179,20 @@ impl<'a> Loader<'a> {
 
     /// The label that names a block, where it can be a name.
     fn named<'b>(&mut self, block: &'b Block, at: usize) -> Option<&'b Ident> {
-        let name = block.labels.get(at)?;
-        if !is_identifier(&name.name) {
+        block.labels.get(at).filter(|name| self.can_be_a_name(name))
+    }
+
+    /// Whether a name can be one; complains where it cannot.
+    fn can_be_a_name(&mut self, name: &Ident) -> bool {
+        let fine = is_identifier(&name.name);
+        if !fine {
             self.out.push(
                 Diagnostic::error(format!("\"{}\" cannot be a name", name.name))
                     .at(name.span)
                     .help("A name begins with a letter or \"_\", and goes on with letters, digits, \"_\" and \"-\"."),
             );
-            return None;
         }
-        Some(name)
+        fine
     }
 }
 

@@ -4,23 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use andon_hcl::ast::{Block, Body, Expr, ExprKind, Ident};
-use andon_schema::Mode;
 use andon_text::{Diagnostic, Span};
 use andon_value::Type;
 
-use super::{Loader, blocks, called, overrides, parent, version};
+use super::{Loader, blocks, called, history, overrides, parent, resource, settings};
 use crate::constraint::{self, Defaults};
 use crate::definitions::{
-    Assignment, Condition, IgnoreChanges, Lifecycle, Local, Module, ModuleCall, OutputDefinition, Project,
-    ResourceDefinition, ResourceKey, Stack, Variable,
+    Assignment, Condition, Local, Module, ModuleCall, OutputDefinition, Project, Stack, Variable,
 };
-use crate::shape::{self, BUILT_IN_PROVIDER, STACK_FILE, VALUES_FILE, check_body};
-
-/// The version of the Terraform language that `required_version` of a stack or module is held against.
-const TERRAFORM_VERSION: &str = "1.14.0";
-
-/// Providers that need no plugin.
-const BUILT_IN: [&str; 3] = ["terraform", "lab", "andon"];
+use crate::literal::string;
+use crate::shape::{self, STACK_FILE, VALUES_FILE};
 
 /// Modules read so far, and the way to the one being read.
 #[derive(Default)]
@@ -107,54 +100,25 @@ fn module(loader: &mut Loader<'_>, modules: &mut Modules, directory: &str) -> Ar
     }
     let items = contents.into_iter().map(andon_hcl::ast::Item::Block).collect();
     let body = Body { items: Arc::new(items), span: None };
-    for block in blocks(&body, "terraform", 0) {
-        settings(loader, block);
-    }
-    for block in blocks(&body, "provider", 1) {
-        provider(loader, block);
-    }
+    let settings = settings::settings(loader, &body);
+    settings::check_built_in(loader, &settings, &body);
     let module = Arc::new(Module {
         directory: directory.clone(),
+        settings,
+        providers: settings::providers(loader, &body),
         variables: variables(loader, &directory, &body, "variable"),
         locals: locals(loader, &directory, &body),
         outputs: outputs(loader, &directory, &body),
-        resources: resources(loader, &directory, &body),
+        resources: resource::resources(loader, &directory, &body),
         calls: calls(loader, modules, &directory, &body),
+        checks: resource::checks(loader, &directory, &body),
+        moved: history::moved(loader, &body),
+        removed: history::removed(loader, &body),
+        imports: history::imports(loader, &body),
     });
     modules.way.pop();
     modules.done.insert(directory, module.clone());
     module
-}
-
-fn settings(loader: &mut Loader<'_>, block: &Block) {
-    if let Some(wanted) = loader.text(&block.body, "required_version") {
-        loader.out.extend(version::unmet(&wanted, "Terraform", TERRAFORM_VERSION));
-    }
-    for providers in blocks(&block.body, "required_providers", 0) {
-        for attribute in providers.body.attributes() {
-            plugin(loader, &attribute.name);
-        }
-    }
-}
-
-fn provider(loader: &mut Loader<'_>, block: &Block) {
-    let [name] = &*block.labels else { return };
-    if BUILT_IN.contains(&&*name.name) {
-        let what = format!("the built-in provider \"{}\"", name.name);
-        check_body(&what, Some(block.head), &block.body, &BUILT_IN_PROVIDER, &mut loader.out);
-    } else {
-        plugin(loader, name);
-    }
-}
-
-fn plugin(loader: &mut Loader<'_>, name: &Ident) {
-    if !BUILT_IN.contains(&&*name.name) {
-        loader.out.push(
-            Diagnostic::error(format!("provider \"{}\": provider plugins are not supported yet", name.name))
-                .at(name.span)
-                .help("The built-in providers are terraform, lab and andon."),
-        );
-    }
 }
 
 /// The `variable` blocks of a module, or the `param` blocks of a role.
@@ -181,6 +145,7 @@ pub(super) fn variables(
             default: block.body.attribute("default").map(|attribute| attribute.value.clone()),
             nullable: loader.flag(&block.body, "nullable", true),
             sensitive: loader.flag(&block.body, "sensitive", false),
+            ephemeral: loader.flag(&block.body, "ephemeral", false),
             description: description(loader, block),
             validations: conditions(&block.body, "validation"),
             span: block.head,
@@ -223,6 +188,7 @@ fn outputs(loader: &mut Loader<'_>, scope: &Arc<str>, body: &Body) -> BTreeMap<A
             // Without a value it is still there for those that read it; the shape has complained.
             value: block.body.attribute("value").map_or_else(invalid, |attribute| attribute.value.clone()),
             sensitive: loader.flag(&block.body, "sensitive", false),
+            ephemeral: loader.flag(&block.body, "ephemeral", false),
             description: description(loader, block),
             depends_on: loader.list(&block.body, "depends_on"),
             preconditions: conditions(&block.body, "precondition"),
@@ -233,34 +199,8 @@ fn outputs(loader: &mut Loader<'_>, scope: &Arc<str>, body: &Body) -> BTreeMap<A
     outputs
 }
 
-fn resources(loader: &mut Loader<'_>, scope: &Arc<str>, body: &Body) -> BTreeMap<ResourceKey, Arc<ResourceDefinition>> {
-    let mut resources = BTreeMap::new();
-    for (word, mode, shape) in [("resource", Mode::Managed, &shape::RESOURCE), ("data", Mode::Data, &shape::DATA)] {
-        for block in blocks(body, word, 2) {
-            let (Some(kind), Some(name)) = (loader.named(block, 0), loader.named(block, 1)) else { continue };
-            let full = Ident { name: format!("{}.{}", kind.name, name.name).into(), span: block.head };
-            if !loader.define(word, scope, &full) {
-                continue;
-            }
-            let key = ResourceKey { mode, kind: kind.name.clone(), name: name.name.clone() };
-            let (count, for_each) = repetition(loader, &block.body);
-            let definition = ResourceDefinition {
-                key: key.clone(),
-                body: shape.rest(block),
-                count,
-                for_each,
-                depends_on: loader.list(&block.body, "depends_on"),
-                lifecycle: lifecycle(loader, &block.body),
-                span: block.head,
-            };
-            resources.insert(key, Arc::new(definition));
-        }
-    }
-    resources
-}
-
 /// `count` and `for_each`, of which there may be one.
-fn repetition(loader: &mut Loader<'_>, body: &Body) -> (Option<Expr>, Option<Expr>) {
+pub(super) fn repetition(loader: &mut Loader<'_>, body: &Body) -> (Option<Expr>, Option<Expr>) {
     let (count, for_each) = (body.attribute("count"), body.attribute("for_each"));
     if let (Some(count), Some(for_each)) = (count, for_each) {
         loader.out.push(
@@ -274,46 +214,8 @@ fn repetition(loader: &mut Loader<'_>, body: &Body) -> (Option<Expr>, Option<Exp
     (value(count), value(for_each))
 }
 
-fn lifecycle(loader: &mut Loader<'_>, body: &Body) -> Lifecycle {
-    let Some(block) = blocks(body, "lifecycle", 0).next() else { return Lifecycle::default() };
-    let ignore_changes = match block.body.attribute("ignore_changes").map(|attribute| &attribute.value.kind) {
-        None => IgnoreChanges::None,
-        Some(ExprKind::Variable(word)) if &**word == "all" => IgnoreChanges::All,
-        Some(_) => {
-            let listed = loader.list(&block.body, "ignore_changes");
-            IgnoreChanges::Attributes(listed.iter().filter_map(|expr| ignored(loader, expr)).collect())
-        }
-    };
-    Lifecycle {
-        create_before_destroy: loader.flag(&block.body, "create_before_destroy", false),
-        prevent_destroy: loader.flag(&block.body, "prevent_destroy", false),
-        ignore_changes,
-        replace_triggered_by: loader.list(&block.body, "replace_triggered_by"),
-        preconditions: conditions(&block.body, "precondition"),
-        postconditions: conditions(&block.body, "postcondition"),
-    }
-}
-
-fn ignored(loader: &mut Loader<'_>, expr: &Expr) -> Option<Ident> {
-    match &expr.kind {
-        ExprKind::Variable(name) => Some(Ident { name: name.clone(), span: expr.span }),
-        ExprKind::Attribute { target, .. } | ExprKind::Index { target, .. } => {
-            loader.out.push(
-                Diagnostic::error("only whole arguments can be ignored yet")
-                    .at(expr.span)
-                    .help("Name the argument alone, without what is inside it."),
-            );
-            ignored(loader, target)
-        }
-        ExprKind::Invalid => None,
-        _ => {
-            loader.out.push(Diagnostic::error("\"ignore_changes\" lists names of arguments").at(expr.span));
-            None
-        }
-    }
-}
-
-fn conditions(body: &Body, kind: &'static str) -> Vec<Condition> {
+/// The conditions of a kind in a body.
+pub(super) fn conditions(body: &Body, kind: &'static str) -> Vec<Condition> {
     let condition = |block: &Block| {
         let value = |name: &str| block.body.attribute(name).map(|attribute| attribute.value.clone());
         Some(Condition { condition: value("condition")?, error_message: value("error_message")?, span: block.head })
@@ -341,6 +243,12 @@ fn calls(
             name: name.clone(),
             found: called.is_some(),
             module: called.unwrap_or_default(),
+            source: block.body.attribute("source").and_then(|attribute| {
+                let name = string(&attribute.value)?;
+                Some(Ident { name, span: attribute.value.span })
+            }),
+            version: loader.text(&block.body, "version"),
+            providers: settings::passed(loader, block),
             arguments: shape::MODULE.rest(block),
             count,
             for_each,

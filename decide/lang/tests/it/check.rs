@@ -38,7 +38,8 @@ fn resources_against_their_schemas() {
             "resource \"lab_netwrok\" \"a\" {}\noutput \"x\" { value = lab_network.a.id }",
             "1:1 unknown resource type \"lab_netwrok\"",
         ),
-        ("resource \"aws_instance\" \"a\" {}", "1:1 unknown resource type \"aws_instance\""),
+        ("resource \"aws_instance\" \"a\" {}", ""),
+        ("resource \"lab_instance\" \"a\" {}", "1:1 unknown resource type \"lab_instance\""),
         ("data \"andon_stak\" \"a\" {}", "1:1 unknown data source \"andon_stak\""),
         ("resource \"lab_network\" \"a\" {\n  nam = 1\n}", "2:3 unsupported argument or block \"nam\""),
         ("resource \"lab_network\" \"a\" {\n  id = \"x\"\n}", "2:3 argument \"id\" cannot be given"),
@@ -449,7 +450,6 @@ fn what_to_do_is_said() {
         "== main.tf\nvariable \"size\" { default = 1 }\noutput \"x\" { value = var.szie }",
         &["Did you mean \"size\"?"],
     );
-    check_words("== main.tf\nresource \"aws_instance\" \"a\" {}", &["Provider plugins are not supported yet."]);
     check_words("== main.tf\nvariable \"a\" {}\nvariable \"a\" {}", &["first defined here"]);
     check_words(
         "== roles/web.role.hcl\nrole \"web\" {\n  file \"/x\" { content = file(\"web/site.cnf\") }\n}\n== roles/web/site.conf\nx",

@@ -1,6 +1,6 @@
 //! Projects as they are read: what is there, and what is said of what is wrong.
 
-use andon_lang::load;
+use andon_lang::{load, not_carried_out};
 
 use crate::{files, render, render_all};
 
@@ -152,39 +152,62 @@ fn shapes_of_blocks_in_stacks() {
             "2:15 unsupported argument \"prevent_destroy\"",
         ),
         ("variable \"a\" {\n  nullable = \"no\"\n}", "2:14 \"nullable\" must be written out as true or false"),
-        ("variable \"a\" {\n  description = \"${1}\"\n}", "2:17 \"description\" must be written out as text"),
+        ("variable \"a\" {\n  nullable = !false\n  description = 5\n}", ""),
+        ("variable \"a\" {\n  sensitive = tobool(1)\n}", "2:15 \"sensitive\" must be written out as true or false"),
+        ("variable \"a\" {\n  description = null\n}", "2:17 \"description\" must be written out as text"),
+        ("variable \"a\" {\n  description = var.b\n}", "2:17 \"description\" must be written out as text"),
     ] {
         check_tf(given, expected);
     }
 }
 
+/// What a plan would refuse of a `main.tf` that is otherwise fine.
+fn check_refused(given: &str, expected: &str) {
+    let (project, diagnostics) = load(files(&format!("== main.tf\n{given}\n")), "shop");
+    assert!(!diagnostics.has_errors(), "{given}\n{}", render(&diagnostics, &project.sources));
+    let said = render(&not_carried_out(&project, &[]), &project.sources).replace("main.tf:", "");
+    assert_eq!(said.trim(), expected.trim(), "{given}");
+}
+
 #[test]
-fn what_is_not_built_yet_is_said_at_its_place() {
+fn what_no_plan_carries_out_yet_is_refused_at_its_place() {
     for (given, expected) in [
-        ("moved {\n  from = a.b\n  to = a.c\n}", "1:1 moved blocks are not supported yet"),
-        ("removed { from = a.b }", "1:1 removed blocks are not supported yet"),
-        ("import {\n  to = a.b\n  id = \"x\"\n}", "1:1 import blocks are not supported yet"),
-        ("ephemeral \"a_b\" \"c\" {}", "1:1 ephemeral resources are not supported yet"),
-        ("check \"a\" {}", "1:1 check blocks in stacks are not supported yet"),
-        ("terraform {\n  backend \"s3\" {}\n}", "2:3 backends are not supported yet"),
-        ("terraform {\n  cloud {}\n}", "2:3 the cloud block is not supported yet"),
-        ("resource \"x_y\" \"a\" {\n  provisioner \"local-exec\" {}\n}", "2:3 provisioners are not supported yet"),
-        ("resource \"x_y\" \"a\" {\n  provider = x.y\n}", "2:3 argument \"provider\" is not supported yet"),
-        ("variable \"a\" {\n  ephemeral = true\n}", "2:3 argument \"ephemeral\" is not supported yet"),
-        ("provider \"aws\" {\n  region = \"x\"\n}", "1:10 provider \"aws\": provider plugins are not supported yet"),
+        ("moved {\n  from = a.b\n  to = a.c\n}", "1:1 moved objects keep their old address yet"),
+        ("removed {\n  from = a.b\n}", "1:1 removed blocks are not followed yet"),
+        ("import {\n  to = a.b\n  id = \"x\"\n}", "1:1 objects cannot be imported yet"),
+        ("ephemeral \"a_b\" \"c\" {}", "1:1 ephemeral resources are not opened yet"),
         (
-            "terraform {\n  required_providers {\n    aws = { source = \"hashicorp/aws\" }\n  }\n}",
-            "3:5 provider \"aws\": provider plugins are not supported yet",
+            "check \"a\" {\n  assert {\n    condition = true\n    error_message = \"x\"\n  }\n}",
+            "1:1 checks of stacks are not run yet",
         ),
+        ("terraform {\n  backend \"s3\" {}\n}", "2:3 state cannot be kept elsewhere yet"),
+        ("terraform {\n  cloud {}\n}", "2:3 state cannot be kept elsewhere yet"),
+        ("resource \"lab_y\" \"a\" {\n  provisioner \"local-exec\" {}\n}", "2:3 provisioners are not run yet"),
+        ("resource \"x_y\" \"a\" {}", "1:1 the provider registry.terraform.io/hashicorp/x cannot be run yet"),
+        (
+            "resource \"lab_y\" \"a\" {\n  provider = x.y\n}",
+            "1:1 the provider registry.terraform.io/hashicorp/x cannot be run yet",
+        ),
+        ("variable \"a\" {\n  ephemeral = true\n}", "1:1 ephemeral values cannot be kept out of plans yet"),
+        (
+            "resource \"lab_y\" \"a\" {\n  lifecycle {\n    ignore_changes = [b.c]\n  }\n}",
+            "3:23 a part of an argument cannot be ignored yet",
+        ),
+        ("provider \"aws\" {\n  region = \"x\"\n}", ""),
+        ("terraform {\n  required_providers {\n    aws = { source = \"hashicorp/aws\" }\n  }\n}", ""),
         ("terraform {\n  required_providers {\n    lab = {}\n  }\n}\nprovider \"lab\" {}", ""),
+    ] {
+        check_refused(given, expected);
+    }
+}
+
+#[test]
+fn settings_of_modules() {
+    for (given, expected) in [
         ("provider \"lab\" {\n  region = 1\n}", "2:3 unsupported argument \"region\""),
         ("terraform {\n  required_version = \">= 1.5\"\n}", ""),
-        ("terraform {\n  required_version = \">= 9.5\"\n}", "2:22 Terraform >= 9.5 is required, and this is 1.14.0"),
+        ("terraform {\n  required_version = \">= 9.5\"\n}", "2:22 Terraform >= 9.5 is required, and this is 1.11.4"),
         ("terraform {\n  required_version = \"latest\"\n}", "2:22 \"latest\" is not a version constraint"),
-        (
-            "module \"a\" {\n  source = \"terraform-aws-modules/vpc/aws\"\n}",
-            "2:12 module source \"terraform-aws-modules/vpc/aws\" is not supported yet",
-        ),
     ] {
         check_tf(given, expected);
     }

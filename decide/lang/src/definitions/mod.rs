@@ -1,5 +1,8 @@
 //! What a project's files define, checked for shape but not evaluated: the tree that planning walks.
 
+mod history;
+mod provider;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -10,6 +13,12 @@ use andon_text::{SourceMap, Span};
 use crate::FileSet;
 use crate::constraint::Defaults;
 use crate::eval::Inputs;
+
+pub use history::{Import, ImportBy, ImportTarget, Moved, Removed, Target};
+pub use provider::{
+    Backend, Configuration, ProviderDefinition, ProviderKey, ProviderReference, RequiredProvider, Settings,
+    configuration, implied_name,
+};
 
 /// A project: everything that its definition files say.
 #[derive(Debug, Clone, Default)]
@@ -84,22 +93,34 @@ pub struct Assignment {
 pub struct Module {
     /// Its directory, relative to the project.
     pub directory: Arc<str>,
+    /// `terraform` blocks.
+    pub settings: Settings,
+    /// `provider` blocks, by local name and alias.
+    pub providers: BTreeMap<ProviderKey, ProviderDefinition>,
     /// `variable` blocks.
     pub variables: BTreeMap<Arc<str>, Variable>,
     /// The entries of `locals` blocks.
     pub locals: BTreeMap<Arc<str>, Local>,
     /// `output` blocks.
     pub outputs: BTreeMap<Arc<str>, OutputDefinition>,
-    /// `resource` and `data` blocks, by mode, type and name.
+    /// `resource`, `data` and `ephemeral` blocks, by mode, type and name; without the data sources of checks.
     pub resources: BTreeMap<ResourceKey, Arc<ResourceDefinition>>,
     /// `module` blocks, with the module that each calls.
     pub calls: BTreeMap<Arc<str>, Arc<ModuleCall>>,
+    /// `check` blocks.
+    pub checks: BTreeMap<Arc<str>, Arc<StackCheck>>,
+    /// `moved` blocks, in the order written.
+    pub moved: Vec<Moved>,
+    /// `removed` blocks, in the order written.
+    pub removed: Vec<Removed>,
+    /// `import` blocks, in the order written.
+    pub imports: Vec<Import>,
 }
 
 /// Names a resource within its module.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ResourceKey {
-    /// Managed or data.
+    /// Managed, data or ephemeral.
     pub mode: Mode,
     /// The type.
     pub kind: Arc<str>,
@@ -122,6 +143,8 @@ pub struct Variable {
     pub nullable: bool,
     /// Whether it is a secret.
     pub sensitive: bool,
+    /// Whether it is there only while a run lasts.
+    pub ephemeral: bool,
     /// What it is for.
     pub description: String,
     /// `validation` blocks.
@@ -148,6 +171,8 @@ pub struct OutputDefinition {
     pub value: Expr,
     /// Whether it is a secret.
     pub sensitive: bool,
+    /// Whether it is there only while a run lasts.
+    pub ephemeral: bool,
     /// What it is.
     pub description: String,
     /// `depends_on`
@@ -158,7 +183,7 @@ pub struct OutputDefinition {
     pub span: Span,
 }
 
-/// `resource "type" "name" { … }` or `data "type" "name" { … }`
+/// `resource "type" "name" { … }`, or the same with `data` or `ephemeral`.
 #[derive(Debug, Clone)]
 pub struct ResourceDefinition {
     /// Mode, type and name.
@@ -171,8 +196,14 @@ pub struct ResourceDefinition {
     pub for_each: Option<Expr>,
     /// `depends_on`
     pub depends_on: Vec<Expr>,
+    /// `provider`
+    pub provider: Option<ProviderReference>,
     /// `lifecycle`
     pub lifecycle: Lifecycle,
+    /// `provisioner` blocks, in the order written.
+    pub provisioners: Vec<Provisioner>,
+    /// `connection`
+    pub connection: Option<Body>,
     /// The first line of its block.
     pub span: Span,
 }
@@ -202,8 +233,60 @@ pub enum IgnoreChanges {
     None,
     /// `all`
     All,
-    /// These top-level attributes.
-    Attributes(Vec<Ident>),
+    /// These attributes, or what is inside them.
+    Attributes(Vec<IgnoredPath>),
+}
+
+/// One entry of `ignore_changes`: an argument, or a way into its value.
+#[derive(Debug, Clone, PartialEq)]
+pub struct IgnoredPath {
+    /// The argument or the kind of block.
+    pub name: Ident,
+    /// The way into its value; empty for all of it.
+    pub steps: Vec<IgnoredStep>,
+    /// All of it.
+    pub span: Span,
+}
+
+/// One step of an [`IgnoredPath`].
+#[derive(Debug, Clone, PartialEq)]
+pub enum IgnoredStep {
+    /// `.name`
+    Attribute(Ident),
+    /// `["key"]`
+    Key(Arc<str>),
+    /// `[0]`
+    Index(u64),
+}
+
+/// `provisioner "type" { … }`
+#[derive(Debug, Clone)]
+pub struct Provisioner {
+    /// The type.
+    pub kind: Ident,
+    /// Whether it runs before the object is deleted, rather than after it is made.
+    pub on_destroy: bool,
+    /// Whether the apply goes on where it fails.
+    pub continues: bool,
+    /// Its own `connection`.
+    pub connection: Option<Body>,
+    /// The body without its meta-arguments: what the type's schema describes.
+    pub body: Body,
+    /// The first line of its block.
+    pub span: Span,
+}
+
+/// `check "name" { … }` of a stack.
+#[derive(Debug, Clone)]
+pub struct StackCheck {
+    /// Its name.
+    pub name: Ident,
+    /// The data source that it alone reads.
+    pub data: Option<Arc<ResourceDefinition>>,
+    /// `assert` blocks.
+    pub asserts: Vec<Condition>,
+    /// The first line of its block.
+    pub span: Span,
 }
 
 /// A condition and what to say where it does not hold.
@@ -226,6 +309,12 @@ pub struct ModuleCall {
     pub module: Arc<Module>,
     /// Whether the module was found.
     pub found: bool,
+    /// `source`, as written.
+    pub source: Option<Ident>,
+    /// `version`, as written.
+    pub version: Option<Ident>,
+    /// `providers`: for each configuration of the called module, the one of this module that it is.
+    pub providers: BTreeMap<ProviderKey, ProviderReference>,
     /// Values of its variables.
     pub arguments: Body,
     /// `count`

@@ -1,0 +1,69 @@
+//! What a project's stacks define that no plan carries out yet: refused where a plan begins, before anything is touched.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use andon_schema::Mode;
+use andon_text::{Diagnostic, Diagnostics, Span};
+
+use crate::definitions::{IgnoreChanges, Module, Project, ResourceDefinition};
+use crate::load::in_order;
+
+/// An error at every definition of the given stacks (all of them where none is given) that is understood, checked and
+/// documented, but that a plan does not carry out.
+pub fn not_carried_out(project: &Project, stacks: &[Arc<str>]) -> Diagnostics {
+    let mut out = Diagnostics::new();
+    let mut seen = BTreeSet::new();
+    for stack in project.stacks.values() {
+        if !stacks.is_empty() && !stacks.contains(&stack.name) {
+            continue;
+        }
+        if let Some(backend) = &stack.module.settings.backend {
+            refuse(backend.span, "state cannot be kept elsewhere", &mut out);
+        }
+        module(&stack.module, &mut seen, &mut out);
+    }
+    in_order(out, &project.sources)
+}
+
+fn module(module_of: &Module, seen: &mut BTreeSet<Arc<str>>, out: &mut Diagnostics) {
+    if !seen.insert(module_of.directory.clone()) {
+        return;
+    }
+    module_of.resources.values().for_each(|definition| resource(module_of, definition, out));
+    module_of.checks.values().for_each(|check| refuse(check.span, "checks of stacks are not run", out));
+    module_of.moved.iter().for_each(|moved| refuse(moved.span, "moved objects keep their old address", out));
+    module_of.removed.iter().for_each(|removed| refuse(removed.span, "removed blocks are not followed", out));
+    module_of.imports.iter().for_each(|import| refuse(import.span, "objects cannot be imported", out));
+    for variable in module_of.variables.values().filter(|variable| variable.ephemeral) {
+        refuse(variable.span, "ephemeral values cannot be kept out of plans", out);
+    }
+    for output in module_of.outputs.values().filter(|output| output.ephemeral) {
+        refuse(output.span, "ephemeral values cannot be kept out of plans", out);
+    }
+    module_of.calls.values().for_each(|call| module(&call.module, seen, out));
+}
+
+fn resource(module: &Module, definition: &ResourceDefinition, out: &mut Diagnostics) {
+    let address = module.provider_of(definition);
+    if definition.key.mode == Mode::Ephemeral {
+        return refuse(definition.span, "ephemeral resources are not opened", out);
+    }
+    if !address.is_built_in() {
+        let words = format!("the provider {address} cannot be run");
+        return refuse(definition.span, &words, out);
+    }
+    for provisioner in &definition.provisioners {
+        refuse(provisioner.span, "provisioners are not run", out);
+    }
+    if let IgnoreChanges::Attributes(paths) = &definition.lifecycle.ignore_changes {
+        for path in paths.iter().filter(|path| !path.steps.is_empty()) {
+            refuse(path.span, "a part of an argument cannot be ignored", out);
+        }
+    }
+}
+
+fn refuse(span: Span, words: &str, out: &mut Diagnostics) {
+    let diagnostic = Diagnostic::error(format!("{words} yet")).at(span);
+    out.push(diagnostic.help("Take it out for now; `andon check` and the other commands that change nothing take it."));
+}
