@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use andon_value::Type;
@@ -102,6 +102,28 @@ pub struct ProviderSchema {
     pub ephemeral: BTreeMap<String, TypeSchema>,
     /// Functions by name.
     pub functions: BTreeMap<String, FunctionSchema>,
+    /// The names of all types that it offers: of a large provider only the schemas that are used are at hand.
+    pub offered: BTreeMap<Mode, BTreeSet<String>>,
+}
+
+impl ProviderSchema {
+    /// The types of a mode whose schemas are at hand, by name.
+    pub fn types(&self, mode: Mode) -> &BTreeMap<String, TypeSchema> {
+        match mode {
+            Mode::Managed => &self.resources,
+            Mode::Data => &self.data,
+            Mode::Ephemeral => &self.ephemeral,
+        }
+    }
+
+    /// The same, to be added to.
+    pub fn types_mut(&mut self, mode: Mode) -> &mut BTreeMap<String, TypeSchema> {
+        match mode {
+            Mode::Managed => &mut self.resources,
+            Mode::Data => &mut self.data,
+            Mode::Ephemeral => &mut self.ephemeral,
+        }
+    }
 }
 
 /// One function of a provider plugin.
@@ -170,13 +192,33 @@ impl Schemas {
             self.built_in(mode)
         } else {
             let Some(provider) = self.providers.get(provider) else { return Ok(None) };
-            match mode {
-                Mode::Managed => &provider.resources,
-                Mode::Data => &provider.data,
-                Mode::Ephemeral => &provider.ephemeral,
-            }
+            provider.types(mode)
         };
         types.get(kind).map(Some).ok_or(NoSuchType)
+    }
+}
+
+impl Block {
+    /// The type of the object that a body of this shape gives: what a provider is sent.
+    pub fn implied_type(&self) -> Type {
+        let attributes = self.attributes.iter().map(|(name, attribute)| (name, attribute.ty.without_optional()));
+        let blocks = self.blocks.iter().map(|(name, nested)| (name, nested.implied_type()));
+        Type::object(attributes.chain(blocks).map(|(name, ty)| (name.as_str(), ty)))
+    }
+}
+
+impl NestedBlock {
+    /// The type of the value that all blocks of this kind make together.
+    pub fn implied_type(&self) -> Type {
+        let inner = self.block.implied_type();
+        match self.nesting {
+            Nesting::Single | Nesting::Group => inner,
+            // Blocks whose attributes may differ in type have no common element type.
+            Nesting::List | Nesting::Set | Nesting::Map if inner.has_dynamic() => Type::Dynamic,
+            Nesting::List => Type::list(inner),
+            Nesting::Set => Type::set(inner),
+            Nesting::Map => Type::map(inner),
+        }
     }
 }
 

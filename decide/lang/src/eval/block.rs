@@ -21,21 +21,7 @@ pub fn evaluate_block(body: &Body, schema: &Schema, scope: &dyn Scope) -> Result
 
 /// The type of the object that a body of a schema gives.
 pub fn implied_type(schema: &Schema) -> Type {
-    let attributes = schema.attributes.iter().map(|(name, attribute)| (name.as_str(), attribute.ty.without_optional()));
-    let blocks = schema.blocks.iter().map(|(name, nested)| (name.as_str(), nested_type(nested)));
-    Type::object(attributes.chain(blocks))
-}
-
-fn nested_type(nested: &NestedBlock) -> Type {
-    let inner = implied_type(&nested.block);
-    match nested.nesting {
-        Nesting::Single | Nesting::Group => inner,
-        // Blocks whose attributes may differ in type have no common element type.
-        Nesting::List | Nesting::Set | Nesting::Map if inner.has_dynamic() => Type::Dynamic,
-        Nesting::List => Type::list(inner),
-        Nesting::Set => Type::set(inner),
-        Nesting::Map => Type::map(inner),
-    }
+    schema.implied_type()
 }
 
 /// One nested block, as written or as a `dynamic` block made it.
@@ -248,7 +234,7 @@ impl Evaluator<'_> {
             let error = if let Some(place) = place { error.at(place.head()) } else { error };
             return Err(self.fail(error.label(format!("at least {} of this kind must be given", nested.min_items))));
         }
-        let ty = nested_type(nested);
+        let ty = nested.implied_type();
         if kind.unknown {
             return Ok(Value::unknown(ty).mark(marks));
         }
