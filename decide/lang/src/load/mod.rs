@@ -116,6 +116,15 @@ impl<'a> Loader<'a> {
 
     /// The body of a file, held against its shape the first time.
     fn body(&mut self, path: &Arc<str>, shape: &Shape) -> Arc<Body> {
+        self.read(path, shape, true)
+    }
+
+    /// The same of a file whose blocks may be parts of those in other files.
+    fn part(&mut self, path: &Arc<str>, shape: &Shape) -> Arc<Body> {
+        self.read(path, shape, false)
+    }
+
+    fn read(&mut self, path: &Arc<str>, shape: &Shape, whole: bool) -> Arc<Body> {
         if let Some(body) = self.bodies.get(path) {
             return body.clone();
         }
@@ -138,7 +147,7 @@ impl<'a> Loader<'a> {
             self.unparsed.insert(path.clone());
         }
         self.out.extend(errors);
-        self.unclear.extend(check_file(&body, shape, &faults, &mut self.out));
+        self.unclear.extend(check_file(&body, shape, whole, &faults, &mut self.out));
         let body = Arc::new(body);
         self.bodies.insert(path.clone(), body.clone());
         body
@@ -156,9 +165,12 @@ impl<'a> Loader<'a> {
         paths.into_iter().map(|path| (path.clone(), self.body(&path, shape))).collect()
     }
 
-    /// The paths directly in a directory that end so.
+    /// The paths directly in a directory that end so, without hidden files.
     fn paths(&self, directory: &str, suffix: &str) -> Vec<Arc<str>> {
-        let inside = |path: &&Arc<str>| parent(path) == directory && path.ends_with(suffix);
+        let inside = |path: &&Arc<str>| {
+            let name = path.rsplit('/').next().unwrap_or(path);
+            parent(path) == directory && name.ends_with(suffix) && !name.starts_with('.')
+        };
         self.files.paths().filter(inside).cloned().collect()
     }
 

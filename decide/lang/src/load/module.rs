@@ -7,7 +7,8 @@ use andon_hcl::ast::{Block, Body, Expr, ExprKind, Ident};
 use andon_text::{Diagnostic, Span};
 use andon_value::Type;
 
-use super::{Loader, blocks, called, history, overrides, parent, resource, settings};
+use super::overrides::{Base, is_override};
+use super::{Loader, blocks, called, history, parent, resource, settings};
 use crate::constraint::{self, Defaults};
 use crate::definitions::{
     Assignment, Condition, Local, Module, ModuleCall, OutputDefinition, Project, Stack, Variable,
@@ -87,16 +88,18 @@ fn module(loader: &mut Loader<'_>, modules: &mut Modules, directory: &str) -> Ar
     modules.way.push(directory.clone());
     refuse_json(loader, &directory, ".tf");
     let mut contents: Vec<Block> = Vec::new();
-    let (over, own): (Vec<_>, Vec<_>) =
-        loader.paths(&directory, ".tf").into_iter().partition(|path| overrides::is_override(path));
+    let (over, own): (Vec<_>, Vec<_>) = loader.paths(&directory, ".tf").into_iter().partition(|path| is_override(path));
     for path in own {
         let body = loader.body(&path, &STACK_FILE);
         contents.extend(body.blocks().cloned());
     }
-    for path in over {
-        // An override may give a part of a block: what it lacks is in the other files.
-        let body = loader.body(&path, &shape::OVERRIDE_FILE);
-        overrides::apply(&mut contents, &body, &mut loader.out);
+    if !over.is_empty() {
+        let mut base = Base::new(contents);
+        for path in over {
+            let body = loader.part(&path, &STACK_FILE);
+            base.apply(&body, &mut loader.out);
+        }
+        contents = base.into_blocks();
     }
     let items = contents.into_iter().map(andon_hcl::ast::Item::Block).collect();
     let body = Body { items: Arc::new(items), span: None };

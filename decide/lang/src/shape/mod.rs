@@ -12,7 +12,7 @@ mod stack;
 
 pub(crate) use own::{CHECK, HOST, IMAGE_FILE, PROJECT_FILE, ROLE, ROLE_FILE, TEST_FILE};
 pub(crate) use stack::{
-    BUILT_IN_PROVIDER, DATA, EPHEMERAL, MODULE, OVERRIDE_FILE, PROVIDER, PROVISIONER, RESOURCE, STACK_FILE, VALUES_FILE,
+    BUILT_IN_PROVIDER, DATA, EPHEMERAL, MODULE, PROVIDER, PROVISIONER, RESOURCE, STACK_FILE, VALUES_FILE,
 };
 
 /// What a body may hold.
@@ -194,7 +194,8 @@ impl Shape {
 
 /// Holds a file's body against its shape. `faults` are the places of syntax errors: a top-level item with one in it
 /// is left alone, as what it lacks may be in the part that was not understood. Gives the places of such items.
-pub(crate) fn check_file(body: &Body, shape: &Shape, faults: &[Span], out: &mut Diagnostics) -> Vec<Span> {
+/// Where the file is not whole, what it lacks is in other files.
+pub(crate) fn check_file(body: &Body, shape: &Shape, whole: bool, faults: &[Span], out: &mut Diagnostics) -> Vec<Span> {
     let place = |item: &Item| match item {
         Item::Attribute(attribute) => attribute.span,
         Item::Block(block) => block.span,
@@ -204,12 +205,17 @@ pub(crate) fn check_file(body: &Body, shape: &Shape, faults: &[Span], out: &mut 
         [] => body.items.clone(),
         _ => Arc::new(body.items.iter().filter(|item| !unclear(place(item))).cloned().collect()),
     };
-    check_body("a file of this kind", body.span, &Body { items: clear, span: body.span }, shape, out);
+    let clear = Body { items: clear, span: body.span };
+    hold("a file of this kind", body.span, &clear, shape, whole, out);
     body.items.iter().map(place).filter(|span| unclear(*span)).collect()
 }
 
 /// Holds a body against its shape; `head` is what to point at where something is missing.
 pub(crate) fn check_body(what: &str, head: Option<Span>, body: &Body, shape: &Shape, out: &mut Diagnostics) {
+    hold(what, head, body, shape, true, out);
+}
+
+fn hold(what: &str, head: Option<Span>, body: &Body, shape: &Shape, whole: bool, out: &mut Diagnostics) {
     for attribute in body.attributes() {
         let name = &attribute.name;
         if !shape.open && !shape.has_argument(&name.name) {
@@ -226,11 +232,15 @@ pub(crate) fn check_body(what: &str, head: Option<Span>, body: &Body, shape: &Sh
                     }
                     once.entry(nested.kind).or_insert(block.head);
                 }
-                check_block(block, nested, out);
+                check_labels(block, nested.labels, out);
+                hold(&with_article(nested.kind), Some(block.head), &block.body, nested.shape, whole, out);
             }
             None if !shape.open => out.push(unknown_block(what, block, shape)),
             None => {}
         }
+    }
+    if !whole {
+        return;
     }
     for argument in shape.arguments.iter().filter(|argument| argument.required) {
         if body.attribute(argument.name).is_none() {
@@ -248,11 +258,6 @@ pub(crate) fn check_body(what: &str, head: Option<Span>, body: &Body, shape: &Sh
 pub(crate) fn only_arguments_of(kind: &str, shape: &Shape, body: &Body, out: &mut Diagnostics) {
     let unknown = body.attributes().filter(|attribute| !shape.has_argument(&attribute.name.name));
     out.extend(unknown.map(|attribute| unknown_argument(&with_article(kind), attribute, shape)));
-}
-
-fn check_block(block: &Block, nested: &Nested, out: &mut Diagnostics) {
-    check_labels(block, nested.labels, out);
-    check_body(&with_article(nested.kind), Some(block.head), &block.body, nested.shape, out);
 }
 
 /// Holds the labels of a block against what each should name.

@@ -229,6 +229,3 @@ pub(crate) static STACK_FILE: Shape = closed(
 
 /// A `*.tfvars` file: values by name.
 pub(crate) static VALUES_FILE: Shape = open(&[], &[]);
-
-/// An override file: it gives parts of what other files define.
-pub(crate) static OVERRIDE_FILE: Shape = open(&[], &[]);

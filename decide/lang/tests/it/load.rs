@@ -345,6 +345,113 @@ fn override_files_are_laid_over_the_others() {
 }
 
 #[test]
+fn overrides_go_over_each_other_in_order() {
+    let (project, diagnostics) = load(
+        files(
+            r#"
+== main.tf
+terraform {
+  required_version = ">= 99"
+  required_providers {
+    foo = { source = "a/b" }
+    bar = { source = "a/c" }
+  }
+  backend "s3" {}
+}
+resource "x_y" "a" {
+  n { a = 1 }
+  m { a = 1 }
+  provisioner "local-exec" {}
+  provisioner "local-exec" {}
+  lifecycle { prevent_destroy = true }
+}
+provider "foo" { alias = "x" }
+locals { a = 1 }
+== a_override.tf
+locals { a = 2 }
+terraform {
+  required_version = ">= 1"
+  required_providers {
+    foo = { source = "d/e" }
+    new = { source = "f/g" }
+  }
+  backend "local" {}
+}
+resource "x_y" "a" {
+  dynamic "n" {
+    for_each = []
+    content {}
+  }
+  provisioner "file" {}
+  lifecycle { create_before_destroy = true }
+}
+provider "foo" {
+  alias = "x"
+  b     = 1
+}
+== override.tf
+locals { a = 3 }
+terraform {
+  cloud {}
+}
+"#,
+        ),
+        "shop",
+    );
+    assert!(diagnostics.is_empty(), "{}", render(&diagnostics, &project.sources));
+    let module = &project.stacks[""].module;
+    assert_eq!(project.sources.text(module.locals["a"].value.span), "3");
+    let sources: Vec<String> =
+        module.settings.required_providers.values().map(|required| required.address.to_string()).collect();
+    assert_eq!(sources, ["registry.terraform.io/a/c", "registry.terraform.io/d/e", "registry.terraform.io/f/g"]);
+    assert!(module.settings.backend.as_ref().is_some_and(|backend| backend.kind.is_none()));
+    let resource = module.resources.values().next().unwrap();
+    let kinds: Vec<&str> = resource.body.blocks().map(|block| &*block.kind.name).collect();
+    assert_eq!(kinds, ["m", "dynamic"]);
+    assert_eq!(resource.provisioners.len(), 1);
+    assert!(resource.lifecycle.prevent_destroy && resource.lifecycle.create_before_destroy);
+    assert_eq!(module.providers.values().next().unwrap().body.items.len(), 1);
+}
+
+#[test]
+fn what_cannot_be_overridden() {
+    for (base, over, expected) in [
+        ("output \"a\" { value = 1 }", "output \"b\" {}", "1:1 nothing to override"),
+        ("locals { a = 1 }", "locals { b = 1 }", "1:10 nothing to override"),
+        ("provider \"a\" {}", "provider \"a\" { alias = \"x\" }", "1:1 nothing to override"),
+        ("resource \"x_y\" \"a\" {}", "resource \"x_y\" \"a\" { depends_on = [] }", ""),
+        (
+            "resource \"x_y\" \"a\" {}",
+            "resource \"x_y\" \"a\" { depends_on = [x_y.b] }",
+            "1:22 \"depends_on\" cannot be overridden",
+        ),
+        ("", "moved {\n  from = a.b\n  to   = a.c\n}", "1:1 a moved block cannot be in an override file"),
+        ("", "check \"a\" {}", "1:1 a check block cannot be in an override file"),
+        ("", "import {}", "1:1 an import block cannot be in an override file"),
+        ("", "removed {\n  from = a.b\n}", "1:1 warning: a removed block in an override file does nothing"),
+        ("variable \"a\" {}", "variable \"a\" {\n  validation {}\n}", "2:3 a validation cannot be overridden"),
+        (
+            "resource \"x_y\" \"a\" {}",
+            "resource \"x_y\" \"a\" {\n  lifecycle {\n    precondition {}\n  }\n}",
+            "3:5 a precondition cannot be overridden",
+        ),
+        ("output \"a\" { value = 1 }", "output \"a\" { vale = 2 }", "1:14 unsupported argument \"vale\""),
+        (
+            "resource \"x_y\" \"a\" { count = 1 }",
+            "resource \"x_y\" \"a\" { for_each = {} }",
+            "1:22 warning: \"for_each\" does not override \"count\"",
+        ),
+        ("", "a = 1\nfoo {}", "1:1 unsupported argument \"a\"\n2:1 unsupported block \"foo\""),
+        ("", "terraform {\n  backend \"a\" {}\n  cloud {}\n}", "3:3 duplicate block \"cloud\""),
+    ] {
+        let given = format!("== main.tf\n{base}\n== x_override.tf\n{over}\n");
+        let (project, diagnostics) = load(files(&given), "shop");
+        let said = render(&diagnostics, &project.sources).replace("x_override.tf:", "");
+        assert_eq!(said.trim(), expected, "{given}");
+    }
+}
+
+#[test]
 fn all_syntax_errors_of_all_files_are_said_in_order_and_nothing_else() {
     let (project, diagnostics) = load(
         files(
