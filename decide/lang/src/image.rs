@@ -68,7 +68,7 @@ pub fn image_recipe(project: &Project, name: &str, schemas: &Schemas) -> Result<
 /// The image of a name.
 pub(crate) fn find_image<'p>(project: &'p Project, name: &str, place: Option<Span>) -> Result<&'p Image, Diagnostic> {
     project.images.get(name).map(|image| &**image).ok_or_else(|| {
-        let diagnostic = Diagnostic::error(format!("there is no image \"{name}\""));
+        let diagnostic = Diagnostic::error(format!("there is no image \"{name}\"")).named(Diagnostic::UNDECLARED);
         suggest(Diagnostic { span: place, ..diagnostic }, name, project.images.keys().map(|name| &**name))
     })
 }
@@ -162,7 +162,8 @@ fn roles(project: &Project, image: &Image, given: &Value) -> Result<Roles, Diagn
     }
     let extra = given.as_entries().into_iter().flat_map(|entries| entries.keys());
     for name in extra.filter(|name| !declared.contains(*name) && out.is_empty() && is_clear).collect::<Vec<_>>() {
-        let diagnostic = Diagnostic::error(format!("no role of the image has a parameter \"{name}\""));
+        let diagnostic =
+            Diagnostic::error(format!("no role of the image has a parameter \"{name}\"")).named(Diagnostic::UNDECLARED);
         let diagnostic = Diagnostic { span: key(name).or(head), ..diagnostic };
         out.push(suggest(diagnostic, name, declared.iter().map(|name| &**name)));
     }

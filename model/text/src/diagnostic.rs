@@ -26,11 +26,16 @@ pub struct Diagnostic {
     pub detail: String,
     /// What to do about it, a sentence each.
     pub help: Vec<String>,
+    /// What kind of complaint it is, where that matters to others: a lint's name, by which it is switched off.
+    pub name: Option<&'static str>,
     /// What it is about where that is no place in a file: an address such as `web/lab_server.web[0]`.
     pub subject: Option<String>,
 }
 
 impl Diagnostic {
+    /// The name of complaints about what nothing defines: they are follow-on noise where a file could not be read.
+    pub const UNDECLARED: &'static str = "undeclared";
+
     /// An error with a summary alone; the builder methods add the rest.
     pub fn error(summary: impl Into<String>) -> Diagnostic {
         Diagnostic {
@@ -41,6 +46,7 @@ impl Diagnostic {
             related: Vec::new(),
             detail: String::new(),
             help: Vec::new(),
+            name: None,
             subject: None,
         }
     }
@@ -77,6 +83,12 @@ impl Diagnostic {
     /// Says what to do.
     pub fn help(mut self, help: impl Into<String>) -> Diagnostic {
         self.help.push(help.into());
+        self
+    }
+
+    /// Says what kind of complaint it is.
+    pub fn named(mut self, name: &'static str) -> Diagnostic {
+        self.name = Some(name);
         self
     }
 

@@ -75,7 +75,8 @@ fn check_one(
     }
     for name in entries.keys().filter(|name| !declared.contains(name)) {
         let place = environment.variables.as_ref().and_then(|expr| key_span(expr, name)).or(environment.span);
-        let diagnostic = Diagnostic::warning(format!("no stack has a variable \"{name}\""));
+        let diagnostic =
+            Diagnostic::warning(format!("no stack has a variable \"{name}\"")).named(Diagnostic::UNDECLARED);
         out.push(suggest(Diagnostic { span: place, ..diagnostic }, name, declared.iter().map(|name| &***name)));
     }
     for stack in project.stacks.values() {
@@ -92,24 +93,15 @@ fn check_one(
                 }
                 None if variable.default.is_some() || assigned.contains(&(stack.name.clone(), name.clone())) => {}
                 None => {
+                    // An environment that is there without a block may get its values on the command line.
+                    let Some(span) = environment.span else { continue };
                     let of =
                         if stack.name.is_empty() { String::new() } else { format!(" of stack \"{}\"", stack.name) };
                     let summary =
                         format!("environment \"{}\" gives no value to the variable \"{name}\"{of}", environment.name);
-                    let help = match environment.span {
-                        Some(_) => {
-                            format!("Give it one: variables = {{ {name} = … }}, or a default where it is defined.")
-                        }
-                        None => format!(
-                            "Give it one in terraform.tfvars ({name} = …), or in an environment of andon.hcl, or a \
-                             default where it is defined."
-                        ),
-                    };
-                    let diagnostic = Diagnostic::error(summary).help(help);
-                    out.push(match environment.span {
-                        Some(span) => diagnostic.at(span).related(variable.span, "defined here without a default"),
-                        None => diagnostic.at(variable.span).label("no default"),
-                    });
+                    let help = format!("Give it one: variables = {{ {name} = … }}, or a default where it is defined.");
+                    let diagnostic = Diagnostic::error(summary).help(help).at(span);
+                    out.push(diagnostic.related(variable.span, "defined here without a default"));
                 }
             }
         }

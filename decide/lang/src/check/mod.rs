@@ -81,10 +81,7 @@ fn is_noise(project: &Project, diagnostic: &Diagnostic) -> bool {
     if project.unclear.iter().any(inside) {
         return true;
     }
-    let missing = ["there is no ", "no role of the image", "no stack has"]
-        .iter()
-        .any(|words| diagnostic.summary.starts_with(words));
-    missing && !project.unparsed.is_empty()
+    diagnostic.name == Some(Diagnostic::UNDECLARED) && !project.unparsed.is_empty()
 }
 
 /// The place of an item's value in an expression that writes an object out.

@@ -18,7 +18,7 @@ pub(super) fn check(checked: &Checked<'_>, definition: &ResourceDefinition) {
     at.written_in(&definition.body);
     let lifecycle = &definition.lifecycle;
     lifecycle.preconditions.iter().for_each(|condition| at.condition(condition));
-    let with_self = At { this: true, ..at.clone() };
+    let with_self = At { this: Some(checked.instance(definition).unwrap_or(Value::UNKNOWN)), ..at.clone() };
     lifecycle.postconditions.iter().for_each(|condition| with_self.condition(condition));
     lifecycle.replace_triggered_by.iter().for_each(|expr| drop(at.value(expr)));
     let key = &definition.key;
@@ -66,7 +66,9 @@ fn stack(checked: &Checked<'_>, definition: &ResourceDefinition) {
     let Some(name) = definition.body.attribute("name") else { return };
     let Some(stack) = literal::string(&name.value) else { return };
     if !checked.project.stacks.contains_key(&stack) {
-        let diagnostic = Diagnostic::error(format!("there is no stack \"{stack}\"")).at(name.value.span);
+        let diagnostic = Diagnostic::error(format!("there is no stack \"{stack}\""))
+            .named(Diagnostic::UNDECLARED)
+            .at(name.value.span);
         let names = checked.project.stacks.keys().map(|name| &**name);
         checked.report([suggest(diagnostic, &stack, names)]);
     }

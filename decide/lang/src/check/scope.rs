@@ -9,7 +9,7 @@ use andon_text::{Diagnostic, Diagnostics, Span, nearest};
 use andon_value::{Marks, Type, Value};
 
 use crate::definitions::{Local, Module, Project, ResourceDefinition, ResourceKey, Stack};
-use crate::eval::{Inputs, Name, Resolved, Scope, Step, evaluate, implied_type};
+use crate::eval::{Inputs, Name, Resolved, Scope, Step, apply_step, evaluate, implied_type};
 use crate::literal;
 use crate::order::sorted;
 use crate::reference::{Reference, StaticStep, name_at, static_traversals};
@@ -22,6 +22,8 @@ pub(super) struct Checked<'a> {
     pub schemas: &'a Schemas,
     pub stack: &'a Stack,
     pub module: &'a Module,
+    /// An instance of each type that was read so far, of which nothing is known but the type.
+    instances: RefCell<BTreeMap<(Mode, Arc<str>), Value>>,
     /// Values of locals so far.
     locals: RefCell<BTreeMap<Arc<str>, Value>>,
     out: RefCell<Diagnostics>,
@@ -35,15 +37,27 @@ pub(super) struct At<'c, 'a> {
     pub count: bool,
     /// The block has `for_each`, and these are `each.key` and `each.value`.
     pub each: Option<(Value, Value)>,
-    /// `self` means something here.
-    pub this: bool,
-    /// Only names count: whether there are instances to pick from is for evaluation, which `try` may catch.
-    pub names_only: bool,
+    /// What `self` is, where it means something.
+    pub this: Option<Value>,
+}
+
+/// What a reference means as it is written, whatever the values are.
+struct Meaning {
+    resolved: Resolved,
+    /// It is a resource or one of its instances: what is read of it is in its schema.
+    instance: bool,
+}
+
+impl Meaning {
+    fn of(value: Value, used: usize) -> Meaning {
+        Meaning { resolved: Resolved { value, used }, instance: false }
+    }
 }
 
 impl<'a> Checked<'a> {
     pub fn new(project: &'a Project, schemas: &'a Schemas, stack: &'a Stack, module: &'a Module) -> Checked<'a> {
-        let checked = Checked { project, schemas, stack, module, locals: RefCell::default(), out: RefCell::default() };
+        let (instances, locals, out) = Default::default();
+        let checked = Checked { project, schemas, stack, module, instances, locals, out };
         checked.evaluate_locals();
         checked
     }
@@ -70,7 +84,7 @@ impl<'a> Checked<'a> {
 
     /// A place outside of any block that repeats.
     pub fn plain(&self) -> At<'_, 'a> {
-        At { checked: self, count: false, each: None, this: false, names_only: false }
+        At { checked: self, count: false, each: None, this: None }
     }
 
     /// What was found on the way.
@@ -81,6 +95,19 @@ impl<'a> Checked<'a> {
     /// All that was found.
     pub fn into_found(self) -> Diagnostics {
         self.out.into_inner()
+    }
+
+    /// An instance of a resource, of which nothing is known but the type; `None` without a schema for that.
+    pub fn instance(&self, definition: &ResourceDefinition) -> Option<Value> {
+        let key = &definition.key;
+        let known = (key.mode, key.kind.clone());
+        if let Some(value) = self.instances.borrow().get(&known) {
+            return Some(value.clone());
+        }
+        let schema = self.schemas.built_in(key.mode).get(&*key.kind)?;
+        let value = Value::unknown(implied_type(&schema.block));
+        self.instances.borrow_mut().insert(known, value.clone());
+        Some(value)
     }
 
     /// The value of a local, as far as it is known.
@@ -102,7 +129,8 @@ impl<'a> Checked<'a> {
 }
 
 impl At<'_, '_> {
-    /// Reports the reference where it names nothing.
+    /// Reports the reference where it cannot mean anything, whatever the values are. Evaluation says nothing of such
+    /// references: functions that forgive errors, such as `try`, do not forgive these.
     pub fn look_up(&self, reference: &Reference<'_>) {
         let steps: Vec<Step> = (reference.steps.iter())
             .map(|step| match step {
@@ -112,9 +140,43 @@ impl At<'_, '_> {
                 StaticStep::Computed(span) => Step::Key(Value::UNKNOWN, *span),
             })
             .collect();
-        let at = At { names_only: true, ..self.clone() };
-        let found = at.resolve(Name { name: reference.root, span: reference.root_span }, &steps);
-        self.checked.report(found.err());
+        match self.meaning(Name { name: reference.root, span: reference.root_span }, &steps) {
+            Err(error) => self.checked.report([error]),
+            Ok(Meaning { resolved: Resolved { value, used }, instance: true }) => {
+                let found = steps.iter().skip(used).try_fold(value, |value, step| apply_step(&value, step));
+                self.checked.report(found.err());
+            }
+            Ok(_) => {}
+        }
+    }
+
+    fn meaning(&self, root: Name<'_>, steps: &[Step]) -> Result<Meaning, Diagnostic> {
+        match (&**root.name, steps.first()) {
+            ("var" | "local" | "count" | "each" | "path" | "terraform", Some(Step::Attribute(name, span))) => {
+                self.named(root, name, *span).map(|value| Meaning::of(value, 1))
+            }
+            ("module", Some(Step::Attribute(name, span))) => self.module(name, root.span.to(*span), steps),
+            ("var" | "local" | "count" | "each" | "path" | "terraform" | "module", _) => {
+                let diagnostic = Diagnostic::error(format!("\"{}\" alone is no value", root.name)).at(root.span);
+                Err(diagnostic.help(format!("Write {}.NAME.", root.name)))
+            }
+            ("self", _) => match &self.this {
+                Some(this) => Ok(Meaning { instance: true, ..Meaning::of(this.clone(), 0) }),
+                None => Err(Diagnostic::error("\"self\" means nothing here")
+                    .at(root.span)
+                    .help("It is there in postconditions and provisioners only. Write the reference out.")),
+            },
+            ("data", _) => self.resource(Mode::Data, root, steps),
+            ("ephemeral", _) => self.resource(Mode::Ephemeral, root, steps),
+            // `resource.TYPE.NAME` is TYPE.NAME, for types whose names mean something else.
+            ("resource", Some(Step::Attribute(kind, span))) => {
+                let rest = steps.get(1..).unwrap_or_default();
+                let mut meaning = self.resource(Mode::Managed, Name { name: kind, span: *span }, rest)?;
+                meaning.resolved.used += 1;
+                Ok(meaning)
+            }
+            _ => self.resource(Mode::Managed, root, steps),
+        }
     }
 
     fn named(&self, root: Name<'_>, name: &Arc<str>, span: Span) -> Result<Value, Diagnostic> {
@@ -157,32 +219,57 @@ impl At<'_, '_> {
         }
     }
 
-    fn module(&self, name: &Arc<str>, span: Span, steps: &[Step]) -> Result<Resolved, Diagnostic> {
+    fn module(&self, name: &Arc<str>, span: Span, steps: &[Step]) -> Result<Meaning, Diagnostic> {
         let Some(call) = self.checked.module.calls.get(name) else {
             return Err(undeclared("module", name, span, self.checked.module.calls.keys()));
         };
         if !call.found {
-            return Ok(Resolved { value: Value::UNKNOWN, used: steps.len() });
-        }
-        let output = steps.iter().skip(1).find_map(|step| match step {
-            Step::Attribute(name, span) => Some((name, *span)),
-            Step::Key(..) => None,
-        });
-        if let Some((output, at)) = output
-            && !call.module.outputs.contains_key(output)
-        {
-            let diagnostic = Diagnostic::error(format!("there is no output \"{output}\" in module \"{name}\"")).at(at);
-            return Err(suggest(diagnostic, output, call.module.outputs.keys().map(|name| &**name)));
+            return Ok(Meaning::of(Value::UNKNOWN, steps.len()));
         }
         let outputs = call.module.outputs.iter().map(|(name, output)| {
             let value = Value::UNKNOWN;
             (name.clone(), if output.sensitive { value.mark(Marks::SENSITIVE) } else { value })
         });
         let one = Value::object(outputs);
-        self.instances(&format!("module.{name}"), one, call.count.is_some(), call.for_each.is_some(), steps, 1)
+        let many = match (&call.count, &call.for_each) {
+            (Some(_), _) => Value::unknown(Type::list(one.ty())),
+            (_, Some(_)) => Value::unknown(Type::map(one.ty())),
+            _ => one,
+        };
+        Ok(Meaning::of(many, 1))
     }
 
-    fn resource(&self, mode: Mode, root: Name<'_>, steps: &[Step]) -> Result<Resolved, Diagnostic> {
+    /// What a reference to a module or to another stack reads and is not there. Evaluation says it, and `try` forgives
+    /// it.
+    fn outputs(&self, root: Name<'_>, steps: &[Step]) -> Result<(), Diagnostic> {
+        match (&**root.name, steps) {
+            ("module", [Step::Attribute(name, _), rest @ ..]) => {
+                let Some(call) = self.checked.module.calls.get(name).filter(|call| call.found) else { return Ok(()) };
+                let repeated = call.count.is_some() || call.for_each.is_some();
+                match rest.get(usize::from(repeated)) {
+                    Some(Step::Attribute(output, at)) if !call.module.outputs.contains_key(output) => {
+                        let words = format!("there is no output \"{output}\" in module \"{name}\"");
+                        let names = call.module.outputs.keys().map(|name| &**name);
+                        Err(suggest(Diagnostic::error(words).at(*at).named(Diagnostic::UNDECLARED), output, names))
+                    }
+                    Some(Step::Key(key, span)) if !repeated && key.as_number().is_some() => {
+                        Err(no_instances(&format!("module.{name}"), *span))
+                    }
+                    _ => Ok(()),
+                }
+            }
+            ("data", [Step::Attribute(kind, _), Step::Attribute(name, _), ..]) => {
+                let key = ResourceKey { mode: Mode::Data, kind: kind.clone(), name: name.clone() };
+                match self.checked.module.resources.get(&key) {
+                    Some(definition) => self.stack_output(definition, steps),
+                    None => Ok(()),
+                }
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn resource(&self, mode: Mode, root: Name<'_>, steps: &[Step]) -> Result<Meaning, Diagnostic> {
         let used = if mode == Mode::Managed { 1 } else { 2 };
         let names: Vec<(&Arc<str>, Span)> = (steps.iter().take(used))
             .map_while(|step| match step {
@@ -211,7 +298,7 @@ impl At<'_, '_> {
                 !kinds.contains_key(&*other.kind) && nearest(&other.kind, known) == Some(&**kind)
             };
             if resources.keys().any(|other| other.mode == mode && other.name == *name && meant(other)) {
-                return Ok(Resolved { value: Value::UNKNOWN, used: steps.len() });
+                return Ok(Meaning::of(Value::UNKNOWN, steps.len()));
             }
             if mode == Mode::Managed && !kind.contains('_') && !resources.keys().any(|other| other.kind == *kind) {
                 return Err(self.meaningless(root));
@@ -221,67 +308,48 @@ impl At<'_, '_> {
                 .filter(|other| other.mode == mode)
                 .map(|other| format!("{}{}.{}", mode.prefix(), other.kind, other.name))
                 .collect();
-            let diagnostic = Diagnostic::error(format!("there is no {word} \"{written}\"")).at(span);
+            let diagnostic =
+                Diagnostic::error(format!("there is no {word} \"{written}\"")).at(span).named(Diagnostic::UNDECLARED);
             return Err(suggest(diagnostic, &written, declared.iter().map(String::as_str)));
         };
-        let Some(schema) = kinds.get(&**kind) else { return Ok(Resolved { value: Value::UNKNOWN, used: steps.len() }) };
-        if let Some(outputs) = self.stack_outputs(definition, steps)? {
-            return Ok(outputs);
+        let value = self.checked.instance(definition).unwrap_or(Value::UNKNOWN);
+        let repeated = definition.count.is_some() || definition.for_each.is_some();
+        match (repeated, steps.get(used)) {
+            (false, Some(Step::Key(_, span))) => Err(no_instances(&written, *span)),
+            (true, Some(Step::Attribute(_, span))) => Err(many_instances(&written, definition, *span)),
+            _ => {
+                let value = match (&definition.count, &definition.for_each) {
+                    (Some(_), _) => Value::unknown(Type::list(value.ty())),
+                    (_, Some(_)) => Value::unknown(Type::map(value.ty())),
+                    _ => value,
+                };
+                Ok(Meaning { instance: true, ..Meaning::of(value, used) })
+            }
         }
-        let one = Value::unknown(implied_type(&schema.block));
-        self.instances(&written, one, definition.count.is_some(), definition.for_each.is_some(), steps, used)
     }
 
     /// `data.andon_stack.x.outputs.name`: the stack and its outputs are in the project.
-    fn stack_outputs(&self, definition: &ResourceDefinition, steps: &[Step]) -> Result<Option<Resolved>, Diagnostic> {
-        if definition.key.mode != Mode::Data || &*definition.key.kind != "andon_stack" {
-            return Ok(None);
+    fn stack_output(&self, definition: &ResourceDefinition, steps: &[Step]) -> Result<(), Diagnostic> {
+        if &*definition.key.kind != "andon_stack" {
+            return Ok(());
         }
-        let [_, _, Step::Attribute(outputs, _), output, ..] = steps else { return Ok(None) };
+        let [_, _, Step::Attribute(outputs, _), output, ..] = steps else { return Ok(()) };
         let (name, span) = match output {
             Step::Attribute(name, span) => (name, *span),
             Step::Key(key, span) => match key.as_str() {
                 Some(name) => (name, *span),
-                None => return Ok(None),
+                None => return Ok(()),
             },
         };
         let stack = definition.body.attribute("name").and_then(|attribute| literal::string(&attribute.value));
         let stack = stack.and_then(|stack| self.checked.project.stacks.get(&stack));
         match stack {
             Some(stack) if &**outputs == "outputs" && !stack.module.outputs.contains_key(name) => {
-                let diagnostic =
-                    Diagnostic::error(format!("there is no output \"{name}\" in stack \"{}\"", stack.name)).at(span);
-                Err(suggest(diagnostic, name, stack.module.outputs.keys().map(|name| &**name)))
+                let words = format!("there is no output \"{name}\" in stack \"{}\"", stack.name);
+                let names = stack.module.outputs.keys().map(|name| &**name);
+                Err(suggest(Diagnostic::error(words).at(span).named(Diagnostic::UNDECLARED), name, names))
             }
-            Some(_) if &**outputs == "outputs" => Ok(Some(Resolved { value: Value::UNKNOWN, used: 4 })),
-            _ => Ok(None),
-        }
-    }
-
-    /// One instance, or as many as the block will have.
-    fn instances(
-        &self,
-        written: &str,
-        one: Value,
-        count: bool,
-        for_each: bool,
-        steps: &[Step],
-        used: usize,
-    ) -> Result<Resolved, Diagnostic> {
-        if count {
-            return Ok(Resolved { value: Value::unknown(Type::list(one.ty())), used });
-        }
-        if for_each {
-            return Ok(Resolved { value: Value::unknown(Type::map(one.ty())), used });
-        }
-        match steps.get(used) {
-            Some(Step::Key(key, span)) if key.as_number().is_some() && !self.names_only => {
-                Err(Diagnostic::error(format!("{written} has no instances to pick from"))
-                    .at(*span)
-                    .label("it has neither \"count\" nor \"for_each\"")
-                    .help(format!("Write {written} alone.")))
-            }
-            _ => Ok(Resolved { value: one, used }),
+            _ => Ok(()),
         }
     }
 
@@ -296,21 +364,10 @@ impl At<'_, '_> {
 
 impl Scope for At<'_, '_> {
     fn resolve(&self, root: Name<'_>, steps: &[Step]) -> Result<Resolved, Diagnostic> {
-        match (&**root.name, steps.first()) {
-            ("var" | "local" | "count" | "each" | "path" | "terraform", Some(Step::Attribute(name, span))) => {
-                self.named(root, name, *span).map(|value| Resolved { value, used: 1 })
-            }
-            ("module", Some(Step::Attribute(name, span))) => self.module(name, root.span.to(*span), steps),
-            ("var" | "local" | "count" | "each" | "path" | "terraform" | "module", _) => {
-                let diagnostic = Diagnostic::error(format!("\"{}\" alone is no value", root.name)).at(root.span);
-                Err(diagnostic.help(format!("Write {}.NAME.", root.name)))
-            }
-            ("self", _) if self.this => Ok(Resolved { value: Value::UNKNOWN, used: steps.len() }),
-            ("self", _) => Err(Diagnostic::error("\"self\" means nothing here")
-                .at(root.span)
-                .help("It is there in postconditions only. Write the reference out.")),
-            ("data", _) => self.resource(Mode::Data, root, steps),
-            _ => self.resource(Mode::Managed, root, steps),
+        match self.meaning(root, steps) {
+            // That is reported where the reference is looked at as it is written.
+            Err(_) => Ok(Resolved { value: Value::UNKNOWN, used: steps.len() }),
+            Ok(meaning) => self.outputs(root, steps).map(|()| meaning.resolved),
         }
     }
 
@@ -320,6 +377,21 @@ impl Scope for At<'_, '_> {
 }
 
 fn undeclared<'n>(what: &str, name: &str, span: Span, declared: impl IntoIterator<Item = &'n Arc<str>>) -> Diagnostic {
-    let diagnostic = Diagnostic::error(format!("there is no {what} \"{name}\"")).at(span);
+    let diagnostic = Diagnostic::error(format!("there is no {what} \"{name}\"")).at(span).named(Diagnostic::UNDECLARED);
     suggest(diagnostic, name, declared.into_iter().map(|name| &**name))
+}
+
+fn no_instances(written: &str, span: Span) -> Diagnostic {
+    Diagnostic::error(format!("{written} has no instances to pick from"))
+        .at(span)
+        .label("it has neither \"count\" nor \"for_each\"")
+        .help(format!("Write {written} alone."))
+}
+
+fn many_instances(written: &str, definition: &ResourceDefinition, span: Span) -> Diagnostic {
+    let (word, key) = if definition.count.is_some() { ("count", "[0]") } else { ("for_each", "[\"KEY\"]") };
+    Diagnostic::error(format!("{written} has many instances, and this reads of one"))
+        .at(span)
+        .label(format!("it has \"{word}\""))
+        .help(format!("Pick one with {written}{key}; all are read with a `for` expression."))
 }

@@ -12,7 +12,7 @@ use super::scope::{At, Checked};
 use super::{deep, resource};
 use crate::definitions::{Condition, Module, ModuleCall, Project, Stack};
 use crate::eval::evaluate;
-use crate::reference::{as_reference, static_traversals};
+use crate::reference::{Reference, StaticStep, as_reference, static_traversals};
 use crate::role::for_each;
 use crate::shape::{missing, suggest};
 use crate::walk::references_of;
@@ -110,6 +110,9 @@ impl<'c, 'a> At<'c, 'a> {
             let error = |label: String| Diagnostic::error("\"count\" takes a whole number").at(count.span).label(label);
             match convert(&value, &Type::Number) {
                 Err(problem) => self.checked.report([error(problem.to_string())]),
+                Ok(value) if value.marks().sensitive => {
+                    self.checked.report([error("this is a secret, and how many there are is shown".to_owned())]);
+                }
                 Ok(value) if value.is_null() => self.checked.report([error("this is null".to_owned())]),
                 Ok(value) => {
                     let number = value.as_number().filter(|number| number.to_usize().is_none());
@@ -171,11 +174,28 @@ impl<'c, 'a> At<'c, 'a> {
         }
     }
 
+    /// Checks a reference to something as a whole.
+    fn needed(&self, reference: &Reference<'_>) {
+        self.look_up(reference);
+        let names = match &**reference.root {
+            "data" | "ephemeral" => 2,
+            _ => 1,
+        };
+        let step = match reference.steps.get(names) {
+            Some(StaticStep::Number(..) | StaticStep::Key(..) | StaticStep::Computed(_)) => names + 1,
+            _ => names,
+        };
+        if let Some(StaticStep::Attribute(_, span)) = reference.steps.get(step) {
+            let diagnostic = Diagnostic::error("\"depends_on\" lists resources and modules as a whole").at(*span);
+            self.checked.report([diagnostic.label("this is a part of one").help("Take it out.")]);
+        }
+    }
+
     /// Checks a list of references to what must come first.
     pub fn depends_on(&self, list: &[Expr]) {
         for expr in list {
             match as_reference(expr) {
-                Some(reference) => self.look_up(&reference),
+                Some(reference) => self.needed(&reference),
                 None if expr.kind == andon_hcl::ast::ExprKind::Invalid => {}
                 None => self.checked.report([Diagnostic::error("\"depends_on\" lists resources and modules")
                     .at(expr.span)

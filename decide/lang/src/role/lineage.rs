@@ -24,7 +24,7 @@ pub(crate) fn find<'r>(
     place: Option<Span>,
 ) -> Result<&'r Arc<Role>, Diagnostic> {
     roles.get(name).ok_or_else(|| {
-        let diagnostic = Diagnostic::error(format!("there is no role \"{name}\""));
+        let diagnostic = Diagnostic::error(format!("there is no role \"{name}\"")).named(Diagnostic::UNDECLARED);
         suggest(Diagnostic { span: place, ..diagnostic }, name, roles.keys().map(|name| &**name))
     })
 }

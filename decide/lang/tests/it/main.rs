@@ -16,6 +16,7 @@ mod check;
 mod evaluation;
 mod expressions;
 mod load;
+mod oracle;
 mod role;
 mod schemas;
 mod shop;
