@@ -9,8 +9,11 @@ use andon_text::{Diagnostic, Diagnostics, Span};
 
 use crate::definitions::{Condition, Module, Project};
 use crate::literal;
-use crate::reference::{Reference, name_at, static_traversals};
+use crate::reference::{Reference, StaticStep, name_at, static_traversals};
 use crate::walk::references_of;
+
+/// Ends the name of the node that stands for all of a module.
+const WHOLE: &str = " as a whole";
 
 /// What needs what, and where it says so.
 type Graph = BTreeMap<String, Vec<(String, Span)>>;
@@ -49,7 +52,7 @@ pub(super) fn read_stacks(module: &Module, found: &mut Vec<(Arc<str>, Span)>) {
 fn add_module(graph: &mut Graph, prefix: &str, module: &Module, caller: Option<(&str, Span)>) {
     let mut add = |name: String, expressions: Vec<&Expr>, body: Option<&Body>| {
         let mut needs: Vec<(String, Span)> = caller.into_iter().map(|(call, span)| (call.to_owned(), span)).collect();
-        let mut visit = |reference: Reference<'_>| add_needs(&mut needs, prefix, module, &reference);
+        let mut visit = |reference: Reference<'_>| add_needs(&mut needs, prefix, &reference);
         expressions.into_iter().flat_map(static_traversals).for_each(&mut visit);
         body.iter().for_each(|body| references_of(body, &mut visit));
         graph.entry(format!("{prefix}{name}")).or_default().extend(needs);
@@ -77,6 +80,19 @@ fn add_module(graph: &mut Graph, prefix: &str, module: &Module, caller: Option<(
         let expressions = call.count.iter().chain(&call.for_each).chain(&call.depends_on).collect();
         add(format!("module.{name}"), expressions, None);
     }
+    for (name, variable) in &module.variables {
+        // Whoever reads a variable waits for its validations, which may read the variable itself.
+        let own = |reference: &Reference<'_>| {
+            &**reference.root == "var" && name_at(reference, 0).is_some_and(|(read, _)| read == &**name)
+        };
+        let mut needs = Vec::new();
+        for reference in conditions(&variable.validations).flat_map(static_traversals) {
+            if !own(&reference) {
+                add_needs(&mut needs, prefix, &reference);
+            }
+        }
+        graph.entry(format!("{prefix}var.{name}")).or_default().extend(needs);
+    }
     for (name, call) in &module.calls {
         let inner = format!("{prefix}module.{name}.");
         let node = format!("{prefix}module.{name}");
@@ -84,10 +100,15 @@ fn add_module(graph: &mut Graph, prefix: &str, module: &Module, caller: Option<(
         for attribute in call.arguments.attributes() {
             let mut needs = Vec::new();
             for reference in static_traversals(&attribute.value) {
-                add_needs(&mut needs, prefix, module, &reference);
+                add_needs(&mut needs, prefix, &reference);
             }
             graph.entry(format!("{inner}var.{}", attribute.name.name)).or_default().extend(needs);
         }
+        // Whoever needs a module as a whole needs all that is in it.
+        let below = |name: &&String| name.starts_with(&inner);
+        let all = graph.range(inner.clone()..).map(|(name, _)| name).take_while(below);
+        let all = all.map(|name| (name.clone(), call.span)).collect();
+        graph.insert(format!("{prefix}module.{name}{WHOLE}"), all);
     }
 }
 
@@ -95,17 +116,24 @@ fn conditions(conditions: &[Condition]) -> impl Iterator<Item = &Expr> {
     conditions.iter().flat_map(|condition| [&condition.condition, &condition.error_message])
 }
 
-fn add_needs(needs: &mut Vec<(String, Span)>, prefix: &str, module: &Module, reference: &Reference<'_>) {
+fn add_needs(needs: &mut Vec<(String, Span)>, prefix: &str, reference: &Reference<'_>) {
     let name = |at: usize| name_at(reference, at).map(|(name, _)| name);
     let mut add = |node: String| needs.push((format!("{prefix}{node}"), reference.span));
     match (&**reference.root, name(0), name(1)) {
         (root @ ("local" | "var"), Some(name), _) => add(format!("{root}.{name}")),
         ("data", Some(kind), Some(name)) => add(format!("data.{kind}.{name}")),
         ("module", Some(call), output) => {
-            let outputs = module.calls.get(call).map(|call| &call.module.outputs).into_iter().flatten();
-            let read = |name: &&Arc<str>| output.is_none_or(|output| output == &***name);
-            outputs.map(|(name, _)| name).filter(read).for_each(|name| add(format!("module.{call}.output.{name}")));
+            // After the call's name, and perhaps an instance's key, comes the output.
+            let output = match reference.steps.get(1) {
+                Some(StaticStep::Attribute(..)) => output,
+                _ => reference.steps.get(2).and_then(|_| name_at(reference, 2)).map(|(name, _)| name),
+            };
+            match output {
+                Some(output) => add(format!("module.{call}.output.{output}")),
+                None => add(format!("module.{call}{WHOLE}")),
+            }
         }
+        ("resource", Some(kind), Some(name)) => add(format!("{kind}.{name}")),
         (kind, Some(name), _) => add(format!("{kind}.{name}")),
         _ => {}
     }

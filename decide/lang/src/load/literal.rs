@@ -2,8 +2,8 @@
 //! constants, as `!false` is; nothing can be referred to and no function called.
 
 use andon_hcl::ast::{Body, Expr, ExprKind, Ident};
-use andon_text::Diagnostic;
-use andon_value::{Type, Value, convert};
+use andon_text::{Diagnostic, Span};
+use andon_value::{Type, Value, convert, is_identifier};
 
 use super::Loader;
 use crate::eval::evaluate;
@@ -79,6 +79,20 @@ impl Loader<'_> {
         }
     }
 
+    /// The same where the list is of references: those in quotes, as older versions of the language needed them, are
+    /// read as if they had none.
+    pub(super) fn references(&mut self, body: &Body, name: &str) -> Vec<Expr> {
+        let listed = self.list(body, name);
+        let unquoted = |expr: Expr| match string(&expr).and_then(|text| reference(&text, expr.span)) {
+            Some(unquoted) => {
+                self.quoted(&expr, "reference");
+                unquoted
+            }
+            None => expr,
+        };
+        listed.into_iter().map(unquoted).collect()
+    }
+
     /// Text that is written out.
     pub(super) fn name(&mut self, expr: &Expr, argument: &str) -> Option<Ident> {
         if let Some(name) = string(expr) {
@@ -114,4 +128,15 @@ impl Loader<'_> {
     fn inputs(&self) -> crate::eval::Inputs<'_> {
         crate::eval::Inputs { files: self.files, base: "", project: "" }
     }
+}
+
+/// The reference that a text of names with dots between them is.
+fn reference(text: &str, span: Span) -> Option<Expr> {
+    let mut names = text.split('.');
+    let root = names.next().filter(|name| is_identifier(name))?;
+    let root = Expr { kind: ExprKind::Variable(root.into()), span };
+    names.try_fold(root, |target, name| {
+        let name = Ident { name: is_identifier(name).then_some(name)?.into(), span };
+        Some(Expr { kind: ExprKind::Attribute { target: Box::new(target), name }, span })
+    })
 }

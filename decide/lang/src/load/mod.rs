@@ -61,7 +61,7 @@ pub fn load(files: Arc<FileSet>, directory_name: &str) -> (Project, Diagnostics)
     (project, out)
 }
 
-/// Diagnostics by file and place, each once. Those without a place come last.
+/// Diagnostics by file and place; what is said twice of a place counts once. Those without a place come last.
 pub(crate) fn in_order(all: Diagnostics, sources: &SourceMap) -> Diagnostics {
     let path = |span: Span| sources.get(span.source).map(|source| source.path().clone());
     let mut sorted: Vec<Diagnostic> = all.into_iter().collect();
@@ -71,7 +71,11 @@ pub(crate) fn in_order(all: Diagnostics, sources: &SourceMap) -> Diagnostics {
     let mut once: Vec<Diagnostic> = Vec::with_capacity(sorted.len());
     for diagnostic in sorted {
         let same_place = once.iter().rev().take_while(|other| other.span == diagnostic.span);
-        if !same_place.into_iter().any(|other| *other == diagnostic) {
+        let said = |other: &Diagnostic| match diagnostic.span {
+            Some(_) => other.summary == diagnostic.summary,
+            None => *other == diagnostic,
+        };
+        if !same_place.into_iter().any(said) {
             once.push(diagnostic);
         }
     }

@@ -193,7 +193,7 @@ fn outputs(loader: &mut Loader<'_>, scope: &Arc<str>, body: &Body) -> BTreeMap<A
             sensitive: loader.flag(&block.body, "sensitive", false),
             ephemeral: loader.flag(&block.body, "ephemeral", false),
             description: description(loader, block),
-            depends_on: loader.list(&block.body, "depends_on"),
+            depends_on: loader.references(&block.body, "depends_on"),
             preconditions: conditions(&block.body, "precondition"),
             span: block.head,
         };
@@ -239,7 +239,7 @@ fn calls(
             continue;
         }
         let (count, for_each) = repetition(loader, &block.body);
-        let depends_on = loader.list(&block.body, "depends_on");
+        let depends_on = loader.references(&block.body, "depends_on");
         let found = called::directory(loader, directory, block);
         let called = found.and_then(|(path, at)| called(loader, modules, at, &path));
         let call = ModuleCall {

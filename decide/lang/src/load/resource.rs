@@ -59,7 +59,7 @@ fn resource(
         body: shape.rest(block),
         count,
         for_each,
-        depends_on: loader.list(&block.body, "depends_on"),
+        depends_on: loader.references(&block.body, "depends_on"),
         provider: provider.and_then(|attribute| loader.provider_reference(&attribute.value)),
         lifecycle: lifecycle(loader, &block.body),
         provisioners: if mode == Mode::Managed { provisioners(loader, &block.body) } else { Vec::new() },
@@ -145,7 +145,7 @@ fn lifecycle(loader: &mut Loader<'_>, body: &Body) -> Lifecycle {
         create_before_destroy: loader.flag(&block.body, "create_before_destroy", false),
         prevent_destroy: loader.flag(&block.body, "prevent_destroy", false),
         ignore_changes,
-        replace_triggered_by: loader.list(&block.body, "replace_triggered_by"),
+        replace_triggered_by: loader.references(&block.body, "replace_triggered_by"),
         preconditions: conditions(&block.body, "precondition"),
         postconditions: conditions(&block.body, "postcondition"),
     }

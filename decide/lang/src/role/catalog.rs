@@ -680,6 +680,9 @@ pub(crate) fn for_each(value: &Value, place: Span) -> Result<Option<Keys>, Diagn
     }
     match value.kind() {
         Kind::Unknown(Type::List(_) | Type::Tuple(_), _) | Kind::List(..) | Kind::Tuple(_) => error("this is a list"),
+        Kind::Unknown(Type::Set(element), _) if !matches!(**element, Type::String | Type::Dynamic) => {
+            error("the elements of this set are no strings")
+        }
         Kind::Unknown(Type::Dynamic | Type::Set(_) | Type::Map(_) | Type::Object { .. }, _) => Ok(None),
         Kind::Null(_) => error("this is null"),
         Kind::Map(_, entries) | Kind::Object(entries) => {
