@@ -53,6 +53,9 @@ fn resource(module: &Module, definition: &ResourceDefinition, out: &mut Diagnost
         let words = format!("the provider {address} cannot be run");
         return refuse(definition.span, &words, out);
     }
+    if definition.key.mode == Mode::Data && &*definition.key.kind == "terraform_remote_state" {
+        refuse(definition.span, "the state of another configuration cannot be read", out);
+    }
     for provisioner in &definition.provisioners {
         refuse(provisioner.span, "provisioners are not run", out);
     }

@@ -11,6 +11,21 @@ use crate::Found;
 /// (<https://developer.hashicorp.com/terraform/language/resources/terraform-data>).
 pub struct DataProvider;
 
+/// The schema of `terraform_remote_state`: the outputs of a state that is kept elsewhere
+/// (<https://developer.hashicorp.com/terraform/language/state/remote-state-data>).
+pub fn remote_state_schema() -> TypeSchema {
+    let attributes = [
+        ("backend", Attribute::required(Type::String, "The kind of place that the state is in.")),
+        ("config", Attribute::optional(Type::Dynamic, "Where it is there.")),
+        ("defaults", Attribute::optional(Type::Dynamic, "Values of outputs that the state does not have.")),
+        ("workspace", Attribute::optional(Type::String, "The workspace whose state it is.")),
+        ("outputs", Attribute::computed(Type::Dynamic, "The outputs of the state's root module.")),
+    ];
+    let attributes = attributes.into_iter().map(|(name, attribute)| (name.to_owned(), attribute)).collect();
+    let description = "Reads the outputs of a state that is kept elsewhere.".to_owned();
+    TypeSchema { block: Block { attributes, description, ..Block::default() }, version: 0 }
+}
+
 impl Provider for DataProvider {
     fn schemas(&self) -> BTreeMap<String, TypeSchema> {
         let attributes = [

@@ -178,6 +178,7 @@ pub fn all_schemas(providers: &Providers) -> Schemas {
     let mut all = schemas();
     all.resources = providers.schemas().resources.clone();
     all.data.insert("andon_stack".to_owned(), andon_plan::stack_schema());
+    all.data.insert("terraform_remote_state".to_owned(), data::remote_state_schema());
     all
 }
 
