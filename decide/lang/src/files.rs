@@ -1,11 +1,16 @@
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::Arc;
 
 /// The files of a project, read before any decision: what `file`, `templatefile` and their like may read. Paths are
-/// relative to the project, with `/` between their parts and no `.` or `..` in them.
+/// relative to the project, with `/` between their parts and no `.` or inner `..` in them.
+///
+/// Beside the project's own files there are those of modules from elsewhere: of installed packages, and of directories
+/// around the project whose paths begin with `../`. They are there for who names them, and are listed with nothing else.
 #[derive(Debug, Clone, Default)]
 pub struct FileSet {
-    files: BTreeMap<Arc<str>, Arc<[u8]>>,
+    own: BTreeMap<Arc<str>, Arc<[u8]>>,
+    foreign: BTreeMap<Arc<str>, Arc<[u8]>>,
 }
 
 impl FileSet {
@@ -16,40 +21,56 @@ impl FileSet {
 
     /// Adds or replaces a file.
     pub fn insert(&mut self, path: impl Into<Arc<str>>, content: impl Into<Arc<[u8]>>) {
-        self.files.insert(path.into(), content.into());
+        let path = path.into();
+        let files = if is_foreign(&path) { &mut self.foreign } else { &mut self.own };
+        files.insert(path, content.into());
     }
 
     /// The content of a file; `path` is taken from `base` (a directory of the project, `""` for the project's own),
-    /// and `.` and `..` in it are followed. `None` where there is none or the path leads out of the project.
+    /// and `.` and `..` in it are followed. `None` where there is none.
     pub fn read(&self, base: &str, path: &str) -> Option<&Arc<[u8]>> {
-        self.files.get(&*resolve(base, path)?)
+        let path = resolve(base, path)?;
+        self.files(&path).get(&*path)
     }
 
-    /// Every path, in order.
+    /// Every path of the project's own files, in order.
     pub fn paths(&self) -> impl Iterator<Item = &Arc<str>> {
-        self.files.keys()
+        self.own.keys()
     }
 
-    /// Every file below a directory (`""` for all), in order of path.
+    /// Every file below a directory (`""` for all of the project's own), in order of path.
     pub fn under<'a>(&'a self, directory: &'a str) -> impl Iterator<Item = (&'a Arc<str>, &'a Arc<[u8]>)> {
-        self.files.iter().filter(move |(path, _)| {
-            directory.is_empty() || path.strip_prefix(directory).is_some_and(|rest| rest.starts_with('/'))
-        })
+        let below = match directory {
+            "" => String::new(),
+            directory => format!("{directory}/"),
+        };
+        let from = self.files(directory).range::<str, _>((Bound::Included(&*below), Bound::Unbounded));
+        from.take_while(move |(path, _)| path.starts_with(&*below))
+    }
+
+    fn files(&self, path: &str) -> &BTreeMap<Arc<str>, Arc<[u8]>> {
+        if is_foreign(path) { &self.foreign } else { &self.own }
     }
 }
 
-/// `path` taken from `base`, with `.` and `..` followed; `None` where it leads out of the project.
+/// Whether a path is one of a module from elsewhere.
+pub(crate) fn is_foreign(path: &str) -> bool {
+    let below =
+        |directory: &str| path.strip_prefix(directory).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    below("..") || below(".andon/modules") || below(".terraform/modules") || path.contains("/.terraform/modules/")
+}
+
+/// `path` taken from `base`, with `.` and `..` followed; what leads out of the project begins with `../`. `None` for an
+/// absolute path.
 pub fn resolve(base: &str, path: &str) -> Option<String> {
     if path.starts_with('/') {
         return None;
     }
-    let mut parts = Vec::new();
+    let mut parts: Vec<&str> = Vec::new();
     for part in base.split('/').chain(path.split('/')) {
         match part {
             "" | "." => {}
-            ".." => {
-                parts.pop()?;
-            }
+            ".." if parts.last().is_some_and(|last| *last != "..") => drop(parts.pop()),
             part => parts.push(part),
         }
     }
@@ -80,15 +101,33 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paths_stay_in_the_project() {
+    fn paths_are_followed() {
         for (base, path, expected) in [
             ("roles", "web/a.tftpl", Some("roles/web/a.tftpl")),
             ("stacks/web", "../../roles/./x", Some("roles/x")),
             ("", "a", Some("a")),
-            ("a", "../../b", None),
+            ("a", "../../b", Some("../b")),
+            ("../x/y", "../z", Some("../x/z")),
+            ("../x", "../../../z", Some("../../../z")),
             ("a", "/etc/passwd", None),
         ] {
             assert_eq!(resolve(base, path).as_deref(), expected, "{base} {path}");
         }
+    }
+
+    #[test]
+    fn foreign_files_are_there_for_who_names_them() {
+        let mut files = FileSet::new();
+        let paths =
+            [".andon/modules/a/main.tf", "../b/main.tf", "a-b/x", "a/x", "a/y/z", "s/.terraform/modules/c/m.tf"];
+        paths.iter().for_each(|path| files.insert(*path, *b"x"));
+        let under = |directory| files.under(directory).map(|(path, _)| &**path).collect::<Vec<_>>();
+        assert_eq!(under(""), ["a-b/x", "a/x", "a/y/z"]);
+        assert_eq!(under("a"), ["a/x", "a/y/z"]);
+        assert_eq!(under(".andon/modules/a"), [".andon/modules/a/main.tf"]);
+        assert_eq!(under("../b"), ["../b/main.tf"]);
+        assert_eq!(under("s/.terraform/modules/c"), ["s/.terraform/modules/c/m.tf"]);
+        assert!(files.read("a", "../../b/main.tf").is_some() && files.read("..", "b/main.tf").is_some());
+        assert!(files.read(".andon/modules/a", "main.tf").is_some() && files.read("", "/a/x").is_none());
     }
 }

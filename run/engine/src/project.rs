@@ -1,11 +1,13 @@
 //! Reading a project's files, once, before any decision.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use andon_lang::FileSet;
+use andon_lang::modules::{RECORD, Record, TERRAFORM_RECORD};
 
 /// A larger file is left out: it is no definition, and a template of that size is a mistake.
 const LARGEST_FILE_BYTES: u64 = 16 << 20;
@@ -25,29 +27,54 @@ pub struct ReadError {
 
 /// Whether a directory holds a project: an `andon.hcl` or a `*.tf` file, or `stacks/`.
 pub fn is_project(directory: &Path) -> bool {
-    let has_stack_files = || {
-        fs::read_dir(directory).is_ok_and(|entries| {
-            entries.flatten().any(|entry| {
-                let name = entry.file_name();
-                let name = name.to_string_lossy();
-                name.ends_with(".tf") || name.ends_with(".tf.json")
-            })
-        })
-    };
-    directory.join("andon.hcl").is_file() || directory.join("stacks").is_dir() || has_stack_files()
+    directory.join("andon.hcl").is_file() || directory.join("stacks").is_dir() || holds_stack_files(directory)
 }
 
-/// Reads every file below a project's directory that a definition could be in or read: links are followed to files but
-/// not to directories; names that begin with a dot, `node_modules`, `target` and files over 16 MiB are left out.
+fn holds_stack_files(directory: &Path) -> bool {
+    fs::read_dir(directory).is_ok_and(|entries| {
+        entries.flatten().any(|entry| {
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            name.ends_with(".tf") || name.ends_with(".tf.json")
+        })
+    })
+}
+
+/// Reads every file below a project's directory that a definition could be in or read, and those of the modules that it
+/// calls from elsewhere: installed packages, and directories around the project that a path beginning with `../` names.
+/// Links are followed to files but not to directories; in the project, names that begin with a dot, `node_modules` and
+/// `target` are left out, and files over 16 MiB everywhere.
 pub fn read_files(directory: &Path) -> Result<FileSet, ReadError> {
     let mut files = FileSet::new();
-    let mut open: Vec<(PathBuf, String)> = vec![(directory.to_owned(), String::new())];
+    let mut around = BTreeSet::new();
+    read_tree(directory, "", is_own, &mut |path, content| {
+        find_around(&path, &content, &mut around);
+        files.insert(path, content);
+    })?;
+    read_around(directory, around, &mut files)?;
+    read_installed(directory, &mut files)?;
+    Ok(files)
+}
+
+/// Whether a file or directory of this name in the project is the project's.
+fn is_own(name: &str) -> bool {
+    !name.starts_with('.') && !LEFT_OUT.contains(&name)
+}
+
+/// Reads every file below `relative`, a path from `directory`, and hands each over with its path from there.
+fn read_tree(
+    directory: &Path,
+    relative: &str,
+    wanted: fn(&str) -> bool,
+    take: &mut dyn FnMut(String, Arc<[u8]>),
+) -> Result<(), ReadError> {
+    let mut open: Vec<(PathBuf, String)> = vec![(directory.join(relative), relative.to_owned())];
     while let Some((path, relative)) = open.pop() {
         let failed = |source| ReadError { path: path.display().to_string(), source };
         for entry in fs::read_dir(&path).map_err(failed)? {
             let entry = entry.map_err(failed)?;
             let Ok(name) = entry.file_name().into_string() else { continue };
-            if name.starts_with('.') || LEFT_OUT.contains(&&*name) {
+            if !wanted(&name) {
                 continue;
             }
             let relative = if relative.is_empty() { name } else { format!("{relative}/{name}") };
@@ -61,12 +88,87 @@ pub fn read_files(directory: &Path) -> Result<FileSet, ReadError> {
             // A dangling link is not a file of the project.
             let Ok(metadata) = fs::metadata(&path) else { continue };
             if metadata.is_file() && metadata.len() <= LARGEST_FILE_BYTES {
-                let content: Arc<[u8]> = fs::read(&path).map_err(failed)?.into();
-                files.insert(relative, content);
+                take(relative, fs::read(&path).map_err(failed)?.into());
             }
         }
     }
-    Ok(files)
+    Ok(())
+}
+
+/// Notes the paths in the text of a `*.tf` file that begin with `../`, after a quote or after `${path.module}/`, and
+/// lead out of the project. What is a file or a directory of modules is found by looking.
+fn find_around(file: &str, content: &[u8], around: &mut BTreeSet<String>) {
+    if !(file.ends_with(".tf") || file.ends_with(".tf.json")) {
+        return;
+    }
+    let directory = file.rsplit_once('/').map_or("", |(directory, _)| directory);
+    let mut rest = content;
+    let begins =
+        |window: &[u8]| window.starts_with(b"\"../") || window.starts_with(b"\"..\\") || window.starts_with(b"}/../");
+    while let Some(at) = rest.windows(5).position(begins) {
+        rest = rest.get(at + 1..).unwrap_or_default();
+        let end = rest.iter().position(|byte| *byte == b'"').unwrap_or(rest.len());
+        let path = rest.get(..end).and_then(|text| std::str::from_utf8(text).ok()).unwrap_or_default();
+        let path = path.trim_start_matches('/').replace('\\', "/");
+        let place = andon_lang::modules::resolve(directory, &path);
+        around.extend(place.filter(|place| place.starts_with("..") && place.len() < 1024));
+    }
+}
+
+/// Reads the files around the project that are named, the directories that hold modules, and what these name in turn.
+fn read_around(directory: &Path, mut around: BTreeSet<String>, files: &mut FileSet) -> Result<(), ReadError> {
+    let mut done: BTreeSet<String> = BTreeSet::new();
+    while let Some(relative) = around.pop_first() {
+        let place = directory.join(&relative);
+        let Ok(metadata) = fs::metadata(&place) else { continue };
+        if metadata.is_file() && metadata.len() <= LARGEST_FILE_BYTES {
+            // One that may not be read is missed where it is used.
+            fs::read(&place).into_iter().for_each(|content| files.insert(relative.clone(), content));
+        }
+        let is_module = metadata.is_dir() && holds_stack_files(&place);
+        // What is below a directory that was read has been read with it; the way to the root is never a module.
+        let read = done.iter().any(|read| relative == *read || relative.starts_with(&format!("{read}/")));
+        if !is_module || read {
+            continue;
+        }
+        read_tree(directory, &relative, is_own, &mut |path, content| {
+            find_around(&path, &content, &mut around);
+            files.insert(path, content);
+        })?;
+        done.insert(relative);
+    }
+    Ok(())
+}
+
+/// Reads the packages that were installed, with their record; without one, those that Terraform installed.
+fn read_installed(directory: &Path, files: &mut FileSet) -> Result<(), ReadError> {
+    let content = |path: &str| fs::read(directory.join(path)).ok();
+    let mut roots: BTreeSet<Arc<str>> = BTreeSet::new();
+    match content(RECORD) {
+        Some(text) => {
+            let record = Record::read(&text).unwrap_or_default();
+            roots.extend(record.modules.iter().map(|module| module.root.clone()));
+            files.insert(RECORD, text);
+        }
+        None => {
+            let stacks = fs::read_dir(directory.join("stacks")).into_iter().flatten().flatten();
+            let stacks = stacks.filter_map(|entry| entry.file_name().into_string().ok());
+            for stack in stacks.map(|name| format!("stacks/{name}")).chain([String::new()]) {
+                let path =
+                    if stack.is_empty() { TERRAFORM_RECORD.into() } else { format!("{stack}/{TERRAFORM_RECORD}") };
+                let Some(text) = content(&path) else { continue };
+                let record = Record::read_terraform(&text, &stack);
+                roots.extend(record.modules.iter().map(|module| module.root.clone()));
+                files.insert(path, text);
+            }
+        }
+    }
+    for root in roots {
+        if directory.join(&*root).is_dir() {
+            read_tree(directory, &root, |name| name != ".git", &mut |path, content| files.insert(path, content))?;
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -87,5 +189,40 @@ mod tests {
         assert!(is_project(&directory) && !is_project(&directory.join("roles")));
         fs::remove_dir_all(&directory).unwrap();
         assert!(read_files(&directory).is_err());
+    }
+
+    #[test]
+    fn modules_from_elsewhere_are_read_with_the_project() {
+        let base = std::env::temp_dir().join(format!("andon-around-{}", std::process::id()));
+        let directory = base.join("envs/prod");
+        let record = r#"{"format":1,"modules":[{"source":"s","directory":".andon/modules/s-1","inner":""}]}"#;
+        let call = r#"module "a" { source = "../../modules/a" }"#;
+        for (path, text) in [
+            ("envs/prod/main.tf", call),
+            ("envs/prod/.andon/modules/modules.json", record),
+            ("envs/prod/.andon/modules/s-1/sub/.env", "x"),
+            ("envs/prod/.andon/modules/s-1/.git/config", "x"),
+            ("envs/prod/.andon/modules/other/x.tf", "x"),
+            (
+                "modules/a/main.tf",
+                r#"module "b" { source = "../b" }  # "../../data" "../nothing" "${path.module}/../../data/x.txt""#,
+            ),
+            ("modules/a/files/x.txt", "x"),
+            ("modules/a/.terraform/x.tf", "x"),
+            ("modules/b/main.tf", ""),
+            ("modules/c/main.tf", ""),
+            ("data/x.txt", "x"),
+        ] {
+            let path = base.join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        let files = read_files(&directory).unwrap();
+        let under = |directory: &str| files.under(directory).map(|(path, _)| path.to_string()).collect::<Vec<_>>();
+        assert_eq!(under(""), ["main.tf"]);
+        let around = ["data/x.txt", "modules/a/files/x.txt", "modules/a/main.tf", "modules/b/main.tf"];
+        assert_eq!(under("../.."), around.map(|it| format!("../../{it}")));
+        assert_eq!(under(".andon/modules"), ["modules.json", "s-1/sub/.env"].map(|it| format!(".andon/modules/{it}")));
+        fs::remove_dir_all(&base).unwrap();
     }
 }

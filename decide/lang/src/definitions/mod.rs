@@ -13,6 +13,7 @@ use andon_text::{SourceMap, Span};
 use crate::FileSet;
 use crate::constraint::Defaults;
 use crate::eval::Inputs;
+use crate::modules::{Call, Record};
 
 pub use history::{Import, ImportBy, ImportTarget, Moved, Removed, Target};
 pub use provider::{
@@ -42,6 +43,10 @@ pub struct Project {
     pub sources: SourceMap,
     /// Every file.
     pub files: Arc<FileSet>,
+    /// Every `module` block that was read, once for each place in the files.
+    pub calls: Vec<Call>,
+    /// The packages that modules are installed from.
+    pub installed: Record,
     /// The definition files with syntax errors: what they define may be missing here.
     pub unparsed: BTreeSet<Arc<str>>,
     /// The top-level blocks with a syntax error in them: what they lack may be in the part not understood.

@@ -35,7 +35,7 @@ pub(super) fn content<'a>(call: &'a Call<'_>, at: usize) -> Result<&'a Arc<[u8]>
         return Ok(content);
     }
     let files = call.inputs.files;
-    let Some(resolved) = call.inputs.locate(call.text(at)) else {
+    let Some(resolved) = call.inputs.locate(call.text(at)).filter(|path| !path.starts_with("../")) else {
         return Err(Fault::at(at, "the path leads out of the project")
             .help("Only files of the project can be read; move the file into it."));
     };

@@ -24,6 +24,7 @@ use andon_value::is_identifier;
 
 use crate::FileSet;
 use crate::definitions::{Environment, Project};
+use crate::modules::{Call, Record};
 use crate::shape::{Shape, check_file, twice};
 
 /// Reads a project. `directory_name` is the project's name where no `project` block gives one. The project holds all
@@ -54,6 +55,8 @@ pub fn load(files: Arc<FileSet>, directory_name: &str) -> (Project, Diagnostics)
                 .help("Make a project that works with `andon new`, or go to one with `andon -C DIR`."),
         );
     }
+    project.calls = loader.calls;
+    project.installed = loader.installed;
     project.unparsed = loader.unparsed;
     project.unclear = loader.unclear;
     project.sources = loader.sources;
@@ -92,6 +95,9 @@ struct Loader<'a> {
     ids: BTreeMap<Arc<str>, SourceId>,
     unparsed: BTreeSet<Arc<str>>,
     unclear: Vec<Span>,
+    /// What was installed, and the calls of modules read so far.
+    installed: Record,
+    calls: Vec<Call>,
     /// Where each name was first defined.
     defined: BTreeMap<(&'static str, Arc<str>, Arc<str>), Span>,
 }
@@ -106,16 +112,24 @@ impl<'a> Loader<'a> {
             ids: BTreeMap::new(),
             unparsed: BTreeSet::new(),
             unclear: Vec::new(),
+            installed: Record::default(),
+            calls: Vec::new(),
             defined: BTreeMap::new(),
         };
         // All are added before any is read, so that ids have the order of the paths.
-        for (path, content) in files.under("") {
-            if is_definition_file(path) {
+        loader.add_sources("", |_| true);
+        loader.read_record();
+        loader
+    }
+
+    /// Makes the texts of the definition files below a directory known.
+    fn add_sources(&mut self, directory: &str, wanted: impl Fn(&str) -> bool) {
+        for (path, content) in self.files.under(directory) {
+            if is_definition_file(path) && wanted(path) && !self.ids.contains_key(path) {
                 let text = String::from_utf8_lossy(content);
-                loader.ids.insert(path.clone(), loader.sources.add(path.clone(), &*text));
+                self.ids.insert(path.clone(), self.sources.add(path.clone(), &*text));
             }
         }
-        loader
     }
 
     /// The body of a file, held against its shape the first time.
@@ -175,7 +189,7 @@ impl<'a> Loader<'a> {
             let name = path.rsplit('/').next().unwrap_or(path);
             parent(path) == directory && name.ends_with(suffix) && !name.starts_with('.')
         };
-        self.files.paths().filter(inside).cloned().collect()
+        self.files.under(directory).map(|(path, _)| path).filter(inside).cloned().collect()
     }
 
     /// Whether this name is new among its kind in its scope; complains where it is not.

@@ -17,11 +17,12 @@ mod evaluation;
 mod expressions;
 mod load;
 mod oracle;
+mod modules;
 mod role;
 mod schemas;
 mod shop;
-mod unknowns;
 mod sources;
+mod unknowns;
 
 use std::sync::Arc;
 

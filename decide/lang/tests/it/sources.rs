@@ -72,6 +72,7 @@ proptest::proptest! {
     fn no_text_is_too_odd(text in "(git::|https://|file://|github\\.com/|\\./|[a-z]{1,3}/)?[-a-zA-Z0-9./:?&=@%~ éß\\\\]{0,40}") {
         if let Ok(source) = parse_source(&text)
             && !source.to_string().contains("***")
+            && source.to_string().trim() == source.to_string()
             && let ModuleSource::Local(_) | ModuleSource::Registry { .. } = source
         {
             proptest::prop_assert_eq!(parse_source(&source.to_string()), Ok(source));
