@@ -31,6 +31,9 @@ pub struct Attribute {
     pub value: Expr,
     /// From the name to the end of the value.
     pub span: Span,
+    /// The JSON that it was read from, where it is not known yet whether its name is an argument's or a block's:
+    /// [`crate::json::resolve`] reads it again.
+    pub json: Option<crate::json::Value>,
 }
 
 /// `kind "label" { … }`

@@ -1,10 +1,11 @@
 //! The native syntax of HCL (<https://github.com/hashicorp/hcl/blob/main/hclsyntax/spec.md>): a lexer, a parser that
-//! recovers, a syntax tree with a span on every node, and the formatter.
+//! recovers, a syntax tree with a span on every node, and the formatter; and HCL's JSON form.
 //!
 //! Parsing never fails: it gives a tree of all that could be understood, and every syntax error.
 
 pub mod ast;
 mod format;
+pub mod json;
 mod lexer;
 mod parser;
 mod token;

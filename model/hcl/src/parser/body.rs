@@ -104,7 +104,7 @@ impl Parser<'_> {
     fn attribute(&mut self, name: Ident) -> Item {
         let value = self.expression().expr;
         let span = self.since(name.span);
-        Item::Attribute(Attribute { name, value, span })
+        Item::Attribute(Attribute { name, value, span, json: None })
     }
 
     /// Reports a name that no `=` and no block follow.

@@ -21,7 +21,7 @@ use crate::lexer::{self, Lexed};
 use crate::token::{Kind, Token};
 
 /// How deep constructs may be nested in each other.
-const NESTING_LIMIT: u32 = 128;
+pub(crate) const NESTING_LIMIT: u32 = 128;
 /// How deep the tree of one expression may be; a chain of operators or of attributes adds a level each.
 const HEIGHT_LIMIT: u32 = 512;
 
@@ -34,19 +34,27 @@ pub fn parse_body(source: SourceId, text: &str) -> (Body, Diagnostics) {
 
 /// Parses one expression, which must be the whole text; line breaks around it are no matter.
 pub fn parse_expression(source: SourceId, text: &str) -> (Expr, Diagnostics) {
-    let mut parser = Parser::new(source, text, lexer::lex(text));
-    parser.skip_newlines();
-    let expression = parser.expression().expr;
-    parser.skip_newlines();
-    if parser.peek() != Kind::End {
-        parser.unexpected("the expression ends before this", "Remove it, or join it to the expression.");
-    }
-    (expression, parser.finish())
+    Parser::new(source, text, lexer::lex(text)).whole_expression()
 }
 
 /// Parses a whole text as one template: no quotes around it and no escapes but `$${` and `%%{`, as in a heredoc.
 pub fn parse_template(source: SourceId, text: &str) -> (Template, Diagnostics) {
     let mut parser = Parser::new(source, text, lexer::lex_template(text));
+    let template = parser.bare_template();
+    (template, parser.finish())
+}
+
+/// Parses the text of a string that is `depth` levels deep in another tree as one expression. Its places are those in
+/// `text`.
+pub(crate) fn parse_inner_expression(source: SourceId, text: &str, depth: u32) -> (Expr, Diagnostics) {
+    let parser = Parser::new(source, text, lexer::lex(text));
+    Parser { depth, height_limit: HEIGHT_LIMIT.saturating_sub(depth), ..parser }.whole_expression()
+}
+
+/// As [`parse_inner_expression`], for a template.
+pub(crate) fn parse_inner_template(source: SourceId, text: &str, depth: u32) -> (Template, Diagnostics) {
+    let parser = Parser::new(source, text, lexer::lex_template(text));
+    let mut parser = Parser { depth, height_limit: HEIGHT_LIMIT.saturating_sub(depth), ..parser };
     let template = parser.bare_template();
     (template, parser.finish())
 }
@@ -60,6 +68,8 @@ struct Parser<'a> {
     /// Whether line breaks are blanks here, as they are inside `()` and `[]`.
     newlines_are_blank: bool,
     depth: u32,
+    /// How deep the tree of one expression may be.
+    height_limit: u32,
     diagnostics: Diagnostics,
     /// Ranges in which the lexer found a fault, in order: a complaint about such a place is follow-on noise.
     damage: Vec<(u32, u32)>,
@@ -89,6 +99,7 @@ impl<'a> Parser<'a> {
             at: 0,
             newlines_are_blank: false,
             depth: 0,
+            height_limit: HEIGHT_LIMIT,
             diagnostics: Diagnostics::new(),
             damage: Vec::new(),
             reported_at: None,
@@ -103,6 +114,16 @@ impl<'a> Parser<'a> {
             }
         }
         parser
+    }
+
+    fn whole_expression(mut self) -> (Expr, Diagnostics) {
+        self.skip_newlines();
+        let expression = self.expression().expr;
+        self.skip_newlines();
+        if self.peek() != Kind::End {
+            self.unexpected("the expression ends before this", "Remove it, or join it to the expression.");
+        }
+        (expression, self.finish())
     }
 
     fn finish(mut self) -> Diagnostics {
@@ -272,7 +293,7 @@ impl<'a> Parser<'a> {
 
     /// Builds a node over parts of some height; gives it up where the tree would be too high.
     fn node(&mut self, kind: ExprKind, span: Span, parts: u32) -> Tall {
-        if parts >= HEIGHT_LIMIT {
+        if parts >= self.height_limit {
             self.say_too_deep(span);
             return Tall::invalid(span);
         }

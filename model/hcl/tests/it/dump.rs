@@ -11,7 +11,8 @@ pub fn check_all(cases: &[(&str, &str)], actual: impl Fn(&str) -> String) {
     for (input, expected) in cases {
         let actual = actual(input);
         if actual.trim() != expected.trim() {
-            wrong.push_str(&format!("--- {input}\n  expected: {}\n  actual:   {}\n", expected.trim(), actual.trim()));
+            // Written as the row that would hold, to be judged and put in.
+            wrong.push_str(&format!("    ({input:?}, {:?}),\n    // was {:?}\n", actual.trim(), expected.trim()));
         }
     }
     assert!(wrong.is_empty(), "\n{wrong}");
@@ -55,7 +56,7 @@ fn with_errors(tree: String, map: &SourceMap, diagnostics: &Diagnostics) -> Stri
     lines.join(" ## ")
 }
 
-fn error_lines(map: &SourceMap, diagnostics: &Diagnostics) -> Vec<String> {
+pub fn error_lines(map: &SourceMap, diagnostics: &Diagnostics) -> Vec<String> {
     let line = |diagnostic: &andon_text::Diagnostic| {
         assert!(!diagnostic.help.is_empty(), "no help: {diagnostic:?}");
         let span = diagnostic.span.expect("every syntax error has a place");
@@ -66,7 +67,7 @@ fn error_lines(map: &SourceMap, diagnostics: &Diagnostics) -> Vec<String> {
 }
 
 /// `line:column+length in bytes`
-fn range(map: &SourceMap, span: Span) -> String {
+pub fn range(map: &SourceMap, span: Span) -> String {
     let position = map.get(span.source).unwrap().position(span.start);
     format!("{}:{}+{}", position.line, position.column, span.end - span.start)
 }

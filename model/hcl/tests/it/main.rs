@@ -4,6 +4,7 @@
 mod dump;
 mod expressions;
 mod format;
+mod json;
 mod limits;
 mod properties;
 mod recovery;
