@@ -20,7 +20,7 @@ pub use equal::equals;
 pub use json::{JsonError, from_json, from_json_implied, to_json, type_from_json, type_to_json};
 pub use number::Number;
 pub use path::{Path, PathStep};
-pub use refine::{Bound, Range, Refinement};
+pub use refine::{Bound, Known, Range, Refinement};
 pub use render::{is_identifier, quote, render};
 pub use stored::{DecodeError, decode, encode};
 pub use ty::Type;

@@ -2,7 +2,8 @@
 //! right, and whoever looks at it may decide more. `x == null` is false where `x` is known not to be null, before `x`
 //! is known.
 
-use std::sync::Arc;
+use std::ops::Deref;
+use std::sync::{Arc, LazyLock};
 
 use unicode_normalization::UnicodeNormalization;
 use unicode_segmentation::UnicodeSegmentation;
@@ -14,7 +15,7 @@ use crate::{Kind, Number, Type, Value};
 pub struct Refinement {
     /// It will not be null.
     pub not_null: bool,
-    /// What it is between, in case that it is not null. Shared, so that an unknown value stays small.
+    /// What it is between, in case that it is not null.
     pub range: Option<Arc<Range>>,
 }
 
@@ -60,6 +61,36 @@ impl Refinement {
     pub const NONE: Refinement = Refinement { not_null: false, range: None };
 }
 
+/// A [`Refinement`] as an unknown value holds it: one pointer wide, as most unknown values have none, and no value may
+/// be larger for those that do.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Known(Option<Arc<Refinement>>);
+
+impl Known {
+    /// Nothing is known.
+    pub const NOTHING: Known = Known(None);
+}
+
+impl Deref for Known {
+    type Target = Refinement;
+
+    fn deref(&self) -> &Refinement {
+        self.0.as_deref().unwrap_or(&Refinement::NONE)
+    }
+}
+
+impl From<Refinement> for Known {
+    fn from(refinement: Refinement) -> Known {
+        static NOT_NULL: LazyLock<Arc<Refinement>> =
+            LazyLock::new(|| Arc::new(Refinement { not_null: true, range: None }));
+        match refinement {
+            Refinement { not_null: false, range: None } => Known::NOTHING,
+            Refinement { not_null: true, range: None } => Known(Some(NOT_NULL.clone())),
+            refinement => Known(Some(Arc::new(refinement))),
+        }
+    }
+}
+
 impl Value {
     /// An unknown value of a type of which more is known. Where that is so much that only one value is left, it is
     /// that value; what does not suit the type is dropped.
@@ -80,7 +111,7 @@ impl Value {
         {
             return only;
         }
-        Value::new(Kind::Unknown(ty, Refinement { not_null, range }))
+        Value::new(Kind::Unknown(ty, Refinement { not_null, range }.into()))
     }
 
     /// The same, not null: of a known value and of one of unknown type this says nothing.

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use unicode_normalization::{UnicodeNormalization, is_nfc};
 
-use crate::{Number, Refinement, Type};
+use crate::{Known, Number, Type};
 
 /// What a value is marked with. Marks pass through every operation that the value takes part in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -40,7 +40,7 @@ pub enum Kind {
     /// `null` of a type.
     Null(Type),
     /// A value of a type that will be known later, and what is known of it already.
-    Unknown(Type, Refinement),
+    Unknown(Type, Known),
     /// `true` or `false`.
     Bool(bool),
     /// A number.
@@ -63,7 +63,7 @@ impl Value {
     /// `null` with no type of its own.
     pub const NULL: Value = Value { kind: Kind::Null(Type::Dynamic), marks: Marks::NONE };
     /// A value of which nothing is known.
-    pub const UNKNOWN: Value = Value { kind: Kind::Unknown(Type::Dynamic, Refinement::NONE), marks: Marks::NONE };
+    pub const UNKNOWN: Value = Value { kind: Kind::Unknown(Type::Dynamic, Known::NOTHING), marks: Marks::NONE };
 
     /// A value without marks.
     pub fn new(kind: Kind) -> Value {
@@ -77,7 +77,7 @@ impl Value {
 
     /// A value of a type that will be known later.
     pub fn unknown(ty: Type) -> Value {
-        Value::new(Kind::Unknown(ty, Refinement::NONE))
+        Value::new(Kind::Unknown(ty, Known::NOTHING))
     }
 
     /// A string; its text is put into NFC.

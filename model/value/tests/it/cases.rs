@@ -213,3 +213,8 @@ fn paths_lead_to_values() {
 fn strings_are_in_one_normal_form() {
     assert_eq!(Value::string("e\u{301}"), Value::string("é"));
 }
+
+#[test]
+fn a_value_stays_small() {
+    assert!(size_of::<andon_value::Value>() <= 48, "{}", size_of::<andon_value::Value>());
+}
