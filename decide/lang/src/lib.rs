@@ -25,7 +25,7 @@ mod variable;
 mod walk;
 
 pub use bundle::{Bundle, BundleError, bundle};
-pub use check::check;
+pub use check::{EvaluatedBody, check, check_and_ask};
 pub use constraint::Defaults;
 pub use files::FileSet;
 pub use image::{Recipe, image_recipe};

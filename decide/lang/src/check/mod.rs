@@ -3,10 +3,12 @@
 //! Expressions are evaluated with everything that a provider or a server will tell as unknown values of known types,
 //! so that what cannot work whatever they tell is found before anything is touched.
 
+mod body;
 mod circles;
 mod deep;
 mod environment;
 mod host;
+mod provider;
 mod resource;
 mod scope;
 mod stack;
@@ -26,12 +28,20 @@ use crate::literal;
 use crate::load::in_order;
 use crate::role::{Evaluation, lineage};
 
+pub use body::EvaluatedBody;
+
 /// Every complaint about a project's definitions, in the order of files and places, beside those of loading it.
 pub fn check(project: &Project, schemas: &Schemas) -> Diagnostics {
+    check_and_ask(project, schemas).0
+}
+
+/// The same, and what the providers of stacks may have more to say of: the bodies that fit their schemas.
+pub fn check_and_ask(project: &Project, schemas: &Schemas) -> (Diagnostics, Vec<EvaluatedBody>) {
     let mut out = Diagnostics::new();
+    let mut bodies = Vec::new();
     environment::check(project, &mut out);
     for stack in project.stacks.values() {
-        stack::check(project, stack, schemas, &mut out);
+        stack::check(project, stack, schemas, &mut out, &mut bodies);
     }
     circles::check(project, &mut out);
     for role in project.roles.values() {
@@ -45,7 +55,7 @@ pub fn check(project: &Project, schemas: &Schemas) -> Diagnostics {
     }
     // Where a file has syntax errors, what seems to be missing may be in the part not understood.
     let in_order = in_order(out, &project.sources).into_iter();
-    in_order.filter(|diagnostic| !is_noise(project, diagnostic)).collect()
+    (in_order.filter(|diagnostic| !is_noise(project, diagnostic)).collect(), bodies)
 }
 
 fn roles(project: &Project, role: &Arc<Role>, schemas: &Schemas, out: &mut Diagnostics) {

@@ -4,8 +4,8 @@ use andon_schema::{Mode, NoSuchType};
 use andon_text::Diagnostic;
 use andon_value::Value;
 
-use super::host;
 use super::scope::{At, Checked};
+use super::{EvaluatedBody, host};
 use crate::definitions::{IgnoreChanges, ResourceDefinition};
 use crate::eval::evaluate_block;
 use crate::image::find_image;
@@ -46,6 +46,11 @@ pub(super) fn check(checked: &Checked<'_>, definition: &ResourceDefinition) {
         checked.report(errors);
         Value::UNKNOWN
     });
+    if !provider.is_built_in() && !value.is_unknown() {
+        let of = Some((key.mode, key.kind.clone()));
+        let (body, value) = (definition.body.clone(), value.clone());
+        checked.keep(EvaluatedBody { provider, of, value, body, span: definition.span });
+    }
     match (key.mode, &*key.kind) {
         (Mode::Data, "andon_stack") => stack(checked, definition),
         (Mode::Managed, "andon_image") => image(checked, definition),

@@ -8,6 +8,7 @@ use andon_schema::{Mode, Schemas};
 use andon_text::{Diagnostic, Diagnostics, Span, nearest};
 use andon_value::{Marks, Type, Value};
 
+use super::EvaluatedBody;
 use crate::definitions::{Local, Module, Project, ResourceDefinition, ResourceKey, Stack};
 use crate::eval::{Inputs, Name, Resolved, Scope, Step, apply_step, evaluate, implied_type};
 use crate::literal;
@@ -27,6 +28,7 @@ pub(super) struct Checked<'a> {
     /// Values of locals so far.
     locals: RefCell<BTreeMap<Arc<str>, Value>>,
     out: RefCell<Diagnostics>,
+    bodies: RefCell<Vec<EvaluatedBody>>,
 }
 
 /// A place in a module.
@@ -56,8 +58,8 @@ impl Meaning {
 
 impl<'a> Checked<'a> {
     pub fn new(project: &'a Project, schemas: &'a Schemas, stack: &'a Stack, module: &'a Module) -> Checked<'a> {
-        let (instances, locals, out) = Default::default();
-        let checked = Checked { project, schemas, stack, module, instances, locals, out };
+        let (instances, locals, out, bodies) = Default::default();
+        let checked = Checked { project, schemas, stack, module, instances, locals, out, bodies };
         checked.evaluate_locals();
         checked
     }
@@ -92,9 +94,14 @@ impl<'a> Checked<'a> {
         self.out.borrow_mut().extend(more);
     }
 
-    /// All that was found.
-    pub fn into_found(self) -> Diagnostics {
-        self.out.into_inner()
+    /// Keeps a body that fits its schema.
+    pub fn keep(&self, body: EvaluatedBody) {
+        self.bodies.borrow_mut().push(body);
+    }
+
+    /// All that was found, and the bodies that fit their schemas.
+    pub fn into_found(self) -> (Diagnostics, Vec<EvaluatedBody>) {
+        (self.out.into_inner(), self.bodies.into_inner())
     }
 
     /// An instance of a resource, of which nothing is known but the type; `None` without a schema for that.

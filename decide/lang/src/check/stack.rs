@@ -9,7 +9,7 @@ use andon_text::{Diagnostic, Diagnostics};
 use andon_value::{Type, Value, convert};
 
 use super::scope::{At, Checked};
-use super::{deep, resource};
+use super::{EvaluatedBody, deep, provider, resource};
 use crate::definitions::{Condition, Module, ModuleCall, Project, Stack};
 use crate::eval::evaluate;
 use crate::reference::{Reference, StaticStep, as_reference, static_traversals};
@@ -17,9 +17,15 @@ use crate::role::for_each;
 use crate::shape::{missing, suggest};
 use crate::walk::references_of;
 
-pub(super) fn check(project: &Project, stack: &Stack, schemas: &Schemas, out: &mut Diagnostics) {
+pub(super) fn check(
+    project: &Project,
+    stack: &Stack,
+    schemas: &Schemas,
+    out: &mut Diagnostics,
+    bodies: &mut Vec<EvaluatedBody>,
+) {
     let mut seen = BTreeSet::new();
-    module(project, stack, &stack.module, schemas, &mut seen, out);
+    module(project, stack, &stack.module, schemas, &mut seen, out, bodies);
 }
 
 fn module(
@@ -29,6 +35,7 @@ fn module(
     schemas: &Schemas,
     seen: &mut BTreeSet<Arc<str>>,
     out: &mut Diagnostics,
+    bodies: &mut Vec<EvaluatedBody>,
 ) {
     // A module that is called twice is checked once.
     if !seen.insert(module_of.directory.clone()) {
@@ -51,15 +58,20 @@ fn module(
         plain.depends_on(&output.depends_on);
         output.preconditions.iter().for_each(|condition| plain.condition(condition));
     }
+    for definition in module_of.providers.values() {
+        provider::check(&checked, definition);
+    }
     for definition in module_of.resources.values() {
         resource::check(&checked, definition);
     }
     for call in module_of.calls.values() {
         call_of(&checked, call);
     }
-    out.extend(checked.into_found());
+    let (found, evaluated) = checked.into_found();
+    out.extend(found);
+    bodies.extend(evaluated);
     for call in module_of.calls.values().filter(|call| call.found) {
-        module(project, stack, &call.module, schemas, seen, out);
+        module(project, stack, &call.module, schemas, seen, out, bodies);
     }
 }
 
