@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use andon_text::{Diagnostic, Diagnostics};
-use andon_value::{Kind, Marks, Value, convert};
+use andon_value::{Kind, Marks, Type, Value, convert};
 
 use crate::FileSet;
 use crate::constraint::{Defaults, Inside};
@@ -27,6 +27,11 @@ impl Scope for Constants<'_> {
 }
 
 impl Variable {
+    /// Whether text from a command line is its value as it is, rather than an expression.
+    pub(crate) fn takes_text(&self) -> bool {
+        !self.typed || matches!(self.ty, Type::String | Type::Number | Type::Bool)
+    }
+
     /// The value that it has where `given` is given, or its default where nothing is: of its type, with the defaults
     /// of optional attributes filled in, and marked if it is a secret. `noun` is what messages call it: `variable`.
     /// The diagnostics have a place only where the definition is at fault.
@@ -42,8 +47,9 @@ impl Variable {
             }
         };
         let value = self.filled(&self.defaults, &value)?;
+        // Marked before it is converted, so that no complaint shows it.
+        let value = if self.sensitive { value.mark(Marks::SENSITIVE) } else { value };
         match convert(&value, &self.ty) {
-            Ok(value) if self.sensitive => Ok(value.mark(Marks::SENSITIVE)),
             Ok(value) => Ok(value),
             Err(error) => {
                 let diagnostic = Diagnostic::error(format!("{noun} \"{name}\" has a value of the wrong type"))

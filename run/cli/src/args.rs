@@ -6,6 +6,8 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
+use crate::variables::VariableArguments;
+
 /// Takes a change from a definition file to a healthy, watched server.
 #[derive(Debug, Parser)]
 #[command(name = "andon", version, max_term_width = 100, disable_help_subcommand = true)]
@@ -69,7 +71,7 @@ pub enum Command {
     /// Write definition files in the one true format
     Fmt(FmtArguments),
     /// Check definitions: syntax, types, references
-    Check,
+    Check(CheckArguments),
     /// Run the tests of roles and images on throw-away servers
     Test(TestArguments),
     /// Show everything that a change would do
@@ -83,7 +85,7 @@ pub enum Command {
     /// Take an environment down; nothing of it is left
     Down(DownArguments),
     /// Show what differs from the definitions, in the platform and inside servers; exit 2 where anything does
-    Drift(StacksArguments),
+    Drift(DriftArguments),
     /// Put right what differs from the definitions
     Sync(ApplyArguments),
     /// Show what there is
@@ -101,6 +103,36 @@ pub enum Command {
         /// The shell
         shell: Shell,
     },
+}
+
+impl Command {
+    /// The values for input variables that it is given, where it evaluates anything.
+    pub fn variables(&self) -> Option<&VariableArguments> {
+        match self {
+            Command::Check(arguments) => Some(&arguments.variables),
+            Command::Test(arguments) => Some(&arguments.variables),
+            Command::Plan(arguments) => Some(&arguments.variables),
+            Command::Apply(arguments) | Command::Destroy(arguments) | Command::Sync(arguments) => {
+                Some(&arguments.go.variables)
+            }
+            Command::Up(arguments) => Some(&arguments.go.variables),
+            Command::Down(arguments) => Some(&arguments.go.variables),
+            Command::Drift(arguments) => Some(&arguments.variables),
+            Command::Console(arguments) => Some(&arguments.variables),
+            _ => None,
+        }
+    }
+
+    /// The stacks that it plans, all where none is named; `None` where it plans nothing.
+    pub fn plans(&self) -> Option<&[String]> {
+        match self {
+            Command::Plan(arguments) => Some(&arguments.stacks.stacks),
+            Command::Apply(arguments) | Command::Sync(arguments) => Some(&arguments.stacks.stacks),
+            Command::Drift(arguments) => Some(&arguments.stacks.stacks),
+            Command::Up(_) => Some(&[]),
+            _ => None,
+        }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -129,6 +161,8 @@ pub struct TestArguments {
     #[arg(long)]
     pub keep: bool,
     #[command(flatten)]
+    pub variables: VariableArguments,
+    #[command(flatten)]
     pub lock: LockArguments,
 }
 
@@ -140,9 +174,25 @@ pub struct StacksArguments {
 }
 
 #[derive(Debug, Args)]
+pub struct CheckArguments {
+    #[command(flatten)]
+    pub variables: VariableArguments,
+}
+
+#[derive(Debug, Args)]
+pub struct DriftArguments {
+    #[command(flatten)]
+    pub stacks: StacksArguments,
+    #[command(flatten)]
+    pub variables: VariableArguments,
+}
+
+#[derive(Debug, Args)]
 pub struct PlanArguments {
     #[command(flatten)]
     pub stacks: StacksArguments,
+    #[command(flatten)]
+    pub variables: VariableArguments,
     /// Plan to delete everything
     #[arg(long)]
     pub destroy: bool,
@@ -179,6 +229,8 @@ pub struct DownArguments {
 
 #[derive(Debug, Clone, Args)]
 pub struct GoArguments {
+    #[command(flatten)]
+    pub variables: VariableArguments,
     /// Do not ask
     #[arg(short = 'y', long)]
     pub yes: bool,
@@ -211,6 +263,8 @@ pub struct SshArguments {
 
 #[derive(Debug, Args)]
 pub struct ConsoleArguments {
+    #[command(flatten)]
+    pub variables: VariableArguments,
     /// The stack whose names expressions may use
     #[arg(long)]
     pub stack: Option<String>,

@@ -15,6 +15,7 @@ use andon_text::{Diagnostic, Diagnostics, SourceMap, nearest};
 use andon_view::Paint;
 
 use crate::args::{Arguments, Colour, LockArguments};
+use crate::variables;
 
 /// Set by the first interrupt; the second one ends the program.
 static INTERRUPT: AtomicBool = AtomicBool::new(false);
@@ -92,7 +93,8 @@ impl Context {
             mirror: self.arguments.mirror.clone(),
             interrupt: interrupt(),
         };
-        let session = Session::open(settings).map_err(|error| open_error(&error))?;
+        let mut session = Session::open(settings).map_err(|error| open_error(&error))?;
+        self.give(&mut session)?;
         let providers = provider::built_in(&session).map_err(|failure| {
             let diagnostic = Diagnostic::error(&failure.summary).detail(&failure.detail);
             failure.help.iter().fold(diagnostic, |diagnostic, help| diagnostic.help(help))
@@ -121,9 +123,28 @@ impl Context {
         if found.is_empty() { Ok(()) } else { Err(found.into()) }
     }
 
+    /// Gives the stacks' variables the values of the command line and of the process's environment; what a plan lacks
+    /// then is asked for.
+    fn give(&self, session: &mut Session) -> Result<(), Stop> {
+        let Some(arguments) = self.arguments.command.variables() else { return Ok(()) };
+        session.give(&arguments.read(&self.arguments.directory)?);
+        // What is wrong with the names is said where they are used.
+        if let (Some(stacks), Ok(environment)) = (self.arguments.command.plans(), self.meant(session)) {
+            let stacks: Vec<Arc<str>> = stacks.iter().map(|name| name.as_str().into()).collect();
+            let name = Arc::clone(&environment.name);
+            let given = variables::ask(self, session, &name, &stacks)?;
+            session.give(&given);
+        }
+        Ok(())
+    }
+
     /// The environment that is meant.
     pub fn environment<'a>(&self, project: &'a Project) -> Result<&'a Environment, Stop> {
-        let environments = &project.session.project().environments;
+        self.meant(&project.session)
+    }
+
+    fn meant<'a>(&self, session: &'a Session) -> Result<&'a Environment, Stop> {
+        let environments = &session.project().environments;
         match &self.arguments.environment {
             Some(name) => environments.get(&**name).ok_or_else(|| {
                 let names: Vec<&str> = environments.keys().map(|name| &**name).collect();

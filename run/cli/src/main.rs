@@ -5,6 +5,7 @@ mod clock;
 mod commands;
 mod context;
 mod terminal;
+mod variables;
 
 use std::process::ExitCode;
 
@@ -20,7 +21,7 @@ fn main() -> ExitCode {
     if let Some(code) = helper(&words) {
         return ExitCode::from(u8::try_from(code).unwrap_or(1));
     }
-    let arguments = match Arguments::try_parse() {
+    let arguments = match Arguments::try_parse_from(variables::with_two_dashes(std::env::args_os())) {
         Ok(arguments) => arguments,
         Err(error) => {
             let _ = error.print();
@@ -46,7 +47,7 @@ fn run(context: &Context) -> Result<(), context::Stop> {
     match &context.arguments.command {
         Command::New(arguments) => commands::new::run(context, arguments),
         Command::Fmt(arguments) => commands::fmt::run(context, arguments),
-        Command::Check => commands::check::run(context),
+        Command::Check(_) => commands::check::run(context),
         Command::Test(arguments) => commands::test::run(context, arguments),
         Command::Plan(arguments) => commands::plan::run(context, arguments),
         Command::Apply(arguments) => commands::change::apply(context, arguments),

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use andon_fold::ReplayError;
+use andon_lang::Given;
 use andon_lang::definitions::Project;
 use andon_ledger::{Entry, EnvironmentState, Event, RunId, RunStatus, State, Timestamp};
 use andon_schema::Identity;
@@ -89,6 +90,12 @@ impl Session {
         let snapshot_at = state.sequence;
         catch_up(&ledger, &mut state)?;
         Ok(Session { settings, project: Arc::new(project), diagnostics, ledger, state, snapshot_at })
+    }
+
+    /// Gives values to the stacks' input variables. What is wrong with them is in [`Session::diagnostics`].
+    pub fn give(&mut self, given: &Given) {
+        let found = andon_lang::give(Arc::make_mut(&mut self.project), given);
+        self.diagnostics.extend(found);
     }
 
     /// What was settled.

@@ -7,8 +7,9 @@ use andon_text::{Diagnostic, Diagnostics};
 use andon_value::Value;
 
 use super::{item_span, key_span};
-use crate::definitions::{Environment, Project};
+use crate::definitions::{Environment, Project, Stack, Variable};
 use crate::eval::evaluate;
+use crate::given::{given_value, undeclared};
 use crate::shape::suggest;
 use crate::variable::Constants;
 
@@ -40,15 +41,33 @@ fn assigned(project: &Project, out: &mut Diagnostics) -> BTreeSet<(Arc<str>, Arc
                     let errors = variable.value(Some(value), "variable").err().into_iter().flatten();
                     out.extend(errors.map(|error| error.at(assignment.value.span)));
                 }
-                (Ok(_), None) => {
-                    let diagnostic = Diagnostic::warning(format!("the stack has no variable \"{name}\""));
-                    let names = stack.module.variables.keys().map(|name| &**name);
-                    out.push(suggest(diagnostic.at(assignment.name.span), name, names));
-                }
+                (Ok(_), None) => {}
+            }
+        }
+        out.extend(undeclared(&stack.assignments, &[stack]));
+        for (name, variable) in &stack.module.variables {
+            if project.outside.gives(name) {
+                assigned.insert((stack.name.clone(), name.clone()));
+                out.extend(outside(project, stack, variable));
             }
         }
     }
     assigned
+}
+
+/// What is wrong with a value from outside of the project's files.
+fn outside(project: &Project, stack: &Stack, variable: &Variable) -> Diagnostics {
+    let given = match given_value(project, "", stack, variable) {
+        Ok(given) => given,
+        Err(errors) => return errors,
+    };
+    let Some(given) = given else { return Diagnostics::new() };
+    let errors = variable.value(Some(given.value), "variable").err().into_iter().flatten();
+    let placed = errors.map(|error| match given.span {
+        Some(span) => error.at(span).related(variable.span, "the variable is defined here"),
+        None => error.at(variable.span),
+    });
+    placed.collect()
 }
 
 fn check_one(

@@ -10,7 +10,7 @@ use andon_hcl::ast::{Body, Expr, Ident};
 use andon_schema::Mode;
 use andon_text::{SourceMap, Span};
 
-use crate::FileSet;
+use crate::{FileSet, Outside};
 use crate::constraint::Defaults;
 use crate::eval::Inputs;
 use crate::modules::{Call, Record};
@@ -39,6 +39,8 @@ pub struct Project {
     pub images: BTreeMap<Arc<str>, Arc<Image>>,
     /// Tests of roles and images, in the order of the files.
     pub tests: Vec<Arc<Test>>,
+    /// Values for the stacks' input variables from outside of the project's files.
+    pub outside: Outside,
     /// The text of every definition file.
     pub sources: SourceMap,
     /// Every file.
@@ -140,6 +142,8 @@ pub struct Variable {
     pub name: Ident,
     /// Its type constraint; `Dynamic` where none is given.
     pub ty: andon_value::Type,
+    /// Whether a type constraint is given.
+    pub typed: bool,
     /// The defaults that the type constraint gives to optional attributes; see [`Variable::value`].
     pub defaults: Defaults,
     /// Its default.

@@ -13,6 +13,7 @@ mod resource;
 mod role;
 mod settings;
 mod test;
+mod values;
 mod version;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,6 +27,8 @@ use crate::FileSet;
 use crate::definitions::{Environment, Project};
 use crate::modules::{Call, Record};
 use crate::shape::{Shape, check_file, twice};
+
+pub(crate) use values::read_values;
 
 /// Reads a project. `directory_name` is the project's name where no `project` block gives one. The project holds all
 /// that could be understood, whatever the diagnostics say.

@@ -8,13 +8,11 @@ use andon_text::{Diagnostic, Span};
 use andon_value::Type;
 
 use super::overrides::{Base, is_override};
-use super::{Loader, blocks, called, history, parent, resource, settings};
+use super::{Loader, blocks, called, history, parent, resource, settings, values};
 use crate::constraint::{self, Defaults};
-use crate::definitions::{
-    Assignment, Condition, Local, Module, ModuleCall, OutputDefinition, Project, Stack, Variable,
-};
+use crate::definitions::{Condition, Local, Module, ModuleCall, OutputDefinition, Project, Stack, Variable};
 use crate::literal::string;
-use crate::shape::{self, STACK_FILE, VALUES_FILE};
+use crate::shape::{self, STACK_FILE};
 
 /// Modules read so far, and the way to the one being read.
 #[derive(Default)]
@@ -49,28 +47,11 @@ pub(super) fn load_stacks(loader: &mut Loader<'_>, project: &mut Project) {
 fn add_stack(loader: &mut Loader<'_>, project: &mut Project, modules: &mut Modules, name: &str, directory: &str) {
     let name: Arc<str> = name.into();
     let module = module(loader, modules, directory);
-    let assignments = assignments(loader, directory);
+    let assignments = values::assignments(loader, directory);
     project.stacks.insert(name.clone(), Stack { name, module, assignments });
 }
 
-/// `terraform.tfvars`, then every `*.auto.tfvars`, in order of name: later ones win.
-fn assignments(loader: &mut Loader<'_>, directory: &str) -> BTreeMap<Arc<str>, Assignment> {
-    refuse_json(loader, directory, ".auto.tfvars");
-    let mut paths = loader.paths(directory, ".tfvars");
-    paths.retain(|path| path.ends_with(".auto.tfvars") || path.ends_with("terraform.tfvars"));
-    paths.sort_by_key(|path| (path.ends_with(".auto.tfvars"), path.clone()));
-    let mut assignments = BTreeMap::new();
-    for path in paths {
-        let body = loader.body(&path, &VALUES_FILE);
-        for attribute in body.attributes() {
-            let assignment = Assignment { name: attribute.name.clone(), value: attribute.value.clone() };
-            assignments.insert(attribute.name.name.clone(), assignment);
-        }
-    }
-    assignments
-}
-
-fn refuse_json(loader: &mut Loader<'_>, directory: &str, suffix: &str) {
+pub(super) fn refuse_json(loader: &mut Loader<'_>, directory: &str, suffix: &str) {
     for path in loader.paths(directory, &format!("{suffix}.json")) {
         let at = loader.ids.get(&path).map(|id| Span::new(*id, 0, 0));
         let diagnostic = Diagnostic::error(format!("*{suffix}.json files are not supported yet"));
@@ -144,6 +125,7 @@ pub(super) fn variables(
         let variable = Variable {
             name: name.clone(),
             ty,
+            typed: block.body.attribute("type").is_some(),
             defaults,
             default: block.body.attribute("default").map(|attribute| attribute.value.clone()),
             nullable: loader.flag(&block.body, "nullable", true),

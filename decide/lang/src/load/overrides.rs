@@ -8,7 +8,7 @@ use andon_hcl::ast::{Attribute, Block, Body, ExprKind, Item};
 use andon_text::{Diagnostic, Diagnostics};
 
 use crate::literal;
-use crate::shape::{suggest, twice, with_article};
+use crate::shape::{STACK_FILE, suggest, twice, with_article};
 
 pub(super) fn is_override(path: &str) -> bool {
     let file = path.rsplit('/').next().unwrap_or(path);
@@ -32,8 +32,9 @@ impl Base {
         for (at, block) in blocks.iter().enumerate() {
             index.entry(key(block)).or_insert(at);
             if &*block.kind.name == "locals" {
-                let names = block.body.attributes().map(|attribute| attribute.name.name.clone());
-                names.for_each(|name| drop(locals.entry(name).or_insert(at)));
+                for attribute in block.body.attributes() {
+                    locals.entry(attribute.name.name.clone()).or_insert(at);
+                }
             }
         }
         Base { blocks, index, locals }
@@ -46,7 +47,7 @@ impl Base {
     /// Lays the blocks of an override file over those of the module.
     pub fn apply(&mut self, over: &Body, out: &mut Diagnostics) {
         let mut backend: Option<&Block> = None;
-        for block in over.blocks() {
+        for block in over.blocks().filter(|block| STACK_FILE.has_block(&block.kind.name)) {
             match &*block.kind.name {
                 "locals" => self.locals(block, out),
                 "terraform" => self.settings(block, &mut backend, out),
@@ -100,7 +101,7 @@ impl Base {
     /// Settings are replaced one by one, required providers each by itself, and a backend replaces whatever says where
     /// the state is.
     fn settings<'b>(&mut self, over: &'b Block, backend: &mut Option<&'b Block>, out: &mut Diagnostics) {
-        let terraform = |block: &&mut Block| &*block.kind.name == "terraform" && block.labels.is_empty();
+        let terraform = |block: &Block| &*block.kind.name == "terraform" && block.labels.is_empty();
         let replaces = |new: &Item, old: &Item| match (new, old) {
             (Item::Attribute(new), Item::Attribute(old)) => new.name.name == old.name.name,
             (Item::Block(new), Item::Block(old)) => match &*new.kind.name {
@@ -117,7 +118,7 @@ impl Base {
                 out.push(twice("block", &block.kind.name, block.head, first.head));
             }
             let mut place = None;
-            for (at, base) in self.blocks.iter_mut().enumerate().filter(|(_, block)| terraform(&block)) {
+            for (at, base) in self.blocks.iter_mut().enumerate().filter(|(_, block)| terraform(block)) {
                 place.get_or_insert(at);
                 let items = Arc::make_mut(&mut base.body.items);
                 match item {

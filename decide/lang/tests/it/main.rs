@@ -23,6 +23,7 @@ mod schemas;
 mod shop;
 mod sources;
 mod unknowns;
+mod variables;
 
 use std::sync::Arc;
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use andon_lang::definitions::Variable;
+use andon_lang::{GivenValue, given_value};
 use andon_text::{Diagnostic, Diagnostics, Span};
 use andon_value::Value;
 
@@ -23,10 +24,10 @@ pub(super) fn variable(view: &mut View<'_>, name: &Arc<str>) -> Result<Value> {
         .as_ref()
         .map(|parent| parent.call.arguments.attribute(name).map_or(parent.call.span, |argument| argument.value.span));
     let given = match &module.parent {
-        None => match view.graph().given(&module.stack, name)? {
-            Some((value, span)) => {
-                place = Some(span);
-                Some(value)
+        None => match view.graph().given(&module.stack, variable)? {
+            Some(given) => {
+                place = given.span;
+                Some(given.value)
             }
             None => None,
         },
@@ -76,26 +77,26 @@ fn missing(view: &View<'_>, variable: &Variable) -> Diagnostic {
             let environment = &view.graph().input().environment;
             Diagnostic::error(format!("the variable {:?} has no value", &**name))
                 .at(variable.span)
-                .detail(format!("It has no default, and the environment {environment:?} gives it no value."))
-                .help(format!("Give it one in `variables` of the environment {environment:?}, or a default."))
+                .detail(format!("It has no default, and nothing gives it a value in the environment {environment:?}."))
+                .help(format!("Give it one on the command line: -var {name}=…"))
+                .help(format!(
+                    "Or in terraform.tfvars, in `variables` of the environment {environment:?}, or as a default."
+                ))
         }
     }
 }
 
 impl Graph {
-    /// What the environment gives a stack's variable, or else the stack's own files of values; and where.
-    fn given(&self, stack: &str, name: &str) -> Result<Option<(Value, Span)>> {
+    /// What a stack's variable is given, and where.
+    fn given(&self, stack: &str, variable: &Variable) -> Result<Option<GivenValue>> {
         let project = &self.input.project;
-        let of_environment = self.modules.variables.as_ref().and_then(|variables| variables.get(name));
-        let environment = project.environments.get(&self.input.environment);
-        if let (Some(value), Some(expr)) = (of_environment, environment.and_then(|found| found.variables.as_ref())) {
-            return Ok(Some((value.clone(), expr.span)));
+        match project.stacks.get(stack) {
+            // What is wrong with the environment's variables has been said.
+            Some(stack) if self.modules.variables.is_some() => {
+                given_value(project, &self.input.environment, stack, variable)
+            }
+            _ => Ok(None),
         }
-        let Some(stack) = project.stacks.get(stack) else { return Ok(None) };
-        let Some(assignment) = stack.assignments.get(name) else { return Ok(None) };
-        let scope = Constants(project.inputs(&stack.module.directory));
-        let value = andon_lang::eval::evaluate(&assignment.value, &scope)?;
-        Ok(Some((value, assignment.value.span)))
     }
 
     /// `variables` of the environment, by name.

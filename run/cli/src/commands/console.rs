@@ -3,9 +3,9 @@
 use std::io::{BufRead, IsTerminal, Write};
 use std::sync::Arc;
 
-use andon_lang::FileSet;
-use andon_lang::definitions::{Environment, Stack};
+use andon_lang::definitions::{Environment, Project as Definitions, Stack};
 use andon_lang::eval::{Inputs, Name, Resolved, Scope, Step, evaluate};
+use andon_lang::{FileSet, given_value};
 use andon_ledger::EnvironmentState;
 use andon_schema::{InstanceKey, Mode};
 use andon_text::{Diagnostic, Diagnostics, SourceMap, nearest};
@@ -29,7 +29,9 @@ pub fn run(context: &Context, arguments: &ConsoleArguments) -> Result<(), Stop> 
     let state = project.session.state().environment(&environment.name);
     let files = Arc::clone(&project.session.project().files);
     let directory = project.session.settings().directory.canonicalize().unwrap_or_default();
-    let scope = ConsoleScope { environment, stack, state, files, directory: directory.display().to_string() };
+    let definitions = project.session.project();
+    let scope =
+        ConsoleScope { definitions, environment, stack, state, files, directory: directory.display().to_string() };
     let mut console = Console { context, scope, project: &project };
     if let Some(expression) = &arguments.evaluate {
         return if console.answer(expression) { Ok(()) } else { Err(Stop::Code(1)) };
@@ -85,6 +87,7 @@ impl Console<'_> {
 /// Names: `var` of the stack, `terraform.workspace`, published outputs as `stack.NAME`, and the objects of the state
 /// by their addresses.
 struct ConsoleScope<'a> {
+    definitions: &'a Definitions,
     environment: &'a Environment,
     stack: Option<&'a Stack>,
     state: EnvironmentState,
@@ -134,18 +137,17 @@ impl Scope for ConsoleScope<'_> {
 
 impl ConsoleScope<'_> {
     fn variables(&self) -> Result<Value, Diagnostics> {
-        let given = match &self.environment.variables {
-            Some(expression) => evaluate(expression, self)?,
-            None => Value::object::<&str>([]),
+        let Some(stack) = self.stack else {
+            let given = self.environment.variables.as_ref();
+            return given.map_or_else(|| Ok(Value::object::<&str>([])), |expression| evaluate(expression, self));
         };
-        let Some(stack) = self.stack else { return Ok(given) };
         let mut values = Vec::new();
         for (name, variable) in &stack.module.variables {
-            let value = match (given.get(name), &variable.default) {
-                (Some(value), _) => value.clone(),
-                (None, Some(default)) => evaluate(default, self)?,
-                (None, None) => Value::unknown(variable.ty.clone()),
-            };
+            let value =
+                match (given_value(self.definitions, &self.environment.name, stack, variable)?, &variable.default) {
+                    (None, None) => Value::unknown(variable.ty.without_optional()),
+                    (given, _) => variable.value(given.map(|given| given.value), "variable")?,
+                };
             values.push((Arc::clone(name), value));
         }
         Ok(Value::object(values))

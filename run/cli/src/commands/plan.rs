@@ -7,7 +7,7 @@ use andon_ledger::EnvironmentState;
 use andon_plan::{Plan, PlanInput, PlanMode};
 use andon_text::Diagnostics;
 
-use crate::args::{PlanArguments, StacksArguments};
+use crate::args::{DriftArguments, PlanArguments};
 use crate::context::{Context, Project, Stop, interrupt};
 use crate::terminal::{Follower, print_json};
 
@@ -29,9 +29,9 @@ pub fn run(context: &Context, arguments: &PlanArguments) -> Result<(), Stop> {
 }
 
 /// `andon drift`
-pub fn drift(context: &Context, arguments: &StacksArguments) -> Result<(), Stop> {
+pub fn drift(context: &Context, arguments: &DriftArguments) -> Result<(), Stop> {
     let project = context.open_sound()?;
-    let plan = plan(context, &project, &arguments.stacks, PlanMode::RefreshOnly, true)?;
+    let plan = plan(context, &project, &arguments.stacks.stacks, PlanMode::RefreshOnly, true)?;
     if context.arguments.json {
         print_json(&andon_view::plan_json(&plan));
     } else if plan.drift.is_empty() {
