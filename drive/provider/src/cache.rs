@@ -19,6 +19,7 @@ use prost::bytes::Bytes;
 use sha2::{Digest, Sha256};
 
 use crate::error::PluginError;
+use crate::judged::Judged;
 use crate::schema::{Protocol, RawSchema, SchemaError, function_schema, type_schema};
 use crate::wire::cache::{Entry, Index};
 use crate::{Plugin, StartSettings};
@@ -84,6 +85,11 @@ impl SchemaCache {
         let schema = provider_schema(&raw, wanted);
         let schema = schema.map_err(|source| PluginError::Schema { path: plugin.to_owned(), source })?;
         Ok((schema, Some(running)))
+    }
+
+    /// The configurations that the plugin in a file had nothing to say of.
+    pub fn judged(&self, plugin: &Path) -> Judged {
+        self.file(plugin).map(|file| Judged::read(file.with_extension("judged"))).unwrap_or_default()
     }
 
     fn file(&self, plugin: &Path) -> Option<PathBuf> {

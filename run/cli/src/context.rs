@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use andon_engine::{OpenError, Providers, Recorder, Session, Settings, project, provider};
+use andon_engine::{OpenError, Plugins, Providers, Recorder, Session, Settings, project, provider};
 use andon_lang::definitions::Environment;
 use andon_schema::Schemas;
 use andon_store::{Holder, LockError};
@@ -100,12 +100,21 @@ impl Context {
             failure.help.iter().fold(diagnostic, |diagnostic, help| diagnostic.help(help))
         })?;
         let schemas = Arc::new(provider::all_schemas(&providers));
-        Ok(Project { session, providers, schemas })
+        Ok(Project { session, providers, schemas, plugins: Plugins::default() })
+    }
+
+    /// Opens the project with the provider plugins that it needs, as far as they are installed.
+    pub fn open_with_plugins(&self) -> Result<Project, Stop> {
+        let mut project = self.open()?;
+        let definitions = project.session.project();
+        project.plugins = Plugins::load(definitions, &self.arguments.directory, schema_cache());
+        project.plugins.add_to(Arc::make_mut(&mut project.schemas));
+        Ok(project)
     }
 
     /// Opens the project and refuses definitions with errors; their warnings are said.
     pub fn open_sound(&self) -> Result<Project, Stop> {
-        let project = self.open()?;
+        let project = self.open_with_plugins()?;
         let found = project.check();
         if !found.is_empty() {
             self.say_diagnostics(&found, &project.session.project().sources);
@@ -256,6 +265,8 @@ pub struct Project {
     pub providers: Providers,
     /// Every schema at hand.
     pub schemas: Arc<Schemas>,
+    /// The provider plugins; none where the command has nothing to ask them.
+    pub plugins: Plugins,
 }
 
 impl Project {
@@ -263,7 +274,7 @@ impl Project {
     pub fn check(&self) -> Diagnostics {
         // What did not load is known to the second look, which says nothing that only follows from it.
         let mut found = self.session.diagnostics().clone();
-        found.extend(andon_engine::check(self.session.project(), &self.schemas));
+        found.extend(andon_engine::check(self.session.project(), &self.schemas, &self.plugins));
         found.sort();
         found
     }
@@ -272,6 +283,13 @@ impl Project {
     pub fn sources(&self) -> &SourceMap {
         &self.session.project().sources
     }
+}
+
+/// Where what plugins offer is kept: with the user's other caches.
+fn schema_cache() -> Option<PathBuf> {
+    let named = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let caches = named("XDG_CACHE_HOME").or_else(|| Some(named("HOME")?.join(".cache")))?;
+    Some(caches.join("andon/providers"))
 }
 
 fn held(environment: &str, holder: &Holder) -> String {

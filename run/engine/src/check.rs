@@ -1,5 +1,5 @@
-//! All that can be said of definitions without asking the world: what the language says, and what host resources say
-//! of the values that are written out.
+//! All that can be said of definitions without asking the world: what the language says, what host resources say of the
+//! values that are written out, and what provider plugins say of the bodies that fit their schemas.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -11,9 +11,13 @@ use andon_schema::host::fact_types;
 use andon_text::{Diagnostic, Diagnostics, Span};
 use andon_value::Value;
 
+use crate::Plugins;
+
 /// Every complaint about a project's definitions, beside those of loading it.
-pub fn check(project: &Project, schemas: &Schemas) -> Diagnostics {
-    let mut found = andon_lang::check(project, schemas);
+pub fn check(project: &Project, schemas: &Schemas, plugins: &Plugins) -> Diagnostics {
+    let (mut found, bodies) = andon_lang::check_and_ask(project, schemas);
+    found.extend(plugins.judge(&bodies));
+    found.extend(plugins.failures().iter().cloned());
     if found.has_errors() {
         return found;
     }

@@ -7,7 +7,7 @@ use andon_text::{Diagnostic, Diagnostics, Span, nearest};
 use andon_value::{Marks, Type, Value, convert, quote};
 
 use super::expression::{Evaluator, Failed};
-use super::{Scope, describe};
+use super::{Scope, describe, legacy};
 
 /// The value of a body: an object of the schema's implied type. What the body does not give is null. Attributes are
 /// converted to their types; what does not fit is an error at the attribute's expression.
@@ -42,6 +42,7 @@ struct Kind {
 
 impl Evaluator<'_> {
     fn body(&mut self, body: &Body, schema: &Schema, place: Option<Span>) -> Result<Value, Failed> {
+        let schema = &*legacy::effective(schema, body);
         let mut failed = false;
         let mut values: BTreeMap<Arc<str>, Value> = BTreeMap::new();
         let mut given: BTreeMap<&str, Span> = BTreeMap::new();

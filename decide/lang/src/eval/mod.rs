@@ -6,6 +6,7 @@ mod block;
 mod call;
 mod describe;
 mod expression;
+mod legacy;
 mod operators;
 mod repeat;
 mod steps;

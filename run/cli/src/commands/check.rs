@@ -5,7 +5,7 @@ use crate::terminal::print_json;
 
 /// `andon check`
 pub fn run(context: &Context) -> Result<(), Stop> {
-    let project = context.open()?;
+    let project = context.open_with_plugins()?;
     let found = project.check();
     let failed = found.has_errors();
     if context.arguments.json {

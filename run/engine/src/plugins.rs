@@ -1,0 +1,325 @@
+//! Provider plugins of a project: which it needs, where they are, what they offer, and what they say of its
+//! definitions. Nothing is fetched: a plugin that is not installed is not at hand, and what only it knows stays unsaid.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::thread;
+
+use andon_lang::EvaluatedBody;
+use andon_lang::definitions::{Module, Project};
+use andon_provider::{
+    Judged, NotFound, Places, Plugin, PluginDiagnostic, PluginError, Request, SchemaCache, StartSettings, Wanted, find,
+    locked_versions,
+};
+use andon_schema::{
+    DEFAULT_HOST, Mode, ProviderAddress, ProviderSchema, Schemas, TypeSchema, Version, VersionConstraint,
+};
+use andon_text::{Diagnostic, Diagnostics, Span};
+use andon_value::{Kind, Value};
+
+/// So many questions are with one plugin at a time, as in Terraform.
+const AT_ONCE: usize = 10;
+
+/// The plugins of a project.
+#[derive(Default)]
+pub struct Plugins {
+    at_hand: BTreeMap<ProviderAddress, AtHand>,
+    /// Those that are not at hand and that something in the project belongs to: why, and where the project first says
+    /// that it needs it.
+    absent: BTreeMap<ProviderAddress, (NotFound, Option<Span>)>,
+    /// What is wrong with those that are there.
+    failures: Diagnostics,
+}
+
+/// A plugin that can be asked.
+struct AtHand {
+    program: PathBuf,
+    schema: Arc<ProviderSchema>,
+    judged: Mutex<Judged>,
+    /// Started when there is something to ask.
+    running: OnceLock<Result<Plugin, PluginError>>,
+}
+
+/// What a project needs of one provider.
+#[derive(Default)]
+struct Need {
+    constraint: VersionConstraint,
+    types: BTreeSet<(Mode, String)>,
+    /// Where something belongs to it.
+    place: Option<Span>,
+}
+
+impl Plugins {
+    /// Finds the plugins of a project in a directory and learns what they offer; `cache` is where that is kept.
+    pub fn load(project: &Project, directory: &Path, cache: Option<PathBuf>) -> Plugins {
+        let needs = needs(project);
+        let mut plugins = Plugins::default();
+        if needs.is_empty() {
+            return plugins;
+        }
+        let mut directories: Vec<PathBuf> =
+            project.stacks.values().map(|stack| directory.join(&*stack.module.directory)).collect();
+        directories.push(directory.to_owned());
+        directories.dedup();
+        let locked = locked(&directories);
+        let directories: Vec<&Path> = directories.iter().map(PathBuf::as_path).collect();
+        let places = Places::new(&directories, |name| std::env::var_os(name));
+        let unread = places.unread.iter().map(|why| Diagnostic::warning(why.trim_end_matches('.')));
+        plugins.failures.extend(unread);
+        let cache = SchemaCache::new(cache);
+        for (address, need) in needs {
+            let locked = locked.get(&address).cloned();
+            let request = Request { address: address.clone(), constraint: need.constraint, locked };
+            let program = match find(&request, &places) {
+                Ok(found) => found.program,
+                Err(_) if need.place.is_none() => continue,
+                Err(why) => {
+                    plugins.absent.insert(address, (why, need.place));
+                    continue;
+                }
+            };
+            match cache.load(&program, &Wanted::Types(need.types), StartSettings::default()) {
+                Ok((schema, started)) => {
+                    let running = OnceLock::new();
+                    if let Some(started) = started {
+                        let _ = running.set(Ok(started));
+                    }
+                    let judged = Mutex::new(cache.judged(&program));
+                    plugins.at_hand.insert(address, AtHand { program, schema: Arc::new(schema), judged, running });
+                }
+                Err(error) => plugins.failures.push(failed(&address, &error, need.place)),
+            }
+        }
+        plugins
+    }
+
+    /// Adds what they offer to the schemas at hand.
+    pub fn add_to(&self, schemas: &mut Schemas) {
+        let offered = self.at_hand.iter().map(|(address, plugin)| (address.clone(), Arc::clone(&plugin.schema)));
+        schemas.providers.extend(offered);
+    }
+
+    /// What is wrong with plugins that are installed.
+    pub fn failures(&self) -> &Diagnostics {
+        &self.failures
+    }
+
+    /// The providers of the project's resources that are not at hand: why, and where the project first needs them.
+    pub fn absent(&self) -> impl Iterator<Item = (&ProviderAddress, &NotFound, Option<Span>)> {
+        self.absent.iter().map(|(address, (why, place))| (address, why, *place))
+    }
+
+    /// What they say of bodies that fit their schemas. A plugin is started only where it was not asked the same before.
+    pub fn judge(&self, bodies: &[EvaluatedBody]) -> Diagnostics {
+        let mut found = Diagnostics::new();
+        for (address, plugin) in &self.at_hand {
+            let of_it: Vec<&EvaluatedBody> = bodies.iter().filter(|body| body.provider == *address).collect();
+            found.extend(plugin.judge(address, &of_it));
+        }
+        found
+    }
+
+    /// The result of a plugin's function, whose arguments fit its parameters; `None` where there is no such function at
+    /// hand.
+    pub fn call(
+        &self,
+        provider: &ProviderAddress,
+        function: &str,
+        arguments: &[Value],
+    ) -> Option<Result<Value, andon_provider::FunctionFailure>> {
+        let plugin = self.at_hand.get(provider)?;
+        let schema = plugin.schema.functions.get(function)?;
+        Some(match plugin.running() {
+            Ok(running) => running.call_function(function, schema, arguments),
+            Err(error) => Err(andon_provider::FunctionFailure::Refused(error.to_string(), None)),
+        })
+    }
+
+    /// Asks the plugins that were started to end.
+    pub fn shut_down(self) {
+        for plugin in self.at_hand.into_values() {
+            if let Some(Ok(running)) = plugin.running.into_inner() {
+                running.shut_down();
+            }
+        }
+    }
+}
+
+impl AtHand {
+    fn running(&self) -> &Result<Plugin, PluginError> {
+        self.running.get_or_init(|| Plugin::start(&self.program, StartSettings::default()))
+    }
+
+    fn judge(&self, address: &ProviderAddress, bodies: &[&EvaluatedBody]) -> Diagnostics {
+        let surroundings = surroundings(address);
+        let mut open = Vec::new();
+        let mut seen = BTreeSet::new();
+        for body in bodies {
+            let Some(schema) = self.schema_of(body) else { continue };
+            let of = body.of.as_ref().map(|(mode, kind)| (*mode, &**kind));
+            let key = Judged::key(of, &schema.block, &body.value, &surroundings);
+            let judged = self.judged.lock().unwrap_or_else(PoisonError::into_inner);
+            if !key.is_some_and(|key| judged.is_sound(&key)) && seen.insert((key, body.span)) {
+                open.push((*body, schema, key));
+            }
+        }
+        let Some((first, ..)) = open.first() else { return Diagnostics::new() };
+        let running = match self.running() {
+            Ok(running) => running,
+            Err(error) => return failed(address, error, Some(first.span)).into(),
+        };
+        let next = AtomicUsize::new(0);
+        let answers: Mutex<Vec<(usize, Result<Vec<PluginDiagnostic>, PluginError>)>> = Mutex::default();
+        thread::scope(|scope| {
+            for _ in 0..AT_ONCE.min(open.len()) {
+                scope.spawn(|| {
+                    while let Some((at, (body, schema, _))) =
+                        Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|at| Some((at, open.get(at)?)))
+                    {
+                        let answer = match &body.of {
+                            Some((mode, kind)) => running.validate_type(*mode, kind, schema, &body.value),
+                            None => running.validate_provider(schema, &body.value),
+                        };
+                        let gone = answer.is_err();
+                        answers.lock().unwrap_or_else(PoisonError::into_inner).push((at, answer));
+                        if gone {
+                            next.fetch_max(open.len(), Ordering::Relaxed);
+                        }
+                    }
+                });
+            }
+        });
+        let mut answers = answers.into_inner().unwrap_or_else(PoisonError::into_inner);
+        answers.sort_by_key(|(at, _)| *at);
+        let mut found = Diagnostics::new();
+        let mut sound = Vec::new();
+        let mut broken = false;
+        for (at, answer) in answers {
+            let Some((body, _, key)) = open.get(at) else { continue };
+            match answer {
+                Ok(said) if said.is_empty() => sound.extend(*key),
+                Ok(said) => found.extend(said.iter().map(|said| complaint(body, said))),
+                // One that is gone fails every question; it is said once.
+                Err(error) if !broken => {
+                    broken = true;
+                    found.push(failed(address, &error, Some(body.span)));
+                }
+                Err(_) => {}
+            }
+        }
+        self.judged.lock().unwrap_or_else(PoisonError::into_inner).learn(sound);
+        found
+    }
+
+    fn schema_of(&self, body: &EvaluatedBody) -> Option<TypeSchema> {
+        match &body.of {
+            Some((mode, kind)) => self.schema.types(*mode).get(&**kind).cloned(),
+            None => Some(TypeSchema { block: self.schema.config.clone(), version: 0 }),
+        }
+    }
+}
+
+/// What a plugin may read beside a configuration: the environment's variables that are called after it.
+fn surroundings(address: &ProviderAddress) -> Vec<String> {
+    let prefix = format!("{}_", address.name.to_uppercase().replace('-', "_"));
+    let mut all: Vec<String> = std::env::vars_os()
+        .filter(|(name, _)| name.to_string_lossy().starts_with(&prefix))
+        .map(|(name, value)| format!("{}={}", name.to_string_lossy(), value.to_string_lossy()))
+        .collect();
+    all.sort();
+    all
+}
+
+fn failed(address: &ProviderAddress, error: &PluginError, place: Option<Span>) -> Diagnostic {
+    let diagnostic =
+        Diagnostic::error(format!("the provider {} cannot be asked", named(address))).detail(error.to_string());
+    let diagnostic = diagnostic.help("Install it again, or ask whoever makes it.");
+    match place {
+        Some(place) => diagnostic.at(place),
+        None => diagnostic,
+    }
+}
+
+/// What a plugin said, at its place, with no secret in it.
+fn complaint(body: &EvaluatedBody, said: &PluginDiagnostic) -> Diagnostic {
+    let mut secrets = Vec::new();
+    secrets_in(&body.value, false, &mut secrets);
+    // A longer one may hold a shorter one.
+    secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+    let hidden =
+        |text: &str| secrets.iter().fold(text.trim().to_owned(), |text, secret| text.replace(&**secret, "(a secret)"));
+    let summary = hidden(&said.summary);
+    let (summary, more) = summary.split_once('\n').unwrap_or((&summary, ""));
+    let summary = summary.trim_end_matches('.');
+    let summary = if summary.is_empty() { "the provider refuses this" } else { summary };
+    let detail = [more.to_owned(), hidden(&said.detail)];
+    let detail: Vec<String> = detail.into_iter().filter(|text| !text.is_empty()).collect();
+    let diagnostic = if said.error { Diagnostic::error(summary) } else { Diagnostic::warning(summary) };
+    diagnostic
+        .at(body.place(&said.path))
+        .label(format!("the provider {} says so", named(&body.provider)))
+        .detail(detail.join("\n"))
+}
+
+/// A provider as people write it: without the host that needs no saying.
+fn named(address: &ProviderAddress) -> String {
+    let full = address.to_string();
+    full.strip_prefix(DEFAULT_HOST).map_or_else(|| full.clone(), |rest| rest.trim_start_matches('/').to_owned())
+}
+
+/// Texts that are marked as secret; very short ones would hide the message rather than themselves.
+fn secrets_in(value: &Value, within: bool, found: &mut Vec<Arc<str>>) {
+    let secret = within || value.marks().sensitive;
+    if let (Kind::String(text), true) = (value.kind(), secret)
+        && text.len() >= 3
+    {
+        found.push(Arc::clone(text));
+    }
+    value.children().for_each(|child| secrets_in(child, secret, found));
+}
+
+/// The versions that the lock files of these directories hold providers to. The first one that names a provider counts.
+fn locked(directories: &[PathBuf]) -> BTreeMap<ProviderAddress, Version> {
+    let mut locked = BTreeMap::new();
+    for directory in directories {
+        let Ok(text) = std::fs::read_to_string(directory.join(".terraform.lock.hcl")) else { continue };
+        for (address, version) in locked_versions(&text) {
+            locked.entry(address).or_insert(version);
+        }
+    }
+    locked
+}
+
+/// What a project needs of each plugin.
+fn needs(project: &Project) -> BTreeMap<ProviderAddress, Need> {
+    let mut needs: BTreeMap<ProviderAddress, Need> = BTreeMap::new();
+    let mut seen = BTreeSet::new();
+    let mut open: Vec<&Module> = project.stacks.values().map(|stack| &*stack.module).collect();
+    while let Some(module) = open.pop() {
+        if !seen.insert(std::ptr::from_ref(module)) {
+            continue;
+        }
+        open.extend(module.calls.values().filter(|call| call.found).map(|call| &*call.module));
+        for required in module.settings.required_providers.values() {
+            let constraint = required.version.as_ref().and_then(|version| version.name.parse().ok());
+            let need = needs.entry(required.address.clone()).or_default();
+            need.constraint = std::mem::take(&mut need.constraint).and(&constraint.unwrap_or_default());
+        }
+        for definition in module.providers.values() {
+            let need = needs.entry(module.provider_address(&definition.name.name)).or_default();
+            let constraint = definition.version.as_ref().and_then(|version| version.name.parse().ok());
+            need.constraint = std::mem::take(&mut need.constraint).and(&constraint.unwrap_or_default());
+            need.place = need.place.into_iter().chain([definition.span]).min();
+        }
+        let of_checks = module.checks.values().filter_map(|check| check.data.as_ref());
+        for definition in module.resources.values().chain(of_checks) {
+            let need = needs.entry(module.provider_of(definition)).or_default();
+            need.types.insert((definition.key.mode, definition.key.kind.to_string()));
+            need.place = need.place.into_iter().chain([definition.span]).min();
+        }
+    }
+    needs.retain(|address, _| !address.is_built_in());
+    needs
+}
