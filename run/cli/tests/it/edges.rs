@@ -10,12 +10,12 @@ use serde_json::Value;
 const RINGS: [(&str, &[&str]); 4] = [
     ("model", &["text", "value", "hcl", "schema", "ledger"]),
     ("decide", &["lang", "plan", "converge", "audit", "fold", "view"]),
-    ("drive", &["host", "reach", "image", "lab", "store", "provider"]),
+    ("drive", &["host", "reach", "image", "lab", "store", "provider", "source"]),
     ("run", &["engine", "cli"]),
 ];
 
 /// What drags in an effect: never below a pure crate.
-const IMPURE: [&str; 9] = ["tokio", "tonic", "hyper", "rusqlite", "nix", "libc", "rtnetlink", "rand", "getrandom"];
+const IMPURE: [&str; 10] = ["ureq", "tokio", "tonic", "hyper", "rusqlite", "nix", "libc", "rtnetlink", "rand", "getrandom"];
 
 fn metadata() -> Value {
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
