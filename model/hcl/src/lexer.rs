@@ -44,6 +44,8 @@ pub(crate) enum FaultKind {
     OpenComment,
     /// `<<NAME` whose closing line never comes.
     OpenHeredoc,
+    /// A heredoc whose closing line the file ends with, without a line break.
+    HeredocEnd,
     /// `<<` with no name, or with more than a name on its line.
     HeredocStart,
 }
@@ -465,6 +467,9 @@ impl Lexer<'_> {
             let line = self.text.get(self.at..end).unwrap_or("");
             if Some(line.trim_matches([' ', '\t'])) == self.text.get(name.0..name.1) {
                 self.push(Kind::CloseHeredoc, self.at, end);
+                if end == self.bytes.len() {
+                    self.fault(FaultKind::HeredocEnd, self.at, end, end);
+                }
                 self.at = end;
                 self.modes.pop();
                 return;

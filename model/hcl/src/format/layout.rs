@@ -43,7 +43,10 @@ fn lines(pieces: &[Piece<'_>]) -> Vec<Line> {
             [first @ .., comment, newline] if newline.kind == Kind::Newline && comment.kind == Kind::LineComment => {
                 (!first.is_empty()).then_some(end - 2)
             }
-            [first @ .., comment] if comment.kind == Kind::LineComment => (!first.is_empty()).then_some(end - 1),
+            // Without a line break after it, at the end of the file, any comment is the last of its line.
+            [first @ .., comment] if matches!(comment.kind, Kind::LineComment | Kind::InlineComment) => {
+                (!first.is_empty()).then_some(end - 1)
+            }
             _ => None,
         };
         let comment = comment_at.unwrap_or(end);
@@ -121,6 +124,7 @@ fn has_space(before: Option<Kind>, subject: &Piece<'_>, after: &Piece<'_>) -> bo
         (_, Comma | Ellipsis) => false,
         (Comma, _) => true,
         (CloseSequence, OpenInterpolation | OpenDirective) => false,
+        (OpenInterpolation | OpenDirective, OpenBrace) | (CloseBrace, CloseSequence) => true,
         (Literal | OpenQuote | OpenHeredoc, _) | (_, Literal | CloseQuote | CloseHeredoc) => false,
         (Identifier, _) if subject.text == "in" => true,
         (Identifier | Number, OpenBracket) => false,
@@ -192,10 +196,12 @@ fn align(pieces: &mut [Piece<'_>], lines: &[Line], has_cell: fn(&Line) -> bool, 
 /// Columns that a piece takes, with the blanks before it.
 fn width(piece: &Piece<'_>) -> usize {
     let text = &*piece.text;
-    piece.spaces + if text.is_ascii() { text.len() } else { text.graphemes(true).count() }
+    // A line break of two bytes is one character as people see it, and so counts once.
+    let counts_bytes = text.is_ascii() && !text.contains('\r');
+    piece.spaces + if counts_bytes { text.len() } else { text.graphemes(true).count() }
 }
 
-fn bracket(kind: Kind) -> i32 {
+pub(super) fn bracket(kind: Kind) -> i32 {
     use Kind::*;
     match kind {
         OpenBrace | OpenBracket | OpenParenthesis | OpenInterpolation | OpenDirective => 1,

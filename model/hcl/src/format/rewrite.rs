@@ -38,7 +38,7 @@ pub(super) fn pieces<'a>(text: &'a str, tokens: &[Token], body: &Body) -> Vec<Pi
         }
     }
     let mut pieces = Vec::with_capacity(tokens.len());
-    let mut end = tokens.first().map_or(0, |token| token.start);
+    let mut end = 0;
     for (index, token) in tokens.iter().enumerate() {
         let spaces = token.start.saturating_sub(end) as usize;
         end = token.end;
@@ -108,10 +108,21 @@ impl Rewrite<'_> {
         let start = self.index_of(value.span.start);
         let end = self.index_of(value.span.end);
         let Some([_, _, tokens @ .., _, _]) = self.tokens.get(start..end) else { return };
-        let leading = tokens.iter().take_while(|token| token.kind == Kind::Newline).count();
-        let trailing = tokens.iter().rev().take_while(|token| token.kind == Kind::Newline).count();
+        if has_heredoc_template(tokens) {
+            return;
+        }
+        let breaks = |index: usize| {
+            let of_comment = index > 0 && tokens.get(index - 1).is_some_and(|token| token.kind == Kind::LineComment);
+            !of_comment && tokens.get(index).is_some_and(|token| token.kind == Kind::Newline)
+        };
+        let leading = (0..tokens.len()).take_while(|index| breaks(*index)).count();
+        let trailing = (leading..tokens.len()).rev().take_while(|index| breaks(*index)).count();
+        let inner = tokens.get(leading..tokens.len() - trailing).unwrap_or_default();
         let kept = start + 2 + leading..end - 2 - trailing;
-        if self.tokens.get(kept.clone()).unwrap_or_default().iter().any(|token| token.kind == Kind::Newline) {
+        let has_breaks = (leading..tokens.len() - trailing).any(breaks);
+        let in_parentheses = matches!(inner, [first, .., last]
+            if first.kind == Kind::OpenParenthesis && last.kind == Kind::CloseParenthesis);
+        if has_breaks && !in_parentheses || ends_early(inner) {
             self.changes.push(Change::Replace(start, Kind::OpenParenthesis, "(".to_owned()));
             self.changes.push(Change::Remove(start + 1..kept.start));
             self.changes.push(Change::Remove(kept.end..end - 1));
@@ -136,7 +147,7 @@ impl Rewrite<'_> {
             (_, Some("string")) => "string",
             (_, Some("list")) => "list(string)",
             (_, Some("map")) => "map(string)",
-            _ => return self.unwrap(value),
+            _ => return,
         };
         self.changes.push(Change::Replace(start, Kind::Identifier, new.to_owned()));
         self.changes.push(Change::Remove(start + 1..end));
@@ -146,6 +157,30 @@ impl Rewrite<'_> {
     fn index_of(&self, offset: u32) -> usize {
         self.tokens.partition_point(|token| token.start < offset)
     }
+}
+
+/// Whether an expression would end at one of its line breaks, were it not in parentheses.
+fn ends_early(tokens: &[Token]) -> bool {
+    let comment = |token: &Token| matches!(token.kind, Kind::LineComment | Kind::InlineComment | Kind::Newline);
+    let last = tokens.iter().rposition(|token| !comment(token)).unwrap_or(0);
+    let mut depth = 0;
+    tokens.iter().take(last).any(|token| {
+        depth += super::layout::bracket(token.kind);
+        token.kind == Kind::Newline && depth == 0
+    })
+}
+
+/// Whether a heredoc with interpolations or directives is in it, outside of all quotes.
+fn has_heredoc_template(tokens: &[Token]) -> bool {
+    let mut quotes = 0;
+    tokens.iter().any(|token| {
+        match token.kind {
+            Kind::OpenQuote => quotes += 1,
+            Kind::CloseQuote => quotes -= 1,
+            _ => {}
+        }
+        quotes == 0 && matches!(token.kind, Kind::OpenInterpolation | Kind::OpenDirective)
+    })
 }
 
 /// A label between quotes, with the escapes that it needs.

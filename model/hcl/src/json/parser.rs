@@ -21,6 +21,7 @@ pub fn parse(source: SourceId, text: &str) -> (Value, Diagnostics) {
         depth: 0,
         hopeless: false,
         looks: 0,
+        mended_at: usize::MAX,
         out: Diagnostics::new(),
     };
     let value = parser.file();
@@ -37,6 +38,8 @@ struct Parser<'a> {
     hopeless: bool,
     /// How often the rest of the file was looked at for closers: each time costs its length.
     looks: u32,
+    /// Where a mistake was told that leaves no comma behind: the lack of it is no second one.
+    mended_at: usize,
     out: Diagnostics,
 }
 
@@ -98,6 +101,15 @@ impl Parser<'_> {
         Some(Value { content, span: self.span(start, self.at) })
     }
 
+    /// A value, or what there is in its place, passed over.
+    fn value_or_skip(&mut self) -> Value {
+        let start = self.at;
+        self.value().unwrap_or_else(|| {
+            self.skip();
+            self.invalid(start)
+        })
+    }
+
     fn nested(&mut self, parse: fn(&mut Self) -> Content) -> Option<Value> {
         let start = self.at;
         if self.depth >= NESTING_LIMIT {
@@ -123,25 +135,20 @@ impl Parser<'_> {
             if self.next_or_close(opener, b'}', "property", properties.is_empty()) {
                 return Content::Object(Arc::new(properties));
             }
-            let Some(name) = self.name() else {
+            let Some(name) = self.name().filter(|name| self.colon(name)) else {
                 self.skip();
+                if self.peek() == Some(b',') {
+                    self.at += 1;
+                }
                 continue;
             };
-            let mended = self.colon(&name);
-            if !mended {
-                self.skip();
-                continue;
-            }
             let start = self.at;
             let value = match self.peek() {
                 Some(b',' | b'}' | b']') | None => {
                     self.no_value(&name);
                     self.invalid(start)
                 }
-                Some(_) => self.value().unwrap_or_else(|| {
-                    self.skip();
-                    self.invalid(start)
-                }),
+                Some(_) => self.value_or_skip(),
             };
             properties.push(Property { name, value });
             self.separator(b'}');
@@ -157,12 +164,7 @@ impl Parser<'_> {
             if self.next_or_close(opener, b']', "element", elements.is_empty()) {
                 return Content::Array(Arc::new(elements));
             }
-            let start = self.at;
-            let value = self.value().unwrap_or_else(|| {
-                self.skip();
-                self.invalid(start)
-            });
-            elements.push(value);
+            elements.push(self.value_or_skip());
             self.separator(b']');
         }
     }
@@ -194,6 +196,15 @@ impl Parser<'_> {
                     let diagnostic = diagnostic.related(self.span(opener, opener + 1), "this is open here");
                     self.report(diagnostic.help(format!("Write `{}` here, or remove it.", char::from(closer))));
                     self.at += 1;
+                    if byte != b')' {
+                        return true;
+                    }
+                }
+                // A name: the brace around is meant to go on.
+                Some(b'"') if closer == b']' && self.depth > 1 && self.at_property() => {
+                    self.not_closed(opener, closer);
+                    self.mended_at = self.at;
+                    return true;
                 }
                 Some(_) => return false,
                 None => {
@@ -205,6 +216,13 @@ impl Parser<'_> {
                 }
             }
         }
+    }
+
+    /// Whether a string with a colon after it is at hand.
+    fn at_property(&self) -> bool {
+        let rest = self.bytes.get(self.at..).unwrap_or_default();
+        let after = rest.get(string_length(rest)..).unwrap_or_default();
+        after.trim_ascii_start().first() == Some(&b':')
     }
 
     /// Whether what follows the closer at hand closes all that is open around the innermost bracket.
@@ -231,6 +249,7 @@ impl Parser<'_> {
     fn not_closed(&mut self, opener: usize, closer: u8) {
         let (open, close) = (if closer == b'}' { '{' } else { '[' }, char::from(closer));
         let found = match self.peek() {
+            Some(b'"') => format!("expected `{close}` before this name"),
             Some(byte) => format!("expected `{close}` before this `{}`", char::from(byte)),
             None => format!("the file ends before a `{close}` closes it"),
         };
@@ -248,6 +267,7 @@ impl Parser<'_> {
         let end = self.at;
         self.blanks();
         match self.peek() {
+            Some(b'"' | b'{' | b'[') if self.mended_at == end => {}
             Some(b',') => {
                 let comma = self.at;
                 self.at += 1;
@@ -337,8 +357,14 @@ impl Parser<'_> {
     /// The colon after a name; `false` where what follows is no value of this name.
     fn colon(&mut self, name: &Text) -> bool {
         let shown = shorten(&name.text);
+        if self.at == self.mended_at {
+            return false;
+        }
         self.blanks();
         let start = self.at;
+        if self.at == self.bytes.len() {
+            self.hopeless = true;
+        }
         match self.peek() {
             Some(b':') => self.at += 1,
             Some(b'=') => {
@@ -364,8 +390,8 @@ impl Parser<'_> {
     }
 
     fn no_value(&mut self, name: &Text) {
-        if self.peek().is_none() && self.hopeless {
-            return;
+        if self.peek().is_none() {
+            self.hopeless = true;
         }
         let shown = shorten(&name.text);
         let diagnostic = Diagnostic::error(format!("value of \"{shown}\" is missing")).at(name.span);
@@ -406,6 +432,8 @@ impl Parser<'_> {
                 _ => {
                     let end = self.line_end(self.at);
                     self.at = end;
+                    self.mended_at = end;
+                    self.hopeless |= end == self.bytes.len();
                     let diagnostic = Diagnostic::error("string is not closed").at(self.span(start, end));
                     let diagnostic = diagnostic.label("this string reaches the end of its line");
                     self.report(diagnostic.help("Add the missing \" at its end. A line break in it is written \\n."));

@@ -32,6 +32,10 @@ pub(super) fn explain(fault: Fault, span: Span, text: &str) -> Diagnostic {
             .at(span)
             .label("this heredoc reaches the end of the file")
             .help(format!("Add a line that holds only {}.", shown.trim_start_matches(['<', '-']))),
+        FaultKind::HeredocEnd => Diagnostic::error("line break is missing after a heredoc")
+            .at(span)
+            .label("the file ends on this line")
+            .help("Add a line break at the end of the file."),
         FaultKind::HeredocStart => Diagnostic::error("heredoc does not begin with a name alone on its line")
             .at(span)
             .help("Write << or <<-, a name, and nothing else up to the end of the line, for example <<-EOT."),

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use andon_text::{Diagnostic, Diagnostics, SourceId, Span};
 
 use crate::ast::{Body, Expr, ExprKind, Template};
-use crate::lexer::{self, Lexed};
+use crate::lexer::{self, FaultKind, Lexed};
 use crate::token::{Kind, Token};
 
 /// How deep constructs may be nested in each other.
@@ -32,9 +32,10 @@ pub fn parse_body(source: SourceId, text: &str) -> (Body, Diagnostics) {
     (body, parser.finish())
 }
 
-/// Parses one expression, which must be the whole text; line breaks around it are no matter.
+/// Parses one expression, which must be the whole text; line breaks around it are no matter, nor is the lack of one
+/// after a heredoc.
 pub fn parse_expression(source: SourceId, text: &str) -> (Expr, Diagnostics) {
-    Parser::new(source, text, lexer::lex(text)).whole_expression()
+    parse_inner_expression(source, text, 0)
 }
 
 /// Parses a whole text as one template: no quotes around it and no escapes but `$${` and `%%{`, as in a heredoc.
@@ -47,7 +48,9 @@ pub fn parse_template(source: SourceId, text: &str) -> (Template, Diagnostics) {
 /// Parses the text of a string that is `depth` levels deep in another tree as one expression. Its places are those in
 /// `text`.
 pub(crate) fn parse_inner_expression(source: SourceId, text: &str, depth: u32) -> (Expr, Diagnostics) {
-    let parser = Parser::new(source, text, lexer::lex(text));
+    let mut lexed = lexer::lex(text);
+    lexed.faults.retain(|fault| fault.kind != FaultKind::HeredocEnd);
+    let parser = Parser::new(source, text, lexed);
     Parser { depth, height_limit: HEIGHT_LIMIT.saturating_sub(depth), ..parser }.whole_expression()
 }
 

@@ -183,3 +183,96 @@ fn what_was_open_is_read_again_when_its_names_are_known() {
         |text| read(text, true),
     );
 }
+#[test]
+fn mistakes_are_told_once() {
+    check_all(
+        &[
+            ("", "## 1:1+0 file holds no JSON"),
+            (" \n", "## 2:1+0 file holds no JSON"),
+            ("nul", "## 1:1+3 unknown word `nul`"),
+            ("null", "## 1:1+4 a file of JSON is an object"),
+            ("5", "## 1:1+1 a file of JSON is an object, or a list of objects"),
+            ("\u{feff}{}", "## 1:1+3 JSON begins with a byte-order mark"),
+            ("{", "## 1:1+1 `{` is not closed"),
+            ("[", "## 1:1+1 `[` is not closed"),
+            ("}", "## 1:1+1 expected a value, found `}`"),
+            ("{} x", "## 1:4+1 the JSON ends before this"),
+            ("{\"a\": 1", "a=1 ## 1:1+1 `{` is not closed"),
+            ("{\"a\": 1,", "a=1 ## 1:1+1 `{` is not closed"),
+            ("{\"a\":", r#"a=!! ## 1:2+3 value of "a" is missing"#),
+            ("{\"a\"", r#"## 1:2+3 property "a" has no value"#),
+            ("{\"a", "## 1:2+2 string is not closed"),
+            ("{\"a\": 1,}", "a=1 ## 1:8+1 comma after the last one"),
+            ("{\"a\": [1,2,]}", "a=[1 2] ## 1:11+1 comma after the last one"),
+            ("{\"a\": [1 2 3]}", "a=[1 2 3] ## 1:9+0 comma is missing ~1:10+1 ## 1:11+0 comma is missing ~1:12+1"),
+            ("{\"a\": 1 \"b\": 2}", "a=1; b=2 ## 1:8+0 comma is missing ~1:9+1"),
+            ("{\"a\": 1; \"b\": 2}", "a=1; b=2 ## 1:8+1 unexpected `;`"),
+            (
+                "{\"a\" = 1, \"b\" 2, \"c\" => 3}",
+                r#"a=1; b=2; c=3 ## 1:6+1 `:` comes before a value in JSON ## 1:14+0 `:` is missing after "b" ## 1:22+2 `:` comes before a value in JSON"#,
+            ),
+            ("{a: 1, b-c: 2}", "a=1; b-c=2 ## 1:2+1 name `a` is not in quotes ## 1:8+3 name `b-c` is not in quotes"),
+            (
+                "{'a': 'b', “c”: “d”}",
+                r#"a="b"; c="d" ## 1:2+3 single quotes do not make a string ## 1:7+3 single quotes do not make a string ## 1:12+7 curly quotes do not make a string ## 1:17+7 curly quotes do not make a string"#,
+            ),
+            (
+                "{\"a\": True, \"b\": None, \"c\": var.x}",
+                "a=!!; b=!!; c=!! ## 1:7+4 unknown word `True` ## 1:18+4 unknown word `None` ## 1:29+5 unknown word `var.x`",
+            ),
+            (
+                "{\"a\": 01, \"b\": +1, \"c\": .5, \"d\": 1., \"e\": 0x10, \"f\": 1e, \"g\": -}",
+                "a=!!; b=!!; c=!!; d=!!; e=!!; f=!!; g=!! ## 1:7+2 `01` is no number of JSON ## 1:16+2 `+1` is no number of JSON ## 1:25+2 `.5` is no number of JSON ## 1:34+2 `1.` is no number of JSON ## 1:43+4 `0x10` is no number of JSON ## 1:54+2 `1e` is no number of JSON ## 1:63+1 `-` is no number of JSON",
+            ),
+            (
+                "// c\n{ /* d */ \"a\": 1 # e\n}",
+                "a=1 ## 1:1+4 JSON has no comments ## 2:3+7 JSON has no comments ## 2:18+3 JSON has no comments",
+            ),
+            ("{\"a\": \"x\n\"b\": 1}", r#"a="x"; b=1 ## 1:7+2 string is not closed"#),
+            (
+                "{\"a\": \"x\ty\", \"b\": \"\\x \\u12 \\q\"}",
+                r#"a="x\ty"; b="\\x  \\q" ## 1:9+1 control character in a string ## 1:20+2 unknown escape `\x` ## 1:23+4 escape `\u12` stands for no character ## 1:28+2 unknown escape `\q`"#,
+            ),
+            (
+                "{\"a\": [1, 2}, \"b\": @}",
+                "a=[1 2]; b=!! ## 1:12+1 unexpected `}` ~1:7+1 ## 1:20+1 expected a value, found `@`",
+            ),
+            ("{\"a\": {\"b\": 1], \"c\": 2}", r#"a={"b"=1}; c=2 ## 1:14+1 unexpected `]` ~1:7+1"#),
+            ("{\"a\": [1, 2, \"b\": 2}", "a=[1 2]; b=2 ## 1:7+1 `[` is not closed ~1:14+1"),
+            ("{,}", "## 1:2+1 comma without property"),
+            ("{\"a\": [,1]}", "a=[1] ## 1:8+1 comma without element"),
+            ("{\"a\": [1,,2]}", "a=[1 2] ## 1:10+1 comma without element"),
+            ("{\"a\": , \"b\": }", r#"a=!!; b=!! ## 1:2+3 value of "a" is missing ## 1:9+3 value of "b" is missing"#),
+            ("{\"a\", \"b\"}", r#"## 1:2+3 property "a" has no value ## 1:7+3 property "b" has no value"#),
+            ("{[1], \"a\": 2}", "a=2 ## 1:2+1 expected the name of a property"),
+            ("{\"a\": @ \"b\": 1}", "a=!! ## 1:7+1 expected a value, found `@`"),
+            ("{\"a\": 1)}", "a=1 ## 1:8+1 unexpected `)`"),
+            ("{\"a\": 1}}", "a=1 ## 1:9+1 the JSON ends before this"),
+            (
+                "{\"a\": \"${\", \"b\": \"x ${c d}\", \"e\": \"\\u00e9${1 +}\"}",
+                r#"a=<${!!}>; b=<"x " ${c}>; e=<"é" ${!!}> ## 1:8+2 `${` is not closed ## 1:25+1 unexpected `d` ## 1:46+1 value is missing after `+`"#,
+            ),
+            (
+                "{\"variable\": {\"a\": {\"type\": \"${string}\"}}}",
+                r#"(variable "a" {type=!!}) ## 1:30+1 unknown character `$`"#,
+            ),
+            (
+                "{\"locals\": 5, \"variable\": {\"a\": \"x\"}, \"resource\": {\"x\": [1]}}",
+                "## 1:12+1 block `locals` is written as an object ## 1:33+3 block `variable` is written as an object ## 1:58+1 the names of `resource` blocks are those of an object's properties",
+            ),
+            (
+                "{\"variable\": {}, \"resource\": {\"x\": {}}}",
+                "## 1:14+2 block `variable` has no name ## 1:36+2 block `resource` has no name",
+            ),
+            (
+                "{\"locals\": {\"a\": 1, \"a\": 2, \"b\": {\"c\": 1, \"c\": 2}}}",
+                r#"(locals {a=1; b={"c"=1 "c"=2}}) ## 1:21+3 `a` is set twice ~1:13+3 ## 1:43+3 `c` is set twice ~1:35+3"#,
+            ),
+            (
+                "[null, 1]",
+                "## 1:2+4 a file of JSON is an object, or a list of objects ## 1:8+1 a file of JSON is an object, or a list of objects",
+            ),
+        ],
+        |text| read(text, false),
+    );
+}

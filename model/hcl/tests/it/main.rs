@@ -4,6 +4,7 @@
 mod dump;
 mod expressions;
 mod format;
+mod generate;
 mod json;
 mod limits;
 mod properties;

@@ -1,7 +1,6 @@
 //! The formatter against a real `terraform fmt`, where this machine has one (`ANDON_TERRAFORM`, or on `PATH`).
 #![allow(clippy::disallowed_types, clippy::disallowed_methods, clippy::disallowed_macros)]
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -75,25 +74,47 @@ fn the_formatter_agrees_with_terraform() {
         texts
             .extend(CORPUS.iter().enumerate().map(|(index, text)| with_other_blanks(text, seed * 1000 + index as u64)));
     }
-    let Some(expected) = terraform_fmt(&texts) else { return };
-    let mut wrong = BTreeMap::new();
+    agrees(&texts, CORPUS.len());
+}
+
+#[test]
+fn the_formatter_agrees_with_terraform_on_generated_files() {
+    let count = std::env::var("CASES").ok().and_then(|count| count.parse().ok()).unwrap_or(2500);
+    let first = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(0);
+    let texts: Vec<String> = (first..first + count).map(crate::generate::file).collect();
+    agrees(&texts, texts.len());
+}
+
+fn is_valid(text: &str) -> bool {
+    andon_hcl::parse_body(andon_text::SourceMap::new().add("", ""), text).1.is_empty()
+}
+
+/// Compares the results of all texts; terraform may refuse none of the first `valid`.
+fn agrees(texts: &[String], valid: usize) {
+    let Some(expected) = terraform_fmt(texts) else { return };
+    let mut wrong = Vec::new();
     let mut compared = 0;
     for (index, (text, expected)) in texts.iter().zip(expected).enumerate() {
         let Some(expected) = expected else {
-            if index < CORPUS.len() {
-                wrong.insert(text.clone(), ("refused".to_owned(), String::new()));
+            if index < valid && is_valid(text) {
+                wrong.push((text, "refused".to_owned(), String::new()));
             }
             continue;
         };
-        compared += 1;
         let actual = format(text);
+        // Of `"${a + # c` and a second line terraform makes two lines without parentheses, which it then refuses.
+        if is_valid(text) && !is_valid(&expected) {
+            assert!(is_valid(&actual), "{text:?} became {actual:?}");
+            continue;
+        }
+        compared += 1;
         if actual != expected {
-            wrong.insert(text.clone(), (expected, actual));
+            wrong.push((text, expected, actual));
         }
     }
-    let mut wrong: Vec<_> = wrong.into_iter().collect();
-    wrong.sort_by_key(|(text, _)| !CORPUS.contains(&text.as_str()));
-    let shown = wrong.iter().take(30).map(|(text, (expected, actual))| {
+    wrong.sort_by_key(|(text, ..)| (!CORPUS.contains(&text.as_str()), text.len()));
+    wrong.dedup();
+    let shown = wrong.iter().take(30).map(|(text, expected, actual)| {
         format!("text      {text:?}\nterraform {expected:?}\nhere      {actual:?}\n\n")
     });
     assert!(wrong.is_empty(), "{} of {compared} differ\n{}", wrong.len(), shown.collect::<String>());
