@@ -33,7 +33,9 @@ pub use given::{Given, GivenArgument, GivenValue, Outside, give, given_value, mi
 pub use image::{Recipe, image_recipe};
 pub use load::load;
 pub use refused::not_carried_out;
+pub use literal::string as written_string;
 pub use reference::{Reference, StaticStep, static_traversals};
 pub use role::{Prediction, Undecided, catalog, predict};
 pub use shape::{Argument, FileKind, Nested, Shape, Times, host_resource, language};
+pub use walk::body_references;
 pub use test::{TestCase, test_case, test_checks};

@@ -6,7 +6,7 @@ use andon_hcl::ast::{Expr, ExprKind, TemplatePart};
 use andon_text::Span;
 
 /// The text of a string that is written out, without holes.
-pub(crate) fn string(expr: &Expr) -> Option<Arc<str>> {
+pub fn string(expr: &Expr) -> Option<Arc<str>> {
     let ExprKind::Template(template) = &expr.kind else { return None };
     let mut text = String::new();
     for part in &template.parts {

@@ -4,6 +4,13 @@ use andon_hcl::ast::{Body, Expr, ExprKind, Item};
 
 use crate::reference::{Reference, static_traversals};
 
+/// Every reference in a body. The iterator of a `dynamic` block is no reference inside its content.
+pub fn body_references(body: &Body) -> Vec<Reference<'_>> {
+    let mut found = Vec::new();
+    references_of(body, &mut |reference| found.push(reference));
+    found
+}
+
 /// Shows `visit` every reference in a body. The iterator of a `dynamic` block is no reference inside its content.
 pub(crate) fn references_of<'a>(body: &'a Body, visit: &mut dyn FnMut(Reference<'a>)) {
     go(body, &mut Vec::new(), visit);

@@ -2,6 +2,7 @@
 
 mod diagnostics;
 mod events;
+pub mod graph;
 mod paint;
 mod plan;
 mod progress;

@@ -94,6 +94,8 @@ pub enum Command {
     Ssh(SshArguments),
     /// Evaluate expressions
     Console(ConsoleArguments),
+    /// Draw the project: stacks, modules, resources, images, roles, and what reads what
+    Graph(GraphArguments),
     /// Show published outputs
     Output(OutputArguments),
     /// Show what happened
@@ -271,6 +273,44 @@ pub struct ConsoleArguments {
     /// Evaluate this and end
     #[arg(long, short = 'c', value_name = "EXPRESSION")]
     pub evaluate: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct GraphArguments {
+    #[command(flatten)]
+    pub stacks: StacksArguments,
+    /// What to draw it as
+    #[arg(long, short, value_name = "FORMAT", value_enum, default_value_t = Picture::Dot)]
+    pub format: Picture,
+    /// Write to FILE instead of standard output
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Draw one node for each of these
+    #[arg(long, value_name = "WHAT", value_enum)]
+    pub collapse: Option<CollapseBy>,
+    /// Draw only this stack and what it reads; the same as naming it
+    #[arg(long = "stack", value_name = "STACK")]
+    pub only: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Picture {
+    /// Graphviz' language
+    Dot,
+    /// Mermaid's language, as Markdown files have it
+    Mermaid,
+    /// A picture, ready to look at
+    Svg,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum CollapseBy {
+    /// All resources of a type in a module
+    Types,
+    /// All that a module call makes
+    Modules,
+    /// All of a stack
+    Stacks,
 }
 
 #[derive(Debug, Args)]

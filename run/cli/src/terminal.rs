@@ -1,13 +1,16 @@
 //! A run, as it happens: live lines on a terminal, plain lines elsewhere, JSON lines where data is wanted.
 
+use std::fs;
 use std::io::{BufRead, IsTerminal, Write};
+use std::path::Path;
 
 use andon_engine::{Sink, WaitingView, now};
 use andon_ledger::Event;
+use andon_text::Diagnostic;
 use andon_view::{Board, Paint};
 use serde_json::Value as Json;
 
-use crate::context::Context;
+use crate::context::{Context, Stop};
 
 /// Follows a run.
 pub struct Follower {
@@ -113,4 +116,36 @@ pub fn ask(context: &Context, question: &str, word: &str) -> bool {
     let _ = error.flush();
     let mut answer = String::new();
     std::io::stdin().lock().read_line(&mut answer).is_ok() && answer.trim() == word
+}
+
+/// Writes a file whole, or leaves it as it was; keeps its mode. What is no plain file is written into.
+pub fn write_file(path: &Path, text: &str) -> Result<(), Stop> {
+    let failed = |error: std::io::Error| {
+        let diagnostic = Diagnostic::error(format!("`{}` cannot be written: {error}", path.display()));
+        Stop::from(match error.kind() {
+            std::io::ErrorKind::NotFound => diagnostic.help("Make the directory first."),
+            _ => diagnostic.help("Name a file in a directory that you may write to."),
+        })
+    };
+    let present = fs::metadata(path).ok();
+    if present.as_ref().is_some_and(|metadata| !metadata.is_file()) {
+        return fs::write(path, text).map_err(failed);
+    }
+    // A link stays a link.
+    let place = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let directory = place.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let name = place.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let temporary = directory.join(format!(".{name}.andon-{}", std::process::id()));
+    let written = (|| {
+        let mut file = fs::File::create(&temporary)?;
+        file.write_all(text.as_bytes())?;
+        if let Some(metadata) = &present {
+            file.set_permissions(metadata.permissions())?;
+        }
+        fs::rename(&temporary, &place)
+    })();
+    written.map_err(|error| {
+        let _ = fs::remove_file(&temporary);
+        failed(error)
+    })
 }

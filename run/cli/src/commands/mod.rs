@@ -4,6 +4,7 @@ pub mod change;
 pub mod check;
 pub mod console;
 pub mod fmt;
+pub mod graph;
 pub mod logs;
 pub mod new;
 pub mod output;
