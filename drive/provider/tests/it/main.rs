@@ -10,3 +10,4 @@
 
 mod aws;
 mod generated;
+mod toy;
