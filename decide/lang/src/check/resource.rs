@@ -7,7 +7,7 @@ use andon_value::Value;
 use super::scope::{At, Checked};
 use super::{EvaluatedBody, host};
 use crate::definitions::{IgnoreChanges, ResourceDefinition};
-use crate::eval::evaluate_block;
+use crate::eval::{evaluate_block, resolved};
 use crate::image::find_image;
 use crate::literal;
 use crate::shape::suggest;
@@ -15,7 +15,6 @@ use crate::shape::suggest;
 pub(super) fn check(checked: &Checked<'_>, definition: &ResourceDefinition) {
     let at = checked.plain().repeated(definition.count.as_ref(), definition.for_each.as_ref());
     at.depends_on(&definition.depends_on);
-    at.written_in(&definition.body);
     let lifecycle = &definition.lifecycle;
     lifecycle.preconditions.iter().for_each(|condition| at.condition(condition));
     let with_self = At { this: Some(checked.instance(definition).unwrap_or(Value::UNKNOWN)), ..at.clone() };
@@ -25,12 +24,19 @@ pub(super) fn check(checked: &Checked<'_>, definition: &ResourceDefinition) {
     let provider = checked.module.provider_of(definition);
     let schema = match checked.schemas.type_of(&provider, key.mode, &key.kind) {
         Ok(Some(schema)) => schema,
-        Ok(None) => return,
+        Ok(None) => {
+            at.written_in(&definition.body);
+            return;
+        }
         Err(NoSuchType) => {
+            at.written_in(&definition.body);
             checked.report([unknown_type(checked, definition)]);
             return;
         }
     };
+    let (body, problems) = resolved(&definition.body, &schema.block);
+    checked.report(problems);
+    at.written_in(&body);
     if let IgnoreChanges::Attributes(names) = &lifecycle.ignore_changes {
         for name in
             names.iter().map(|path| &path.name).filter(|name| !schema.block.attributes.contains_key(&*name.name))
@@ -42,13 +48,13 @@ pub(super) fn check(checked: &Checked<'_>, definition: &ResourceDefinition) {
             }
         }
     }
-    let value = evaluate_block(&definition.body, &schema.block, &at).unwrap_or_else(|errors| {
+    let value = evaluate_block(&body, &schema.block, &at).unwrap_or_else(|errors| {
         checked.report(errors);
         Value::UNKNOWN
     });
     if !provider.is_built_in() && !value.is_unknown() {
         let of = Some((key.mode, key.kind.clone()));
-        let (body, value) = (definition.body.clone(), value.clone());
+        let value = value.clone();
         checked.keep(EvaluatedBody { provider, of, value, body, span: definition.span });
     }
     match (key.mode, &*key.kind) {

@@ -7,13 +7,17 @@ use andon_text::{Diagnostic, Diagnostics, Span, nearest};
 use andon_value::{Marks, Type, Value, convert, quote};
 
 use super::expression::{Evaluator, Failed};
-use super::{Scope, describe, legacy};
+use super::{Scope, describe, legacy, resolved};
 
 /// The value of a body: an object of the schema's implied type. What the body does not give is null. Attributes are
 /// converted to their types; what does not fit is an error at the attribute's expression.
 pub fn evaluate_block(body: &Body, schema: &Schema, scope: &dyn Scope) -> Result<Value, Diagnostics> {
+    let (body, problems) = resolved(body, schema);
+    if problems.has_errors() {
+        return Err(problems);
+    }
     let mut evaluator = Evaluator::new(scope);
-    match evaluator.body(body, schema, body.span) {
+    match evaluator.body(&body, schema, body.span) {
         Ok(value) => Ok(value),
         Err(Failed) => Err(evaluator.into_diagnostics()),
     }

@@ -6,6 +6,7 @@ mod block;
 mod call;
 mod describe;
 mod expression;
+mod json;
 mod legacy;
 mod operators;
 mod repeat;
@@ -23,6 +24,7 @@ use crate::files::{clean, resolve};
 
 pub use block::{evaluate_block, implied_type};
 pub use describe::describe;
+pub use json::resolved;
 pub use steps::apply_step;
 
 pub(crate) use call::Call;

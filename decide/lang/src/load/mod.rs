@@ -162,7 +162,7 @@ impl<'a> Loader<'a> {
             return Arc::default();
         }
         let text = self.sources.get(id).map(|source| source.text().clone()).unwrap_or_default();
-        let (body, errors) = andon_hcl::parse_body(id, &text);
+        let (body, errors) = parse(path, id, &text, shape);
         let faults: Vec<Span> = errors.iter().filter_map(|error| error.span).collect();
         if errors.has_errors() {
             self.unparsed.insert(path.clone());
@@ -193,6 +193,14 @@ impl<'a> Loader<'a> {
             parent(path) == directory && name.ends_with(suffix) && !name.starts_with('.')
         };
         self.files.under(directory).map(|(path, _)| path).filter(inside).cloned().collect()
+    }
+
+    /// The same, and those in JSON; in order of name.
+    fn paths_with_json(&self, directory: &str, suffix: &str) -> Vec<Arc<str>> {
+        let mut paths = self.paths(directory, suffix);
+        paths.extend(self.paths(directory, &format!("{suffix}.json")));
+        paths.sort();
+        paths
     }
 
     /// Whether this name is new among its kind in its scope; complains where it is not.
@@ -237,6 +245,17 @@ fn blocks<'b>(body: &'b Body, kind: &'static str, labels: usize) -> impl Iterato
 /// The directory of a path; `""` for the project's own.
 pub(crate) fn parent(path: &str) -> &str {
     path.rsplit_once('/').map_or("", |(directory, _)| directory)
+}
+
+/// The body of a file, in native syntax or in JSON, and what is wrong with its syntax.
+fn parse(path: &str, id: SourceId, text: &str, shape: &Shape) -> (Body, Diagnostics) {
+    if !path.ends_with(".json") {
+        return andon_hcl::parse_body(id, text);
+    }
+    let (value, mut errors) = andon_hcl::json::parse(id, text);
+    let (body, more) = value.to_body(shape);
+    errors.extend(more);
+    (body, errors)
 }
 
 fn is_definition_file(path: &str) -> bool {

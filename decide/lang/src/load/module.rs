@@ -28,8 +28,8 @@ pub(super) fn load_stacks(loader: &mut Loader<'_>, project: &mut Project) {
         .filter(|path| path.ends_with(".tf") || path.ends_with(".tf.json"))
         .map(|path| parent(path).into())
         .collect();
-    let loose = loader.paths("", ".tf");
-    if directories.is_empty() && (!loose.is_empty() || !loader.paths("", ".tf.json").is_empty()) {
+    let loose = loader.paths_with_json("", ".tf");
+    if directories.is_empty() && !loose.is_empty() {
         add_stack(loader, project, &mut modules, "", "");
     } else if let Some(first) = loose.first().and_then(|path| loader.ids.get(path)) {
         loader.out.push(
@@ -51,15 +51,6 @@ fn add_stack(loader: &mut Loader<'_>, project: &mut Project, modules: &mut Modul
     project.stacks.insert(name.clone(), Stack { name, module, assignments });
 }
 
-pub(super) fn refuse_json(loader: &mut Loader<'_>, directory: &str, suffix: &str) {
-    for path in loader.paths(directory, &format!("{suffix}.json")) {
-        let at = loader.ids.get(&path).map(|id| Span::new(*id, 0, 0));
-        let diagnostic = Diagnostic::error(format!("*{suffix}.json files are not supported yet"));
-        let diagnostic = diagnostic.help(format!("Write it in HCL, in a file whose name ends in \"{suffix}\"."));
-        loader.out.push(Diagnostic { span: at, ..diagnostic });
-    }
-}
-
 /// The module in a directory, read once.
 fn module(loader: &mut Loader<'_>, modules: &mut Modules, directory: &str) -> Arc<Module> {
     if let Some(module) = modules.done.get(directory) {
@@ -67,9 +58,9 @@ fn module(loader: &mut Loader<'_>, modules: &mut Modules, directory: &str) -> Ar
     }
     let directory: Arc<str> = directory.into();
     modules.way.push(directory.clone());
-    refuse_json(loader, &directory, ".tf");
     let mut contents: Vec<Block> = Vec::new();
-    let (over, own): (Vec<_>, Vec<_>) = loader.paths(&directory, ".tf").into_iter().partition(|path| is_override(path));
+    let (over, own): (Vec<_>, Vec<_>) =
+        loader.paths_with_json(&directory, ".tf").into_iter().partition(|path| is_override(path));
     for path in own {
         let body = loader.body(&path, &STACK_FILE);
         contents.extend(body.blocks().cloned());

@@ -6,20 +6,21 @@ use std::sync::Arc;
 use andon_hcl::ast::Body;
 use andon_text::{Diagnostic, Diagnostics, SourceMap, Span};
 
-use super::Loader;
-use super::module::refuse_json;
+use super::{Loader, parse};
 use crate::definitions::Assignment;
 use crate::shape::VALUES_FILE;
 
 /// Values by name.
 type Values = BTreeMap<Arc<str>, Assignment>;
 
-/// `terraform.tfvars`, then every `*.auto.tfvars`, in order of name: later ones win.
+/// `terraform.tfvars`, its JSON form, then every `*.auto.tfvars` and `*.auto.tfvars.json` in order of name: later ones
+/// win.
 pub(super) fn assignments(loader: &mut Loader<'_>, directory: &str) -> Values {
-    refuse_json(loader, directory, ".auto.tfvars");
-    let mut paths = loader.paths(directory, ".tfvars");
-    let is_first = |path: &str| path.rsplit('/').next() == Some("terraform.tfvars");
-    paths.retain(|path| path.ends_with(".auto.tfvars") || is_first(path));
+    let mut paths = loader.paths_with_json(directory, ".tfvars");
+    let name = |path: &str| path.rsplit('/').next().unwrap_or(path).to_owned();
+    let is_first = |path: &str| ["terraform.tfvars", "terraform.tfvars.json"].contains(&&*name(path));
+    let is_auto = |path: &str| [".auto.tfvars", ".auto.tfvars.json"].iter().any(|suffix| path.ends_with(suffix));
+    paths.retain(|path| is_auto(path) || is_first(path));
     paths.sort_by_key(|path| (!is_first(path), path.clone()));
     let mut assignments = Values::new();
     for path in paths {
@@ -39,7 +40,7 @@ pub(crate) fn read_values(sources: &mut SourceMap, path: &str, content: &[u8]) -
         let diagnostic = Diagnostic::error(format!("{path} is not UTF-8 text")).at(Span::new(id, at, at));
         return (values, diagnostic.label("this byte is not").help("Save the file as UTF-8.").into());
     }
-    let (body, mut out) = andon_hcl::parse_body(id, &text);
+    let (body, mut out) = parse(path, id, &text, &VALUES_FILE);
     add(&mut values, &body, &mut out);
     (values, out)
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use andon_hcl::ast::{Block, Body, Item};
+use andon_hcl::json::{Meaning, Names, Strings};
 use andon_text::{Diagnostic, Diagnostics, Span, nearest};
 
 mod own;
@@ -24,6 +25,19 @@ pub struct Shape {
     pub blocks: &'static [Nested],
     /// What is not named here belongs to somebody else: a type's schema, a module's variables.
     pub open: bool,
+    /// How the JSON form of what is not named here is read.
+    pub(crate) others: Reading,
+}
+
+/// How the JSON form of an argument is read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Reading {
+    /// Its strings are such.
+    Strings(Strings),
+    /// It is an object of these arguments.
+    Fields(&'static Shape),
+    /// It may be an argument or blocks: whoever it belongs to knows.
+    Open,
 }
 
 /// One argument of a [`Shape`].
@@ -33,6 +47,8 @@ pub struct Argument {
     pub name: &'static str,
     /// It must be given.
     pub required: bool,
+    /// How its JSON form is read.
+    pub(crate) reading: Reading,
     /// What it is for, in one sentence.
     pub description: &'static str,
 }
@@ -64,11 +80,11 @@ pub enum Times {
 }
 
 const fn required(name: &'static str, description: &'static str) -> Argument {
-    Argument { name, required: true, description }
+    Argument { name, required: true, reading: Reading::Strings(Strings::Template), description }
 }
 
 const fn optional(name: &'static str, description: &'static str) -> Argument {
-    Argument { name, required: false, description }
+    Argument { name, required: false, reading: Reading::Strings(Strings::Template), description }
 }
 
 const fn any(
@@ -90,11 +106,11 @@ const fn at_most_once(
 }
 
 const fn closed(arguments: &'static [Argument], blocks: &'static [Nested]) -> Shape {
-    Shape { arguments, blocks, open: false }
+    Shape { arguments, blocks, open: false, others: Reading::Strings(Strings::Template) }
 }
 
 const fn open(arguments: &'static [Argument], blocks: &'static [Nested]) -> Shape {
-    Shape { arguments, blocks, open: true }
+    Shape { arguments, blocks, open: true, others: Reading::Open }
 }
 
 /// A kind of definition file.
@@ -123,13 +139,13 @@ pub fn language() -> &'static [FileKind] {
         },
         FileKind {
             name: "stack",
-            files: "*.tf",
+            files: "*.tf, *.tf.json",
             shape: &stack::STACK_FILE,
             description: "A stack or a module, in the Terraform language.",
         },
         FileKind {
             name: "values",
-            files: "*.tfvars",
+            files: "*.tfvars, *.tfvars.json",
             shape: &stack::VALUES_FILE,
             description: "Values for a stack's input variables, by name.",
         },
@@ -162,6 +178,33 @@ pub fn host_resource() -> &'static Shape {
 
 /// Whatever it likes: somebody else looks at it, or nobody needs to.
 static ANYTHING: Shape = open(&[], &[]);
+
+impl Argument {
+    /// The same, whose JSON strings are text as it is.
+    const fn text(self) -> Argument {
+        Argument { reading: Reading::Strings(Strings::Text), ..self }
+    }
+
+    /// The same, whose JSON strings are expressions.
+    const fn expression(self) -> Argument {
+        Argument { reading: Reading::Strings(Strings::Expression), ..self }
+    }
+}
+
+impl Names for Shape {
+    fn meaning(&self, name: &str) -> Meaning<'_> {
+        if let Some(nested) = self.blocks.iter().find(|nested| nested.kind == name) {
+            return Meaning::Block { labels: nested.labels.len(), inside: nested.shape };
+        }
+        let argument = self.arguments.iter().find(|argument| argument.name == name);
+        match argument.map_or(self.others, |argument| argument.reading) {
+            Reading::Strings(strings) => Meaning::Argument(strings),
+            Reading::Fields(shape) => Meaning::Fields(shape),
+            Reading::Open if name == "dynamic" => Meaning::Block { labels: 1, inside: &stack::DYNAMIC },
+            Reading::Open => Meaning::Open,
+        }
+    }
+}
 
 impl Shape {
     /// Whether an argument of this name is its own, not somebody else's.

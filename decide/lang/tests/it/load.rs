@@ -211,7 +211,6 @@ fn settings_of_modules() {
     ] {
         check_tf(given, expected);
     }
-    check("== main.tf.json\n{}", "main.tf.json:1:1 *.tf.json files are not supported yet");
 }
 
 #[test]

@@ -15,6 +15,7 @@
 mod check;
 mod evaluation;
 mod expressions;
+mod json;
 mod load;
 mod oracle;
 mod modules;

@@ -244,7 +244,7 @@ fn what_is_there_twice_is_shown_twice() {
 }
 
 #[test]
-fn files_that_are_no_text_or_not_supported() {
+fn files_that_are_no_text() {
     insta::assert_snapshot!(Bad::new()
             .bytes("stacks/web/main.tf", b"variable \"size\" { type = number }\n\n# caf\xe9\n")
             .said(&["up", "-y"]), @r#"
@@ -255,17 +255,6 @@ fn files_that_are_no_text_or_not_supported() {
           |      ^ this byte is not
           |
           = help: Save the file as UTF-8.
-    "#);
-    insta::assert_snapshot!(Bad::new()
-            .write("stacks/web/net.tf.json", "{}\n")
-            .said(&["up", "-y"]), @r#"
-        error: *.tf.json files are not supported yet
-         --> stacks/web/net.tf.json:1:1
-          |
-        1 | {}
-          | ^
-          |
-          = help: Write it in HCL, in a file whose name ends in ".tf".
     "#);
     insta::assert_snapshot!(Bad::new()
             .edit("andon.hcl", "project \"shop\" {}", "project \"shop\" {\n  required_version = \">= 9\"\n}")
