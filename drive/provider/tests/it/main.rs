@@ -9,5 +9,6 @@
 )]
 
 mod aws;
+mod codec;
 mod generated;
 mod toy;
