@@ -25,6 +25,8 @@ pub enum Fetched {
 pub struct Taken {
     /// The git commit that it is.
     pub commit: Option<String>,
+    /// The commit that the tag names now, where that is not the one that was to be taken.
+    pub moved: Option<String>,
 }
 
 impl Web {
@@ -46,9 +48,9 @@ impl Web {
             Package::Git { url, reference, depth, key } => {
                 let (reference, key) = (reference.as_deref(), key.as_deref());
                 let wanted = Wanted { url, reference, commit, depth: *depth, key };
-                let commit = self.clone(&wanted, to)?;
+                let taken = self.clone(&wanted, to)?;
                 tree::tidy(to)?;
-                Ok(Fetched::Here(Taken { commit: Some(commit) }))
+                Ok(Fetched::Here(taken))
             }
             Package::Archive { url, format, checksum } => {
                 let file = to.with_extension("archive");

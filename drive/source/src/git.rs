@@ -9,6 +9,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::error::FetchError;
+use crate::fetch::Taken;
 use crate::web::Web;
 
 /// What is wanted of a repository.
@@ -24,7 +25,7 @@ pub(crate) struct Wanted<'a> {
 
 impl Web {
     /// Checks a commit out into a directory that is not there yet, with its submodules, and says which commit it is.
-    pub(crate) fn clone(&self, wanted: &Wanted<'_>, to: &Path) -> Result<String, FetchError> {
+    pub(crate) fn clone(&self, wanted: &Wanted<'_>, to: &Path) -> Result<Taken, FetchError> {
         let key = wanted.key.map(|key| key_file(key, to)).transpose()?;
         let outcome = self.check_out(wanted, to, key.as_deref());
         if let Some(key) = key {
@@ -33,7 +34,7 @@ impl Web {
         outcome
     }
 
-    fn check_out(&self, wanted: &Wanted<'_>, to: &Path, key: Option<&Path>) -> Result<String, FetchError> {
+    fn check_out(&self, wanted: &Wanted<'_>, to: &Path, key: Option<&Path>) -> Result<Taken, FetchError> {
         std::fs::create_dir_all(to).map_err(FetchError::file(to))?;
         let git = |what: &str, words: &[&str]| self.git(what, words, to, wanted.url, key);
         git("begin a repository", &["init", "--quiet"])?;
@@ -54,7 +55,18 @@ impl Web {
                 git("fetch the submodules", &words)?;
             }
         }
-        Ok(commit)
+        Ok(Taken { moved: self.moved(wanted, to, key), commit: Some(commit) })
+    }
+
+    /// What the tag of this name is now, where another commit of it was to be taken.
+    fn moved(&self, wanted: &Wanted<'_>, to: &Path, key: Option<&Path>) -> Option<String> {
+        let (commit, reference) = (wanted.commit?, wanted.reference?);
+        let tag = format!("refs/tags/{}", reference.trim_start_matches("refs/tags/"));
+        // An annotated tag is an object of its own; what it is put on is listed with `^{}`.
+        let words = ["ls-remote", "--", "origin", &tag, &format!("{tag}^{{}}")];
+        let listed = self.git("list tags", &words, to, wanted.url, key).ok()?;
+        let now = listed.lines().last()?.split_whitespace().next()?;
+        (now != commit).then(|| now.to_owned())
     }
 
     /// Fetches what a reference names, no more of its history than is asked for.

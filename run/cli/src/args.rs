@@ -68,6 +68,8 @@ pub enum Colour {
 pub enum Command {
     /// Make a project that works, in a new directory
     New(NewArguments),
+    /// Install the modules that the project takes from elsewhere
+    Init(InitArguments),
     /// Write definition files in the one true format
     Fmt(FmtArguments),
     /// Check definitions: syntax, types, references
@@ -141,6 +143,13 @@ impl Command {
 pub struct NewArguments {
     /// The directory to make; its last part is the project's name
     pub path: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct InitArguments {
+    /// Take what there is now: the newest allowed versions, and what branches and tags name today
+    #[arg(short, long)]
+    pub upgrade: bool,
 }
 
 #[derive(Debug, Args)]

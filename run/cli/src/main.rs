@@ -46,6 +46,7 @@ fn helper(words: &[String]) -> Option<i32> {
 fn run(context: &Context) -> Result<(), context::Stop> {
     match &context.arguments.command {
         Command::New(arguments) => commands::new::run(context, arguments),
+        Command::Init(arguments) => commands::init::run(context, arguments),
         Command::Fmt(arguments) => commands::fmt::run(context, arguments),
         Command::Check(_) => commands::check::run(context),
         Command::Test(arguments) => commands::test::run(context, arguments),

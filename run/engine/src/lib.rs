@@ -9,6 +9,7 @@ pub mod agent;
 mod apply;
 mod change;
 mod check;
+pub mod init;
 mod journal;
 mod machine;
 mod planning;

@@ -45,6 +45,13 @@ fn holds_stack_files(directory: &Path) -> bool {
 /// Links are followed to files but not to directories; in the project, names that begin with a dot, `node_modules` and
 /// `target` are left out, and files over 16 MiB everywhere.
 pub fn read_files(directory: &Path) -> Result<FileSet, ReadError> {
+    let mut files = read_own_files(directory)?;
+    read_installed(directory, &mut files)?;
+    Ok(files)
+}
+
+/// Reads what [`read_files`] reads, without installed packages.
+pub(crate) fn read_own_files(directory: &Path) -> Result<FileSet, ReadError> {
     let mut files = FileSet::new();
     let mut around = BTreeSet::new();
     read_tree(directory, "", is_own, &mut |path, content| {
@@ -52,7 +59,6 @@ pub fn read_files(directory: &Path) -> Result<FileSet, ReadError> {
         files.insert(path, content);
     })?;
     read_around(directory, around, &mut files)?;
-    read_installed(directory, &mut files)?;
     Ok(files)
 }
 
@@ -165,10 +171,15 @@ fn read_installed(directory: &Path, files: &mut FileSet) -> Result<(), ReadError
     }
     for root in roots {
         if directory.join(&*root).is_dir() {
-            read_tree(directory, &root, |name| name != ".git", &mut |path, content| files.insert(path, content))?;
+            read_package(directory, &root, files)?;
         }
     }
     Ok(())
+}
+
+/// Reads an installed package.
+pub(crate) fn read_package(directory: &Path, root: &str, files: &mut FileSet) -> Result<(), ReadError> {
+    read_tree(directory, root, |name| name != ".git", &mut |path, content| files.insert(path, content))
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Modules from elsewhere: what sources mean, what was installed, and which versions are taken. Pure: what fetches them
 //! is the engine's business.
 
+mod lock;
 mod record;
 mod source;
 
@@ -14,6 +15,7 @@ use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
 
 pub use crate::files::resolve;
+pub use lock::{LOCK_FILE, Lock, Locked};
 pub use record::{INSTALLED, Installed, RECORD, Record, TERRAFORM_RECORD};
 pub use source::{SourceError, parse_source};
 

@@ -5,6 +5,7 @@ pub mod check;
 pub mod console;
 pub mod fmt;
 pub mod graph;
+pub mod init;
 pub mod logs;
 pub mod new;
 pub mod output;

@@ -1,0 +1,184 @@
+//! `init`: installs what a project takes from elsewhere.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::time::Instant;
+
+use andon_engine::init::{Event, InitError, Outcome, Request, Status, init};
+use andon_engine::project;
+use andon_lang::modules::Installed;
+use andon_source::Settings;
+use andon_text::Diagnostic;
+use serde_json::json;
+
+use crate::args::InitArguments;
+use crate::context::{Context, Stop, interrupt};
+use crate::terminal::print_json;
+
+/// `andon init`
+pub fn run(context: &Context, arguments: &InitArguments) -> Result<(), Stop> {
+    let directory = &context.arguments.directory;
+    if !project::is_project(directory) {
+        let place = directory.canonicalize().unwrap_or_else(|_| directory.clone());
+        return Err(Diagnostic::error(format!("`{}` holds no project", place.display()))
+            .detail("A project has an `andon.hcl`, a `stacks` directory or `*.tf` files.")
+            .help("Go to the project's directory or name it with -C, or make one with `andon new NAME`.")
+            .into());
+    }
+    let request = Request {
+        directory: directory.clone(),
+        upgrade: arguments.upgrade,
+        hosts: Settings::from_environment(),
+        interrupt: interrupt(),
+    };
+    let lines = Mutex::new(Lines::default());
+    let outcome = init(&request, &|event| {
+        if let Ok(mut lines) = lines.lock() {
+            lines.event(context, event);
+        }
+    });
+    if let Ok(mut lines) = lines.lock() {
+        lines.erase(context);
+    }
+    match outcome {
+        Ok(outcome) => tell(context, &outcome),
+        Err(error @ InitError::Interrupted) => {
+            context.say(&format!("Stopped: {error}."));
+            Err(Stop::Code(130))
+        }
+        Err(error) => Err(Diagnostic::error(error.to_string()).into()),
+    }
+}
+
+/// Says what a run came to.
+fn tell(context: &Context, outcome: &Outcome) -> Result<(), Stop> {
+    let failed = outcome.diagnostics.has_errors();
+    if context.arguments.json {
+        let modules: Vec<_> = outcome.modules.iter().map(|(module, status)| module_json(module, *status)).collect();
+        print_json(&json!({
+            "format_version": "1.0",
+            "complete": !failed && !outcome.interrupted,
+            "modules": modules,
+            "removed": outcome.removed,
+            "diagnostics": andon_view::diagnostics_json(&outcome.diagnostics, &outcome.sources),
+        }));
+    } else {
+        if !outcome.diagnostics.is_empty() {
+            context.say_diagnostics(&outcome.diagnostics, &outcome.sources);
+        }
+        context.print(&text(outcome));
+    }
+    if outcome.interrupted {
+        context.say("Stopped: what was fetched whole is kept. Run `andon init` again for the rest.");
+        return Err(Stop::Code(130));
+    }
+    if failed { Err(Stop::Code(1)) } else { Ok(()) }
+}
+
+fn text(outcome: &Outcome) -> String {
+    let mut text = String::new();
+    for (module, _) in outcome.modules.iter().filter(|(_, status)| *status == Status::Installed) {
+        let version = module.version.as_ref().map(|version| format!(" {version}")).unwrap_or_default();
+        let commit = module.commit.as_ref().and_then(|commit| commit.get(..12));
+        let commit = commit.map(|commit| format!(" at {commit}")).unwrap_or_default();
+        text.push_str(&format!("Installed {}{version}{commit}\n", module.source));
+    }
+    let count = outcome.modules.len();
+    let new = outcome.modules.iter().filter(|(_, status)| *status == Status::Installed).count();
+    let noun = |count: usize| if count == 1 { "module package" } else { "module packages" };
+    if outcome.diagnostics.has_errors() || outcome.interrupted {
+        return text;
+    }
+    text.push_str(&match (count, new) {
+        (0, _) => "No module comes from elsewhere: there is nothing to install.\n".to_owned(),
+        (_, 0) => format!("All {count} {} are installed.\n", noun(count))
+            .replace("All 1 module package are", "The one module package is"),
+        (_, new) if new == count => format!("Done: {count} {} installed.\n", noun(count)),
+        (_, new) => format!("Done: {new} of {count} {} newly installed.\n", noun(count)),
+    });
+    if outcome.removed > 0 {
+        text.push_str(&format!("Removed {} {} that nothing calls any more.\n", outcome.removed, noun(outcome.removed)));
+    }
+    text
+}
+
+fn module_json(module: &Installed, status: Status) -> serde_json::Value {
+    json!({
+        "source": &*module.source,
+        "version": module.version.as_ref().map(ToString::to_string),
+        "directory": &*module.root,
+        "from": module.from,
+        "commit": module.commit,
+        "hash": module.hash,
+        "calls": module.calls,
+        "status": match status {
+            Status::Kept => "kept",
+            Status::Installed => "installed",
+        },
+    })
+}
+
+/// What is under way: one line on a terminal, a line for each package elsewhere.
+#[derive(Default)]
+struct Lines {
+    open: BTreeMap<String, (u64, Option<u64>)>,
+    drawn: bool,
+    last: Option<Instant>,
+}
+
+impl Lines {
+    fn event(&mut self, context: &Context, event: Event) {
+        if context.arguments.json {
+            return;
+        }
+        match event {
+            Event::Waiting => {
+                self.erase(context);
+                context.say("Another `andon init` is at work here; waiting for it to end (Ctrl-C to leave).");
+            }
+            Event::Asking(_) => {}
+            Event::Fetching(what) => {
+                if !context.live {
+                    context.say(&format!("Fetching {what}"));
+                }
+                self.open.insert(what, (0, None));
+                self.draw(context, true);
+            }
+            Event::Bytes(what, bytes, total) => {
+                self.open.insert(what, (bytes, total));
+                self.draw(context, false);
+            }
+            Event::Fetched(what) => {
+                self.open.remove(&what);
+                self.draw(context, true);
+            }
+        }
+    }
+
+    fn draw(&mut self, context: &Context, now: bool) {
+        let recent = self.last.is_some_and(|last| last.elapsed().as_millis() < 100);
+        if !context.live || recent && !now {
+            return;
+        }
+        self.erase(context);
+        let Some((first, (bytes, total))) = self.open.iter().next() else { return };
+        let size = |bytes: u64| format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20));
+        let far = match (bytes, total) {
+            (0, _) => String::new(),
+            (bytes, None) => format!(", {}", size(*bytes)),
+            (bytes, Some(total)) => format!(", {} of {}", size(*bytes), size(*total)),
+        };
+        let more = if self.open.len() > 1 { format!(" and {} more", self.open.len() - 1) } else { String::new() };
+        let line: String =
+            format!("Fetching {first}{far}{more}").chars().take(context.width.saturating_sub(1)).collect();
+        let _ = std::io::Write::write_all(&mut std::io::stderr(), line.as_bytes());
+        self.drawn = true;
+        self.last = Some(Instant::now());
+    }
+
+    fn erase(&mut self, _: &Context) {
+        if std::mem::take(&mut self.drawn) {
+            let _ = std::io::Write::write_all(&mut std::io::stderr(), b"\r\x1b[2K");
+        }
+    }
+}
