@@ -24,9 +24,11 @@ pub(crate) fn join(base: &str, reference: &str) -> String {
     };
     let ends = whole.ends_with('/') || whole.ends_with("/.");
     let mut parts: Vec<&str> = Vec::new();
-    for part in whole.split('/') {
+    // Doubled slashes after the first part stay: they set a package and a directory in it apart.
+    for part in whole.trim_end_matches('/').split('/') {
         match part {
-            "" | "." => {}
+            "" if parts.is_empty() => {}
+            "." => {}
             ".." => drop(parts.pop()),
             part => parts.push(part),
         }
@@ -171,6 +173,7 @@ mod tests {
             ("./d.zip", "https://h:1/a/b/d.zip"),
             ("../d?q=1", "https://h:1/a/d?q=1"),
             ("d", "https://h:1/a/b/d"),
+            ("./m.zip//sub?x=1", "https://h:1/a/b/m.zip//sub?x=1"),
             ("../../../../d", "https://h:1/d"),
         ] {
             assert_eq!(join(base, reference), expected);
