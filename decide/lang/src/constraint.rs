@@ -6,10 +6,13 @@ use std::sync::Arc;
 
 use andon_hcl::ast::{Expr, ExprKind, Ident, ObjectItem};
 use andon_text::{Diagnostic, Diagnostics};
-use andon_value::Type;
+use andon_value::{Type, convert};
 
+use crate::FileSet;
+use crate::eval::{Inputs, evaluate};
 use crate::literal;
 use crate::shape::{suggest, twice};
+use crate::variable::Constants;
 
 /// The defaults of the optional attributes in a type constraint, by where they are in it.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -58,7 +61,12 @@ fn ty(expr: &Expr, defaults: &mut Defaults, out: &mut Diagnostics) -> Type {
         ExprKind::Variable(word) => keyword(word, expr, out),
         // The quoted form is from older versions of the language.
         ExprKind::Template(_) => match literal::string(expr).as_deref() {
-            Some(word @ ("string" | "list" | "map")) => keyword(word, expr, out),
+            Some(word @ ("string" | "list" | "map")) => {
+                let diagnostic = Diagnostic::error("a type is written without quotes").at(expr.span);
+                let inside = if word == "string" { "" } else { "(string)" };
+                out.push(diagnostic.help(format!("Write it as: {word}{inside}")));
+                keyword(word, expr, &mut Diagnostics::new())
+            }
             _ => refuse(expr, out),
         },
         ExprKind::Parentheses(inner) => ty(inner, defaults, out),
@@ -76,10 +84,13 @@ fn keyword(word: &str, expr: &Expr, out: &mut Diagnostics) -> Type {
         "string" => Type::String,
         // A bare collection is one of anything.
         "list" => Type::list(Type::Dynamic),
-        "set" => Type::set(Type::Dynamic),
         "map" => Type::map(Type::Dynamic),
-        "object" | "tuple" => {
-            let inside = if word == "object" { "({ name = string })" } else { "([string])" };
+        "set" | "object" | "tuple" => {
+            let inside = match word {
+                "object" => "({ name = string })",
+                "tuple" => "([string])",
+                _ => "(string)",
+            };
             out.push(
                 Diagnostic::error(format!("the type {word} must say what is in it"))
                     .at(expr.span)
@@ -146,11 +157,12 @@ fn object(items: &[ObjectItem], defaults: &mut Defaults, out: &mut Diagnostics) 
     for item in items {
         let name = match &item.key.kind {
             ExprKind::Variable(name) => Some(name.clone()),
-            _ => literal::string(&item.key),
+            _ => None,
         };
         let Some(name) = name else {
             if item.key.kind != ExprKind::Invalid {
-                out.push(Diagnostic::error("the name of an attribute must be written out").at(item.key.span));
+                let diagnostic = Diagnostic::error("the name of an attribute must be written out").at(item.key.span);
+                out.push(diagnostic.help("Write a bare name, without quotes."));
             }
             continue;
         };
@@ -185,7 +197,9 @@ fn attribute(
         [given] => ty(given, inside, out),
         [given, default] => {
             defaults.values.insert(name.clone(), default.clone());
-            ty(given, inside, out)
+            let ty = ty(given, inside, out);
+            out.extend(unfit(default, &ty));
+            ty
         }
         _ => {
             let diagnostic = Diagnostic::error("\"optional\" takes a type, and perhaps a default").at(expr.span);
@@ -193,6 +207,17 @@ fn attribute(
             Type::Dynamic
         }
     }
+}
+
+/// What is wrong with the default of an attribute of a type.
+fn unfit(default: &Expr, ty: &Type) -> Diagnostics {
+    let files = FileSet::new();
+    let value = match evaluate(default, &Constants(Inputs { files: &files, base: "", project: "" })) {
+        Ok(value) => value,
+        Err(errors) => return errors,
+    };
+    let error = Diagnostic::error("the default has the wrong type").at(default.span);
+    convert(&value, ty).err().map(|problem| error.label(problem.to_string())).into_iter().collect()
 }
 
 fn refuse(expr: &Expr, out: &mut Diagnostics) -> Type {

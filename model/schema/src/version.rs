@@ -45,6 +45,7 @@ impl std::error::Error for VersionError {}
 impl Version {
     /// Reads a version, and says how many of the three numbers were given.
     fn parse(text: &str) -> Option<(Version, usize)> {
+        let text = text.strip_prefix('v').unwrap_or(text);
         let (rest, build) = match text.split_once('+') {
             Some((rest, build)) => (rest, Some(build)),
             None => (text, None),

@@ -20,11 +20,6 @@ pub(super) fn check(project: &Project, out: &mut Diagnostics) {
     for environment in project.environments.values() {
         check_one(project, environment, &declared, &assigned, out);
     }
-    for stack in project.stacks.values() {
-        for variable in stack.module.variables.values().filter(|variable| variable.default.is_some()) {
-            out.extend(variable.value(None, "variable").err().into_iter().flatten());
-        }
-    }
 }
 
 /// The stacks' variables that their own files give a value, by stack and name.

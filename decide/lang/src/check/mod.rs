@@ -7,12 +7,16 @@ mod body;
 mod circles;
 mod deep;
 mod environment;
+mod history;
 mod host;
-mod provider;
+mod place;
+mod providers;
+mod provisioner;
 mod resource;
 mod scope;
 mod stack;
 mod test;
+mod values;
 
 use std::sync::Arc;
 

@@ -1,25 +1,37 @@
 //! Resources and data sources against their schemas.
 
-use andon_schema::{Mode, NoSuchType};
+use andon_hcl::ast::{Expr, ExprKind, Item};
+use andon_schema::{Block, Mode, NoSuchType};
 use andon_text::Diagnostic;
 use andon_value::Value;
 
 use super::scope::{At, Checked};
-use super::{EvaluatedBody, host};
+use super::{EvaluatedBody, host, provisioner};
 use crate::definitions::{IgnoreChanges, ResourceDefinition};
 use crate::eval::{evaluate_block, resolved};
 use crate::image::find_image;
 use crate::literal;
+use crate::reference::{Reference, name_at, static_traversals};
 use crate::shape::suggest;
 
 pub(super) fn check(checked: &Checked<'_>, definition: &ResourceDefinition) {
-    let at = checked.plain().repeated(definition.count.as_ref(), definition.for_each.as_ref());
+    check_at(&checked.plain(), definition);
+}
+
+/// The same for a definition that is there for a place alone.
+pub(super) fn check_at(at: &At<'_, '_>, definition: &ResourceDefinition) {
+    let checked = at.checked;
+    let at = at.repeated(definition.count.as_ref(), definition.for_each.as_ref());
     at.depends_on(&definition.depends_on);
     let lifecycle = &definition.lifecycle;
     lifecycle.preconditions.iter().for_each(|condition| at.condition(condition));
     let with_self = At { this: Some(checked.instance(definition).unwrap_or(Value::UNKNOWN)), ..at.clone() };
     lifecycle.postconditions.iter().for_each(|condition| with_self.condition(condition));
-    lifecycle.replace_triggered_by.iter().for_each(|expr| drop(at.value(expr)));
+    for postcondition in &lifecycle.postconditions {
+        not_by_name(checked, definition, &postcondition.condition);
+    }
+    lifecycle.replace_triggered_by.iter().for_each(|expr| trigger(&at, expr));
+    provisioner::check(&with_self, definition);
     let key = &definition.key;
     let provider = checked.module.provider_of(definition);
     let schema = match checked.schemas.type_of(&provider, key.mode, &key.kind) {
@@ -57,11 +69,55 @@ pub(super) fn check(checked: &Checked<'_>, definition: &ResourceDefinition) {
         let value = value.clone();
         checked.keep(EvaluatedBody { provider, of, value, body, span: definition.span });
     }
+    if key.mode != Mode::Ephemeral {
+        nothing_ephemeral(checked, definition, &schema.block, &value);
+    }
     match (key.mode, &*key.kind) {
         (Mode::Data, "andon_stack") => stack(checked, definition),
         (Mode::Managed, "andon_image") => image(checked, definition),
         (Mode::Managed, "andon_host") => host::check(checked, definition, &value),
         _ => {}
+    }
+}
+
+/// In what is said of an object once it is there, it is called `self`.
+fn not_by_name(checked: &Checked<'_>, definition: &ResourceDefinition, expr: &Expr) {
+    let key = &definition.key;
+    for reference in static_traversals(expr) {
+        let first = name_at(&reference, 0).map(|(name, _)| name);
+        let own = match key.mode {
+            Mode::Managed => **reference.root == *key.kind && first == Some(&*key.name),
+            mode => {
+                let name = name_at(&reference, 1).map(|(name, _)| name);
+                format!("{}.", reference.root) == mode.prefix() && first == Some(&*key.kind) && name == Some(&*key.name)
+            }
+        };
+        if own {
+            let diagnostic = Diagnostic::error("an object is called \"self\" in its own block").at(reference.span);
+            checked.report([diagnostic.help("Write self here.")]);
+        }
+    }
+}
+
+/// One entry of `replace_triggered_by`: a managed resource, an instance of it, or an attribute of that.
+fn trigger(at: &At<'_, '_>, expr: &Expr) {
+    at.value(expr);
+    let reads = static_traversals(expr);
+    let managed = |reference: &&Reference<'_>| {
+        let words = ["var", "local", "data", "module", "path", "terraform", "self", "count", "each", "ephemeral"];
+        !words.contains(&&**reference.root)
+    };
+    let inside = |reference: &&Reference<'_>| {
+        let name = name_at(reference, 0).map(|(name, _)| name);
+        matches!((&**reference.root, name), ("count", Some("index")) | ("each", Some("key")) | ("data", _))
+    };
+    let wrong = reads.iter().find(|reference| !managed(reference) && !inside(reference));
+    let none = reads.is_empty() && expr.kind != ExprKind::Invalid;
+    if none || wrong.is_some() {
+        let diagnostic = Diagnostic::error("\"replace_triggered_by\" lists resources");
+        let diagnostic = diagnostic.at(wrong.map_or(expr.span, |reference| reference.span)).label("this is none");
+        let help = "To follow a plain value, keep it in the \"input\" of a terraform_data, and name that.";
+        at.checked.report([diagnostic.help(help)]);
     }
 }
 
@@ -89,5 +145,20 @@ fn image(checked: &Checked<'_>, definition: &ResourceDefinition) {
     let Some(name) = definition.body.attribute("definition") else { return };
     if let Some(image) = literal::string(&name.value) {
         checked.report(find_image(checked.project, &image, Some(name.value.span)).err());
+    }
+}
+
+/// What is kept has no place for what is not.
+fn nothing_ephemeral(checked: &Checked<'_>, definition: &ResourceDefinition, schema: &Block, value: &Value) {
+    for item in definition.body.items.iter() {
+        let (name, span) = match item {
+            Item::Attribute(attribute) => (&attribute.name.name, attribute.value.span),
+            Item::Block(block) => (&block.kind.name, block.head),
+        };
+        let kept = schema.attributes.get(&**name).is_none_or(|attribute| !attribute.write_only);
+        if kept && value.get(name).is_some_and(|value| value.marks_within().ephemeral) {
+            let diagnostic = Diagnostic::error(format!("argument \"{name}\" is kept, and this value must not be"));
+            checked.report([diagnostic.at(span).label("this is ephemeral")]);
+        }
     }
 }

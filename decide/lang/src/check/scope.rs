@@ -9,13 +9,16 @@ use andon_text::{Diagnostic, Diagnostics, Span, nearest};
 use andon_value::{Marks, Type, Value};
 
 use super::EvaluatedBody;
-use crate::definitions::{Local, Module, Project, ResourceDefinition, ResourceKey, Stack};
+use crate::definitions::{Local, Module, Project, ResourceDefinition, ResourceKey, Stack, implied_name};
 use crate::eval::{Inputs, Name, Resolved, Scope, Step, apply_step, evaluate, implied_type};
 use crate::literal;
 use crate::order::sorted;
 use crate::reference::{Reference, StaticStep, name_at, static_traversals};
 use crate::role::no_each;
 use crate::shape::suggest;
+
+/// The mark of what is not kept.
+const EPHEMERAL: Marks = Marks { sensitive: false, ephemeral: true };
 
 /// A module under check.
 pub(super) struct Checked<'a> {
@@ -41,6 +44,8 @@ pub(super) struct At<'c, 'a> {
     pub each: Option<(Value, Value)>,
     /// What `self` is, where it means something.
     pub this: Option<Value>,
+    /// The data source that is there for this place alone: a check's own.
+    pub own: Option<&'c ResourceDefinition>,
 }
 
 /// What a reference means as it is written, whatever the values are.
@@ -86,7 +91,7 @@ impl<'a> Checked<'a> {
 
     /// A place outside of any block that repeats.
     pub fn plain(&self) -> At<'_, 'a> {
-        At { checked: self, count: false, each: None, this: None }
+        At { checked: self, count: false, each: None, this: None, own: None }
     }
 
     /// What was found on the way.
@@ -104,16 +109,31 @@ impl<'a> Checked<'a> {
         (self.out.into_inner(), self.bodies.into_inner())
     }
 
+    /// Whether the module is the stack's own, called by no other.
+    pub fn is_root(&self) -> bool {
+        std::ptr::eq(self.module, &*self.stack.module)
+    }
+
+    /// What functions may read.
+    pub fn plain_inputs(&self) -> Inputs<'_> {
+        self.project.inputs(&self.stack.module.directory)
+    }
+
     /// An instance of a resource, of which nothing is known but the type; `None` without a schema for that.
     pub fn instance(&self, definition: &ResourceDefinition) -> Option<Value> {
         let key = &definition.key;
         let known = (key.mode, key.kind.clone());
-        if let Some(value) = self.instances.borrow().get(&known) {
+        let usual = definition.provider_name() == implied_name(&key.kind);
+        if usual && let Some(value) = self.instances.borrow().get(&known) {
             return Some(value.clone());
         }
-        let schema = self.schemas.built_in(key.mode).get(&*key.kind)?;
+        let provider = self.module.provider_of(definition);
+        let schema = self.schemas.type_of(&provider, key.mode, &key.kind).ok().flatten()?;
         let value = Value::unknown(implied_type(&schema.block));
-        self.instances.borrow_mut().insert(known, value.clone());
+        let value = if key.mode == Mode::Ephemeral { value.mark(EPHEMERAL) } else { value };
+        if usual {
+            self.instances.borrow_mut().insert(known, value.clone());
+        }
         Some(value)
     }
 
@@ -191,8 +211,8 @@ impl At<'_, '_> {
         match &**root.name {
             "var" => match module.variables.get(name) {
                 Some(variable) => {
-                    let value = Value::unknown(variable.ty.without_optional());
-                    Ok(if variable.sensitive { value.mark(Marks::SENSITIVE) } else { value })
+                    let marks = Marks { sensitive: variable.sensitive, ephemeral: variable.ephemeral };
+                    Ok(Value::unknown(variable.ty.without_optional()).mark(marks))
                 }
                 None => Err(undeclared("variable", name, root.span.to(span), module.variables.keys())),
             },
@@ -234,8 +254,8 @@ impl At<'_, '_> {
             return Ok(Meaning::of(Value::UNKNOWN, steps.len()));
         }
         let outputs = call.module.outputs.iter().map(|(name, output)| {
-            let value = Value::UNKNOWN;
-            (name.clone(), if output.sensitive { value.mark(Marks::SENSITIVE) } else { value })
+            let marks = Marks { sensitive: output.sensitive, ephemeral: output.ephemeral };
+            (name.clone(), Value::UNKNOWN.mark(marks))
         });
         let one = Value::object(outputs);
         let many = match (&call.count, &call.for_each) {
@@ -298,7 +318,8 @@ impl At<'_, '_> {
         let key = ResourceKey { mode, kind: kind.clone(), name: name.clone() };
         let schemas = self.checked.schemas;
         let kinds = schemas.built_in(mode);
-        let Some(definition) = resources.get(&key) else {
+        let own = self.own.filter(|own| own.key == key);
+        let Some(definition) = own.or_else(|| resources.get(&key).map(|definition| &**definition)) else {
             // Where the type is misspelt in the definition, that is said there.
             let meant = |other: &ResourceKey| {
                 let known = kinds.keys().map(String::as_str);
@@ -379,7 +400,7 @@ impl Scope for At<'_, '_> {
     }
 
     fn inputs(&self) -> Inputs<'_> {
-        self.checked.project.inputs(&self.checked.stack.module.directory)
+        self.checked.plain_inputs()
     }
 }
 

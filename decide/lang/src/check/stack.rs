@@ -3,19 +3,14 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use andon_hcl::ast::{Body, Expr, Item};
+use andon_hcl::ast::Item;
 use andon_schema::Schemas;
 use andon_text::{Diagnostic, Diagnostics};
-use andon_value::{Type, Value, convert};
 
 use super::scope::{At, Checked};
-use super::{EvaluatedBody, deep, provider, resource};
-use crate::definitions::{Condition, Module, ModuleCall, Project, Stack};
-use crate::eval::evaluate;
-use crate::reference::{Reference, StaticStep, as_reference, static_traversals};
-use crate::role::for_each;
+use super::{EvaluatedBody, history, providers, resource, values};
+use crate::definitions::{Module, ModuleCall, Project, Stack, StackCheck};
 use crate::shape::{missing, suggest};
-use crate::walk::references_of;
 
 pub(super) fn check(
     project: &Project,
@@ -47,26 +42,22 @@ fn module(
         plain.written(&local.value);
     }
     for variable in module_of.variables.values() {
-        // The root module's are checked with the environments.
-        if !Arc::ptr_eq(module_of, &stack.module) && variable.default.is_some() {
-            checked.report(variable.value(None, "variable").err().into_iter().flatten());
-        }
-        variable.validations.iter().for_each(|validation| plain.condition(validation));
+        values::variable(&checked, variable);
     }
     for output in module_of.outputs.values() {
-        plain.value(&output.value);
-        plain.depends_on(&output.depends_on);
-        output.preconditions.iter().for_each(|condition| plain.condition(condition));
+        values::output(&checked, output);
     }
-    for definition in module_of.providers.values() {
-        provider::check(&checked, definition);
-    }
+    providers::check(&checked);
     for definition in module_of.resources.values() {
         resource::check(&checked, definition);
     }
     for call in module_of.calls.values() {
         call_of(&checked, call);
     }
+    for check in module_of.checks.values() {
+        check_block(&checked, check);
+    }
+    history::check(&checked);
     let (found, evaluated) = checked.into_found();
     out.extend(found);
     bodies.extend(evaluated);
@@ -99,11 +90,7 @@ fn call_of(checked: &Checked<'_>, call: &ModuleCall) {
             continue;
         };
         if let Some((expr, value)) = value {
-            let errors = variable.value(Some(value), "variable").err().into_iter().flatten();
-            checked.report(errors.map(|error| match error.span {
-                Some(_) => error,
-                None => error.at(expr.span).related(variable.span, "the variable is defined here"),
-            }));
+            values::argument(checked, variable, expr, value);
         }
     }
     for (name, variable) in &call.module.variables {
@@ -114,105 +101,10 @@ fn call_of(checked: &Checked<'_>, call: &ModuleCall) {
     }
 }
 
-impl<'c, 'a> At<'c, 'a> {
-    /// The same inside a block with this `count` and `for_each`, which are checked.
-    pub fn repeated(&self, count: Option<&Expr>, keys: Option<&Expr>) -> At<'c, 'a> {
-        if let Some(count) = count {
-            let value = self.value(count);
-            let error = |label: String| Diagnostic::error("\"count\" takes a whole number").at(count.span).label(label);
-            match convert(&value, &Type::Number) {
-                Err(problem) => self.checked.report([error(problem.to_string())]),
-                Ok(value) if value.marks().sensitive => {
-                    self.checked.report([error("this is a secret, and how many there are is shown".to_owned())]);
-                }
-                Ok(value) if value.is_null() => self.checked.report([error("this is null".to_owned())]),
-                Ok(value) => {
-                    let number = value.as_number().filter(|number| number.to_usize().is_none());
-                    self.checked.report(number.map(|number| error(format!("this is {number}"))));
-                }
-            }
-        }
-        let each = keys.map(|expr| {
-            let value = self.value(expr);
-            self.checked.report(for_each(&value, expr.span).err());
-            let (key, element) = deep::element_types(&value.ty());
-            let key = if matches!(value.ty(), Type::Set(_)) { key } else { Type::String };
-            (Value::unknown(key), Value::unknown(element))
-        });
-        At { count: count.is_some(), each, ..self.clone() }
+fn check_block(checked: &Checked<'_>, check: &StackCheck) {
+    let at = At { own: check.data.as_deref(), ..checked.plain() };
+    if let Some(data) = &check.data {
+        resource::check_at(&at, data);
     }
-
-    /// Checks an expression; its value as far as it is known.
-    pub fn value(&self, expr: &Expr) -> Value {
-        self.written(expr);
-        evaluate(expr, self).unwrap_or_else(|errors| {
-            self.checked.report(errors);
-            Value::UNKNOWN
-        })
-    }
-
-    /// Checks what is written in an expression: names, and the bodies of `for`.
-    pub fn written(&self, expr: &Expr) {
-        static_traversals(expr).iter().for_each(|reference| self.look_up(reference));
-        let mut found = Diagnostics::new();
-        deep::check(expr, self, &mut found);
-        self.checked.report(found);
-    }
-
-    /// Checks what is written in every expression of a body.
-    pub fn written_in(&self, body: &Body) {
-        references_of(body, &mut |reference| self.look_up(&reference));
-        let mut found = Diagnostics::new();
-        let mut bodies = vec![body];
-        while let Some(body) = bodies.pop() {
-            body.attributes().for_each(|attribute| deep::check(&attribute.value, self, &mut found));
-            // What a `dynamic` block binds is not known here.
-            bodies.extend(body.blocks().filter(|block| &*block.kind.name != "dynamic").map(|block| &block.body));
-        }
-        self.checked.report(found);
-    }
-
-    /// Checks a condition and its message.
-    pub fn condition(&self, condition: &Condition) {
-        let value = self.value(&condition.condition);
-        if let Err(problem) = convert(&value, &Type::Bool) {
-            let diagnostic = Diagnostic::error("a condition must be true or false").at(condition.condition.span);
-            self.checked.report([diagnostic.label(problem.to_string())]);
-        }
-        let value = self.value(&condition.error_message);
-        if let Err(problem) = convert(&value, &Type::String) {
-            let diagnostic = Diagnostic::error("\"error_message\" must be text").at(condition.error_message.span);
-            self.checked.report([diagnostic.label(problem.to_string())]);
-        }
-    }
-
-    /// Checks a reference to something as a whole.
-    fn needed(&self, reference: &Reference<'_>) {
-        self.look_up(reference);
-        let names = match &**reference.root {
-            "data" | "ephemeral" => 2,
-            _ => 1,
-        };
-        let step = match reference.steps.get(names) {
-            Some(StaticStep::Number(..) | StaticStep::Key(..) | StaticStep::Computed(_)) => names + 1,
-            _ => names,
-        };
-        if let Some(StaticStep::Attribute(_, span)) = reference.steps.get(step) {
-            let diagnostic = Diagnostic::error("\"depends_on\" lists resources and modules as a whole").at(*span);
-            self.checked.report([diagnostic.label("this is a part of one").help("Take it out.")]);
-        }
-    }
-
-    /// Checks a list of references to what must come first.
-    pub fn depends_on(&self, list: &[Expr]) {
-        for expr in list {
-            match as_reference(expr) {
-                Some(reference) => self.needed(&reference),
-                None if expr.kind == andon_hcl::ast::ExprKind::Invalid => {}
-                None => self.checked.report([Diagnostic::error("\"depends_on\" lists resources and modules")
-                    .at(expr.span)
-                    .help("Write it like: depends_on = [TYPE.NAME, module.NAME]")]),
-            }
-        }
-    }
+    check.asserts.iter().for_each(|condition| at.condition(condition));
 }

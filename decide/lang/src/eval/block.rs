@@ -97,6 +97,11 @@ impl Evaluator<'_> {
                 Err(self.fail(unsupported(name, schema)))
             }
             Some(AttributeSchema { required: false, optional: false, .. }) => {
+                // That is as if it were not given.
+                if self.evaluate(&attribute.value)?.is_null() {
+                    let ty = schema.attributes.get(&*name.name).map_or(Type::Dynamic, |it| it.ty.without_optional());
+                    return Ok(Value::null(ty));
+                }
                 let error = Diagnostic::error(format!("argument {} cannot be given", quote(&name.name)));
                 Err(self.fail(error.at(name.span).label("it is decided when the change is applied").help("Remove it.")))
             }

@@ -24,6 +24,9 @@ struct Address<'e> {
     resource: Option<(ResourceKey, Option<&'e Expr>)>,
 }
 
+/// Words that begin no address of a resource.
+const RESERVED: [&str; 8] = ["var", "local", "path", "terraform", "each", "count", "self", "output"];
+
 impl Loader<'_> {
     /// The address of a module or a resource, with keys that are written out.
     pub(super) fn target(&mut self, expr: &Expr) -> Option<Target> {
@@ -166,6 +169,12 @@ fn parse<'e>(parts: &[Part<'e>], whole: Span) -> Result<Address<'e>, Span> {
     }
     if rest.peek().is_none() && !module.is_empty() {
         return Ok(Address { module, resource: None });
+    }
+    if rest.peek().is_some_and(|part| part.is("resource")) {
+        // Before types whose names mean something else.
+        rest.next();
+    } else if let Some(part) = rest.peek().filter(|part| RESERVED.iter().any(|word| part.is(word))) {
+        return Err(part.span());
     }
     let mode = match rest.peek() {
         Some(part) if part.is("data") => Mode::Data,

@@ -139,6 +139,10 @@ fn description(loader: &mut Loader<'_>, block: &Block) -> String {
 pub(super) fn locals(loader: &mut Loader<'_>, scope: &Arc<str>, body: &Body) -> BTreeMap<Arc<str>, Local> {
     let mut locals = BTreeMap::new();
     for block in blocks(body, "locals", 0) {
+        for inner in block.body.blocks() {
+            let diagnostic = Diagnostic::error("\"locals\" holds no blocks").at(inner.head);
+            loader.out.push(diagnostic.help(format!("Write it as: {} = {{ … }}", inner.kind.name)));
+        }
         let mut within: BTreeSet<&str> = BTreeSet::new();
         for attribute in block.body.attributes() {
             // The same name twice in one block is the parser's to report.

@@ -72,10 +72,8 @@ fn experiments(loader: &mut Loader<'_>, body: &Body) {
         loader.out.push(diagnostic.help("The only one is TF2021: take the argument out."));
     }
     let Some(experiments) = body.attribute("experiments") else { return };
-    if !loader.list(body, "experiments").is_empty() {
-        let diagnostic = Diagnostic::error("there are no experiments to switch on").at(experiments.name.span);
-        loader.out.push(diagnostic.help("Take this argument out."));
-    }
+    let diagnostic = Diagnostic::error("there are no experiments to switch on").at(experiments.name.span);
+    loader.out.push(diagnostic.help("Take this argument out."));
 }
 
 fn required_providers(loader: &mut Loader<'_>, body: &Body) -> BTreeMap<Arc<str>, RequiredProvider> {
@@ -193,6 +191,11 @@ pub(super) fn providers(loader: &mut Loader<'_>, body: &Body) -> BTreeMap<Provid
     let mut providers: BTreeMap<ProviderKey, ProviderDefinition> = BTreeMap::new();
     for block in blocks(body, "provider", 1) {
         let Some(name) = loader.named(block, 0) else { continue };
+        if name.name.bytes().any(|byte| byte.is_ascii_uppercase()) {
+            let diagnostic = Diagnostic::error(format!("\"{}\" cannot be the name of a provider", name.name));
+            loader.out.push(diagnostic.at(name.span).help("Write it in lower case."));
+            continue;
+        }
         reserved(loader, block);
         let alias = loader.text(&block.body, "alias");
         if let Some(alias) = &alias

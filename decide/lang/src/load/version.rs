@@ -8,8 +8,8 @@ use andon_text::Diagnostic;
 /// What to say where a version does not meet a constraint, or the constraint is none.
 pub(super) fn unmet(wanted: &Ident, what: &str, have: &str) -> Option<Diagnostic> {
     let constraint = match wanted.name.parse::<VersionConstraint>() {
-        Ok(constraint) => constraint,
-        Err(_) => return Some(no_constraint(wanted)),
+        Ok(constraint) if !wanted.name.trim().is_empty() && !wanted.name.contains('-') => constraint,
+        _ => return Some(no_constraint(wanted)),
     };
     let met = have.parse::<Version>().is_ok_and(|version| constraint.allows(&version));
     (!met).then(|| {

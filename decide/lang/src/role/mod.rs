@@ -16,7 +16,7 @@ use andon_value::Value;
 use crate::FileSet;
 use crate::definitions::Role;
 
-pub(crate) use catalog::{Evaluation, circle_of, evaluate_assertion, for_each, origin};
+pub(crate) use catalog::{Evaluation, circle_of, evaluate_assertion, for_each, origin, refused};
 pub(crate) use lineage::{Places, find, lineage, params};
 pub(crate) use scope::no_each;
 

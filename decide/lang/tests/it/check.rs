@@ -339,26 +339,26 @@ fn hosts_and_images() {
 #[test]
 fn environments() {
     const STACK: &str =
-        "\n== stacks/web/main.tf\nvariable \"count\" { type = number }\nvariable \"size\" { default = \"x\" }\n";
+        "\n== stacks/web/main.tf\nvariable \"much\" { type = number }\nvariable \"size\" { default = \"x\" }\n";
     for (given, expected) in [
-        ("environment \"dev\" {\n  variables = { count = 2 }\n}", ""),
+        ("environment \"dev\" {\n  variables = { much = 2 }\n}", ""),
         (
-            "environment \"dev\" {\n  variables = { count = \"many\" }\n}",
-            "2:25 variable \"count\" has a value of the wrong type",
+            "environment \"dev\" {\n  variables = { much = \"many\" }\n}",
+            "2:24 variable \"much\" has a value of the wrong type",
         ),
         (
-            "environment \"dev\" {\n  variables = { count = 1, sizee = 2 }\n}",
-            "2:28 warning: no stack has a variable \"sizee\"",
+            "environment \"dev\" {\n  variables = { much = 1, sizee = 2 }\n}",
+            "2:27 warning: no stack has a variable \"sizee\"",
         ),
-        ("environment \"dev\" {}", "1:1 environment \"dev\" gives no value to the variable \"count\" of stack \"web\""),
+        ("environment \"dev\" {}", "1:1 environment \"dev\" gives no value to the variable \"much\" of stack \"web\""),
         ("environment \"dev\" {\n  variables = [1]\n}", "2:15 \"variables\" is an object of values by name"),
         (
-            "environment \"dev\" {\n  variables = { count = var.x }\n}",
-            "2:25 nothing can be referred to here, and \"var\" is a reference",
+            "environment \"dev\" {\n  variables = { much = var.x }\n}",
+            "2:24 nothing can be referred to here, and \"var\" is a reference",
         ),
         (
-            "environment \"dev\" {\n  variables = { count = 1 }\n}\nenvironment \"live\" {\n  protected = true\n}",
-            "4:1 environment \"live\" gives no value to the variable \"count\" of stack \"web\"",
+            "environment \"dev\" {\n  variables = { much = 1 }\n}\nenvironment \"live\" {\n  protected = true\n}",
+            "4:1 environment \"live\" gives no value to the variable \"much\" of stack \"web\"",
         ),
     ] {
         let given = format!("== andon.hcl\n{given}{STACK}");

@@ -217,7 +217,6 @@ fn settings_of_modules() {
 fn type_constraints() {
     for (given, expected) in [
         ("string", "string"),
-        ("\"string\"", "string"),
         ("list", "list(any)"),
         ("list(object({a=string, b=optional(number, 1)}))", "list(object({a=string,b=optional(number)}))"),
         ("map(set(bool))", "map(set(bool))"),
