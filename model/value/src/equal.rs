@@ -34,6 +34,7 @@ fn decide(left: &Value, right: &Value) -> Option<bool> {
             all(one == other && left.keys().eq(right.keys()), left.values(), right.values())
         }
         (Kind::Object(left), Kind::Object(right)) => all(left.keys().eq(right.keys()), left.values(), right.values()),
+        (Kind::Number(left), Kind::Number(right)) => Some(left.compare(right).is_eq()),
         (left, right) => Some(left == right),
     }
 }

@@ -11,6 +11,9 @@ pub enum JsonError {
     /// A part that is not known yet cannot be written.
     #[error("{}is not known yet", .0.prefix())]
     Unknown(Path),
+    /// An infinity, of which JSON has none.
+    #[error("{}is infinite, and JSON has no such number", .0.prefix())]
+    Infinite(Path),
     /// A number beyond what a [`Number`] holds.
     #[error("the number {0} is too large or too small")]
     Number(String),
@@ -33,6 +36,7 @@ pub fn to_json(value: &Value) -> Result<Json, JsonError> {
     fn within(step: PathStep) -> impl FnOnce(JsonError) -> JsonError {
         |error| match error {
             JsonError::Unknown(path) => JsonError::Unknown(path.within(step)),
+            JsonError::Infinite(path) => JsonError::Infinite(path.within(step)),
             other => other,
         }
     }
@@ -40,6 +44,7 @@ pub fn to_json(value: &Value) -> Result<Json, JsonError> {
         Kind::Null(_) => Json::Null,
         Kind::Unknown(..) => return Err(JsonError::Unknown(Path::new())),
         Kind::Bool(truth) => Json::Bool(*truth),
+        Kind::Number(number) if number.is_infinite() => return Err(JsonError::Infinite(Path::new())),
         Kind::Number(number) => Json::Number(number_to_json(number)),
         Kind::String(text) => Json::String(text.to_string()),
         Kind::List(..) | Kind::Set(..) | Kind::Tuple(_) => {
@@ -136,8 +141,8 @@ fn object_type(types: &serde_json::Map<String, Json>, optional: BTreeSet<Arc<str
 
 pub(crate) fn number_to_json(number: &Number) -> serde_json::Number {
     match number.to_i64() {
-        Some(whole) => whole.into(),
-        None => serde_json::Number::from_string_unchecked(number.to_string()),
+        Some(whole) if whole != 0 || !number.is_negative() => whole.into(),
+        _ => serde_json::Number::from_string_unchecked(number.to_string()),
     }
 }
 

@@ -16,7 +16,8 @@ const LARGEST_EXPONENT: i64 = 1 << 16;
 const LARGEST_BINARY_EXPONENT: i64 = LARGEST_EXPONENT * 4;
 
 /// A number of the language: 512 bits of binary mantissa, rounded half to even. Whole numbers of 64 bits are held
-/// as such. There is no infinity and no negative zero: an operation that has no finite result gives `None`.
+/// as such. As in the Terraform language there are two infinities, which dividing by zero gives, and a negative zero; an
+/// operation without a result, or with one that is too large or too small to be held, gives `None`.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Number(Form);
 
@@ -27,14 +28,21 @@ enum Form {
     Whole(i64),
     /// All others: `mantissa × 2^exponent`, with an odd mantissa of at most [`PRECISION`] bits.
     Wide(Arc<(IBig, i64)>),
+    /// Zero with a minus sign: equal to zero, and told from it only where it is shown.
+    NegativeZero,
+    /// Beyond every number, on the negative side or on the other.
+    Infinite {
+        /// Which side.
+        negative: bool,
+    },
 }
 
 impl Number {
     /// Zero.
     pub const ZERO: Number = Number(Form::Whole(0));
 
-    /// Reads a decimal number: digits with an optional sign, point and exponent. `None` where it is anything else,
-    /// or too large or too small to be held.
+    /// Reads a decimal number: digits with an optional sign, point and exponent, which is one of two after a `p`; or
+    /// `Inf`. `None` where it is anything else, or too large or too small to be held.
     pub fn parse(text: &str) -> Option<Number> {
         if let (1..=18, true) = (text.len(), text.bytes().all(|byte| byte.is_ascii_digit())) {
             return text.parse().ok().map(|whole| Number(Form::Whole(whole)));
@@ -44,6 +52,20 @@ impl Number {
             b'+' => (false, text.get(1..)?),
             _ => (false, text),
         };
+        if matches!(unsigned, "Inf" | "inf") {
+            return Some(Number(Form::Infinite { negative }));
+        }
+        if let Some((mantissa, exponent)) = unsigned.split_once(['p', 'P']) {
+            if mantissa.contains(['e', 'E', '-', '+', 'n']) {
+                return None;
+            }
+            let (mantissa, own) = Number::parse(mantissa)?.parts();
+            let exponent = exponent_of(exponent)?;
+            if exponent.abs() > LARGEST_BINARY_EXPONENT {
+                return None;
+            }
+            return rounded(if negative { -mantissa } else { mantissa }, own + exponent, false);
+        }
         let (mantissa, exponent) = match unsigned.split_once(['e', 'E']) {
             Some((mantissa, exponent)) => (mantissa, exponent_of(exponent)?),
             None => (unsigned, 0),
@@ -55,7 +77,7 @@ impl Number {
         }
         let digits = digits.trim_start_matches('0');
         if digits.is_empty() {
-            return Some(Number::ZERO);
+            return Some(Number::zero(negative));
         }
         let magnitude = UBig::from_str_radix(digits, 10).ok()?;
         let sign = if negative { Sign::Negative } else { Sign::Positive };
@@ -63,8 +85,11 @@ impl Number {
         from_decimal(IBig::from_parts(sign, magnitude), exponent)
     }
 
-    /// The nearest number to a float, by its shortest decimal form; `None` for infinities and NaN.
+    /// The nearest number to a float, by its shortest decimal form; `None` for NaN.
     pub fn from_f64(float: f64) -> Option<Number> {
+        if float.is_infinite() {
+            return Some(Number(Form::Infinite { negative: float < 0.0 }));
+        }
         Number::parse(&float.to_string())
     }
 
@@ -72,7 +97,8 @@ impl Number {
     pub fn to_i64(&self) -> Option<i64> {
         match self.0 {
             Form::Whole(whole) => Some(whole),
-            Form::Wide(_) => None,
+            Form::NegativeZero => Some(0),
+            Form::Wide(_) | Form::Infinite { .. } => None,
         }
     }
 
@@ -80,6 +106,8 @@ impl Number {
     pub fn to_u64(&self) -> Option<u64> {
         match &self.0 {
             Form::Whole(whole) => u64::try_from(*whole).ok(),
+            Form::NegativeZero => Some(0),
+            Form::Infinite { .. } => None,
             Form::Wide(_) => u64::try_from(self.to_integer()?).ok(),
         }
     }
@@ -93,6 +121,9 @@ impl Number {
     pub fn to_f64(&self) -> f64 {
         match &self.0 {
             Form::Whole(whole) => *whole as f64,
+            Form::NegativeZero => -0.0,
+            Form::Infinite { negative: true } => f64::NEG_INFINITY,
+            Form::Infinite { negative: false } => f64::INFINITY,
             Form::Wide(_) => self.to_string().parse().unwrap_or(f64::NAN),
         }
     }
@@ -100,17 +131,68 @@ impl Number {
     /// Whether it has no fraction.
     pub fn is_integer(&self) -> bool {
         match &self.0 {
-            Form::Whole(_) => true,
+            Form::Whole(_) | Form::NegativeZero => true,
             Form::Wide(wide) => wide.1 >= 0,
+            Form::Infinite { .. } => false,
         }
     }
 
-    /// The sum; `None` where it is too large.
+    /// Whether it is an infinity, which has no form in JSON.
+    pub fn is_infinite(&self) -> bool {
+        matches!(self.0, Form::Infinite { .. })
+    }
+
+    /// Whether it is zero, of either sign.
+    pub fn is_zero(&self) -> bool {
+        matches!(self.0, Form::Whole(0) | Form::NegativeZero)
+    }
+
+    /// Whether it has a minus sign.
+    pub fn is_negative(&self) -> bool {
+        match &self.0 {
+            Form::Whole(whole) => *whole < 0,
+            Form::Wide(wide) => wide.0.sign() == Sign::Negative,
+            Form::NegativeZero => true,
+            Form::Infinite { negative } => *negative,
+        }
+    }
+
+    fn zero(negative: bool) -> Number {
+        Number(if negative { Form::NegativeZero } else { Form::Whole(0) })
+    }
+
+    /// Which is larger. Both zeroes are the same here; the order of [`Ord`] tells them apart.
+    pub fn compare(&self, other: &Number) -> Ordering {
+        if let (Form::Whole(left), Form::Whole(right)) = (&self.0, &other.0) {
+            return left.cmp(right);
+        }
+        // Where it stands outside all finite numbers.
+        let side = |number: &Number| match number.0 {
+            Form::Infinite { negative: true } => -1,
+            Form::Infinite { negative: false } => 1,
+            _ => 0,
+        };
+        if self.is_infinite() || other.is_infinite() {
+            return side(self).cmp(&side(other));
+        }
+        let ((left, left_exponent), (right, right_exponent)) = (self.parts(), other.parts());
+        let exponent = left_exponent.min(right_exponent);
+        (left << shift(left_exponent - exponent)).cmp(&(right << shift(right_exponent - exponent)))
+    }
+
+    /// The sum; `None` where it is too large, or of two opposite infinities.
     pub fn add(&self, other: &Number) -> Option<Number> {
         if let (Form::Whole(left), Form::Whole(right)) = (&self.0, &other.0)
             && let Some(sum) = left.checked_add(*right)
         {
             return Some(Number(Form::Whole(sum)));
+        }
+        match (&self.0, &other.0) {
+            (Form::Infinite { negative }, Form::Infinite { negative: other }) if negative != other => return None,
+            (Form::Infinite { .. }, _) => return Some(self.clone()),
+            (_, Form::Infinite { .. }) => return Some(other.clone()),
+            (Form::NegativeZero, Form::NegativeZero) => return Some(Number::zero(true)),
+            _ => {}
         }
         let ((left, left_exponent), (right, right_exponent)) = (self.parts(), other.parts());
         let exponent = left_exponent.min(right_exponent);
@@ -123,33 +205,51 @@ impl Number {
         self.add(&other.neg())
     }
 
-    /// The product; `None` where it is too large or too small.
+    /// The product; `None` where it is too large or too small, or of zero and an infinity.
     pub fn mul(&self, other: &Number) -> Option<Number> {
         if let (Form::Whole(left), Form::Whole(right)) = (&self.0, &other.0)
-            && let Some(product) = left.checked_mul(*right)
+            && let Some(product @ (1.. | ..=-1)) = left.checked_mul(*right)
         {
             return Some(Number(Form::Whole(product)));
+        }
+        let negative = self.is_negative() != other.is_negative();
+        match (self.is_infinite() || other.is_infinite(), self.is_zero() || other.is_zero()) {
+            (true, true) => return None,
+            (true, false) => return Some(Number(Form::Infinite { negative })),
+            (false, true) => return Some(Number::zero(negative)),
+            (false, false) => {}
         }
         let ((left, left_exponent), (right, right_exponent)) = (self.parts(), other.parts());
         rounded(left * right, left_exponent + right_exponent, false)
     }
 
-    /// The quotient; `None` where `other` is zero, or the quotient too large or too small.
+    /// The quotient: an infinity where `other` is zero. `None` for zero by zero and infinity by infinity, or where the
+    /// quotient is too large or too small.
     pub fn div(&self, other: &Number) -> Option<Number> {
         if let (Form::Whole(left), Form::Whole(right)) = (&self.0, &other.0)
+            && *left != 0
             && left.checked_rem(*right) == Some(0)
         {
-            return Some(Number(Form::Whole(left / right)));
+            return Some(Number(Form::Whole(left.checked_div(*right)?)));
+        }
+        let negative = self.is_negative() != other.is_negative();
+        if self.is_zero() && other.is_zero() || self.is_infinite() && other.is_infinite() {
+            return None;
+        } else if self.is_infinite() || other.is_zero() {
+            return Some(Number(Form::Infinite { negative }));
+        } else if self.is_zero() || other.is_infinite() {
+            return Some(Number::zero(negative));
         }
         let ((left, left_exponent), (right, right_exponent)) = (self.parts(), other.parts());
         quotient(left, right, left_exponent - right_exponent)
     }
 
     /// What is left of dividing towards zero: it has the sign of `self`. As in the Terraform language, dividing by
-    /// zero leaves all of it. `None` where the quotient is too large.
+    /// zero leaves all of it. `None` where the quotient is too large, or one of the two infinite.
     pub fn rem(&self, other: &Number) -> Option<Number> {
         match (&self.0, &other.0) {
-            (_, Form::Whole(0)) => Some(self.clone()),
+            (Form::Infinite { .. }, _) | (_, Form::Infinite { .. }) => None,
+            (_, Form::Whole(0) | Form::NegativeZero) => Some(self.clone()),
             (Form::Whole(left), Form::Whole(right)) => Some(Number(Form::Whole(left.wrapping_rem(*right)))),
             _ => self.sub(&other.mul(&self.div(other)?.trunc())?),
         }
@@ -158,6 +258,9 @@ impl Number {
     /// With the other sign.
     pub fn neg(&self) -> Number {
         match &self.0 {
+            Form::Whole(0) => Number::zero(true),
+            Form::NegativeZero => Number::ZERO,
+            Form::Infinite { negative } => Number(Form::Infinite { negative: !negative }),
             Form::Whole(whole) => match whole.checked_neg() {
                 Some(negated) => Number(Form::Whole(negated)),
                 None => canonical(-IBig::from(*whole), 0),
@@ -168,7 +271,7 @@ impl Number {
 
     /// Without its sign.
     pub fn abs(&self) -> Number {
-        if *self < Number::ZERO { self.neg() } else { self.clone() }
+        if self.is_negative() { self.neg() } else { self.clone() }
     }
 
     /// Without its fraction.
@@ -178,6 +281,7 @@ impl Number {
                 let (sign, magnitude) = wide.0.clone().into_parts();
                 canonical(IBig::from_parts(sign, magnitude >> shift(-wide.1)), 0)
             }
+            Form::NegativeZero => Number::ZERO,
             _ => self.clone(),
         }
     }
@@ -190,7 +294,8 @@ impl Number {
 
     /// The smallest whole number that is not smaller.
     pub fn ceil(&self) -> Number {
-        self.neg().floor().neg()
+        let ceiling = self.neg().floor().neg();
+        if ceiling.is_zero() { Number::ZERO } else { ceiling }
     }
 
     /// The whole number, where it is one.
@@ -203,6 +308,8 @@ impl Number {
         match &self.0 {
             Form::Whole(whole) => (IBig::from(*whole), 0),
             Form::Wide(wide) => (wide.0.clone(), wide.1),
+            // An infinity never comes here: every operation has decided before.
+            Form::NegativeZero | Form::Infinite { .. } => (IBig::ZERO, 0),
         }
     }
 }
@@ -315,12 +422,8 @@ impl From<usize> for Number {
 
 impl Ord for Number {
     fn cmp(&self, other: &Number) -> Ordering {
-        if let (Form::Whole(left), Form::Whole(right)) = (&self.0, &other.0) {
-            return left.cmp(right);
-        }
-        let ((left, left_exponent), (right, right_exponent)) = (self.parts(), other.parts());
-        let exponent = left_exponent.min(right_exponent);
-        (left << shift(left_exponent - exponent)).cmp(&(right << shift(right_exponent - exponent)))
+        let is_below = |number: &Number| matches!(number.0, Form::NegativeZero);
+        self.compare(other).then(is_below(other).cmp(&is_below(self)))
     }
 }
 
@@ -335,6 +438,9 @@ impl fmt::Display for Number {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let wide = match &self.0 {
             Form::Whole(whole) => return out.pad_integral(*whole >= 0, "", &whole.unsigned_abs().to_string()),
+            Form::NegativeZero => return out.write_str("-0"),
+            Form::Infinite { negative: true } => return out.write_str("-Inf"),
+            Form::Infinite { negative: false } => return out.write_str("+Inf"),
             Form::Wide(wide) => wide,
         };
         let sign = if wide.0.sign() == Sign::Negative { "-" } else { "" };
@@ -427,7 +533,11 @@ mod tests {
     fn numbers_are_read_and_printed() {
         for (given, expected) in [
             ("0", "0"),
-            ("-0", "0"),
+            ("-0", "-0"),
+            ("Inf", "+Inf"),
+            ("-inf", "-Inf"),
+            ("1p4", "16"),
+            ("-1.5P-1", "-0.75"),
             ("0.0", "0"),
             ("007", "7"),
             ("1.50", "1.5"),
@@ -467,7 +577,9 @@ mod tests {
             " 1",
             "1 ",
             "1_000",
-            "Inf",
+            "infinity",
+            "1e5p3",
+            "p3",
             "nan",
             "--1",
             "1.2.3",
@@ -500,10 +612,27 @@ mod tests {
     #[test]
     fn what_has_no_finite_result_has_none() {
         let huge = number("1e60000");
-        assert_eq!(Number::from(1).div(&Number::ZERO), None);
+        assert_eq!(Number::ZERO.div(&Number::ZERO), None);
         assert_eq!(huge.mul(&huge), None);
         assert_eq!(Number::from(1).div(&huge).and_then(|tiny| tiny.mul(&tiny)), None);
         assert_eq!(Number::from(i64::MIN).neg().to_string(), "9223372036854775808");
+    }
+
+    #[test]
+    fn infinities_and_negative_zero_are_as_in_the_language() {
+        let (one, infinite, zero) = (Number::from(1), number("Inf"), number("-0"));
+        assert_eq!(one.div(&Number::ZERO), Some(infinite.clone()));
+        assert_eq!(one.div(&zero), Some(infinite.neg()));
+        assert_eq!(infinite.add(&infinite.neg()), None);
+        assert_eq!(infinite.mul(&zero), None);
+        assert_eq!(infinite.add(&one), Some(infinite.clone()));
+        assert_eq!(one.div(&infinite), Some(Number::ZERO));
+        assert_eq!(Number::from(-1).mul(&Number::ZERO), Some(zero.clone()));
+        assert_eq!(zero.add(&Number::ZERO), Some(Number::ZERO));
+        assert_eq!(zero.compare(&Number::ZERO), Ordering::Equal);
+        assert_eq!(infinite.compare(&number("1e400")), Ordering::Greater);
+        assert_eq!(infinite.rem(&one), None);
+        assert_eq!(number("-0.5").ceil(), Number::ZERO);
     }
 
     #[test]
@@ -534,7 +663,7 @@ mod tests {
     #[test]
     fn floats_keep_their_short_form() {
         assert_eq!(Number::from_f64(2f64.sqrt()).unwrap().to_string(), "1.4142135623730951");
-        assert_eq!(Number::from_f64(f64::INFINITY), None);
+        assert_eq!(Number::from_f64(f64::NAN), None);
         assert_eq!(number("1.5").to_f64(), 1.5);
         assert_eq!(number("1e400").to_f64(), f64::INFINITY);
     }

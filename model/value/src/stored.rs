@@ -35,6 +35,8 @@ pub fn encode(value: &Value) -> Json {
         Kind::Null(ty) => json!({ TAG: "null", "type": type_to_json(ty) }),
         Kind::Unknown(ty, known) => encode_unknown(ty, known),
         Kind::Bool(truth) => Json::Bool(*truth),
+        // JSON has no number for it.
+        Kind::Number(number) if number.is_infinite() => json!({ TAG: "number", "in": number.to_string() }),
         Kind::Number(number) => Json::Number(number_to_json(number)),
         Kind::String(text) => Json::String(text.to_string()),
         Kind::Tuple(elements) => elements.iter().map(encode).collect(),
@@ -138,6 +140,10 @@ fn decode_tagged(tag: &str, entries: &Map<String, Json>) -> Result<Value, Decode
     match tag {
         "null" => Ok(Value::null(ty("type")?)),
         "unknown" => Ok(Value::refined(ty("type")?, decode_refinement(entries).ok_or_else(refuse)?)),
+        "number" => {
+            let number = part("in")?.as_str().and_then(|text| Number::parse(text));
+            number.map(Value::from).ok_or_else(refuse)
+        }
         "list" => Ok(Value::list(ty("of")?, decode_all(array()?)?)),
         "set" => Ok(Value::set(ty("of")?, decode_all(array()?)?)),
         "map" => Ok(Value::map(ty("of")?, decode_entries(object()?)?)),

@@ -78,10 +78,10 @@ impl Evaluator<'_> {
         let marks = left_value.marks().union(right_value.marks());
         let result = match (left_value.as_number(), right_value.as_number()) {
             (Some(one), Some(other)) => match operator {
-                Op::Less => Some(Value::from(one < other)),
-                Op::LessOrEqual => Some(Value::from(one <= other)),
-                Op::Greater => Some(Value::from(one > other)),
-                Op::GreaterOrEqual => Some(Value::from(one >= other)),
+                Op::Less => Some(Value::from(one.compare(other).is_lt())),
+                Op::LessOrEqual => Some(Value::from(one.compare(other).is_le())),
+                Op::Greater => Some(Value::from(one.compare(other).is_gt())),
+                Op::GreaterOrEqual => Some(Value::from(one.compare(other).is_ge())),
                 Op::Add => one.add(other).map(Value::from),
                 Op::Subtract => one.sub(other).map(Value::from),
                 Op::Multiply => one.mul(other).map(Value::from),
@@ -99,9 +99,15 @@ impl Evaluator<'_> {
         match result {
             Some(result) => Ok(result.mark(marks)),
             None => {
-                let by_zero = operator == Op::Divide && right_value.as_number() == Some(&Number::ZERO);
-                let error = if by_zero {
-                    Diagnostic::error("division by zero").at(right.span).label("this is 0")
+                let is = |test: fn(&Number) -> bool| {
+                    [&left_value, &right_value].map(|value| value.as_number().is_some_and(test))
+                };
+                let error = if operator == Op::Divide && is(Number::is_zero) == [true, true] {
+                    Diagnostic::error("zero divided by zero").at(right.span).label("this is 0, as is what it divides")
+                } else if is(Number::is_infinite) != [false, false] {
+                    Diagnostic::error(format!("\"{sign}\" has no result"))
+                        .at(whole.span)
+                        .label("an operand is infinite")
                 } else {
                     Diagnostic::error(format!("the result of \"{sign}\" is out of range")).at(whole.span)
                 };

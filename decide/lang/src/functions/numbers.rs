@@ -35,7 +35,7 @@ pub(super) fn table() -> Vec<Function> {
 
 fn most(call: &Call<'_>, wanted: Ordering) -> Result<Value, Fault> {
     let numbers = call.arguments.iter().filter_map(Value::as_number);
-    let best = numbers.reduce(|best, next| if next.cmp(best) == wanted { next } else { best });
+    let best = numbers.reduce(|best, next| if next.compare(best) == wanted { next } else { best });
     best.cloned().map(Value::from).ok_or_else(|| Fault::new("at least one number is required"))
 }
 
@@ -52,7 +52,7 @@ fn float(result: f64) -> Result<Value, Fault> {
 }
 
 fn signum(call: &Call<'_>) -> Result<Value, Fault> {
-    Ok(Value::from(match call.number(0).cmp(&Number::ZERO) {
+    Ok(Value::from(match call.number(0).compare(&Number::ZERO) {
         Ordering::Less => -1i64,
         Ordering::Equal => 0,
         Ordering::Greater => 1,
