@@ -62,7 +62,7 @@ impl Variable {
 
     fn constant(&self, expr: &andon_hcl::ast::Expr) -> Result<Value, Diagnostics> {
         let files = FileSet::new();
-        evaluate(expr, &Constants(Inputs { files: &files, base: "", project: "" }))
+        evaluate(expr, &Constants(Inputs::of_files(&files, "", "")))
     }
 
     /// The value with the defaults of optional attributes where those are missing or null.

@@ -58,7 +58,7 @@ pub struct Project {
 impl Project {
     /// What functions may read in an expression whose paths start from `base`, a directory of the project.
     pub fn inputs<'a>(&'a self, base: &'a str) -> Inputs<'a> {
-        Inputs { files: &self.files, base, project: &self.directory }
+        Inputs::of_files(&self.files, base, &self.directory)
     }
 }
 

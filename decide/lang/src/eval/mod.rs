@@ -6,6 +6,7 @@ mod block;
 mod call;
 mod describe;
 mod expression;
+mod inputs;
 mod json;
 mod legacy;
 mod operators;
@@ -19,11 +20,9 @@ use andon_hcl::ast::Expr;
 use andon_text::{Diagnostic, Diagnostics, Span};
 use andon_value::{Number, Value};
 
-use crate::FileSet;
-use crate::files::{clean, resolve};
-
 pub use block::{evaluate_block, implied_type};
 pub use describe::describe;
+pub use inputs::{Inputs, Moment};
 pub use json::resolved;
 pub use steps::apply_step;
 
@@ -75,36 +74,6 @@ pub struct Resolved {
     pub used: usize,
 }
 
-/// What functions may read beside their arguments.
-#[derive(Debug, Clone, Copy)]
-pub struct Inputs<'a> {
-    /// The project's files.
-    pub files: &'a FileSet,
-    /// The directory, relative to the project, that the paths of `file` and its like start from.
-    pub base: &'a str,
-    /// The absolute path of the project, for `abspath`; empty where it is not known, as on a server.
-    pub project: &'a str,
-}
-
-impl Inputs<'_> {
-    /// Where `path` leads in the project, as a path relative to the project; `None` where it leads out of it.
-    pub(crate) fn locate(&self, path: &str) -> Option<String> {
-        match path.strip_prefix(self.project).filter(|_| !self.project.is_empty()) {
-            Some(rest) if rest.is_empty() || rest.starts_with('/') => resolve("", rest.trim_start_matches('/')),
-            _ => resolve(self.base, path),
-        }
-    }
-
-    /// `path` from the root of the file system, with `.` and `..` followed; `None` where that is not known.
-    pub fn absolute(&self, path: &str) -> Option<String> {
-        match (path.starts_with('/'), self.project.is_empty()) {
-            (true, _) => Some(clean(path)),
-            (false, false) => Some(clean(&format!("{}/{}/{path}", self.project, self.base))),
-            (false, true) => None,
-        }
-    }
-}
-
 /// What names mean where an expression stands.
 pub trait Scope {
     /// What a reference means. `steps` are all steps after the root name, index keys already evaluated; the scope
@@ -114,6 +83,58 @@ pub trait Scope {
 
     /// What functions may read.
     fn inputs(&self) -> Inputs<'_>;
+
+    /// What `provider::NAME::FUNCTION` means here. Nowhere else than in a module are there providers.
+    fn provider_function(&self, provider: &str, function: &str) -> ProviderFunction {
+        let _ = (provider, function);
+        ProviderFunction::NoProvider
+    }
+
+    /// The result of a plugin's function, where someone can ask the plugin: why it has none, as a sentence, if so.
+    /// Without an answer the result is unknown.
+    fn ask_provider(&self, provider: &str, function: &str, arguments: &[Value]) -> Option<Result<Value, String>> {
+        let _ = (provider, function, arguments);
+        None
+    }
+}
+
+/// What `provider::NAME::FUNCTION` means where an expression stands.
+#[derive(Debug, Clone)]
+pub enum ProviderFunction {
+    /// The module has no provider of this local name among its required providers.
+    NoProvider,
+    /// The provider has no such function; these it has.
+    NoFunction(Vec<Arc<str>>),
+    /// The provider's functions are not known here.
+    Unknown,
+    /// A function of the provider that is built in, `terraform.io/builtin/terraform`.
+    BuiltIn,
+    /// A function of a plugin.
+    Plugin(Arc<Signature>),
+}
+
+/// What a plugin says of a function of its own.
+#[derive(Debug, Clone)]
+pub struct Signature {
+    /// The parameters in order.
+    pub parameters: Vec<SignatureParameter>,
+    /// What all further arguments are, where it takes any number.
+    pub rest: Option<SignatureParameter>,
+    /// The type of the result.
+    pub returns: andon_value::Type,
+}
+
+/// A parameter of a plugin's function.
+#[derive(Debug, Clone)]
+pub struct SignatureParameter {
+    /// The name.
+    pub name: Arc<str>,
+    /// The type that an argument is converted to.
+    pub ty: andon_value::Type,
+    /// Whether it may be null.
+    pub nulls: bool,
+    /// Whether the function takes unknown values; with any other unknown argument the result is unknown.
+    pub unknowns: bool,
 }
 
 /// The value of an expression, or every error that was found on the way to it.

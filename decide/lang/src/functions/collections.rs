@@ -50,7 +50,6 @@ pub(super) fn table() -> Vec<Function> {
             .takes("list", Dynamic)
             .unknown_inside()
             .takes("value", Dynamic)
-            .nulls()
             .unknowns(),
         row("distinct", any_list(), distinct, "A list without repeated elements.")
             .takes("list", any_list())
@@ -244,9 +243,12 @@ fn element(call: &Call<'_>) -> Result<Value, Fault> {
     let elements = list.as_elements().ok_or_else(|| Fault::at(0, "a list or tuple is required"))?;
     let length = i64::try_from(elements.len()).unwrap_or(i64::MAX);
     let at = call.whole(1)?;
-    let at = at.checked_rem_euclid(length).ok_or_else(|| Fault::at(0, "an empty list has no element"))?;
+    let at = at.checked_rem(length).ok_or_else(|| Fault::at(0, "an empty list has no element"))?;
     let found = usize::try_from(at).ok().and_then(|at| elements.get(at)).cloned();
-    Ok(found.unwrap_or(Value::UNKNOWN).mark(list.marks()))
+    let found = found.ok_or_else(|| {
+        Fault::at(1, "must not be negative").help("For the last element write `list[length(list) - 1]`.")
+    })?;
+    Ok(found.mark(list.marks()))
 }
 
 fn flatten(call: &Call<'_>) -> Result<Value, Fault> {

@@ -73,7 +73,10 @@ fn abs_path(call: &Call<'_>) -> Result<Value, Fault> {
 
 fn path_expand(call: &Call<'_>) -> Result<Value, Fault> {
     let path = call.text(0);
-    if path == "~" || path.starts_with("~/") {
+    if let Some(rest) = path.strip_prefix('~').filter(|rest| rest.is_empty() || rest.starts_with('/')) {
+        if !call.inputs.home.is_empty() {
+            return Ok(clean(&format!("{}{rest}", call.inputs.home)).into());
+        }
         return Err(Fault::at(0, "what `~` stands for differs from machine to machine")
             .help("Write the path from the root, or relative to the project."));
     }

@@ -10,13 +10,17 @@ mod files;
 mod foresight;
 mod format;
 mod hashes;
-mod later;
+mod identities;
 mod numbers;
 mod patterns;
+mod rsa;
 mod sets;
 mod strings;
 mod templates;
+mod texts;
+mod time;
 mod yaml;
+mod yaml_decode;
 
 use std::sync::{Arc, LazyLock};
 
@@ -135,13 +139,17 @@ pub fn functions() -> &'static [Function] {
             files::table(),
             format::table(),
             hashes::table(),
-            later::table(),
+            identities::table(),
             numbers::table(),
             patterns::table(),
+            rsa::table(),
             sets::table(),
             strings::table(),
             templates::table(),
+            texts::table(),
+            time::table(),
             yaml::table(),
+            yaml_decode::table(),
         ]
         .into_iter()
         .flatten()

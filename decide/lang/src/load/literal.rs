@@ -126,7 +126,7 @@ impl Loader<'_> {
     }
 
     fn inputs(&self) -> crate::eval::Inputs<'_> {
-        crate::eval::Inputs { files: self.files, base: "", project: "" }
+        crate::eval::Inputs::of_files(self.files, "", "")
     }
 }
 

@@ -42,7 +42,7 @@ impl Scope for At<'_, '_> {
 
     fn inputs(&self) -> Inputs<'_> {
         let base = self.evaluation.lineage.get(self.role).map_or("", |role| &*role.directory);
-        Inputs { files: &self.evaluation.files, base, project: "" }
+        Inputs::of_files(&self.evaluation.files, base, "")
     }
 }
 

@@ -35,7 +35,7 @@ impl Scope for Values {
     }
 
     fn inputs(&self) -> Inputs<'_> {
-        Inputs { files: &self.files, base: "stacks/web", project: "/project" }
+        Inputs::of_files(&self.files, "stacks/web", "/project")
     }
 }
 

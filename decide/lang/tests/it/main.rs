@@ -12,7 +12,9 @@
     reason = "tests may stop at once, and may read files to compare with"
 )]
 
+mod answers;
 mod check;
+mod console;
 mod evaluation;
 mod expressions;
 mod json;

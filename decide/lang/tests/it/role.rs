@@ -35,7 +35,7 @@ fn object(text: &str) -> Value {
             Ok(andon_lang::eval::Resolved { value: Value::UNKNOWN, used: 0 })
         }
         fn inputs(&self) -> andon_lang::eval::Inputs<'_> {
-            andon_lang::eval::Inputs { files: &self.0, base: "", project: "" }
+            andon_lang::eval::Inputs::of_files(&self.0, "", "")
         }
     }
     andon_lang::eval::evaluate(&expr, &Nothing(FileSet::new())).unwrap()

@@ -131,7 +131,7 @@ impl Scope for ConsoleScope<'_> {
 
     fn inputs(&self) -> Inputs<'_> {
         let base = self.stack.map_or("", |stack| &stack.module.directory);
-        Inputs { files: &self.files, base, project: &self.directory }
+        Inputs::of_files(&self.files, base, &self.directory)
     }
 }
 
