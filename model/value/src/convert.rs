@@ -172,7 +172,7 @@ fn to_sequence(value: &Value, element: &Type, ty: &Type) -> Result<Value, Conver
         .enumerate()
         .map(|(index, child)| convert(child, &element).map_err(|error| error.within(step(index, child))));
     let converted = converted.collect::<Result<Vec<Value>, _>>()?;
-    let own = held(converted.iter(), &element);
+    let (converted, own) = settled(converted, &element)?;
     Ok(if is_set { Value::set(own, converted) } else { Value::list(own, converted) })
 }
 
@@ -193,9 +193,10 @@ fn to_map(value: &Value, element: &Type) -> Result<Value, ConvertError> {
         };
         Ok((name.clone(), convert(child, &element).map_err(|error| error.within(step()))?))
     });
-    let converted = converted.collect::<Result<BTreeMap<Arc<str>, Value>, ConvertError>>()?;
-    let own = held(converted.values(), &element);
-    Ok(Value::map(own, converted))
+    let (keys, values): (Vec<Arc<str>>, Vec<Value>) =
+        converted.collect::<Result<Vec<(Arc<str>, Value)>, ConvertError>>()?.into_iter().unzip();
+    let (values, own) = settled(values, &element)?;
+    Ok(Value::map(own, keys.into_iter().zip(values)))
 }
 
 fn to_object(
@@ -264,15 +265,20 @@ fn is_of_unknown_type(value: &Value) -> bool {
     }
 }
 
-/// The element type of a collection after all its elements were converted to `element`.
-fn held<'a>(mut converted: impl Iterator<Item = &'a Value>, element: &Type) -> Type {
-    if element.has_dynamic()
-        && let Some(ty) = converted.next().map(Value::ty)
-        && converted.all(|value| value.ty() == ty)
-    {
-        return ty;
+/// Elements that were converted to `element`, all of one type, and that type. One whose type is still open, such as an
+/// empty list, becomes of the type that the others have.
+fn settled(converted: Vec<Value>, element: &Type) -> Result<(Vec<Value>, Type), ConvertError> {
+    let mut types = converted.iter().map(Value::ty).filter(|ty| !ty.has_dynamic());
+    let ty = match types.next() {
+        Some(ty) if element.has_dynamic() => ty,
+        _ => return Ok((converted, element.without_optional())),
+    };
+    let apart = || not_one_type(converted.iter().map(Value::ty));
+    if types.any(|other| other != ty) {
+        return Err(apart());
     }
-    element.without_optional()
+    let converted = converted.iter().map(|value| convert(value, &ty).map_err(|_| apart()));
+    Ok((converted.collect::<Result<_, _>>()?, ty))
 }
 
 /// What elements of these types become under an element constraint.
@@ -281,11 +287,23 @@ fn element_type<'a>(own: impl Iterator<Item = &'a Type>, element: &Type) -> Resu
     if !element.has_dynamic() || converted.is_empty() {
         return Ok(element.without_optional());
     }
-    unify(&converted).ok_or_else(|| {
-        let mut kinds: Vec<String> = converted.iter().map(Type::in_words).collect();
-        kinds.dedup();
-        ConvertError::new(format!("all elements must have the same type, but there are {}", kinds.join(" and ")))
-    })
+    // An untyped null beside a list, a map and their like leaves the type of the elements open.
+    let agreed = unify(&converted).filter(|ty| *ty != Type::Dynamic || converted.iter().all(|ty| *ty == Type::Dynamic));
+    agreed.ok_or_else(|| not_one_type(converted.iter().cloned()))
+}
+
+fn not_one_type(types: impl Iterator<Item = Type>) -> ConvertError {
+    let mut kinds: Vec<String> = Vec::new();
+    for kind in types.map(|ty| if ty == Type::Dynamic { "null".to_owned() } else { ty.in_words() }) {
+        if !kinds.contains(&kind) {
+            kinds.push(kind);
+        }
+    }
+    let kinds = match kinds.as_slice() {
+        [only] => format!("{only} and others that differ inside"),
+        _ => kinds.join(" and "),
+    };
+    ConvertError::new(format!("all elements must have the same type, but there are {kinds}"))
 }
 
 fn missing(name: &str) -> ConvertError {

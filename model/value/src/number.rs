@@ -289,7 +289,7 @@ impl Number {
     /// The largest whole number that is not larger.
     pub fn floor(&self) -> Number {
         let truncated = self.trunc();
-        if truncated > *self { truncated.sub(&Number::from(1)).unwrap_or(truncated) } else { truncated }
+        if truncated.compare(self).is_gt() { truncated.sub(&Number::from(1)).unwrap_or(truncated) } else { truncated }
     }
 
     /// The smallest whole number that is not smaller.

@@ -141,7 +141,7 @@ fn decode_tagged(tag: &str, entries: &Map<String, Json>) -> Result<Value, Decode
         "null" => Ok(Value::null(ty("type")?)),
         "unknown" => Ok(Value::refined(ty("type")?, decode_refinement(entries).ok_or_else(refuse)?)),
         "number" => {
-            let number = part("in")?.as_str().and_then(|text| Number::parse(text));
+            let number = part("in")?.as_str().and_then(Number::parse);
             number.map(Value::from).ok_or_else(refuse)
         }
         "list" => Ok(Value::list(ty("of")?, decode_all(array()?)?)),

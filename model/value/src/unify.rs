@@ -4,8 +4,25 @@ use std::sync::Arc;
 use crate::{Type, convert_type};
 
 /// The one type that values of all the given types can be converted to, as a conditional and the elements of a list
-/// need it; `None` where there is none. `any`, the type of an untyped null, agrees with every other.
+/// need it; `None` where there is none. Beside `any`, the type of an untyped null, only bools, numbers and strings keep
+/// their type: with anything else, or where the others do not agree, it makes all of them `any`, which changes none.
 pub fn unify(types: &[Type]) -> Option<Type> {
+    let agreed = unify_known(types);
+    if !types.contains(&Type::Dynamic) {
+        return agreed;
+    }
+    match agreed {
+        Some(ty) if ty.is_primitive() => Some(ty),
+        None if types.iter().any(|ty| matches!(ty, Type::Object { .. }))
+            && types.iter().any(|ty| matches!(ty, Type::Tuple(_))) =>
+        {
+            None
+        }
+        _ => Some(Type::Dynamic),
+    }
+}
+
+fn unify_known(types: &[Type]) -> Option<Type> {
     let mut distinct: Vec<&Type> = types.iter().filter(|ty| **ty != Type::Dynamic).collect();
     distinct.sort_unstable();
     distinct.dedup();
@@ -16,11 +33,18 @@ pub fn unify(types: &[Type]) -> Option<Type> {
     }
     let all = |kind: fn(&Type) -> bool| distinct.iter().all(|ty| kind(ty));
     if all(|ty| matches!(ty, Type::Object { .. })) {
-        unify_objects(&distinct).or_else(|| Some(Type::map(unify_elements(&distinct)?)))
+        // With the same attributes they agree attribute by attribute, or not at all.
+        match same_attributes(&distinct) {
+            true => unify_objects(&distinct),
+            false => Some(Type::map(unify_elements(&distinct)?)),
+        }
     } else if all(|ty| matches!(ty, Type::Object { .. } | Type::Map(_))) {
         Some(Type::map(unify_elements(&distinct)?))
     } else if all(|ty| matches!(ty, Type::Tuple(_))) {
-        unify_tuples(&distinct).or_else(|| Some(Type::list(unify_elements(&distinct)?)))
+        match same_length(&distinct) {
+            true => unify_tuples(&distinct),
+            false => Some(Type::list(unify_elements(&distinct)?)),
+        }
     } else if all(|ty| matches!(ty, Type::Tuple(_) | Type::List(_))) {
         Some(Type::list(unify_elements(&distinct)?))
     } else if all(|ty| matches!(ty, Type::Set(_))) {
@@ -31,6 +55,17 @@ pub fn unify(types: &[Type]) -> Option<Type> {
         let reached = |target: &Type| distinct.iter().all(|ty| convert_type(ty, target).is_ok());
         distinct.iter().find(|target| reached(target)).map(|target| (*target).clone())
     }
+}
+
+fn same_attributes(types: &[&Type]) -> bool {
+    types.windows(2).all(|pair| match pair {
+        [Type::Object { attributes: one, .. }, Type::Object { attributes: other, .. }] => one.keys().eq(other.keys()),
+        _ => false,
+    })
+}
+
+fn same_length(types: &[&Type]) -> bool {
+    types.windows(2).all(|pair| matches!(pair, [Type::Tuple(one), Type::Tuple(other)] if one.len() == other.len()))
 }
 
 fn preference(ty: &Type) -> u8 {
@@ -107,6 +142,10 @@ mod tests {
         for (types, expected) in [
             (vec![], Some(Dynamic)),
             (vec![Dynamic, Number], Some(Number)),
+            (vec![Dynamic, Type::list(Number)], Some(Dynamic)),
+            (vec![Dynamic, String, Type::tuple([])], Some(Dynamic)),
+            (vec![Dynamic, object(&[]), Type::tuple([])], None),
+            (vec![Type::tuple([Number, String]), Type::tuple([Bool, Number])], None),
             (vec![Number, String], Some(String)),
             (vec![Bool, Number], None),
             (vec![Bool, Number, String], Some(String)),

@@ -34,13 +34,9 @@ pub struct Value {
 }
 
 /// What a value is, without its marks. Whoever builds one keeps its promise: elements of a list, set or map have
-/// the element type.
+/// the element type. In the order of a set nulls come last, and unknown values after them.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
-    /// `null` of a type.
-    Null(Type),
-    /// A value of a type that will be known later, and what is known of it already.
-    Unknown(Type, Known),
     /// `true` or `false`.
     Bool(bool),
     /// A number.
@@ -57,6 +53,10 @@ pub enum Kind {
     Tuple(Arc<[Value]>),
     /// An object.
     Object(Arc<BTreeMap<Arc<str>, Value>>),
+    /// `null` of a type.
+    Null(Type),
+    /// A value of a type that will be known later, and what is known of it already.
+    Unknown(Type, Known),
 }
 
 impl Value {

@@ -258,6 +258,11 @@ impl<'a> Evaluator<'a> {
         {
             return Ok(Type::Dynamic);
         }
+        // A null takes the type of the other side, whatever it is.
+        match (yes.1.is_null(), no.1.is_null(), &types) {
+            (true, _, [Type::Dynamic, other]) | (_, true, [other, Type::Dynamic]) => return Ok(other.clone()),
+            _ => {}
+        }
         unify(&types).ok_or_else(|| {
             let [yes_type, no_type] = &types;
             let error = Diagnostic::error("the two results of a conditional do not agree")

@@ -39,7 +39,12 @@ impl Evaluator<'_> {
         for (operator, whole, left, right) in chain.into_iter().rev() {
             result = match result {
                 Ok(value) if decides(operator, &value) => {
-                    Ok(Value::from(operator == BinaryOperator::Or).mark(value.marks()))
+                    // What the left side guards against may fail on the right; a right side that has a value must
+                    // still be a bool.
+                    match self.aside(|this| this.evaluate(right)).0 {
+                        Ok(right_value) => self.apply(operator, whole, (left, value), (right, right_value)),
+                        Err(Failed) => Ok(Value::from(operator == BinaryOperator::Or).mark(value.marks())),
+                    }
                 }
                 // The right side is evaluated even where the left failed: its errors count too.
                 left_result => match (left_result, self.evaluate(right)) {

@@ -37,6 +37,16 @@ impl Network {
         let refuse = || Fault::at(0, "a network such as 10.0.0.0/16 is required");
         let (address, length) = text.split_once('/').ok_or_else(refuse)?;
         let length: u32 = length.parse().map_err(|_| refuse())?;
+        // Zeroes before a part do not count.
+        let address: String = match address.contains(':') {
+            true => address.to_owned(),
+            false => address
+                .split('.')
+                .map(|part| part.trim_start_matches('0'))
+                .map(|part| if part.is_empty() { "0" } else { part })
+                .collect::<Vec<_>>()
+                .join("."),
+        };
         let (bits, width) = match address.parse().map_err(|_| refuse())? {
             IpAddr::V4(address) => (u128::from(address.to_bits()), 32),
             IpAddr::V6(address) => (address.to_bits(), 128),
@@ -126,7 +136,11 @@ fn subnets(call: &Call<'_>) -> Result<Value, Fault> {
     let mut parts = Vec::new();
     for at in 1..call.arguments.len() {
         let full = || Fault::at(at, "there is no room left in the prefix");
-        let part = network.longer(call.whole(at)?, at)?;
+        let bits = call.whole(at)?;
+        if bits < 1 {
+            return Err(Fault::at(at, "each part must be longer than the prefix by a bit or more"));
+        }
+        let part = network.longer(bits, at)?;
         let mask = part.host_mask();
         // The next address that such a network can start at.
         let start = next.ok_or_else(full)?;

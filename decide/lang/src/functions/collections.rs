@@ -160,6 +160,7 @@ fn chunk_list(call: &Call<'_>) -> Result<Value, Fault> {
 
 fn coalesce(call: &Call<'_>) -> Result<Value, Fault> {
     let types: Vec<Type> = call.arguments.iter().map(Value::ty).collect();
+    // Beside an untyped null, the others need not agree: what comes of them is of its own type.
     let ty = unify(&types).filter(|_| !types.is_empty());
     let ty = ty.ok_or_else(|| Fault::new("all arguments must have the same type"))?;
     for argument in &call.arguments {
@@ -170,7 +171,7 @@ fn coalesce(call: &Call<'_>) -> Result<Value, Fault> {
             return Ok(if counts { value } else { Value::unknown(ty) });
         }
         let value = convert(argument, &ty).map_err(|error| Fault::new(error.to_string()))?;
-        if !value.is_null() && value.as_str().is_none_or(|text| !text.is_empty()) {
+        if !value.is_null() && (ty != Type::String || value.as_str().is_none_or(|text| !text.is_empty())) {
             return Ok(value);
         }
     }
@@ -178,12 +179,12 @@ fn coalesce(call: &Call<'_>) -> Result<Value, Fault> {
 }
 
 fn coalesce_list(call: &Call<'_>) -> Result<Value, Fault> {
-    for (at, argument) in call.arguments.iter().enumerate() {
-        match argument.elements() {
-            Some(elements) if elements.len() > 0 => return Ok(argument.clone()),
-            Some(_) => {}
-            None => return Err(Fault::at(at, "a list or tuple is required")),
-        }
+    if let Some(at) = call.arguments.iter().position(|argument| argument.as_elements().is_none()) {
+        return Err(Fault::at(at, "a list or tuple is required"));
+    }
+    let full = |argument: &&Value| argument.as_elements().is_some_and(|elements| !elements.is_empty());
+    if let Some(first) = call.arguments.iter().find(full) {
+        return Ok(first.clone());
     }
     Err(Fault::new("every list is empty"))
 }
@@ -363,7 +364,12 @@ fn match_keys(call: &Call<'_>) -> Result<Value, Fault> {
     if values.len() != keys.len() {
         return Err(Fault::at(1, "there must be as many keys as values"));
     }
-    let kept = values.into_iter().zip(keys).filter(|(_, key)| is_in(key, search.iter().copied()));
+    let ty = unify(&[call.value(1).ty(), call.value(2).ty()])
+        .ok_or_else(|| Fault::at(2, "what is searched for must be of the type of the keys"))?;
+    let ty = ty.element().cloned().unwrap_or(Type::Dynamic);
+    let as_agreed = |value: &Value| convert(value, &ty).unwrap_or_else(|_| value.clone());
+    let search: Vec<Value> = search.into_iter().map(as_agreed).collect();
+    let kept = values.into_iter().zip(keys).filter(|(_, key)| is_in(&as_agreed(key), search.iter()));
     let element = call.value(0).ty().element().cloned().unwrap_or(Type::Dynamic);
     Ok(Value::list(element, kept.map(|(value, _)| value.clone()).collect::<Vec<_>>()))
 }
@@ -374,7 +380,7 @@ fn merge(call: &Call<'_>) -> Result<Value, Fault> {
     let mut types = BTreeSet::new();
     for (at, argument) in call.arguments.iter().enumerate() {
         marks = marks.union(argument.marks());
-        if argument.is_null() {
+        if argument.is_null() && matches!(argument.ty(), Type::Dynamic | Type::Map(_) | Type::Object { .. }) {
             continue;
         }
         let entries = entries(call, at)?;

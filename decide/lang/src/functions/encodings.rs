@@ -1,6 +1,6 @@
 //! JSON, Base64, URLs and CSV.
 
-use andon_value::{Number, Type, Value, from_json_implied, to_json};
+use andon_value::{Number, Type, Value, from_json_implied, quote, to_json};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
@@ -26,8 +26,16 @@ pub(super) fn table() -> Vec<Function> {
     ]
 }
 
+/// The bytes that Base64 stands for, in which line breaks do not count.
+pub(super) fn from_base64(text: &str) -> Option<Vec<u8>> {
+    match text.contains(['\r', '\n']) {
+        true => STANDARD.decode(text.replace(['\r', '\n'], "")).ok(),
+        false => STANDARD.decode(text).ok(),
+    }
+}
+
 fn base64_decode(call: &Call<'_>) -> Result<Value, Fault> {
-    let bytes = STANDARD.decode(call.text(0)).map_err(|_| Fault::at(0, "this is not Base64"))?;
+    let bytes = from_base64(call.text(0)).ok_or_else(|| Fault::at(0, "this is not Base64"))?;
     let text = String::from_utf8(bytes).map_err(|_| Fault::at(0, "what it stands for is not text in UTF-8"))?;
     Ok(text.into())
 }
@@ -69,6 +77,10 @@ fn url_encode(call: &Call<'_>) -> Result<Value, Fault> {
 fn csv_decode(call: &Call<'_>) -> Result<Value, Fault> {
     let mut rows = csv_rows(call.text(0))?.into_iter();
     let Some(names) = rows.next() else { return Err(Fault::at(0, "the row of names is missing")) };
+    if let Some(twice) = names.iter().enumerate().find(|(at, name)| names.iter().take(*at).any(|other| other == *name))
+    {
+        return Err(Fault::at(0, format!("two columns have the name {}", quote(twice.1))));
+    }
     let ty = Type::object(names.iter().map(|name| (name.as_str(), Type::String)));
     let mut objects = Vec::new();
     for (at, row) in rows.enumerate() {

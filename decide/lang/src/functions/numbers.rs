@@ -25,7 +25,7 @@ pub(super) fn table() -> Vec<Function> {
             .takes_rest("numbers", N)
             .foresees(foresight::smallest),
         row("parseint", N, parse_int, "The whole number that a string is in a base from 2 to 62.")
-            .takes("text", Type::String)
+            .takes("number", Type::Dynamic)
             .takes("base", N),
         row("pow", N, pow, "A number raised to a power.").takes("number", N).takes("power", N),
         row("signum", N, signum, "The sign of a number: -1, 0 or 1.").takes("number", N).foresees(foresight::sign),
@@ -40,11 +40,72 @@ fn most(call: &Call<'_>, wanted: Ordering) -> Result<Value, Fault> {
 }
 
 fn log(call: &Call<'_>) -> Result<Value, Fault> {
-    float(call.number(0).to_f64().ln() / call.number(1).to_f64().ln())
+    float(as_float(call, 0)?.ln() / as_float(call, 1)?.ln())
 }
 
 fn pow(call: &Call<'_>) -> Result<Value, Fault> {
-    float(call.number(0).to_f64().powf(call.number(1).to_f64()))
+    float(power(as_float(call, 0)?, as_float(call, 1)?))
+}
+
+fn as_float(call: &Call<'_>, at: usize) -> Result<f64, Fault> {
+    let float = call.number(at).to_f64();
+    if float.is_finite() { Ok(float) } else { Err(Fault::at(at, "the number is too large for this")) }
+}
+
+/// A power by squaring mantissa and exponent apart, for each bit of the whole part, which is what the Terraform language
+/// shows the last digits of; a root is what is left.
+fn power(base: f64, power: f64) -> f64 {
+    if base == 0.0 || base == 1.0 || power == 0.0 || power.abs() >= 9e18 || base < 0.0 && power.fract() != 0.0 {
+        return base.powf(power);
+    }
+    if power.abs() == 0.5 {
+        return if power > 0.0 { base.sqrt() } else { 1.0 / base.sqrt() };
+    }
+    let (mut whole, mut fraction) = (power.abs().trunc(), power.abs().fract());
+    if fraction > 0.5 {
+        fraction -= 1.0;
+        whole += 1.0;
+    }
+    let (mut result, mut exponent) = (if fraction == 0.0 { 1.0 } else { (fraction * base.ln()).exp() }, 0i64);
+    let (mut mantissa, mut step) = split(base);
+    let mut bits = whole as u64;
+    while bits != 0 {
+        if step.abs() > 1 << 12 {
+            // Beyond every float on one side or the other.
+            exponent += step;
+            break;
+        }
+        if bits & 1 == 1 {
+            result *= mantissa;
+            exponent += step;
+        }
+        mantissa *= mantissa;
+        step <<= 1;
+        if mantissa < 0.5 {
+            mantissa += mantissa;
+            step -= 1;
+        }
+        bits >>= 1;
+    }
+    if power < 0.0 {
+        result = 1.0 / result;
+        exponent = -exponent;
+    }
+    // In two steps, so that neither leaves the floats before the result does.
+    let half = i32::try_from(exponent.clamp(-4000, 4000) / 2).unwrap_or(0);
+    let rest = i32::try_from(exponent.clamp(-4000, 4000)).unwrap_or(0) - half;
+    result * 2f64.powi(half) * 2f64.powi(rest)
+}
+
+/// A float as a mantissa from a half to one, and an exponent of two.
+fn split(float: f64) -> (f64, i64) {
+    const EXPONENT: u64 = 0x7ff;
+    if float.is_subnormal() {
+        let (mantissa, exponent) = split(float * 2f64.powi(64));
+        return (mantissa, exponent - 64);
+    }
+    let exponent = i64::try_from(float.to_bits() >> 52 & EXPONENT).unwrap_or(0) - 1022;
+    (f64::from_bits(float.to_bits() & !(EXPONENT << 52) | 1022 << 52), exponent)
 }
 
 fn float(result: f64) -> Result<Value, Fault> {
@@ -52,6 +113,9 @@ fn float(result: f64) -> Result<Value, Fault> {
 }
 
 fn signum(call: &Call<'_>) -> Result<Value, Fault> {
+    if call.number(0).to_i64().is_none() {
+        return Err(Fault::at(0, "a whole number of at most 64 bits is required"));
+    }
     Ok(Value::from(match call.number(0).compare(&Number::ZERO) {
         Ordering::Less => -1i64,
         Ordering::Equal => 0,
@@ -81,6 +145,9 @@ fn parse_int(call: &Call<'_>) -> Result<Value, Fault> {
         return Err(Fault::at(1, "a base from 2 to 62 is required"));
     }
     let refuse = || Fault::at(0, format!("not a whole number in base {base}"));
+    if call.value(0).ty() != Type::String {
+        return Err(Fault::at(0, "a string is required"));
+    }
     let text = call.text(0);
     let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
     if digits.is_empty() {

@@ -6,6 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 use dashu_int::UBig;
 use dashu_int::fast_div::ConstDivisor;
 
+use super::encodings::from_base64;
 use super::{Fault, Function, row};
 use crate::eval::Call;
 
@@ -19,7 +20,7 @@ pub(super) fn table() -> Vec<Function> {
 }
 
 fn decrypt(call: &Call<'_>) -> Result<Value, Fault> {
-    let cipher = STANDARD.decode(call.text(0)).map_err(|_| Fault::at(0, "this is not Base64"))?;
+    let cipher = from_base64(call.text(0)).ok_or_else(|| Fault::at(0, "this is not Base64"))?;
     let key = Key::parse(call.text(1))?;
     let refuse = || Fault::at(0, "it was not encrypted for this key");
     let length = key.modulus.to_be_bytes().len();

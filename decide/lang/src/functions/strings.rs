@@ -24,7 +24,7 @@ pub(super) fn table() -> Vec<Function> {
         row("join", S, join, "The strings of lists, with a separator between them.")
             .takes("separator", S)
             .takes_rest("lists", Type::list(S)),
-        row("lower", S, |call| Ok(call.text(0).to_lowercase().into()), "A string in small letters.").takes("string", S),
+        row("lower", S, |call| Ok(each(call.text(0), lower).into()), "A string in small letters.").takes("string", S),
         row("split", Type::list(S), split, "The parts of a string between separators.")
             .takes("separator", S)
             .takes("string", S),
@@ -83,8 +83,31 @@ pub(super) fn table() -> Vec<Function> {
         )
         .takes("string", S)
         .takes("suffix", S),
-        row("upper", S, |call| Ok(call.text(0).to_uppercase().into()), "A string in capitals.").takes("string", S),
+        row("upper", S, |call| Ok(each(call.text(0), upper).into()), "A string in capitals.").takes("string", S),
     ]
+}
+
+fn each(text: &str, change: fn(char) -> char) -> String {
+    text.chars().map(change).collect()
+}
+
+/// A character's small form, where that is one character: only so does the language change case.
+fn lower(character: char) -> char {
+    let mut small = character.to_lowercase();
+    match (character, small.next(), small.next()) {
+        ('İ', ..) => 'i',
+        (_, Some(only), None) => only,
+        _ => character,
+    }
+}
+
+/// A character's capital, where that is one character.
+fn upper(character: char) -> char {
+    let mut capital = character.to_uppercase();
+    match (capital.next(), capital.next()) {
+        (Some(only), None) => only,
+        _ => character,
+    }
 }
 
 fn chomp(call: &Call<'_>) -> Result<Value, Fault> {
@@ -134,7 +157,7 @@ fn title(call: &Call<'_>) -> Result<Value, Fault> {
         if inside {
             out.push(character);
         } else {
-            out.extend(character.to_uppercase());
+            out.push(upper(character));
         }
         inside = character.is_alphanumeric() || character == '_' || !character.is_ascii() && !character.is_whitespace();
     }

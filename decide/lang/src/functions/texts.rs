@@ -8,6 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use encoding_rs::Encoding;
 use flate2::{Compression, GzBuilder};
 
+use super::encodings::from_base64;
 use super::{Fault, Function, row};
 use crate::eval::Call;
 
@@ -51,6 +52,10 @@ enum Form {
 
 fn form(call: &Call<'_>) -> Result<Form, Fault> {
     let name = call.text(1).to_ascii_lowercase();
+    let no_such = || {
+        Fault::at(1, "there is no such encoding")
+            .help("Encodings have the names of the IANA registry, such as UTF-16LE, ISO-8859-15 or Shift_JIS.")
+    };
     Ok(match name.as_str() {
         "utf-16" | "csutf16" => Form::Utf16 { big: true, mark: true },
         "utf-16be" | "csutf16be" => Form::Utf16 { big: true, mark: false },
@@ -60,13 +65,11 @@ fn form(call: &Call<'_>) -> Result<Form, Fault> {
         }
         "iso-8859-1" | "iso_8859-1" | "iso_8859-1:1987" | "latin1" | "l1" | "ibm819" | "cp819" | "csisolatin1"
         | "iso-ir-100" => Form::Bytes { most: 0x100 },
-        name => match Encoding::for_label(name.as_bytes()) {
+        // The web has names of its own, which the registry has not.
+        "utf8" | "sjis" | "ksc5601" | "dos-874" | "logical" | "visual" | "unicode" => return Err(no_such()),
+        name => match Encoding::for_label(name.as_bytes()).filter(|_| !name.starts_with("x-")) {
             Some(encoding) => Form::Other(encoding),
-            None => {
-                return Err(Fault::at(1, "there is no such encoding").help(
-                    "Encodings have the names of the IANA registry, such as UTF-16LE, ISO-8859-15 or Shift_JIS.",
-                ));
-            }
+            None => return Err(no_such()),
         },
     })
 }
@@ -102,7 +105,7 @@ fn encode(call: &Call<'_>) -> Result<Value, Fault> {
 
 fn decode(call: &Call<'_>) -> Result<Value, Fault> {
     let form = form(call)?;
-    let bytes = STANDARD.decode(call.text(0)).map_err(|_| Fault::at(0, "this is not Base64"))?;
+    let bytes = from_base64(call.text(0)).ok_or_else(|| Fault::at(0, "this is not Base64"))?;
     let refuse = || Fault::at(0, "what it stands for is not text in this encoding");
     let text = match form {
         Form::Utf16 { mut big, mark } => {
@@ -116,13 +119,14 @@ fn decode(call: &Call<'_>) -> Result<Value, Fault> {
                 [one, other] => u16::from_le_bytes([*one, *other]),
                 _ => 0xd800,
             };
-            char::decode_utf16(bytes.chunks(2).map(unit))
-                .map(|unit| unit.unwrap_or(char::REPLACEMENT_CHARACTER))
-                .collect()
+            char::decode_utf16(bytes.chunks(2).map(unit)).collect::<Result<String, _>>().map_err(|_| refuse())?
         }
         Form::Bytes { most } if bytes.iter().any(|byte| u32::from(*byte) >= most) => return Err(refuse()),
         Form::Bytes { .. } => bytes.into_iter().map(char::from).collect(),
-        Form::Other(encoding) => encoding.decode_without_bom_handling(&bytes).0.into_owned(),
+        Form::Other(encoding) => {
+            let text = encoding.decode_without_bom_handling_and_without_replacement(&bytes);
+            text.ok_or_else(refuse)?.into_owned()
+        }
     };
     Ok(text.into())
 }

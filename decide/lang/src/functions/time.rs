@@ -52,8 +52,10 @@ impl Time {
             let part = text.get(from..to)?;
             part.bytes().all(|byte| byte.is_ascii_digit()).then(|| part.parse().ok())?
         };
-        let sign = |at: usize, wanted: &str| text.get(at..at + 1).filter(|found| *found == wanted);
-        (sign(4, "-")?, sign(7, "-")?, sign(10, "T")?, sign(13, ":")?, sign(16, ":")?);
+        let separators = [(4, b'-'), (7, b'-'), (10, b'T'), (13, b':'), (16, b':')];
+        if separators.iter().any(|(at, wanted)| text.as_bytes().get(*at) != Some(wanted)) {
+            return None;
+        }
         let small = |from: usize| digits(from, from + 2).and_then(|number| i8::try_from(number).ok());
         let mut rest = text.get(19..)?;
         let mut nanoseconds = 0;
@@ -159,7 +161,14 @@ fn format_date(call: &Call<'_>) -> Result<Value, Fault> {
     let mut rest = call.text(0);
     while let Some(first) = rest.chars().next() {
         if let Some(quoted) = rest.strip_prefix('\'') {
-            rest = literal(quoted, &mut out)?;
+            // Two quotes with nothing between them are one.
+            rest = match quoted.strip_prefix('\'') {
+                Some(after) => {
+                    out.push('\'');
+                    after
+                }
+                None => literal(quoted, &mut out)?,
+            };
             continue;
         }
         let end = rest.find(|character: char| character != first).unwrap_or(rest.len());

@@ -82,7 +82,7 @@ fn is_literal(text: &str) -> bool {
 }
 
 fn is_special(character: char) -> bool {
-    character.is_control() || matches!(character, '\u{feff}' | '\u{2028}' | '\u{2029}')
+    character.is_control() || character > '\u{ffff}' || matches!(character, '\u{feff}' | '\u{2028}' | '\u{2029}')
 }
 
 fn literal(out: &mut String, text: &str, indent: usize) {
@@ -155,7 +155,11 @@ fn escaped(out: &mut String, character: char) {
         '\u{2029}' => 'P',
         special if is_special(special) => {
             let code = u32::from(special);
-            out.push_str(&if code <= 0xff { format!("\\x{code:02X}") } else { format!("\\u{code:04X}") });
+            out.push_str(&match code {
+                0..=0xff => format!("\\x{code:02X}"),
+                0x100..=0xffff => format!("\\u{code:04X}"),
+                _ => format!("\\U{code:08X}"),
+            });
             return;
         }
         other => return out.push(other),

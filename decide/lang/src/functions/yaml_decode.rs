@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use andon_value::{Kind, Number, Type, Value, convert, quote};
+use andon_value::{Number, Type, Value, convert, quote};
 use jiff::civil::Date;
 use saphyr_parser::{Event, Parser, ScalarStyle, Tag};
 
@@ -31,13 +31,22 @@ fn yaml_decode(call: &Call<'_>) -> Result<Value, Fault> {
     for event in Parser::new_from_str(call.text(0)) {
         let (event, place) = event.map_err(|error| {
             let at = error.marker();
-            refuse(at.line(), at.col(), &error.info())
+            refuse(at.line(), at.col(), error.info())
         })?;
         let at = place.start;
         let fault = |words: String| refuse(at.line(), at.col(), &words);
         if let (Event::DocumentStart(_), Some(_)) = (&event, &document) {
             return Err(fault("only one document is allowed".to_owned()));
         }
+        // A text that ends within a block ends without the line break that the block would have.
+        let event = match event {
+            Event::Scalar(text, style @ (ScalarStyle::Literal | ScalarStyle::Folded), anchor, tag)
+                if !call.text(0).ends_with('\n') && place.end.index() >= call.text(0).chars().count() =>
+            {
+                Event::Scalar(text.strip_suffix('\n').unwrap_or(&text).to_owned().into(), style, anchor, tag)
+            }
+            event => event,
+        };
         if let Some(value) = reader.take(event).map_err(fault)? {
             document = Some(value);
         }
@@ -71,7 +80,7 @@ enum Parts {
 
 enum Key {
     Name(Arc<str>),
-    /// `<<`: the entries of the value, or of each in it, become entries here.
+    /// `<<`: the entries of the value become entries here.
     Merge,
 }
 
@@ -166,14 +175,8 @@ impl Reader {
 }
 
 fn merge(entries: &mut BTreeMap<Arc<str>, Value>, value: &Value) -> Result<(), String> {
-    let parts: Vec<&Value> = match value.kind() {
-        Kind::Tuple(elements) => elements.iter().collect(),
-        _ => vec![value],
-    };
-    for part in parts {
-        let more = part.as_entries().ok_or("`<<` takes a map, or a list of maps")?;
-        entries.extend(more.iter().map(|(name, value)| (name.clone(), value.clone())));
-    }
+    let more = value.as_entries().ok_or("`<<` takes a map")?;
+    entries.extend(more.iter().map(|(name, value)| (name.clone(), value.clone())));
     Ok(())
 }
 
@@ -205,7 +208,7 @@ fn scalar(text: &str, style: ScalarStyle, tag: &str) -> Result<Value, String> {
         "" | "bool" | "int" | "float" | "null" | "timestamp" => {}
         other => return Err(format!("{} is no tag that is known", quote(other))),
     }
-    let quoted = matches!(style, ScalarStyle::SingleQuoted | ScalarStyle::DoubleQuoted);
+    let quoted = style != ScalarStyle::Plain;
     if quoted && (text.is_empty() || text.starts_with(|first: char| "+-.~yYnNtTfFoO0123456789".contains(first))) {
         return Ok(text.into());
     }

@@ -20,7 +20,7 @@ pub fn ask(asked: &[&str]) -> Option<Vec<String>> {
         .skip(1)
         .map(|answer| {
             let (json, shown) = answer.split_once('\n').expect("two answers");
-            let shown: String = shown.split_whitespace().collect();
+            let shown = skeleton(shown);
             let json = json.trim().trim_end_matches(',');
             if json == "(known after apply)" {
                 return "unknown".to_owned();
@@ -29,16 +29,50 @@ pub fn ask(asked: &[&str]) -> Option<Vec<String>> {
             let json: String = serde_json::from_str(&json.replace("$${", "${").replace("%%{", "%{")).expect("a string");
             match json.as_str() {
                 "error" => json,
-                "none" => format!("none  {}", shown.trim_end_matches(',')),
+                "none" => format!("none  {}", shown.trim_end_matches(';')),
                 json => {
                     let json: serde_json::Value = serde_json::from_str(json).expect("JSON");
-                    format!("{json}  {}", shown.trim_end_matches(','))
+                    format!("{json}  {}", shown.trim_end_matches(';'))
                 }
             }
         })
         .collect();
     assert_eq!(answers.len(), asked.len(), "{said}");
     Some(answers)
+}
+
+/// A value as the console shows it, without white space and without what its strings say: the JSON says it, and this says
+/// of which types it is.
+fn skeleton(shown: &str) -> String {
+    let mut out = String::new();
+    let mut lines = shown.lines();
+    while let Some(line) = lines.next() {
+        let mut line = line.to_owned();
+        if line.trim_end().ends_with("<<-EOT") || line.trim_end().ends_with("<<EOT") {
+            let end = lines.find(|line| line.trim().trim_end_matches(',') == "EOT").unwrap_or_default();
+            let comma = if end.ends_with(',') { "," } else { "" };
+            line = format!("{}{comma}", line.replace("<<-EOT", "\"\"").replace("<<EOT", "\"\""));
+        }
+        let mut rest = line.as_str();
+        while let Some((before, after)) = rest.split_once('"') {
+            out.push_str(before);
+            out.push_str("\"\"");
+            // To the next quote that is not escaped.
+            let mut escaped = false;
+            let end = after.find(|character| {
+                let ends = character == '"' && !escaped;
+                escaped = character == '\\' && !escaped;
+                ends
+            });
+            rest = end.and_then(|end| after.get(end + 1..)).unwrap_or_default();
+        }
+        // What kind of null it is, is said in a comment.
+        out.push_str(rest.split("/*").next().unwrap_or_default());
+        if let Some((_, after)) = rest.split_once("*/") {
+            out.push_str(after);
+        }
+    }
+    out.split_whitespace().collect::<String>().replace(",]", "]").replace(",", ";")
 }
 
 /// What `terraform console` prints; `None` where there is no Terraform.

@@ -11,14 +11,15 @@
 )]
 
 use std::fmt::Write as _;
-use std::io::Write as _;
-use std::process::{Command, Stdio};
 
 use andon_hcl::parse_expression;
 use andon_lang::FileSet;
 use andon_lang::eval::{Inputs, Name, Resolved, Scope, Step, evaluate};
 use andon_text::{Diagnostic, Diagnostics, SourceMap};
-use andon_value::{Kind, Type, Value, quote, to_json};
+use andon_value::{Type, Value, to_json};
+
+use crate::console::ask;
+use crate::oracle::answer;
 
 /// A scope of a few values.
 pub struct Values {
@@ -121,99 +122,41 @@ fn expressions_come_to_what_the_table_says() {
     assert!(wrong.is_empty(), "{wrong}");
 }
 
-/// The same cases, put to Terraform, which gives every value in JSON and as its console shows it.
+/// The cases on which we differ from Terraform on purpose.
+pub fn differences() -> impl Iterator<Item = &'static str> {
+    cases().into_iter().filter(|case| case.ours_alone).map(|case| case.expression)
+}
+
+/// The same cases, put to Terraform, which gives every value in JSON and its types as its console shows them.
 #[test]
 fn terraform_says_the_same() {
-    let cases: Vec<Case<'_>> = cases().into_iter().filter(|case| !case.ours_alone).collect();
+    let cases: Vec<&str> = cases().into_iter().filter(|case| !case.ours_alone).map(|case| case.expression).collect();
     let mut wrong = String::new();
-    // Its console takes lines of at most 64 kB.
-    for batch in cases.chunks(100) {
-        let asked: Vec<&str> = batch.iter().map(|case| case.expression).collect();
-        let Some(answers) = console(&asked) else { return };
-        for (expression, (json, shown)) in asked.iter().zip(answers) {
-            let (our_json, our_shown) = match value_of(expression, &empty()) {
-                Ok(value) => {
-                    let json = to_json(&value.unmark_deep().0).expect("a known value").to_string();
-                    let escaped = json.replace('<', "\\u003c").replace('>', "\\u003e").replace('&', "\\u0026");
-                    (escaped.replace('\u{2028}', "\\u2028"), show(&value))
-                }
-                Err(_) => ("error".to_owned(), "\"error\"".to_owned()),
-            };
-            if json != our_json || !shown.starts_with("<<") && shown != our_shown.replace(' ', "") {
-                let _ = writeln!(wrong, "{expression}\n  theirs {json} {shown}\n  ours   {our_json} {our_shown}");
+    for batch in cases.chunks(150) {
+        let Some(answers) = ask(batch) else { return };
+        for (expression, theirs) in batch.iter().zip(answers) {
+            let ours = answer(expression);
+            if ours != theirs {
+                let _ = writeln!(wrong, "{expression}\n  theirs {theirs}\n  ours   {ours}");
             }
         }
     }
     assert!(wrong.is_empty(), "{wrong}");
 }
 
-/// A value as Terraform's console shows it, without white space.
-fn show(value: &Value) -> String {
-    if value.marks().sensitive {
-        return "(sensitivevalue)".to_owned();
+/// The page for users names every difference, and no other.
+#[test]
+fn the_differences_are_documented() {
+    let page = include_str!("../../../../docs/terraform-differences.md");
+    let documented: Vec<&str> =
+        page.lines().filter_map(|line| line.strip_prefix("- `")?.split_once('`')).map(|(case, _)| case).collect();
+    for case in differences() {
+        assert!(documented.contains(&case), "`{case}` is not documented");
     }
-    let all =
-        |elements: &mut dyn Iterator<Item = &Value>| elements.map(|element| show(element) + ",").collect::<String>();
-    let pairs = || {
-        let entries = value.as_entries().into_iter().flat_map(|entries| entries.iter());
-        entries.map(|(key, value)| format!("{}={}", quote(key), show(value))).collect::<String>()
-    };
-    match value.kind() {
-        Kind::Null(Type::String | Type::Number | Type::Bool) => format!("to{}(null)", value.ty()),
-        Kind::List(..) => format!("tolist([{}])", all(&mut value.children())),
-        Kind::Set(..) => format!("toset([{}])", all(&mut value.children())),
-        Kind::Map(..) => format!("tomap({{{}}})", pairs()),
-        Kind::Tuple(_) => format!("[{}]", all(&mut value.children())),
-        Kind::Object(_) => format!("{{{}}}", pairs()),
-        Kind::String(text) => serde_json::Value::from(&**text).to_string(),
-        _ => andon_value::render(value, 0),
+    for case in &documented {
+        assert!(
+            differences().any(|difference| difference == *case),
+            "`{case}` is documented, but there is no such case"
+        );
     }
-}
-
-/// What one `terraform console` makes of the expressions; `None` where there is no Terraform. It prints only the
-/// answer to its last line, so one tuple asks for all.
-fn console(asked: &[&str]) -> Option<Vec<(String, String)>> {
-    let terraform = std::env::var("ANDON_TERRAFORM").unwrap_or_else(|_| "terraform".to_owned());
-    let parts = asked.iter().map(|asked| {
-        format!(
-            "\"----\", try(jsonencode(nonsensitive(jsonencode({asked}))), \"\\\"error\\\"\"), try({asked}, \"error\"), "
-        )
-    });
-    let line = format!("[{}]\n", parts.collect::<String>());
-    let directory = tempfile::tempdir().expect("a temporary directory");
-    let child = Command::new(&terraform)
-        .arg("console")
-        .current_dir(&directory)
-        .env("TF_CLI_CONFIG_FILE", "/dev/null")
-        .env("CHECKPOINT_DISABLE", "1")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn();
-    let Ok(mut child) = child else {
-        println!("skipped: no {terraform} on this machine");
-        return None;
-    };
-    let mut stdin = child.stdin.take().expect("a pipe");
-    let writer = std::thread::spawn(move || stdin.write_all(line.as_bytes()));
-    let output = child.wait_with_output().expect("an answer");
-    writer.join().expect("a writer").ok();
-    let (said, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success() && errors.is_empty(), "terraform console: {errors}");
-    let answers: Vec<_> = said
-        .trim_end()
-        .trim_end_matches(']')
-        .split("\n  \"----\",\n")
-        .skip(1)
-        .map(|answer| {
-            let (json, shown) = answer.split_once('\n').expect("two answers");
-            let unquoted = |text: &str| serde_json::from_str::<String>(text.trim().trim_end_matches(',')).ok();
-            // It shows `${` in a string with its escape.
-            let json = unquoted(&json.replace("$${", "${").replace("%%{", "%{")).and_then(|json| unquoted(&json));
-            let shown: String = shown.split_whitespace().collect();
-            (json.unwrap_or_default(), shown.trim_end_matches(',').to_owned())
-        })
-        .collect();
-    assert_eq!(answers.len(), asked.len(), "{said}");
-    Some(answers)
 }

@@ -107,7 +107,8 @@ proptest! {
 
     #[test]
     fn what_types_agree_on_all_can_become(types in vec(ty(), 1..4)) {
-        if let Some(agreed) = unify(&types) {
+        // With `any` in it, what each becomes hangs on its values.
+        if let Some(agreed) = unify(&types).filter(|agreed| !agreed.has_dynamic()) {
             for ty in &types {
                 prop_assert!(andon_value::convert_type(ty, &agreed).is_ok(), "{} to {}", ty, agreed);
             }
