@@ -18,8 +18,8 @@ use andon_lang::eval::{Inputs, Name, Resolved, Scope, Step, evaluate};
 use andon_text::{Diagnostic, Diagnostics, SourceMap};
 use andon_value::{Type, Value, to_json};
 
+use crate::answers::answer;
 use crate::console::ask;
-use crate::oracle::answer;
 
 /// A scope of a few values.
 pub struct Values {
