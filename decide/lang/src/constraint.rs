@@ -212,7 +212,7 @@ fn attribute(
 /// What is wrong with the default of an attribute of a type.
 fn unfit(default: &Expr, ty: &Type) -> Diagnostics {
     let files = FileSet::new();
-    let value = match evaluate(default, &Constants(Inputs { files: &files, base: "", project: "" })) {
+    let value = match evaluate(default, &Constants(Inputs::of_files(&files, "", ""))) {
         Ok(value) => value,
         Err(errors) => return errors,
     };
