@@ -11,6 +11,6 @@ mod parser;
 mod token;
 mod walk;
 
-pub use format::format;
+pub use format::{format, format_source};
 pub use parser::{parse_body, parse_expression, parse_template};
 pub use walk::{Reference, Step};

@@ -155,13 +155,25 @@ pub struct InitArguments {
 #[derive(Debug, Args)]
 pub struct FmtArguments {
     /// Files or directories; `-` for standard input; the project where none is given
+    ///
+    /// Of a directory, only the files directly in it are written, unless it is a project: it has andon.hcl, stacks/ or
+    /// roles/.
     pub paths: Vec<PathBuf>,
     /// Write nothing; exit 3 where a file is not in the format
-    #[arg(long)]
+    #[arg(long, num_args = 0..=1, require_equals = true, action = clap::ArgAction::Set, default_value_t = false, default_missing_value = "true", hide_possible_values = true, hide_default_value = true, value_name = "BOOL")]
     pub check: bool,
     /// Show what differs
-    #[arg(long)]
+    #[arg(long, num_args = 0..=1, require_equals = true, action = clap::ArgAction::Set, default_value_t = false, default_missing_value = "true", hide_possible_values = true, hide_default_value = true, value_name = "BOOL")]
     pub diff: bool,
+    /// Go into every directory below
+    #[arg(long, num_args = 0..=1, require_equals = true, action = clap::ArgAction::Set, default_value_t = false, default_missing_value = "true", hide_possible_values = true, hide_default_value = true, value_name = "BOOL")]
+    pub recursive: bool,
+    /// Whether to print the names of files that change
+    #[arg(long, num_args = 0..=1, require_equals = true, default_value_t = true, default_missing_value = "true", action = clap::ArgAction::Set, hide_possible_values = true, hide_default_value = true, value_name = "BOOL")]
+    pub list: bool,
+    /// Whether to write files
+    #[arg(long, num_args = 0..=1, require_equals = true, default_value_t = true, default_missing_value = "true", action = clap::ArgAction::Set, hide_possible_values = true, hide_default_value = true, value_name = "BOOL")]
+    pub write: bool,
 }
 
 #[derive(Debug, Args)]

@@ -4,6 +4,7 @@ mod args;
 mod clock;
 mod commands;
 mod context;
+mod dashes;
 mod terminal;
 mod variables;
 
@@ -21,7 +22,7 @@ fn main() -> ExitCode {
     if let Some(code) = helper(&words) {
         return ExitCode::from(u8::try_from(code).unwrap_or(1));
     }
-    let arguments = match Arguments::try_parse_from(variables::with_two_dashes(std::env::args_os())) {
+    let arguments = match Arguments::try_parse_from(dashes::doubled(std::env::args_os(), &Arguments::command())) {
         Ok(arguments) => arguments,
         Err(error) => {
             let _ = error.print();

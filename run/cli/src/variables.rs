@@ -55,23 +55,6 @@ impl Args for VariableArguments {
     }
 }
 
-/// The words of a command line, with the one dash of `-var` and `-var-file` doubled: that is how Terraform's users
-/// write them.
-pub fn with_two_dashes(words: impl IntoIterator<Item = std::ffi::OsString>) -> Vec<std::ffi::OsString> {
-    let mut rest = false;
-    let mut doubled = |word: std::ffi::OsString| {
-        rest |= word == "--";
-        match word.to_str() {
-            Some(text) if !rest => {
-                let name = text.split('=').next().unwrap_or(text);
-                if matches!(name, "-var" | "-var-file") { format!("-{text}").into() } else { word }
-            }
-            _ => word,
-        }
-    };
-    words.into_iter().map(&mut doubled).collect()
-}
-
 impl VariableArguments {
     /// The values, with the files read: from `directory`, where a path does not begin at the root.
     pub fn read(&self, directory: &Path) -> Result<Given, Stop> {
@@ -146,16 +129,4 @@ pub fn ask(
         given.arguments.push(GivenArgument::Text { name: name.to_string(), text });
     }
     Ok(given)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::with_two_dashes;
-
-    #[test]
-    fn one_dash_will_do() {
-        let words = ["andon", "plan", "-var", "a=-var", "-var=b=1", "-var-file=x", "-vars", "--", "-var"];
-        let doubled = with_two_dashes(words.map(Into::into));
-        assert_eq!(doubled, ["andon", "plan", "--var", "a=-var", "--var=b=1", "--var-file=x", "-vars", "--", "-var"]);
-    }
 }

@@ -9,7 +9,7 @@ mod rewrite;
 
 use std::borrow::Cow;
 
-use andon_text::SourceMap;
+use andon_text::{Diagnostics, SourceId, SourceMap};
 
 use crate::lexer::{self, Lexed};
 use crate::parser::parse_body;
@@ -28,10 +28,14 @@ struct Piece<'a> {
 ///
 /// Laying out what is laid out changes nothing, with one exception: of `"${"${value}"}"` each call takes one layer away.
 pub fn format(text: &str) -> String {
-    let source = SourceMap::new().add("", "");
+    format_source(SourceMap::new().add("", ""), text).unwrap_or_else(|_| text.to_owned())
+}
+
+/// As [`format`]; gives the syntax errors, with their places in `source`, of a file that has any.
+pub fn format_source(source: SourceId, text: &str) -> Result<String, Diagnostics> {
     let (body, diagnostics) = parse_body(source, text);
     if diagnostics.has_errors() {
-        return text.to_owned();
+        return Err(diagnostics);
     }
     let Lexed { tokens, .. } = lexer::lex(text);
     let mut pieces = rewrite::pieces(text, &tokens, &body);
@@ -44,5 +48,5 @@ pub fn format(text: &str) -> String {
         result.push_str(&piece.text);
     }
     result.extend(std::iter::repeat_n(' ', end));
-    result
+    Ok(result)
 }

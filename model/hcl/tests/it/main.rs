@@ -12,3 +12,4 @@ mod recovery;
 mod references;
 mod templates;
 mod terraform;
+mod validity;

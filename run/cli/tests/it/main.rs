@@ -13,6 +13,7 @@ mod bad_input;
 mod bad_projects;
 mod days;
 mod edges;
+mod format;
 mod graph;
 mod kills;
 mod midway;
