@@ -114,7 +114,7 @@ impl Context {
 
     /// Opens the project and refuses definitions with errors; their warnings are said.
     pub fn open_sound(&self) -> Result<Project, Stop> {
-        let project = self.open_with_plugins()?;
+        let project = self.open()?;
         let found = project.check();
         if !found.is_empty() {
             self.say_diagnostics(&found, &project.session.project().sources);

@@ -42,6 +42,9 @@ struct AtHand {
     running: OnceLock<Result<Plugin, PluginError>>,
 }
 
+/// What a plugin has to say of one body.
+type Answer = Result<Vec<PluginDiagnostic>, PluginError>;
+
 /// What a project needs of one provider.
 #[derive(Default)]
 struct Need {
@@ -111,6 +114,18 @@ impl Plugins {
         self.absent.iter().map(|(address, (why, place))| (address, why, *place))
     }
 
+    /// A word on each provider of the project's resources that is not at hand: what was not looked at.
+    pub fn unchecked(&self) -> Diagnostics {
+        let note = |(address, why, place): (&ProviderAddress, &NotFound, Option<Span>)| {
+            let name = named(address);
+            let note = Diagnostic::warning(format!("the provider {name} is not at hand"))
+                .detail(format!("{}. Arguments of what belongs to it were not checked.", capital(&why.to_string())))
+                .help("Install it, as `terraform init` does, and check again.");
+            place.map_or(note.clone(), |place| note.at(place))
+        };
+        self.absent().map(note).collect()
+    }
+
     /// What they say of bodies that fit their schemas. A plugin is started only where it was not asked the same before.
     pub fn judge(&self, bodies: &[EvaluatedBody]) -> Diagnostics {
         let mut found = Diagnostics::new();
@@ -171,7 +186,7 @@ impl AtHand {
             Err(error) => return failed(address, error, Some(first.span)).into(),
         };
         let next = AtomicUsize::new(0);
-        let answers: Mutex<Vec<(usize, Result<Vec<PluginDiagnostic>, PluginError>)>> = Mutex::default();
+        let answers: Mutex<Vec<(usize, Answer)>> = Mutex::default();
         thread::scope(|scope| {
             for _ in 0..AT_ONCE.min(open.len()) {
                 scope.spawn(|| {
@@ -261,6 +276,12 @@ fn complaint(body: &EvaluatedBody, said: &PluginDiagnostic) -> Diagnostic {
         .at(body.place(&said.path))
         .label(format!("the provider {} says so", named(&body.provider)))
         .detail(detail.join("\n"))
+}
+
+/// A text as the begin of a sentence.
+fn capital(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
 }
 
 /// A provider as people write it: without the host that needs no saying.

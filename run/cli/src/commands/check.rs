@@ -6,7 +6,8 @@ use crate::terminal::print_json;
 /// `andon check`
 pub fn run(context: &Context) -> Result<(), Stop> {
     let project = context.open_with_plugins()?;
-    let found = project.check();
+    let mut found = project.check();
+    found.extend(project.plugins.unchecked());
     let failed = found.has_errors();
     if context.arguments.json {
         let errors = found.iter().filter(|diagnostic| diagnostic.is_error()).count();

@@ -17,5 +17,6 @@ mod format;
 mod graph;
 mod kills;
 mod midway;
+mod plugins;
 mod tidy;
 mod tour;
