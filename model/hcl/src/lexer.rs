@@ -46,6 +46,8 @@ pub(crate) enum FaultKind {
     OpenHeredoc,
     /// A heredoc whose closing line the file ends with, without a line break.
     HeredocEnd,
+    /// A line that version control left where two changes meet.
+    Conflict,
     /// `<<` with no name, or with more than a name on its line.
     HeredocStart,
 }
@@ -82,6 +84,8 @@ struct Lexer<'a> {
     /// Whether a line break ends an interpolation in a quoted string. Set when the text turned out to have one that
     /// nothing closes: the lexer goes back to it, at most once.
     strict: bool,
+    /// Whether a merge conflict has begun whose second side has not.
+    in_conflict: bool,
 }
 
 /// Tokens of bodies and expressions.
@@ -104,6 +108,7 @@ fn run(text: &str, mode: Mode) -> Lexed {
         tokens: Vec::with_capacity(text.len() / 4 + 1),
         faults: Vec::new(),
         strict: false,
+        in_conflict: false,
     };
     // A byte-order mark says nothing: the text is UTF-8.
     if text.starts_with('\u{FEFF}') {
@@ -221,6 +226,7 @@ impl Lexer<'_> {
         let start = self.at;
         let Some(&byte) = self.bytes.get(start) else { return };
         match byte {
+            b'<' | b'=' | b'>' | b'|' if self.at_conflict(byte) => self.conflict(byte),
             b' ' | b'\t' => self.at += 1,
             b'\n' => self.line_break(start, start + 1),
             b'\r' if self.byte(start + 1) == Some(b'\n') => self.line_break(start, start + 2),
@@ -254,6 +260,33 @@ impl Lexer<'_> {
                 None => self.invalid(1),
             },
         }
+    }
+
+    /// Whether a line of a merge conflict is at hand: seven of a kind at the start of a line.
+    fn at_conflict(&self, byte: u8) -> bool {
+        const LENGTH: usize = 7;
+        let at_start = self.at == 0 || self.byte(self.at - 1) == Some(b'\n');
+        let marks = self.bytes.get(self.at..self.at + LENGTH);
+        at_start
+            && marks.is_some_and(|marks| marks.iter().all(|other| *other == byte))
+            && matches!(self.byte(self.at + LENGTH), Some(b' ' | b'\n' | b'\r') | None)
+    }
+
+    /// A conflict is told once, where it begins. Of its two sides the first is read, so that nothing is there twice.
+    fn conflict(&mut self, byte: u8) {
+        let start = self.at;
+        let mut end = self.line_end(start);
+        if byte == b'<' || !self.in_conflict {
+            self.fault(FaultKind::Conflict, start, end, end);
+        }
+        self.in_conflict = byte == b'<';
+        if byte == b'=' || byte == b'|' {
+            if let Some(length) = self.text.get(end..).and_then(|rest| rest.find("\n>>>>>>>")) {
+                end = self.line_end(end + length + 1);
+            }
+        }
+        self.push(Kind::LineComment, start, end);
+        self.at = end;
     }
 
     fn punctuation(&self) -> Option<(Kind, usize)> {

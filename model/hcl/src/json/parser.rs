@@ -10,6 +10,7 @@ use andon_text::{Diagnostic, Diagnostics, SourceId, Span};
 use super::text::Places;
 use super::{Content, Property, Text, Value};
 use crate::parser::NESTING_LIMIT;
+use crate::parser::fault::not_too_many;
 
 /// Parses a file of JSON. Gives all that could be understood, and every syntax error in the order of the text.
 pub fn parse(source: SourceId, text: &str) -> (Value, Diagnostics) {
@@ -25,7 +26,7 @@ pub fn parse(source: SourceId, text: &str) -> (Value, Diagnostics) {
         out: Diagnostics::new(),
     };
     let value = parser.file();
-    (value, parser.out)
+    (value, not_too_many(parser.out))
 }
 
 struct Parser<'a> {

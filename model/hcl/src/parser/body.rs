@@ -78,6 +78,7 @@ impl Parser<'_> {
                 let help = format!("Write {} = value.", name.name);
                 self.unexpected("an argument's value comes after `=`", &help);
                 self.take();
+                self.take_if(Kind::Equal);
                 Some(self.attribute(name))
             }
             kind => {
@@ -136,6 +137,8 @@ impl Parser<'_> {
     fn block(&mut self, kind: Ident) -> Option<Item> {
         let mut labels = Vec::new();
         let mut label_templates = Vec::new();
+        // The `{` of a line whose last label lacks its quote is in that label.
+        let mut inside_label = None;
         let head = loop {
             let token = self.token();
             match token.kind {
@@ -146,8 +149,14 @@ impl Parser<'_> {
                 }
                 Kind::OpenQuote => {
                     let (label, template) = self.label(token)?;
+                    if self.is_damaged(label.span) && label.name.trim_end().ends_with('{') {
+                        inside_label = Some(Token { kind: Kind::OpenBrace, ..self.previous() });
+                    }
                     labels.push(label);
                     label_templates.push(template);
+                    if inside_label.is_some() {
+                        break self.since(kind.span);
+                    }
                 }
                 _ => {
                     let head = self.since(kind.span);
@@ -163,7 +172,7 @@ impl Parser<'_> {
             label_templates = Vec::new();
         }
         labels.shrink_to_fit();
-        let opener = self.take();
+        let opener = inside_label.unwrap_or_else(|| self.take());
         let inside = self.span(opener.end, opener.end);
         if self.depth >= NESTING_LIMIT {
             self.block_too_deep(head);
@@ -304,6 +313,16 @@ impl Parser<'_> {
         if let Some((_, closer)) = culprit {
             diagnostic =
                 diagnostic.related(self.span_of(closer), "this `}`, by its indentation, closes something outside it");
+        }
+        // What swallowed the rest of the file took the closing brace with it.
+        let end = u32::try_from(self.text.len()).unwrap_or(u32::MAX);
+        let swallowed = self.damage.last().is_some_and(|(start, damage_end)| {
+            let range = *start as usize..*damage_end as usize;
+            *damage_end == end && self.text.get(range).is_some_and(|text| text.trim_end().contains('\n'))
+        });
+        if swallowed {
+            self.reported_at = Some(self.at);
+            return;
         }
         // Whatever the last tokens were said to be, this is another matter.
         let elsewhere = self.reported_at.take().filter(|at| *at == self.at);

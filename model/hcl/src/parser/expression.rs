@@ -218,7 +218,7 @@ impl Parser<'_> {
         let opener = self.take();
         let start = self.span_of(opener);
         let inner = self.with_newlines(true, |parser| {
-            let inner = parser.expression();
+            let inner = parser.inner_expression(opener);
             if parser.peek() != Kind::CloseParenthesis {
                 parser.not_closed_or_joined(opener, "Join it with an operator, or remove it.");
             }
@@ -227,6 +227,16 @@ impl Parser<'_> {
         });
         let span = self.since(start);
         self.node(ExprKind::Parentheses(Box::new(inner.expr)), span, inner.height)
+    }
+
+    /// The value in a bracket; where the next line begins an item of a body, the bracket is not closed.
+    fn inner_expression(&mut self, opener: Token) -> Tall {
+        let here = self.token();
+        if self.item_begins() {
+            self.close(opener, super::closer_of(opener.kind).unwrap_or(Kind::CloseParenthesis));
+            return Tall::invalid(self.span_of(here).head());
+        }
+        self.expression()
     }
 
     /// Where one value should have been all of a bracket: reports what else is there, or that the bracket is not
@@ -297,7 +307,7 @@ impl Parser<'_> {
         let start = target.expr.span;
         let opener = self.take();
         let key = self.with_newlines(true, |parser| {
-            let key = parser.expression();
+            let key = parser.inner_expression(opener);
             if parser.peek() != Kind::CloseBracket {
                 parser.not_closed_or_joined(opener, "An index is one value: remove what follows it.");
             }

@@ -1,6 +1,6 @@
 //! What the lexer could not read, in words.
 
-use andon_text::{Diagnostic, Span};
+use andon_text::{Diagnostic, Diagnostics, Span};
 
 use crate::lexer::{Fault, FaultKind};
 
@@ -36,6 +36,11 @@ pub(super) fn explain(fault: Fault, span: Span, text: &str) -> Diagnostic {
             .at(span)
             .label("the file ends on this line")
             .help("Add a line break at the end of the file."),
+        FaultKind::Conflict => {
+            Diagnostic::error("merge conflict is not resolved").at(span).label("version control left this line").help(
+                "Keep what is right of both sides, and remove the lines that begin with <<<<<<<, ======= and >>>>>>>.",
+            )
+        }
         FaultKind::HeredocStart => Diagnostic::error("heredoc does not begin with a name alone on its line")
             .at(span)
             .help("Write << or <<-, a name, and nothing else up to the end of the line, for example <<-EOT."),
@@ -64,4 +69,16 @@ fn printable(character: char) -> Vec<char> {
     } else {
         vec![character]
     }
+}
+
+/// Errors up to the number that anybody reads; how many more there are is the last of them.
+pub(crate) fn not_too_many(all: Diagnostics) -> Diagnostics {
+    const SHOWN: usize = 100;
+    let more = all.len().saturating_sub(SHOWN);
+    let Some(next) = all.iter().nth(SHOWN).cloned() else { return all };
+    let mut shown: Diagnostics = all.into_iter().take(SHOWN).collect();
+    let summary = if more == 1 { "1 more syntax error".to_owned() } else { format!("{more} more syntax errors") };
+    let rest = Diagnostic { span: next.span, ..Diagnostic::error(summary) };
+    shown.push(rest.label("the first of them").help("Mend those above, and look again."));
+    shown
 }

@@ -7,7 +7,7 @@
 mod body;
 mod collection;
 mod expression;
-mod fault;
+pub(crate) mod fault;
 mod literal;
 mod template;
 
@@ -131,7 +131,7 @@ impl<'a> Parser<'a> {
 
     fn finish(mut self) -> Diagnostics {
         self.diagnostics.sort();
-        self.diagnostics
+        fault::not_too_many(self.diagnostics)
     }
 
     /// The token at hand, past line breaks where they are blank.

@@ -116,7 +116,9 @@ fn agrees(texts: &[String], valid: usize) {
     wrong.sort_by_key(|(text, ..)| (!CORPUS.contains(&text.as_str()), text.len()));
     wrong.dedup();
     let shown = wrong.iter().take(30).map(|(text, expected, actual)| {
-        format!("text      {text:?}\nterraform {expected:?}\nhere      {actual:?}\n\n")
+        let pairs = expected.lines().zip(actual.lines()).enumerate();
+        let differing: Vec<_> = pairs.filter(|(_, (expected, actual))| expected != actual).take(3).collect();
+        format!("text      {text:?}\nterraform {expected:?}\nhere      {actual:?}\nlines     {differing:#?}\n\n")
     });
     assert!(wrong.is_empty(), "{} of {compared} differ\n{}", wrong.len(), shown.collect::<String>());
     println!("{compared} texts compared");
