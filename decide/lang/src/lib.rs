@@ -5,6 +5,7 @@
 
 mod bundle;
 mod check;
+pub mod complete;
 mod constraint;
 pub mod definitions;
 pub mod eval;

@@ -10,6 +10,7 @@
 mod apply;
 mod compare;
 mod conclude;
+mod evaluation;
 mod graph;
 mod input;
 mod messages;
@@ -21,6 +22,7 @@ mod stack;
 pub use apply::{
     Applied, Applier, ApplyReport, ApplyStep, CommandId, Failed, SkipReason, Skipped, Unneeded, Waiting, Work,
 };
+pub use evaluation::Evaluation;
 pub use input::{PlanInput, PlanMode};
 pub use plan::{
     Depends, Drift, Note, Plan, PlannedAction, PlannedChange, PlannedOutput, Reason, ReplaceOrder, Step, StepKind,

@@ -2,6 +2,7 @@
 
 mod diagnostics;
 mod events;
+mod expression;
 pub mod graph;
 mod paint;
 mod plan;
@@ -10,6 +11,7 @@ mod report;
 
 pub use diagnostics::{diagnostics, diagnostics_json};
 pub use events::{entry_json, event_json, event_line, status_word};
+pub use expression::{expression, type_lines};
 pub use paint::Paint;
 pub use plan::{drift, plan, plan_json, summary, value_json};
 pub use progress::{Board, Line, duration};

@@ -285,15 +285,24 @@ pub struct SshArguments {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Expressions are read from standard input where none is given. What is open goes on in the next line: a bracket, a heredoc.
+On a terminal, Tab completes names, and lines are kept in andon/console_history below $XDG_STATE_HOME or ~/.local/state,
+a file that only you may read. Which lines hold a secret is not known: one that begins with a space is not kept.
+
+`type(EXPRESSION)` gives the type of an expression. Where any expression is wrong, the exit code is 1.")]
 pub struct ConsoleArguments {
     #[command(flatten)]
     pub variables: VariableArguments,
-    /// The stack whose names expressions may use
+    /// The stack whose names expressions may use; the only one where there is one
     #[arg(long)]
     pub stack: Option<String>,
-    /// Evaluate this and end
-    #[arg(long, short = 'c', value_name = "EXPRESSION")]
-    pub evaluate: Option<String>,
+    /// Make a plan, and use the values that it would leave
+    #[arg(long)]
+    pub plan: bool,
+    /// Evaluate this and end; may be given several times
+    #[arg(long, short = 'c', value_name = "EXPRESSION", allow_hyphen_values = true)]
+    pub evaluate: Vec<String>,
 }
 
 #[derive(Debug, Args)]

@@ -15,6 +15,7 @@
 mod answers;
 mod check;
 mod console;
+mod complete;
 mod evaluation;
 mod expressions;
 mod json;

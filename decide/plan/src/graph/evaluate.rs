@@ -108,7 +108,8 @@ impl Graph {
         let Key::Instance(resource, instance) = key else { return None };
         let settled = self.settled.as_ref()?;
         let address = self.resources.get(*resource)?.address.instance(instance.clone());
-        settled.value(&address, &self.input.state).cloned()
+        let known = settled.value(&address, &self.input.state).cloned();
+        known.or_else(|| self.unknown_instance(*resource).filter(|_| self.of_values))
     }
 
     /// Keeps what an evaluation followed, and the resources behind it.

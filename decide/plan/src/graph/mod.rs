@@ -7,6 +7,7 @@
 //! What an instance comes to is not decided here: its configuration is handed out ([`Graph::advance`]), and whoever
 //! took it says what its value is ([`Graph::finish`]).
 
+mod alone;
 mod blocked;
 mod evaluate;
 mod expand;
@@ -26,6 +27,7 @@ use andon_text::{Diagnostic, Diagnostics, Span};
 use andon_value::Value;
 
 use crate::{Plan, PlanInput};
+pub(crate) use alone::Evaluated;
 pub(crate) use evaluate::{Configured, Trigger};
 pub(crate) use expand::Keys;
 pub(crate) use modules::{ModuleId, ModuleInstance};
@@ -123,6 +125,8 @@ pub(crate) struct Graph {
     queue: VecDeque<NodeId>,
     configured: Vec<Configured>,
     settled: Option<Settled>,
+    /// Nothing is configured: what is not settled is unknown.
+    of_values: bool,
     problems: Diagnostics,
 }
 
@@ -140,6 +144,7 @@ impl Graph {
             queue: VecDeque::new(),
             configured: Vec::new(),
             settled: None,
+            of_values: false,
             problems: Diagnostics::new(),
         };
         graph.open_stacks();

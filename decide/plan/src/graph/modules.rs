@@ -122,7 +122,7 @@ impl Graph {
         }
     }
 
-    fn open_module(
+    pub(super) fn open_module(
         &mut self,
         stack: Arc<str>,
         path: Arc<[ModuleStep]>,

@@ -24,6 +24,18 @@ impl Settled {
         }
     }
 
+    /// What a plan makes of everything, or without one what there is.
+    pub fn after(plan: Option<&Plan>) -> Settled {
+        let (mut observed, mut data) = (BTreeMap::new(), BTreeMap::new());
+        if let Some(plan) = plan {
+            observed.extend(plan.drift.iter().map(|drift| (drift.address.clone(), drift.after.clone())));
+            let current = plan.changes.iter().filter(|change| change.action != PlannedAction::DeleteDeposed);
+            observed.extend(current.map(|change| (change.address.clone(), change.after.clone())));
+            data.extend(plan.data.iter().cloned());
+        }
+        Settled { changing: BTreeSet::new(), observed, data }
+    }
+
     /// The value of an instance; `None` where it changes, or was never there.
     pub fn value<'a>(&'a self, address: &InstanceAddress, state: &'a EnvironmentState) -> Option<&'a Value> {
         if self.changing.contains(address) {

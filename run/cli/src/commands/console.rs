@@ -1,184 +1,215 @@
-//! `console`: expressions, with the functions of the language and the values of an environment.
+//! `console`: expressions, where a stack's root module would evaluate them.
 
-use std::io::{BufRead, IsTerminal, Write};
+mod editor;
+mod history;
+
+use std::io::{BufRead, IsTerminal};
 use std::sync::Arc;
 
-use andon_lang::definitions::{Environment, Project as Definitions, Stack};
-use andon_lang::eval::{Inputs, Name, Resolved, Scope, Step, evaluate};
-use andon_lang::{FileSet, given_value};
+use andon_engine::project::is_project;
+use andon_hcl::ast::{Expr, ExprKind};
+use andon_lang::complete::is_incomplete;
+use andon_lang::definitions::{Environment, Module, Project as Definitions};
 use andon_ledger::EnvironmentState;
-use andon_schema::{InstanceKey, Mode};
-use andon_text::{Diagnostic, Diagnostics, SourceMap, nearest};
-use andon_value::Value;
+use andon_plan::{Evaluation, PlanInput, PlanMode};
+use andon_schema::Schemas;
+use andon_text::{Diagnostic, Diagnostics, SourceMap};
 use serde_json::json;
 
+use super::plan::plan;
 use crate::args::ConsoleArguments;
 use crate::context::{Context, Project, Stop};
 use crate::terminal::print_json;
 
 /// `andon console`
 pub fn run(context: &Context, arguments: &ConsoleArguments) -> Result<(), Stop> {
-    let project = context.open()?;
-    let environment = context.environment(&project)?;
-    let stacks = &project.session.project().stacks;
-    let stack = match &arguments.stack {
-        Some(name) => context.stacks(&project, std::slice::from_ref(name))?.first().and_then(|name| stacks.get(name)),
-        None if stacks.len() == 1 => stacks.values().next(),
-        None => None,
+    let bare = !arguments.plan && arguments.stack.is_none() && context.arguments.environment.is_none();
+    let directory = &context.arguments.directory;
+    let mut console = match bare && directory.is_dir() && !is_project(directory) {
+        true => Console::without_project(context),
+        false => Console::of_project(context, arguments)?,
     };
-    let state = project.session.state().environment(&environment.name);
-    let files = Arc::clone(&project.session.project().files);
-    let directory = project.session.settings().directory.canonicalize().unwrap_or_default();
-    let definitions = project.session.project();
-    let scope =
-        ConsoleScope { definitions, environment, stack, state, files, directory: directory.display().to_string() };
-    let mut console = Console { context, scope, project: &project };
-    if let Some(expression) = &arguments.evaluate {
-        return if console.answer(expression) { Ok(()) } else { Err(Stop::Code(1)) };
-    }
-    let interactive = std::io::stdin().is_terminal();
-    let mut sound = true;
-    loop {
-        if interactive {
-            let _ = write!(std::io::stderr(), "> ");
-        }
-        let mut line = String::new();
-        match std::io::stdin().lock().read_line(&mut line) {
-            Ok(0) => break,
-            Ok(_) if matches!(line.trim(), "exit" | "quit") => break,
-            Ok(_) if line.trim().is_empty() => {}
-            Ok(_) => sound &= console.answer(line.trim()),
-            Err(error) => return Err(Diagnostic::error(format!("standard input cannot be read: {error}")).into()),
-        }
-    }
-    if sound || interactive { Ok(()) } else { Err(Stop::Code(1)) }
+    let sound = if !arguments.evaluate.is_empty() {
+        arguments.evaluate.iter().fold(true, |sound, text| console.answer(text) && sound)
+    } else if std::io::stdin().is_terminal() {
+        editor::run(&mut console)?;
+        true
+    } else {
+        piped(&mut console)?
+    };
+    if sound { Ok(()) } else { Err(Stop::Code(1)) }
 }
 
+/// Answers every expression of standard input; whether all had a value.
+fn piped(console: &mut Console<'_>) -> Result<bool, Stop> {
+    let mut sound = true;
+    let mut text = String::new();
+    for line in std::io::stdin().lock().lines() {
+        let line =
+            line.map_err(|error| Diagnostic::error(format!("standard input cannot be read: {error}")).help(UTF8))?;
+        if text.is_empty() && matches!(line.trim(), "exit" | "quit") {
+            return Ok(sound);
+        }
+        text.push_str(&line);
+        text.push('\n');
+        if !is_incomplete(&text) {
+            sound &= console.answer(&std::mem::take(&mut text));
+        }
+    }
+    Ok(console.answer(&text) && sound)
+}
+
+const UTF8: &str = "Expressions are text in UTF-8.";
+
+/// Expressions in, values out.
 struct Console<'a> {
     context: &'a Context,
-    scope: ConsoleScope<'a>,
-    project: &'a Project,
+    evaluation: Evaluation,
+    schemas: Arc<Schemas>,
+    sources: SourceMap,
+    /// What to add where a name is not known.
+    hint: Option<String>,
 }
 
-impl Console<'_> {
-    /// Evaluates one line and prints its value, or what is wrong with it.
+impl<'a> Console<'a> {
+    /// Functions and what is written out, but no names.
+    fn without_project(context: &'a Context) -> Console<'a> {
+        let directory = context.arguments.directory.canonicalize().unwrap_or_default();
+        let environment: Arc<str> = "default".into();
+        let default = Environment { name: environment.clone(), variables: None, protected: false, span: None };
+        let project = Definitions {
+            directory: directory.display().to_string().into(),
+            environments: [(environment.clone(), default)].into(),
+            ..Definitions::default()
+        };
+        let input = PlanInput {
+            project: Arc::new(project),
+            schemas: Arc::default(),
+            environment,
+            stacks: Vec::new(),
+            state: Arc::default(),
+            sequence: 0,
+            mode: PlanMode::Normal,
+            refresh: false,
+        };
+        Console {
+            context,
+            schemas: Arc::clone(&input.schemas),
+            evaluation: Evaluation::new(input, None, None),
+            sources: SourceMap::new(),
+            hint: Some("This directory holds no project: only functions have a meaning here.".to_owned()),
+        }
+    }
+
+    fn of_project(context: &'a Context, arguments: &ConsoleArguments) -> Result<Console<'a>, Stop> {
+        let project = context.open_sound()?;
+        let environment = context.environment(&project)?;
+        let stacks = &project.session.project().stacks;
+        let mut hint = None;
+        let stack = match &arguments.stack {
+            Some(name) => context.stacks(&project, std::slice::from_ref(name))?.into_iter().next(),
+            None if stacks.len() == 1 => stacks.keys().next().cloned(),
+            None => {
+                let names: Vec<&str> = stacks.keys().map(|name| &**name).collect();
+                let one = names.first().copied().unwrap_or("NAME");
+                hint = (!names.is_empty()).then(|| {
+                    format!("The stacks are {}: say whose names are meant, as in --stack {one}.", names.join(", "))
+                });
+                None
+            }
+        };
+        let plan = match arguments.plan {
+            true => Some(plan(context, &project, &[], PlanMode::Normal, true)?),
+            false => None,
+        };
+        let input = input(&project, environment);
+        Ok(Console {
+            context,
+            schemas: Arc::clone(&input.schemas),
+            evaluation: Evaluation::new(input, stack.as_deref(), plan),
+            sources: project.sources().clone(),
+            hint,
+        })
+    }
+
+    /// The module whose names expressions may use.
+    fn module(&self) -> Option<&Module> {
+        self.evaluation.module()
+    }
+
+    /// Evaluates an expression and prints its value, or what is wrong with it. Nothing at all is well, too.
     fn answer(&mut self, text: &str) -> bool {
-        let mut sources: SourceMap = self.project.sources().clone();
+        let text = text.strip_suffix('\n').unwrap_or(text);
+        if is_blank(text) {
+            return true;
+        }
+        let mut sources = self.sources.clone();
         let id = sources.add("<console>", text);
         let (expression, errors) = andon_hcl::parse_expression(id, text);
-        let value = if errors.has_errors() { Err(errors) } else { evaluate(&expression, &self.scope) };
-        match value {
-            Ok(value) if self.context.arguments.json => {
-                print_json(&json!({ "type": value.ty().to_string(), "value": andon_view::value_json(&value) }));
-                true
-            }
-            Ok(value) => {
-                self.context.print(&format!("{}\n", andon_value::render(&value, 0)));
-                true
-            }
-            Err(diagnostics) => {
-                self.context.say_diagnostics(&diagnostics, &sources);
-                false
-            }
+        if errors.has_errors() {
+            self.context.say_diagnostics(&errors, &sources);
+            return false;
         }
-    }
-}
-
-/// Names: `var` of the stack, `terraform.workspace`, published outputs as `stack.NAME`, and the objects of the state
-/// by their addresses.
-struct ConsoleScope<'a> {
-    definitions: &'a Definitions,
-    environment: &'a Environment,
-    stack: Option<&'a Stack>,
-    state: EnvironmentState,
-    files: Arc<FileSet>,
-    directory: String,
-}
-
-impl Scope for ConsoleScope<'_> {
-    fn resolve(&self, root: Name<'_>, steps: &[Step]) -> Result<Resolved, Diagnostic> {
-        let unknown = |what: String| Diagnostic::error(what).at(root.span);
-        match &**root.name {
-            "terraform" => {
-                Ok(Resolved { value: Value::object([("workspace", Value::from(&*self.environment.name))]), used: 0 })
-            }
-            "var" => self.variables().map(|value| Resolved { value, used: 0 }).map_err(first),
-            "stack" => {
-                let stacks = self.state.published.iter().map(|(stack, outputs)| {
-                    (
-                        Arc::clone(stack),
-                        Value::object(outputs.iter().map(|(name, value)| (Arc::clone(name), value.clone()))),
-                    )
-                });
-                Ok(Resolved { value: Value::object(stacks), used: 0 })
-            }
-            kind => {
-                let Some(Step::Attribute(name, _)) = steps.first() else {
-                    return Err(unknown(format!("`{kind}` alone is no value"))
-                        .help("Write var.NAME, stack.NAME.OUTPUT, terraform.workspace or TYPE.NAME of a resource."));
-                };
-                self.resource(kind, name).map(|value| Resolved { value, used: 1 }).ok_or_else(|| {
-                    let known = self.state.instances.keys().map(|address| &*address.resource.kind);
-                    let diagnostic = unknown(format!("there is no `{kind}.{name}` in the state"));
-                    match nearest(kind, known) {
-                        Some(near) if near != kind => diagnostic.help(format!("Did you mean `{near}`?")),
-                        _ => diagnostic.help("`andon status` lists what there is."),
-                    }
-                })
-            }
-        }
-    }
-
-    fn inputs(&self) -> Inputs<'_> {
-        let base = self.stack.map_or("", |stack| &stack.module.directory);
-        Inputs::of_files(&self.files, base, &self.directory)
-    }
-}
-
-impl ConsoleScope<'_> {
-    fn variables(&self) -> Result<Value, Diagnostics> {
-        let Some(stack) = self.stack else {
-            let given = self.environment.variables.as_ref();
-            return given.map_or_else(|| Ok(Value::object::<&str>([])), |expression| evaluate(expression, self));
+        let (expression, only_type) = match asks_type(&expression) {
+            Some(inner) => (inner, true),
+            None => (&expression, false),
         };
-        let mut values = Vec::new();
-        for (name, variable) in &stack.module.variables {
-            let value =
-                match (given_value(self.definitions, &self.environment.name, stack, variable)?, &variable.default) {
-                    (None, None) => Value::unknown(variable.ty.without_optional()),
-                    (given, _) => variable.value(given.map(|given| given.value), "variable")?,
-                };
-            values.push((Arc::clone(name), value));
-        }
-        Ok(Value::object(values))
-    }
-
-    /// All instances of a resource of the root module: an object, a tuple by index, or an object by key.
-    fn resource(&self, kind: &str, name: &str) -> Option<Value> {
-        let mut by_index = Vec::new();
-        let mut by_name = Vec::new();
-        for (address, instance) in &self.state.instances {
-            let resource = &address.resource;
-            let meant = resource.mode == Mode::Managed && *resource.kind == *kind && *resource.name == *name;
-            let stack_fits = self.stack.is_none_or(|stack| stack.name == resource.stack);
-            let Some(object) = instance.current.as_ref().filter(|_| meant && stack_fits && resource.module.is_empty())
-            else {
-                continue;
-            };
-            match &address.key {
-                None => return Some(object.value.clone()),
-                Some(InstanceKey::Index(_)) => by_index.push(object.value.clone()),
-                Some(InstanceKey::Name(key)) => by_name.push((Arc::clone(key), object.value.clone())),
+        let json = self.context.arguments.json;
+        match self.evaluation.evaluate(expression) {
+            Ok(value) if only_type && json => {
+                print_json(&json!({ "type": "type", "value": value.ty().to_string() }));
+            }
+            Ok(value) if only_type => self.context.print(&format!("{}\n", andon_view::type_lines(&value.ty()))),
+            Ok(value) if json => {
+                print_json(&json!({ "type": value.ty().to_string(), "value": andon_view::value_json(&value) }));
+            }
+            Ok(value) => self.context.print(&format!("{}\n", andon_view::expression(&value))),
+            Err(diagnostics) => {
+                self.context.say_diagnostics(&self.with_hint(diagnostics), &sources);
+                return false;
             }
         }
-        match (by_index.is_empty(), by_name.is_empty()) {
-            (false, _) => Some(Value::tuple(by_index)),
-            (true, false) => Some(Value::object(by_name)),
-            (true, true) => None,
-        }
+        true
+    }
+
+    fn with_hint(&self, diagnostics: Diagnostics) -> Diagnostics {
+        let Some(hint) = &self.hint else { return diagnostics };
+        let hinted = |diagnostic: Diagnostic| {
+            let is_name =
+                diagnostic.summary.starts_with("there is no ") || diagnostic.summary.contains("means nothing");
+            if is_name { diagnostic.help(hint) } else { diagnostic }
+        };
+        diagnostics.into_iter().map(hinted).collect()
     }
 }
 
-fn first(diagnostics: Diagnostics) -> Diagnostic {
-    diagnostics.into_iter().next().unwrap_or_else(|| Diagnostic::error("it cannot be evaluated"))
+fn input(project: &Project, environment: &Environment) -> PlanInput {
+    let state = project.session.state();
+    let here: EnvironmentState = state.environments.get(&environment.name).cloned().unwrap_or_default();
+    PlanInput {
+        project: Arc::clone(project.session.project()),
+        schemas: Arc::clone(&project.schemas),
+        environment: Arc::clone(&environment.name),
+        stacks: Vec::new(),
+        state: Arc::new(here),
+        sequence: state.sequence,
+        mode: PlanMode::Normal,
+        refresh: false,
+    }
+}
+
+/// Whether there is nothing in a text but space and comments of a line.
+fn is_blank(text: &str) -> bool {
+    text.lines().map(str::trim).all(|line| line.is_empty() || line.starts_with('#') || line.starts_with("//"))
+}
+
+/// The argument of `type(…)`, which only a console knows: its answer is no value.
+fn asks_type(expression: &Expr) -> Option<&Expr> {
+    match &expression.kind {
+        ExprKind::Call { name, arguments, expand_last: false } if &*name.name == "type" => match arguments.as_slice() {
+            [one] => Some(one),
+            _ => None,
+        },
+        _ => None,
+    }
 }

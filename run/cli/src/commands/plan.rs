@@ -45,7 +45,14 @@ pub fn drift(context: &Context, arguments: &DriftArguments) -> Result<(), Stop> 
     if plan.drift.is_empty() { Ok(()) } else { Err(Stop::Code(2)) }
 }
 
-fn plan(context: &Context, project: &Project, stacks: &[String], mode: PlanMode, refresh: bool) -> Result<Plan, Stop> {
+/// Plans, and has the plan judged; whatever is wrong has been said.
+pub fn plan(
+    context: &Context,
+    project: &Project,
+    stacks: &[String],
+    mode: PlanMode,
+    refresh: bool,
+) -> Result<Plan, Stop> {
     let environment = context.environment(project)?;
     let state = project.session.state();
     let here = state.environments.get(&environment.name).cloned().unwrap_or_default();
