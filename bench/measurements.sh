@@ -172,6 +172,48 @@ END
   done
 }
 
+# A check of ten AWS resources: before anything is known of the plugin, and again. Both sides ask the same plugin.
+measure_plugins() {
+  local terraform=${ANDON_TERRAFORM:-$(command -v terraform || true)} place=$work/plugins cold warm theirs
+  if [[ ! ${ANDON_PLUGIN_MIRROR:-} ]]; then
+    note "skipped: no mirror has the AWS plugin (name one in ANDON_PLUGIN_MIRROR)"
+    return
+  fi
+  project plugins
+  cat >"$place/rc" <<END
+provider_installation {
+  filesystem_mirror {
+    path = "$ANDON_PLUGIN_MIRROR"
+  }
+}
+END
+  for number in 0 1 2 3 4; do
+    cat >>"$place/main.tf" <<END
+resource "aws_vpc" "n$number" {
+  cidr_block = "10.$number.0.0/16"
+}
+resource "aws_subnet" "n$number" {
+  vpc_id     = aws_vpc.n$number.id
+  cidr_block = cidrsubnet(aws_vpc.n$number.cidr_block, 8, 1)
+}
+END
+  done
+  export TF_CLI_CONFIG_FILE=$place/rc XDG_CACHE_HOME=$place/cache
+  read -r -a cold < <(timed_with_memory "$andon" -C "$place" check)
+  read -r -a warm < <(timed_with_memory "$andon" -C "$place" check)
+  theirs=("" "")
+  if [[ $terraform ]]; then
+    "$terraform" -chdir="$place" init >"$work/log" 2>&1
+    read -r -a theirs < <(timed_with_memory "$terraform" -chdir="$place" validate)
+  else
+    note "skipped: terraform is not installed (or name it in ANDON_TERRAFORM)"
+  fi
+  row "first check of 10 AWS resources (once; ${cold[1]} MiB${theirs[1]:+ against ${theirs[1]} MiB})" \
+    "${cold[0]}" terraform "${theirs[0]}"
+  row "the same again (once; ${warm[1]} MiB${theirs[1]:+ against ${theirs[1]} MiB})" "${warm[0]}" terraform "${theirs[0]}"
+  unset TF_CLI_CONFIG_FILE XDG_CACHE_HOME
+}
+
 # A role of a thousand files, on one server: all of them, and none of them.
 measure_converge() {
   project converge

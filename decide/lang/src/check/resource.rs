@@ -123,10 +123,15 @@ fn trigger(at: &At<'_, '_>, expr: &Expr) {
 
 fn unknown_type(checked: &Checked<'_>, definition: &ResourceDefinition) -> Diagnostic {
     let kind = &definition.key.kind;
-    let schemas = checked.schemas.built_in(definition.key.mode);
-    let word = if definition.key.mode == Mode::Data { "data source" } else { "resource type" };
+    let mode = definition.key.mode;
+    let word = if mode == Mode::Data { "data source" } else { "resource type" };
     let diagnostic = Diagnostic::error(format!("unknown {word} \"{kind}\"")).at(definition.span);
-    suggest(diagnostic, kind, schemas.keys().map(String::as_str))
+    match checked.schemas.providers.get(&checked.module.provider_of(definition)) {
+        Some(provider) => {
+            suggest(diagnostic, kind, provider.offered.get(&mode).into_iter().flatten().map(String::as_str))
+        }
+        None => suggest(diagnostic, kind, checked.schemas.built_in(mode).keys().map(String::as_str)),
+    }
 }
 
 fn stack(checked: &Checked<'_>, definition: &ResourceDefinition) {

@@ -10,5 +10,6 @@
 
 mod aws;
 mod codec;
+mod find;
 mod generated;
 mod toy;
