@@ -139,7 +139,7 @@ fn terraform_module(json: &Json, stack: &str) -> Option<Installed> {
     let (before, rest) = place.split_once(".terraform/modules/")?;
     let (name, inner) = rest.split_once('/').unwrap_or((rest, ""));
     let inner = match inner.strip_suffix(&*directory) {
-        Some(outer) if outer.is_empty() || outer.ends_with('/') => outer.trim_end_matches('/'),
+        Some(outer) if directory.is_empty() || outer.is_empty() || outer.ends_with('/') => outer.trim_end_matches('/'),
         _ => return None,
     };
     Some(Installed {

@@ -105,9 +105,13 @@ module "net" {
   version = "~> 1.0"
 }
 module "x" { source = "git::https://example.com/x.git?ref=v1" }
+module "other" { source = "a/other/aws" }
+== stacks/web/.terraform/modules/other/other-1.0.0/main.tf
+locals {}
 == stacks/web/.terraform/modules/modules.json
 {"Modules":[{"Key":"","Source":"","Dir":"."},
  {"Key":"net","Source":"registry.terraform.io/a/net/aws//modules/sub","Version":"1.2.0","Dir":".terraform/modules/net/net-1.2.0/modules/sub"},
+ {"Key":"other","Source":"registry.terraform.io/a/other/aws","Version":"1.0.0","Dir":".terraform/modules/other/other-1.0.0"},
  {"Key":"x","Source":"git::https://example.com/x.git?ref=v1","Dir":".terraform/modules/x"},
  {"Key":"x.y","Source":"./y","Dir":".terraform/modules/x/y"}]}
 == stacks/web/.terraform/modules/net/net-1.2.0/modules/sub/main.tf

@@ -18,6 +18,7 @@ mod format;
 mod graph;
 mod kills;
 mod midway;
+mod modules;
 mod plugins;
 mod tidy;
 mod tour;

@@ -395,3 +395,39 @@ fn at_once<T: Sync, R: Send>(all: &[T], each: impl Fn(&T) -> R + Sync) -> Vec<R>
     done.sort_by_key(|(at, _)| *at);
     done.into_iter().map(|(_, result)| result).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_star_stands_for_the_only_directory() {
+        let root = std::env::temp_dir().join(format!("andon-expand-{}", std::process::id()));
+        for path in ["net-1/modules/a", "net-1/modules/b"] {
+            std::fs::create_dir_all(root.join(path)).unwrap();
+        }
+        std::fs::write(root.join("net-file"), "").unwrap();
+        for (pattern, expected) in [
+            ("", Ok("")),
+            ("x", Ok("x")),
+            ("*", Ok("net-1")),
+            ("net*/modules/a", Ok("net-1/modules/a")),
+            ("*/modules/*b", Ok("net-1/modules/b")),
+            ("*/modules/*", Err("more than one directory in it is `*/modules/*`")),
+            ("y*", Err("no directory in it is `y*`")),
+        ] {
+            let got = expand(&root, pattern).map_err(|error| error.to_string());
+            match expected {
+                Ok(path) => assert_eq!(got.as_deref(), Ok(path), "{pattern}"),
+                Err(part) => assert!(got.as_ref().is_err_and(|error| error.contains(part)), "{pattern}: {got:?}"),
+            }
+        }
+        std::fs::remove_dir_all(&root).unwrap();
+    }
+
+    #[test]
+    fn many_things_are_done_in_their_order() {
+        let all: Vec<usize> = (0..100).collect();
+        assert_eq!(at_once(&all, |number| number * 2), all.iter().map(|number| number * 2).collect::<Vec<_>>());
+    }
+}
