@@ -28,6 +28,8 @@ enum Operator {
     LessOrEqual,
     /// `~>` with so many parts that must stay as they are.
     Near(usize),
+    /// The same as versions of modules take it: after an early version, only other early versions.
+    NearAlike(usize),
 }
 
 /// The text is no version, or no constraint.
@@ -133,10 +135,27 @@ impl VersionConstraint {
             Operator::GreaterOrEqual => version >= wanted,
             Operator::Less => version < wanted,
             Operator::LessOrEqual => version <= wanted,
-            Operator::Near(fixed) => {
+            Operator::NearAlike(_) if wanted.early.is_some() && version.early.is_none() => false,
+            Operator::Near(fixed) | Operator::NearAlike(fixed) => {
                 version >= wanted && version.release.iter().take(*fixed).eq(wanted.release.iter().take(*fixed))
             }
         })
+    }
+
+    /// Reads what is written for versions of modules, which Terraform takes a little differently from those of
+    /// providers: `~> 1` allows 2.0 as well, and `~>` with an early version allows only early ones.
+    ///
+    /// # Errors
+    /// Where the text is no constraint.
+    pub fn of_module(text: &str) -> Result<VersionConstraint, VersionError> {
+        let VersionConstraint(mut all) = text.parse()?;
+        for ((operator, _), part) in all.iter_mut().zip(text.split(',')) {
+            if let Operator::Near(fixed) = operator {
+                let one = !part.split(['-', '+']).next().unwrap_or_default().contains('.');
+                *operator = Operator::NearAlike(if one { 0 } else { *fixed });
+            }
+        }
+        Ok(VersionConstraint(all))
     }
 
     /// The newest of the versions that will do.
@@ -193,8 +212,9 @@ impl fmt::Display for VersionConstraint {
                 Operator::Less => write!(out, "{comma}< {version}")?,
                 Operator::LessOrEqual => write!(out, "{comma}<= {version}")?,
                 // With all three numbers only the last may grow; with fewer written, the ones before it are fixed.
-                Operator::Near(2) => write!(out, "{comma}~> {version}")?,
-                Operator::Near(_) => {
+                Operator::NearAlike(0) => write!(out, "{comma}~> {}", version.release[0])?,
+                Operator::Near(2) | Operator::NearAlike(2) => write!(out, "{comma}~> {version}")?,
+                Operator::Near(_) | Operator::NearAlike(_) => {
                     let [major, minor, _] = version.release;
                     write!(out, "{comma}~> {major}.{minor}")?;
                 }
@@ -236,6 +256,33 @@ mod tests {
     }
 
     #[test]
+    fn constraints_of_modules_are_a_little_different() {
+        for (version, constraint, expected) in [
+            ("2.1.0", "~> 1", true),
+            ("0.9.0", "~> 1", false),
+            ("2.0.0", "~> 1.2", false),
+            ("1.9.0", "~> 1.2", true),
+            ("1.3.0", "~> 1.2.0", false),
+            ("1.2.0", "v1.2.0", true),
+            ("1.2.0", ">= v1.0, < v2", true),
+            ("2.0.0", "~> 2.0.0-rc.1", false),
+            ("2.0.0-rc.1", "2.0.0-rc.1", true),
+            ("2.0.0", "", true),
+        ] {
+            let constraint = VersionConstraint::of_module(constraint).unwrap();
+            assert_eq!(constraint.allows(&version.parse().unwrap()), expected, "{version} {constraint}");
+            let again = VersionConstraint::of_module(&constraint.to_string()).unwrap();
+            assert_eq!(again, constraint);
+        }
+        for text in ["latest", "v", "vv1", "=> 1", ">= 1,"] {
+            assert_eq!(
+                VersionConstraint::of_module(text).unwrap_err().to_string(),
+                format!("\"{text}\" is not a version constraint")
+            );
+        }
+    }
+
+    #[test]
     fn versions_have_an_order() {
         let order =
             ["0.9", "1.0.0-alpha", "1.0.0-alpha.1", "1.0.0-alpha.beta", "1.0.0-rc.2", "1.0.0-rc.10", "1", "1.0.1"];
@@ -249,7 +296,7 @@ mod tests {
 
     #[test]
     fn what_is_no_version_is_refused() {
-        for text in ["", "a", "1.2.3.4", "1..2", "1.2-", "1.2+", "v1.0", "-1", "99999999999999999999"] {
+        for text in ["", "a", "1.2.3.4", "1..2", "1.2-", "1.2+", "vv1.0", "-1", "99999999999999999999"] {
             assert!(text.parse::<Version>().is_err(), "{text}");
         }
         for text in ["latest", "=> 1", "1.2.3.4", ">", ">= 1,", "1 2", "~> a"] {

@@ -22,7 +22,7 @@ pub(super) fn directory(loader: &mut Loader<'_>, from: &Arc<str>, block: &Block)
     let version = loader.text(&block.body, "version");
     let source = loader.text(&block.body, "source")?;
     let parsed = parse_source(&source.name);
-    let versions = version.as_ref().map(|version| version.name.parse::<VersionConstraint>());
+    let versions = version.as_ref().map(|version| VersionConstraint::of_module(&version.name));
     let place = loader.calls.len();
     loader.calls.push(Call {
         caller: from.clone(),
