@@ -50,7 +50,12 @@ impl Defaults {
 /// Reads a type constraint. What is wrong in it is any type, after a complaint.
 pub(crate) fn parse(expr: &Expr, out: &mut Diagnostics) -> (Type, Defaults) {
     let mut defaults = Defaults::default();
-    let ty = ty(expr, &mut defaults, out);
+    let ty = match &expr.kind {
+        // Alone, a bare collection is one of anything, as in older versions of the language.
+        ExprKind::Variable(word) if &**word == "list" => Type::list(Type::Dynamic),
+        ExprKind::Variable(word) if &**word == "map" => Type::map(Type::Dynamic),
+        _ => ty(expr, &mut defaults, out),
+    };
     (ty, defaults)
 }
 
@@ -59,19 +64,18 @@ const WORDS: [&str; 9] = ["any", "bool", "number", "string", "list", "set", "map
 fn ty(expr: &Expr, defaults: &mut Defaults, out: &mut Diagnostics) -> Type {
     match &expr.kind {
         ExprKind::Variable(word) => keyword(word, expr, out),
-        // The quoted form is from older versions of the language.
-        ExprKind::Template(_) => match literal::string(expr).as_deref() {
-            Some(word @ ("string" | "list" | "map")) => {
-                let diagnostic = Diagnostic::error("a type is written without quotes").at(expr.span);
-                let inside = if word == "string" { "" } else { "(string)" };
-                out.push(diagnostic.help(format!("Write it as: {word}{inside}")));
-                keyword(word, expr, &mut Diagnostics::new())
-            }
-            _ => refuse(expr, out),
-        },
-        ExprKind::Parentheses(inner) => ty(inner, defaults, out),
         ExprKind::Call { name, arguments, .. } => call(expr, name, arguments, defaults, out),
         ExprKind::Invalid => Type::Dynamic,
+        // Older versions of the language had quotes around a type.
+        ExprKind::Template(_) if literal::string(expr).is_some_and(|word| WORDS.contains(&&*word)) => {
+            let diagnostic = Diagnostic::error("a type is written without quotes").at(expr.span);
+            let word = literal::string(expr).unwrap_or_default();
+            out.push(diagnostic.help(match &*word {
+                "list" | "map" | "set" => format!("Write: {word}(string)"),
+                _ => format!("Write: {word}"),
+            }));
+            Type::Dynamic
+        }
         _ => refuse(expr, out),
     }
 }
@@ -82,10 +86,7 @@ fn keyword(word: &str, expr: &Expr, out: &mut Diagnostics) -> Type {
         "bool" => Type::Bool,
         "number" => Type::Number,
         "string" => Type::String,
-        // A bare collection is one of anything.
-        "list" => Type::list(Type::Dynamic),
-        "map" => Type::map(Type::Dynamic),
-        "set" | "object" | "tuple" => {
+        "list" | "set" | "map" | "object" | "tuple" => {
             let inside = match word {
                 "object" => "({ name = string })",
                 "tuple" => "([string])",
@@ -156,15 +157,13 @@ fn object(items: &[ObjectItem], defaults: &mut Defaults, out: &mut Diagnostics) 
     let mut optional = BTreeSet::new();
     for item in items {
         let name = match &item.key.kind {
-            ExprKind::Variable(name) => Some(name.clone()),
-            _ => None,
-        };
-        let Some(name) = name else {
-            if item.key.kind != ExprKind::Invalid {
-                let diagnostic = Diagnostic::error("the name of an attribute must be written out").at(item.key.span);
-                out.push(diagnostic.help("Write a bare name, without quotes."));
+            ExprKind::Variable(name) => name.clone(),
+            ExprKind::Invalid => continue,
+            _ => {
+                let diagnostic = Diagnostic::error("the name of an attribute is a bare word").at(item.key.span);
+                out.push(diagnostic.help("Write it like: object({ name = string })"));
+                continue;
             }
-            continue;
         };
         if let Some((_, first)) = attributes.get(&name) {
             out.push(twice("attribute", &name, item.key.span, *first));
@@ -196,9 +195,9 @@ fn attribute(
     match arguments {
         [given] => ty(given, inside, out),
         [given, default] => {
-            defaults.values.insert(name.clone(), default.clone());
             let ty = ty(given, inside, out);
-            out.extend(unfit(default, &ty));
+            constant(default, &ty, out);
+            defaults.values.insert(name.clone(), default.clone());
             ty
         }
         _ => {
@@ -209,15 +208,24 @@ fn attribute(
     }
 }
 
-/// What is wrong with the default of an attribute of a type.
-fn unfit(default: &Expr, ty: &Type) -> Diagnostics {
+/// Refuses the default of an optional attribute that is no constant of its type.
+fn constant(default: &Expr, ty: &Type, out: &mut Diagnostics) {
+    if let Some(call) = literal::first_call(default) {
+        let diagnostic = Diagnostic::error("a default calls no functions").at(call);
+        out.push(diagnostic.help("Write the value out."));
+        return;
+    }
     let files = FileSet::new();
-    let value = match evaluate(default, &Constants(Inputs::of_files(&files, "", ""))) {
-        Ok(value) => value,
-        Err(errors) => return errors,
-    };
-    let error = Diagnostic::error("the default has the wrong type").at(default.span);
-    convert(&value, ty).err().map(|problem| error.label(problem.to_string())).into_iter().collect()
+    match evaluate(default, &Constants(Inputs { files: &files, base: "", project: "" })) {
+        Err(problems) => out.extend(problems),
+        Ok(value) => {
+            if let Err(problem) = convert(&value, ty) {
+                let diagnostic = Diagnostic::error("the default of an attribute has the wrong type").at(default.span);
+                let diagnostic = diagnostic.label(problem.to_string());
+                out.push(diagnostic.help(format!("Its type is {ty}: give it a value of that type.")));
+            }
+        }
+    }
 }
 
 fn refuse(expr: &Expr, out: &mut Diagnostics) -> Type {

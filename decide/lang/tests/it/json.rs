@@ -22,7 +22,7 @@ fn every_block_has_a_json_form() {
     "required_providers": { "lab": { "source": "terraform.io/builtin/lab", "configuration_aliases": ["lab.x"] }, "aws": "~> 5.0" },
     "backend": { "s3": { "bucket": "${not evaluated}" } }
   },
-  "provider": { "aws": [{ "region": "a" }, { "alias": "west", "region": "b" }] },
+  "provider": { "lab": { "alias": "x" }, "aws": [{ "region": "a" }, { "alias": "west", "region": "b" }] },
   "variable": {
     "size": { "type": "list(object({ a = optional(string, \"x\") }))", "default": [{ "a": "${not evaluated}" }], "nullable": false,
       "validation": { "condition": "${length(var.size) > 0}", "error_message": "empty" } },
@@ -76,7 +76,7 @@ fn every_block_has_a_json_form() {
     assert!(server.provisioners[0].on_destroy && server.lifecycle.create_before_destroy);
     assert_eq!((server.depends_on.len(), server.lifecycle.preconditions.len()), (1, 1));
     assert_eq!((module.moved.len(), module.removed.len(), module.imports.len(), module.checks.len()), (1, 1, 1, 1));
-    assert_eq!(module.providers.len(), 2);
+    assert_eq!(module.providers.len(), 3);
     assert_eq!(module.settings.required_providers["lab"].aliases.len(), 1);
     assert_eq!(module.calls["m"].providers.len(), 1);
     assert_eq!(stack.assignments.len(), 2);

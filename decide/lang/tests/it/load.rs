@@ -40,24 +40,24 @@ fn every_part_of_a_project_is_read() {
             r#"
 == andon.hcl
 project "market" { required_version = ">= 0.1" }
-environment "dev" { variables = { count = 2 } }
+environment "dev" { variables = { amount = 2 } }
 environment "production" {
-  variables = { count = 4 }
+  variables = { amount = 4 }
   protected = true
 }
 == stacks/network/main.tf
 resource "lab_network" "app" {}
 == stacks/web/main.tf
-variable "count" { type = number }
+variable "amount" { type = number }
 module "servers" {
   source = "./servers"
   count  = 2
   size   = 3
 }
 == stacks/web/terraform.tfvars
-count = 7
+amount = 7
 == stacks/web/x.auto.tfvars
-count = 8
+amount = 8
 == stacks/web/servers/main.tf
 variable "size" {}
 == roles/base.role.hcl
@@ -99,7 +99,7 @@ run "x" {}
     let web = &project.stacks["web"];
     assert_eq!(&*web.module.calls["servers"].module.directory, "stacks/web/servers");
     assert_eq!(web.module.calls["servers"].arguments.items.len(), 1);
-    assert_eq!(project.sources.text(web.assignments["count"].value.span), "8");
+    assert_eq!(project.sources.text(web.assignments["amount"].value.span), "8");
     let role = &project.roles["base"];
     assert_eq!((role.resources.len(), role.checks.len(), role.params.len(), role.locals.len()), (2, 1, 1, 1));
     assert_eq!(&*role.directory, "roles");
@@ -218,6 +218,7 @@ fn type_constraints() {
     for (given, expected) in [
         ("string", "string"),
         ("list", "list(any)"),
+        ("map", "map(any)"),
         ("list(object({a=string, b=optional(number, 1)}))", "list(object({a=string,b=optional(number)}))"),
         ("map(set(bool))", "map(set(bool))"),
         ("tuple([string, number])", "tuple([string,number])"),
@@ -241,6 +242,13 @@ fn type_constraints() {
         ("object({a=string, a=number})", "2:28 duplicate attribute \"a\""),
         ("optional(string)", "2:10 \"optional\" may stand only for the type of an object's attribute"),
         ("object({a=optional()})", "2:20 \"optional\" takes a type, and perhaps a default"),
+        ("\"string\"", "2:10 a type is written without quotes"),
+        ("set", "2:10 the type set must say what is in it"),
+        ("list(list)", "2:15 the type list must say what is in it"),
+        ("(bool)", "2:10 this is not a type"),
+        ("object({ \"a\" = string })", "2:19 the name of an attribute is a bare word"),
+        ("object({ a = optional(number, \"x\") })", "2:40 the default of an attribute has the wrong type"),
+        ("object({ a = optional(string, upper(\"x\")) })", "2:40 a default calls no functions"),
         ("1", "2:10 this is not a type"),
         ("\"text\"", "2:10 this is not a type"),
     ] {
