@@ -64,18 +64,18 @@ const WORDS: [&str; 9] = ["any", "bool", "number", "string", "list", "set", "map
 fn ty(expr: &Expr, defaults: &mut Defaults, out: &mut Diagnostics) -> Type {
     match &expr.kind {
         ExprKind::Variable(word) => keyword(word, expr, out),
+        // The quoted form is from older versions of the language.
+        ExprKind::Template(_) => match literal::string(expr).as_deref() {
+            Some(word @ ("string" | "list" | "map")) => {
+                let diagnostic = Diagnostic::error("a type is written without quotes").at(expr.span);
+                let inside = if word == "string" { "" } else { "(string)" };
+                out.push(diagnostic.help(format!("Write it as: {word}{inside}")));
+                if word == "string" { Type::String } else { Type::Dynamic }
+            }
+            _ => refuse(expr, out),
+        },
         ExprKind::Call { name, arguments, .. } => call(expr, name, arguments, defaults, out),
         ExprKind::Invalid => Type::Dynamic,
-        // Older versions of the language had quotes around a type.
-        ExprKind::Template(_) if literal::string(expr).is_some_and(|word| WORDS.contains(&&*word)) => {
-            let diagnostic = Diagnostic::error("a type is written without quotes").at(expr.span);
-            let word = literal::string(expr).unwrap_or_default();
-            out.push(diagnostic.help(match &*word {
-                "list" | "map" | "set" => format!("Write: {word}(string)"),
-                _ => format!("Write: {word}"),
-            }));
-            Type::Dynamic
-        }
         _ => refuse(expr, out),
     }
 }
@@ -157,13 +157,15 @@ fn object(items: &[ObjectItem], defaults: &mut Defaults, out: &mut Diagnostics) 
     let mut optional = BTreeSet::new();
     for item in items {
         let name = match &item.key.kind {
-            ExprKind::Variable(name) => name.clone(),
-            ExprKind::Invalid => continue,
-            _ => {
-                let diagnostic = Diagnostic::error("the name of an attribute is a bare word").at(item.key.span);
-                out.push(diagnostic.help("Write it like: object({ name = string })"));
-                continue;
+            ExprKind::Variable(name) => Some(name.clone()),
+            _ => None,
+        };
+        let Some(name) = name else {
+            if item.key.kind != ExprKind::Invalid {
+                let diagnostic = Diagnostic::error("the name of an attribute must be written out").at(item.key.span);
+                out.push(diagnostic.help("Write a bare name, without quotes."));
             }
+            continue;
         };
         if let Some((_, first)) = attributes.get(&name) {
             out.push(twice("attribute", &name, item.key.span, *first));
@@ -195,9 +197,9 @@ fn attribute(
     match arguments {
         [given] => ty(given, inside, out),
         [given, default] => {
-            let ty = ty(given, inside, out);
-            constant(default, &ty, out);
             defaults.values.insert(name.clone(), default.clone());
+            let ty = ty(given, inside, out);
+            out.extend(unfit(default, &ty));
             ty
         }
         _ => {
@@ -208,24 +210,15 @@ fn attribute(
     }
 }
 
-/// Refuses the default of an optional attribute that is no constant of its type.
-fn constant(default: &Expr, ty: &Type, out: &mut Diagnostics) {
-    if let Some(call) = literal::first_call(default) {
-        let diagnostic = Diagnostic::error("a default calls no functions").at(call);
-        out.push(diagnostic.help("Write the value out."));
-        return;
-    }
+/// What is wrong with the default of an attribute of a type.
+fn unfit(default: &Expr, ty: &Type) -> Diagnostics {
     let files = FileSet::new();
-    match evaluate(default, &Constants(Inputs { files: &files, base: "", project: "" })) {
-        Err(problems) => out.extend(problems),
-        Ok(value) => {
-            if let Err(problem) = convert(&value, ty) {
-                let diagnostic = Diagnostic::error("the default of an attribute has the wrong type").at(default.span);
-                let diagnostic = diagnostic.label(problem.to_string());
-                out.push(diagnostic.help(format!("Its type is {ty}: give it a value of that type.")));
-            }
-        }
-    }
+    let value = match evaluate(default, &Constants(Inputs::of_files(&files, "", ""))) {
+        Ok(value) => value,
+        Err(errors) => return errors,
+    };
+    let error = Diagnostic::error("the default has the wrong type").at(default.span);
+    convert(&value, ty).err().map(|problem| error.label(problem.to_string())).into_iter().collect()
 }
 
 fn refuse(expr: &Expr, out: &mut Diagnostics) -> Type {

@@ -39,7 +39,7 @@ fn every_block_has_a_json_form() {
         "network": "${lab_network.app.id}",
         "provider": "lab.x",
         "depends_on": ["lab_network.app"],
-        "lifecycle": { "ignore_changes": ["image"], "create_before_destroy": true, "precondition": [{ "condition": true, "error_message": "no" }] },
+        "lifecycle": { "ignore_changes": ["image"], "create_before_destroy": true, "precondition": [{ "condition": "${var.plain != 1}", "error_message": "no" }] },
         "provisioner": [{ "local-exec": { "when": "destroy", "command": "x" } }]
       }
     },
