@@ -69,7 +69,9 @@ fn indent(pieces: &mut [Piece<'_>], lines: &[Line]) {
     let mut open: Vec<i32> = Vec::new();
     for line in lines {
         let Some(pieces) = pieces.get_mut(line.start..line.end) else { continue };
-        let counted = pieces.iter().take_while(|piece| piece.kind != Kind::OpenHeredoc);
+        // From `=` on, a line's own brackets are closed on it, or there is no such cell.
+        let lead = pieces.get(..line.assign - line.start).unwrap_or_default();
+        let counted = lead.iter().take_while(|piece| piece.kind != Kind::OpenHeredoc);
         let net: i32 = counted.map(|piece| bracket(piece.kind)).sum();
         let Some(first) = pieces.first_mut() else { continue };
         if first.kind == Kind::Newline {
