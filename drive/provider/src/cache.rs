@@ -9,8 +9,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
-use std::io::{Read, Write};
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use andon_schema::{Mode, ProviderSchema, TypeSchema};
@@ -19,6 +19,7 @@ use prost::bytes::Bytes;
 use sha2::{Digest, Sha256};
 
 use crate::error::PluginError;
+use crate::find::program_in;
 use crate::judged::Judged;
 use crate::schema::{Protocol, RawSchema, SchemaError, function_schema, type_schema};
 use crate::wire::cache::{Entry, Index};
@@ -92,6 +93,24 @@ impl SchemaCache {
         self.file(plugin).map(|file| Judged::read(file.with_extension("judged"))).unwrap_or_default()
     }
 
+    /// The program in an archive, unpacked beside what is kept of schemas; of an archive that was unpacked before, that.
+    pub fn unpack(&self, archive: &Path, name: &str) -> io::Result<PathBuf> {
+        let no_place = || io::Error::other("there is no cache directory to unpack it in");
+        let place = self.file(archive).ok_or_else(no_place)?.with_extension("package");
+        let no_program = || io::Error::other(format!("no program of {name} is in the archive"));
+        if let Some(program) = program_in(&place, name) {
+            return Ok(program);
+        }
+        let partial = place.with_extension(format!("package-{}", std::process::id()));
+        let result = extract(archive, &partial).and_then(|()| match fs::rename(&partial, &place) {
+            // Another run was first.
+            Err(_) if place.is_dir() => Ok(()),
+            renamed => renamed,
+        });
+        let _ = fs::remove_dir_all(&partial);
+        result.and_then(|()| program_in(&place, name).ok_or_else(no_program))
+    }
+
     fn file(&self, plugin: &Path) -> Option<PathBuf> {
         let path = plugin.canonicalize().ok()?;
         let metadata = path.metadata().ok()?;
@@ -101,6 +120,26 @@ impl SchemaCache {
         let name: String = Sha256::digest(key).iter().take(16).map(|byte| format!("{byte:02x}")).collect();
         Some(self.directory.as_ref()?.join(name))
     }
+}
+
+/// Unpacks an archive into a directory. Names that lead out of it are refused.
+fn extract(archive: &Path, directory: &Path) -> io::Result<()> {
+    let mut archive = zip::ZipArchive::new(File::open(archive)?).map_err(io::Error::other)?;
+    fs::create_dir_all(directory)?;
+    for index in 0..archive.len() {
+        let mut entry = archive.by_index(index).map_err(io::Error::other)?;
+        let name = entry.enclosed_name().ok_or_else(|| io::Error::other("a name in it leads out of the archive"))?;
+        let path = directory.join(name);
+        if entry.is_dir() {
+            fs::create_dir_all(&path)?;
+            continue;
+        }
+        fs::create_dir_all(path.parent().unwrap_or(directory))?;
+        io::copy(&mut entry, &mut File::create(&path)?)?;
+        // Some archives do not say that a program is one.
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
+    }
+    Ok(())
 }
 
 /// What a plugin offers, of all of it only what is wanted.
@@ -165,11 +204,11 @@ fn short_digest(bytes: &[u8]) -> u64 {
     digest.iter().take(8).fold(0, |sum, byte| (sum << 8) | u64::from(*byte))
 }
 
-fn write(file: &Path, raw: &RawSchema) -> std::io::Result<()> {
+fn write(file: &Path, raw: &RawSchema) -> io::Result<()> {
     let mut start = 0;
     let mut index = Index { protocol: if raw.protocol == Protocol::Five { 5 } else { 6 }, entries: Vec::new() };
     for (kind, name, bytes) in entries(raw) {
-        let length = u32::try_from(bytes.len()).map_err(std::io::Error::other)?;
+        let length = u32::try_from(bytes.len()).map_err(io::Error::other)?;
         index.entries.push(Entry { kind, name: name.to_owned(), start, length, digest: short_digest(bytes) });
         start += u64::from(length);
     }
@@ -180,9 +219,9 @@ fn write(file: &Path, raw: &RawSchema) -> std::io::Result<()> {
     name.push(format!(".{}", std::process::id()));
     let partial = PathBuf::from(name);
     let result = (|| {
-        let mut out = std::io::BufWriter::new(File::create(&partial)?);
+        let mut out = io::BufWriter::new(File::create(&partial)?);
         out.write_all(&MAGIC)?;
-        out.write_all(&u32::try_from(index.len()).map_err(std::io::Error::other)?.to_le_bytes())?;
+        out.write_all(&u32::try_from(index.len()).map_err(io::Error::other)?.to_le_bytes())?;
         out.write_all(&Sha256::digest(&index))?;
         out.write_all(&index)?;
         entries(raw).try_for_each(|(_, _, bytes)| out.write_all(bytes))?;

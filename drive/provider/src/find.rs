@@ -25,7 +25,16 @@ pub struct Found {
     /// Its version; none where it is under development.
     pub version: Option<Version>,
     /// Its program.
-    pub program: PathBuf,
+    pub program: Program,
+}
+
+/// The program of a plugin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Program {
+    /// Ready to be started.
+    File(PathBuf),
+    /// In an archive; see [`SchemaCache::unpack`](crate::SchemaCache::unpack).
+    Packed(PathBuf),
 }
 
 /// Why a plugin is not at hand.
@@ -63,7 +72,7 @@ pub fn find(request: &Request, places: &Places) -> Result<Found, NotFound> {
     if let Some((_, directory)) = places.overrides.iter().find(|(overridden, _)| overridden == address) {
         let program = program_in(directory, &address.name);
         let program = program.ok_or_else(|| NotFound::NoProgram(directory.clone()))?;
-        return Ok(Found { version: None, program });
+        return Ok(Found { version: None, program: Program::File(program) });
     }
     let mut installed: Vec<(Version, PathBuf)> = Vec::new();
     for installation in places.installations.iter().filter(|installation| installation.offers(address)) {
@@ -86,7 +95,12 @@ pub fn find(request: &Request, places: &Places) -> Result<Found, NotFound> {
         let want = locked.as_ref().map_or_else(|| constraint.to_string(), Version::to_string);
         return Err(NotFound::Version { have: installed.into_iter().map(|(version, _)| version).collect(), want });
     };
-    let program = program_in(directory, &address.name).ok_or_else(|| NotFound::NoProgram(directory.clone()))?;
+    let program = match directory.is_dir() {
+        true => {
+            Program::File(program_in(directory, &address.name).ok_or_else(|| NotFound::NoProgram(directory.clone()))?)
+        }
+        false => Program::Packed(directory.clone()),
+    };
     Ok(Found { version: Some(version.clone()), program })
 }
 
@@ -103,20 +117,25 @@ fn platform() -> String {
     format!("{os}_{architecture}")
 }
 
-/// The versions of a provider in an installation that are there for this machine, each with its directory.
+/// The versions of a provider in an installation that are there for this machine, each with its directory or archive.
 fn versions_in(base: &Path, address: &ProviderAddress) -> Vec<(Version, PathBuf)> {
     let directory = base.join(&*address.host).join(&*address.namespace).join(&*address.name);
     let Ok(entries) = fs::read_dir(directory) else { return Vec::new() };
+    let (before, after) = (format!("terraform-provider-{}_", address.name), format!("_{}.zip", platform()));
     let versions = entries.flatten().filter_map(|entry| {
-        let version: Version = entry.file_name().to_str()?.parse().ok()?;
+        let name = entry.file_name();
+        let name = name.to_str()?;
+        if let Some(version) = name.strip_prefix(&before).and_then(|rest| rest.strip_suffix(&after)) {
+            return Some((version.parse().ok()?, entry.path())).filter(|(_, path)| path.is_file());
+        }
         let directory = entry.path().join(platform());
-        directory.is_dir().then_some((version, directory))
+        Some((name.parse().ok()?, directory)).filter(|(_, directory)| directory.is_dir())
     });
     versions.collect()
 }
 
 /// The program of a package: the first file, in the order of names, that is called after the provider.
-fn program_in(directory: &Path, name: &str) -> Option<PathBuf> {
+pub(crate) fn program_in(directory: &Path, name: &str) -> Option<PathBuf> {
     let stem = format!("terraform-provider-{name}");
     let mut names: Vec<_> = fs::read_dir(directory).ok()?.flatten().filter(|entry| entry.path().is_file()).collect();
     names.sort_by_key(fs::DirEntry::file_name);

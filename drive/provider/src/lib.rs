@@ -21,7 +21,7 @@ mod wire;
 
 pub use cache::{SchemaCache, Wanted};
 pub use error::{CallError, PluginError, StartFailure};
-pub use find::{Found, NotFound, Request, find};
+pub use find::{Found, NotFound, Program, Request, find};
 pub use installation::{Installation, Places, locked_versions};
 pub use judged::Judged;
 pub use msgpack::{CodecError, decode, encode};

@@ -10,8 +10,8 @@ use std::thread;
 use andon_lang::EvaluatedBody;
 use andon_lang::definitions::{Module, Project};
 use andon_provider::{
-    Judged, NotFound, Places, Plugin, PluginDiagnostic, PluginError, Request, SchemaCache, StartSettings, Wanted, find,
-    locked_versions,
+    Judged, NotFound, Places, Plugin, PluginDiagnostic, PluginError, Program, Request, SchemaCache, StartSettings,
+    Wanted, find, locked_versions,
 };
 use andon_schema::{
     DEFAULT_HOST, Mode, ProviderAddress, ProviderSchema, Schemas, TypeSchema, Version, VersionConstraint,
@@ -75,8 +75,16 @@ impl Plugins {
         for (address, need) in needs {
             let locked = locked.get(&address).cloned();
             let request = Request { address: address.clone(), constraint: need.constraint, locked };
-            let program = match find(&request, &places) {
-                Ok(found) => found.program,
+            let program = match find(&request, &places).map(|found| found.program) {
+                Ok(Program::File(program)) => program,
+                Ok(Program::Packed(archive)) => match cache.unpack(&archive, &address.name) {
+                    Ok(program) => program,
+                    Err(error) => {
+                        let what = format!("{} cannot be unpacked: {error}", archive.display());
+                        plugins.failures.push(broken(&address, &what, need.place));
+                        continue;
+                    }
+                },
                 Err(_) if need.place.is_none() => continue,
                 Err(why) => {
                     plugins.absent.insert(address, (why, need.place));
@@ -248,8 +256,11 @@ fn surroundings(address: &ProviderAddress) -> Vec<String> {
 }
 
 fn failed(address: &ProviderAddress, error: &PluginError, place: Option<Span>) -> Diagnostic {
-    let diagnostic =
-        Diagnostic::error(format!("the provider {} cannot be asked", named(address))).detail(error.to_string());
+    broken(address, &error.to_string(), place)
+}
+
+fn broken(address: &ProviderAddress, why: &str, place: Option<Span>) -> Diagnostic {
+    let diagnostic = Diagnostic::error(format!("the provider {} cannot be asked", named(address))).detail(why);
     let diagnostic = diagnostic.help("Install it again, or ask whoever makes it.");
     match place {
         Some(place) => diagnostic.at(place),

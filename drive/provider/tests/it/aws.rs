@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Instant;
 
-use andon_provider::{Found, Places, Protocol, Request, SchemaCache, StartSettings, Wanted, find};
+use andon_provider::{Found, Places, Program, Protocol, Request, SchemaCache, StartSettings, Wanted, find};
 use andon_schema::{Attribute, Block, Mode, Nesting, ProviderAddress, VersionConstraint};
 use andon_value::{Path, PathStep, Value, convert, type_to_json};
 use serde_json::{Map, Value as Json};
@@ -25,7 +25,11 @@ fn plugin() -> Option<PathBuf> {
     let request =
         Request { address: ProviderAddress::implied("aws"), constraint: VersionConstraint::default(), locked: None };
     match find(&request, &Places::new(&[], variable)) {
-        Ok(Found { program, .. }) => Some(program),
+        Ok(Found { program: Program::File(program), .. }) => Some(program),
+        Ok(Found { program: Program::Packed(_), .. }) => {
+            println!("skipped: the AWS plugin is packed");
+            None
+        }
         Err(reason) => {
             println!("skipped: the AWS plugin: {reason}; name a mirror that has it in ANDON_PLUGIN_MIRROR");
             None

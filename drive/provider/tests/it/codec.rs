@@ -133,8 +133,13 @@ fn values(ty: &Type) -> BoxedStrategy<Value> {
         Type::Bool => any::<bool>().prop_map(Value::from).boxed(),
         Type::Number => prop_oneof![
             any::<i64>().prop_map(Value::from),
-            "-?[0-9]{1,40}(\\.[0-9]{1,20})?".prop_map(|text| number(&text)),
-            any::<f32>().prop_filter_map("finite", |float| Number::from_f64(float.into()).map(Value::from)),
+            "-?[0-9]{1,40}(\\.[0-9]{1,20})?".prop_map(|text| number(&text)).prop_filter(
+                // As in Terraform, the zero below zero arrives as zero.
+                "not -0",
+                |value| value.as_number().is_some_and(|it| it.to_f64() != 0.0),
+            ),
+            any::<f32>()
+                .prop_filter_map("finite, not -0", |float| Number::from_f64(f64::from(float) + 0.0).map(Value::from)),
         ]
         .boxed(),
         Type::String => any::<String>().prop_map(Value::from).boxed(),

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
 
-use andon_provider::{NotFound, Places, Request, find, locked_versions};
+use andon_provider::{Found, NotFound, Places, Program, Request, find, locked_versions};
 use andon_schema::ProviderAddress;
 
 /// Finds a provider among files, with this command-line configuration and these variables; a path below the directory.
@@ -28,7 +28,8 @@ fn check(files: &[&str], configuration: &str, variables: &[(&str, &str)], source
     let request = Request { address, constraint: constraint.parse().unwrap(), locked: None };
     let shown = |path: &Path| path.strip_prefix(root).unwrap().to_str().unwrap().replace(platform(), "PLATFORM");
     let mut said = match find(&request, &places) {
-        Ok(found) => shown(&found.program),
+        Ok(Found { program: Program::File(path), .. }) => shown(&path),
+        Ok(Found { program: Program::Packed(path), .. }) => format!("packed in {}", shown(&path)),
         Err(NotFound::NoProgram(path)) => format!("no program in {}", shown(&path)),
         Err(error) => error.to_string(),
     };
@@ -88,6 +89,8 @@ fn what_is_no_plugin_is_none() {
         ("1.0.0/PLATFORM/terraform-provider-toy_v1", "BASE/1.0.0/PLATFORM/terraform-provider-toy_v1"),
         ("1.0.0/PLATFORM/terraform-provider-toyland", "no program in BASE/1.0.0/PLATFORM"),
         ("1.0.0/plan9_mips/terraform-provider-toy", "it is not installed"),
+        ("terraform-provider-toy_1.0.0_PLATFORM.zip", "packed in BASE/terraform-provider-toy_1.0.0_PLATFORM.zip"),
+        ("terraform-provider-toy_1.0.0_plan9_mips.zip", "it is not installed"),
         ("newest/PLATFORM/terraform-provider-toy", "it is not installed"),
         ("README", "it is not installed"),
     ] {

@@ -261,6 +261,34 @@ fn the_cache_mends_itself() {
 }
 
 #[test]
+fn packed_plugins_are_unpacked_once() {
+    let (directory, plugin) = start("well");
+    drop(plugin);
+    let program = directory.path().join("terraform-provider-toy_v1.0.0");
+    let archive = directory.path().join("terraform-provider-toy_1.0.0_linux_amd64.zip");
+    let pack = |name: &str| {
+        let mut writer = zip::ZipWriter::new(fs::File::create(&archive).unwrap());
+        writer.start_file(name, zip::write::SimpleFileOptions::default()).unwrap();
+        std::io::Write::write_all(&mut writer, &fs::read(&program).unwrap()).unwrap();
+        writer.finish().unwrap();
+    };
+    pack("terraform-provider-toy_v1.0.0");
+    let cache = SchemaCache::new(Some(directory.path().join("cache")));
+    let unpacked = cache.unpack(&archive, "toy").unwrap();
+    assert_eq!(fs::read(&unpacked).unwrap(), fs::read(&program).unwrap());
+    assert_ne!(fs::metadata(&unpacked).unwrap().permissions().mode() & 0o100, 0);
+    assert_eq!(cache.unpack(&archive, "toy").unwrap(), unpacked);
+    for (name, expected) in [("README", "no program of toy"), ("../terraform-provider-toy", "leads out")] {
+        pack(name);
+        let error = cache.unpack(&archive, "toy").unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    }
+    fs::write(&archive, "no archive").unwrap();
+    assert!(cache.unpack(&archive, "toy").is_err());
+    assert!(SchemaCache::new(None).unpack(&archive, "toy").is_err());
+}
+
+#[test]
 fn judgements_are_remembered() {
     let (directory, schema, plugin) = load("well", &things());
     drop(plugin);
