@@ -2,6 +2,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use andon_lang::definitions::{Project, ResourceDefinition, ResourceKey};
+use andon_lang::eval::Moment;
 use andon_ledger::EnvironmentState;
 use andon_schema::{ResourceAddress, Schemas};
 
@@ -24,6 +25,9 @@ pub struct PlanInput {
     pub mode: PlanMode,
     /// Ask how each object is now, rather than trust the state.
     pub refresh: bool,
+    /// When it is made, and at an apply the time and the randomness of that: what `timestamp` and its like read. One
+    /// plan has one.
+    pub moment: Arc<Moment>,
 }
 
 /// What a plan is for.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use andon_lang::definitions::Project;
+use andon_lang::eval::Moment;
 use andon_ledger::{Event, RunStatus};
 use andon_plan::{ApplyReport, Plan, PlanInput, PlanMode, SkipReason, Skipped};
 use andon_schema::{Command, Identity, InstanceAddress, Outcome, Schemas};
@@ -31,6 +32,10 @@ pub struct ChangeRequest {
     pub command: String,
     /// `user@host`, for the ledger.
     pub who: String,
+    /// The time, in seconds since 1970: what `plantimestamp` says.
+    pub planned: i64,
+    /// What `uuid` and its like draw from at the apply. Nobody else may know it.
+    pub seed: [u8; 32],
 }
 
 /// How a run ended.
@@ -74,6 +79,7 @@ pub fn plan_input(request: &ChangeRequest, journal: &dyn Journal) -> PlanInput {
         sequence: journal.sequence(),
         mode: request.mode,
         refresh: request.refresh,
+        moment: Arc::new(Moment::planning(request.planned)),
     }
 }
 
@@ -144,6 +150,8 @@ pub fn change(
             return Err(ChangeError::Buried(failures));
         }
     }
+    let moment = Arc::new(Moment::applying(request.planned, crate::now().0 / 1000, request.seed));
+    let input = PlanInput { moment, ..input };
     let report = apply(planned.clone(), input, identities, world, journal, sink)?;
     let (status, summary) = ending(&report);
     journal.append(vec![Event::RunEnded { status, summary }])?;

@@ -85,6 +85,7 @@ impl Session {
         let name = directory.as_deref().and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
         let (mut project, diagnostics) = andon_lang::load(Arc::new(files), name.as_deref().unwrap_or("project"));
         project.directory = directory.map(|path| path.to_string_lossy().into()).unwrap_or_default();
+        project.home = std::env::var("HOME").unwrap_or_default().into();
         let ledger = Ledger::open(&records(&settings.directory).join("ledger.db"))?;
         let mut state = ledger.snapshot().map(|(_, state)| state).unwrap_or_default();
         let snapshot_at = state.sequence;

@@ -411,6 +411,8 @@ impl Story {
             refresh: true,
             command: "sim".to_owned(),
             who: "nobody@nowhere".to_owned(),
+            planned: 0,
+            seed: [0; 32],
         }
     }
 

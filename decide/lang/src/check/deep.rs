@@ -7,7 +7,7 @@ use andon_hcl::ast::{Expr, ExprKind, ForExpr, TemplatePart};
 use andon_text::{Diagnostic, Diagnostics};
 use andon_value::{Type, Value, unify};
 
-use crate::eval::{Inputs, Name, Resolved, Scope, Step, evaluate};
+use crate::eval::{Inputs, Name, ProviderFunction, Resolved, Scope, Step, evaluate};
 
 /// A scope with the names that a `for` binds.
 struct Bound<'a> {
@@ -25,6 +25,10 @@ impl Scope for Bound<'_> {
 
     fn inputs(&self) -> Inputs<'_> {
         self.outer.inputs()
+    }
+
+    fn provider_function(&self, provider: &str, function: &str) -> ProviderFunction {
+        self.outer.provider_function(provider, function)
     }
 }
 

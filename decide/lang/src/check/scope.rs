@@ -10,7 +10,7 @@ use andon_value::{Marks, Type, Value};
 
 use super::EvaluatedBody;
 use crate::definitions::{Local, Module, Project, ResourceDefinition, ResourceKey, Stack, implied_name};
-use crate::eval::{Inputs, Name, Resolved, Scope, Step, apply_step, evaluate, implied_type};
+use crate::eval::{Inputs, Name, ProviderFunction, Resolved, Scope, Step, apply_step, evaluate, implied_type};
 use crate::literal;
 use crate::order::sorted;
 use crate::reference::{Reference, StaticStep, name_at, static_traversals};
@@ -401,6 +401,10 @@ impl Scope for At<'_, '_> {
 
     fn inputs(&self) -> Inputs<'_> {
         self.checked.plain_inputs()
+    }
+
+    fn provider_function(&self, provider: &str, function: &str) -> ProviderFunction {
+        ProviderFunction::of(&self.checked.module.settings, self.checked.schemas, provider, function)
     }
 }
 

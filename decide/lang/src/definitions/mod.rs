@@ -29,6 +29,8 @@ pub struct Project {
     /// The absolute path of its directory; empty where it is in no directory, or not known. Whoever reads the files
     /// sets it.
     pub directory: Arc<str>,
+    /// What `~` stands for in `pathexpand`; empty where it is not known. Whoever reads the files sets it.
+    pub home: Arc<str>,
     /// Environments by name; one named `default` where none is defined.
     pub environments: BTreeMap<Arc<str>, Environment>,
     /// Stacks by name; one with the empty name where the project is one directory of `*.tf` files.
@@ -58,7 +60,7 @@ pub struct Project {
 impl Project {
     /// What functions may read in an expression whose paths start from `base`, a directory of the project.
     pub fn inputs<'a>(&'a self, base: &'a str) -> Inputs<'a> {
-        Inputs::of_files(&self.files, base, &self.directory)
+        Inputs { home: &self.home, ..Inputs::of_files(&self.files, base, &self.directory) }
     }
 }
 

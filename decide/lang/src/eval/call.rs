@@ -1,10 +1,11 @@
-use andon_hcl::ast::{Expr, Ident};
+use andon_hcl::ast::{Expr, ExprKind, Ident};
+use andon_schema::FunctionSchema;
 use andon_text::{Diagnostic, nearest};
 use andon_value::{Marks, Type, Value, convert, quote};
 
 use super::expression::{Evaluator, Failed};
-use super::{Inputs, describe};
-use crate::functions::{Fault, Foresight, Function, Parameter, Run, Secrets, Unknowns, function, functions};
+use super::{Inputs, ProviderFunction, describe};
+use crate::functions::{Fault, Foresight, Function, Parameter, Run, Secrets, Unknowns, built_in, function, functions};
 
 /// One call of a function: its arguments, checked against its parameters, and what it may read.
 pub(crate) struct Call<'a> {
@@ -30,12 +31,29 @@ impl Evaluator<'_> {
             "can" => return self.call_can(whole, arguments),
             _ => {}
         }
+        if plain == "templatestring" {
+            self.template_by_reference(arguments)?;
+        }
         let values = self.all(arguments);
+        if let Some(rest) = name.name.strip_prefix("provider::") {
+            return self.call_provider(whole, name, rest, values?, arguments, expand_last);
+        }
         let Some(function) = function(plain) else {
             return Err(self.fail(no_function(name, plain)));
         };
         let given = self.spread(values?, arguments, expand_last)?;
         let Some(given) = given else { return Ok(Value::UNKNOWN) };
+        self.call_checked(function, whole, name, given)
+    }
+
+    /// Checks the arguments against the parameters, and calls.
+    fn call_checked(
+        &mut self,
+        function: &Function,
+        whole: &Expr,
+        name: &Ident,
+        given: Vec<(Value, &Expr)>,
+    ) -> Result<Value, Failed> {
         self.count(function, whole, name, &given)?;
         let mut marks = Marks::NONE;
         let (mut unknown, mut failed) = (false, false);
@@ -92,6 +110,127 @@ impl Evaluator<'_> {
             Err(fault) => {
                 let hidden = secret || passed_secret && !fault.safe;
                 Err(self.fault(function, whole, &given, fault, hidden))
+            }
+        }
+    }
+
+    /// The template of `templatestring` comes from elsewhere: a template that is written out needs no function.
+    fn template_by_reference(&mut self, arguments: &[Expr]) -> Result<(), Failed> {
+        let Some(template) = arguments.first() else { return Ok(()) };
+        let by_reference = |expr: &Expr| {
+            matches!(expr.kind, ExprKind::Variable(_) | ExprKind::Attribute { .. } | ExprKind::Index { .. })
+        };
+        match &template.kind {
+            _ if by_reference(template) => Ok(()),
+            ExprKind::Parentheses(inner) if by_reference(inner) => Ok(()),
+            _ => {
+                let error = Diagnostic::error("invalid argument \"template\" of \"templatestring\"").at(template.span);
+                let error = error.label("a reference to a string is required, such as `local.template`");
+                Err(self.fail(error.help("A template that stands here may be written without this function.")))
+            }
+        }
+    }
+
+    /// `provider::NAME::FUNCTION(…)`: a function of a provider that the module requires.
+    fn call_provider(
+        &mut self,
+        whole: &Expr,
+        name: &Ident,
+        rest: &str,
+        values: Vec<Value>,
+        arguments: &[Expr],
+        expand_last: bool,
+    ) -> Result<Value, Failed> {
+        let Some((provider, called)) = rest.split_once("::").filter(|(_, called)| !called.contains("::")) else {
+            let error = Diagnostic::error(format!("no function {}", quote(&name.name))).at(name.span);
+            return Err(self.fail(error.label("a function of a provider is called as `provider::NAME::FUNCTION`")));
+        };
+        let given = self.spread(values, arguments, expand_last)?;
+        let missing =
+            |label: String| Diagnostic::error(format!("no function {}", quote(&name.name))).at(name.span).label(label);
+        match self.scope.provider_function(provider, called) {
+            ProviderFunction::Unknown => Ok(Value::UNKNOWN),
+            ProviderFunction::NoProvider => {
+                let error = missing(format!("no provider has the local name {} here", quote(provider)));
+                Err(self
+                    .fail(error.help("Name the provider in `required_providers` of this module's `terraform` block.")))
+            }
+            ProviderFunction::NoFunction(names) => {
+                let error = missing(format!("the provider {} has no such function", quote(provider)));
+                Err(self.fail(match nearest(called, names.iter().map(|name| &**name)) {
+                    Some(near) => error.help(format!("Did you mean \"provider::{provider}::{near}\"?")),
+                    None => error,
+                }))
+            }
+            ProviderFunction::BuiltIn => match built_in(called) {
+                Some(function) => match given {
+                    Some(given) => self.call_checked(function, whole, name, given),
+                    None => Ok(Value::UNKNOWN),
+                },
+                None => {
+                    let error = missing("the provider \"terraform\" has no such function".to_owned());
+                    let near = nearest(called, ["decode_tfvars", "encode_expr", "encode_tfvars"]);
+                    Err(self.fail(match near {
+                        Some(near) => error.help(format!("Did you mean \"provider::{provider}::{near}\"?")),
+                        None => error,
+                    }))
+                }
+            },
+            ProviderFunction::Plugin(signature) => match given {
+                Some(given) => self.call_plugin((provider, called), &signature, whole, name, given),
+                None => Ok(Value::unknown(signature.returns.clone())),
+            },
+        }
+    }
+
+    /// A function of a plugin: its arguments are checked here; whoever can ask the plugin gives the result.
+    fn call_plugin(
+        &mut self,
+        (provider, called): (&str, &str),
+        signature: &FunctionSchema,
+        whole: &Expr,
+        name: &Ident,
+        given: Vec<(Value, &Expr)>,
+    ) -> Result<Value, Failed> {
+        let wanted = signature.parameters.len();
+        if given.len() < wanted || given.len() > wanted && signature.rest.is_none() {
+            let error = Diagnostic::error(format!("wrong number of arguments of {}", quote(&name.name))).at(whole.span);
+            let or_more = if signature.rest.is_some() { " or more" } else { "" };
+            return Err(
+                self.fail(error.label(format!("{wanted}{or_more} are required, but there are {}", given.len())))
+            );
+        }
+        let (mut marks, mut unknown, mut failed) = (Marks::NONE, false, false);
+        let mut checked = Vec::with_capacity(given.len());
+        for (at, (value, expr)) in given.into_iter().enumerate() {
+            let Some(parameter) = signature.parameters.get(at).or(signature.rest.as_ref()) else { continue };
+            let refused = match convert(&value, &parameter.ty) {
+                Ok(value) if !value.is_null() || parameter.nulls => {
+                    let (value, taken) = value.unmark_deep();
+                    marks = marks.union(taken);
+                    unknown |= !parameter.unknowns && !value.is_wholly_known();
+                    checked.push(value);
+                    continue;
+                }
+                Ok(_) => "must not be null".to_owned(),
+                Err(error) => error.to_string(),
+            };
+            failed = true;
+            let summary = format!("invalid argument {} of {}", quote(&parameter.name), quote(&name.name));
+            let error = Diagnostic::error(summary).at(expr.span).label(refused);
+            self.fail_showing(error.detail(format!("The value is {}.", describe(&value))), &[expr]);
+        }
+        if failed {
+            return Err(Failed);
+        }
+        let answer = if unknown { None } else { self.scope.ask_provider(provider, called, &checked) };
+        match answer {
+            None => Ok(Value::unknown(signature.returns.clone()).mark(marks)),
+            Some(Ok(value)) => Ok(value.mark(marks)),
+            Some(Err(reason)) => {
+                let error = Diagnostic::error(format!("{} has no result", quote(&name.name))).at(whole.span);
+                let hidden = "an argument is sensitive, so what the provider says is not shown".to_owned();
+                Err(self.fail(error.label(if marks.sensitive { hidden } else { reason })))
             }
         }
     }
@@ -242,7 +381,8 @@ impl Evaluator<'_> {
 fn no_function(name: &Ident, plain: &str) -> Diagnostic {
     let error = Diagnostic::error(format!("no function {}", quote(&name.name))).at(name.span);
     if plain.contains("::") {
-        return error.label("functions of providers are not available yet");
+        let help = "Those of the language have no prefix or `core::`; those of a provider are called as `provider::NAME::FUNCTION`.";
+        return error.label("there are no functions with this prefix").help(help);
     }
     let names = functions().iter().map(|function| function.name);
     let error = error.label("there is no function of this name");

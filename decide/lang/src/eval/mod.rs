@@ -17,8 +17,11 @@ mod template;
 use std::sync::Arc;
 
 use andon_hcl::ast::Expr;
+use andon_schema::{FunctionSchema, ProviderAddress, Schemas};
 use andon_text::{Diagnostic, Diagnostics, Span};
 use andon_value::{Number, Value};
+
+use crate::definitions::Settings;
 
 pub use block::{evaluate_block, implied_type};
 pub use describe::describe;
@@ -110,31 +113,24 @@ pub enum ProviderFunction {
     /// A function of the provider that is built in, `terraform.io/builtin/terraform`.
     BuiltIn,
     /// A function of a plugin.
-    Plugin(Arc<Signature>),
+    Plugin(FunctionSchema),
 }
 
-/// What a plugin says of a function of its own.
-#[derive(Debug, Clone)]
-pub struct Signature {
-    /// The parameters in order.
-    pub parameters: Vec<SignatureParameter>,
-    /// What all further arguments are, where it takes any number.
-    pub rest: Option<SignatureParameter>,
-    /// The type of the result.
-    pub returns: andon_value::Type,
-}
-
-/// A parameter of a plugin's function.
-#[derive(Debug, Clone)]
-pub struct SignatureParameter {
-    /// The name.
-    pub name: Arc<str>,
-    /// The type that an argument is converted to.
-    pub ty: andon_value::Type,
-    /// Whether it may be null.
-    pub nulls: bool,
-    /// Whether the function takes unknown values; with any other unknown argument the result is unknown.
-    pub unknowns: bool,
+impl ProviderFunction {
+    /// What it means in a module, by what the module requires and by the schemas at hand.
+    pub fn of(settings: &Settings, schemas: &Schemas, provider: &str, function: &str) -> ProviderFunction {
+        let Some(required) = settings.required_providers.get(provider) else { return ProviderFunction::NoProvider };
+        if required.address == ProviderAddress::implied("terraform") {
+            return ProviderFunction::BuiltIn;
+        }
+        match schemas.providers.get(&required.address) {
+            None => ProviderFunction::Unknown,
+            Some(schema) => match schema.functions.get(function) {
+                Some(signature) => ProviderFunction::Plugin(signature.clone()),
+                None => ProviderFunction::NoFunction(schema.functions.keys().map(|name| name.as_str().into()).collect()),
+            },
+        }
+    }
 }
 
 /// The value of an expression, or every error that was found on the way to it.

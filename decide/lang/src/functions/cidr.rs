@@ -12,15 +12,15 @@ pub(super) fn table() -> Vec<Function> {
     vec![
         row("cidrhost", S, host, "The address of a host in a network; negative numbers count from its end.")
             .takes("prefix", S)
-            .takes("host", N),
+            .takes("hostnum", N),
         row("cidrnetmask", S, netmask, "The network mask of an IPv4 network.").takes("prefix", S),
         row("cidrsubnet", S, subnet, "One of the equal parts of a network.")
             .takes("prefix", S)
-            .takes("bits", N)
-            .takes("number", N),
+            .takes("newbits", N)
+            .takes("netnum", N),
         row("cidrsubnets", Type::list(S), subnets, "Parts of a network one after the other, each longer by some bits.")
             .takes("prefix", S)
-            .takes_rest("bits", N),
+            .takes_rest("newbits", N),
     ]
 }
 

@@ -31,18 +31,18 @@ pub(super) fn table() -> Vec<Function> {
             .takes("size", N)
             .foresees(foresight::chunks),
         row("coalesce", Dynamic, coalesce, "The first argument that is neither null nor the empty string.")
-            .takes_rest("values", Dynamic)
+            .takes_rest("vals", Dynamic)
             .nulls()
             .unknowns(),
         row("coalescelist", Dynamic, coalesce_list, "The first list that is not empty.")
-            .takes_rest("lists", Dynamic)
+            .takes_rest("vals", Dynamic)
             .unknown_inside()
             .marks(),
         row("compact", strings(), compact, "A list of strings without null and empty ones.")
             .takes("list", strings())
             .foresees(foresight::some),
         row("concat", Dynamic, concat, "Lists one after the other.")
-            .takes_rest("lists", Dynamic)
+            .takes_rest("seqs", Dynamic)
             .unknown_inside()
             .marks()
             .foresees(foresight::concat),
@@ -70,7 +70,7 @@ pub(super) fn table() -> Vec<Function> {
             .takes("value", Dynamic)
             .nulls(),
         row("keys", Dynamic, keys, "The keys of a map or object, in order.")
-            .takes("map", Dynamic)
+            .takes("inputMap", Dynamic)
             .unknown_inside()
             .marks()
             .foresees(foresight::keys),
@@ -79,7 +79,7 @@ pub(super) fn table() -> Vec<Function> {
             .unknowns()
             .marks(),
         row("lookup", Dynamic, lookup, "The entry of a map, or a default where it has none.")
-            .takes("map", Dynamic)
+            .takes("inputMap", Dynamic)
             .unknown_inside()
             .marks()
             .takes("key", S)
@@ -92,7 +92,7 @@ pub(super) fn table() -> Vec<Function> {
         row("matchkeys", any_list(), match_keys, "The elements at whose place another list has one of some values.")
             .takes("values", any_list())
             .takes("keys", any_list())
-            .takes("search", any_list())
+            .takes("searchset", any_list())
             .foresees(foresight::some),
         row("merge", Dynamic, merge, "The entries of all maps or objects; the last has its way.")
             .takes_rest("maps", Dynamic)
@@ -107,7 +107,7 @@ pub(super) fn table() -> Vec<Function> {
             .nullable()
             .foresees(foresight::one),
         row("range", Type::list(N), range, "The numbers from a start to before an end, by a step.")
-            .takes_rest("numbers", N),
+            .takes_rest("params", N),
         row("reverse", Dynamic, reverse, "A list backwards.")
             .takes("list", Dynamic)
             .unknown_inside()
@@ -117,14 +117,14 @@ pub(super) fn table() -> Vec<Function> {
             .takes("list", Dynamic)
             .unknown_inside()
             .marks()
-            .takes("start", N)
-            .takes("end", N)
+            .takes("start_index", N)
+            .takes("end_index", N)
             .foresees(foresight::some),
         row("sort", strings(), sort, "Strings in order.").takes("list", strings()).foresees(foresight::as_long),
         row("transpose", Type::map(strings()), transpose, "A map of lists with keys and elements swapped.")
-            .takes("map", Type::map(strings())),
+            .takes("values", Type::map(strings())),
         row("values", Dynamic, values, "The values of a map or object, in the order of their keys.")
-            .takes("map", Dynamic)
+            .takes("mapping", Dynamic)
             .unknown_inside()
             .marks()
             .foresees(foresight::values),

@@ -8,7 +8,7 @@ use crate::eval::Call;
 pub(super) fn table() -> Vec<Function> {
     use Type::{Bool, Dynamic, Number, String as S};
     let to = |name, ty: Type, run, description| {
-        row(name, ty, run, description).takes("value", Dynamic).nulls().unknowns().marks().nullable()
+        row(name, ty, run, description).takes("v", Dynamic).nulls().unknowns().marks().nullable()
     };
     let over = |name, returns, run, description| {
         row(name, returns, run, description).takes("value", Dynamic).nulls().unknowns().marks().nullable()
@@ -20,12 +20,7 @@ pub(super) fn table() -> Vec<Function> {
         row("try", Dynamic, itself, "The first expression that has a value rather than an error.")
             .takes_rest("expressions", Dynamic),
         over("ephemeralasnull", Dynamic, ephemeral_as_null, "A value in which all that must not be stored is null."),
-        over(
-            "issensitive",
-            Bool,
-            |call| Ok(Value::from(call.value(0).marks().sensitive)),
-            "Whether a value is marked as a secret.",
-        ),
+        over("issensitive", Bool, is_sensitive, "Whether a value is marked as a secret."),
         over("nonsensitive", Dynamic, non_sensitive, "A value without its mark as a secret."),
         over(
             "sensitive",
@@ -54,6 +49,15 @@ fn itself(_: &Call<'_>) -> Result<Value, Fault> {
 
 fn to_type(call: &Call<'_>, ty: &Type) -> Result<Value, Fault> {
     convert(call.value(0), ty).map_err(|error| Fault::at(0, error.to_string()).safe())
+}
+
+/// What is not known yet may turn out to be a secret.
+fn is_sensitive(call: &Call<'_>) -> Result<Value, Fault> {
+    let value = call.value(0);
+    match value.marks().sensitive {
+        false if value.is_unknown() => Ok(Value::unknown(Type::Bool).not_null()),
+        sensitive => Ok(Value::from(sensitive)),
+    }
 }
 
 fn non_sensitive(call: &Call<'_>) -> Result<Value, Fault> {

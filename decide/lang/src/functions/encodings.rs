@@ -10,19 +10,18 @@ use crate::eval::Call;
 pub(super) fn table() -> Vec<Function> {
     use Type::String as S;
     vec![
-        row("base64decode", S, base64_decode, "The text that a Base64 string stands for.").takes("string", S),
-        row("base64encode", S, |call| Ok(STANDARD.encode(call.text(0)).into()), "A string in Base64.")
-            .takes("string", S),
+        row("base64decode", S, base64_decode, "The text that a Base64 string stands for.").takes("str", S),
+        row("base64encode", S, |call| Ok(STANDARD.encode(call.text(0)).into()), "A string in Base64.").takes("str", S),
         row("csvdecode", Type::Dynamic, csv_decode, "The rows of a CSV text, as objects named by its first row.")
-            .takes("string", S),
+            .takes("str", S),
         row("jsondecode", Type::Dynamic, json_decode, "The value that a JSON text stands for.")
-            .takes("string", S)
+            .takes("str", S)
             .nullable(),
         row("jsonencode", S, json_encode, "A value as JSON text.")
-            .takes("value", Type::Dynamic)
+            .takes("val", Type::Dynamic)
             .nulls()
             .foresees(foresight::json),
-        row("urlencode", S, url_encode, "A string as a part of a URL's query.").takes("string", S),
+        row("urlencode", S, url_encode, "A string as a part of a URL's query.").takes("str", S),
     ]
 }
 

@@ -11,8 +11,8 @@ pub(super) fn table() -> Vec<Function> {
     use Type::{Dynamic, String as S};
     vec![
         row("format", S, format_one, "Text made by a pattern, such as `%s` or `%05.1f`, of the other arguments.")
-            .takes("pattern", S)
-            .takes_rest("arguments", Dynamic)
+            .takes("format", S)
+            .takes_rest("args", Dynamic)
             .nulls()
             .foresees(foresight::format),
         row(
@@ -21,8 +21,8 @@ pub(super) fn table() -> Vec<Function> {
             format_list,
             "Texts made by a pattern of each element of the other arguments.",
         )
-        .takes("pattern", S)
-        .takes_rest("arguments", Dynamic)
+        .takes("format", S)
+        .takes_rest("args", Dynamic)
         .nulls()
         .foresees(foresight::format_list),
     ]

@@ -13,7 +13,7 @@ use crate::eval::Call;
 
 pub(super) fn table() -> Vec<Function> {
     use Type::String as S;
-    let text = |name, run, description| row(name, S, run, description).takes("string", S);
+    let text = |name, run, description| row(name, S, run, description).takes("str", S);
     let file = |name, run, description| row(name, S, run, description).takes("path", S);
     vec![
         text("md5", |call| Ok(hex::<Md5>(bytes(call)).into()), "The MD5 digest of a string, in hexadecimal."),

@@ -13,7 +13,7 @@ pub(super) fn table() -> Vec<Function> {
     use Type::{Number, String as S};
     vec![
         row("bcrypt", S, bcrypt, "A bcrypt hash of a string, with a new salt at each apply.")
-            .takes("string", S)
+            .takes("str", S)
             .takes_rest("cost", Number),
         row("uuid", S, uuid, "A random UUID, another one at each apply."),
         row("uuidv5", S, uuid_v5, "The UUID of a name in a namespace: `dns`, `url`, `oid`, `x500` or a UUID.")

@@ -5,6 +5,7 @@
 mod cidr;
 mod collections;
 mod conversions;
+mod definitions;
 mod encodings;
 mod files;
 mod foresight;
@@ -164,6 +165,12 @@ pub fn functions() -> &'static [Function] {
 pub(crate) fn function(name: &str) -> Option<&'static Function> {
     let functions = functions();
     functions.binary_search_by(|row| row.name.cmp(name)).ok().and_then(|at| functions.get(at))
+}
+
+/// The function of a name that the provider `terraform.io/builtin/terraform` has.
+pub(crate) fn built_in(name: &str) -> Option<&'static Function> {
+    static TABLE: LazyLock<Vec<Function>> = LazyLock::new(definitions::table);
+    TABLE.iter().find(|row| row.name == name)
 }
 
 /// Begins a row. The methods below go on with it; those without a name are about the parameter before them.

@@ -11,13 +11,13 @@ pub(super) fn table() -> Vec<Function> {
     use Type::Number as N;
     vec![
         row("abs", N, |call| Ok(call.number(0).abs().into()), "A number without its sign.")
-            .takes("number", N)
+            .takes("num", N)
             .foresees(foresight::not_negative),
         row("ceil", N, |call| Ok(call.number(0).ceil().into()), "The nearest whole number that is not smaller.")
-            .takes("number", N),
+            .takes("num", N),
         row("floor", N, |call| Ok(call.number(0).floor().into()), "The nearest whole number that is not larger.")
-            .takes("number", N),
-        row("log", N, log, "The logarithm of a number in a base.").takes("number", N).takes("base", N),
+            .takes("num", N),
+        row("log", N, log, "The logarithm of a number in a base.").takes("num", N).takes("base", N),
         row("max", N, |call| most(call, Ordering::Greater), "The largest of the numbers.")
             .takes_rest("numbers", N)
             .foresees(foresight::largest),
@@ -27,8 +27,8 @@ pub(super) fn table() -> Vec<Function> {
         row("parseint", N, parse_int, "The whole number that a string is in a base from 2 to 62.")
             .takes("number", Type::Dynamic)
             .takes("base", N),
-        row("pow", N, pow, "A number raised to a power.").takes("number", N).takes("power", N),
-        row("signum", N, signum, "The sign of a number: -1, 0 or 1.").takes("number", N).foresees(foresight::sign),
+        row("pow", N, pow, "A number raised to a power.").takes("num", N).takes("power", N),
+        row("signum", N, signum, "The sign of a number: -1, 0 or 1.").takes("num", N).foresees(foresight::sign),
         row("sum", N, sum, "The sum of a list of numbers.").takes("list", Type::Dynamic),
     ]
 }

@@ -16,9 +16,9 @@ pub(super) fn table() -> Vec<Function> {
             .takes("pattern", S)
             .takes("string", S),
         row("replace", S, replace, "A string with every part replaced; a part in slashes is a regular expression.")
-            .takes("string", S)
-            .takes("part", S)
-            .takes("replacement", S),
+            .takes("str", S)
+            .takes("substr", S)
+            .takes("replace", S),
     ]
 }
 

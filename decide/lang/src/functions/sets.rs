@@ -16,7 +16,8 @@ pub(super) fn table() -> Vec<Function> {
             |call| combine(call, |one, other| &one & &other),
             "The elements that all sets have.",
         )
-        .takes_rest("sets", any_set())
+        .takes("first_set", any_set())
+        .takes_rest("other_sets", any_set())
         .foresees(foresight::set),
         row("setproduct", Type::Dynamic, product, "Every combination of one element of each set or list.")
             .takes_rest("sets", Type::Dynamic),
@@ -26,11 +27,12 @@ pub(super) fn table() -> Vec<Function> {
             |call| combine(call, |one, other| &one - &other),
             "The elements that only the first set has.",
         )
-        .takes("set", any_set())
-        .takes("without", any_set())
+        .takes("a", any_set())
+        .takes("b", any_set())
         .foresees(foresight::set),
         row("setunion", any_set(), |call| combine(call, |one, other| &one | &other), "The elements that any set has.")
-            .takes_rest("sets", any_set())
+            .takes("first_set", any_set())
+            .takes_rest("other_sets", any_set())
             .foresees(foresight::set),
     ]
 }

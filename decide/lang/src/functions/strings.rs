@@ -9,32 +9,32 @@ use crate::eval::Call;
 pub(super) fn table() -> Vec<Function> {
     use Type::{Bool, Number, String as S};
     vec![
-        row("chomp", S, chomp, "A string without the line breaks at its end.").takes("string", S),
+        row("chomp", S, chomp, "A string without the line breaks at its end.").takes("str", S),
         row(
             "endswith",
             Bool,
             |call| Ok(call.text(0).ends_with(call.text(1)).into()),
             "Whether a string ends with another.",
         )
-        .takes("string", S)
+        .takes("str", S)
         .takes("suffix", S),
         row("indent", S, indent, "A string with spaces before every line but the first.")
             .takes("spaces", Number)
-            .takes("string", S),
+            .takes("str", S),
         row("join", S, join, "The strings of lists, with a separator between them.")
             .takes("separator", S)
             .takes_rest("lists", Type::list(S)),
-        row("lower", S, |call| Ok(each(call.text(0), lower).into()), "A string in small letters.").takes("string", S),
+        row("lower", S, |call| Ok(each(call.text(0), lower).into()), "A string in small letters.").takes("str", S),
         row("split", Type::list(S), split, "The parts of a string between separators.")
             .takes("separator", S)
-            .takes("string", S),
+            .takes("str", S),
         row(
             "startswith",
             Bool,
             |call| Ok(call.text(0).starts_with(call.text(1)).into()),
             "Whether a string starts with another.",
         )
-        .takes("string", S)
+        .takes("str", S)
         .takes("prefix", S)
         .foresees(foresight::starts_with),
         row(
@@ -43,30 +43,30 @@ pub(super) fn table() -> Vec<Function> {
             |call| Ok(call.text(0).contains(call.text(1)).into()),
             "Whether a string contains another.",
         )
-        .takes("string", S)
-        .takes("substring", S),
+        .takes("str", S)
+        .takes("substr", S),
         row(
             "strrev",
             S,
             |call| Ok(call.text(0).graphemes(true).rev().collect::<String>().into()),
             "A string backwards.",
         )
-        .takes("string", S),
+        .takes("str", S),
         row("substr", S, substr, "A part of a string; a negative length takes all that is left.")
-            .takes("string", S)
+            .takes("str", S)
             .takes("offset", Number)
             .takes("length", Number),
-        row("title", S, title, "A string with a capital at the start of each word.").takes("string", S),
+        row("title", S, title, "A string with a capital at the start of each word.").takes("str", S),
         row("trim", S, trim, "A string without the given characters at its start and end.")
-            .takes("string", S)
-            .takes("characters", S),
+            .takes("str", S)
+            .takes("cutset", S),
         row(
             "trimprefix",
             S,
             |call| Ok(call.text(0).strip_prefix(call.text(1)).unwrap_or(call.text(0)).into()),
             "A string without a prefix, if it has it.",
         )
-        .takes("string", S)
+        .takes("str", S)
         .takes("prefix", S),
         row(
             "trimspace",
@@ -74,16 +74,16 @@ pub(super) fn table() -> Vec<Function> {
             |call| Ok(call.text(0).trim().into()),
             "A string without white space at its start and end.",
         )
-        .takes("string", S),
+        .takes("str", S),
         row(
             "trimsuffix",
             S,
             |call| Ok(call.text(0).strip_suffix(call.text(1)).unwrap_or(call.text(0)).into()),
             "A string without a suffix, if it has it.",
         )
-        .takes("string", S)
+        .takes("str", S)
         .takes("suffix", S),
-        row("upper", S, |call| Ok(each(call.text(0), upper).into()), "A string in capitals.").takes("string", S),
+        row("upper", S, |call| Ok(each(call.text(0), upper).into()), "A string in capitals.").takes("str", S),
     ]
 }
 

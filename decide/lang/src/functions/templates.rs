@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use andon_hcl::parse_template;
 use andon_text::{Diagnostic, Diagnostics, SourceMap, nearest};
-use andon_value::{Type, Value, quote};
+use andon_value::{Type, Value, convert, quote};
 
 use super::files::text;
 use super::{Fault, Function, row};
@@ -21,21 +21,16 @@ pub(super) fn table() -> Vec<Function> {
             "The text of a template file, with its holes filled from an object.",
         )
         .takes("path", S)
-        .takes("variables", Dynamic)
+        .takes("vars", Dynamic)
         .unknown_inside()
         .marks()
         .nullable(),
-        row(
-            "templatestring",
-            Dynamic,
-            template_string,
-            "The text of a template, with its holes filled from an object.",
-        )
-        .takes("template", S)
-        .takes("variables", Dynamic)
-        .unknown_inside()
-        .marks()
-        .nullable(),
+        row("templatestring", S, template_string, "The text of a template, with its holes filled from an object.")
+            .takes("template", S)
+            .takes("vars", Dynamic)
+            .unknown_inside()
+            .marks()
+            .nullable(),
     ]
 }
 
@@ -53,7 +48,8 @@ fn template_file(call: &Call<'_>) -> Result<Value, Fault> {
 }
 
 fn template_string(call: &Call<'_>) -> Result<Value, Fault> {
-    fill(call, "the template", call.text(0), call.templates.to_vec())
+    let value = fill(call, "the template", call.text(0), call.templates.to_vec())?;
+    convert(&value, &Type::String).map_err(|error| Fault::at(0, error.to_string()).safe())
 }
 
 fn fill(call: &Call<'_>, name: &str, source: &str, templates: Vec<String>) -> Result<Value, Fault> {

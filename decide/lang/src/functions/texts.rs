@@ -15,7 +15,7 @@ use crate::eval::Call;
 pub(super) fn table() -> Vec<Function> {
     use Type::String as S;
     vec![
-        row("base64gzip", S, base64_gzip, "A string compressed with gzip, in Base64.").takes("string", S),
+        row("base64gzip", S, base64_gzip, "A string compressed with gzip, in Base64.").takes("str", S),
         row(
             "textdecodebase64",
             S,

@@ -39,6 +39,8 @@ pub fn scope() -> Values {
         values: vec![
             ("number", Value::from(5i64)),
             ("text", Value::from("web")),
+            ("template", Value::from("${x + 1}")),
+            ("template_of_secret", Value::from("${x.y} ${1 + x}")),
             ("secret", Value::from("hunter2").mark(Marks::SENSITIVE)),
             ("secrets", Value::list(Type::String, [Value::from("hunter2")]).mark(Marks::SENSITIVE)),
             ("unknown", Value::UNKNOWN),
@@ -83,7 +85,7 @@ fn errors_name_the_operand_the_values_and_the_way_out() {
         ("uper(text)", "no function \"uper\" [there is no function of this name] at `uper`\n  Did you mean \"upper\"?"),
         (
             "upper()",
-            "wrong number of arguments of \"upper\" [the argument \"string\" is missing] at `upper`\n  It is called as `upper(string: string)`.",
+            "wrong number of arguments of \"upper\" [the argument \"str\" is missing] at `upper`\n  It is called as `upper(str: string)`.",
         ),
         (
             "cidrsubnet(text, 1, 1)",
@@ -177,7 +179,7 @@ fn no_error_tells_a_secret() {
         "templatefile(\"a.tftpl\", secret)",
         "templatefile(\"a.tftpl\", {name = [secret]})",
         "templatestring(secret, 1)",
-        "templatestring(\"$${x.y} $${1 + x}\", {x = secret})",
+        "templatestring(template_of_secret, {x = secret})",
         "max(secrets...)",
         "alltrue(secrets)",
         "coalesce(secrets, 1)",
@@ -206,7 +208,7 @@ fn files_are_read_from_the_base() {
         ("filemd5(\"../../shared/motd\") == md5(\"hi\")", "true"),
         ("templatefile(\"a.tftpl\", {name = \"you\"})", "\"Hello you!\""),
         ("templatefile(\"outer.tftpl\", {name = \"you\"})", "\"<Hello you!>\""),
-        ("templatestring(\"$${x + 1}\", {x = 1})", "2"),
+        ("templatestring(template, {x = 1})", "\"2\""),
         ("join(\",\", fileset(\"files\", \"*.conf\"))", "\"x.conf\""),
         ("join(\",\", fileset(\"files\", \"**\"))", "\"deep/z.conf,x.conf,y.txt\""),
         ("join(\",\", fileset(\"files\", \"**/*.conf\"))", "\"deep/z.conf,x.conf\""),

@@ -25,6 +25,7 @@ mod oracle;
 mod role;
 mod schemas;
 mod shop;
+mod signatures;
 mod sources;
 mod unknowns;
 mod variables;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use andon_hcl::ast::Expr;
 use andon_lang::definitions::ResourceKey;
-use andon_lang::eval::{Inputs, Name, Resolved, Scope, Step};
+use andon_lang::eval::{Inputs, Name, ProviderFunction, Resolved, Scope, Step};
 use andon_schema::{InstanceKey, Mode};
 use andon_text::{Diagnostic, Span};
 use andon_value::{Marks, Value};
@@ -390,7 +390,12 @@ impl Scope for View<'_> {
     }
 
     fn inputs(&self) -> Inputs<'_> {
-        self.graph.input.project.inputs(&self.module.base)
+        let files = self.graph.input.project.inputs(&self.module.base);
+        Inputs { moment: Some(&self.graph.input.moment), ..files }
+    }
+
+    fn provider_function(&self, provider: &str, function: &str) -> ProviderFunction {
+        ProviderFunction::of(&self.module.module.settings, &self.graph.input.schemas, provider, function)
     }
 }
 

@@ -167,6 +167,7 @@ impl World {
             sequence: self.sequence,
             mode,
             refresh: !self.no_refresh,
+            moment: Arc::default(),
         })
     }
 

@@ -78,7 +78,15 @@ pub fn request(
         refresh: true,
         command,
         who: andon_engine::who(),
+        planned: andon_engine::now().0 / 1000,
+        seed: seed(),
     }
+}
+
+/// What nobody can guess.
+pub fn seed() -> [u8; 32] {
+    let words = [(); 4].map(|()| andon_engine::random().to_be_bytes());
+    words.concat().try_into().unwrap_or_default()
 }
 
 /// Fresh planned names.

@@ -10,6 +10,7 @@ use andon_engine::project::is_project;
 use andon_hcl::ast::{Expr, ExprKind};
 use andon_lang::complete::is_incomplete;
 use andon_lang::definitions::{Environment, Module, Project as Definitions};
+use andon_lang::eval::Moment;
 use andon_ledger::EnvironmentState;
 use andon_plan::{Evaluation, PlanInput, PlanMode};
 use andon_schema::Schemas;
@@ -91,6 +92,7 @@ impl<'a> Console<'a> {
             sequence: 0,
             mode: PlanMode::Normal,
             refresh: false,
+            moment: moment(),
         };
         Console {
             context,
@@ -195,7 +197,14 @@ fn input(project: &Project, environment: &Environment) -> PlanInput {
         sequence: state.sequence,
         mode: PlanMode::Normal,
         refresh: false,
+        moment: moment(),
     }
+}
+
+/// Now: at the console everything is known.
+fn moment() -> Arc<Moment> {
+    let now = andon_engine::now().0 / 1000;
+    Arc::new(Moment::applying(now, now, super::change::seed()))
 }
 
 /// Whether there is nothing in a text but space and comments of a line.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use andon_engine::{Machine, judge, plan as make_plan};
 use andon_ledger::EnvironmentState;
+use andon_lang::eval::Moment;
 use andon_plan::{Plan, PlanInput, PlanMode};
 use andon_text::Diagnostics;
 
@@ -66,6 +67,7 @@ pub fn plan(
         sequence: state.sequence,
         mode,
         refresh,
+        moment: Arc::new(Moment::planning(andon_engine::now().0 / 1000)),
     };
     let mut machine = Machine::new(project.providers.clone(), PARALLELISM, interrupt());
     let mut follower = Follower::new(context);
