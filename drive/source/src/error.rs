@@ -12,6 +12,14 @@ pub enum FetchError {
         /// What the network said.
         why: String,
     },
+    /// A server that does not prove who it is.
+    #[error("{url} is not trusted: {why}")]
+    Untrusted {
+        /// What was asked for.
+        url: String,
+        /// What is wrong with its certificate.
+        why: String,
+    },
     /// The server answered, and refused.
     #[error("{url} answers {status}{}", reason(*.status))]
     Refused {
@@ -118,6 +126,9 @@ impl FetchError {
         let text = match self {
             FetchError::Unreachable { .. } => {
                 "Look at the network and at the proxy settings (HTTPS_PROXY), and try again."
+            }
+            FetchError::Untrusted { .. } => {
+                "If its certificate is signed by an authority of your own, name the file of that in SSL_CERT_FILE."
             }
             FetchError::Refused { status: 401 | 403, .. } => {
                 "Give a token: for a registry in TF_TOKEN_<host> or a `credentials` block, for a web server in ~/.netrc."

@@ -181,6 +181,10 @@ fn unreachable(address: &str, error: &ureq::Error) -> FetchError {
         ureq::Error::TooManyRedirects => {
             FetchError::Odd { url, why: "it leads from one address to the next".to_owned() }
         }
+        ureq::Error::Io(error) if error.to_string().contains("certificate") => {
+            FetchError::Untrusted { url, why: error.to_string() }
+        }
+        ureq::Error::Io(error) => FetchError::Unreachable { url, why: error.to_string() },
         ureq::Error::HostNotFound => FetchError::Unreachable { url, why: "there is no such host".to_owned() },
         error => FetchError::Unreachable { url, why: error.to_string() },
     }

@@ -150,6 +150,9 @@ pub struct InitArguments {
     /// Take what there is now: the newest allowed versions, and what branches and tags name today
     #[arg(short, long)]
     pub upgrade: bool,
+    /// Nothing is ever asked; scripts that say so are understood
+    #[arg(long, value_name = "BOOL", hide = true)]
+    pub input: Option<bool>,
 }
 
 #[derive(Debug, Args)]

@@ -69,8 +69,8 @@ impl Context {
         Context { arguments, out, err, width: width(), live }
     }
 
-    /// Opens the project; refuses a directory that holds none.
-    pub fn open(&self) -> Result<Project, Stop> {
+    /// The project's directory; refuses one that holds none.
+    pub fn project_directory(&self) -> Result<&PathBuf, Stop> {
         let directory = &self.arguments.directory;
         if !directory.is_dir() {
             let summary = match directory.exists() {
@@ -86,6 +86,12 @@ impl Context {
                 .help("Go to the project's directory or name it with -C, or make one with `andon new NAME`.")
                 .into());
         }
+        Ok(directory)
+    }
+
+    /// Opens the project; refuses a directory that holds none.
+    pub fn open(&self) -> Result<Project, Stop> {
+        let directory = self.project_directory()?;
         let settings = Settings {
             directory: directory.clone(),
             data_dir: self.arguments.data_dir.clone(),

@@ -108,16 +108,16 @@ fn find_around(file: &str, content: &[u8], around: &mut BTreeSet<String>) {
         return;
     }
     let directory = file.rsplit_once('/').map_or("", |(directory, _)| directory);
-    let mut rest = content;
-    let begins =
-        |window: &[u8]| window.starts_with(b"\"../") || window.starts_with(b"\"..\\") || window.starts_with(b"}/../");
-    while let Some(at) = rest.windows(5).position(begins) {
-        rest = rest.get(at + 1..).unwrap_or_default();
-        let end = rest.iter().position(|byte| *byte == b'"').unwrap_or(rest.len());
-        let path = rest.get(..end).and_then(|text| std::str::from_utf8(text).ok()).unwrap_or_default();
-        let path = path.trim_start_matches('/').replace('\\', "/");
-        let place = andon_lang::modules::resolve(directory, &path);
-        around.extend(place.filter(|place| place.starts_with("..") && place.len() < 1024));
+    let Ok(text) = std::str::from_utf8(content) else { return };
+    for (at, _) in
+        text.match_indices("..").filter(|(at, _)| text.get(at + 2..).is_some_and(|it| it.starts_with(['/', '\\'])))
+    {
+        let (before, rest) = text.split_at_checked(at).unwrap_or_default();
+        if before.ends_with('"') || before.ends_with("}/") {
+            let path = rest.split('"').next().unwrap_or_default().replace('\\', "/");
+            let place = andon_lang::modules::resolve(directory, &path);
+            around.extend(place.filter(|place| place.starts_with("..") && place.len() < 1024));
+        }
     }
 }
 

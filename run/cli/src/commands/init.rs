@@ -5,7 +5,6 @@ use std::sync::Mutex;
 use std::time::Instant;
 
 use andon_engine::init::{Event, InitError, Outcome, Request, Status, init};
-use andon_engine::project;
 use andon_lang::modules::Installed;
 use andon_source::Settings;
 use andon_text::Diagnostic;
@@ -17,14 +16,7 @@ use crate::terminal::print_json;
 
 /// `andon init`
 pub fn run(context: &Context, arguments: &InitArguments) -> Result<(), Stop> {
-    let directory = &context.arguments.directory;
-    if !project::is_project(directory) {
-        let place = directory.canonicalize().unwrap_or_else(|_| directory.clone());
-        return Err(Diagnostic::error(format!("`{}` holds no project", place.display()))
-            .detail("A project has an `andon.hcl`, a `stacks` directory or `*.tf` files.")
-            .help("Go to the project's directory or name it with -C, or make one with `andon new NAME`.")
-            .into());
-    }
+    let directory = context.project_directory()?;
     let request = Request {
         directory: directory.clone(),
         upgrade: arguments.upgrade,

@@ -178,9 +178,14 @@ struct Install<'r> {
 
 impl<'r> Install<'r> {
     fn begin(request: &'r Request, store: &'r Store, own: &FileSet, sink: Sink<'r>) -> Result<Install<'r>, InitError> {
-        let (hosts, _, _) = Hosts::read(&request.hosts);
+        let (hosts, odd, places) = Hosts::read(&request.hosts);
         let web = Web::new(hosts, Arc::clone(&request.interrupt));
         let mut found = Diagnostics::new();
+        // The settings are none of the project's sources: the place is said in words.
+        found.extend(odd.iter().map(|error| {
+            let place = error.span.map(|span| format!("{}: ", places.locate(span))).unwrap_or_default();
+            Diagnostic::warning(format!("{place}{}", error.summary)).detail("Tokens and hosts after it may be missing.")
+        }));
         let lock = match std::fs::read_to_string(request.directory.join(LOCK_FILE)) {
             Err(_) => Lock::default(),
             Ok(text) => {
