@@ -212,6 +212,10 @@ fn attribute(
 
 /// What is wrong with the default of an attribute of a type.
 fn unfit(default: &Expr, ty: &Type) -> Diagnostics {
+    if let Some(call) = literal::first_call(default) {
+        let diagnostic = Diagnostic::error("a default must be written out").at(call);
+        return diagnostic.label("a function cannot be called here").help("Write the value out.").into();
+    }
     let files = FileSet::new();
     let value = match evaluate(default, &Constants(Inputs::of_files(&files, "", ""))) {
         Ok(value) => value,

@@ -240,7 +240,9 @@ impl At<'_, '_> {
             },
             _ => match &**name {
                 "workspace" => Ok(Value::unknown(Type::String)),
-                "applying" => Ok(Value::unknown(Type::Bool)),
+                "applying" => Ok(Value::unknown(Type::Bool).mark(Marks { ephemeral: true, ..Marks::NONE })),
+                "env" => Err(undeclared("terraform attribute", name, root.span.to(span), [])
+                    .help("Write terraform.workspace, which is what it is called now.")),
                 _ => Err(undeclared("terraform attribute", name, root.span.to(span), [&"workspace".into()])),
             },
         }

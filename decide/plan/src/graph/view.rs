@@ -296,6 +296,9 @@ impl<'g> View<'g> {
             (root_name, _) => {
                 let known = if root_name == "path" { ["module", "root", "cwd"] } else { ["workspace", "applying", ""] };
                 let diagnostic = Diagnostic::error(format!("there is no `{root_name}.{name}`")).at(root.span.to(*at));
+                if (root_name, &**name) == ("terraform", "env") {
+                    return Err(diagnostic.help("Write terraform.workspace, which is what it is called now."));
+                }
                 return Err(messages::unknown(diagnostic, name, known.into_iter().filter(|name| !name.is_empty())));
             }
         };
