@@ -3,6 +3,7 @@
 mod diagnostics;
 mod events;
 mod expression;
+pub mod docs;
 pub mod graph;
 mod paint;
 mod plan;

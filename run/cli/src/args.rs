@@ -98,6 +98,8 @@ pub enum Command {
     Console(ConsoleArguments),
     /// Draw the project: stacks, modules, resources, images, roles, and what reads what
     Graph(GraphArguments),
+    /// Write the reference of the project: inputs, outputs, roles, images, and a picture
+    Docs(DocsArguments),
     /// Show published outputs
     Output(OutputArguments),
     /// Show what happened
@@ -306,6 +308,47 @@ pub struct ConsoleArguments {
     /// Evaluate this and end; may be given several times
     #[arg(long, short = 'c', value_name = "EXPRESSION", allow_hyphen_values = true)]
     pub evaluate: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct DocsArguments {
+    /// A directory of `*.tf` files to write of; the project without it
+    #[arg(value_name = "MODULE")]
+    pub module: Option<PathBuf>,
+    /// Write only of this stack; may be given several times
+    #[arg(long, value_name = "STACK")]
+    pub stack: Vec<String>,
+    /// How to write it
+    #[arg(long, short, value_name = "FORMAT", value_enum, default_value_t = DocsFormat::Markdown)]
+    pub format: DocsFormat,
+    /// Write to FILE instead of standard output
+    #[arg(long, short, value_name = "FILE", conflicts_with = "inject")]
+    pub output: Option<PathBuf>,
+    /// Write between the lines `<!-- andon docs begin -->` and `<!-- andon docs end -->` of a Markdown file
+    #[arg(long, value_name = "FILE", conflicts_with = "format")]
+    pub inject: Option<PathBuf>,
+    /// Add those two lines at the end of the file where it has none
+    #[arg(long, requires = "inject")]
+    pub add_markers: bool,
+    /// Write nothing; exit 3 where the file of --inject or --output is out of date
+    #[arg(long)]
+    pub check: bool,
+    /// Write of the functions of the language instead
+    #[arg(long, conflicts_with_all = ["module", "stack", "language"])]
+    pub functions: bool,
+    /// Write of the definition files of the language instead: their blocks and arguments
+    #[arg(long, conflicts_with_all = ["module", "stack"])]
+    pub language: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum DocsFormat {
+    /// As forges show it
+    Markdown,
+    /// One page that needs nothing else
+    Html,
+    /// Data
+    Json,
 }
 
 #[derive(Debug, Args)]

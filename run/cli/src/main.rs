@@ -61,6 +61,7 @@ fn run(context: &Context) -> Result<(), context::Stop> {
         Command::Status => commands::status::run(context),
         Command::Ssh(arguments) => commands::ssh::run(context, arguments),
         Command::Console(arguments) => commands::console::run(context, arguments),
+        Command::Docs(arguments) => commands::docs::run(context, arguments),
         Command::Graph(arguments) => commands::graph::run(context, arguments),
         Command::Output(arguments) => commands::output::run(context, arguments),
         Command::Logs(arguments) => commands::logs::run(context, arguments),

@@ -3,6 +3,7 @@
 pub mod change;
 pub mod check;
 pub mod console;
+pub mod docs;
 pub mod fmt;
 pub mod graph;
 pub mod init;

@@ -387,9 +387,3 @@ fn at_a_terminal() {
     terminal.types("exit\r");
     terminal.ends();
 }
-
-#[test]
-fn help() {
-    let project = Project::empty("console-help");
-    insta::assert_snapshot!(project.ok(&["console", "--help"]).out, @"");
-}

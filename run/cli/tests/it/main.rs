@@ -13,6 +13,7 @@ mod bad_input;
 mod bad_projects;
 mod console;
 mod days;
+mod docs;
 mod edges;
 mod format;
 mod graph;
