@@ -241,3 +241,37 @@ END
   row "plan of 1,000 files without changes" "$(medians "$andon" -C "$place" plan)"
   "$andon" -C "$place" down -y >"$work/log" 2>&1
 }
+
+# 3,000 files of 40 lines, none in the format; each time from the start. The peer goes through the same files.
+measure_format() {
+  mkdir -p "$work/format"
+  local i times=() theirs=() began
+  for ((i = 0; i < 3000; i++)); do
+    {
+      for ((j = 0; j < 5; j++)); do
+        printf 'resource "aws_instance" "web_%d_%d" {\n' "$i" "$j"
+        printf 'ami="ami-%d"\n  instance_type = var.type\n tags={\nName="x-${count.index}"\n}\n}\n\n' "$j"
+      done
+    } >"$work/format/f$i.tf"
+  done
+  cp -r "$work/format" "$work/formatted"
+  for ((i = 0; i < repeat; i++)); do
+    cp "$work/format"/*.tf "$work/formatted"
+    began=$(now)
+    "$andon" -C "$work/formatted" fmt >"$work/log"
+    times+=($(($(now) - began)))
+    if command -v terraform >/dev/null; then
+      cp "$work/format"/*.tf "$work/formatted"
+      began=$(now)
+      (cd "$work/formatted" && terraform fmt >"$work/log")
+      theirs+=($(($(now) - began)))
+    fi
+  done
+  local ours
+  ours=$(printf '%s\n' "${times[@]}" | median)
+  if [[ ${#theirs[@]} -gt 0 ]]; then
+    row "\`fmt\` of 3,000 files" "$ours" terraform "$(printf '%s\n' "${theirs[@]}" | median)" "under 1,000 ms"
+  else
+    row "\`fmt\` of 3,000 files" "$ours" "" "" "under 1,000 ms"
+  fi
+}

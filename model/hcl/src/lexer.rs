@@ -86,6 +86,8 @@ struct Lexer<'a> {
     strict: bool,
     /// Whether a merge conflict has begun whose second side has not.
     in_conflict: bool,
+    /// Whether the end of a merge conflict may still come: it is not looked for again where there was none.
+    conflicts_end: bool,
 }
 
 /// Tokens of bodies and expressions.
@@ -109,6 +111,7 @@ fn run(text: &str, mode: Mode) -> Lexed {
         faults: Vec::new(),
         strict: false,
         in_conflict: false,
+        conflicts_end: true,
     };
     // A byte-order mark says nothing: the text is UTF-8.
     if text.starts_with('\u{FEFF}') {
@@ -280,9 +283,10 @@ impl Lexer<'_> {
             self.fault(FaultKind::Conflict, start, end, end);
         }
         self.in_conflict = byte == b'<';
-        if byte == b'=' || byte == b'|' {
-            if let Some(length) = self.text.get(end..).and_then(|rest| rest.find("\n>>>>>>>")) {
-                end = self.line_end(end + length + 1);
+        if (byte == b'=' || byte == b'|') && self.conflicts_end {
+            match self.text.get(end..).and_then(|rest| rest.find("\n>>>>>>>")) {
+                Some(length) => end = self.line_end(end + length + 1),
+                None => self.conflicts_end = false,
             }
         }
         self.push(Kind::LineComment, start, end);

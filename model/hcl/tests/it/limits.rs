@@ -1,6 +1,6 @@
 //! Hostile input: it ends soon, and the stack and the heap survive it.
 
-use andon_hcl::{parse_body, parse_template};
+use andon_hcl::{format, json, parse_body, parse_template};
 use andon_text::SourceMap;
 
 /// Bytes a case: all cases together are many megabytes, and quadratic time would show in any.
@@ -15,6 +15,10 @@ fn survives(text: &str) -> usize {
     let (tree, template) = parse_template(id, text);
     drop(tree.clone());
     drop(tree);
+    let (value, _) = json::parse(id, text);
+    drop(value.to_body(&json::Unknown));
+    drop(value.to_body(&json::Strings::Expression));
+    format(text);
     body.len().min(template.len())
 }
 
@@ -97,6 +101,24 @@ fn much_of_anything_ends_soon() {
         "a={,",
         "<< ",
         "<<a ",
+        "<<<<<<< a\n",
+        "=======\n",
+        "=======\n>>>>>>>\n",
+        "x \"y {\n",
+        "{\"a\":",
+        "[\"",
+        "[\"\",",
+        "{\"a\":[}",
+        "[}",
+        "{\"a\":\"${",
+        "\"\\u00e9",
+        "{'",
+        "{“",
+        "{`",
+        "[ /* */ ",
+        "{\"a\" \"b\" ",
+        "[nul ",
+        "[01,",
     ];
     survives(&unit.concat().repeat(1_000_000 / unit.concat().len()));
     for unit in unit {

@@ -80,7 +80,7 @@ fn the_formatter_agrees_with_terraform() {
 
 #[test]
 fn the_formatter_agrees_with_terraform_on_generated_files() {
-    let count = std::env::var("CASES").ok().and_then(|count| count.parse().ok()).unwrap_or(2500);
+    let count = std::env::var("CASES").ok().and_then(|count| count.parse().ok()).unwrap_or(2000);
     let first = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(0);
     let texts: Vec<String> = (first..first + count).map(crate::generate::file).collect();
     agrees(&texts, texts.len());
