@@ -154,6 +154,12 @@ fn unchanged(value: &Value, ty: &Type) -> Option<Value> {
 
 fn to_sequence(value: &Value, element: &Type, ty: &Type) -> Result<Value, ConvertError> {
     let is_set = matches!(ty, Type::Set(_));
+    // Where in the order an unknown element stands, and whether it is one of the others, is not known.
+    if let (Kind::Set(own, _), false) = (value.kind(), is_set || value.is_wholly_known()) {
+        let (least, most) = value.length_bounds();
+        let open = Type::list(convert_type(own, element)?);
+        return Ok(Value::unknown(open).with_length(least, most));
+    }
     let own = match value.kind() {
         Kind::List(own, _) | Kind::Set(own, _) => Some(own),
         _ => None,

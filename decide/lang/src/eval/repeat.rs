@@ -178,6 +178,11 @@ impl Evaluator<'_> {
                 let elements = self.at_elements(elements.iter(), each)?;
                 self.list_of(ty, elements, each)?
             }
+            Kind::Set(ty, _) if !value.is_wholly_known() => {
+                let element = self.at_element(Value::unknown(ty.clone()), each)?;
+                let (least, most) = value.length_bounds();
+                Value::unknown(Type::list(element.ty())).with_length(least, most).mark(element.marks_within())
+            }
             Kind::Set(ty, elements) => {
                 let elements = self.at_elements(elements.iter(), each)?;
                 self.list_of(ty, elements, each)?

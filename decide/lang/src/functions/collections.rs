@@ -160,6 +160,9 @@ fn chunk_list(call: &Call<'_>) -> Result<Value, Fault> {
 
 fn coalesce(call: &Call<'_>) -> Result<Value, Fault> {
     let types: Vec<Type> = call.arguments.iter().map(Value::ty).collect();
+    if call.arguments.iter().any(|argument| argument.is_unknown() && argument.ty() == Type::Dynamic) {
+        return Ok(Value::UNKNOWN);
+    }
     // Beside an untyped null, the others need not agree: what comes of them is of its own type.
     let ty = unify(&types).filter(|_| !types.is_empty());
     let ty = ty.ok_or_else(|| Fault::new("all arguments must have the same type"))?;
@@ -258,6 +261,7 @@ fn flatten(call: &Call<'_>) -> Result<Value, Fault> {
         *marks = marks.union(value.marks());
         for child in value.children() {
             match child.kind() {
+                _ if is_unordered(child) => return None,
                 Kind::List(..) | Kind::Set(..) | Kind::Tuple(_) => go(child, out, marks)?,
                 Kind::Unknown(Type::Dynamic | Type::List(_) | Type::Set(_) | Type::Tuple(_), _) => return None,
                 _ => out.push(child.clone()),
@@ -266,6 +270,9 @@ fn flatten(call: &Call<'_>) -> Result<Value, Fault> {
         Some(())
     }
     call.elements(0)?;
+    if is_unordered(call.value(0)) {
+        return Ok(Value::UNKNOWN.mark(call.value(0).marks()));
+    }
     let (mut out, mut marks) = (Vec::new(), andon_value::Marks::NONE);
     match go(call.value(0), &mut out, &mut marks) {
         Some(()) => Ok(Value::tuple(out).mark(marks)),
@@ -430,6 +437,11 @@ fn range(call: &Call<'_>) -> Result<Value, Fault> {
     Ok(Value::list(Type::Number, numbers))
 }
 
+/// Whether the order of a set hangs on what is not known yet.
+fn is_unordered(value: &Value) -> bool {
+    matches!(value.kind(), Kind::Set(..)) && !value.is_wholly_known()
+}
+
 /// The same kind of sequence with other elements, which are some of its own: of a set, a list.
 fn like(sequence: &Value, elements: Vec<Value>) -> Value {
     match sequence.kind() {
@@ -440,6 +452,9 @@ fn like(sequence: &Value, elements: Vec<Value>) -> Value {
 }
 
 fn reverse(call: &Call<'_>) -> Result<Value, Fault> {
+    if is_unordered(call.value(0)) {
+        return Ok(foresight::reverse(call));
+    }
     let mut elements: Vec<Value> = call.elements(0)?.into_iter().cloned().collect();
     elements.reverse();
     Ok(like(call.value(0), elements))

@@ -34,12 +34,6 @@ pub(super) fn table() -> Vec<Function> {
         to("tonumber", Number, |call| to_type(call, &Type::Number), "A value as a number."),
         to("toset", Type::set(Dynamic), |call| to_type(call, &Type::set(Type::Dynamic)), "A value as a set."),
         to("tostring", S, |call| to_type(call, &Type::String), "A value as a string."),
-        over(
-            "type",
-            S,
-            |call| Ok(call.value(0).ty().to_string().into()),
-            "The type of a value, as it would be written.",
-        ),
     ]
 }
 

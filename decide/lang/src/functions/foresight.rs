@@ -126,7 +126,9 @@ pub(super) fn zip_map(call: &Call<'_>) -> Value {
 /// A set of what the arguments agree on.
 pub(super) fn set(call: &Call<'_>) -> Value {
     let types: Vec<Type> = call.arguments.iter().map(Value::ty).collect();
-    match unify(&types) {
+    // One whose elements are of a type not known yet may change what all become.
+    let settled = call.arguments.iter().all(|argument| !argument.is_unknown() || !argument.ty().has_dynamic());
+    match unify(&types).filter(|_| settled) {
         Some(ty @ Type::Set(_)) => open(ty, 0, None),
         _ => Value::unknown(Type::set(Type::Dynamic)),
     }

@@ -18,6 +18,7 @@ mod console;
 mod complete;
 mod evaluation;
 mod expressions;
+mod foresight;
 mod json;
 mod load;
 mod modules;

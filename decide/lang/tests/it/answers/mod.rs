@@ -15,7 +15,7 @@ use crate::console::ask;
 use crate::expressions::{Values, differences, value_of};
 
 /// Values of every kind: none, empty, nested, in other scripts, huge and tiny.
-const POOL: [&str; 26] = [
+pub const POOL: [&str; 26] = [
     "null",
     "true",
     "0",
@@ -44,15 +44,21 @@ const POOL: [&str; 26] = [
     "1 / 3",
 ];
 
-const OPERATORS: [&str; 13] = ["+", "-", "*", "/", "%", "==", "!=", "<", "<=", ">", ">=", "&&", "||"];
+pub const OPERATORS: [&str; 13] = ["+", "-", "*", "/", "%", "==", "!=", "<", "<=", ">", ">=", "&&", "||"];
+
+/// A good call of each function: its name and its arguments.
+pub fn calls() -> impl Iterator<Item = (&'static str, Vec<&'static str>)> {
+    include_str!("calls.txt").lines().map(|line| {
+        let (name, arguments) = line.split_once(" | ").expect("a call has arguments");
+        (name, arguments.split(" | ").collect())
+    })
+}
 
 /// Every expression that is put to both.
 fn expressions() -> BTreeSet<String> {
     let lines = |text: &'static str| text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
     let mut all: BTreeSet<String> = lines(include_str!("more.txt")).map(str::to_owned).collect();
-    for line in lines(include_str!("calls.txt")) {
-        let (name, arguments) = line.split_once(" | ").expect("a call has arguments");
-        let arguments: Vec<&str> = arguments.split(" | ").collect();
+    for (name, arguments) in calls() {
         all.insert(format!("{name}({})", arguments.join(", ")));
         all.insert(format!("{name}()"));
         all.insert(format!("{name}({}, 1)", arguments.join(", ")));
