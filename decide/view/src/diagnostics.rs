@@ -1,15 +1,27 @@
 use andon_text::{Diagnostic, Diagnostics, Severity, SourceMap, Span};
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
-use serde_json::{Value as Json, json};
 
 use crate::Paint;
+
+/// More diagnostics than this nobody reads.
+const MOST: usize = 100;
+
+/// More places of one diagnostic than this nobody reads.
+const MOST_PLACES: usize = 6;
 
 /// Diagnostics as people read them: each with its lines of the file, a blank line between them, and a count at the end
 /// where there is more than one error.
 pub fn diagnostics(all: &Diagnostics, sources: &SourceMap, paint: Paint, width: usize) -> String {
     let renderer = if paint.colour { Renderer::styled() } else { Renderer::plain() }.term_width(width.max(40));
     let mut text = String::new();
-    for diagnostic in all {
+    // Errors come before warnings where not all are shown.
+    let cut = all.len() > MOST;
+    let mut shown: Vec<&Diagnostic> = all.iter().collect();
+    if cut {
+        shown.sort_by_key(|diagnostic| !diagnostic.is_error());
+        shown.truncate(MOST);
+    }
+    for diagnostic in shown {
         text.push_str(&match diagnostic.span {
             Some(_) => one(diagnostic, sources, &renderer),
             None => placeless(diagnostic, paint),
@@ -17,7 +29,13 @@ pub fn diagnostics(all: &Diagnostics, sources: &SourceMap, paint: Paint, width: 
         text.push_str("\n\n");
     }
     let errors = all.iter().filter(|diagnostic| diagnostic.is_error()).count();
-    if errors > 1 {
+    if cut {
+        text.push_str(&format!(
+            "and {} more: {errors} errors and {} warnings in all\n",
+            all.len() - MOST,
+            all.len() - errors
+        ));
+    } else if errors > 1 {
         text.push_str(&format!("{errors} errors\n"));
     } else if text.ends_with("\n\n") {
         text.pop();
@@ -47,6 +65,10 @@ fn one(diagnostic: &Diagnostic, sources: &SourceMap, renderer: &Renderer) -> Str
     if !diagnostic.detail.is_empty() {
         group = group.element(Level::NOTE.no_name().message(diagnostic.detail.as_str()));
     }
+    let more = diagnostic.related.len().saturating_sub(MOST_PLACES);
+    if more > 0 {
+        group = group.element(Level::NOTE.no_name().message(format!("and {more} more such places")));
+    }
     for help in &diagnostic.help {
         group = group.element(Level::HELP.message(help.as_str()));
     }
@@ -65,7 +87,11 @@ fn snippets<'a>(
         label => label,
     };
     let main = diagnostic.span.map(|span| (span, label, AnnotationKind::Primary));
-    let related = diagnostic.related.iter().map(|(span, words)| (*span, words.as_str(), AnnotationKind::Context));
+    let related = diagnostic
+        .related
+        .iter()
+        .take(MOST_PLACES)
+        .map(|(span, words)| (*span, words.as_str(), AnnotationKind::Context));
     let mut snippets: Vec<(andon_text::SourceId, Snippet<'a, annotate_snippets::Annotation<'a>>)> = Vec::new();
     for (span, words, kind) in main.into_iter().chain(related) {
         let Some(source) = sources.get(span.source) else { continue };
@@ -88,34 +114,6 @@ fn range(span: Span, text: &str) -> std::ops::Range<usize> {
     let end = floor(span.end as usize).max(start);
     let first_line = text.get(start..end).and_then(|covered| covered.find('\n')).map_or(end, |at| start + at);
     start..first_line
-}
-
-/// Diagnostics as data: `severity`, `summary`, `detail`, `help`, `subject`, and `range` with `filename`, `start` and
-/// `end` (each with `line`, `column` and `byte`), null where there is none.
-pub fn diagnostics_json(all: &Diagnostics, sources: &SourceMap) -> Json {
-    let place = |span: Span| match sources.get(span.source) {
-        None => Json::Null,
-        Some(source) => {
-            let point = |offset: u32| {
-                let at = source.position(offset);
-                json!({ "line": at.line, "column": at.column, "byte": offset })
-            };
-            json!({ "filename": &**source.path(), "start": point(span.start), "end": point(span.end) })
-        }
-    };
-    let one = |diagnostic: &Diagnostic| {
-        json!({
-            "severity": if diagnostic.is_error() { "error" } else { "warning" },
-            "summary": diagnostic.summary,
-            "detail": diagnostic.detail,
-            "help": diagnostic.help,
-            "subject": diagnostic.subject,
-            "range": diagnostic.span.map_or(Json::Null, place),
-            "related": diagnostic.related.iter().map(|(span, words)| json!({ "range": place(*span), "words": words }))
-                .collect::<Vec<_>>(),
-        })
-    };
-    all.iter().map(one).collect()
 }
 
 #[cfg(test)]

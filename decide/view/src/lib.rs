@@ -1,6 +1,7 @@
 //! View models as terminal text and JSON. Pure: width, colour and the clock come in as arguments, text goes out.
 
 mod diagnostics;
+mod diagnostics_json;
 mod events;
 mod expression;
 pub mod docs;
@@ -10,7 +11,8 @@ mod plan;
 mod progress;
 mod report;
 
-pub use diagnostics::{diagnostics, diagnostics_json};
+pub use diagnostics::diagnostics;
+pub use diagnostics_json::diagnostics_json;
 pub use events::{entry_json, event_json, event_line, status_word};
 pub use expression::{expression, type_lines};
 pub use paint::Paint;

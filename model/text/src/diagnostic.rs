@@ -24,6 +24,9 @@ pub struct Diagnostic {
     pub related: Vec<(Span, String)>,
     /// Why, in plain sentences; may be empty. Values in play are shown here, never a secret one.
     pub detail: String,
+    /// The values in play: a reference as it is written, and what is said of it after the word "is". `detail` says the
+    /// same in sentences. Never a secret.
+    pub values: Vec<(String, String)>,
     /// What to do about it, a sentence each.
     pub help: Vec<String>,
     /// What kind of complaint it is, where that matters to others: a lint's name, by which it is switched off.
@@ -45,6 +48,7 @@ impl Diagnostic {
             label: String::new(),
             related: Vec::new(),
             detail: String::new(),
+            values: Vec::new(),
             help: Vec::new(),
             name: None,
             subject: None,

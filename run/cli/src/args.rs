@@ -9,7 +9,7 @@ use clap_complete::Shell;
 use crate::variables::VariableArguments;
 
 /// Takes a change from a definition file to a healthy, watched server.
-#[derive(Debug, Parser)]
+#[derive(Debug, Clone, Parser)]
 #[command(name = "andon", version, max_term_width = 100, disable_help_subcommand = true)]
 pub struct Arguments {
     /// Work in DIR instead of the current directory
@@ -64,7 +64,7 @@ pub enum Colour {
     Never,
 }
 
-#[derive(Debug, Subcommand)]
+#[derive(Debug, Clone, Subcommand)]
 pub enum Command {
     /// Make a project that works, in a new directory
     New(NewArguments),
@@ -141,13 +141,13 @@ impl Command {
     }
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct NewArguments {
     /// The directory to make; its last part is the project's name
     pub path: PathBuf,
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct InitArguments {
     /// Take what there is now: the newest allowed versions, and what branches and tags name today
     #[arg(short, long)]
@@ -157,7 +157,7 @@ pub struct InitArguments {
     pub input: Option<bool>,
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct FmtArguments {
     /// Files or directories; `-` for standard input; the project where none is given
     ///
@@ -181,7 +181,7 @@ pub struct FmtArguments {
     pub write: bool,
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct TestArguments {
     /// Only the tests whose names contain this
     pub filter: Option<String>,
@@ -201,13 +201,16 @@ pub struct StacksArguments {
     pub stacks: Vec<String>,
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct CheckArguments {
+    /// A directory to check instead, or stacks of this project; all of it where none is given
+    #[arg(value_name = "DIR|STACK")]
+    pub targets: Vec<String>,
     #[command(flatten)]
     pub variables: VariableArguments,
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct DriftArguments {
     #[command(flatten)]
     pub stacks: StacksArguments,
@@ -215,7 +218,7 @@ pub struct DriftArguments {
     pub variables: VariableArguments,
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct PlanArguments {
     #[command(flatten)]
     pub stacks: StacksArguments,
@@ -246,7 +249,7 @@ pub struct UpArguments {
     pub go: GoArguments,
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct DownArguments {
     #[command(flatten)]
     pub go: GoArguments,
@@ -280,7 +283,7 @@ pub struct LockArguments {
     pub lock_timeout: Option<Duration>,
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct SshArguments {
     /// The server: its name, or its address in the state
     pub server: String,
@@ -289,7 +292,7 @@ pub struct SshArguments {
     pub command: Vec<String>,
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(after_help = "\
 Expressions are read from standard input where none is given. What is open goes on in the next line: a bracket, a heredoc.
 On a terminal, Tab completes names, and lines are kept in andon/console_history below $XDG_STATE_HOME or ~/.local/state,
@@ -310,7 +313,7 @@ pub struct ConsoleArguments {
     pub evaluate: Vec<String>,
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct DocsArguments {
     /// A directory of `*.tf` files to write of; the project without it
     #[arg(value_name = "MODULE")]
@@ -351,7 +354,7 @@ pub enum DocsFormat {
     Json,
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct GraphArguments {
     #[command(flatten)]
     pub stacks: StacksArguments,
@@ -389,7 +392,7 @@ pub enum CollapseBy {
     Stacks,
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct OutputArguments {
     /// The stack, or the only output to print, as NAME or STACK.NAME
     pub name: Option<String>,
@@ -398,7 +401,7 @@ pub struct OutputArguments {
     pub raw: bool,
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct LogsArguments {
     /// Go on with new events as they come
     #[arg(short, long)]

@@ -49,7 +49,7 @@ fn run(context: &Context) -> Result<(), context::Stop> {
         Command::New(arguments) => commands::new::run(context, arguments),
         Command::Init(arguments) => commands::init::run(context, arguments),
         Command::Fmt(arguments) => commands::fmt::run(context, arguments),
-        Command::Check(_) => commands::check::run(context),
+        Command::Check(arguments) => commands::check::run(context, arguments),
         Command::Test(arguments) => commands::test::run(context, arguments),
         Command::Plan(arguments) => commands::plan::run(context, arguments),
         Command::Apply(arguments) => commands::change::apply(context, arguments),

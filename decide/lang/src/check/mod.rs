@@ -18,6 +18,7 @@ mod stack;
 mod test;
 mod values;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use andon_hcl::ast::{Expr, ExprKind};
@@ -59,7 +60,29 @@ pub fn check_and_ask(project: &Project, schemas: &Schemas) -> (Diagnostics, Vec<
     }
     // Where a file has syntax errors, what seems to be missing may be in the part not understood.
     let in_order = in_order(out, &project.sources).into_iter();
-    (in_order.filter(|diagnostic| !is_noise(project, diagnostic)).collect(), bodies)
+    (together(in_order.filter(|diagnostic| !is_noise(project, diagnostic))), bodies)
+}
+
+/// What nothing defines is said once, with every place that names it.
+fn together(all: impl Iterator<Item = Diagnostic>) -> Diagnostics {
+    let mut said: Vec<Diagnostic> = Vec::new();
+    let mut first: BTreeMap<String, usize> = BTreeMap::new();
+    for diagnostic in all {
+        let earlier = match diagnostic.name {
+            Some(Diagnostic::UNDECLARED) => first.get(&diagnostic.summary).and_then(|at| said.get_mut(*at)),
+            _ => None,
+        };
+        match (earlier, diagnostic.span) {
+            (Some(earlier), Some(span)) => earlier.related.push((span, "and here".to_owned())),
+            _ => {
+                if diagnostic.name == Some(Diagnostic::UNDECLARED) {
+                    first.insert(diagnostic.summary.clone(), said.len());
+                }
+                said.push(diagnostic);
+            }
+        }
+    }
+    said.into_iter().collect()
 }
 
 fn roles(project: &Project, role: &Arc<Role>, schemas: &Schemas, out: &mut Diagnostics) {

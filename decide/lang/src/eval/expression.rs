@@ -289,6 +289,7 @@ impl<'a> Evaluator<'a> {
 
     /// Fails with an error that shows the values in play: those of the references in `expressions`.
     pub(super) fn fail_showing(&mut self, error: Diagnostic, expressions: &[&Expr]) -> Failed {
+        let mut error = error;
         let mut lines: Vec<String> = if error.detail.is_empty() { Vec::new() } else { vec![error.detail.clone()] };
         for expr in expressions {
             // A very long expression has more values in play than anyone would read.
@@ -297,9 +298,11 @@ impl<'a> Evaluator<'a> {
             }
             for reference in expr.references() {
                 let Some((text, value)) = self.current_value(&reference) else { continue };
-                let line = format!("{text} is {}.", describe(&value));
+                let described = describe(&value);
+                let line = format!("{text} is {described}.");
                 if !lines.contains(&line) {
                     lines.push(line);
+                    error.values.push((text, described));
                 }
             }
         }

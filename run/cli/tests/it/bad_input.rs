@@ -105,7 +105,8 @@ fn the_project_is_sound_without_a_mistake() {
 #[test]
 fn a_directory_without_definitions() {
     let project = Project::empty("none");
-    for words in [&["up", "-y"][..], &["check"], &["status"]] {
+    assert_eq!(project.ok(&["check"]).out, "Nothing is defined in this directory.\n");
+    for words in [&["up", "-y"][..], &["status"]] {
         let ran = project.exits(1, words);
         let place = project.directory.canonicalize().unwrap();
         let said = ran.err.replace(&*place.to_string_lossy(), "DIR");

@@ -11,6 +11,7 @@ mod support;
 
 mod bad_input;
 mod bad_projects;
+mod check;
 mod console;
 mod days;
 mod docs;
