@@ -2,7 +2,7 @@
 
 use andon_hcl::ast::{Expr, ExprKind, Item};
 use andon_schema::{Block, Mode, NoSuchType};
-use andon_text::Diagnostic;
+use andon_text::{Diagnostic, nearest};
 use andon_value::Value;
 
 use super::scope::{At, Checked};
@@ -38,6 +38,7 @@ pub(super) fn check_at(at: &At<'_, '_>, definition: &ResourceDefinition) {
         Ok(Some(schema)) => schema,
         Ok(None) => {
             at.written_in(&definition.body);
+            misspelt(checked, definition);
             return;
         }
         Err(NoSuchType) => {
@@ -118,6 +119,20 @@ fn trigger(at: &At<'_, '_>, expr: &Expr) {
         let diagnostic = diagnostic.at(wrong.map_or(expr.span, |reference| reference.span)).label("this is none");
         let help = "To follow a plain value, keep it in the \"input\" of a terraform_data, and name that.";
         at.checked.report([diagnostic.help(help)]);
+    }
+}
+
+/// Warns of blocks whose names are nearly those that every resource may have. Without the schema there is no telling more.
+fn misspelt(checked: &Checked<'_>, definition: &ResourceDefinition) {
+    for block in definition.body.blocks() {
+        let name = &block.kind;
+        if let Some(near) = nearest(&name.name, ["lifecycle", "provisioner", "connection", "dynamic"])
+            && *near != *name.name
+        {
+            let diagnostic = Diagnostic::warning(format!("\"{}\" may be misspelt", name.name)).at(name.span);
+            let diagnostic = diagnostic.label("this is left to the provider, whose schemas are not at hand");
+            checked.report([diagnostic.help(format!("Did you mean \"{near}\"?"))]);
+        }
     }
 }
 

@@ -294,6 +294,9 @@ fn absent_group(schema: &Schema) -> Value {
     Value::object(attributes.chain(blocks))
 }
 
+/// Blocks that every resource may have, whatever its schema.
+const META_BLOCKS: [&str; 4] = ["lifecycle", "provisioner", "connection", "dynamic"];
+
 fn unsupported(name: &Ident, schema: &Schema) -> Diagnostic {
     let (what, other) = match (schema.attributes.contains_key(&*name.name), schema.blocks.contains_key(&*name.name)) {
         (true, _) => ("block", Some(format!("{} is an argument: write `{} = …`.", quote(&name.name), name.name))),
@@ -301,9 +304,9 @@ fn unsupported(name: &Ident, schema: &Schema) -> Diagnostic {
         _ => ("argument or block", None),
     };
     let error = Diagnostic::error(format!("unsupported {what} {}", quote(&name.name))).at(name.span);
-    let names = schema.attributes.keys().chain(schema.blocks.keys());
+    let names = schema.attributes.keys().chain(schema.blocks.keys()).map(String::as_str).chain(META_BLOCKS);
     let error = error.label("there is none of this name here");
-    match (other, nearest(&name.name, names.map(String::as_str))) {
+    match (other, nearest(&name.name, names)) {
         (Some(other), _) => error.help(other),
         (None, Some(near)) => error.help(format!("Did you mean {}?", quote(near))),
         (None, None) => error,

@@ -39,6 +39,7 @@ fn resources_against_their_schemas() {
             "1:1 unknown resource type \"lab_netwrok\"",
         ),
         ("resource \"aws_instance\" \"a\" {}", ""),
+        ("resource \"aws_instance\" \"a\" {\n  lifcycle {}\n}", "2:3 warning: \"lifcycle\" may be misspelt"),
         ("resource \"lab_instance\" \"a\" {}", "1:1 unknown resource type \"lab_instance\""),
         ("data \"andon_stak\" \"a\" {}", "1:1 unknown data source \"andon_stak\""),
         ("resource \"lab_network\" \"a\" {\n  nam = 1\n}", "2:3 unsupported argument or block \"nam\""),
