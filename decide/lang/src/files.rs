@@ -45,7 +45,10 @@ impl FileSet {
             directory => format!("{directory}/"),
         };
         let from = self.files(directory).range::<str, _>((Bound::Included(&*below), Bound::Unbounded));
-        from.take_while(move |(path, _)| path.starts_with(&*below))
+        // After `../` comes what is in the directory above, and what is above that.
+        let inside = |rest: &str| !rest.starts_with("../");
+        let rest = from.map_while(move |(path, content)| Some((path.strip_prefix(&*below)?, path, content)));
+        rest.filter(move |(rest, ..)| inside(rest)).map(|(_, path, content)| (path, content))
     }
 
     fn files(&self, path: &str) -> &BTreeMap<Arc<str>, Arc<[u8]>> {
@@ -118,14 +121,23 @@ mod tests {
     #[test]
     fn foreign_files_are_there_for_who_names_them() {
         let mut files = FileSet::new();
-        let paths =
-            [".andon/modules/a/main.tf", "../b/main.tf", "a-b/x", "a/x", "a/y/z", "s/.terraform/modules/c/m.tf"];
+        let paths = [
+            ".andon/modules/a/main.tf",
+            "../../c",
+            "../b/main.tf",
+            "a-b/x",
+            "a/x",
+            "a/y/z",
+            "s/.terraform/modules/c/m.tf",
+        ];
         paths.iter().for_each(|path| files.insert(*path, *b"x"));
         let under = |directory| files.under(directory).map(|(path, _)| &**path).collect::<Vec<_>>();
         assert_eq!(under(""), ["a-b/x", "a/x", "a/y/z"]);
         assert_eq!(under("a"), ["a/x", "a/y/z"]);
         assert_eq!(under(".andon/modules/a"), [".andon/modules/a/main.tf"]);
         assert_eq!(under("../b"), ["../b/main.tf"]);
+        assert_eq!(under(".."), ["../b/main.tf"]);
+        assert_eq!(under("../.."), ["../../c"]);
         assert_eq!(under("s/.terraform/modules/c"), ["s/.terraform/modules/c/m.tf"]);
         assert!(files.read("a", "../../b/main.tf").is_some() && files.read("..", "b/main.tf").is_some());
         assert!(files.read(".andon/modules/a", "main.tf").is_some() && files.read("", "/a/x").is_none());

@@ -133,7 +133,11 @@ fn read_around(directory: &Path, mut around: BTreeSet<String>, files: &mut FileS
         }
         let is_module = metadata.is_dir() && holds_stack_files(&place);
         // What is below a directory that was read has been read with it; the way to the root is never a module.
-        let read = done.iter().any(|read| relative == *read || relative.starts_with(&format!("{read}/")));
+        let is_below = |read: &String| {
+            let rest = relative.strip_prefix(read.as_str()).and_then(|rest| rest.strip_prefix('/'));
+            relative == *read || rest.is_some_and(|rest| rest != ".." && !rest.starts_with("../"))
+        };
+        let read = done.iter().any(is_below);
         if !is_module || read {
             continue;
         }

@@ -415,6 +415,18 @@ fn a_project_may_call_modules_around_it() {
     assert!(err.contains("../../modules/b/main.tf:1:1"), "{err}");
 }
 
+#[test]
+fn an_example_may_call_the_module_that_it_is_of() {
+    let project = Project::empty("init-example");
+    project.write("repo/main.tf", "module \"n\" { source = \"./nested\" }\noutput \"x\" { value = module.n.x }\n");
+    project.write("repo/nested/main.tf", "output \"x\" { value = \"nested\" }\n");
+    project.write("other/main.tf", "output \"y\" { value = \"other\" }\n");
+    let main = "module \"root\" { source = \"../../\" }\nmodule \"o\" { source = \"../../../other\" }\noutput \"all\" { value = [module.root.x, module.o.y] }\n";
+    project.write("repo/examples/complete/main.tf", main);
+    let plan = ok(&project, &["-C", "repo/examples/complete", "plan"]);
+    assert!(plan.contains("\"nested\"") && plan.contains("\"other\""), "{plan}");
+}
+
 /// The real program, where there is one.
 fn terraform() -> Option<PathBuf> {
     let named = std::env::var_os("ANDON_TERRAFORM").map(PathBuf::from);
