@@ -22,6 +22,7 @@ mod foresight;
 mod json;
 mod load;
 mod modules;
+mod moments;
 mod oracle;
 mod role;
 mod schemas;

@@ -45,7 +45,7 @@ impl Provider for DataProvider {
         let before = |name: &str| request.prior.and_then(|prior| prior.get(name)).cloned().unwrap_or(Value::NULL);
         let (input, triggers) = (given("input"), given("triggers_replace"));
         let replaced = request.prior.is_some() && triggers != before("triggers_replace");
-        let id = if request.prior.is_some() { before("id") } else { Value::unknown(Type::String) };
+        let id = if request.prior.is_some() { before("id") } else { Value::unknown(Type::String).not_null() };
         // An output that is known may be read by others in the same plan.
         let output = input.clone();
         let value = Value::object([("input", input), ("output", output), ("triggers_replace", triggers), ("id", id)]);
