@@ -109,11 +109,22 @@ impl<'a> Parser<'a> {
             too_deep: false,
             words: HashSet::new(),
         };
+        // Where a quote is missing, what is text and what is not has changed places on the whole line.
+        let mut confused: Vec<(u32, u32)> = Vec::new();
+        for fault in faults.iter().filter(|fault| fault.kind == FaultKind::OpenString) {
+            let before = text.get(..fault.start as usize).unwrap_or("");
+            let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+            confused.push((u32::try_from(line_start).unwrap_or(u32::MAX), fault.damage_end));
+        }
         for fault in faults {
-            if parser.damage.last().is_none_or(|(_, end)| fault.start >= *end) {
+            let line = confused.partition_point(|(start, _)| *start <= fault.start);
+            let line = line.checked_sub(1).and_then(|index| confused.get(index).copied());
+            let line = line.filter(|(_, end)| fault.start < *end);
+            let follows = line.is_some() && fault.kind != FaultKind::OpenString;
+            if !follows && parser.damage.last().is_none_or(|(_, end)| fault.start >= *end) {
                 let diagnostic = fault::explain(fault, parser.span(fault.start, fault.end), text);
                 parser.diagnostics.push(diagnostic);
-                parser.damage.push((fault.start, fault.damage_end));
+                parser.damage.push((line.map_or(fault.start, |(start, _)| start), fault.damage_end));
             }
         }
         parser

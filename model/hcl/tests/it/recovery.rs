@@ -122,15 +122,27 @@ fn one_mistake_gives_one_message() {
             ("x {\n  a: 1\n  b: 2\n}\n", "2:4+1 unexpected `:`\n3:4+1 unexpected `:`"),
             ("x {\n  a = 1 b = 2\n  c = 3\n}\n", "2:9+1 unexpected `b`"),
             ("x {\n  a = 1, b = 2\n}\n", "2:8+1 unexpected `,`"),
-            ("a = 'b'\nc = 'd' + 'e'\n", "1:5+3 single quotes do not make a string\n2:5+3 single quotes do not make a string\n2:11+3 single quotes do not make a string"),
+            (
+                "a = 'b'\nc = 'd' + 'e'\n",
+                "1:5+3 single quotes do not make a string\n2:5+3 single quotes do not make a string\n2:11+3 single quotes do not make a string",
+            ),
             ("a = ‘b’\nc = “d”\n", "1:5+7 curly quotes do not make a string\n2:5+7 curly quotes do not make a string"),
             ("x {\n  a = \"${b\"\n  c = 1\n}\n", "2:8+2 `${` is not closed"),
             ("x {\n  a = \"b ${c.d[0} e\"\n  f = 1\n}\n", "2:15+1 `[` is not closed ~2:17+1"),
-            ("a = \"\\q \\w\"\nb = \"\\d\"\n", "1:6+2 unknown escape `\\q`\n1:9+2 unknown escape `\\w`\n2:6+2 unknown escape `\\d`"),
+            (
+                "a = \"\\q \\w\"\nb = \"\\d\"\n",
+                "1:6+2 unknown escape `\\q`\n1:9+2 unknown escape `\\w`\n2:6+2 unknown escape `\\d`",
+            ),
             ("a = \"%{ if b }c\"\nd = 1\n", "1:6+9 `if` directive has no `endif`"),
             ("a = <<EOT\n%{ if b }\nc\nEOT\nd = 1\n", "2:1+9 `if` directive has no `endif`"),
-            ("a = [1,, 2]\nb = f(,1)\nc = {,}\n", "1:8+1 expected a value, found `,`\n2:7+1 expected a value, found `,`\n3:6+1 unexpected `,`"),
-            ("x {\n<<<<<<< HEAD\n  a = 1\n=======\n  a = 2\n>>>>>>> other\n}\n", "2:1+12 merge conflict is not resolved"),
+            (
+                "a = [1,, 2]\nb = f(,1)\nc = {,}\n",
+                "1:8+1 expected a value, found `,`\n2:7+1 expected a value, found `,`\n3:6+1 unexpected `,`",
+            ),
+            (
+                "x {\n<<<<<<< HEAD\n  a = 1\n=======\n  a = 2\n>>>>>>> other\n}\n",
+                "2:1+12 merge conflict is not resolved",
+            ),
             ("<<<<<<< HEAD\nx {\n}\n=======\ny {\n}\n>>>>>>> other\nz = 1\n", "1:1+12 merge conflict is not resolved"),
             ("a = True\nb = None\nc = b and d\ne = not f\n", "3:7+3 unexpected `and`\n4:9+1 unexpected `f`"),
             ("a = 1;\nb = 2;\n", "1:6+1 unknown character `;`\n2:6+1 unknown character `;`"),
@@ -146,7 +158,10 @@ fn one_mistake_gives_one_message() {
             ("x {\n  a = var.b]\n  c = 1\n}\n", "2:12+1 unexpected `]`"),
             ("x {\n  a = f(b))\n  c = 1\n}\n", "2:11+1 unexpected `)`"),
             ("if a {\n  b = 1\n} else {\n  c = 1\n}\n", "3:3+4 unexpected `else`"),
-            ("a += 1\nb++\nc := 1\n", "1:2+0 `=` is missing after `a`\n2:2+0 `=` is missing after `b`\n3:3+1 unexpected `:`"),
+            (
+                "a += 1\nb++\nc := 1\n",
+                "1:2+0 `=` is missing after `a`\n2:2+0 `=` is missing after `b`\n3:3+1 unexpected `:`",
+            ),
             ("// ok\n-- no\na = 1\n", "2:1+1 unexpected `-`"),
             ("function f(a) {\n  return a\n}\n", "1:9+0 `=` is missing after `function`"),
             ("a = \"x\" . \"y\"\nb = 1\n", "1:9+1 name is missing after `.`"),
@@ -155,9 +170,64 @@ fn one_mistake_gives_one_message() {
             ("a = {\n  b = [\n    1\n  c = 2\n}\nd = 1\n", "2:7+1 `[` is not closed ~4:3+1"),
             ("a = \"${f(\"b)}\"\nc = 1\n", "1:6+2 `${` is not closed"),
             ("\u{feff}\u{feff}a = 1\n", "1:2+3 unknown character `\\u{feff}`"),
-            ("a = 0x1F\nb = 1_000\nc = 1.\nd = .5\n", "1:6+3 unexpected `x1F`\n2:6+4 unexpected `_000`\n3:6+1 name is missing after `.`\n4:5+1 expected a value, found `.`"),
+            (
+                "a = 0x1F\nb = 1_000\nc = 1.\nd = .5\n",
+                "1:6+3 unexpected `x1F`\n2:6+4 unexpected `_000`\n3:6+1 name is missing after `.`\n4:5+1 expected a value, found `.`",
+            ),
             ("import \"x\"\nfrom = 1\n", "1:1+10 `=` or `{` is missing after `import`"),
         ],
         errors,
     );
+}
+
+const ORDINARY: &str = r#"variable "size" {
+  type    = number
+  default = 2
+}
+
+locals {
+  names = ["a", "b", var.size]
+  tags  = { owner = "me", (var.key) = "x" }
+}
+
+resource "aws_instance" "web" {
+  count = var.size > 1 ? length(local.names) : 0
+  ami   = "ami-${var.size}-${local.names[0]}"
+
+  tags = merge(local.tags, {
+    Name = "web-${count.index}"
+  })
+
+  ingress {
+    ports = [for p in local.ports : p.number if p.open]
+  }
+
+  lifecycle { create_before_destroy = true }
+}
+
+output "names" {
+  value = { for k, v in aws_instance.web : k => upper(v.name) }
+}
+"#;
+
+/// Whatever mark is left out, the complaints are few, and the first is near.
+#[test]
+fn a_mark_left_out_gives_few_errors_near_it() {
+    let (mut wrong, mut cases, mut total) = (Vec::new(), 0, 0);
+    let marks = ORDINARY.char_indices().filter(|(_, mark)| "\"{}[]()=,:?".contains(*mark));
+    for (at, mark) in marks {
+        let mut text = ORDINARY.to_owned();
+        text.remove(at);
+        let line = ORDINARY[..at].matches('\n').count() as i64 + 1;
+        let found = errors(&text);
+        let lines: Vec<i64> = found.lines().map(|error| error.split(':').next().unwrap().parse().unwrap()).collect();
+        cases += 1;
+        total += lines.len();
+        let near = lines.is_empty() || lines.iter().any(|other| (other - line).abs() <= 13);
+        if lines.len() > 3 || !near {
+            wrong.push(format!("without `{mark}` on line {line}:\n{found}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(total <= cases + cases / 4, "{total} errors for {cases} marks");
 }
