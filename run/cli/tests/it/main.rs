@@ -24,3 +24,4 @@ mod modules;
 mod plugins;
 mod tidy;
 mod tour;
+mod variables;
