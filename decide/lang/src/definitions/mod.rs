@@ -51,6 +51,8 @@ pub struct Project {
     pub calls: Vec<Call>,
     /// The packages that modules are installed from.
     pub installed: Record,
+    /// The names of warnings that are not given: `lint { disable = […] }` of the project.
+    pub silenced: BTreeSet<Arc<str>>,
     /// The definition files with syntax errors: what they define may be missing here.
     pub unparsed: BTreeSet<Arc<str>>,
     /// The top-level blocks with a syntax error in them: what they lack may be in the part not understood.

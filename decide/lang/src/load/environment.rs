@@ -1,8 +1,13 @@
 //! `andon.hcl`: the project and its environments.
 
+use andon_text::Diagnostic;
+
 use super::{Loader, blocks, version};
 use crate::definitions::{Environment, Project};
-use crate::shape::PROJECT_FILE;
+use crate::shape::{PROJECT_FILE, suggest};
+
+/// The names of the warnings that can be switched off.
+const LINTS: [&str; 1] = [super::QUOTES];
 
 pub(super) fn load(loader: &mut Loader<'_>, project: &mut Project) {
     let path: std::sync::Arc<str> = "andon.hcl".into();
@@ -17,6 +22,16 @@ pub(super) fn load(loader: &mut Loader<'_>, project: &mut Project) {
         if let Some(wanted) = loader.text(&block.body, "required_version") {
             let have = env!("CARGO_PKG_VERSION");
             loader.out.extend(version::unmet(&wanted, "Andon", have));
+        }
+    }
+    let projects = blocks(&body, "project", 1);
+    for lint in projects.flat_map(|block| blocks(&block.body, "lint", 0)) {
+        for name in loader.texts(&lint.body, "disable") {
+            if !LINTS.contains(&&*name.name) {
+                let diagnostic = Diagnostic::warning(format!("there is no warning \"{}\"", name.name)).at(name.span);
+                loader.out.push(suggest(diagnostic, &name.name, LINTS));
+            }
+            project.silenced.insert(name.name.clone());
         }
     }
     for block in blocks(&body, "environment", 1) {

@@ -39,7 +39,8 @@ impl Loader<'_> {
 
     /// Warns of quotes that older versions of the language needed.
     pub(super) fn quoted(&mut self, expr: &Expr, what: &str) {
-        let diagnostic = Diagnostic::warning(format!("quoted {what}s are an old form")).at(expr.span);
+        let diagnostic =
+            Diagnostic::warning(format!("quoted {what}s are an old form")).at(expr.span).named(super::QUOTES);
         self.out.push(diagnostic.help("Take the quotes away."));
     }
 

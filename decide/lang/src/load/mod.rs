@@ -63,9 +63,16 @@ pub fn load(files: Arc<FileSet>, directory_name: &str) -> (Project, Diagnostics)
     project.unparsed = loader.unparsed;
     project.unclear = loader.unclear;
     project.sources = loader.sources;
-    let out = in_order(loader.out, &project.sources);
+    let silenced = |diagnostic: &Diagnostic| {
+        !diagnostic.is_error() && diagnostic.name.is_some_and(|name| project.silenced.contains(name))
+    };
+    let out = in_order(loader.out, &project.sources).into_iter();
+    let out = out.filter(|diagnostic| !silenced(diagnostic)).collect();
     (project, out)
 }
+
+/// The name of warnings of quotes that older versions of the language needed.
+pub(crate) const QUOTES: &str = "deprecated-quotes";
 
 /// Diagnostics by file and place; what is said twice of a place counts once. Those without a place come last.
 pub(crate) fn in_order(all: Diagnostics, sources: &SourceMap) -> Diagnostics {

@@ -5,8 +5,12 @@ use super::{ANYTHING, Nested, Shape, Times, any, at_most_once, closed, open, opt
 
 static LOCALS: Shape = open(&[], &[]);
 
-static PROJECT: Shape =
-    closed(&[optional("required_version", "The versions of Andon that the project works with.")], &[]);
+static LINT: Shape = closed(&[optional("disable", "The names of warnings that are not given.")], &[]);
+
+static PROJECT: Shape = closed(
+    &[optional("required_version", "The versions of Andon that the project works with.")],
+    &[at_most_once("lint", &[], &LINT, "Which warnings are given.")],
+);
 
 static ENVIRONMENT: Shape = closed(
     &[

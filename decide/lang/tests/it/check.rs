@@ -175,10 +175,7 @@ fn repetition() {
             "resource \"lab_network\" \"a\" {\n  depends_on = [\"lab_network.b\"]\n}",
             "2:17 warning: quoted references are an old form\n2:17 there is no resource \"lab_network.b\"",
         ),
-        (
-            "resource \"lab_network\" \"a\" {\n  depends_on = [1]\n}",
-            "2:17 \"depends_on\" lists resources and modules",
-        ),
+        ("resource \"lab_network\" \"a\" {\n  depends_on = [1]\n}", "2:17 \"depends_on\" lists resources and modules"),
         (
             "resource \"lab_network\" \"a\" {\n  for_each = toset([\"a\"])\n}\noutput \"x\" { value = lab_network.a[\"a\"].id }",
             "",
@@ -484,4 +481,16 @@ fn long_chains_are_no_deep_recursion() {
     }
     role.push_str(&format!("  file \"f{length}\" {{ content = local.l0 }}\n}}\n"));
     check(&format!("{tf}{role}"), "");
+}
+
+#[test]
+fn warnings_are_switched_off_by_name() {
+    const QUOTED: &str = "\n== main.tf\nresource \"lab_network\" \"a\" {}\nresource \"lab_network\" \"b\" {\n  depends_on = [\"lab_network.a\"]\n}\n";
+    check(QUOTED.trim_start(), "main.tf:3:17 warning: quoted references are an old form");
+    let off = |name: &str| format!("== andon.hcl\nproject \"x\" {{\n  lint {{ disable = [\"{name}\"] }}\n}}{QUOTED}");
+    check(&off("deprecated-quotes"), "");
+    check(
+        &off("deprecated-quote"),
+        "andon.hcl:2:21 warning: there is no warning \"deprecated-quote\"\nmain.tf:3:17 warning: quoted references are an old form",
+    );
 }
