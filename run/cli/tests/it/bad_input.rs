@@ -355,7 +355,6 @@ fn unknown_names_come_with_the_nearest() {
         14 |   network = lab_network.app.idd
            |                             ^^^ this value has "bridge", "cidr", "gateway", "id", "masquerade", "name"
            |
-           = lab_network.app is known only after apply.
            = help: Did you mean "id"?
     "#);
     insta::assert_snapshot!(Bad::new()
