@@ -31,7 +31,9 @@ pub fn run(context: &Context, arguments: &ConsoleArguments) -> Result<(), Stop> 
         false => Console::of_project(context, arguments)?,
     };
     let sound = if !arguments.evaluate.is_empty() {
-        arguments.evaluate.iter().fold(true, |sound, text| console.answer(text) && sound)
+        // All of them, whatever became of the first.
+        let wrong = arguments.evaluate.iter().filter(|text| !console.answer(text)).count();
+        wrong == 0
     } else if std::io::stdin().is_terminal() {
         editor::run(&mut console)?;
         true
