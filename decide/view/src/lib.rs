@@ -2,9 +2,9 @@
 
 mod diagnostics;
 mod diagnostics_json;
+pub mod docs;
 mod events;
 mod expression;
-pub mod docs;
 pub mod graph;
 mod paint;
 mod plan;

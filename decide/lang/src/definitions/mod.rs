@@ -10,10 +10,10 @@ use andon_hcl::ast::{Body, Expr, Ident};
 use andon_schema::Mode;
 use andon_text::{SourceMap, Span};
 
-use crate::{FileSet, Outside};
 use crate::constraint::Defaults;
 use crate::eval::Inputs;
 use crate::modules::{Call, Record};
+use crate::{FileSet, Outside};
 
 pub use history::{Import, ImportBy, ImportTarget, Moved, Removed, Target};
 pub use provider::{

@@ -127,7 +127,9 @@ impl ProviderFunction {
             None => ProviderFunction::Unknown,
             Some(schema) => match schema.functions.get(function) {
                 Some(signature) => ProviderFunction::Plugin(signature.clone()),
-                None => ProviderFunction::NoFunction(schema.functions.keys().map(|name| name.as_str().into()).collect()),
+                None => {
+                    ProviderFunction::NoFunction(schema.functions.keys().map(|name| name.as_str().into()).collect())
+                }
             },
         }
     }

@@ -554,7 +554,9 @@ impl<'a> Evaluation<'a> {
         match self.params.get(name) {
             Some(value) if seen().any(|seen| &**seen == name) => Ok(value.clone()),
             _ => {
-                let diagnostic = Diagnostic::error(format!("there is no parameter \"{name}\"")).named(Diagnostic::UNDECLARED).at(span);
+                let diagnostic = Diagnostic::error(format!("there is no parameter \"{name}\""))
+                    .named(Diagnostic::UNDECLARED)
+                    .at(span);
                 let diagnostic = diagnostic.label(format!("{} has no such parameter", self.role_in_words(role)));
                 Err(suggest(diagnostic, name, seen().map(|name| &**name)))
             }
@@ -565,7 +567,8 @@ impl<'a> Evaluation<'a> {
     pub fn local(&self, role: usize, name: &str, span: Span) -> Result<Value, Diagnostic> {
         let Some(definition) = self.lineage.get(role) else { return Ok(Value::UNKNOWN) };
         let Some(local) = definition.locals.get(name) else {
-            let diagnostic = Diagnostic::error(format!("there is no local \"{name}\"")).named(Diagnostic::UNDECLARED).at(span);
+            let diagnostic =
+                Diagnostic::error(format!("there is no local \"{name}\"")).named(Diagnostic::UNDECLARED).at(span);
             let diagnostic = diagnostic.label(format!("{} has no such local", self.role_in_words(role)));
             return Err(suggest(diagnostic, name, definition.locals.keys().map(|name| &**name)));
         };
@@ -600,7 +603,8 @@ impl<'a> Evaluation<'a> {
     }
 
     fn no_resource(&self, role: usize, kind: &str, name: &str, span: Span) -> Diagnostic {
-        let diagnostic = Diagnostic::error(format!("there is no {kind} \"{name}\"")).named(Diagnostic::UNDECLARED).at(span);
+        let diagnostic =
+            Diagnostic::error(format!("there is no {kind} \"{name}\"")).named(Diagnostic::UNDECLARED).at(span);
         let diagnostic = diagnostic.label(format!("{} has no such host resource", self.role_in_words(role)));
         let names = self.by_name.keys().filter(|(other, _)| &**other == kind).map(|(_, name)| &**name);
         suggest(diagnostic, name, names)

@@ -303,10 +303,7 @@ fn modules() {
             "== main.tf\nmodule \"a\" {\n  source = \"./b\"\n}\n== a/x.tf\n",
             "main.tf:2:12 there is no module in \"./b\"",
         ),
-        (
-            "== main.tf\nmodule \"a\" {\n  source = \"../b\"\n}",
-            "main.tf:2:12 there is no module in \"../b\"",
-        ),
+        ("== main.tf\nmodule \"a\" {\n  source = \"../b\"\n}", "main.tf:2:12 there is no module in \"../b\""),
         ("== main.tf\nmodule \"a\" {}", "main.tf:1:1 missing argument \"source\""),
         ("== main.tf\nmodule \"a\" {\n  source = var.x\n}", "main.tf:2:12 \"source\" must be written out as text"),
         (

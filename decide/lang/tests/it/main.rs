@@ -14,8 +14,8 @@
 
 mod answers;
 mod check;
-mod console;
 mod complete;
+mod console;
 mod evaluation;
 mod expressions;
 mod foresight;

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use andon_engine::{Machine, judge, plan as make_plan};
-use andon_ledger::EnvironmentState;
 use andon_lang::eval::Moment;
+use andon_ledger::EnvironmentState;
 use andon_plan::{Plan, PlanInput, PlanMode};
 use andon_text::Diagnostics;
 

@@ -15,7 +15,8 @@ const RINGS: [(&str, &[&str]); 4] = [
 ];
 
 /// What drags in an effect: never below a pure crate.
-const IMPURE: [&str; 10] = ["ureq", "tokio", "tonic", "hyper", "rusqlite", "nix", "libc", "rtnetlink", "rand", "getrandom"];
+const IMPURE: [&str; 10] =
+    ["ureq", "tokio", "tonic", "hyper", "rusqlite", "nix", "libc", "rtnetlink", "rand", "getrandom"];
 
 fn metadata() -> Value {
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");

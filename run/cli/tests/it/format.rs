@@ -52,8 +52,11 @@ fn contents(directory: &Path) -> Vec<(String, Vec<u8>)> {
     found
 }
 
-/// Runs a program in a fresh tree: its exit code, its standard output, and the files after it.
-fn run(program: &str, words: &[&str], input: &str) -> Option<(Option<i32>, String, Vec<(String, Vec<u8>)>)> {
+/// An exit code, standard output, and the files by path.
+type After = (Option<i32>, String, Vec<(String, Vec<u8>)>);
+
+/// Runs a program in a fresh tree: what it leaves.
+fn run(program: &str, words: &[&str], input: &str) -> Option<After> {
     let directory = tempfile::tempdir().unwrap();
     tree(directory.path());
     let config = directory.path().join(".rc");
