@@ -35,10 +35,23 @@ timed_with_memory() {
   echo "$(($(now) - began)) $((peak / 1024))"
 }
 
+# The processor time that a command took in milliseconds, and its peak memory in MiB, each the median of $repeat runs.
+# Time is that of the command and all its children; what it prints goes to $work/log.
+work_and_memory() {
+  local times=() peaks=() TIMEFORMAT="%3U %3S" spent
+  for ((i = 0; i < repeat; i++)); do
+    spent=$({ time command time -q -o "$work/peak" -f %M "$@" >"$work/log" 2>&1; } 2>&1)
+    grep -qE '^[0-9]+$' "$work/peak" || { note "failed: $*"; tail -n 20 "$work/log" >&2; return 1; }
+    times+=("$(awk '{ print ($1 + $2) * 1000 }' <<<"$spent")")
+    peaks+=("$(($(tail -n 1 "$work/peak") / 1024))")
+  done
+  echo "$(printf '%s\n' "${times[@]}" | median) $(printf '%s\n' "${peaks[@]}" | median)"
+}
+
 # row WHAT MILLISECONDS [PEER-NAME PEER-MILLISECONDS] [TARGET]: one line of the table.
 row() {
   local what=$1 ours=$2 name=${3:-} theirs=${4:-} target=${5:-} ratio=""
-  [[ $theirs ]] && ratio=$(awk "BEGIN { printf \"%.2f\", $ours / $theirs }")
+  [[ $theirs ]] && ratio=$(awk "BEGIN { printf \"%.3f\", $ours / $theirs }")
   [[ $theirs ]] && theirs="$name $theirs ms"
   echo "| $what | $ours ms | $theirs | $ratio | $target |"
 }

@@ -142,6 +142,33 @@ measure_hundred() {
   row "100 servers: deleted (once)" "$(timed "$andon" -C "$work/hundred" apply -y)"
 }
 
+# Small expressions that are evaluated in a second, on one core.
+measure_evaluation() {
+  local rate
+  rate=$(cargo run --release --locked --quiet --package andon-engine --example evaluate | awk '{ print $1 }')
+  echo "| small expressions evaluated in a second, one core (once) | $rate | | | over 100,000 |"
+}
+
+# Checking definitions: processor time and memory, against `terraform validate` of the same files; then many more of them.
+measure_check() {
+  local terraform=${ANDON_TERRAFORM:-$(command -v terraform || true)} count ours theirs=("" "")
+  [[ $terraform ]] || note "skipped: terraform is not installed (or name it in ANDON_TERRAFORM)"
+  for count in 1000 5000 100000; do
+    mkdir -p "$work/check-$count"
+    seq "$count" | awk '{ printf "resource \"terraform_data\" \"r%d\" {\n  input = \"value-%d\"\n}\n\n", $1, $1 }' \
+      >"$work/check-$count/main.tf"
+    read -r -a ours < <(work_and_memory "$andon" -C "$work/check-$count" check)
+    theirs=("" "")
+    if [[ $terraform && $count -lt 100000 ]]; then
+      "$terraform" -chdir="$work/check-$count" init >"$work/log" 2>&1
+      read -r -a theirs < <(work_and_memory "$terraform" -chdir="$work/check-$count" validate)
+    fi
+    row "check of $count flat resources, processor time (${ours[1]} MiB${theirs[1]:+ against ${theirs[1]} MiB})" \
+      "${ours[0]}" terraform "${theirs[0]}" "$([[ $count == 5000 ]] && echo "under 0.033 and a tenth of the memory")"
+    rm -rf "$work/check-$count"
+  done
+}
+
 # Plans of many terraform_data: first, and after an apply of all of them without changes.
 measure_big() {
   local terraform=${ANDON_TERRAFORM:-$(command -v terraform || true)} count ours theirs
