@@ -17,7 +17,7 @@ pub(crate) const TICK: Duration = Duration::from_millis(100);
 /// Plans. Nothing is changed, in the world or in the ledger. `Err` holds every reason why there is no plan; an
 /// interrupt ends it at once.
 pub fn plan(input: PlanInput, world: &mut dyn World, sink: &mut dyn Sink) -> Result<Plan, Diagnostics> {
-    let refused = not_carried_out(&input.project, &input.stacks);
+    let refused = not_carried_out(&input.project, &input.stacks, &input.schemas);
     if refused.has_errors() {
         return Err(refused);
     }

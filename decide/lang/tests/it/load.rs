@@ -1,6 +1,7 @@
 //! Projects as they are read: what is there, and what is said of what is wrong.
 
 use andon_lang::{load, not_carried_out};
+use andon_schema::Schemas;
 
 use crate::{files, render, render_all};
 
@@ -165,7 +166,7 @@ fn shapes_of_blocks_in_stacks() {
 fn check_refused(given: &str, expected: &str) {
     let (project, diagnostics) = load(files(&format!("== main.tf\n{given}\n")), "shop");
     assert!(!diagnostics.has_errors(), "{given}\n{}", render(&diagnostics, &project.sources));
-    let said = render(&not_carried_out(&project, &[]), &project.sources).replace("main.tf:", "");
+    let said = render(&not_carried_out(&project, &[], &Schemas::default()), &project.sources).replace("main.tf:", "");
     assert_eq!(said.trim(), expected.trim(), "{given}");
 }
 

@@ -132,7 +132,7 @@ fn data_and_errors_as_json() {
     let ran = piped(&project, &["--json"], text, 1);
     insta::assert_snapshot!(ran.out, @r#"
     {"type":"object({a=string,b=list(string)})","value":{"a":"x","b":null}}
-    {"diagnostics":[{"detail":"","help":["Is `region` meant?"],"range":{"end":{"byte":9,"column":10,"line":1},"filename":"<console>","start":{"byte":0,"column":1,"line":1}},"related":[],"severity":"error","subject":null,"summary":"there is no variable \"regio\""}]}
+    {"diagnostics":[{"detail":"","help":["Is `region` meant?"],"label":"","name":null,"range":{"end":{"byte":9,"column":10,"line":1},"filename":"<console>","start":{"byte":0,"column":1,"line":1}},"related":[],"severity":"error","snippet":{"code":"var.regio","context":null,"highlight_end_offset":9,"highlight_start_offset":0,"start_line":1,"values":[]},"subject":null,"summary":"there is no variable \"regio\""}]}
     {"type":"type","value":"number"}
     {"type":"string","value":"(sensitive value)"}
     "#);
