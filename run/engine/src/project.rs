@@ -91,8 +91,13 @@ fn read_tree(
                 open.push((path, relative));
                 continue;
             }
-            // A dangling link is not a file of the project.
-            let Ok(metadata) = fs::metadata(&path) else { continue };
+            let metadata = match fs::metadata(&path) {
+                Ok(metadata) => metadata,
+                // A definition that cannot be read must not pass for one that says nothing.
+                Err(error) if is_definition(&relative) => return Err(failed(error)),
+                // Another link that leads nowhere is not a file of the project.
+                Err(_) => continue,
+            };
             if metadata.is_file() && metadata.len() <= LARGEST_FILE_BYTES {
                 take(relative, fs::read(&path).map_err(failed)?.into());
             }
@@ -184,6 +189,12 @@ fn read_installed(directory: &Path, files: &mut FileSet) -> Result<(), ReadError
 /// Reads an installed package.
 pub(crate) fn read_package(directory: &Path, root: &str, files: &mut FileSet) -> Result<(), ReadError> {
     read_tree(directory, root, |name| name != ".git", &mut |path, content| files.insert(path, content))
+}
+
+/// Whether a file's name says that it defines something or gives values to variables.
+fn is_definition(name: &str) -> bool {
+    let suffixes = [".tf", ".tf.json", ".hcl", ".tfvars", ".tfvars.json"];
+    suffixes.iter().any(|suffix| name.ends_with(suffix))
 }
 
 #[cfg(test)]

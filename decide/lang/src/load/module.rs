@@ -146,7 +146,10 @@ pub(super) fn locals(loader: &mut Loader<'_>, scope: &Arc<str>, body: &Body) -> 
         let mut within: BTreeSet<&str> = BTreeSet::new();
         for attribute in block.body.attributes() {
             // The same name twice in one block is the parser's to report.
-            if within.insert(&attribute.name.name) && loader.define("local", scope, &attribute.name) {
+            if within.insert(&attribute.name.name)
+                && loader.can_be_a_name(&attribute.name)
+                && loader.define("local", scope, &attribute.name)
+            {
                 let local = Local { name: attribute.name.clone(), value: attribute.value.clone() };
                 locals.insert(attribute.name.name.clone(), local);
             }
