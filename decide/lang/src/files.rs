@@ -80,6 +80,18 @@ pub fn resolve(base: &str, path: &str) -> Option<String> {
     Some(parts.join("/"))
 }
 
+/// The way from one directory of the project to another, as `path.module` says it.
+pub fn way(from: &str, to: &str) -> String {
+    let mut base = from.split('/').filter(|part| !part.is_empty()).peekable();
+    let mut own = to.split('/').filter(|part| !part.is_empty()).peekable();
+    while base.peek().is_some() && base.peek() == own.peek() {
+        base.next();
+        own.next();
+    }
+    let parts: Vec<&str> = base.map(|_| "..").chain(own).collect();
+    if parts.is_empty() { ".".to_owned() } else { parts.join("/") }
+}
+
 /// A path without `.`, `..` and doubled slashes, as far as they can be followed.
 pub fn clean(path: &str) -> String {
     let rooted = path.starts_with('/');

@@ -11,6 +11,7 @@ use andon_value::{Marks, Type, Value};
 use super::EvaluatedBody;
 use crate::definitions::{Local, Module, Project, ResourceDefinition, ResourceKey, Stack, implied_name};
 use crate::eval::{Inputs, Name, ProviderFunction, Resolved, Scope, Step, apply_step, evaluate, implied_type};
+use crate::files::way;
 use crate::literal;
 use crate::order::sorted;
 use crate::reference::{Reference, StaticStep, name_at, static_traversals};
@@ -144,14 +145,7 @@ impl<'a> Checked<'a> {
 
     /// `path.module`: the way from the stack's directory to the module's.
     fn module_path(&self) -> String {
-        let mut base = self.stack.module.directory.split('/').filter(|part| !part.is_empty()).peekable();
-        let mut own = self.module.directory.split('/').filter(|part| !part.is_empty()).peekable();
-        while base.peek().is_some() && base.peek() == own.peek() {
-            base.next();
-            own.next();
-        }
-        let parts: Vec<&str> = base.map(|_| "..").chain(own).collect();
-        if parts.is_empty() { ".".to_owned() } else { parts.join("/") }
+        way(&self.stack.module.directory, &self.module.directory)
     }
 }
 

@@ -1,10 +1,12 @@
 //! What the `source` of a module means. A text means what it means to Terraform; where that would only fail later, it
 //! is refused here, with what to write instead.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use andon_schema::DEFAULT_HOST;
 use andon_schema::source::{ArchiveFormat, Checksum, ChecksumKind, ModuleSource, Package, RegistryModule};
+use percent_encoding::percent_decode_str;
 
 /// Why a text is no source.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -469,22 +471,7 @@ fn unknown<T>(address: &str, text: &str) -> Result<T, SourceError> {
     }
 }
 
-/// What `%` and two digits stand for.
+/// What `%` and two digits stand for; the text as it is where that is not UTF-8.
 fn decoded(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((first, tail)) = rest.split_first() {
-        let digits = tail.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
-        match (first, digits.and_then(|digits| u8::from_str_radix(digits, 16).ok())) {
-            (b'%', Some(byte)) => {
-                bytes.push(byte);
-                rest = tail.get(2..).unwrap_or_default();
-            }
-            (byte, _) => {
-                bytes.push(*byte);
-                rest = tail;
-            }
-        }
-    }
-    String::from_utf8(bytes).unwrap_or_else(|_| text.to_owned())
+    percent_decode_str(text).decode_utf8().map_or_else(|_| text.to_owned(), Cow::into_owned)
 }

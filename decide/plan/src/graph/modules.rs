@@ -25,6 +25,7 @@ pub(super) struct Modules {
     /// The resources that stacks which are not selected have objects of, by stack.
     pub elsewhere: BTreeMap<Arc<str>, ResourceSet>,
 }
+use andon_lang::modules::way;
 
 /// One instance of a module.
 #[derive(Debug)]
@@ -172,13 +173,6 @@ impl Graph {
 impl ModuleInstance {
     /// The module's directory as `path.module` says it: from the root module's.
     pub fn directory(&self) -> String {
-        let mut base = self.base.split('/').filter(|part| !part.is_empty()).peekable();
-        let mut own = self.module.directory.split('/').filter(|part| !part.is_empty()).peekable();
-        while base.peek().is_some() && base.peek() == own.peek() {
-            base.next();
-            own.next();
-        }
-        let parts: Vec<&str> = base.map(|_| "..").chain(own).collect();
-        if parts.is_empty() { ".".to_owned() } else { parts.join("/") }
+        way(&self.base, &self.module.directory)
     }
 }
