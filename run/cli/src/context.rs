@@ -89,8 +89,12 @@ impl Context {
         Ok(directory)
     }
 
-    /// Opens the project; refuses a directory that holds none.
+    /// Opens the project with its ledger; refuses a directory that holds none.
     pub fn open(&self) -> Result<Project, Stop> {
+        self.open_by(Session::open)
+    }
+
+    fn open_by(&self, open: impl FnOnce(Settings) -> Result<Session, OpenError>) -> Result<Project, Stop> {
         let directory = self.project_directory()?;
         let settings = Settings {
             directory: directory.clone(),
@@ -99,7 +103,7 @@ impl Context {
             mirror: self.arguments.mirror.clone(),
             interrupt: interrupt(),
         };
-        let mut session = Session::open(settings).map_err(|error| open_error(&error))?;
+        let mut session = open(settings).map_err(|error| open_error(&error))?;
         self.give(&mut session)?;
         let providers = provider::built_in(&session).map_err(|failure| {
             let diagnostic = Diagnostic::error(&failure.summary).detail(&failure.detail);
@@ -109,9 +113,14 @@ impl Context {
         Ok(Project { session, providers, schemas, plugins: Plugins::default() })
     }
 
-    /// Opens the project with the provider plugins that it needs, as far as they are installed.
+    /// Reads the project's definitions, without its ledger.
+    pub fn open_definitions(&self) -> Result<Project, Stop> {
+        self.open_by(Session::definitions)
+    }
+
+    /// As [`Context::open_definitions`], with the provider plugins that the project needs, as far as they are installed.
     pub fn open_with_plugins(&self) -> Result<Project, Stop> {
-        let mut project = self.open()?;
+        let mut project = self.open_definitions()?;
         let definitions = project.session.project();
         project.plugins = Plugins::load(definitions, &self.arguments.directory, schema_cache());
         project.plugins.add_to(Arc::make_mut(&mut project.schemas));
@@ -120,7 +129,11 @@ impl Context {
 
     /// Opens the project and refuses definitions with errors; their warnings are said.
     pub fn open_sound(&self) -> Result<Project, Stop> {
-        let project = self.open()?;
+        self.sound(self.open()?)
+    }
+
+    /// Says what is wrong with the definitions; refuses them where there are errors.
+    pub fn sound(&self, project: Project) -> Result<Project, Stop> {
         let found = project.check();
         if !found.is_empty() {
             self.say_diagnostics(&found, &project.session.project().sources);

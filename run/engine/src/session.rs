@@ -60,7 +60,7 @@ pub struct Session {
     settings: Settings,
     project: Arc<Project>,
     diagnostics: Diagnostics,
-    ledger: Ledger,
+    ledger: Option<Ledger>,
     state: State,
     snapshot_at: u64,
 }
@@ -77,20 +77,29 @@ pub struct Recorder {
 }
 
 impl Session {
-    /// Reads a project's files and folds its ledger. What is wrong in the definitions is in
-    /// [`Session::diagnostics`]; only what cannot be read is an error.
+    /// Reads a project's files, and folds its ledger where there is one; makes none. What is wrong in the definitions
+    /// is in [`Session::diagnostics`]; only what cannot be read is an error.
     pub fn open(settings: Settings) -> Result<Session, OpenError> {
+        let mut session = Session::definitions(settings)?;
+        session.ledger = session.ledger()?;
+        if let Some(ledger) = &session.ledger {
+            session.state = ledger.snapshot().map(|(_, state)| state).unwrap_or_default();
+            session.snapshot_at = session.state.sequence;
+            catch_up(ledger, &mut session.state)?;
+        }
+        Ok(session)
+    }
+
+    /// Reads a project's files and nothing else: for whoever asks only what is defined.
+    pub fn definitions(settings: Settings) -> Result<Session, OpenError> {
         let files = read_files(&settings.directory)?;
         let directory = settings.directory.canonicalize().ok();
         let name = directory.as_deref().and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
         let (mut project, diagnostics) = andon_lang::load(Arc::new(files), name.as_deref().unwrap_or("project"));
         project.directory = directory.map(|path| path.to_string_lossy().into()).unwrap_or_default();
         project.home = std::env::var("HOME").unwrap_or_default().into();
-        let ledger = Ledger::open(&records(&settings.directory).join("ledger.db"))?;
-        let mut state = ledger.snapshot().map(|(_, state)| state).unwrap_or_default();
-        let snapshot_at = state.sequence;
-        catch_up(&ledger, &mut state)?;
-        Ok(Session { settings, project: Arc::new(project), diagnostics, ledger, state, snapshot_at })
+        let state = State::default();
+        Ok(Session { settings, project: Arc::new(project), diagnostics, ledger: None, state, snapshot_at: 0 })
     }
 
     /// Gives values to the stacks' input variables. What is wrong with them is in [`Session::diagnostics`].
@@ -114,9 +123,14 @@ impl Session {
         &self.diagnostics
     }
 
-    /// The ledger.
-    pub fn ledger(&self) -> &Ledger {
-        &self.ledger
+    /// The ledger, if the project has one by now: the first run that changes something makes it.
+    pub fn ledger(&self) -> Result<Option<Ledger>, StoreError> {
+        let path = ledger_file(&self.settings.directory);
+        match &self.ledger {
+            Some(ledger) => Ok(Some(ledger.clone())),
+            None if path.exists() => Ledger::open(&path).map(Some),
+            None => Ok(None),
+        }
     }
 
     /// All that the ledger says there is.
@@ -127,7 +141,9 @@ impl Session {
     /// The planned name of every object that any environment has or is about to have, as of now.
     pub fn identities(&self) -> Result<BTreeSet<Identity>, OpenError> {
         let mut state = self.state.clone();
-        catch_up(&self.ledger, &mut state)?;
+        if let Some(ledger) = self.ledger()? {
+            catch_up(&ledger, &mut state)?;
+        }
         let of = |here: &EnvironmentState| -> Vec<Identity> {
             here.objects().map(|(_, object)| object.identity.clone()).chain(here.pending.keys().cloned()).collect()
         };
@@ -153,10 +169,14 @@ impl Session {
                 std::ops::ControlFlow::Continue(())
             }
         })?;
+        let ledger = match &self.ledger {
+            Some(ledger) => ledger.clone(),
+            None => Ledger::open(&ledger_file(&self.settings.directory))?,
+        };
         let mut state = self.state.clone();
-        catch_up(&self.ledger, &mut state)?;
+        catch_up(&ledger, &mut state)?;
         Ok(Recorder {
-            ledger: self.ledger.clone(),
+            ledger,
             state,
             none: EnvironmentState::default(),
             environment: environment.into(),
@@ -220,6 +240,10 @@ impl Journal for Recorder {
 /// The directory of a project's records.
 pub fn records(directory: &Path) -> PathBuf {
     directory.join(".andon")
+}
+
+fn ledger_file(directory: &Path) -> PathBuf {
+    records(directory).join("ledger.db")
 }
 
 /// The clock, read once.

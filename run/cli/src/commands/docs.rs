@@ -48,7 +48,7 @@ fn document(context: &Context, arguments: &DocsArguments) -> Result<Document, St
     if let Some(module) = &arguments.module {
         return of_module(context, &context.arguments.directory.join(module));
     }
-    let project = context.open()?;
+    let project = context.open_definitions()?;
     let found = project.session.diagnostics();
     if found.has_errors() {
         context.say_diagnostics(found, project.sources());

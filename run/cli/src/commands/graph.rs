@@ -8,7 +8,7 @@ use crate::terminal::{print_json, write_file};
 
 /// `andon graph`
 pub fn run(context: &Context, arguments: &GraphArguments) -> Result<(), Stop> {
-    let project = context.open_sound()?;
+    let project = context.sound(context.open_definitions()?)?;
     let names: Vec<String> = arguments.stacks.stacks.iter().chain(&arguments.only).cloned().collect();
     let mut stacks = context.stacks(&project, &names)?;
     // The only stack of a project without `stacks/` has no name, and is all there is.

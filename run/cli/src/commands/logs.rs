@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use andon_ledger::{Entry, RunId};
-use andon_store::Which;
+use andon_store::{Ledger, Which};
 use andon_text::Diagnostic;
 use serde_json::json;
 
@@ -27,9 +27,10 @@ pub fn run(context: &Context, arguments: &LogsArguments) -> Result<(), Stop> {
     if arguments.runs {
         return runs(context, &project, &which);
     }
-    let ledger = project.session.ledger();
     let failed = |error| open_error(&andon_engine::OpenError::Store(error));
-    let entries = ledger.last(&which, arguments.last).map_err(failed)?;
+    let mut ledger = project.session.ledger().map_err(failed)?;
+    let last = |ledger: &Ledger| ledger.last(&which, arguments.last);
+    let entries = ledger.as_ref().map(last).transpose().map_err(failed)?.unwrap_or_default();
     if entries.is_empty() && arguments.run.is_some() {
         return Err(Diagnostic::error("the ledger has no such run").help("`andon logs --runs` lists them.").into());
     }
@@ -40,7 +41,11 @@ pub fn run(context: &Context, arguments: &LogsArguments) -> Result<(), Stop> {
     let interrupt = interrupt();
     while arguments.follow && !interrupt.load(std::sync::atomic::Ordering::Relaxed) {
         std::thread::sleep(POLL);
-        for entry in ledger.read_from(last + 1).map_err(failed)? {
+        if ledger.is_none() {
+            ledger = project.session.ledger().map_err(failed)?;
+        }
+        let new = ledger.as_ref().map(|ledger| ledger.read_from(last + 1)).transpose().map_err(failed)?;
+        for entry in new.unwrap_or_default() {
             last = entry.sequence;
             let wanted = match &which {
                 Which::All => true,
@@ -65,8 +70,10 @@ fn print(context: &Context, entry: &Entry) {
 }
 
 fn runs(context: &Context, project: &Project, which: &Which) -> Result<(), Stop> {
-    let entries: Result<Vec<Entry>, _> = project.session.ledger().stream(which.clone(), 1).collect();
-    let entries = entries.map_err(|error| open_error(&andon_engine::OpenError::Store(error)))?;
+    let failed = |error| open_error(&andon_engine::OpenError::Store(error));
+    let ledger = project.session.ledger().map_err(failed)?;
+    let entries = ledger.iter().flat_map(|ledger| ledger.stream(which.clone(), 1));
+    let entries: Vec<Entry> = entries.collect::<Result<_, _>>().map_err(failed)?;
     for run in andon_fold::runs(&entries) {
         let status = run.status.map_or("is under way, or was cut short", andon_view::status_word);
         let took = run.ended.map(|ended| ended.0 - run.began.0);

@@ -26,8 +26,10 @@ pub fn run(context: &Context) -> Result<(), Stop> {
             .into());
     }
     let mut digests = BTreeSet::new();
-    for entry in session.ledger().stream(Which::All, 1) {
-        let entry = entry.map_err(|error| open_error(&andon_engine::OpenError::Store(error)))?;
+    let unread = |error| open_error(&andon_engine::OpenError::Store(error));
+    let ledger = session.ledger().map_err(unread)?;
+    for entry in ledger.iter().flat_map(|ledger| ledger.stream(Which::All, 1)) {
+        let entry = entry.map_err(unread)?;
         if let Event::Outcome(record) = entry.event
             && &*record.address.resource.kind == "andon_image"
             && let Some(digest) = record.object.as_ref().and_then(|object| object.value.get_str("digest"))
@@ -37,10 +39,16 @@ pub fn run(context: &Context) -> Result<(), Stop> {
     }
     let freed = provider::purge(session.settings(), &digests)
         .map_err(|failure| Stop::from(Diagnostic::error(failure.summary).detail(failure.detail)))?;
-    session.ledger().close();
+    if let Some(ledger) = ledger {
+        ledger.close();
+    }
     let place = records(&session.settings().directory);
-    std::fs::remove_dir_all(&place)
-        .map_err(|error| Stop::from(Diagnostic::error(format!("`{}` cannot be removed: {error}", place.display()))))?;
+    match std::fs::remove_dir_all(&place) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(Diagnostic::error(format!("`{}` cannot be removed: {error}", place.display())).into());
+        }
+        _ => {}
+    }
     context.say(&format!("Purged: {freed} image{} and the ledger.", if freed == 1 { "" } else { "s" }));
     Ok(())
 }

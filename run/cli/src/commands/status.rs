@@ -89,7 +89,7 @@ pub fn run(context: &Context) -> Result<(), Stop> {
 }
 
 fn last_run(project: &Project) -> Option<(String, serde_json::Value)> {
-    let entries = project.session.ledger().last(&andon_store::Which::All, 2000).ok()?;
+    let entries = project.session.ledger().ok()??.last(&andon_store::Which::All, 2000).ok()?;
     let run = andon_fold::runs(&entries).pop()?;
     let status = run.status.map_or("is under way, or was cut short", andon_view::status_word);
     let when = date_and_time(run.began);

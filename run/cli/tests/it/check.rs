@@ -119,3 +119,27 @@ fn what_is_missing_is_said_once_with_every_place() {
     assert_eq!(ran.err.matches("error: ").count(), 1, "{ran}");
     assert!(ran.err.contains("and 43 more such places"), "{ran}");
 }
+
+#[test]
+fn whoever_only_looks_leaves_nothing_behind() {
+    let project = Project::empty("looks");
+    project.write("main.tf", "output \"one\" {\n  value = 1\n}\n");
+    let looks: [&[&str]; 10] = [
+        &["check"],
+        &["graph"],
+        &["docs"],
+        &["plan"],
+        &["console", "-c", "1"],
+        &["fmt", "--check"],
+        &["output"],
+        &["status"],
+        &["logs"],
+        &["logs", "--runs"],
+    ];
+    for words in looks {
+        project.ok(words);
+        let names: Vec<_> =
+            std::fs::read_dir(&project.directory).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(names, ["main.tf"], "after `andon {}`", words.join(" "));
+    }
+}
