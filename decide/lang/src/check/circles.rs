@@ -70,7 +70,8 @@ fn add_module(graph: &mut Graph, prefix: &str, module: &Module, caller: Option<(
     }
     for (key, resource) in &module.resources {
         let lifecycle = &resource.lifecycle;
-        let mut expressions: Vec<&Expr> = resource.count.iter().chain(&resource.for_each).collect();
+        let mut expressions: Vec<&Expr> =
+            resource.count.as_deref().into_iter().chain(resource.for_each.as_deref()).collect();
         expressions.extend(resource.depends_on.iter().chain(&lifecycle.replace_triggered_by));
         expressions.extend(conditions(&lifecycle.preconditions));
         let data = if key.mode == Mode::Data { "data." } else { "" };

@@ -10,8 +10,8 @@ use crate::shape::suggest;
 
 pub(super) fn check(checked: &Checked<'_>) {
     let module = checked.module;
-    let resources = module.resources.values().filter_map(|definition| definition.provider.as_ref());
-    let own = module.checks.values().filter_map(|check| check.data.as_ref()?.provider.as_ref());
+    let resources = module.resources.values().filter_map(|definition| definition.provider.as_deref());
+    let own = module.checks.values().filter_map(|check| check.data.as_ref()?.provider.as_deref());
     let imports = module.imports.iter().filter_map(|import| import.provider.as_ref());
     for reference in resources.chain(own).chain(imports) {
         named(checked, reference);

@@ -21,7 +21,7 @@ pub(super) fn check(checked: &Checked<'_>, definition: &ResourceDefinition) {
 /// The same for a definition that is there for a place alone.
 pub(super) fn check_at(at: &At<'_, '_>, definition: &ResourceDefinition) {
     let checked = at.checked;
-    let at = at.repeated(definition.count.as_ref(), definition.for_each.as_ref());
+    let at = at.repeated(definition.count.as_deref(), definition.for_each.as_deref());
     at.depends_on(&definition.depends_on);
     let lifecycle = &definition.lifecycle;
     lifecycle.preconditions.iter().for_each(|condition| at.condition(condition));

@@ -204,13 +204,13 @@ pub struct ResourceDefinition {
     /// The body without its meta-arguments: what the type's schema describes.
     pub body: Body,
     /// `count`
-    pub count: Option<Expr>,
+    pub count: Option<Box<Expr>>,
     /// `for_each`
-    pub for_each: Option<Expr>,
+    pub for_each: Option<Box<Expr>>,
     /// `depends_on`
     pub depends_on: Vec<Expr>,
     /// `provider`
-    pub provider: Option<ProviderReference>,
+    pub provider: Option<Box<ProviderReference>>,
     /// `lifecycle`
     pub lifecycle: Lifecycle,
     /// `provisioner` blocks, in the order written.

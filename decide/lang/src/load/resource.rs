@@ -57,10 +57,10 @@ fn resource(
     Some(ResourceDefinition {
         key: ResourceKey { mode, kind: kind.name.clone(), name: name.name.clone() },
         body: shape.rest(block),
-        count,
-        for_each,
+        count: count.map(Box::new),
+        for_each: for_each.map(Box::new),
         depends_on: loader.references(&block.body, "depends_on"),
-        provider: provider.and_then(|attribute| loader.provider_reference(&attribute.value)),
+        provider: provider.and_then(|attribute| loader.provider_reference(&attribute.value)).map(Box::new),
         lifecycle: lifecycle(loader, &block.body),
         provisioners: if mode == Mode::Managed { provisioners(loader, &block.body) } else { Vec::new() },
         connection: if mode == Mode::Managed { connection(&block.body) } else { None },

@@ -213,7 +213,7 @@ impl Graph {
     fn resource_keys(&self, view: &View<'_>, resource: ResourceId) -> Result<Made> {
         let definition = self.defined(resource)?;
         read_call(view);
-        let keys = keys(definition.count.as_ref(), definition.for_each.as_ref(), view)?;
+        let keys = keys(definition.count.as_deref(), definition.for_each.as_deref(), view)?;
         Ok(Made::Content(Content::Keys(Arc::new(keys))))
     }
 

@@ -184,7 +184,8 @@ impl Collector {
             self.read(id, caller);
         }
         let lifecycle = &definition.lifecycle;
-        let written = definition.count.iter().chain(&definition.for_each).chain(&definition.depends_on);
+        let written =
+            definition.count.as_deref().into_iter().chain(definition.for_each.as_deref()).chain(&definition.depends_on);
         let written = written.chain(&lifecycle.replace_triggered_by);
         let judged = conditions(&lifecycle.preconditions).chain(conditions(&lifecycle.postconditions));
         self.expressions(project, place, module, id, written.chain(judged));
