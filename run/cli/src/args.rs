@@ -8,6 +8,9 @@ use clap_complete::Shell;
 
 use crate::variables::VariableArguments;
 
+/// Where `--help` lists the options that every command has.
+const GLOBAL: &str = "Options of every command";
+
 /// Takes a change from a definition file to a healthy, watched server.
 #[derive(Debug, Clone, Parser)]
 #[command(name = "andon", version, max_term_width = 100, disable_help_subcommand = true)]
@@ -17,6 +20,7 @@ pub struct Arguments {
         short = 'C',
         long = "directory",
         global = true,
+        help_heading = GLOBAL,
         value_name = "DIR",
         default_value = ".",
         hide_default_value = true
@@ -24,15 +28,23 @@ pub struct Arguments {
     pub directory: PathBuf,
 
     /// The environment; the first unprotected one of andon.hcl where none is given
-    #[arg(short, long, global = true, value_name = "ENV", env = "ANDON_ENVIRONMENT")]
+    #[arg(short, long, global = true, help_heading = GLOBAL, value_name = "ENV", env = "ANDON_ENVIRONMENT")]
     pub environment: Option<String>,
 
     /// Print data as JSON on standard output
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = GLOBAL)]
     pub json: bool,
 
     /// When to use colour
-    #[arg(long, global = true, value_name = "WHEN", value_enum, default_value_t = Colour::Auto, hide_default_value = true)]
+    #[arg(
+        long,
+        global = true,
+        help_heading = GLOBAL,
+        value_name = "WHEN",
+        value_enum,
+        default_value_t = Colour::Auto,
+        hide_default_value = true
+    )]
     pub color: Colour,
 
     /// Where images and servers are kept
@@ -73,6 +85,7 @@ pub enum Command {
     /// Write definition files in the one true format
     Fmt(FmtArguments),
     /// Check definitions: syntax, types, references
+    #[command(alias = "validate")]
     Check(CheckArguments),
     /// Run the tests of roles and images on throw-away servers
     Test(TestArguments),

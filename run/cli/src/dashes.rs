@@ -16,8 +16,8 @@ pub fn doubled(words: impl IntoIterator<Item = OsString>, command: &Command) -> 
         let Some(option) = text.strip_prefix('-') else { return word };
         let (name, value) = option.split_once('=').map_or((option, None), |(name, value)| (name, Some(value)));
         match (name, value) {
-            ("no-color", None) => "--color=never".into(),
-            ("chdir", Some(directory)) => format!("--directory={directory}").into(),
+            ("no-color" | "-no-color", None) => "--color=never".into(),
+            ("chdir" | "-chdir", Some(directory)) => format!("--directory={directory}").into(),
             _ if name.len() > 1 && known.contains(name) => format!("-{text}").into(),
             _ => word,
         }
@@ -48,6 +48,7 @@ mod tests {
             ),
             ("fmt -check -recursive -list=false -", "fmt --check --recursive --list=false -"),
             ("-chdir=a fmt -no-color -C b", "--directory=a fmt --color=never -C b"),
+            ("--chdir=a check --no-color", "--directory=a check --color=never"),
             ("ssh web ls -json", "ssh web ls -json"),
             ("plan -json -e dev --json -help", "plan --json -e dev --json --help"),
         ] {
