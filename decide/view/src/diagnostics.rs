@@ -43,6 +43,11 @@ pub fn diagnostics(all: &Diagnostics, sources: &SourceMap, paint: Paint, width: 
     text
 }
 
+/// The name by which a warning is switched off.
+fn switch(diagnostic: &Diagnostic) -> Option<&'static str> {
+    diagnostic.name.filter(|name| !diagnostic.is_error() && *name != Diagnostic::UNDECLARED)
+}
+
 /// One that is about no place in a file.
 fn placeless(diagnostic: &Diagnostic, paint: Paint) -> String {
     let word = match diagnostic.severity {
@@ -61,7 +66,12 @@ fn one(diagnostic: &Diagnostic, sources: &SourceMap, renderer: &Renderer) -> Str
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
     };
-    let mut group = level.primary_title(diagnostic.summary.as_str()).elements(snippets(diagnostic, sources));
+    let title = level.primary_title(diagnostic.summary.as_str());
+    let title = match switch(diagnostic) {
+        Some(name) => title.id(name),
+        None => title,
+    };
+    let mut group = title.elements(snippets(diagnostic, sources));
     if !diagnostic.detail.is_empty() {
         group = group.element(Level::NOTE.no_name().message(diagnostic.detail.as_str()));
     }

@@ -29,6 +29,7 @@ use andon_value::Value;
 
 use crate::definitions::{Project, Role};
 use crate::image::check_image;
+use crate::lint::kept;
 use crate::literal;
 use crate::load::in_order;
 use crate::role::{Evaluation, lineage};
@@ -60,7 +61,7 @@ pub fn check_and_ask(project: &Project, schemas: &Schemas) -> (Diagnostics, Vec<
     }
     // Where a file has syntax errors, what seems to be missing may be in the part not understood.
     let in_order = in_order(out, &project.sources).into_iter();
-    (together(in_order.filter(|diagnostic| !is_noise(project, diagnostic))), bodies)
+    (kept(project, together(in_order.filter(|diagnostic| !is_noise(project, diagnostic)))), bodies)
 }
 
 /// What nothing defines is said once, with every place that names it.

@@ -9,6 +9,7 @@ use andon_value::Value;
 use super::scope::Checked;
 use crate::definitions::{OutputDefinition, Variable};
 use crate::eval::{Inputs, Name, Resolved, Scope, Step, evaluate};
+use crate::lint::name::UNREACHABLE_VALIDATION;
 use crate::literal::first_call;
 use crate::reference::{name_at, static_traversals};
 use crate::role::refused;
@@ -53,11 +54,22 @@ pub(super) fn variable(checked: &Checked<'_>, variable: &Variable) {
             let diagnostic = Diagnostic::error(format!("this validation does not look at var.{}", name.name));
             let diagnostic = diagnostic.at(condition.span).label("it never tells whether the value is right");
             checked.report([diagnostic.help(format!("Refer to var.{} in the condition.", name.name))]);
-        } else if own && evaluate(condition, &plain).is_ok_and(|value| value.as_bool() == Some(false)) {
-            let diagnostic = Diagnostic::error(format!("no value of var.{} can pass this validation", name.name));
-            checked.report([diagnostic.at(condition.span).label("this never holds, whatever the value is")]);
+        } else if own {
+            let held = evaluate(condition, &plain).ok().and_then(|value| value.as_bool());
+            checked.report(held.map(|held| same_for_all(held, &name.name).at(condition.span)));
         }
     }
+}
+
+/// A validation that says the same of every value.
+fn same_for_all(holds: bool, variable: &str) -> Diagnostic {
+    if !holds {
+        let diagnostic = Diagnostic::error(format!("no value of var.{variable} can pass this validation"));
+        return diagnostic.label("this never holds, whatever the value is");
+    }
+    let diagnostic = Diagnostic::warning(format!("every value of var.{variable} passes this validation"));
+    let diagnostic = diagnostic.label("this holds, whatever the value is").named(UNREACHABLE_VALIDATION);
+    diagnostic.help("Say what is refused, or take the validation out.")
 }
 
 /// The value that a `module` block gives to a variable of the module.

@@ -53,6 +53,10 @@ pub struct Project {
     pub installed: Record,
     /// The names of warnings that are not given: `lint { disable = […] }` of the project.
     pub silenced: BTreeSet<Arc<str>>,
+    /// The names of warnings that are given though they usually are not: `lint { enable = […] }` of the project.
+    pub wanted: BTreeSet<Arc<str>>,
+    /// Every definition file that was read, as it is written, by path.
+    pub bodies: BTreeMap<Arc<str>, Arc<Body>>,
     /// The definition files with syntax errors: what they define may be missing here.
     pub unparsed: BTreeSet<Arc<str>>,
     /// The top-level blocks with a syntax error in them: what they lack may be in the part not understood.

@@ -1,16 +1,18 @@
 //! `andon.hcl`: the project and its environments.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use andon_hcl::ast::Body;
 use andon_text::Diagnostic;
 
 use super::{Loader, blocks, version};
 use crate::definitions::{Environment, Project};
+use crate::lint::names;
 use crate::shape::{PROJECT_FILE, suggest};
 
-/// The names of the warnings that can be switched off.
-const LINTS: [&str; 1] = [super::QUOTES];
-
 pub(super) fn load(loader: &mut Loader<'_>, project: &mut Project) {
-    let path: std::sync::Arc<str> = "andon.hcl".into();
+    let path: Arc<str> = "andon.hcl".into();
     if loader.files.read("", &path).is_none() {
         return;
     }
@@ -26,13 +28,8 @@ pub(super) fn load(loader: &mut Loader<'_>, project: &mut Project) {
     }
     let projects = blocks(&body, "project", 1);
     for lint in projects.flat_map(|block| blocks(&block.body, "lint", 0)) {
-        for name in loader.texts(&lint.body, "disable") {
-            if !LINTS.contains(&&*name.name) {
-                let diagnostic = Diagnostic::warning(format!("there is no warning \"{}\"", name.name)).at(name.span);
-                loader.out.push(suggest(diagnostic, &name.name, LINTS));
-            }
-            project.silenced.insert(name.name.clone());
-        }
+        project.silenced = lints(loader, &lint.body, "disable");
+        project.wanted = lints(loader, &lint.body, "enable");
     }
     for block in blocks(&body, "environment", 1) {
         let Some(name) = loader.named(block, 0) else { continue };
@@ -47,4 +44,14 @@ pub(super) fn load(loader: &mut Loader<'_>, project: &mut Project) {
         };
         project.environments.insert(name.name.clone(), environment);
     }
+}
+
+/// The lints that an argument of the `lint` block names.
+fn lints(loader: &mut Loader<'_>, body: &Body, argument: &str) -> BTreeSet<Arc<str>> {
+    let named = loader.texts(body, argument);
+    for name in named.iter().filter(|name| !names().any(|lint| *lint == *name.name)) {
+        let diagnostic = Diagnostic::error(format!("there is no lint \"{}\"", name.name)).at(name.span);
+        loader.out.push(suggest(diagnostic, &name.name, names()));
+    }
+    named.into_iter().map(|name| name.name).collect()
 }

@@ -7,6 +7,7 @@ use andon_value::{Type, Value, convert, is_identifier};
 
 use super::Loader;
 use crate::eval::evaluate;
+use crate::lint;
 use crate::literal::{first_call, string};
 use crate::reference::static_traversals;
 use crate::variable::Constants;
@@ -40,7 +41,7 @@ impl Loader<'_> {
     /// Warns of quotes that older versions of the language needed.
     pub(super) fn quoted(&mut self, expr: &Expr, what: &str) {
         let diagnostic =
-            Diagnostic::warning(format!("quoted {what}s are an old form")).at(expr.span).named(super::QUOTES);
+            Diagnostic::warning(format!("quoted {what}s are an old form")).at(expr.span).named(lint::name::QUOTES);
         self.out.push(diagnostic.help("Take the quotes away."));
     }
 

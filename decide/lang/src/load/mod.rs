@@ -23,10 +23,10 @@ use andon_hcl::ast::{Block, Body, Ident};
 use andon_text::{Diagnostic, Diagnostics, SourceId, SourceMap, Span};
 use andon_value::is_identifier;
 
-use crate::FileSet;
 use crate::definitions::{Environment, Project};
 use crate::modules::{Call, Record};
 use crate::shape::{Shape, check_file, twice};
+use crate::{FileSet, lint};
 
 pub(crate) use values::read_values;
 
@@ -63,16 +63,10 @@ pub fn load(files: Arc<FileSet>, directory_name: &str) -> (Project, Diagnostics)
     project.unparsed = loader.unparsed;
     project.unclear = loader.unclear;
     project.sources = loader.sources;
-    let silenced = |diagnostic: &Diagnostic| {
-        !diagnostic.is_error() && diagnostic.name.is_some_and(|name| project.silenced.contains(name))
-    };
-    let out = in_order(loader.out, &project.sources).into_iter();
-    let out = out.filter(|diagnostic| !silenced(diagnostic)).collect();
+    project.bodies = loader.bodies;
+    let out = lint::kept(&project, in_order(loader.out, &project.sources));
     (project, out)
 }
-
-/// The name of warnings of quotes that older versions of the language needed.
-pub(crate) const QUOTES: &str = "deprecated-quotes";
 
 /// Diagnostics by file and place; what is said twice of a place counts once. Those without a place come last.
 pub(crate) fn in_order(all: Diagnostics, sources: &SourceMap) -> Diagnostics {

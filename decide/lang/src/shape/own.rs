@@ -5,7 +5,13 @@ use super::{ANYTHING, Nested, Shape, Times, any, at_most_once, closed, open, opt
 
 static LOCALS: Shape = open(&[], &[]);
 
-static LINT: Shape = closed(&[optional("disable", "The names of warnings that are not given.")], &[]);
+static LINT: Shape = closed(
+    &[
+        optional("disable", "The names of lints that are switched off."),
+        optional("enable", "The names of lints that are switched on."),
+    ],
+    &[],
+);
 
 static PROJECT: Shape = closed(
     &[optional("required_version", "The versions of Andon that the project works with.")],

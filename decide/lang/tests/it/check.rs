@@ -491,6 +491,6 @@ fn warnings_are_switched_off_by_name() {
     check(&off("deprecated-quotes"), "");
     check(
         &off("deprecated-quote"),
-        "andon.hcl:2:21 warning: there is no warning \"deprecated-quote\"\nmain.tf:3:17 warning: quoted references are an old form",
+        "andon.hcl:2:21 there is no lint \"deprecated-quote\"\nmain.tf:3:17 warning: quoted references are an old form",
     );
 }

@@ -20,6 +20,7 @@ mod evaluation;
 mod expressions;
 mod foresight;
 mod json;
+mod lints;
 mod load;
 mod modules;
 mod moments;

@@ -43,6 +43,7 @@ fn check(context: &Context, stacks: &[String]) -> Result<(), Stop> {
     let definitions = project.session.project();
     let mut found = project.check();
     found.extend(project.plugins.unchecked());
+    let mut lints = andon_lang::lint(definitions);
     if !stacks.is_empty() {
         let directories = directories(definitions, stacks)?;
         let parent = |span: Span| {
@@ -54,8 +55,14 @@ fn check(context: &Context, stacks: &[String]) -> Result<(), Stop> {
             None => true,
         };
         found = found.into_iter().filter(inside).collect();
+        lints = lints.into_iter().filter(inside).collect();
     }
     let failed = found.has_errors();
+    // What is unused may be what a mistake elsewhere fails to name.
+    if !failed {
+        found.extend(lints);
+        found.sort();
+    }
     if context.arguments.json {
         say_json(&found, project.sources());
     } else if !found.is_empty() {

@@ -142,4 +142,25 @@ fn whoever_only_looks_leaves_nothing_behind() {
             std::fs::read_dir(&project.directory).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(names, ["main.tf"], "after `andon {}`", words.join(" "));
     }
+
+fn lints_have_names_and_fail_nothing() {
+    let project = Project::empty("check-lints");
+    project.write("main.tf", "variable \"size\" {}\noutput \"x\" { value = \"${path.module}\" }\n");
+    let ran = project.ok(&["check"]);
+    assert!(ran.err.contains("warning[unused-variable]: variable \"size\" is never used"), "{ran}");
+    assert!(ran.err.contains("warning[interpolation-only]"), "{ran}");
+    assert_eq!(ran.out, "The definitions are sound: 1 stack, 1 environment.\n");
+    let said: Json = serde_json::from_str(&project.ok(&["check", "--json"]).out).unwrap();
+    assert_eq!((&said["valid"], &said["error_count"], &said["warning_count"]), (&true.into(), &0.into(), &2.into()));
+    let names: Vec<&str> = diagnostics(&said).iter().filter_map(|it| it["name"].as_str()).collect();
+    assert_eq!(names, ["unused-variable", "interpolation-only"]);
+    project.write(
+        "andon.hcl",
+        "project \"x\" {\n  lint {\n    disable = [\"unused-variable\", \"interpolation-only\"]\n  }\n}\n",
+    );
+    assert_eq!(project.ok(&["check"]).err, "");
+    // What is misspelt is an error; and what is no error is not said beside one.
+    project.write("andon.hcl", "project \"x\" {\n  lint {\n    disable = [\"unused-variables\"]\n  }\n}\n");
+    let ran = project.exits(1, &["check"]);
+    assert!(ran.err.contains("Did you mean \"unused-variable\"?") && !ran.err.contains("warning["), "{ran}");
 }
