@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use andon_hcl::ast::{Expr, ExprKind, ObjectItem};
+use andon_hcl::ast::{BinaryOperator, Expr, ExprKind, ObjectItem, TemplatePart, UnaryOperator};
 use andon_hcl::{Reference, Step as StaticStep};
 use andon_text::{Diagnostic, Diagnostics, Span};
 use andon_value::{Marks, Number, Type, Value, convert, quote, unify};
@@ -26,6 +26,8 @@ pub(crate) struct Evaluator<'a> {
     diagnostics: Diagnostics,
     /// Whether errors are only looked at, not reported: then they need not show values.
     aside: bool,
+    /// Whether only the types of what has failed are looked for.
+    typing: bool,
     /// Whether a reference met something that is not known yet, since someone began to ask.
     met_unknown: bool,
 }
@@ -39,6 +41,7 @@ impl<'a> Evaluator<'a> {
             templates: Vec::new(),
             diagnostics: Diagnostics::new(),
             aside: false,
+            typing: false,
             met_unknown: false,
         }
     }
@@ -72,6 +75,14 @@ impl<'a> Evaluator<'a> {
         let met = self.met_unknown;
         self.met_unknown |= had_met;
         (result, std::mem::replace(&mut self.diagnostics, before), met)
+    }
+
+    /// Evaluates on the side what is only supposed: nothing that it meets counts as met.
+    pub(super) fn supposing<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> T {
+        let met = self.met_unknown;
+        let result = self.aside(work).0;
+        self.met_unknown = met;
+        result
     }
 
     // Each kind with a large frame is a function of its own, so that nesting costs little stack.
@@ -214,17 +225,13 @@ impl<'a> Evaluator<'a> {
     fn conditional(&mut self, span: Span, condition: &Expr, yes: &Expr, no: &Expr) -> Result<Value, Failed> {
         let condition_value = self.evaluate(condition).and_then(|value| self.as_condition(value, condition));
         let taken = condition_value.as_ref().ok().and_then(Value::as_bool);
-        // Both sides are evaluated, as the result has the type that both agree on; but the errors of the side that
-        // is not taken do not count.
+        // Both sides are evaluated, as the result has the type that both agree on, and the marks of both; but the
+        // errors of the side that is not taken do not count.
         let yes_value = self.side(yes, taken != Some(false));
         let no_value = self.side(no, taken != Some(true));
         let condition_value = condition_value?;
-        let marks = condition_value.marks();
-        let (yes_value, no_value) = match (taken, yes_value, no_value) {
-            (Some(true), Ok(value), Err(_)) | (Some(false), Err(_), Ok(value)) => return Ok(value.mark(marks)),
-            (_, Ok(yes_value), Ok(no_value)) => (yes_value, no_value),
-            _ => return Err(Failed),
-        };
+        let (yes_value, no_value) = (yes_value?, no_value?);
+        let marks = condition_value.marks().union(yes_value.marks()).union(no_value.marks());
         let ty = self.agreed_type(span, (yes, &yes_value), (no, &no_value))?;
         let (side, value) = match taken {
             Some(true) => (yes, yes_value),
@@ -245,9 +252,60 @@ impl<'a> Evaluator<'a> {
         }
     }
 
-    /// One side of a conditional.
+    /// One side of a conditional. One that does not count and fails is a value of the type that it was to have.
     fn side(&mut self, expr: &Expr, counts: bool) -> Result<Value, Failed> {
-        if counts { self.evaluate(expr) } else { self.aside(|this| this.evaluate(expr)).0 }
+        if counts {
+            return self.evaluate(expr);
+        }
+        self.aside(|this| {
+            let value = this.evaluate(expr);
+            Ok(value.unwrap_or_else(|_| Value::unknown(this.type_of_failed(expr))))
+        })
+        .0
+    }
+
+    /// The type of an expression that cannot be evaluated, as far as the way it is written tells it.
+    fn type_of_failed(&mut self, expr: &Expr) -> Type {
+        // Parts are evaluated once more; parts of parts that failed are not, as that would be over and over.
+        if std::mem::replace(&mut self.typing, true) {
+            return Type::Dynamic;
+        }
+        let ty = self.written_type(expr);
+        self.typing = false;
+        ty
+    }
+
+    fn written_type(&mut self, expr: &Expr) -> Type {
+        let part = |this: &mut Self, part: &Expr| match this.evaluate(part) {
+            Ok(value) => value.ty(),
+            Err(_) => this.written_type(part),
+        };
+        match &expr.kind {
+            ExprKind::Parentheses(inner) => self.written_type(inner),
+            ExprKind::Template(template) if !matches!(template.parts.as_slice(), [TemplatePart::Interpolation(_)]) => {
+                Type::String
+            }
+            ExprKind::Unary { operator: UnaryOperator::Negate, .. } => Type::Number,
+            ExprKind::Unary { operator: UnaryOperator::Not, .. } => Type::Bool,
+            ExprKind::Binary { operator, .. } => match operator {
+                BinaryOperator::Add
+                | BinaryOperator::Subtract
+                | BinaryOperator::Multiply
+                | BinaryOperator::Divide
+                | BinaryOperator::Modulo => Type::Number,
+                _ => Type::Bool,
+            },
+            ExprKind::Tuple(elements) => Type::tuple(elements.iter().map(|element| part(self, element))),
+            ExprKind::Object(items) => {
+                let attribute = |item: &ObjectItem| {
+                    let key = self.object_key(&item.key).ok()?.as_str()?.clone();
+                    Some((key, part(self, &item.value)))
+                };
+                let attributes: Option<Vec<_>> = items.iter().map(attribute).collect();
+                attributes.map_or(Type::Dynamic, Type::object)
+            }
+            _ => Type::Dynamic,
+        }
     }
 
     /// The type that both sides of a conditional become. `any` where one is unknown altogether.

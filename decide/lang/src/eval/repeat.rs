@@ -188,7 +188,7 @@ impl Evaluator<'_> {
                 self.list_of(ty, elements, each)?
             }
             Kind::Tuple(elements) => Value::tuple(self.at_elements(elements.iter(), each)?),
-            _ => Value::tuple(self.at_elements(std::iter::once(&value.clone().unmark().0), each)?),
+            _ => Value::tuple(self.at_elements(std::iter::once(&value), each)?),
         };
         Ok(result.mark(marks))
     }
@@ -212,7 +212,7 @@ impl Evaluator<'_> {
     fn list_of(&mut self, element: &Type, results: Vec<Value>, each: &Expr) -> Result<Value, Failed> {
         if results.is_empty() {
             // What an element would have given says the type; an error of it says only that there is no telling.
-            let (would_be, ..) = self.aside(|this| this.at_element(Value::unknown(element.clone()), each));
+            let would_be = self.supposing(|this| this.at_element(Value::unknown(element.clone()), each));
             return Ok(Value::list(would_be.map_or(Type::Dynamic, |value| value.ty()), []));
         }
         let tuple = Value::tuple(results);

@@ -97,9 +97,21 @@ impl Evaluator<'_> {
         let value = self.evaluate(condition)?;
         let value = self.as_condition(value, condition)?;
         out.marks = out.marks.union(value.marks());
+        // As in a conditional, the side that is not taken gives its marks.
+        let mut aside = |parts: &[TemplatePart]| {
+            let mut other = Text { text: String::new(), marks: Marks::NONE, start: None };
+            let _ = self.aside(|this| this.parts(parts, &mut other)).0;
+            out.marks = out.marks.union(other.marks);
+        };
         match value.as_bool() {
-            Some(true) => self.parts(yes, out),
-            Some(false) => self.parts(no, out),
+            Some(true) => {
+                aside(no);
+                self.parts(yes, out)
+            }
+            Some(false) => {
+                aside(yes);
+                self.parts(no, out)
+            }
             None => {
                 out.unknown_from_here("");
                 let results = (self.parts(yes, out), self.parts(no, out));
