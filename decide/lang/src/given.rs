@@ -11,7 +11,7 @@ use andon_value::Value;
 
 use crate::definitions::{Assignment, Project, Stack, Variable};
 use crate::eval::evaluate;
-use crate::load::read_values;
+use crate::load::{SecretNames, read_values};
 use crate::shape::suggest;
 use crate::variable::Constants;
 
@@ -64,8 +64,8 @@ enum OutsideValue {
 pub struct GivenValue {
     /// The value, before it is converted to the variable's type.
     pub value: Value,
-    /// Where it is given; `None` where showing the place would show a secret.
-    pub span: Option<Span>,
+    /// Where it is given.
+    pub span: Span,
 }
 
 /// At most so many values without a variable are each said of.
@@ -77,9 +77,11 @@ pub fn give(project: &mut Project, given: &Given) -> Diagnostics {
     let mut out = Diagnostics::new();
     let declared: BTreeSet<Arc<str>> =
         project.stacks.values().flat_map(|stack| stack.module.variables.keys().cloned()).collect();
+    let (mut sources, mut outside) = (std::mem::take(&mut project.sources), std::mem::take(&mut project.outside));
+    let names = SecretNames::of_project(project);
     for (name, text) in given.environment.iter().filter(|(name, _)| declared.contains(name.as_str())) {
-        let value = text_value(&mut project.sources, format!("TF_VAR_{name}"), text);
-        project.outside.environment.insert(name.as_str().into(), value);
+        let value = text_value(&mut sources, name, format!("TF_VAR_{name}"), text, &names);
+        outside.environment.insert(name.as_str().into(), value);
     }
     for argument in &given.arguments {
         match argument {
@@ -90,18 +92,19 @@ pub fn give(project: &mut Project, given: &Given) -> Diagnostics {
                     out.push(suggest(diagnostic, name, declared.iter().map(|name| &**name)));
                     continue;
                 }
-                let value = text_value(&mut project.sources, format!("-var {name}"), text);
-                project.outside.arguments.insert(name.as_str().into(), value);
+                let value = text_value(&mut sources, name, format!("-var {name}"), text, &names);
+                outside.arguments.insert(name.as_str().into(), value);
             }
             GivenArgument::File { path, content } => {
-                let (values, problems) = read_values(&mut project.sources, path, content);
+                let (values, problems) = read_values(&mut sources, path, content, &names);
                 out.extend(problems);
                 out.extend(undeclared(&values, &project.stacks.values().collect::<Vec<_>>()));
                 let values = values.into_iter().map(|(name, value)| (name, OutsideValue::Written(value)));
-                project.outside.arguments.extend(values);
+                outside.arguments.extend(values);
             }
         }
     }
+    (project.sources, project.outside) = (sources, outside);
     out
 }
 
@@ -141,7 +144,7 @@ pub fn given_value(
     }
     if let Some(assignment) = stack.assignments.get(name) {
         let value = evaluate(&assignment.value, &Constants(project.inputs(&stack.module.directory)))?;
-        return Ok(Some(GivenValue { value, span: Some(assignment.value.span) }));
+        return Ok(Some(GivenValue { value, span: assignment.value.span }));
     }
     project.outside.environment.get(name).map(|value| value.of(project, variable)).transpose()
 }
@@ -158,35 +161,24 @@ impl OutsideValue {
         let (text, span) = match self {
             OutsideValue::Written(assignment) => {
                 let value = evaluate(&assignment.value, &Constants(project.inputs("")))?;
-                return Ok(GivenValue { value, span: Some(assignment.value.span) });
+                return Ok(GivenValue { value, span: assignment.value.span });
             }
             OutsideValue::Text(text, span) => (text, *span),
         };
-        let place = (!variable.sensitive).then_some(span);
         if variable.takes_text() {
-            return Ok(GivenValue { value: Value::string(text.clone()), span: place });
+            return Ok(GivenValue { value: Value::string(text.clone()), span });
         }
         let (expr, problems) = andon_hcl::parse_expression(span.source, text);
         let value = match problems.has_errors() {
             true => Err(problems),
             false => evaluate(&expr, &Constants(project.inputs(""))),
         };
-        match (value, place) {
-            (Ok(value), span) => Ok(GivenValue { value, span }),
-            (Err(problems), Some(_)) => {
-                let help = format!(
-                    "The type of \"{}\" is {}: write the value as an expression.",
-                    variable.name.name, variable.ty
-                );
-                Err(problems.into_iter().map(|problem| problem.help(help.clone())).collect())
-            }
-            (Err(_), None) => {
-                let name = &variable.name.name;
-                let diagnostic = Diagnostic::error(format!("the value given for variable \"{name}\" is no expression"));
-                let diagnostic = diagnostic.at(variable.span).label("the value is a secret, and not shown");
-                Err(diagnostic.help(format!("Its type is {}: text in it goes in quotes.", variable.ty)).into())
-            }
-        }
+        let name = &variable.name.name;
+        let help = format!("The type of \"{name}\" is {}: write the value as an expression.", variable.ty);
+        let helped = |problems: Diagnostics| -> Diagnostics {
+            problems.into_iter().map(|problem| problem.help(help.clone())).collect()
+        };
+        Ok(GivenValue { value: value.map_err(helped)?, span })
     }
 }
 
@@ -215,8 +207,11 @@ pub(crate) fn undeclared(values: &BTreeMap<Arc<str>, Assignment>, stacks: &[&Sta
     out
 }
 
-fn text_value(sources: &mut SourceMap, path: String, text: &str) -> OutsideValue {
+fn text_value(sources: &mut SourceMap, name: &str, path: String, text: &str, names: &SecretNames<'_>) -> OutsideValue {
     let id = sources.add(path, text);
+    if names.hides(name) {
+        sources.hide(Span::new(id, 0, text.len()));
+    }
     OutsideValue::Text(text.into(), Span::new(id, 0, text.len()))
 }
 
@@ -229,10 +224,10 @@ fn item(project: &Project, expr: &Expr, name: &str) -> Result<Option<GivenValue>
         let found = items.iter().rev().find(|item| key(&item.key).is_some_and(|key| *key == *name));
         let Some(found) = found else { return Ok(None) };
         let value = evaluate(&found.value, &scope)?;
-        return Ok(Some(GivenValue { value, span: Some(found.value.span) }));
+        return Ok(Some(GivenValue { value, span: found.value.span }));
     }
     let value = evaluate(expr, &scope)?;
-    Ok(value.get(name).map(|value| GivenValue { value: value.clone(), span: Some(expr.span) }))
+    Ok(value.get(name).map(|value| GivenValue { value: value.clone(), span: expr.span }))
 }
 
 fn key(expr: &Expr) -> Option<Arc<str>> {

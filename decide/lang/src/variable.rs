@@ -27,6 +27,16 @@ impl Scope for Constants<'_> {
 }
 
 impl Variable {
+    /// Whether what it is given must not be shown.
+    pub fn is_secret(&self) -> bool {
+        self.sensitive || self.ephemeral
+    }
+
+    /// The marks that its value has.
+    pub fn marks(&self) -> Marks {
+        Marks { sensitive: self.sensitive, ephemeral: self.ephemeral }
+    }
+
     /// Whether text from a command line is its value as it is, rather than an expression.
     pub(crate) fn takes_text(&self) -> bool {
         !self.typed || matches!(self.ty, Type::String | Type::Number | Type::Bool)
@@ -48,7 +58,7 @@ impl Variable {
         };
         let value = self.filled(&self.defaults, &value)?;
         // Marked before it is converted, so that no complaint shows it.
-        let value = if self.sensitive { value.mark(Marks::SENSITIVE) } else { value };
+        let value = value.mark(self.marks());
         match convert(&value, &self.ty) {
             Ok(value) => Ok(value),
             Err(error) => {

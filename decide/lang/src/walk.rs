@@ -16,6 +16,16 @@ pub(crate) fn references_of<'a>(body: &'a Body, visit: &mut dyn FnMut(Reference<
     go(body, &mut Vec::new(), visit);
 }
 
+/// Shows `visit` every expression in a body, from the outside in.
+pub(crate) fn expressions<'a>(body: &'a Body, visit: &mut dyn FnMut(&'a Expr)) {
+    for item in body.items.iter() {
+        match item {
+            Item::Attribute(attribute) => attribute.value.walk(visit),
+            Item::Block(block) => expressions(&block.body, visit),
+        }
+    }
+}
+
 fn go<'a>(body: &'a Body, bound: &mut Vec<&'a str>, visit: &mut dyn FnMut(Reference<'a>)) {
     for item in body.items.iter() {
         match item {

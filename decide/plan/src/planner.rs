@@ -378,7 +378,10 @@ impl Planner {
             Asked::Change(proposal) => (&proposal.configured.address, Some(&proposal.configured)),
         };
         let diagnostic = match answer {
-            Answer::Failed(failure) => failure.diagnostic(address),
+            Answer::Failed(failure) => match configured {
+                Some(configured) => failure.without_secrets_of(&configured.config).diagnostic(address),
+                None => failure.diagnostic(address),
+            },
             Answer::Object(None) => Diagnostic::error("the data source gives nothing").subject(address.to_string()),
             _ => Diagnostic::error("the provider answered another question").subject(address.to_string()),
         };

@@ -1,4 +1,6 @@
-use andon_text::{Diagnostic, Diagnostics, Severity, SourceMap, Span};
+use std::collections::BTreeMap;
+
+use andon_text::{Diagnostic, Diagnostics, Severity, Shown, SourceId, SourceMap, Span};
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
 use crate::Paint;
@@ -21,10 +23,12 @@ pub fn diagnostics(all: &Diagnostics, sources: &SourceMap, paint: Paint, width: 
         shown.sort_by_key(|diagnostic| !diagnostic.is_error());
         shown.truncate(MOST);
     }
+    let mut texts = BTreeMap::new();
     for diagnostic in shown {
+        let diagnostic = sources.discreet(diagnostic);
         text.push_str(&match diagnostic.span {
-            Some(_) => one(diagnostic, sources, &renderer),
-            None => placeless(diagnostic, paint),
+            Some(_) => one(&diagnostic, sources, &mut texts, &renderer),
+            None => placeless(&diagnostic, paint),
         });
         text.push_str("\n\n");
     }
@@ -61,7 +65,16 @@ fn placeless(diagnostic: &Diagnostic, paint: Paint) -> String {
     lines.join("\n")
 }
 
-fn one(diagnostic: &Diagnostic, sources: &SourceMap, renderer: &Renderer) -> String {
+/// The texts of sources as they may be shown.
+type Texts<'a> = BTreeMap<SourceId, Shown<'a>>;
+
+fn one<'a>(diagnostic: &Diagnostic, sources: &'a SourceMap, texts: &mut Texts<'a>, renderer: &Renderer) -> String {
+    let places = diagnostic.span.into_iter().chain(diagnostic.related.iter().map(|(span, _)| *span));
+    for span in places.take(MOST_PLACES + 1) {
+        if let Some(shown) = sources.shown(span.source) {
+            texts.entry(span.source).or_insert(shown);
+        }
+    }
     let level = match diagnostic.severity {
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
@@ -71,7 +84,7 @@ fn one(diagnostic: &Diagnostic, sources: &SourceMap, renderer: &Renderer) -> Str
         Some(name) => title.id(name),
         None => title,
     };
-    let mut group = title.elements(snippets(diagnostic, sources));
+    let mut group = title.elements(snippets(diagnostic, sources, texts));
     if !diagnostic.detail.is_empty() {
         group = group.element(Level::NOTE.no_name().message(diagnostic.detail.as_str()));
     }
@@ -90,6 +103,7 @@ fn one(diagnostic: &Diagnostic, sources: &SourceMap, renderer: &Renderer) -> Str
 fn snippets<'a>(
     diagnostic: &'a Diagnostic,
     sources: &'a SourceMap,
+    texts: &'a Texts<'a>,
 ) -> Vec<Snippet<'a, annotate_snippets::Annotation<'a>>> {
     // Where the words do not say it, what it is about tells one instance of a block from another.
     let label = match diagnostic.label.as_str() {
@@ -102,14 +116,14 @@ fn snippets<'a>(
         .iter()
         .take(MOST_PLACES)
         .map(|(span, words)| (*span, words.as_str(), AnnotationKind::Context));
-    let mut snippets: Vec<(andon_text::SourceId, Snippet<'a, annotate_snippets::Annotation<'a>>)> = Vec::new();
+    let mut snippets: Vec<(SourceId, Snippet<'a, annotate_snippets::Annotation<'a>>)> = Vec::new();
     for (span, words, kind) in main.into_iter().chain(related) {
-        let Some(source) = sources.get(span.source) else { continue };
-        let annotation = kind.span(range(span, source.text())).label((!words.is_empty()).then_some(words));
+        let Some((source, text)) = sources.get(span.source).zip(texts.get(&span.source)) else { continue };
+        let annotation = kind.span(range(span, source.text(), text)).label((!words.is_empty()).then_some(words));
         match snippets.iter_mut().find(|(id, _)| *id == span.source) {
             Some((_, snippet)) => *snippet = snippet.clone().annotation(annotation),
             None => {
-                let snippet = Snippet::source(&**source.text()).path(&**source.path()).annotation(annotation);
+                let snippet = Snippet::source(text.text()).path(&**source.path()).annotation(annotation);
                 snippets.push((span.source, snippet));
             }
         }
@@ -117,13 +131,13 @@ fn snippets<'a>(
     snippets.into_iter().map(|(_, snippet)| snippet).collect()
 }
 
-/// The span's bytes, kept to the first line of a long text and within it.
-fn range(span: Span, text: &str) -> std::ops::Range<usize> {
+/// The span's bytes in the text as it is shown, kept to the first line of a long text and within it.
+fn range(span: Span, text: &str, shown: &Shown<'_>) -> std::ops::Range<usize> {
     let floor = |offset: usize| (0..=offset.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
     let start = floor(span.start as usize);
     let end = floor(span.end as usize).max(start);
     let first_line = text.get(start..end).and_then(|covered| covered.find('\n')).map_or(end, |at| start + at);
-    start..first_line
+    shown.range(start..first_line)
 }
 
 #[cfg(test)]

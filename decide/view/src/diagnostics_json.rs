@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use andon_hcl::ast::{Block, Body};
-use andon_text::{Diagnostic, Diagnostics, Source, SourceId, SourceMap, Span};
+use andon_text::{Diagnostic, Diagnostics, Shown, Source, SourceId, SourceMap, Span};
 use serde_json::{Map, Value as Json, json};
 use unicode_segmentation::UnicodeSegmentation;
 
@@ -15,7 +15,7 @@ use unicode_segmentation::UnicodeSegmentation;
 /// bytes of its `code`.
 pub fn diagnostics_json(all: &Diagnostics, sources: &SourceMap) -> Json {
     let mut bodies = BTreeMap::new();
-    all.iter().map(|diagnostic| one(diagnostic, sources, &mut bodies)).collect()
+    all.iter().map(|diagnostic| one(&sources.discreet(diagnostic), sources, &mut bodies)).collect()
 }
 
 fn one(diagnostic: &Diagnostic, sources: &SourceMap, bodies: &mut BTreeMap<SourceId, Body>) -> Json {
@@ -29,7 +29,7 @@ fn one(diagnostic: &Diagnostic, sources: &SourceMap, bodies: &mut BTreeMap<Sourc
     if let Some((span, source)) = diagnostic.span.and_then(|span| Some((span, sources.get(span.source)?))) {
         put("range", range(span, source));
         let body = bodies.entry(span.source).or_insert_with(|| andon_hcl::parse_body(span.source, source.text()).0);
-        put("snippet", snippet(diagnostic, span, source, body));
+        put("snippet", snippet(diagnostic, span, sources, source, body));
     }
     put("label", diagnostic.label.as_str().into());
     put("help", diagnostic.help.as_slice().into());
@@ -60,13 +60,19 @@ fn line_start(source: &Source, line: u32) -> usize {
 }
 
 /// The lines of a place, and where it is in them.
-fn snippet(diagnostic: &Diagnostic, span: Span, source: &Source, body: &Body) -> Json {
+fn snippet(diagnostic: &Diagnostic, span: Span, sources: &SourceMap, source: &Source, body: &Body) -> Json {
     let (first, last) = (source.position(span.start).line, source.position(span.end).line);
     let last = if span.end > span.start && source.position(span.end).column == 1 { last - 1 } else { last };
-    let code: Vec<&str> = (first..=last.max(first)).map(|line| source.line(line)).collect();
-    let code = code.join("\n");
-    let start = (span.start as usize).saturating_sub(line_start(source, first)).min(code.len());
-    let end = (start + (span.end - span.start) as usize).max(start + 1).min(code.len()).max(start);
+    // A hidden text leaves as many lines behind as it had.
+    let shown = sources.shown(span.source);
+    let text = shown.as_ref().map_or("", Shown::text);
+    let lines = text.split('\n').skip(first.saturating_sub(1) as usize).take((last.max(first) - first + 1) as usize);
+    let code = lines.map(|line| line.trim_end_matches('\r')).collect::<Vec<_>>().join("\n");
+    let from =
+        shown.as_ref().map_or(0, |shown| shown.range(line_start(source, first)..line_start(source, first)).start);
+    let range = shown.as_ref().map_or(0..0, |shown| shown.range(span.start as usize..span.end as usize));
+    let start = range.start.saturating_sub(from).min(code.len());
+    let end = (start + range.len()).max(start + 1).min(code.len()).max(start);
     let values = diagnostic.values.iter();
     let values = values.map(|(traversal, value)| json!({ "traversal": traversal, "statement": format!("is {value}") }));
     json!({

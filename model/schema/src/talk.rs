@@ -139,6 +139,15 @@ impl Failure {
         self
     }
 
+    /// The same without what `value` holds as a secret, which who failed may know nothing of.
+    pub fn without_secrets_of(&self, value: &Value) -> Failure {
+        Failure {
+            summary: value.without_secrets(&self.summary),
+            detail: value.without_secrets(&self.detail),
+            help: self.help.iter().map(|help| value.without_secrets(help)).collect(),
+        }
+    }
+
     /// As a diagnostic about an instance.
     pub fn diagnostic(&self, subject: &InstanceAddress) -> Diagnostic {
         let diagnostic = Diagnostic::error(&self.summary).detail(&self.detail).subject(subject.to_string());

@@ -4,9 +4,11 @@
 //! [`SourceMap`]; every later ring points into it with [`Span`]s; `view` renders a [`Diagnostic`].
 
 mod diagnostic;
+mod hidden;
 mod nearest;
 mod source;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
+pub use hidden::Shown;
 pub use nearest::nearest;
 pub use source::{Position, Source, SourceId, SourceMap, Span};

@@ -1,4 +1,9 @@
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::sync::Arc;
+
+use crate::Diagnostic;
+use crate::hidden::{self, Hidden, Shown};
 
 /// Names one source in a [`SourceMap`]. Small and `Copy`, so that every syntax node can carry one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -100,6 +105,7 @@ impl Source {
 #[derive(Debug, Clone, Default)]
 pub struct SourceMap {
     sources: Vec<Source>,
+    hidden: BTreeMap<SourceId, Hidden>,
 }
 
 impl SourceMap {
@@ -130,6 +136,29 @@ impl SourceMap {
     pub fn text(&self, span: Span) -> &str {
         let range = span.start as usize..span.end as usize;
         self.get(span.source).and_then(|source| source.text.get(range)).unwrap_or("")
+    }
+
+    /// Has what a span covers shown to nobody: it is a secret.
+    pub fn hide(&mut self, span: Span) {
+        self.hidden.entry(span.source).or_default().add(span.start..span.end);
+    }
+
+    /// The text of a source as it may be shown.
+    pub fn shown(&self, id: SourceId) -> Option<Shown<'_>> {
+        let text = &self.get(id)?.text;
+        Some(self.hidden.get(&id).map_or_else(|| Hidden::default().shown(text), |hidden| hidden.shown(text)))
+    }
+
+    /// A diagnostic as it may be said: where it points into what is hidden, its words do not quote it.
+    pub fn discreet<'d>(&self, diagnostic: &'d Diagnostic) -> Cow<'d, Diagnostic> {
+        if self.hidden.is_empty() {
+            return Cow::Borrowed(diagnostic);
+        }
+        hidden::discreet(diagnostic, |span| {
+            let both = self.hidden.get(&span.source).zip(self.get(span.source));
+            both.map(|(hidden, source)| hidden.touched(span, &source.text).map(str::to_owned).collect())
+                .unwrap_or_default()
+        })
     }
 
     /// `path:line:column` of a span's start, as people and editors write it.

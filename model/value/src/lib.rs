@@ -10,6 +10,7 @@ mod number;
 mod path;
 mod refine;
 mod render;
+mod secrets;
 mod stored;
 mod ty;
 mod unify;

@@ -85,7 +85,8 @@ impl VariableArguments {
 
 fn text(argument: &str) -> Result<GivenArgument, Diagnostic> {
     let Some((name, text)) = argument.split_once('=') else {
-        let diagnostic = Diagnostic::error(format!("`-var {argument}` gives no value"));
+        // It may be a secret, without the name in front of it.
+        let diagnostic = Diagnostic::error("an argument of `-var` has no \"=\" in it");
         return Err(diagnostic.help("Write a name and a value, like: -var 'NAME=VALUE'"));
     };
     if name.is_empty() || name.trim() != name {

@@ -17,7 +17,7 @@ use andon_schema::{
     DEFAULT_HOST, Mode, ProviderAddress, ProviderSchema, Schemas, TypeSchema, Version, VersionConstraint,
 };
 use andon_text::{Diagnostic, Diagnostics, Span};
-use andon_value::{Kind, Value};
+use andon_value::Value;
 
 /// So many questions are with one plugin at a time, as in Terraform.
 const AT_ONCE: usize = 10;
@@ -270,12 +270,7 @@ fn broken(address: &ProviderAddress, why: &str, place: Option<Span>) -> Diagnost
 
 /// What a plugin said, at its place, with no secret in it.
 fn complaint(body: &EvaluatedBody, said: &PluginDiagnostic) -> Diagnostic {
-    let mut secrets = Vec::new();
-    secrets_in(&body.value, false, &mut secrets);
-    // A longer one may hold a shorter one.
-    secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
-    let hidden =
-        |text: &str| secrets.iter().fold(text.trim().to_owned(), |text, secret| text.replace(&**secret, "(a secret)"));
+    let hidden = |text: &str| body.value.without_secrets(text.trim());
     let summary = hidden(&said.summary);
     let (summary, more) = summary.split_once('\n').unwrap_or((&summary, ""));
     let summary = summary.trim_end_matches('.');
@@ -299,17 +294,6 @@ fn capital(text: &str) -> String {
 fn named(address: &ProviderAddress) -> String {
     let full = address.to_string();
     full.strip_prefix(DEFAULT_HOST).map_or_else(|| full.clone(), |rest| rest.trim_start_matches('/').to_owned())
-}
-
-/// Texts that are marked as secret; very short ones would hide the message rather than themselves.
-fn secrets_in(value: &Value, within: bool, found: &mut Vec<Arc<str>>) {
-    let secret = within || value.marks().sensitive;
-    if let (Kind::String(text), true) = (value.kind(), secret)
-        && text.len() >= 3
-    {
-        found.push(Arc::clone(text));
-    }
-    value.children().for_each(|child| secrets_in(child, secret, found));
 }
 
 /// The versions that the lock files of these directories hold providers to. The first one that names a provider counts.

@@ -58,10 +58,7 @@ fn outside(project: &Project, stack: &Stack, variable: &Variable) -> Diagnostics
     };
     let Some(given) = given else { return Diagnostics::new() };
     let errors = variable.value(Some(given.value), "variable").err().into_iter().flatten();
-    let placed = errors.map(|error| match given.span {
-        Some(span) => error.at(span).related(variable.span, "the variable is defined here"),
-        None => error.at(variable.span),
-    });
+    let placed = errors.map(|error| error.at(given.span).related(variable.span, "the variable is defined here"));
     placed.collect()
 }
 

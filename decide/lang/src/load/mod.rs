@@ -11,6 +11,7 @@ mod module;
 mod overrides;
 mod resource;
 mod role;
+mod secrets;
 mod settings;
 mod test;
 mod values;
@@ -28,6 +29,7 @@ use crate::modules::{Call, Record};
 use crate::shape::{Shape, check_file, twice};
 use crate::{FileSet, lint};
 
+pub(crate) use secrets::{Names as SecretNames, in_values as hide_in_values};
 pub(crate) use values::read_values;
 
 /// Reads a project. `directory_name` is the project's name where no `project` block gives one. The project holds all
@@ -58,6 +60,7 @@ pub fn load(files: Arc<FileSet>, directory_name: &str) -> (Project, Diagnostics)
                 .help("Make a project that works with `andon new`, or go to one with `andon -C DIR`."),
         );
     }
+    secrets::hide(&mut loader, &project);
     project.calls = loader.calls;
     project.installed = loader.installed;
     project.unparsed = loader.unparsed;

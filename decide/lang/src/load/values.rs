@@ -6,7 +6,7 @@ use std::sync::Arc;
 use andon_hcl::ast::Body;
 use andon_text::{Diagnostic, Diagnostics, SourceMap, Span};
 
-use super::{Loader, parse};
+use super::{Loader, SecretNames, hide_in_values, parse};
 use crate::definitions::Assignment;
 use crate::shape::VALUES_FILE;
 
@@ -30,8 +30,13 @@ pub(super) fn assignments(loader: &mut Loader<'_>, directory: &str) -> Values {
     assignments
 }
 
-/// The values of a file that is not the project's, added to the sources.
-pub(crate) fn read_values(sources: &mut SourceMap, path: &str, content: &[u8]) -> (Values, Diagnostics) {
+/// The values of a file that is not the project's, added to the sources; those of secrets are hidden there.
+pub(crate) fn read_values(
+    sources: &mut SourceMap,
+    path: &str,
+    content: &[u8],
+    names: &SecretNames<'_>,
+) -> (Values, Diagnostics) {
     let mut values = Values::new();
     let text = String::from_utf8_lossy(content);
     let id = sources.add(path, &*text);
@@ -41,6 +46,7 @@ pub(crate) fn read_values(sources: &mut SourceMap, path: &str, content: &[u8]) -
         return (values, diagnostic.label("this byte is not").help("Save the file as UTF-8.").into());
     }
     let (body, mut out) = parse(path, id, &text, &VALUES_FILE);
+    hide_in_values(sources, id, &body, names, out.has_errors());
     add(&mut values, &body, &mut out);
     (values, out)
 }

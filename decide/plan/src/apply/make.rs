@@ -65,7 +65,7 @@ impl Applier {
             (_, Answer::Failed(failure)) => {
                 let subject = self.change(change).map(|change| (change.address.clone(), change.span));
                 let Some((address, span)) = subject else { return };
-                let diagnostic = failure.diagnostic(&address);
+                let diagnostic = failure.without_secrets_of(&inquiry.config).diagnostic(&address);
                 let diagnostic = andon_text::Diagnostic { span: diagnostic.span.or(span), ..diagnostic };
                 self.refuse(change, diagnostic.into());
             }

@@ -22,8 +22,11 @@ impl Applier {
     /// under way.
     pub fn outcome(&mut self, id: CommandId, outcome: Outcome) -> Option<OutcomeRecord> {
         let running = self.running.remove(&id)?;
-        let (result, value, report) = judge(running.intent.action, outcome);
+        let (mut result, value, report) = judge(running.intent.action, outcome);
         let config = running.config.clone().unwrap_or(Value::NULL);
+        if let Tried::Failed(failure) = &mut result {
+            *failure = failure.without_secrets_of(&config);
+        }
         let value = value.map(|value| self.marked(running.change, &value, &config));
         let object = value.clone().map(|value| self.object_after(&running, &result, value));
         match &result {

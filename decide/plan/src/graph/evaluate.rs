@@ -288,6 +288,11 @@ impl Graph {
                 .label(label)
                 .detail("The name must be a string that is known before the apply.")
         };
+        if value.is_sensitive() {
+            return Err(wrong("a secret")
+                .help("Take the secret out of it, or use `nonsensitive` on what is none.")
+                .into());
+        }
         let (value, _) = value.unmark();
         let value = convert(&value, &Type::String).map_err(|error| wrong(&error.to_string()))?;
         let Kind::String(name) = value.kind() else { return Err(wrong("not known, or null").into()) };

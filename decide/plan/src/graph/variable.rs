@@ -6,7 +6,7 @@ use std::sync::Arc;
 use andon_lang::definitions::Variable;
 use andon_lang::{GivenValue, given_value};
 use andon_text::{Diagnostic, Diagnostics, Span};
-use andon_value::{Marks, Value};
+use andon_value::Value;
 
 use super::Graph;
 use super::evaluate::check;
@@ -26,7 +26,7 @@ pub(super) fn variable(view: &mut View<'_>, name: &Arc<str>) -> Result<Value> {
     let given = match &module.parent {
         None => match view.graph().given(&module.stack, variable)? {
             Some(given) => {
-                place = given.span;
+                place = Some(given.span);
                 Some(given.value)
             }
             None => None,
@@ -47,8 +47,7 @@ pub(super) fn variable(view: &mut View<'_>, name: &Arc<str>) -> Result<Value> {
     let given = given.filter(|value| variable.nullable || !value.is_null());
     if given.is_none() && variable.default.is_none() {
         if view.graph().of_values && module.parent.is_none() && view.graph().modules.variables.is_some() {
-            let value = Value::unknown(variable.ty.without_optional());
-            return Ok(if variable.sensitive { value.mark(Marks::SENSITIVE) } else { value });
+            return Ok(Value::unknown(variable.ty.without_optional()).mark(variable.marks()));
         }
         // Without the environment's variables, which have been complained about, nothing can be said of this one.
         let unsaid = module.parent.is_none() && view.graph().modules.variables.is_none();

@@ -96,7 +96,7 @@ fn requirements(module: &Module) -> Option<Text> {
 fn input(variable: &Variable, from: Option<&str>, sources: &SourceMap) -> Vec<Text> {
     let default = match &variable.default {
         None => Text::words("required"),
-        Some(_) if variable.sensitive => Text::words("(sensitive value)"),
+        Some(_) if variable.is_secret() => Text::words("(sensitive value)"),
         Some(expr) => Text::code(source(expr, sources)),
     };
     let flags =

@@ -111,7 +111,7 @@ data "toy_thing" "large" {
     let Some(project) = with_toy("plugin-wrong", &["1.0.0"], wrong) else { return };
     let ran = check(&project, &["--json"]);
     assert_eq!(ran.code, Some(1), "{ran}");
-    assert!(!ran.out.contains("hunter2") && ran.out.contains("The secret is (a secret)."), "{ran}");
+    assert!(!ran.out.contains("hunter2") && ran.out.contains("The secret is (sensitive value)."), "{ran}");
     assert!(ran.out.contains("Did you mean \\\"toy_thing\\\"?"), "{ran}");
     let report: Json = serde_json::from_str(&ran.out).unwrap();
     let said: Vec<String> = report["diagnostics"]

@@ -41,7 +41,7 @@ fn what_is_missing_or_odd_is_said() {
         ([].as_slice(), "the variable \"size\" has no value"),
         (&["-var", "size=x"], "variable \"size\" has a value of the wrong type"),
         (&["-var", "sze=1"], "Did you mean \"size\"?"),
-        (&["-var", "size"], "`-var size` gives no value"),
+        (&["-var", "size"], "an argument of `-var` has no \"=\" in it"),
         (&["-var", "zones=[", "-var", "size=1"], "-var zones:1:"),
         (&["-var-file", "none.tfvars"], "the file of values `none.tfvars` cannot be read"),
     ] {
