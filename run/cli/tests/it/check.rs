@@ -142,7 +142,9 @@ fn whoever_only_looks_leaves_nothing_behind() {
             std::fs::read_dir(&project.directory).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(names, ["main.tf"], "after `andon {}`", words.join(" "));
     }
+}
 
+#[test]
 fn lints_have_names_and_fail_nothing() {
     let project = Project::empty("check-lints");
     project.write("main.tf", "variable \"size\" {}\noutput \"x\" { value = \"${path.module}\" }\n");
