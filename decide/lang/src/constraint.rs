@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use andon_hcl::ast::{Expr, ExprKind, Ident, ObjectItem};
-use andon_text::{Diagnostic, Diagnostics};
+use andon_text::{Diagnostic, Diagnostics, deeper};
 use andon_value::{Type, convert};
 
 use crate::FileSet;
@@ -74,7 +74,7 @@ fn ty(expr: &Expr, defaults: &mut Defaults, out: &mut Diagnostics) -> Type {
             }
             _ => refuse(expr, out),
         },
-        ExprKind::Call { name, arguments, .. } => call(expr, name, arguments, defaults, out),
+        ExprKind::Call { name, arguments, .. } => deeper(|| call(expr, name, arguments, defaults, out)),
         ExprKind::Invalid => Type::Dynamic,
         _ => refuse(expr, out),
     }

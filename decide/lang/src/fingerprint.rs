@@ -2,6 +2,7 @@
 //! file do not count.
 
 use andon_hcl::ast::{Body, Expr, ExprKind, ForExpr, Item, TemplatePart};
+use andon_text::deeper;
 use sha2::{Digest, Sha256};
 
 use crate::FileSet;
@@ -59,6 +60,10 @@ impl<'a> Fingerprint<'a> {
 
     /// Adds an expression and the files that it names.
     pub fn expr(&mut self, expr: &Expr) {
+        deeper(|| self.expr_here(expr));
+    }
+
+    fn expr_here(&mut self, expr: &Expr) {
         match &expr.kind {
             ExprKind::Null => self.piece("null"),
             ExprKind::Bool(truth) => self.piece(if *truth { "true" } else { "false" }),

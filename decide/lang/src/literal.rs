@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use andon_hcl::ast::{Expr, ExprKind, TemplatePart};
-use andon_text::Span;
+use andon_text::{Span, deeper};
 
 /// The text of a string that is written out, without holes.
 pub fn string(expr: &Expr) -> Option<Arc<str>> {
@@ -20,6 +20,10 @@ pub fn string(expr: &Expr) -> Option<Arc<str>> {
 
 /// Where an expression first calls a function.
 pub(crate) fn first_call(expr: &Expr) -> Option<Span> {
+    deeper(|| first_call_in(expr))
+}
+
+fn first_call_in(expr: &Expr) -> Option<Span> {
     let first = |all: &[&Expr]| all.iter().find_map(|expr| first_call(expr));
     match &expr.kind {
         ExprKind::Call { .. } => Some(expr.span),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use andon_hcl::ast::{Expr, ExprKind, Template, TemplatePart};
-use andon_text::Span;
+use andon_text::{Span, deeper};
 use andon_value::Number;
 
 use crate::literal;
@@ -44,6 +44,10 @@ pub fn static_traversals(expr: &Expr) -> Vec<Reference<'_>> {
 
 /// The reference that an expression is, where it is one and nothing else.
 pub(crate) fn as_reference(expr: &Expr) -> Option<Reference<'_>> {
+    deeper(|| reference_here(expr))
+}
+
+fn reference_here(expr: &Expr) -> Option<Reference<'_>> {
     match &expr.kind {
         ExprKind::Variable(root) => Some(Reference { root, root_span: expr.span, steps: Vec::new(), span: expr.span }),
         ExprKind::Attribute { target, name } => {
@@ -89,6 +93,10 @@ struct Walk<'a> {
 
 impl<'a> Walk<'a> {
     fn expr(&mut self, expr: &'a Expr) {
+        deeper(|| self.within(expr));
+    }
+
+    fn within(&mut self, expr: &'a Expr) {
         match &expr.kind {
             ExprKind::Null | ExprKind::Bool(_) | ExprKind::Number(_) | ExprKind::SplatElement | ExprKind::Invalid => {}
             ExprKind::Variable(_) | ExprKind::Attribute { .. } | ExprKind::Index { .. } => self.traversal(expr),

@@ -1,8 +1,9 @@
 //! The syntax tree. Every node carries the span of its text.
 
+use std::fmt;
 use std::sync::Arc;
 
-use andon_text::Span;
+use andon_text::{Span, deeper};
 
 /// A body: the content of a file or of a block, in the order written.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -63,13 +64,39 @@ pub struct Ident {
     pub span: Span,
 }
 
-/// An expression.
-#[derive(Debug, Clone, PartialEq)]
+/// An expression. However tall its tree is, it can be cloned, compared, shown and dropped on any stack.
 pub struct Expr {
     /// What it is.
     pub kind: ExprKind,
     /// All of its text.
     pub span: Span,
+}
+
+impl Drop for Expr {
+    fn drop(&mut self) {
+        if !self.is_leaf() {
+            let kind = std::mem::replace(&mut self.kind, ExprKind::Invalid);
+            deeper(|| drop(kind));
+        }
+    }
+}
+
+impl Clone for Expr {
+    fn clone(&self) -> Expr {
+        Expr { kind: deeper(|| self.kind.clone()), span: self.span }
+    }
+}
+
+impl PartialEq for Expr {
+    fn eq(&self, other: &Expr) -> bool {
+        self.span == other.span && deeper(|| self.kind == other.kind)
+    }
+}
+
+impl fmt::Debug for Expr {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        deeper(|| out.debug_struct("Expr").field("kind", &self.kind).field("span", &self.span).finish())
+    }
 }
 
 /// What an expression is.
@@ -269,6 +296,22 @@ pub enum BinaryOperator {
     Divide,
     /// `%`
     Modulo,
+}
+
+impl Expr {
+    /// Whether no other expression is in it.
+    fn is_leaf(&self) -> bool {
+        match &self.kind {
+            ExprKind::Null
+            | ExprKind::Bool(_)
+            | ExprKind::Number(_)
+            | ExprKind::Variable(_)
+            | ExprKind::SplatElement
+            | ExprKind::Invalid => true,
+            ExprKind::Template(template) => template.parts.iter().all(|part| matches!(part, TemplatePart::Literal(..))),
+            _ => false,
+        }
+    }
 }
 
 impl Body {

@@ -12,5 +12,5 @@ mod token;
 mod walk;
 
 pub use format::{format, format_source};
-pub use parser::{parse_body, parse_expression, parse_template};
+pub use parser::{NESTING_LIMIT, parse_body, parse_expression, parse_template};
 pub use walk::{Reference, Step};

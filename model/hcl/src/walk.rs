@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use andon_text::Span;
+use andon_text::{Span, deeper};
 
 use crate::ast::{Expr, ExprKind, Ident, Template, TemplatePart};
 
@@ -64,7 +64,7 @@ impl Expr {
     /// The key of an object's item is not walked where it is a bare name, as that is no expression.
     pub fn walk<'a>(&'a self, visit: &mut dyn FnMut(&'a Expr)) {
         visit(self);
-        self.for_each_part(&mut |part| part.walk(visit));
+        deeper(|| self.for_each_part(&mut |part| part.walk(visit)));
     }
 
     /// Calls for each expression directly in this one, in the order of the text.
@@ -130,6 +130,17 @@ impl Expr {
         Some(Reference { root, steps, span: self.span })
     }
 
+    /// What a chain of steps begins with.
+    fn root(&self) -> &Expr {
+        let mut expr = self;
+        while let ExprKind::Attribute { target, .. } | ExprKind::Index { target, .. } | ExprKind::Splat { target, .. } =
+            &expr.kind
+        {
+            expr = target;
+        }
+        expr
+    }
+
     /// The text of a string without holes.
     pub fn as_literal_text(&self) -> Option<Arc<str>> {
         match &self.kind {
@@ -182,7 +193,7 @@ fn parts<'a>(all: &'a [TemplatePart], visit: &mut dyn FnMut(&'a Expr)) {
 
 /// Collects the steps down to the root of a reference; `None` where it begins with something else.
 fn collect_steps(expr: &Expr, steps: &mut Vec<Step>) -> Option<Ident> {
-    match &expr.kind {
+    deeper(|| match &expr.kind {
         ExprKind::Variable(name) => Some(Ident { name: name.clone(), span: expr.span }),
         ExprKind::Attribute { target, name } => {
             let root = collect_steps(target, steps)?;
@@ -205,28 +216,30 @@ fn collect_steps(expr: &Expr, steps: &mut Vec<Step>) -> Option<Ident> {
             Some(root)
         }
         _ => None,
-    }
+    })
 }
 
 /// Collects the steps of a splat after its element.
 fn collect_element_steps(expr: &Expr, steps: &mut Vec<Step>) -> Option<()> {
-    match &expr.kind {
-        ExprKind::SplatElement => steps.push(Step::Splat(expr.span)),
-        ExprKind::Attribute { target, name } => {
-            collect_element_steps(target, steps)?;
-            steps.push(Step::Attribute(name.clone()));
+    deeper(|| {
+        match &expr.kind {
+            ExprKind::SplatElement => steps.push(Step::Splat(expr.span)),
+            ExprKind::Attribute { target, name } => {
+                collect_element_steps(target, steps)?;
+                steps.push(Step::Attribute(name.clone()));
+            }
+            ExprKind::Index { target, key } => {
+                collect_element_steps(target, steps)?;
+                steps.push(Step::Unknown(key.span));
+            }
+            ExprKind::Splat { target, each, .. } => {
+                collect_element_steps(target, steps)?;
+                collect_element_steps(each, steps)?;
+            }
+            _ => return None,
         }
-        ExprKind::Index { target, key } => {
-            collect_element_steps(target, steps)?;
-            steps.push(Step::Unknown(key.span));
-        }
-        ExprKind::Splat { target, each, .. } => {
-            collect_element_steps(target, steps)?;
-            collect_element_steps(each, steps)?;
-        }
-        _ => return None,
-    }
-    Some(())
+        Some(())
+    })
 }
 
 /// Looks for references, and knows the names that are not from outside.
@@ -239,6 +252,10 @@ struct Finder<'a> {
 
 impl<'a> Finder<'a> {
     fn expression(&mut self, expr: &'a Expr) {
+        deeper(|| self.within(expr));
+    }
+
+    fn within(&mut self, expr: &'a Expr) {
         match &expr.kind {
             ExprKind::Variable(_) | ExprKind::Attribute { .. } | ExprKind::Index { .. } | ExprKind::Splat { .. } => {
                 match expr.as_reference() {
@@ -248,7 +265,10 @@ impl<'a> Finder<'a> {
                         }
                         self.keys(expr);
                     }
-                    None => expr.for_each_part(&mut |part| self.expression(part)),
+                    None => {
+                        self.expression(expr.root());
+                        self.keys(expr);
+                    }
                 }
             }
             ExprKind::For(parts) => {
@@ -267,7 +287,7 @@ impl<'a> Finder<'a> {
 
     /// Looks in the keys of a reference's own steps.
     fn keys(&mut self, expr: &'a Expr) {
-        match &expr.kind {
+        deeper(|| match &expr.kind {
             ExprKind::Attribute { target, .. } => self.keys(target),
             ExprKind::Index { target, key } => {
                 self.keys(target);
@@ -278,7 +298,7 @@ impl<'a> Finder<'a> {
                 self.keys(each);
             }
             _ => {}
-        }
+        });
     }
 
     fn template(&mut self, parts: &'a [TemplatePart]) {

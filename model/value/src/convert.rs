@@ -2,6 +2,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
+use andon_text::deeper;
+
 use crate::{Kind, Number, Path, PathStep, Range, Refinement, Type, Value, unify};
 
 /// Why a value cannot be of a type.
@@ -35,6 +37,10 @@ impl std::error::Error for ConvertError {}
 /// (<https://developer.hashicorp.com/terraform/language/expressions/types#type-conversion>). `any` in the type keeps
 /// what the value has; as an element type, it is the type that all elements agree on. Marks and unknowns are kept.
 pub fn convert(value: &Value, ty: &Type) -> Result<Value, ConvertError> {
+    deeper(|| convert_here(value, ty))
+}
+
+fn convert_here(value: &Value, ty: &Type) -> Result<Value, ConvertError> {
     let marks = value.marks();
     if let Some(same) = unchanged(value, ty) {
         return Ok(same);
@@ -104,6 +110,10 @@ fn unknown_as(value: &Value, from: &Type, known: &Refinement, ty: &Type) -> Resu
 /// The type that a value of `from` has after conversion to `to`: `to` with its `any` filled in. An error where no
 /// value of `from` can be converted.
 pub fn convert_type(from: &Type, to: &Type) -> Result<Type, ConvertError> {
+    deeper(|| convert_type_here(from, to))
+}
+
+fn convert_type_here(from: &Type, to: &Type) -> Result<Type, ConvertError> {
     match (from, to) {
         (_, Type::Dynamic) => Ok(from.clone()),
         (Type::Dynamic, _) => Ok(to.without_optional()),

@@ -1,3 +1,5 @@
+use andon_text::deeper;
+
 use crate::refine::certainly_differ;
 use crate::{Kind, Type, Value};
 
@@ -14,6 +16,10 @@ pub fn equals(left: &Value, right: &Value) -> Value {
 }
 
 fn decide(left: &Value, right: &Value) -> Option<bool> {
+    deeper(|| decide_here(left, right))
+}
+
+fn decide_here(left: &Value, right: &Value) -> Option<bool> {
     match (left.kind(), right.kind()) {
         (Kind::Unknown(_, known), Kind::Null(_)) | (Kind::Null(_), Kind::Unknown(_, known)) => {
             known.not_null.then_some(false)

@@ -1,6 +1,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use andon_text::deeper;
 use serde_json::Value as Json;
 
 use crate::{ConvertError, Kind, Number, Path, PathStep, Type, Value, convert};
@@ -48,12 +49,12 @@ pub fn to_json(value: &Value) -> Result<Json, JsonError> {
         Kind::Number(number) => Json::Number(number_to_json(number)),
         Kind::String(text) => Json::String(text.to_string()),
         Kind::List(..) | Kind::Set(..) | Kind::Tuple(_) => {
-            let elements = value.steps().map(|(step, child)| to_json(child).map_err(within(step)));
+            let elements = value.steps().map(|(step, child)| deeper(|| to_json(child)).map_err(within(step)));
             Json::Array(elements.collect::<Result<_, _>>()?)
         }
         Kind::Map(_, entries) | Kind::Object(entries) => {
             let entries = entries.iter().zip(value.steps()).map(|((name, _), (step, child))| {
-                to_json(child).map(|json| (name.to_string(), json)).map_err(within(step))
+                deeper(|| to_json(child)).map(|json| (name.to_string(), json)).map_err(within(step))
             });
             Json::Object(entries.collect::<Result<_, _>>()?)
         }

@@ -2,6 +2,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use andon_text::deeper;
+
 use crate::{Kind, Marks, Value};
 
 /// The way from a value to one inside it.
@@ -119,6 +121,10 @@ impl Value {
 
     /// Replaces everything in it, then itself, by what `change` gives, which keeps each type.
     pub fn map_deep(&self, change: &mut impl FnMut(Value) -> Value) -> Value {
+        deeper(|| self.map_here(change))
+    }
+
+    fn map_here(&self, change: &mut impl FnMut(Value) -> Value) -> Value {
         let kind = match self.kind() {
             Kind::List(ty, elements) => Kind::List(ty.clone(), elements.iter().map(|e| e.map_deep(change)).collect()),
             Kind::Tuple(elements) => Kind::Tuple(elements.iter().map(|element| element.map_deep(change)).collect()),

@@ -1,5 +1,6 @@
 use std::fmt::Write;
 
+use andon_text::deeper;
 use unicode_normalization::UnicodeNormalization;
 
 use crate::{Kind, Value};
@@ -47,6 +48,10 @@ pub fn is_identifier(name: &str) -> bool {
 }
 
 fn write(out: &mut String, value: &Value, indent: usize) {
+    deeper(|| write_here(out, value, indent));
+}
+
+fn write_here(out: &mut String, value: &Value, indent: usize) {
     if value.marks().sensitive {
         return out.push_str("(sensitive value)");
     }

@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use andon_text::deeper;
 use serde_json::{Map, Value as Json, json};
 
 use crate::json::{number_from_json, number_to_json};
@@ -23,6 +24,10 @@ pub enum DecodeError {
 /// strings, tuples, objects and untyped nulls are themselves; everything else is an object tagged with `$`. The
 /// ledger's record format names the version of this form.
 pub fn encode(value: &Value) -> Json {
+    deeper(|| encode_here(value))
+}
+
+fn encode_here(value: &Value) -> Json {
     let marks = value.marks();
     if marks != Marks::NONE {
         let (unmarked, _) = value.clone().unmark();
@@ -50,6 +55,10 @@ pub fn encode(value: &Value) -> Json {
 
 /// The value that [`encode`] wrote.
 pub fn decode(json: &Json) -> Result<Value, DecodeError> {
+    deeper(|| decode_here(json))
+}
+
+fn decode_here(json: &Json) -> Result<Value, DecodeError> {
     match json {
         Json::Null => Ok(Value::NULL),
         Json::Bool(truth) => Ok(Value::from(*truth)),

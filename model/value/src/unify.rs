@@ -1,13 +1,15 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use andon_text::deeper;
+
 use crate::{Type, convert_type};
 
 /// The one type that values of all the given types can be converted to, as a conditional and the elements of a list
 /// need it; `None` where there is none. Beside `any`, the type of an untyped null, only bools, numbers and strings keep
 /// their type: with anything else, or where the others do not agree, it makes all of them `any`, which changes none.
 pub fn unify(types: &[Type]) -> Option<Type> {
-    let agreed = unify_known(types);
+    let agreed = deeper(|| unify_known(types));
     if !types.contains(&Type::Dynamic) {
         return agreed;
     }

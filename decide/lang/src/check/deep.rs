@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use andon_hcl::ast::{Expr, ExprKind, ForExpr, TemplatePart};
-use andon_text::{Diagnostic, Diagnostics};
+use andon_text::{Diagnostic, Diagnostics, deeper};
 use andon_value::{Type, Value, unify};
 
 use crate::eval::{Inputs, Name, ProviderFunction, Resolved, Scope, Step, evaluate};
@@ -34,6 +34,10 @@ impl Scope for Bound<'_> {
 
 /// Adds what is wrong in such bodies, wherever in an expression they are.
 pub(super) fn check(expr: &Expr, scope: &dyn Scope, out: &mut Diagnostics) {
+    deeper(|| look_into(expr, scope, out));
+}
+
+fn look_into(expr: &Expr, scope: &dyn Scope, out: &mut Diagnostics) {
     match &expr.kind {
         ExprKind::Null
         | ExprKind::Bool(_)

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use andon_hcl::ast::{BinaryOperator, Expr, ExprKind, ObjectItem, TemplatePart, UnaryOperator};
 use andon_hcl::{Reference, Step as StaticStep};
-use andon_text::{Diagnostic, Diagnostics, Span};
+use andon_text::{Diagnostic, Diagnostics, Span, deeper};
 use andon_value::{Marks, Number, Type, Value, convert, quote, unify};
 
 use super::{Name, Resolved, Scope, Step, apply_step, describe};
@@ -85,8 +85,12 @@ impl<'a> Evaluator<'a> {
         result
     }
 
-    // Each kind with a large frame is a function of its own, so that nesting costs little stack.
     pub(crate) fn evaluate(&mut self, expr: &Expr) -> Result<Value, Failed> {
+        deeper(|| self.evaluate_here(expr))
+    }
+
+    // Each kind with a large frame is a function of its own, so that nesting costs little stack.
+    fn evaluate_here(&mut self, expr: &Expr) -> Result<Value, Failed> {
         match &expr.kind {
             ExprKind::Null => Ok(Value::NULL),
             ExprKind::Bool(truth) => Ok(Value::from(*truth)),

@@ -7,13 +7,13 @@
     reason = "a test may stop at once, and measures the stack in a thread of its own"
 )]
 
-use andon_hcl::{parse_body, parse_expression};
-use andon_lang::FileSet;
+use andon_hcl::{NESTING_LIMIT, parse_body, parse_expression};
 use andon_lang::eval::{evaluate, evaluate_block, implied_type};
 use andon_lang::functions::functions;
+use andon_lang::{FileSet, static_traversals};
 use andon_schema::{Attribute, Block, NestedBlock, Nesting};
 use andon_text::SourceMap;
-use andon_value::{Bound, Marks, Type, Value, encode, render};
+use andon_value::{Bound, Marks, Type, Value, decode, encode, render};
 
 use crate::expressions::{Values, said, value_of};
 
@@ -225,27 +225,47 @@ fn files_are_read_from_the_base() {
 
 #[test]
 fn long_and_deep_expressions_do_not_overflow() {
-    let chain = (0..5000).map(|at| at.to_string()).collect::<Vec<_>>().join(" + ");
+    const LONG: usize = 5000;
+    let deep = NESTING_LIMIT as usize - 2;
     let nested = |open: &str, close: &str, depth: usize| format!("{}1{}", open.repeat(depth), close.repeat(depth));
+    let texts = [
+        format!("{}1", "1 + ".repeat(LONG)),
+        format!("{}true", "true && ".repeat(LONG)),
+        format!("{}1", "true ? 1 : ".repeat(LONG)),
+        format!("{}1", "false ? 1 : ".repeat(LONG)),
+        format!("{}1", "-".repeat(LONG)),
+        format!("{}true", "!".repeat(LONG)),
+        format!("\"{}\"", "${1}-".repeat(LONG)),
+        format!("can(server{})", ".a".repeat(LONG)),
+        format!("can(server{})", "[0]".repeat(LONG)),
+        nested("[", "]", deep),
+        nested("(", ")", deep),
+        nested("{a = ", "}", deep),
+        nested("[for x in [1] : ", "]", deep),
+        nested("true ? ", " : 2", deep),
+        nested("abs(", ")", deep),
+        nested("\"${", "}\"", deep / 2),
+        format!("\"{}1{}\"", "%{ if true }".repeat(deep), "%{ endif }".repeat(deep)),
+        format!("jsonencode({})", nested("[", "]", deep - 1)),
+        format!("sha1(jsonencode({}))", nested("{a = ", "}", deep - 1)),
+    ];
+    // As small as any thread of a test or of the engine.
     let work = move || {
-        for text in [
-            chain.as_str(),
-            &nested("[", "]", 250),
-            &nested("(", ")", 250),
-            &nested("[for x in [1] : ", "]", 100),
-            &nested("true ? 1 : ", "", 200),
-            &nested("abs(", ")", 250),
-            &nested("\"${", "}\"", 60),
-        ] {
+        for text in texts {
             let mut sources = SourceMap::new();
-            let id = sources.add("case", text);
-            let (expr, errors) = parse_expression(id, text);
-            // What the parser refuses evaluates to an unknown value.
-            let result = evaluate(&expr, &scope());
-            assert!(errors.has_errors() || result.is_ok(), "{}", said(&result.unwrap_err(), &sources));
+            let id = sources.add("case", text.as_str());
+            let (expr, errors) = parse_expression(id, &text);
+            assert!(errors.is_empty(), "{}", said(&errors, &sources));
+            let value = evaluate(&expr, &scope()).map_err(|errors| said(&errors, &sources)).unwrap();
+            assert!(
+                !render(&value, 0).is_empty()
+                    && !value.ty().to_string().is_empty()
+                    && decode(&encode(&value)).unwrap() == value
+            );
+            static_traversals(&expr);
         }
     };
-    std::thread::Builder::new().stack_size(8 << 20).spawn(work).unwrap().join().unwrap();
+    std::thread::Builder::new().stack_size(2 << 20).spawn(work).unwrap().join().unwrap();
 }
 
 fn schema() -> Block {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use andon_text::{Diagnostic, Diagnostics, Span};
+use andon_text::{Diagnostic, Diagnostics, Span, deeper};
 
 use super::{Content, Meaning, Names, Property, Strings, Text, Value};
 use crate::ast::{Attribute, Block, Body, Expr, ExprKind, Ident, Item, ObjectItem, UnaryOperator};
@@ -207,6 +207,10 @@ impl Reader {
 
     /// The value of an argument. `whole` tells that it is nothing else, so that each name in it may be there once.
     fn expr(&mut self, value: &Value, strings: Strings, whole: bool) -> Expr {
+        deeper(|| self.expr_here(value, strings, whole))
+    }
+
+    fn expr_here(&mut self, value: &Value, strings: Strings, whole: bool) -> Expr {
         let span = value.span;
         self.depth += 1;
         let kind = match &value.content {

@@ -5,12 +5,12 @@
 
 use std::sync::Arc;
 
-use andon_text::{Diagnostic, Diagnostics, SourceId, Span};
+use andon_text::{Diagnostic, Diagnostics, SourceId, Span, deeper};
 
 use super::text::Places;
 use super::{Content, Property, Text, Value};
 use crate::parser::NESTING_LIMIT;
-use crate::parser::fault::not_too_many;
+use crate::parser::fault::Told;
 
 /// Parses a file of JSON. Gives all that could be understood, and every syntax error in the order of the text.
 pub fn parse(source: SourceId, text: &str) -> (Value, Diagnostics) {
@@ -23,10 +23,10 @@ pub fn parse(source: SourceId, text: &str) -> (Value, Diagnostics) {
         hopeless: false,
         looks: 0,
         mended_at: usize::MAX,
-        out: Diagnostics::new(),
+        out: Told::default(),
     };
     let value = parser.file();
-    (value, not_too_many(parser.out))
+    (value, parser.out.in_order())
 }
 
 struct Parser<'a> {
@@ -41,7 +41,7 @@ struct Parser<'a> {
     looks: u32,
     /// Where a mistake was told that leaves no comma behind: the lack of it is no second one.
     mended_at: usize,
-    out: Diagnostics,
+    out: Told,
 }
 
 impl Parser<'_> {
@@ -122,7 +122,7 @@ impl Parser<'_> {
             return None;
         }
         self.depth += 1;
-        let content = parse(self);
+        let content = deeper(|| parse(self));
         self.depth -= 1;
         Some(Value { content, span: self.span(start, self.at) })
     }
@@ -331,7 +331,7 @@ impl Parser<'_> {
                 let span = self.span(start, self.at);
                 let diagnostic = Diagnostic::error(format!("name `{text}` is not in quotes")).at(span);
                 self.report(diagnostic.help(format!("Write \"{text}\".")));
-                Some(Text { text, span, places: None })
+                Some(Text { text, span, places: Places::from_here(start) })
             }
             b'{' | b'[' => {
                 let diagnostic = Diagnostic::error("expected the name of a property");
@@ -526,7 +526,11 @@ impl Parser<'_> {
         };
         let diagnostic = Diagnostic::error(format!("{name} not make a string")).at(span);
         self.report(diagnostic.help("Replace them with straight double quotes: \"."));
-        Text { text: Arc::from(line.get(first..inner_end).unwrap_or("")), span, places: None }
+        Text {
+            text: Arc::from(line.get(first..inner_end).unwrap_or("")),
+            span,
+            places: Places::from_here(start + first),
+        }
     }
 
     fn number(&mut self) -> Content {
@@ -628,7 +632,7 @@ impl Parser<'_> {
     }
 
     fn report(&mut self, diagnostic: Diagnostic) {
-        self.out.push(diagnostic);
+        self.out.tell(|| diagnostic);
     }
 
     fn invalid(&self, start: usize) -> Value {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use andon_text::{Diagnostic, Diagnostics, Span};
+use andon_text::{Diagnostic, Diagnostics, Span, deeper};
 
 use super::Text;
 use crate::ast::{Expr, ExprKind, Ident, Template, TemplatePart};
@@ -18,6 +18,13 @@ impl Places {
     pub fn add(&mut self, decoded: usize, written: usize) {
         let offset = |at| u32::try_from(at).unwrap_or(u32::MAX);
         self.0.push((offset(decoded), offset(written)));
+    }
+
+    /// For a text without escapes that does not begin one byte into its place.
+    pub fn from_here(written: usize) -> Option<Arc<Places>> {
+        let mut places = Places::default();
+        places.add(0, written);
+        Some(Arc::new(places))
     }
 
     fn written(&self, decoded: u32) -> u32 {
@@ -91,7 +98,7 @@ impl Text {
 
     fn move_expr(&self, expr: &mut Expr) {
         self.move_span(&mut expr.span);
-        self.move_parts(expr);
+        deeper(|| self.move_parts(expr));
     }
 
     /// Moves all in an expression whose own place is right.

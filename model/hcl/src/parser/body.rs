@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
-use andon_text::{Diagnostic, Span};
+use andon_text::{Diagnostic, Span, deeper};
 
 use super::{NESTING_LIMIT, Parser};
 use crate::ast::{Attribute, Block, Body, ExprKind, Ident, Item, Template, TemplatePart};
@@ -103,7 +103,7 @@ impl Parser<'_> {
     }
 
     fn attribute(&mut self, name: Ident) -> Item {
-        let value = self.expression().expr;
+        let value = self.expression();
         let span = self.since(name.span);
         Item::Attribute(Attribute { name, value, span, json: None })
     }
@@ -179,7 +179,7 @@ impl Parser<'_> {
             return None;
         }
         self.depth += 1;
-        let items = self.block_items(opener, head);
+        let items = deeper(|| self.block_items(opener, head));
         self.depth -= 1;
         let inside = Span { end: self.token_at(self.at).start.max(inside.end), ..inside };
         self.duplicates(&items);
@@ -362,15 +362,15 @@ impl Parser<'_> {
 
     /// A quoted label, and its template where it holds more than text.
     fn label(&mut self, token: Token) -> Option<(Ident, Option<Template>)> {
-        let expr = self.quoted().expr;
+        let expr = self.quoted();
         let span = expr.span;
-        let ExprKind::Template(template) = expr.kind else { return None };
+        let ExprKind::Template(template) = &expr.kind else { return None };
         let name = match template.parts.as_slice() {
             [] => Arc::from(""),
             [TemplatePart::Literal(text, _)] => self.word(text),
             _ => {
                 let raw = self.text.get(token.end as usize..span.end.saturating_sub(1) as usize).unwrap_or("");
-                return Some((Ident { name: Arc::from(raw), span }, Some(template)));
+                return Some((Ident { name: Arc::from(raw), span }, Some(template.clone())));
             }
         };
         Some((Ident { name, span }, None))
@@ -419,7 +419,7 @@ impl Parser<'_> {
                         .label("set again here")
                         .related(first, "set here first")
                         .help("Keep one of them.");
-                    self.diagnostics.push(diagnostic);
+                    self.told.tell(|| diagnostic);
                 }
             }
         }

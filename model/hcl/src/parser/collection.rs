@@ -2,21 +2,20 @@
 
 use andon_text::Diagnostic;
 
-use super::expression::untall;
-use super::{Parser, Tall};
-use crate::ast::{ExprKind, ForExpr, Ident, ObjectItem};
+use super::{Parser, invalid, node};
+use crate::ast::{Expr, ExprKind, ForExpr, Ident, ObjectItem};
 use crate::token::{Kind, Token};
 
 /// The names and the collection of a `for`.
 pub(super) struct ForIntroduction {
     pub key_name: Option<Ident>,
     pub value_name: Ident,
-    pub collection: Tall,
+    pub collection: Expr,
 }
 
 impl Parser<'_> {
     /// `(argument, …)` after a function's name.
-    pub(super) fn call(&mut self, name: Ident) -> Tall {
+    pub(super) fn call(&mut self, name: Ident) -> Expr {
         let start = name.span;
         let opener = self.take();
         let (arguments, expand_last) = self.with_newlines(true, |parser| {
@@ -24,13 +23,12 @@ impl Parser<'_> {
             parser.take_if(Kind::CloseParenthesis);
             found
         });
-        let (arguments, height) = untall(arguments);
         let span = self.since(start);
-        self.node(ExprKind::Call { name, arguments, expand_last }, span, height)
+        node(ExprKind::Call { name, arguments, expand_last }, span)
     }
 
     /// `[…]`: a tuple or a `for` expression.
-    pub(super) fn tuple(&mut self) -> Tall {
+    pub(super) fn tuple(&mut self) -> Expr {
         let opener = self.take();
         self.with_newlines(true, |parser| {
             if parser.at_word("for") {
@@ -38,14 +36,13 @@ impl Parser<'_> {
             }
             let (elements, _) = parser.list(opener, false);
             parser.take_if(Kind::CloseBracket);
-            let (elements, height) = untall(elements);
             let span = parser.since(parser.span_of(opener));
-            parser.node(ExprKind::Tuple(elements), span, height)
+            node(ExprKind::Tuple(elements), span)
         })
     }
 
     /// Values with commas between them, up to the closer, which stays at hand; whether `...` follows the last one.
-    fn list(&mut self, opener: Token, takes_ellipsis: bool) -> (Vec<Tall>, bool) {
+    fn list(&mut self, opener: Token, takes_ellipsis: bool) -> (Vec<Expr>, bool) {
         let closer = super::closer_of(opener.kind).unwrap_or(Kind::End);
         let mut values = Vec::new();
         loop {
@@ -111,7 +108,7 @@ impl Parser<'_> {
     }
 
     /// `{…}`: an object or a `for` expression.
-    pub(super) fn object(&mut self) -> Tall {
+    pub(super) fn object(&mut self) -> Expr {
         let opener = self.take();
         let is_for = self.with_newlines(true, |parser| parser.at_word("for"));
         if is_for {
@@ -119,30 +116,28 @@ impl Parser<'_> {
         }
         self.with_newlines(false, |parser| {
             let mut items = Vec::new();
-            let height = parser.object_items(opener, &mut items);
+            parser.object_items(opener, &mut items);
             items.shrink_to_fit();
             parser.take_if(Kind::CloseBrace);
             let span = parser.since(parser.span_of(opener));
-            parser.node(ExprKind::Object(items), span, height)
+            node(ExprKind::Object(items), span)
         })
     }
 
-    fn object_items(&mut self, opener: Token, items: &mut Vec<ObjectItem>) -> u32 {
-        let mut height = 0;
+    fn object_items(&mut self, opener: Token, items: &mut Vec<ObjectItem>) {
         loop {
             self.skip_newlines();
             let kind = self.peek();
             if kind == Kind::CloseBrace {
-                return height;
+                return;
             }
             let first = self.at > 0 && self.token_at(self.at - 1).kind == Kind::Newline;
             if kind == Kind::End || super::is_closer(kind) || (first && self.block_begins()) {
                 self.close(opener, Kind::CloseBrace);
-                return height;
+                return;
             }
             let before = self.at;
-            if let Some((item, item_height)) = self.object_item() {
-                height = height.max(item_height);
+            if let Some(item) = self.object_item() {
                 items.push(item);
             } else {
                 self.skip_to(&[Kind::Comma]);
@@ -162,14 +157,14 @@ impl Parser<'_> {
     }
 
     /// `key = value`; `None` where there is no such thing, which has then been said.
-    fn object_item(&mut self) -> Option<(ObjectItem, u32)> {
+    fn object_item(&mut self) -> Option<ObjectItem> {
         let token = self.token();
         let named = token.kind == Kind::Identifier && matches!(self.ahead(1).kind, Kind::Equal | Kind::Colon);
         let key = if named {
             self.take();
             let span = self.span_of(token);
             let name = self.word(token.text(self.text));
-            self.node(ExprKind::Variable(name), span, 0)
+            node(ExprKind::Variable(name), span)
         } else if token.kind == Kind::Comma {
             return None;
         } else {
@@ -179,7 +174,7 @@ impl Parser<'_> {
             let found = self.token();
             let words = self.describe(found);
             let diagnostic = Diagnostic::error("item of an object has no value")
-                .at(key.expr.span)
+                .at(key.span)
                 .label("this key")
                 .related(self.span_of(found), format!("expected `=` and a value before this {words}"))
                 .help("Write key = value. A list of values is written in [ and ].");
@@ -188,8 +183,7 @@ impl Parser<'_> {
         }
         self.take();
         let value = self.expression();
-        let height = key.height.max(value.height);
-        Some((ObjectItem { key: key.expr, value: value.expr }, height))
+        Some(ObjectItem { key, value })
     }
 
     /// Reports what follows an item on its line. What can be the next item is then read as that.
@@ -210,7 +204,7 @@ impl Parser<'_> {
     }
 
     /// The rest of `[for …]` or `{for …}`, from the word `for`.
-    fn for_expression(&mut self, opener: Token) -> Tall {
+    fn for_expression(&mut self, opener: Token) -> Expr {
         let start = self.span_of(opener);
         let parsed = self.for_parts(opener);
         let closer = super::closer_of(opener.kind).unwrap_or(Kind::End);
@@ -223,8 +217,8 @@ impl Parser<'_> {
         self.take_if(closer);
         let span = self.since(start);
         match parsed {
-            Some((parts, height)) => self.node(ExprKind::For(Box::new(parts)), span, height),
-            None => Tall::invalid(span),
+            Some(parts) => node(ExprKind::For(Box::new(parts)), span),
+            None => invalid(span),
         }
     }
 
@@ -237,7 +231,7 @@ impl Parser<'_> {
         self.skip_to(&[]);
     }
 
-    fn for_parts(&mut self, opener: Token) -> Option<(ForExpr, u32)> {
+    fn for_parts(&mut self, opener: Token) -> Option<ForExpr> {
         let is_object = opener.kind == Kind::OpenBrace;
         self.take();
         let ForIntroduction { key_name, value_name, collection } = self.for_introduction()?;
@@ -246,7 +240,6 @@ impl Parser<'_> {
             return None;
         }
         let mut value = self.expression();
-        let mut height = collection.height.max(value.height);
         let mut key = None;
         if let Some(arrow) = self.take_if(Kind::Arrow) {
             if !is_object {
@@ -257,8 +250,7 @@ impl Parser<'_> {
                 self.report(diagnostic);
             }
             let result = self.expression();
-            height = height.max(result.height);
-            key = Some(std::mem::replace(&mut value, result).expr).filter(|_| is_object);
+            key = Some(std::mem::replace(&mut value, result)).filter(|_| is_object);
         } else if is_object {
             self.unexpected("expected `=>` and a value", "Write {for item in collection : key => value}.");
             return None;
@@ -274,13 +266,10 @@ impl Parser<'_> {
         let mut condition = None;
         if self.at_word("if") {
             self.take();
-            let tall = self.expression();
-            height = height.max(tall.height);
-            condition = Some(tall.expr);
+            condition = Some(self.expression());
         }
-        let (collection, value) = (collection.expr, value.expr);
         let group = ellipsis.is_some() && is_object;
-        Some((ForExpr { key_name, value_name, collection, key, value, condition, group }, height))
+        Some(ForExpr { key_name, value_name, collection, key, value, condition, group })
     }
 
     /// `key, value in collection`, after the word `for`.

@@ -2,39 +2,41 @@
 
 use std::sync::Arc;
 
-use andon_text::{Diagnostic, Span};
+use andon_text::{Diagnostic, Span, deeper};
 
-use super::{Parser, Tall};
+use super::{Parser, invalid, node};
 use crate::ast::{BinaryOperator, Expr, ExprKind, Ident, UnaryOperator};
 use crate::token::{Kind, Token};
 
 impl Parser<'_> {
     /// Any expression: a conditional, or less.
-    pub(super) fn expression(&mut self) -> Tall {
+    pub(super) fn expression(&mut self) -> Expr {
         let token = self.token();
         let start = self.span_of(token);
-        self.nested(start, |parser| parser.conditional(start))
+        self.nested(start, Self::conditional)
     }
 
-    fn conditional(&mut self, start: Span) -> Tall {
-        let condition = self.operation();
-        if self.take_if(Kind::Question).is_none() {
-            return condition;
-        }
-        let yes = self.expression();
-        if self.take_if(Kind::Colon).is_none() {
-            self.no_colon();
-            return Tall::invalid(self.since(start));
-        }
-        let no = self.expression();
-        let height = condition.height.max(yes.height).max(no.height);
-        let kind = ExprKind::Conditional {
-            condition: Box::new(condition.expr),
-            yes: Box::new(yes.expr),
-            no: Box::new(no.expr),
+    /// What follows the last `:` may be a conditional again, and so on for thousands: they are collected, not nested.
+    fn conditional(&mut self) -> Expr {
+        let mut sides: Vec<(Expr, Expr)> = Vec::new();
+        let mut last = loop {
+            let condition = self.operation();
+            if self.take_if(Kind::Question).is_none() {
+                break condition;
+            }
+            let yes = self.expression();
+            if self.take_if(Kind::Colon).is_none() {
+                self.no_colon();
+                break invalid(self.since(condition.span));
+            }
+            sides.push((condition, yes));
         };
-        let span = self.since(start);
-        self.node(kind, span, height)
+        while let Some((condition, yes)) = sides.pop() {
+            let span = condition.span.to(last.span);
+            let kind = ExprKind::Conditional { condition: condition.into(), yes: yes.into(), no: last.into() };
+            last = Expr { kind, span };
+        }
+        last
     }
 
     fn no_colon(&mut self) {
@@ -47,9 +49,9 @@ impl Parser<'_> {
     }
 
     /// Terms joined by operators. A stack of what waits for its right side keeps precedence without recursion.
-    fn operation(&mut self) -> Tall {
+    fn operation(&mut self) -> Expr {
         let mut left = self.operand();
-        let mut waiting: Vec<(Tall, BinaryOperator, Span)> = Vec::new();
+        let mut waiting: Vec<(Expr, BinaryOperator, Span)> = Vec::new();
         loop {
             let token = self.token();
             let operator = binary_operator(token.kind);
@@ -66,21 +68,20 @@ impl Parser<'_> {
             let right = self.operand();
             if self.at == after {
                 // The right side is missing, which was said; what is here is not for this expression to read.
-                return Tall::invalid(self.since(left.expr.span));
+                return invalid(self.since(left.span));
             }
             waiting.push((std::mem::replace(&mut left, right), operator, self.span_of(token)));
         }
     }
 
-    fn binary(&mut self, left: Tall, operator: BinaryOperator, operator_span: Span, right: Tall) -> Tall {
-        let span = left.expr.span.to(right.expr.span);
-        let height = left.height.max(right.height);
-        let (left, right) = (Box::new(left.expr), Box::new(right.expr));
-        self.node(ExprKind::Binary { operator, operator_span, left, right }, span, height)
+    fn binary(&mut self, left: Expr, operator: BinaryOperator, operator_span: Span, right: Expr) -> Expr {
+        let span = left.span.to(right.span);
+        let (left, right) = (Box::new(left), Box::new(right));
+        node(ExprKind::Binary { operator, operator_span, left, right }, span)
     }
 
     /// A term with the operators before it.
-    fn operand(&mut self) -> Tall {
+    fn operand(&mut self) -> Expr {
         let mut operators = Vec::new();
         loop {
             let token = self.token();
@@ -94,26 +95,26 @@ impl Parser<'_> {
         }
         let mut operand = self.term_with_steps();
         for (operator, operator_span) in operators.into_iter().rev() {
-            let span = operator_span.to(operand.expr.span);
-            let kind = ExprKind::Unary { operator, operand: Box::new(operand.expr) };
-            operand = self.node(kind, span, operand.height);
+            let span = operator_span.to(operand.span);
+            let kind = ExprKind::Unary { operator, operand: Box::new(operand) };
+            operand = node(kind, span);
         }
         operand
     }
 
-    fn term_with_steps(&mut self) -> Tall {
+    fn term_with_steps(&mut self) -> Expr {
         let term = self.term();
         self.steps(term)
     }
 
-    fn term(&mut self) -> Tall {
+    fn term(&mut self) -> Expr {
         let token = self.token();
         let span = self.span_of(token);
         match token.kind {
             Kind::Number => {
                 self.take();
                 let digits = Arc::from(token.text(self.text));
-                self.node(ExprKind::Number(digits), span, 0)
+                node(ExprKind::Number(digits), span)
             }
             Kind::Identifier => self.name_or_call(),
             Kind::OpenQuote => self.quoted(),
@@ -124,14 +125,14 @@ impl Parser<'_> {
             Kind::Invalid => {
                 self.take();
                 self.reported_at = Some(self.at);
-                Tall::invalid(span)
+                invalid(span)
             }
             _ => self.no_value(),
         }
     }
 
     /// Reports that a value should be here. What is here stays, for the construct around it.
-    fn no_value(&mut self) -> Tall {
+    fn no_value(&mut self) -> Expr {
         let token = self.token();
         let here = self.span_of(token);
         let before = self.previous();
@@ -166,7 +167,7 @@ impl Parser<'_> {
         if follows_operator && token.kind == Kind::Newline {
             self.skip_continuation();
         }
-        Tall::invalid(here.head())
+        invalid(here.head())
     }
 
     /// Passes over the next line where it can only be the rest of the expression at hand.
@@ -180,7 +181,7 @@ impl Parser<'_> {
         }
     }
 
-    fn name_or_call(&mut self) -> Tall {
+    fn name_or_call(&mut self) -> Expr {
         let first = self.take();
         let start = self.span_of(first);
         let mut name = self.word(first.text(self.text));
@@ -190,7 +191,7 @@ impl Parser<'_> {
             while self.take_if(Kind::DoubleColon).is_some() {
                 let Some(part) = self.take_if(Kind::Identifier) else {
                     self.unexpected("expected a name after `::`", "Write provider::name::function(…).");
-                    return Tall::invalid(self.since(start));
+                    return invalid(self.since(start));
                 };
                 whole.push_str("::");
                 whole.push_str(part.text(self.text));
@@ -203,7 +204,7 @@ impl Parser<'_> {
         }
         if qualified {
             self.unexpected("`::` names a function, which is called with `(`", "Write provider::name::function(…).");
-            return Tall::invalid(self.since(start));
+            return invalid(self.since(start));
         }
         let kind = match &*name {
             "null" => ExprKind::Null,
@@ -211,10 +212,10 @@ impl Parser<'_> {
             "false" => ExprKind::Bool(false),
             _ => ExprKind::Variable(name),
         };
-        self.node(kind, start, 0)
+        node(kind, start)
     }
 
-    fn parentheses(&mut self) -> Tall {
+    fn parentheses(&mut self) -> Expr {
         let opener = self.take();
         let start = self.span_of(opener);
         let inner = self.with_newlines(true, |parser| {
@@ -226,15 +227,15 @@ impl Parser<'_> {
             inner
         });
         let span = self.since(start);
-        self.node(ExprKind::Parentheses(Box::new(inner.expr)), span, inner.height)
+        node(ExprKind::Parentheses(Box::new(inner)), span)
     }
 
     /// The value in a bracket; where the next line begins an item of a body, the bracket is not closed.
-    fn inner_expression(&mut self, opener: Token) -> Tall {
+    fn inner_expression(&mut self, opener: Token) -> Expr {
         let here = self.token();
         if self.item_begins() {
             self.close(opener, super::closer_of(opener.kind).unwrap_or(Kind::CloseParenthesis));
-            return Tall::invalid(self.span_of(here).head());
+            return invalid(self.span_of(here).head());
         }
         self.expression()
     }
@@ -252,7 +253,7 @@ impl Parser<'_> {
     }
 
     /// `.name`, `[key]`, `.*` and `[*]` after a term.
-    fn steps(&mut self, mut target: Tall) -> Tall {
+    fn steps(&mut self, mut target: Expr) -> Expr {
         loop {
             target = match self.peek() {
                 Kind::Dot if self.ahead(1).kind == Kind::Star => self.attribute_splat(target),
@@ -272,8 +273,8 @@ impl Parser<'_> {
     }
 
     /// `.name` or `.0`; `Err` gives up on the steps after it.
-    fn attribute_step(&mut self, target: Tall) -> Result<Tall, Tall> {
-        let start = target.expr.span;
+    fn attribute_step(&mut self, target: Expr) -> Result<Expr, Expr> {
+        let start = target.span;
         let dot = self.take();
         let token = self.token();
         let text = token.text(self.text);
@@ -285,7 +286,7 @@ impl Parser<'_> {
                 let help = format!("Write {} instead.", steps.concat());
                 self.unexpected("two indexes in a row are read as one number", &help);
                 self.take();
-                return Err(Tall::invalid(self.since(start)));
+                return Err(invalid(self.since(start)));
             }
             _ => {
                 let diagnostic = Diagnostic::error("name is missing after `.`")
@@ -293,18 +294,17 @@ impl Parser<'_> {
                     .label("expected a name after this")
                     .help("Write the name of an attribute after the dot, or an index in brackets: [0].");
                 self.report(diagnostic);
-                return Err(Tall::invalid(self.since(start)));
+                return Err(invalid(self.since(start)));
             }
         }
         self.take();
         let name = Ident { name: self.word(text), span: self.span_of(token) };
         let span = start.to(name.span);
-        let height = target.height;
-        Ok(self.node(ExprKind::Attribute { target: Box::new(target.expr), name }, span, height))
+        Ok(node(ExprKind::Attribute { target: Box::new(target), name }, span))
     }
 
-    fn index_step(&mut self, target: Tall) -> Tall {
-        let start = target.expr.span;
+    fn index_step(&mut self, target: Expr) -> Expr {
+        let start = target.span;
         let opener = self.take();
         let key = self.with_newlines(true, |parser| {
             let key = parser.inner_expression(opener);
@@ -315,12 +315,11 @@ impl Parser<'_> {
             key
         });
         let span = self.since(start);
-        let height = target.height.max(key.height);
-        self.node(ExprKind::Index { target: Box::new(target.expr), key: Box::new(key.expr) }, span, height)
+        node(ExprKind::Index { target: Box::new(target), key: Box::new(key) }, span)
     }
 
     /// `.*` and the attributes after it.
-    fn attribute_splat(&mut self, target: Tall) -> Tall {
+    fn attribute_splat(&mut self, target: Expr) -> Expr {
         self.take();
         let star = self.take();
         let mut each = self.splat_element(star);
@@ -340,31 +339,29 @@ impl Parser<'_> {
     }
 
     /// `[*]` and all steps after it.
-    fn full_splat(&mut self, target: Tall) -> Tall {
+    fn full_splat(&mut self, target: Expr) -> Expr {
         self.take();
         let star = self.with_newlines(true, |parser| {
             let star = parser.take();
             parser.take();
             star
         });
-        let start = target.expr.span;
-        let each = self.nested(start, |parser| {
-            let element = parser.splat_element(star);
-            parser.steps(element)
+        let each = deeper(|| {
+            let element = self.splat_element(star);
+            self.steps(element)
         });
         self.splat(target, each, true)
     }
 
-    fn splat_element(&mut self, star: Token) -> Tall {
+    fn splat_element(&mut self, star: Token) -> Expr {
         let span = self.span_of(star);
-        self.node(ExprKind::SplatElement, span, 0)
+        node(ExprKind::SplatElement, span)
     }
 
-    fn splat(&mut self, target: Tall, each: Tall, full: bool) -> Tall {
-        let span = self.since(target.expr.span);
-        let height = target.height.max(each.height);
-        let kind = ExprKind::Splat { target: Box::new(target.expr), each: Box::new(each.expr), full };
-        self.node(kind, span, height)
+    fn splat(&mut self, target: Expr, each: Expr, full: bool) -> Expr {
+        let span = self.since(target.span);
+        let kind = ExprKind::Splat { target: Box::new(target), each: Box::new(each), full };
+        node(kind, span)
     }
 
     /// A name where only a name will do.
@@ -384,14 +381,6 @@ impl Parser<'_> {
             }
         }
     }
-}
-
-/// All trees of some parts, and the height of the highest.
-pub(super) fn untall(parts: Vec<Tall>) -> (Vec<Expr>, u32) {
-    let height = parts.iter().map(|part| part.height).max().unwrap_or(0);
-    let mut parts: Vec<Expr> = parts.into_iter().map(|part| part.expr).collect();
-    parts.shrink_to_fit();
-    (parts, height)
 }
 
 fn binary_operator(kind: Kind) -> Option<BinaryOperator> {

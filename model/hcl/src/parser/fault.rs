@@ -71,14 +71,37 @@ fn printable(character: char) -> Vec<char> {
     }
 }
 
-/// Errors up to the number that anybody reads; how many more there are is the last of them.
-pub(crate) fn not_too_many(all: Diagnostics) -> Diagnostics {
+/// The syntax errors of one text so far, no more of them than anybody reads: how many others there are is the last one.
+#[derive(Default)]
+pub(crate) struct Told {
+    told: Diagnostics,
+    /// How many were only counted.
+    counted: usize,
+}
+
+impl Told {
+    /// As many are shown.
     const SHOWN: usize = 100;
-    let more = all.len().saturating_sub(SHOWN);
-    let Some(next) = all.iter().nth(SHOWN).cloned() else { return all };
-    let mut shown: Diagnostics = all.into_iter().take(SHOWN).collect();
-    let summary = if more == 1 { "1 more syntax error".to_owned() } else { format!("{more} more syntax errors") };
-    let rest = Diagnostic { span: next.span, ..Diagnostic::error(summary) };
-    shown.push(rest.label("the first of them").help("Mend those above, and look again."));
-    shown
+    /// As many are kept to choose from, as they do not all come in the order of the text.
+    const KEPT: usize = 1000;
+
+    pub fn tell(&mut self, diagnostic: impl FnOnce() -> Diagnostic) {
+        if self.told.len() < Self::KEPT {
+            self.told.push(diagnostic());
+        } else {
+            self.counted += 1;
+        }
+    }
+
+    pub fn in_order(self) -> Diagnostics {
+        let mut all = self.told;
+        all.sort();
+        let more = all.len().saturating_sub(Self::SHOWN) + self.counted;
+        let Some(next) = all.iter().nth(Self::SHOWN).cloned() else { return all };
+        let mut shown: Diagnostics = all.into_iter().take(Self::SHOWN).collect();
+        let summary = if more == 1 { "1 more syntax error".to_owned() } else { format!("{more} more syntax errors") };
+        let rest = Diagnostic { span: next.span, ..Diagnostic::error(summary) };
+        shown.push(rest.label("the first of them").help("Mend those above, and look again."));
+        shown
+    }
 }

@@ -83,7 +83,7 @@ impl Parser<'_> {
         let span = andon_text::Span::new(self.source, start, start + length);
         // Each bad escape of a string is told: they share a token, so the rule of one report a token does not apply.
         if !self.is_damaged(span) {
-            self.diagnostics.push(Diagnostic::error(summary).at(span).help(help));
+            self.told.tell(|| Diagnostic::error(summary).at(span).help(help));
         }
     }
 }

@@ -14,16 +14,16 @@ mod template;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use andon_text::{Diagnostic, Diagnostics, SourceId, Span};
+use andon_text::{Diagnostic, Diagnostics, SourceId, Span, deeper};
 
+use self::fault::Told;
 use crate::ast::{Body, Expr, ExprKind, Template};
 use crate::lexer::{self, FaultKind, Lexed};
 use crate::token::{Kind, Token};
 
-/// How deep constructs may be nested in each other.
-pub(crate) const NESTING_LIMIT: u32 = 128;
-/// How deep the tree of one expression may be; a chain of operators or of attributes adds a level each.
-const HEIGHT_LIMIT: u32 = 512;
+/// How deep constructs may be nested in each other: brackets, blocks, templates, directives, JSON. Chains of operators,
+/// of conditionals and of steps are as long as you like: they nest nothing.
+pub const NESTING_LIMIT: u32 = 1000;
 
 /// Parses a file of definitions. Gives all that could be understood, and every syntax error in the order of the text.
 pub fn parse_body(source: SourceId, text: &str) -> (Body, Diagnostics) {
@@ -51,13 +51,13 @@ pub(crate) fn parse_inner_expression(source: SourceId, text: &str, depth: u32) -
     let mut lexed = lexer::lex(text);
     lexed.faults.retain(|fault| fault.kind != FaultKind::HeredocEnd);
     let parser = Parser::new(source, text, lexed);
-    Parser { depth, height_limit: HEIGHT_LIMIT.saturating_sub(depth), ..parser }.whole_expression()
+    Parser { depth, ..parser }.whole_expression()
 }
 
 /// As [`parse_inner_expression`], for a template.
 pub(crate) fn parse_inner_template(source: SourceId, text: &str, depth: u32) -> (Template, Diagnostics) {
     let parser = Parser::new(source, text, lexer::lex_template(text));
-    let mut parser = Parser { depth, height_limit: HEIGHT_LIMIT.saturating_sub(depth), ..parser };
+    let mut parser = Parser { depth, ..parser };
     let template = parser.bare_template();
     (template, parser.finish())
 }
@@ -71,9 +71,7 @@ struct Parser<'a> {
     /// Whether line breaks are blanks here, as they are inside `()` and `[]`.
     newlines_are_blank: bool,
     depth: u32,
-    /// How deep the tree of one expression may be.
-    height_limit: u32,
-    diagnostics: Diagnostics,
+    told: Told,
     /// Ranges in which the lexer found a fault, in order: a complaint about such a place is follow-on noise.
     damage: Vec<(u32, u32)>,
     /// The token at which something was last reported: a second report there is noise too.
@@ -82,12 +80,6 @@ struct Parser<'a> {
     too_deep: bool,
     /// Every word so far: files say the same few over and over, so each is kept once.
     words: HashSet<Arc<str>>,
-}
-
-/// An expression with the height of its tree.
-struct Tall {
-    expr: Expr,
-    height: u32,
 }
 
 impl<'a> Parser<'a> {
@@ -102,8 +94,7 @@ impl<'a> Parser<'a> {
             at: 0,
             newlines_are_blank: false,
             depth: 0,
-            height_limit: HEIGHT_LIMIT,
-            diagnostics: Diagnostics::new(),
+            told: Told::default(),
             damage: Vec::new(),
             reported_at: None,
             too_deep: false,
@@ -111,10 +102,14 @@ impl<'a> Parser<'a> {
         };
         // Where a quote is missing, what is text and what is not has changed places on the whole line.
         let mut confused: Vec<(u32, u32)> = Vec::new();
+        let (mut seen, mut line_start) = (0, 0);
         for fault in faults.iter().filter(|fault| fault.kind == FaultKind::OpenString) {
-            let before = text.get(..fault.start as usize).unwrap_or("");
-            let line_start = before.rfind('\n').map_or(0, |at| at + 1);
-            confused.push((u32::try_from(line_start).unwrap_or(u32::MAX), fault.damage_end));
+            let between = text.get(seen as usize..fault.start as usize).unwrap_or("");
+            if let Some(at) = between.rfind('\n') {
+                line_start = seen + u32::try_from(at).unwrap_or(0) + 1;
+            }
+            seen = fault.start;
+            confused.push((line_start, fault.damage_end));
         }
         for fault in faults {
             let line = confused.partition_point(|(start, _)| *start <= fault.start);
@@ -122,8 +117,8 @@ impl<'a> Parser<'a> {
             let line = line.filter(|(_, end)| fault.start < *end);
             let follows = line.is_some() && fault.kind != FaultKind::OpenString;
             if !follows && parser.damage.last().is_none_or(|(_, end)| fault.start >= *end) {
-                let diagnostic = fault::explain(fault, parser.span(fault.start, fault.end), text);
-                parser.diagnostics.push(diagnostic);
+                let span = parser.span(fault.start, fault.end);
+                parser.told.tell(|| fault::explain(fault, span, text));
                 parser.damage.push((line.map_or(fault.start, |(start, _)| start), fault.damage_end));
             }
         }
@@ -132,7 +127,7 @@ impl<'a> Parser<'a> {
 
     fn whole_expression(mut self) -> (Expr, Diagnostics) {
         self.skip_newlines();
-        let expression = self.expression().expr;
+        let expression = self.expression();
         self.skip_newlines();
         if self.peek() != Kind::End {
             self.unexpected("the expression ends before this", "Remove it, or join it to the expression.");
@@ -140,9 +135,8 @@ impl<'a> Parser<'a> {
         (expression, self.finish())
     }
 
-    fn finish(mut self) -> Diagnostics {
-        self.diagnostics.sort();
-        fault::not_too_many(self.diagnostics)
+    fn finish(self) -> Diagnostics {
+        self.told.in_order()
     }
 
     /// The token at hand, past line breaks where they are blank.
@@ -241,7 +235,7 @@ impl<'a> Parser<'a> {
         let at_break =
             |span: &Span| self.text.get(span.start as usize..).is_some_and(|rest| rest.starts_with(['\n', '\r']));
         let span = diagnostic.span.map(|span| if at_break(&span) { span.head() } else { span });
-        self.diagnostics.push(Diagnostic { span, ..diagnostic });
+        self.told.tell(|| Diagnostic { span, ..diagnostic });
     }
 
     fn is_damaged(&self, span: Span) -> bool {
@@ -274,44 +268,33 @@ impl<'a> Parser<'a> {
     }
 
     /// Goes one level deeper, and does not come back with more than the limit allows.
-    fn nested(&mut self, start: Span, parse: impl FnOnce(&mut Self) -> Tall) -> Tall {
+    fn nested(&mut self, start: Span, parse: impl FnOnce(&mut Self) -> Expr) -> Expr {
         if self.depth >= NESTING_LIMIT {
             return self.give_up_nesting(start);
         }
         self.depth += 1;
-        let result = parse(self);
+        let result = deeper(|| parse(self));
         self.depth -= 1;
         result
     }
 
-    fn give_up_nesting(&mut self, start: Span) -> Tall {
+    fn give_up_nesting(&mut self, start: Span) -> Expr {
         self.say_too_deep(start);
         if self.token_at(self.at).kind != Kind::End {
             self.pass_over();
             self.skip_to(&[Kind::Comma]);
         }
-        Tall::invalid(self.since(start))
+        invalid(self.since(start))
     }
 
     fn say_too_deep(&mut self, span: Span) {
         if !std::mem::replace(&mut self.too_deep, true) {
             let diagnostic = Diagnostic::error("expressions are nested too deeply")
                 .at(span.head())
-                .detail(format!(
-                    "At most {NESTING_LIMIT} levels may be nested, and {HEIGHT_LIMIT} operators or steps chained."
-                ))
+                .detail(format!("At most {NESTING_LIMIT} levels may be nested."))
                 .help("Give parts of it names of their own, for example as local values.");
-            self.diagnostics.push(diagnostic);
+            self.told.tell(|| diagnostic);
         }
-    }
-
-    /// Builds a node over parts of some height; gives it up where the tree would be too high.
-    fn node(&mut self, kind: ExprKind, span: Span, parts: u32) -> Tall {
-        if parts >= self.height_limit {
-            self.say_too_deep(span);
-            return Tall::invalid(span);
-        }
-        Tall { expr: Expr { kind, span }, height: parts + 1 }
     }
 
     /// Passes over one token, or over a bracket or template with all that is in it.
@@ -392,10 +375,12 @@ impl<'a> Parser<'a> {
     }
 }
 
-impl Tall {
-    fn invalid(span: Span) -> Tall {
-        Tall { expr: Expr { kind: ExprKind::Invalid, span }, height: 1 }
-    }
+fn node(kind: ExprKind, span: Span) -> Expr {
+    Expr { kind, span }
+}
+
+fn invalid(span: Span) -> Expr {
+    node(ExprKind::Invalid, span)
 }
 
 fn closer_of(kind: Kind) -> Option<Kind> {

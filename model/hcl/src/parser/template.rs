@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use andon_text::{Diagnostic, Span};
 
-use super::{HEIGHT_LIMIT, NESTING_LIMIT, Parser, Tall};
+use super::collection::ForIntroduction;
+use super::{NESTING_LIMIT, Parser, node};
 use crate::ast::{Expr, ExprKind, Ident, Template, TemplatePart};
 use crate::token::{Kind, Token};
 
@@ -43,47 +44,46 @@ enum Directive {
 
 impl Parser<'_> {
     /// `"…"`
-    pub(super) fn quoted(&mut self) -> Tall {
+    pub(super) fn quoted(&mut self) -> Expr {
         let opener = self.take();
         let start = self.span_of(opener);
         self.nested(start, |parser| {
-            let (pieces, height) = parser.pieces(Kind::CloseQuote, true);
-            let (parts, depth) = parser.pair(pieces);
+            let pieces = parser.pieces(Kind::CloseQuote, true);
+            let parts = parser.pair(pieces);
             let template = Template { parts, heredoc: false };
             let span = parser.since(start);
-            parser.node(ExprKind::Template(template), span, height + depth)
+            node(ExprKind::Template(template), span)
         })
     }
 
     /// `<<NAME …` and `<<-NAME …`
-    pub(super) fn heredoc(&mut self) -> Tall {
+    pub(super) fn heredoc(&mut self) -> Expr {
         let opener = self.take();
         let start = self.span_of(opener);
         let strips_indentation = opener.text(self.text).starts_with("<<-");
         self.nested(start, |parser| {
-            let (mut pieces, height) = parser.pieces(Kind::CloseHeredoc, false);
+            let mut pieces = parser.pieces(Kind::CloseHeredoc, false);
             if strips_indentation {
                 strip_indentation(&mut pieces);
             }
-            let (parts, depth) = parser.pair(pieces);
+            let parts = parser.pair(pieces);
             let template = Template { parts, heredoc: true };
             let span = parser.since(start);
-            parser.node(ExprKind::Template(template), span, height + depth)
+            node(ExprKind::Template(template), span)
         })
     }
 
     /// A text that is all template.
     pub(super) fn bare_template(&mut self) -> Template {
-        let (pieces, _) = self.pieces(Kind::End, false);
-        let (parts, _) = self.pair(pieces);
+        let pieces = self.pieces(Kind::End, false);
+        let parts = self.pair(pieces);
         Template { parts, heredoc: false }
     }
 
-    /// All pieces up to the closer, which is taken, and the height of the highest expression in them.
-    fn pieces(&mut self, closer: Kind, quoted: bool) -> (Vec<Piece>, u32) {
+    /// All pieces up to the closer, which is taken.
+    fn pieces(&mut self, closer: Kind, quoted: bool) -> Vec<Piece> {
         self.with_newlines(false, |parser| {
             let mut pieces: Vec<Piece> = Vec::new();
-            let mut height = 0;
             let mut strip_next = false;
             loop {
                 let token = parser.token();
@@ -101,8 +101,7 @@ impl Parser<'_> {
                         {
                             before.truncate(before.trim_end().len());
                         }
-                        let (piece, piece_height) = parser.sequence(token);
-                        height = height.max(piece_height);
+                        let piece = parser.sequence(token);
                         pieces.push(piece);
                         strip_next = parser.previous().text(parser.text).starts_with('~');
                     }
@@ -111,7 +110,7 @@ impl Parser<'_> {
                         if kind == closer {
                             parser.take();
                         }
-                        return (pieces, height);
+                        return pieces;
                     }
                 }
             }
@@ -119,13 +118,12 @@ impl Parser<'_> {
     }
 
     /// `${…}` or `%{…}`, closer included.
-    fn sequence(&mut self, opener: Token) -> (Piece, u32) {
+    fn sequence(&mut self, opener: Token) -> Piece {
         let start = self.span_of(opener);
         self.take();
-        let (mut piece, height) = self.with_newlines(true, |parser| {
-            let (piece, height) = if opener.kind == Kind::OpenInterpolation {
-                let Tall { expr, height } = parser.expression();
-                (Piece::Interpolation(expr), height)
+        let mut piece = self.with_newlines(true, |parser| {
+            let piece = if opener.kind == Kind::OpenInterpolation {
+                Piece::Interpolation(parser.expression())
             } else {
                 parser.directive(start)
             };
@@ -134,7 +132,7 @@ impl Parser<'_> {
                 parser.skip_sequence();
             }
             parser.take_if(Kind::CloseSequence);
-            (piece, height)
+            piece
         });
         let whole = self.since(start);
         match &mut piece {
@@ -142,7 +140,7 @@ impl Parser<'_> {
             Piece::For { span, .. } => *span = whole,
             Piece::Literal(..) | Piece::Interpolation(_) | Piece::Invalid => {}
         }
-        (piece, height)
+        piece
     }
 
     /// Passes over the rest of an interpolation or a directive, up to its closer.
@@ -161,29 +159,26 @@ impl Parser<'_> {
     }
 
     /// What is in `%{…}`.
-    fn directive(&mut self, span: Span) -> (Piece, u32) {
+    fn directive(&mut self, span: Span) -> Piece {
         let token = self.token();
         let word = if token.kind == Kind::Identifier { token.text(self.text) } else { "" };
         match word {
             "if" => {
                 self.take();
-                let condition = self.expression();
-                (Piece::If(condition.expr, span), condition.height)
+                Piece::If(self.expression(), span)
             }
             "for" => {
                 self.take();
                 match self.for_introduction() {
-                    Some(found) => {
-                        let (key_name, value_name) = (found.key_name, found.value_name);
-                        let (collection, height) = (found.collection.expr, found.collection.height);
-                        (Piece::For { key_name, value_name, collection, span }, height)
+                    Some(ForIntroduction { key_name, value_name, collection }) => {
+                        Piece::For { key_name, value_name, collection, span }
                     }
                     None => {
                         self.skip_sequence();
                         // Its end still comes, so it is a directive all the same.
                         let name = Ident { name: Arc::from(""), span };
                         let collection = Expr { kind: ExprKind::Invalid, span };
-                        (Piece::For { key_name: None, value_name: name, collection, span }, 1)
+                        Piece::For { key_name: None, value_name: name, collection, span }
                     }
                 }
             }
@@ -196,15 +191,15 @@ impl Parser<'_> {
                     );
                     self.skip_sequence();
                 }
-                (Piece::Else(span), 0)
+                Piece::Else(span)
             }
             "endif" => {
                 self.take();
-                (Piece::EndIf(span), 0)
+                Piece::EndIf(span)
             }
             "endfor" => {
                 self.take();
-                (Piece::EndFor(span), 0)
+                Piece::EndFor(span)
             }
             _ => {
                 self.unexpected(
@@ -212,17 +207,16 @@ impl Parser<'_> {
                     "Directives are if, else, endif, for and endfor. For a value write ${…}; for the characters, %%{.",
                 );
                 self.skip_sequence();
-                (Piece::Invalid, 0)
+                Piece::Invalid
             }
         }
     }
 
-    /// Pairs directives with their ends; also gives how deep they are nested.
-    fn pair(&mut self, pieces: Vec<Piece>) -> (Vec<TemplatePart>, u32) {
+    /// Pairs directives with their ends.
+    fn pair(&mut self, pieces: Vec<Piece>) -> Vec<TemplatePart> {
         let mut open: Vec<Open> = Vec::new();
         let mut parts: Vec<TemplatePart> = Vec::new();
         let mut text: Option<(String, Span)> = None;
-        let mut deepest = 0;
         let some_text = pieces.iter().find_map(|piece| match piece {
             Piece::Literal(_, span) => Some(*span),
             _ => None,
@@ -273,12 +267,11 @@ impl Parser<'_> {
                     }
                 }
             }
-            deepest = deepest.max(open.len() as u32);
             if open.len() as u32 >= NESTING_LIMIT {
                 if let Some(first) = open.first() {
                     self.say_too_deep(first.span);
                 }
-                return (Vec::new(), HEIGHT_LIMIT);
+                return Vec::new();
             }
         }
         push_text(&mut parts, &mut text);
@@ -291,7 +284,7 @@ impl Parser<'_> {
                 let diagnostic = Diagnostic::error(format!("`{word}` directive has no `{end}`"))
                     .at(unclosed.span)
                     .help(format!("Add %{{ {end} }} where it ends."));
-                self.diagnostics.push(diagnostic);
+                self.told.tell(|| diagnostic);
             }
             let end = unclosed.span;
             close_directive(unclosed, end, &mut parts);
@@ -301,7 +294,7 @@ impl Parser<'_> {
             parts.push(TemplatePart::Literal(Arc::from(""), span));
         }
         parts.shrink_to_fit();
-        (parts, deepest)
+        parts
     }
 
     fn stray_directive(&mut self, word: &str, opener: &str, span: Span, begun: Option<Span>) {
@@ -314,7 +307,7 @@ impl Parser<'_> {
         if let Some(begun) = begun {
             diagnostic = diagnostic.related(begun, "this directive is the one that is open here");
         }
-        self.diagnostics.push(diagnostic);
+        self.told.tell(|| diagnostic);
     }
 }
 

@@ -140,9 +140,9 @@ fn normal(of: &Body, inside: &[&str]) -> Body {
         Item::Attribute(attribute) => {
             let mut value = attribute.value.clone();
             loop {
-                value = match value.kind {
-                    ExprKind::Parentheses(inner) => *inner,
-                    ExprKind::Template(Template { ref parts, heredoc: false }) => match parts.as_slice() {
+                value = match &value.kind {
+                    ExprKind::Parentheses(inner) => (**inner).clone(),
+                    ExprKind::Template(Template { parts, heredoc: false }) => match parts.as_slice() {
                         [TemplatePart::Interpolation(inner)] => inner.clone(),
                         _ => break,
                     },
