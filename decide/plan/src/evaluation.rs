@@ -1,9 +1,14 @@
 //! Expressions on their own, evaluated where a stack's root module would evaluate them: over what there is, or over
 //! what a plan would make of it. It is the planner's own graph that gives the values, so that an expression means the
-//! same here as in a definition. No configuration of a resource is evaluated, and nobody is asked anything.
+//! same here as in a definition. No configuration of a resource is evaluated; of the world, only providers' functions are
+//! asked for.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use andon_hcl::ast::Expr;
 use andon_lang::definitions::Module;
+use andon_schema::{FunctionAnswer, FunctionCall};
 use andon_text::{Diagnostic, Diagnostics};
 use andon_value::Value;
 
@@ -20,6 +25,17 @@ pub struct Evaluation {
     root: ModuleId,
     /// What was wrong before any expression was.
     opening: Diagnostics,
+    /// What providers' functions gave so far.
+    answers: BTreeMap<Arc<FunctionCall>, FunctionAnswer>,
+}
+
+/// What an expression comes to.
+#[derive(Debug)]
+pub enum EvaluationStep {
+    /// It waits for these calls of providers' functions: [`Evaluation::called`] takes what they gave. Never empty.
+    Ask(Vec<Arc<FunctionCall>>),
+    /// Its value, or what is wrong with it or with what it reads.
+    Done(Result<Value, Diagnostics>),
 }
 
 impl Evaluation {
@@ -28,7 +44,7 @@ impl Evaluation {
     pub fn new(input: PlanInput, stack: Option<&str>, plan: Option<Plan>) -> Evaluation {
         let stack = stack.map(str::to_owned);
         let (graph, root, opening) = open(&input, stack.as_deref(), plan.as_ref());
-        Evaluation { input, plan, stack, graph, root, opening }
+        Evaluation { input, plan, stack, graph, root, opening, answers: BTreeMap::new() }
     }
 
     /// The module whose names expressions may use.
@@ -36,15 +52,30 @@ impl Evaluation {
         self.graph.module(self.root).map(|module| &*module.module)
     }
 
-    /// The value of an expression, or what is wrong with it or with what it reads.
-    pub fn evaluate(&mut self, expr: &Expr) -> Result<Value, Diagnostics> {
+    /// Evaluates an expression, as far as that goes.
+    pub fn evaluate(&mut self, expr: &Expr) -> EvaluationStep {
         loop {
             match self.graph.evaluate_in(self.root, expr) {
-                Evaluated::Done(result) => return result,
-                Evaluated::Failed => return Err(self.failed()),
+                Evaluated::Done(result) => return EvaluationStep::Done(result),
+                Evaluated::Failed => return EvaluationStep::Done(Err(self.failed())),
                 Evaluated::Waits => {}
             }
+            let calls = self.graph.take_calls();
+            let (known, open): (Vec<_>, Vec<_>) = calls.into_iter().partition(|call| self.answers.contains_key(call));
+            for call in known {
+                let answer = self.answers.get(&call).cloned();
+                answer.into_iter().for_each(|answer| self.graph.called(&call, answer));
+            }
+            if !open.is_empty() {
+                return EvaluationStep::Ask(open);
+            }
         }
+    }
+
+    /// Says what a call came to.
+    pub fn called(&mut self, call: &Arc<FunctionCall>, answer: FunctionAnswer) {
+        self.answers.insert(Arc::clone(call), answer.clone());
+        self.graph.called(call, answer);
     }
 
     /// What failed has said why only once: the next expression that reads it shall hear it again.

@@ -22,7 +22,7 @@ mod stack;
 pub use apply::{
     Applied, Applier, ApplyReport, ApplyStep, CommandId, Failed, SkipReason, Skipped, Unneeded, Waiting, Work,
 };
-pub use evaluation::Evaluation;
+pub use evaluation::{Evaluation, EvaluationStep};
 pub use input::{PlanInput, PlanMode};
 pub use plan::{
     Depends, Drift, Note, Plan, PlannedAction, PlannedChange, PlannedOutput, Reason, ReplaceOrder, Step, StepKind,

@@ -2,7 +2,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use andon_lang::definitions::{IgnoreChanges, ResourceDefinition};
-use andon_schema::{Answer, HostReport, InstanceAddress, Mode, Object, ObjectStatus, Question, ResourceAddress};
+use andon_schema::{
+    Answer, FunctionCall, FunctionFault, HostReport, InstanceAddress, Mode, Object, ObjectStatus, Question,
+    ResourceAddress,
+};
 use andon_text::{Diagnostic, Diagnostics, Span};
 use andon_value::Value;
 
@@ -65,6 +68,7 @@ enum Asked {
     Object(InstanceAddress),
     Data(Configured),
     Change(Box<Proposal>),
+    Function(Arc<FunctionCall>),
 }
 
 /// A change that the world was asked about.
@@ -162,6 +166,8 @@ impl Planner {
             (None, _) => {}
             (Some(Asked::Object(address)), Answer::Object(value)) => self.observed(address, value),
             (Some(Asked::Data(configured)), Answer::Object(Some(value))) => self.data_read(&configured, value),
+            (Some(Asked::Function(call)), Answer::Function(answer)) => self.graph.called(&call, answer),
+            (Some(Asked::Function(call)), answer) => self.graph.called(&call, Err(FunctionFault::of(answer))),
             (Some(Asked::Change(proposal)), Answer::Planned { value, replace, report }) => {
                 self.planned(*proposal, value, replace, report);
             }
@@ -210,6 +216,9 @@ impl Planner {
     fn evaluate(&mut self) {
         loop {
             let configured = self.graph.advance();
+            for call in self.graph.take_calls() {
+                self.ask(Asked::Function(Arc::clone(&call)), Question::CallFunction(call));
+            }
             if configured.is_empty() {
                 return;
             }
@@ -376,6 +385,7 @@ impl Planner {
             Asked::Object(address) => (address, None),
             Asked::Data(configured) => (&configured.address, Some(configured)),
             Asked::Change(proposal) => (&proposal.configured.address, Some(&proposal.configured)),
+            Asked::Function(_) => return,
         };
         let diagnostic = match answer {
             Answer::Failed(failure) => match configured {

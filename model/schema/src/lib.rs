@@ -19,5 +19,5 @@ pub use block::{
 pub use object::{Identity, Object, ObjectStatus};
 pub use provider::{BUILT_IN_HOST, BUILT_IN_NAMESPACE, DEFAULT_HOST, ProviderAddress, ProviderAddressError};
 pub use report::{Change, CheckResult, EntryStatus, HostEntry, HostReport};
-pub use talk::{Answer, Command, Failure, Outcome, Question};
+pub use talk::{Answer, Command, Failure, FunctionAnswer, FunctionCall, FunctionFault, Outcome, Question};
 pub use version::{Version, VersionConstraint, VersionError};

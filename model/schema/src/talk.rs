@@ -1,9 +1,10 @@
 use std::fmt;
+use std::sync::Arc;
 
 use andon_text::Diagnostic;
 use andon_value::Value;
 
-use crate::{HostReport, Identity, InstanceAddress};
+use crate::{HostReport, Identity, InstanceAddress, ProviderAddress};
 
 /// What a decision must know of the world to go on (invariant 2). Questions change nothing.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,6 +37,42 @@ pub enum Question {
         /// The configuration, of the schema's type.
         config: Value,
     },
+    /// What does this function of a provider give? Answered by [`Answer::Function`].
+    CallFunction(Arc<FunctionCall>),
+}
+
+/// One call of a provider's function. The same call has the same result, whoever asks and whenever.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FunctionCall {
+    /// The provider.
+    pub provider: ProviderAddress,
+    /// The function's name, without the provider's.
+    pub function: Arc<str>,
+    /// The arguments, which fit the function's parameters and carry no marks.
+    pub arguments: Vec<Value>,
+}
+
+/// What a call of a provider's function came to.
+pub type FunctionAnswer = Result<Value, FunctionFault>;
+
+/// Why a function of a provider gave no result.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FunctionFault {
+    /// Why, as the provider says it.
+    pub message: String,
+    /// The argument that is to blame, counted from 0.
+    pub argument: Option<usize>,
+}
+
+impl FunctionFault {
+    /// What an answer that gives no result says.
+    pub fn of(answer: Answer) -> FunctionFault {
+        let message = match answer {
+            Answer::Failed(failure) => format!("{}. {}", failure.summary, failure.detail).trim().to_owned(),
+            _ => "the provider answered another question".to_owned(),
+        };
+        FunctionFault { message, argument: None }
+    }
 }
 
 /// The answer to a [`Question`].
@@ -52,6 +89,8 @@ pub enum Answer {
     },
     /// How an object is; `None` where it is gone.
     Object(Option<Value>),
+    /// What a function gave.
+    Function(FunctionAnswer),
     /// The world did not answer.
     Failed(Failure),
 }
@@ -184,12 +223,13 @@ impl Command {
 }
 
 impl Question {
-    /// The instance that it is about.
-    pub fn address(&self) -> &InstanceAddress {
+    /// The instance that it is about; `None` where it is about none.
+    pub fn address(&self) -> Option<&InstanceAddress> {
         match self {
             Question::PlanChange { address, .. }
             | Question::ReadObject { address, .. }
-            | Question::ReadData { address, .. } => address,
+            | Question::ReadData { address, .. } => Some(address),
+            Question::CallFunction(_) => None,
         }
     }
 }

@@ -110,7 +110,7 @@ impl Context {
             failure.help.iter().fold(diagnostic, |diagnostic, help| diagnostic.help(help))
         })?;
         let schemas = Arc::new(provider::all_schemas(&providers));
-        Ok(Project { session, providers, schemas, plugins: Plugins::default() })
+        Ok(Project { session, providers, schemas, plugins: Arc::default() })
     }
 
     /// Reads the project's definitions, without its ledger.
@@ -122,8 +122,9 @@ impl Context {
     pub fn open_with_plugins(&self) -> Result<Project, Stop> {
         let mut project = self.open_definitions()?;
         let definitions = project.session.project();
-        project.plugins = Plugins::load(definitions, &self.arguments.directory, schema_cache());
+        project.plugins = Arc::new(Plugins::load(definitions, &self.arguments.directory, schema_cache()));
         project.plugins.add_to(Arc::make_mut(&mut project.schemas));
+        project.providers.set_plugins(Arc::clone(&project.plugins));
         Ok(project)
     }
 
@@ -135,8 +136,39 @@ impl Context {
     /// Says what is wrong with the definitions; refuses them where there are errors.
     pub fn sound(&self, project: Project) -> Result<Project, Stop> {
         let found = project.check();
+        self.sound(project, &found)
+    }
+
+    /// The same with the provider plugins that are installed, which have their say.
+    pub fn open_sound_with_plugins(&self) -> Result<Project, Stop> {
+        let project = self.open_with_plugins()?;
+        let found = project.check();
+        self.sound(project, &found)
+    }
+
+    /// Opens the project to look at its values: what plugins offer is known, and they are not asked what is wrong.
+    pub fn open_to_read(&self) -> Result<Project, Stop> {
+        let project = self.open_with_plugins()?;
+        self.note_absent(&project);
+        let mut found = project.session.diagnostics().clone();
+        found.extend(andon_lang::check(project.session.project(), &project.schemas));
+        found.sort();
+        self.sound(project, &found)
+    }
+
+    /// Says of which providers nothing is known, as they are not installed.
+    pub fn note_absent(&self, project: &Project) {
+        for (provider, _, _) in project.plugins.absent() {
+            self.say(&format!(
+                "note: the provider {provider} is not at hand, so what belongs to it is of no known type; \
+                 `terraform init` installs it"
+            ));
+        }
+    }
+
+    fn sound(&self, project: Project, found: &Diagnostics) -> Result<Project, Stop> {
         if !found.is_empty() {
-            self.say_diagnostics(&found, &project.session.project().sources);
+            self.say_diagnostics(found, &project.session.project().sources);
         }
         if found.has_errors() { Err(Stop::Code(1)) } else { Ok(project) }
     }
@@ -285,7 +317,7 @@ pub struct Project {
     /// Every schema at hand.
     pub schemas: Arc<Schemas>,
     /// The provider plugins; none where the command has nothing to ask them.
-    pub plugins: Plugins,
+    pub plugins: Arc<Plugins>,
 }
 
 impl Project {

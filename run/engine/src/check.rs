@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use andon_lang::definitions::Project;
-use andon_lang::predict;
+use andon_lang::{Answers, Found, predict};
 use andon_schema::Schemas;
 use andon_schema::host::fact_types;
 use andon_text::{Diagnostic, Diagnostics, Span};
@@ -13,9 +13,22 @@ use andon_value::Value;
 
 use crate::Plugins;
 
+/// A project that calls more functions of providers than this is checked without asking for the rest.
+const MOST_CALLS: usize = 100_000;
+
 /// Every complaint about a project's definitions, beside those of loading it.
 pub fn check(project: &Project, schemas: &Schemas, plugins: &Plugins) -> Diagnostics {
-    let (mut found, bodies) = andon_lang::check_and_ask(project, schemas);
+    let mut answers = Answers::new();
+    let Found { diagnostics: mut found, bodies, absent, .. } = loop {
+        let mut found = andon_lang::check_and_ask(project, schemas, &answers);
+        let calls = std::mem::take(&mut found.calls);
+        // What a function gives may be the argument of another.
+        if calls.is_empty() || answers.len() > MOST_CALLS {
+            break found;
+        }
+        answers.extend(plugins.call_all(calls));
+    };
+    found.extend(plugins.uncalled(&absent));
     found.extend(plugins.judge(&bodies));
     found.extend(plugins.failures().iter().cloned());
     if found.has_errors() {

@@ -26,7 +26,7 @@ pub use change::{ChangeError, ChangeRequest, Changed, change, judge, plan_input,
 pub use check::check;
 pub use journal::{Journal, JournalError, Sink};
 pub use machine::{Machine, Providers};
-pub use planning::plan;
+pub use planning::{evaluate, plan};
 pub use plugins::Plugins;
 pub use recover::{RecoverError, recover};
 pub use session::{OpenError, Recorder, Session, Settings, now, random, records, who};

@@ -10,13 +10,14 @@ use andon_ledger::Progress;
 use andon_schema::{Answer, Command, Failure, InstanceAddress, Outcome, Question, Schemas};
 
 use crate::provider::{Planned, Provider, Request};
-use crate::{Completion, Job, Ticket, World};
+use crate::{Completion, Job, Plugins, Ticket, World};
 
 /// Providers by resource type.
 #[derive(Clone, Default)]
 pub struct Providers {
     by_type: BTreeMap<String, Arc<dyn Provider>>,
     schemas: Schemas,
+    plugins: Arc<Plugins>,
 }
 
 impl Providers {
@@ -26,6 +27,11 @@ impl Providers {
             self.by_type.insert(kind.clone(), Arc::clone(&provider));
             self.schemas.resources.insert(kind, schema);
         }
+    }
+
+    /// Has these plugins answer for their functions.
+    pub fn set_plugins(&mut self, plugins: Arc<Plugins>) {
+        self.plugins = plugins;
     }
 
     /// The schemas of all types.
@@ -144,7 +150,15 @@ impl Shared {
 
     fn perform(&self, ticket: Ticket, job: Job) {
         let address = match &job {
-            Job::Ask(question) => question.address(),
+            Job::Ask(Question::CallFunction(call)) => {
+                let answer = self.providers.plugins.call(call);
+                return self.send(Completion::Answered(ticket, Answer::Function(answer)));
+            }
+            Job::Ask(
+                Question::PlanChange { address, .. }
+                | Question::ReadObject { address, .. }
+                | Question::ReadData { address, .. },
+            ) => address,
             Job::Do(command) => command.address(),
             Job::Resolve { intent, .. } => &intent.address,
         };
@@ -189,6 +203,7 @@ fn answer(provider: &dyn Provider, question: &Question, say: &dyn Fn(&str)) -> A
         Question::ReadObject { address, identity, prior } => {
             provider.read(address, identity, prior).map_or_else(Answer::Failed, Answer::Object)
         }
+        Question::CallFunction(_) => Answer::Failed(Failure::new("this provider has no functions", "A plugin has.")),
         Question::ReadData { address, .. } => {
             let kind = &address.resource.kind;
             Answer::Failed(Failure::new(format!("{kind} is no data source"), "Its provider has none of this name."))

@@ -3,16 +3,32 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use andon_hcl::ast::Expr;
 use andon_lang::not_carried_out;
 use andon_ledger::Event;
-use andon_plan::{Plan, PlanInput, PlanStep, Planner, QuestionId};
+use andon_plan::{Evaluation, EvaluationStep, Plan, PlanInput, PlanStep, Planner, QuestionId};
 use andon_schema::{Answer, Failure};
 use andon_text::{Diagnostic, Diagnostics};
+use andon_value::Value;
 
-use crate::{Completion, Job, Sink, Ticket, World};
+use crate::{Completion, Job, Plugins, Sink, Ticket, World};
 
 /// How long to wait for the world before followers get a tick.
 pub(crate) const TICK: Duration = Duration::from_millis(100);
+
+/// The value of an expression on its own; providers' functions are asked for.
+pub fn evaluate(evaluation: &mut Evaluation, expression: &Expr, plugins: &Plugins) -> Result<Value, Diagnostics> {
+    loop {
+        match evaluation.evaluate(expression) {
+            EvaluationStep::Done(result) => return result,
+            EvaluationStep::Ask(calls) => {
+                for call in calls {
+                    evaluation.called(&call, plugins.call(&call));
+                }
+            }
+        }
+    }
+}
 
 /// Plans. Nothing is changed, in the world or in the ledger. `Err` holds every reason why there is no plan; an
 /// interrupt ends it at once.

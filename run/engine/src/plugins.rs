@@ -10,11 +10,12 @@ use std::thread;
 use andon_lang::EvaluatedBody;
 use andon_lang::definitions::{Module, Project};
 use andon_provider::{
-    Judged, NotFound, Places, Plugin, PluginDiagnostic, PluginError, Program, Request, SchemaCache, StartSettings,
-    Wanted, find, locked_versions,
+    FunctionFailure, Judged, NotFound, Places, Plugin, PluginDiagnostic, PluginError, Program, Request, SchemaCache,
+    StartSettings, Wanted, find, locked_versions,
 };
 use andon_schema::{
-    DEFAULT_HOST, Mode, ProviderAddress, ProviderSchema, Schemas, TypeSchema, Version, VersionConstraint,
+    DEFAULT_HOST, FunctionAnswer, FunctionCall, FunctionFault, Mode, ProviderAddress, ProviderSchema, Schemas,
+    TypeSchema, Version, VersionConstraint,
 };
 use andon_text::{Diagnostic, Diagnostics, Span};
 use andon_value::Value;
@@ -144,20 +145,41 @@ impl Plugins {
         found
     }
 
-    /// The result of a plugin's function, whose arguments fit its parameters; `None` where there is no such function at
-    /// hand.
-    pub fn call(
-        &self,
-        provider: &ProviderAddress,
-        function: &str,
-        arguments: &[Value],
-    ) -> Option<Result<Value, andon_provider::FunctionFailure>> {
-        let plugin = self.at_hand.get(provider)?;
-        let schema = plugin.schema.functions.get(function)?;
-        Some(match plugin.running() {
-            Ok(running) => running.call_function(function, schema, arguments),
-            Err(error) => Err(andon_provider::FunctionFailure::Refused(error.to_string(), None)),
+    /// What a plugin's function gives.
+    pub fn call(&self, call: &FunctionCall) -> FunctionAnswer {
+        let fault = |message| FunctionFault { message, argument: None };
+        let plugin = self.at_hand.get(&call.provider);
+        let plugin = plugin.ok_or_else(|| fault(format!("the provider {} is not at hand", named(&call.provider))))?;
+        let schema = plugin.schema.functions.get(&*call.function);
+        let schema = schema.ok_or_else(|| fault("the provider has no such function".to_owned()))?;
+        let running = plugin.running().as_ref().map_err(|error| fault(error.to_string()))?;
+        running.call_function(&call.function, schema, &call.arguments).map_err(|failure| match failure {
+            FunctionFailure::Refused(message, argument) => FunctionFault { message, argument },
+            FunctionFailure::Plugin(error) => fault(error.to_string()),
         })
+    }
+
+    /// What all these calls give, asked for together.
+    pub fn call_all(&self, calls: BTreeSet<FunctionCall>) -> Vec<(FunctionCall, FunctionAnswer)> {
+        let calls: Vec<FunctionCall> = calls.into_iter().collect();
+        let each = calls.len().div_ceil(AT_ONCE).max(1);
+        let call = |call: &FunctionCall| (call.clone(), self.call(call));
+        thread::scope(|scope| {
+            let parts: Vec<_> =
+                calls.chunks(each).map(|part| scope.spawn(move || part.iter().map(call).collect::<Vec<_>>())).collect();
+            parts.into_iter().flat_map(|part| part.join().unwrap_or_default()).collect()
+        })
+    }
+
+    /// A word on providers whose functions are called and that are not at hand.
+    pub fn uncalled(&self, absent: &BTreeMap<ProviderAddress, Span>) -> Diagnostics {
+        let note = |(address, place): (&ProviderAddress, &Span)| {
+            Diagnostic::warning(format!("the provider {} is not at hand", named(address)))
+                .at(*place)
+                .detail("Calls of its functions were not checked.")
+                .help("Install it, as `terraform init` does, and check again.")
+        };
+        absent.iter().filter(|(address, _)| !self.absent.contains_key(address)).map(note).collect()
     }
 
     /// Asks the plugins that were started to end.

@@ -245,7 +245,10 @@ impl World for SimWorld<'_> {
 /// Work in a few words, for a reader.
 fn describe(job: &Job) -> String {
     match job {
-        Job::Ask(question) => format!("question about {}", question.address()),
+        Job::Ask(question) => match question.address() {
+            Some(address) => format!("question about {address}"),
+            None => format!("{question:?}"),
+        },
         Job::Do(command) => {
             format!("{:?} {} {}", action(command), command.address(), command.identity())
         }

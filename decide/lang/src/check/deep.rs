@@ -7,6 +7,9 @@ use andon_hcl::ast::{Expr, ExprKind, ForExpr, TemplatePart};
 use andon_text::{Diagnostic, Diagnostics, deeper};
 use andon_value::{Type, Value, unify};
 
+use andon_schema::{FunctionAnswer, ProviderAddress};
+use andon_text::Span;
+
 use crate::eval::{Inputs, Name, ProviderFunction, Resolved, Scope, Step, evaluate};
 
 /// A scope with the names that a `for` binds.
@@ -27,8 +30,12 @@ impl Scope for Bound<'_> {
         self.outer.inputs()
     }
 
-    fn provider_function(&self, provider: &str, function: &str) -> ProviderFunction {
-        self.outer.provider_function(provider, function)
+    fn provider_function(&self, provider: &str, function: &str, place: Span) -> ProviderFunction {
+        self.outer.provider_function(provider, function, place)
+    }
+
+    fn ask_provider(&self, provider: &ProviderAddress, function: &str, arguments: &[Value]) -> Option<FunctionAnswer> {
+        self.outer.ask_provider(provider, function, arguments)
     }
 }
 

@@ -18,12 +18,12 @@ mod stack;
 mod test;
 mod values;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use andon_hcl::ast::{Expr, ExprKind};
-use andon_schema::Schemas;
 use andon_schema::host::fact_types;
+use andon_schema::{FunctionAnswer, FunctionCall, ProviderAddress, Schemas};
 use andon_text::{Diagnostic, Diagnostics, Span};
 use andon_value::Value;
 
@@ -38,16 +38,43 @@ pub use body::EvaluatedBody;
 
 /// Every complaint about a project's definitions, in the order of files and places, beside those of loading it.
 pub fn check(project: &Project, schemas: &Schemas) -> Diagnostics {
-    check_and_ask(project, schemas).0
+    check_and_ask(project, schemas, &Answers::new()).diagnostics
 }
 
-/// The same, and what the providers of stacks may have more to say of: the bodies that fit their schemas.
-pub fn check_and_ask(project: &Project, schemas: &Schemas) -> (Diagnostics, Vec<EvaluatedBody>) {
+/// What providers' functions gave so far.
+pub type Answers = BTreeMap<FunctionCall, FunctionAnswer>;
+
+/// What a check found, and what the providers of stacks may have more to say of.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// Every complaint.
+    pub diagnostics: Diagnostics,
+    /// The bodies that fit their schemas.
+    pub bodies: Vec<EvaluatedBody>,
+    /// Calls of providers' functions without an answer: with it, there may be more to find.
+    pub calls: BTreeSet<FunctionCall>,
+    /// Providers whose functions are called and that are not at hand, each with the first such place.
+    pub absent: BTreeMap<ProviderAddress, Span>,
+}
+
+impl Found {
+    fn extend(&mut self, more: Found) {
+        self.diagnostics.extend(more.diagnostics);
+        self.bodies.extend(more.bodies);
+        self.calls.extend(more.calls);
+        for (provider, place) in more.absent {
+            self.absent.entry(provider).or_insert(place);
+        }
+    }
+}
+
+/// The same, and what the providers of stacks may have more to say of.
+pub fn check_and_ask(project: &Project, schemas: &Schemas, answers: &Answers) -> Found {
+    let mut found = Found::default();
     let mut out = Diagnostics::new();
-    let mut bodies = Vec::new();
     environment::check(project, &mut out);
     for stack in project.stacks.values() {
-        stack::check(project, stack, schemas, &mut out, &mut bodies);
+        found.extend(stack::check((project, schemas, answers), stack));
     }
     circles::check(project, &mut out);
     for role in project.roles.values() {
@@ -60,8 +87,10 @@ pub fn check_and_ask(project: &Project, schemas: &Schemas) -> (Diagnostics, Vec<
         test::check(project, test, schemas, &mut out);
     }
     // Where a file has syntax errors, what seems to be missing may be in the part not understood.
+    out.extend(std::mem::take(&mut found.diagnostics));
     let in_order = in_order(out, &project.sources).into_iter();
-    (kept(project, together(in_order.filter(|diagnostic| !is_noise(project, diagnostic)))), bodies)
+    found.diagnostics = kept(project, together(in_order.filter(|diagnostic| !is_noise(project, diagnostic))));
+    found
 }
 
 /// What nothing defines is said once, with every place that names it.

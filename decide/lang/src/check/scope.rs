@@ -4,11 +4,12 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use andon_schema::{Mode, Schemas};
+use andon_schema::{FunctionAnswer, FunctionCall, Mode, ProviderAddress, Schemas};
 use andon_text::{Diagnostic, Diagnostics, Span, nearest};
 use andon_value::{Marks, Type, Value};
 
-use super::EvaluatedBody;
+use super::stack::Given;
+use super::{Answers, EvaluatedBody, Found};
 use crate::definitions::{Local, Module, Project, ResourceDefinition, ResourceKey, Stack, implied_name};
 use crate::eval::{Inputs, Name, ProviderFunction, Resolved, Scope, Step, apply_step, evaluate, implied_type};
 use crate::files::way;
@@ -33,6 +34,9 @@ pub(super) struct Checked<'a> {
     locals: RefCell<BTreeMap<Arc<str>, Value>>,
     out: RefCell<Diagnostics>,
     bodies: RefCell<Vec<EvaluatedBody>>,
+    answers: &'a Answers,
+    calls: RefCell<BTreeSet<FunctionCall>>,
+    absent: RefCell<BTreeMap<ProviderAddress, Span>>,
 }
 
 /// A place in a module.
@@ -63,9 +67,11 @@ impl Meaning {
 }
 
 impl<'a> Checked<'a> {
-    pub fn new(project: &'a Project, schemas: &'a Schemas, stack: &'a Stack, module: &'a Module) -> Checked<'a> {
+    pub fn new((project, schemas, answers): Given<'a>, stack: &'a Stack, module: &'a Module) -> Checked<'a> {
         let (instances, locals, out, bodies) = Default::default();
-        let checked = Checked { project, schemas, stack, module, instances, locals, out, bodies };
+        let (calls, absent) = Default::default();
+        let checked =
+            Checked { project, schemas, stack, module, instances, locals, out, bodies, answers, calls, absent };
         checked.evaluate_locals();
         checked
     }
@@ -105,9 +111,14 @@ impl<'a> Checked<'a> {
         self.bodies.borrow_mut().push(body);
     }
 
-    /// All that was found, and the bodies that fit their schemas.
-    pub fn into_found(self) -> (Diagnostics, Vec<EvaluatedBody>) {
-        (self.out.into_inner(), self.bodies.into_inner())
+    /// All that was found.
+    pub fn into_found(self) -> Found {
+        Found {
+            diagnostics: self.out.into_inner(),
+            bodies: self.bodies.into_inner(),
+            calls: self.calls.into_inner(),
+            absent: self.absent.into_inner(),
+        }
     }
 
     /// Whether the module is the stack's own, called by no other.
@@ -399,8 +410,23 @@ impl Scope for At<'_, '_> {
         self.checked.plain_inputs()
     }
 
-    fn provider_function(&self, provider: &str, function: &str) -> ProviderFunction {
-        ProviderFunction::of(&self.checked.module.settings, self.checked.schemas, provider, function)
+    fn provider_function(&self, provider: &str, function: &str, place: Span) -> ProviderFunction {
+        let settings = &self.checked.module.settings;
+        let found = ProviderFunction::of(settings, self.checked.schemas, provider, function);
+        if let (ProviderFunction::Unknown, Some(required)) = (&found, settings.required_providers.get(provider)) {
+            self.checked.absent.borrow_mut().entry(required.address.clone()).or_insert(place);
+        }
+        found
+    }
+
+    fn ask_provider(&self, provider: &ProviderAddress, function: &str, arguments: &[Value]) -> Option<FunctionAnswer> {
+        let (provider, arguments) = (provider.clone(), arguments.to_vec());
+        let call = FunctionCall { provider, function: function.into(), arguments };
+        let answer = self.checked.answers.get(&call).cloned();
+        if answer.is_none() {
+            self.checked.calls.borrow_mut().insert(call);
+        }
+        answer
     }
 }
 

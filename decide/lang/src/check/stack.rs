@@ -5,38 +5,28 @@ use std::sync::Arc;
 
 use andon_hcl::ast::Item;
 use andon_schema::Schemas;
-use andon_text::{Diagnostic, Diagnostics};
+use andon_text::Diagnostic;
 
 use super::scope::{At, Checked};
-use super::{EvaluatedBody, history, providers, resource, values};
+use super::{Answers, Found, history, providers, resource, values};
 use crate::definitions::{Module, ModuleCall, Project, Stack, StackCheck};
 use crate::shape::{missing, suggest};
 
-pub(super) fn check(
-    project: &Project,
-    stack: &Stack,
-    schemas: &Schemas,
-    out: &mut Diagnostics,
-    bodies: &mut Vec<EvaluatedBody>,
-) {
-    let mut seen = BTreeSet::new();
-    module(project, stack, &stack.module, schemas, &mut seen, out, bodies);
+/// What a check reads: the definitions, what providers offer, and what their functions gave so far.
+pub(super) type Given<'a> = (&'a Project, &'a Schemas, &'a Answers);
+
+pub(super) fn check(given: Given<'_>, stack: &Stack) -> Found {
+    let mut found = Found::default();
+    module(given, stack, &stack.module, &mut BTreeSet::new(), &mut found);
+    found
 }
 
-fn module(
-    project: &Project,
-    stack: &Stack,
-    module_of: &Arc<Module>,
-    schemas: &Schemas,
-    seen: &mut BTreeSet<Arc<str>>,
-    out: &mut Diagnostics,
-    bodies: &mut Vec<EvaluatedBody>,
-) {
+fn module(given: Given<'_>, stack: &Stack, module_of: &Arc<Module>, seen: &mut BTreeSet<Arc<str>>, out: &mut Found) {
     // A module that is called twice is checked once.
     if !seen.insert(module_of.directory.clone()) {
         return;
     }
-    let checked = Checked::new(project, schemas, stack, module_of);
+    let checked = Checked::new(given, stack, module_of);
     let plain = checked.plain();
     for local in module_of.locals.values() {
         plain.written(&local.value);
@@ -58,11 +48,9 @@ fn module(
         check_block(&checked, check);
     }
     history::check(&checked);
-    let (found, evaluated) = checked.into_found();
-    out.extend(found);
-    bodies.extend(evaluated);
+    out.extend(checked.into_found());
     for call in module_of.calls.values().filter(|call| call.found) {
-        module(project, stack, &call.module, schemas, seen, out, bodies);
+        module(given, stack, &call.module, seen, out);
     }
 }
 

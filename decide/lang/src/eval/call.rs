@@ -1,5 +1,5 @@
 use andon_hcl::ast::{Expr, ExprKind, Ident};
-use andon_schema::FunctionSchema;
+use andon_schema::{FunctionSchema, ProviderAddress};
 use andon_text::{Diagnostic, nearest};
 use andon_value::{Marks, Type, Value, convert, quote};
 
@@ -148,8 +148,12 @@ impl Evaluator<'_> {
         let given = self.spread(values, arguments, expand_last)?;
         let missing =
             |label: String| Diagnostic::error(format!("no function {}", quote(&name.name))).at(name.span).label(label);
-        match self.scope.provider_function(provider, called) {
+        match self.scope.provider_function(provider, called, name.span) {
             ProviderFunction::Unknown => Ok(Value::UNKNOWN),
+            ProviderFunction::Absent(address) => {
+                let error = missing(format!("the provider {address} is not at hand"));
+                Err(self.fail(error.help("Install the provider, as `terraform init` does.")))
+            }
             ProviderFunction::NoProvider => {
                 let error = missing(format!("no provider has the local name {} here", quote(provider)));
                 Err(self
@@ -176,8 +180,8 @@ impl Evaluator<'_> {
                     }))
                 }
             },
-            ProviderFunction::Plugin(signature) => match given {
-                Some(given) => self.call_plugin((provider, called), &signature, whole, name, given),
+            ProviderFunction::Plugin(address, signature) => match given {
+                Some(given) => self.call_plugin((&address, called), &signature, whole, name, given),
                 None => Ok(Value::unknown(signature.returns.clone())),
             },
         }
@@ -186,7 +190,7 @@ impl Evaluator<'_> {
     /// A function of a plugin: its arguments are checked here; whoever can ask the plugin gives the result.
     fn call_plugin(
         &mut self,
-        (provider, called): (&str, &str),
+        (provider, called): (&ProviderAddress, &str),
         signature: &FunctionSchema,
         whole: &Expr,
         name: &Ident,
@@ -196,15 +200,17 @@ impl Evaluator<'_> {
         if given.len() < wanted || given.len() > wanted && signature.rest.is_none() {
             let error = Diagnostic::error(format!("wrong number of arguments of {}", quote(&name.name))).at(whole.span);
             let or_more = if signature.rest.is_some() { " or more" } else { "" };
-            return Err(
-                self.fail(error.label(format!("{wanted}{or_more} are required, but there are {}", given.len())))
-            );
+            let are = if wanted == 1 && signature.rest.is_none() { "is" } else { "are" };
+            let error = error.label(format!("{wanted}{or_more} {are} required, and {} given", given.len()));
+            let rest = signature.rest.iter().map(|rest| format!("{}...", rest.name));
+            let named: Vec<String> = signature.parameters.iter().map(|it| it.name.clone()).chain(rest).collect();
+            return Err(self.fail(error.help(format!("It is called as `{}({})`.", name.name, named.join(", ")))));
         }
         let (mut marks, mut unknown, mut failed) = (Marks::NONE, false, false);
         let mut checked = Vec::with_capacity(given.len());
-        for (at, (value, expr)) in given.into_iter().enumerate() {
+        for (at, (value, expr)) in given.iter().enumerate() {
             let Some(parameter) = signature.parameters.get(at).or(signature.rest.as_ref()) else { continue };
-            let refused = match convert(&value, &parameter.ty) {
+            let refused = match convert(value, &parameter.ty) {
                 Ok(value) if !value.is_null() || parameter.nulls => {
                     let (value, taken) = value.unmark_deep();
                     marks = marks.union(taken);
@@ -218,7 +224,7 @@ impl Evaluator<'_> {
             failed = true;
             let summary = format!("invalid argument {} of {}", quote(&parameter.name), quote(&name.name));
             let error = Diagnostic::error(summary).at(expr.span).label(refused);
-            self.fail_showing(error.detail(format!("The value is {}.", describe(&value))), &[expr]);
+            self.fail_showing(error.detail(format!("The value is {}.", describe(value))), &[expr]);
         }
         if failed {
             return Err(Failed);
@@ -227,10 +233,18 @@ impl Evaluator<'_> {
         match answer {
             None => Ok(Value::unknown(signature.returns.clone()).mark(marks)),
             Some(Ok(value)) => Ok(value.mark(marks)),
-            Some(Err(reason)) => {
-                let error = Diagnostic::error(format!("{} has no result", quote(&name.name))).at(whole.span);
+            Some(Err(fault)) => {
+                let at = fault.argument;
+                let parameter = at.and_then(|at| signature.parameters.get(at).or(signature.rest.as_ref()));
+                let error = match (at.and_then(|at| given.get(at)), parameter) {
+                    (Some((_, expr)), Some(parameter)) => {
+                        let summary = format!("invalid argument {} of {}", quote(&parameter.name), quote(&name.name));
+                        Diagnostic::error(summary).at(expr.span)
+                    }
+                    _ => Diagnostic::error(format!("{} has no result", quote(&name.name))).at(whole.span),
+                };
                 let hidden = "an argument is sensitive, so what the provider says is not shown".to_owned();
-                Err(self.fail(error.label(if marks.sensitive { hidden } else { reason })))
+                Err(self.fail(error.label(if marks.sensitive { hidden } else { fault.message })))
             }
         }
     }

@@ -17,7 +17,7 @@ mod template;
 use std::sync::Arc;
 
 use andon_hcl::ast::Expr;
-use andon_schema::{FunctionSchema, ProviderAddress, Schemas};
+use andon_schema::{FunctionAnswer, FunctionSchema, ProviderAddress, Schemas};
 use andon_text::{Diagnostic, Diagnostics, Span};
 use andon_value::{Number, Value};
 
@@ -87,15 +87,14 @@ pub trait Scope {
     /// What functions may read.
     fn inputs(&self) -> Inputs<'_>;
 
-    /// What `provider::NAME::FUNCTION` means here. Nowhere else than in a module are there providers.
-    fn provider_function(&self, provider: &str, function: &str) -> ProviderFunction {
-        let _ = (provider, function);
+    /// What `provider::NAME::FUNCTION` means here, where `place` calls it. Nowhere else than in a module are there providers.
+    fn provider_function(&self, provider: &str, function: &str, place: Span) -> ProviderFunction {
+        let _ = (provider, function, place);
         ProviderFunction::NoProvider
     }
 
-    /// The result of a plugin's function, where someone can ask the plugin: why it has none, as a sentence, if so.
-    /// Without an answer the result is unknown.
-    fn ask_provider(&self, provider: &str, function: &str, arguments: &[Value]) -> Option<Result<Value, String>> {
+    /// The result of a plugin's function, where someone has asked the plugin. Without an answer the result is unknown.
+    fn ask_provider(&self, provider: &ProviderAddress, function: &str, arguments: &[Value]) -> Option<FunctionAnswer> {
         let _ = (provider, function, arguments);
         None
     }
@@ -108,12 +107,14 @@ pub enum ProviderFunction {
     NoProvider,
     /// The provider has no such function; these it has.
     NoFunction(Vec<Arc<str>>),
-    /// The provider's functions are not known here.
+    /// The provider's functions are not known here, and need not be.
     Unknown,
+    /// The provider is not at hand, and without it there is no result.
+    Absent(ProviderAddress),
     /// A function of the provider that is built in, `terraform.io/builtin/terraform`.
     BuiltIn,
-    /// A function of a plugin.
-    Plugin(FunctionSchema),
+    /// A function of a plugin, and whose it is.
+    Plugin(ProviderAddress, FunctionSchema),
 }
 
 impl ProviderFunction {
@@ -126,7 +127,7 @@ impl ProviderFunction {
         match schemas.providers.get(&required.address) {
             None => ProviderFunction::Unknown,
             Some(schema) => match schema.functions.get(function) {
-                Some(signature) => ProviderFunction::Plugin(signature.clone()),
+                Some(signature) => ProviderFunction::Plugin(required.address.clone(), signature.clone()),
                 None => {
                     ProviderFunction::NoFunction(schema.functions.keys().map(|name| name.as_str().into()).collect())
                 }

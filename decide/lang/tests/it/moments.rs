@@ -3,8 +3,8 @@
 use andon_hcl::parse_expression;
 use andon_lang::FileSet;
 use andon_lang::eval::{Inputs, Moment, Name, ProviderFunction, Resolved, Scope, Step, evaluate};
-use andon_schema::{FunctionSchema, ParameterSchema};
-use andon_text::{Diagnostic, SourceMap};
+use andon_schema::{FunctionAnswer, FunctionFault, FunctionSchema, ParameterSchema, ProviderAddress};
+use andon_text::{Diagnostic, SourceMap, Span};
 use andon_value::{Marks, Type, Value};
 
 struct Given<'a> {
@@ -28,29 +28,33 @@ impl Scope for Given<'_> {
         Inputs { moment: self.moment, home: "/home/ann", ..Inputs::of_files(&self.files, "", "/project") }
     }
 
-    fn provider_function(&self, provider: &str, function: &str) -> ProviderFunction {
+    fn provider_function(&self, provider: &str, function: &str, _: Span) -> ProviderFunction {
         match (provider, function) {
             ("terraform", _) => ProviderFunction::BuiltIn,
-            ("plugin", "double") => ProviderFunction::Plugin(FunctionSchema {
-                parameters: vec![ParameterSchema {
-                    name: "text".to_owned(),
-                    ty: Type::String,
-                    nulls: false,
-                    unknowns: false,
-                }],
-                rest: None,
-                returns: Type::String,
-                description: String::new(),
-                deprecation: String::new(),
-            }),
+            ("plugin", "double") => ProviderFunction::Plugin(
+                ProviderAddress::implied("plugin"),
+                FunctionSchema {
+                    parameters: vec![ParameterSchema {
+                        name: "text".to_owned(),
+                        ty: Type::String,
+                        nulls: false,
+                        unknowns: false,
+                    }],
+                    rest: None,
+                    returns: Type::String,
+                    description: String::new(),
+                    deprecation: String::new(),
+                },
+            ),
             ("plugin", _) => ProviderFunction::NoFunction(vec!["double".into()]),
             ("later", _) => ProviderFunction::Unknown,
             _ => ProviderFunction::NoProvider,
         }
     }
 
-    fn ask_provider(&self, _: &str, _: &str, _: &[Value]) -> Option<Result<Value, String>> {
-        self.answer.clone()
+    fn ask_provider(&self, _: &ProviderAddress, _: &str, _: &[Value]) -> Option<FunctionAnswer> {
+        let fault = |message| FunctionFault { message, argument: None };
+        Some(self.answer.clone()?.map_err(fault))
     }
 }
 
@@ -126,7 +130,7 @@ fn functions_of_providers_are_those_that_the_module_requires() {
         ),
         (
             "provider::plugin::double()",
-            "wrong number of arguments of \"provider::plugin::double\" [1 are required, but there are 0]",
+            "wrong number of arguments of \"provider::plugin::double\" [1 is required, and 0 given] It is called as `provider::plugin::double(text)`.",
         ),
         (
             "provider::plugin::double([])",

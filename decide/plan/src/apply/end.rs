@@ -119,6 +119,20 @@ impl Applier {
         }
     }
 
+    /// Evaluates the outputs as far as that goes without providers' functions; whether one is asked first.
+    pub(super) fn want_outputs(&mut self) -> bool {
+        if self.plan.mode != PlanMode::Normal {
+            return false;
+        }
+        for stack in self.plan.stacks.clone() {
+            let Some(root) = self.graph.roots().get(&stack).copied() else { continue };
+            let module = self.graph.module(root);
+            let names: Vec<Arc<str>> = module.map(|it| it.module.outputs.keys().cloned().collect()).unwrap_or_default();
+            self.output_values(root, &names);
+        }
+        self.ask_calls()
+    }
+
     fn output_values(&mut self, root: crate::graph::ModuleId, names: &[Arc<str>]) -> Vec<Option<Value>> {
         let nodes: Vec<_> = names.iter().map(|name| self.graph.want(Key::Output(root, Arc::clone(name)))).collect();
         loop {
@@ -127,7 +141,7 @@ impl Applier {
                 self.graph.fail(configured.node);
             }
             let open = nodes.iter().any(|node| !self.graph.is_settled(*node));
-            if !open || !self.graph.unblock() {
+            if !open || self.graph.has_calls() || !self.graph.unblock() {
                 break;
             }
         }

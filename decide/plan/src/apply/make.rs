@@ -1,7 +1,9 @@
 //! From a step that may begin to a command: what is asked, and what is held against the plan.
 
+use std::sync::Arc;
+
 use andon_ledger::{Action, Intent};
-use andon_schema::{Answer, Command, HostReport, Mode, Question, ResourceAddress};
+use andon_schema::{Answer, Command, FunctionFault, HostReport, Mode, Question, ResourceAddress};
 use andon_text::Diagnostics;
 use andon_value::Value;
 
@@ -51,6 +53,13 @@ enum InquiryKind {
 impl Applier {
     /// Takes the answer to a question. One to a question that it did not ask, or that was answered, is ignored.
     pub fn answer(&mut self, id: QuestionId, answer: Answer) {
+        if let Some(call) = self.called.remove(&id) {
+            let answer = match answer {
+                Answer::Function(answer) => answer,
+                other => Err(FunctionFault::of(other)),
+            };
+            return self.graph.called(&call, answer);
+        }
         let Some(inquiry) = self.asked.remove(&id) else { return };
         if self.cancelled {
             return;
@@ -138,6 +147,7 @@ impl Applier {
         loop {
             let configured = self.graph.advance();
             let idle = configured.is_empty();
+            self.ask_calls();
             for instance in configured {
                 self.configured(instance);
             }
@@ -148,6 +158,18 @@ impl Applier {
                 return;
             }
         }
+    }
+
+    /// Asks for what providers' functions give; whether there was anything to ask.
+    pub(super) fn ask_calls(&mut self) -> bool {
+        let calls = self.graph.take_calls();
+        let any = !calls.is_empty();
+        for call in calls {
+            let id = QuestionId(self.fresh());
+            self.work.push(Work::Ask(id, Question::CallFunction(Arc::clone(&call))));
+            self.called.insert(id, call);
+        }
+        any
     }
 
     fn configured(&mut self, configured: Configured) {

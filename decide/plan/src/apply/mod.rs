@@ -10,7 +10,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use andon_ledger::{Event, Intent, Outputs, Progress};
-use andon_schema::{Command, Identity, InstanceAddress, Question};
+use andon_schema::{Command, FunctionCall, Identity, InstanceAddress, Question};
 use andon_text::{Diagnostic, Diagnostics};
 
 use crate::graph::{Configured, Graph, Map, NodeId, Place};
@@ -45,6 +45,7 @@ pub struct Applier {
     unplaced: BTreeSet<usize>,
     next_id: u64,
     asked: BTreeMap<QuestionId, Inquiry>,
+    called: BTreeMap<QuestionId, Arc<FunctionCall>>,
     running: BTreeMap<CommandId, Running>,
     work: Vec<Work>,
     report: ApplyReport,
@@ -203,6 +204,7 @@ impl Applier {
             unplaced: BTreeSet::new(),
             next_id: 0,
             asked: BTreeMap::new(),
+            called: BTreeMap::new(),
             running: BTreeMap::new(),
             work: Vec::new(),
             report: ApplyReport::default(),
@@ -237,13 +239,17 @@ impl Applier {
             if !self.cancelled && self.walk.has_ready() {
                 continue;
             }
-            if !self.running.is_empty() || !self.asked.is_empty() && !self.cancelled {
+            let open = !self.asked.is_empty() || !self.called.is_empty();
+            if !self.running.is_empty() || open && !self.cancelled {
                 return ApplyStep::Wait;
             }
             if !self.cancelled && !self.awaiting.is_empty() {
                 if !self.graph.unblock() {
                     self.give_up_awaiting();
                 }
+                continue;
+            }
+            if !self.cancelled && self.want_outputs() {
                 continue;
             }
             self.close();

@@ -56,6 +56,9 @@ impl Graph {
         let wanted: Vec<_> = notes.missing.into_iter().map(|(key, _)| self.want(key)).collect();
         loop {
             self.advance();
+            if self.has_calls() {
+                return Evaluated::Waits;
+            }
             if wanted.iter().all(|id| self.is_settled(*id)) {
                 return Evaluated::Waits;
             }

@@ -51,6 +51,13 @@ impl Graph {
     pub(super) fn visit(&mut self, id: NodeId) {
         let Some(node) = self.node(id).filter(|node| matches!(node.state, State::Open)) else { return };
         let key = node.key.clone();
+        if let Key::Function(call) = &key {
+            self.calls.push(Arc::clone(call));
+            if let Some(node) = self.nodes.get_mut(id.0 as usize) {
+                node.state = State::Held;
+            }
+            return;
+        }
         if let Some(value) = self.known_value(&key) {
             self.note_reads(id, Notes::default());
             self.finish(id, value, false);
@@ -176,6 +183,7 @@ impl Graph {
             | Key::Outputs(module)
             | Key::Contents(module)
             | Key::Before(module) => Some(*module),
+            Key::Function(_) => None,
         };
         let Some((id, instance)) = module.and_then(|id| self.module(id).map(|module| (id, module))) else {
             let gone = Diagnostic::error("something is needed that the definitions do not have any more");
@@ -194,6 +202,8 @@ impl Graph {
             Key::Keys(resource) => self.resource_keys(&view, *resource),
             Key::Resource(resource) => Ok(resource_value(&view, *resource)),
             Key::Instance(resource, key) => self.instance(&mut view, *resource, key),
+            // It is nothing that is evaluated here.
+            Key::Function(_) => Ok(nothing()),
             Key::StackName(resource, key) => self.stack_name(&mut view, *resource, key),
             Key::Verified(resource, key) => self.verified(&mut view, *resource, key),
         };

@@ -22,7 +22,7 @@ use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, DefaultHasher};
 use std::sync::Arc;
 
-use andon_schema::InstanceKey;
+use andon_schema::{FunctionAnswer, FunctionCall, InstanceKey};
 use andon_text::{Diagnostic, Diagnostics, Span};
 use andon_value::Value;
 
@@ -70,6 +70,8 @@ pub(crate) enum Key {
     StackName(ResourceId, Option<InstanceKey>),
     /// The postconditions of an instance.
     Verified(ResourceId, Option<InstanceKey>),
+    /// A call of a provider's function, whoever makes it.
+    Function(Arc<FunctionCall>),
 }
 
 /// What a node holds once it is ready.
@@ -79,13 +81,15 @@ pub(crate) enum Content {
     Value(Value),
     /// The instances of a resource or a module call.
     Keys(Arc<Keys>),
+    /// What a provider's function gave.
+    Function(FunctionAnswer),
 }
 
 #[derive(Debug)]
 enum State {
     /// To be evaluated, or waiting for other nodes.
     Open,
-    /// An instance whose configuration was handed out.
+    /// An instance whose configuration was handed out, or a call that was.
     Held,
     Ready(Content),
     Failed,
@@ -124,6 +128,7 @@ pub(crate) struct Graph {
     index: Map<Key, NodeId>,
     queue: VecDeque<NodeId>,
     configured: Vec<Configured>,
+    calls: Vec<Arc<FunctionCall>>,
     settled: Option<Settled>,
     /// Nothing is configured: what is not settled is unknown.
     of_values: bool,
@@ -143,6 +148,7 @@ impl Graph {
             index: Map::default(),
             queue: VecDeque::new(),
             configured: Vec::new(),
+            calls: Vec::new(),
             settled: None,
             of_values: false,
             problems: Diagnostics::new(),
@@ -189,6 +195,22 @@ impl Graph {
             self.visit(id);
         }
         std::mem::take(&mut self.configured)
+    }
+
+    /// Calls of providers' functions that something waits for, each handed out once.
+    pub fn take_calls(&mut self) -> Vec<Arc<FunctionCall>> {
+        std::mem::take(&mut self.calls)
+    }
+
+    /// Whether there are calls to be handed out.
+    pub fn has_calls(&self) -> bool {
+        !self.calls.is_empty()
+    }
+
+    /// Says what a call came to.
+    pub fn called(&mut self, call: &Arc<FunctionCall>, answer: FunctionAnswer) {
+        let id = self.want(Key::Function(Arc::clone(call)));
+        self.settle(id, State::Ready(Content::Function(answer)));
     }
 
     /// Has the next [`Graph::advance`] hand these out again.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use andon_hcl::ast::Expr;
 use andon_lang::definitions::ResourceKey;
 use andon_lang::eval::{Inputs, Name, ProviderFunction, Resolved, Scope, Step};
-use andon_schema::{InstanceKey, Mode};
+use andon_schema::{FunctionAnswer, FunctionCall, InstanceKey, Mode, ProviderAddress};
 use andon_text::{Diagnostic, Span};
 use andon_value::{Marks, Value};
 
@@ -397,8 +397,24 @@ impl Scope for View<'_> {
         Inputs { moment: Some(&self.graph.input.moment), ..files }
     }
 
-    fn provider_function(&self, provider: &str, function: &str) -> ProviderFunction {
-        ProviderFunction::of(&self.module.module.settings, &self.graph.input.schemas, provider, function)
+    fn provider_function(&self, provider: &str, function: &str, _: Span) -> ProviderFunction {
+        let settings = &self.module.module.settings;
+        match ProviderFunction::of(settings, &self.graph.input.schemas, provider, function) {
+            ProviderFunction::Unknown => match settings.required_providers.get(provider) {
+                Some(required) => ProviderFunction::Absent(required.address.clone()),
+                None => ProviderFunction::NoProvider,
+            },
+            found => found,
+        }
+    }
+
+    fn ask_provider(&self, provider: &ProviderAddress, function: &str, arguments: &[Value]) -> Option<FunctionAnswer> {
+        let (provider, arguments) = (provider.clone(), arguments.to_vec());
+        let call = FunctionCall { provider, function: function.into(), arguments };
+        match self.read(Key::Function(Arc::new(call)), None) {
+            Some(Content::Function(answer)) => Some(answer.clone()),
+            _ => None,
+        }
     }
 }
 

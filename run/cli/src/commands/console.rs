@@ -6,6 +6,7 @@ mod history;
 use std::io::{BufRead, IsTerminal};
 use std::sync::Arc;
 
+use andon_engine::Plugins;
 use andon_engine::project::is_project;
 use andon_hcl::ast::{Expr, ExprKind};
 use andon_lang::complete::is_incomplete;
@@ -69,6 +70,7 @@ struct Console<'a> {
     context: &'a Context,
     evaluation: Evaluation,
     schemas: Arc<Schemas>,
+    plugins: Arc<Plugins>,
     sources: SourceMap,
     /// What to add where a name is not known.
     hint: Option<String>,
@@ -99,6 +101,7 @@ impl<'a> Console<'a> {
         Console {
             context,
             schemas: Arc::clone(&input.schemas),
+            plugins: Arc::default(),
             evaluation: Evaluation::new(input, None, None),
             sources: SourceMap::new(),
             hint: Some("This directory holds no project: only functions have a meaning here.".to_owned()),
@@ -106,7 +109,7 @@ impl<'a> Console<'a> {
     }
 
     fn of_project(context: &'a Context, arguments: &ConsoleArguments) -> Result<Console<'a>, Stop> {
-        let project = context.open_sound()?;
+        let project = context.open_to_read()?;
         let environment = context.environment(&project)?;
         let stacks = &project.session.project().stacks;
         let mut hint = None;
@@ -130,6 +133,7 @@ impl<'a> Console<'a> {
         Ok(Console {
             context,
             schemas: Arc::clone(&input.schemas),
+            plugins: Arc::clone(&project.plugins),
             evaluation: Evaluation::new(input, stack.as_deref(), plan),
             sources: project.sources().clone(),
             hint,
@@ -159,7 +163,7 @@ impl<'a> Console<'a> {
             None => (&expression, false),
         };
         let json = self.context.arguments.json;
-        match self.evaluation.evaluate(expression) {
+        match andon_engine::evaluate(&mut self.evaluation, expression, &self.plugins) {
             Ok(value) if only_type && json => {
                 print_json(&json!({ "type": "type", "value": value.ty().to_string() }));
             }

@@ -17,7 +17,7 @@ const PARALLELISM: usize = 32;
 
 /// `andon plan`
 pub fn run(context: &Context, arguments: &PlanArguments) -> Result<(), Stop> {
-    let project = context.open_sound()?;
+    let project = context.open_sound_with_plugins()?;
     let mode = if arguments.destroy { PlanMode::Destroy } else { PlanMode::Normal };
     let plan = plan(context, &project, &arguments.stacks.stacks, mode, !arguments.no_refresh)?;
     if context.arguments.json {
@@ -31,7 +31,7 @@ pub fn run(context: &Context, arguments: &PlanArguments) -> Result<(), Stop> {
 
 /// `andon drift`
 pub fn drift(context: &Context, arguments: &DriftArguments) -> Result<(), Stop> {
-    let project = context.open_sound()?;
+    let project = context.open_sound_with_plugins()?;
     let plan = plan(context, &project, &arguments.stacks.stacks, PlanMode::RefreshOnly, true)?;
     if context.arguments.json {
         print_json(&andon_view::plan_json(&plan));

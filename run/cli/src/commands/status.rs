@@ -117,7 +117,7 @@ fn look(project: &Project, objects: &[(InstanceAddress, Object)]) -> Vec<Seen> {
         match machine.wait(Duration::from_millis(100)) {
             Completion::Answered(ticket, answer) => {
                 let seen = match answer {
-                    Answer::Object(Some(_)) | Answer::Planned { .. } => Seen::There,
+                    Answer::Object(Some(_)) | Answer::Planned { .. } | Answer::Function(_) => Seen::There,
                     Answer::Object(None) => Seen::Gone,
                     Answer::Failed(failure) => Seen::NotTold(failure.to_string()),
                 };

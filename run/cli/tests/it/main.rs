@@ -22,6 +22,7 @@ mod kills;
 mod midway;
 mod modules;
 mod plugins;
+mod provider_functions;
 mod secrets;
 mod tidy;
 mod tour;

@@ -13,7 +13,7 @@ use crate::support::{ANDON, Project, Ran};
 const INSTALLED: &str = ".terraform/providers/registry.terraform.io/hashicorp/toy";
 
 /// A project with the toy installed; it notes in `started` whenever it is started. `None` where the toy is not built.
-fn with_toy(name: &str, versions: &[&str], definitions: &str) -> Option<Project> {
+pub fn with_toy(name: &str, versions: &[&str], definitions: &str) -> Option<Project> {
     let toy = Path::new(ANDON).parent().unwrap().join("examples/toy");
     if !toy.is_file() {
         println!("skipped: the toy plugin is not built: cargo build -p andon-provider --example toy");
@@ -31,14 +31,19 @@ fn with_toy(name: &str, versions: &[&str], definitions: &str) -> Option<Project>
 }
 
 fn check(project: &Project, words: &[&str]) -> Ran {
-    let mut command = project.command(&[&["check"], words].concat());
+    run(project, &[&["check"], words].concat())
+}
+
+/// Runs a command that knows of no plugins but the project's own.
+pub fn run(project: &Project, words: &[&str]) -> Ran {
+    let mut command = project.command(words);
     command.env("XDG_CACHE_HOME", project.directory.join("cache")).env("HOME", &project.directory);
     command.env("TF_CLI_CONFIG_FILE", project.directory.join("none")).env_remove("TF_PLUGIN_CACHE_DIR");
     let output = command.output().unwrap();
-    Ran::new(&["check"], &output, std::time::Duration::ZERO)
+    Ran::new(words, &output, std::time::Duration::ZERO)
 }
 
-fn starts(project: &Project) -> String {
+pub fn starts(project: &Project) -> String {
     fs::read_to_string(project.directory.join("started")).unwrap_or_default().trim().replace('\n', " ")
 }
 

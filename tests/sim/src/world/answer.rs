@@ -10,7 +10,7 @@ impl SimWorld<'_> {
     pub(super) fn answer(&mut self, question: &Question) -> Answer {
         if self.dice.chance(self.faults.silent) {
             self.trace.borrow_mut().fault("a question without an answer");
-            self.say(|| format!("FAULT   no answer about {}", question.address()));
+            self.say(|| format!("FAULT   no answer about {question:?}"));
             return Answer::Failed(Failure::new("the world does not answer", "It is a fault of the simulation."));
         }
         match question {
@@ -22,6 +22,9 @@ impl SimWorld<'_> {
                 Answer::Object(thing.map(|thing| thing.value.clone()))
             }
             Question::ReadData { address, config } if &*address.resource.kind == ZONE => self.zone(config),
+            Question::CallFunction(_) => {
+                Answer::Failed(Failure::new("no such function", "The simulated world has no functions."))
+            }
             Question::ReadData { .. } => {
                 Answer::Failed(Failure::new("no such data", "The simulated world has no data source of this type."))
             }
