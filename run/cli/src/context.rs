@@ -120,12 +120,15 @@ impl Context {
 
     /// As [`Context::open_definitions`], with the provider plugins that the project needs, as far as they are installed.
     pub fn open_with_plugins(&self) -> Result<Project, Stop> {
-        let mut project = self.open_definitions()?;
+        Ok(self.with_plugins(self.open_definitions()?))
+    }
+
+    fn with_plugins(&self, mut project: Project) -> Project {
         let definitions = project.session.project();
         project.plugins = Arc::new(Plugins::load(definitions, &self.arguments.directory, schema_cache()));
         project.plugins.add_to(Arc::make_mut(&mut project.schemas));
         project.providers.set_plugins(Arc::clone(&project.plugins));
-        Ok(project)
+        project
     }
 
     /// Opens the project and refuses definitions with errors; their warnings are said.
@@ -136,24 +139,22 @@ impl Context {
     /// Says what is wrong with the definitions; refuses them where there are errors.
     pub fn sound(&self, project: Project) -> Result<Project, Stop> {
         let found = project.check();
-        self.sound(project, &found)
+        self.said(project, &found)
     }
 
     /// The same with the provider plugins that are installed, which have their say.
     pub fn open_sound_with_plugins(&self) -> Result<Project, Stop> {
-        let project = self.open_with_plugins()?;
-        let found = project.check();
-        self.sound(project, &found)
+        self.sound(self.with_plugins(self.open()?))
     }
 
     /// Opens the project to look at its values: what plugins offer is known, and they are not asked what is wrong.
     pub fn open_to_read(&self) -> Result<Project, Stop> {
-        let project = self.open_with_plugins()?;
+        let project = self.with_plugins(self.open()?);
         self.note_absent(&project);
         let mut found = project.session.diagnostics().clone();
         found.extend(andon_lang::check(project.session.project(), &project.schemas));
         found.sort();
-        self.sound(project, &found)
+        self.said(project, &found)
     }
 
     /// Says of which providers nothing is known, as they are not installed.
@@ -166,7 +167,7 @@ impl Context {
         }
     }
 
-    fn sound(&self, project: Project, found: &Diagnostics) -> Result<Project, Stop> {
+    fn said(&self, project: Project, found: &Diagnostics) -> Result<Project, Stop> {
         if !found.is_empty() {
             self.say_diagnostics(found, &project.session.project().sources);
         }

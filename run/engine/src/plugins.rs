@@ -18,7 +18,6 @@ use andon_schema::{
     TypeSchema, Version, VersionConstraint,
 };
 use andon_text::{Diagnostic, Diagnostics, Span};
-use andon_value::Value;
 
 /// So many questions are with one plugin at a time, as in Terraform.
 const AT_ONCE: usize = 10;
