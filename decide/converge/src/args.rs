@@ -125,6 +125,18 @@ pub(crate) fn parse_duration_ms(text: &str) -> Option<u64> {
     (number * factor <= 86_400_000.0).then_some((number * factor) as u64)
 }
 
+/// What is wrong with permission bits, if anything is.
+pub(crate) fn check_mode(text: &str) -> Option<String> {
+    let wrong = parse_mode(text).is_none();
+    wrong.then(|| format!("`{text}` is not a mode: three or four octal digits, such as `\"0644\"`"))
+}
+
+/// What is wrong with a span of time, if anything is.
+pub(crate) fn check_duration(text: &str) -> Option<String> {
+    let wrong = parse_duration_ms(text).is_none();
+    wrong.then(|| format!("`{text}` is not a span of time, such as `\"500ms\"`, `\"10s\"` or `\"2m\"`"))
+}
+
 /// What is wrong with an absolute path, if anything is.
 pub(crate) fn check_path(path: &str) -> Option<String> {
     let wrong = if !path.starts_with('/') {

@@ -6,8 +6,11 @@ use andon_schema::host::{Act, Assertion, Catalog, Look, Node, Package, Sight};
 use andon_schema::{Block, CheckResult};
 use andon_value::Type;
 
-use crate::args::{Args, block, check_account, check_path, optional, parse_duration_ms, parse_mode};
+use crate::args::{
+    Args, block, check_account, check_duration, check_mode, check_path, optional, parse_duration_ms, parse_mode,
+};
 use crate::converge::{Step, assertions};
+use crate::formats;
 use crate::kinds::{is_account, unit_of};
 use crate::world::{World, bytes_of};
 
@@ -75,11 +78,7 @@ pub(crate) fn find(name: &str) -> Option<&'static CheckKind> {
 /// What is wrong with the values of an assertion.
 pub(crate) fn check(kind: &CheckKind, args: &Args) -> Vec<String> {
     let mut wrong = (kind.check)(args);
-    if let Some(text) = args.text("timeout")
-        && parse_duration_ms(&text).is_none()
-    {
-        wrong.push(format!("`{text}` is not a span of time, such as `\"500ms\"`, `\"10s\"` or `\"2m\"`"));
-    }
+    wrong.extend(args.text("timeout").and_then(|text| check_duration(&text)));
     wrong
 }
 
@@ -184,6 +183,7 @@ impl Checks {
 
 fn timed(description: &str, attributes: &[(&str, andon_schema::Attribute)]) -> Block {
     let timeout = optional(Type::String, "How long it is tried again until it holds: `\"10s\"` unless given.");
+    let timeout = timeout.format(formats::DURATION);
     let mut all = attributes.to_vec();
     all.push(("timeout", timeout));
     block(description, &all)
@@ -232,7 +232,7 @@ fn http_schema() -> Block {
          in its `/etc/hosts`. Redirects are not followed.",
         &[
             ("url", optional(Type::String, "The address; without it, the label.")),
-            ("status", optional(Type::Number, "The status; without it, any from 200 to 399.")),
+            ("status", optional(Type::Number, "The status; without it, any from 200 to 399.").format(formats::STATUS)),
             ("contains", optional(Type::String, "Text that the body holds.")),
             ("body", optional(Type::String, "All of the body, blanks at its ends aside.")),
             ("headers", optional(Type::Map(Type::String.into()), "Headers of the request, such as `Host`.")),
@@ -333,11 +333,11 @@ fn file_schema() -> Block {
     timed(
         "What is at a path of the server.",
         &[
-            ("path", optional(Type::String, "The absolute path; without it, the label.")),
+            ("path", optional(Type::String, "The absolute path; without it, the label.").format(formats::PATH)),
             ("exists", optional(Type::Bool, "Whether anything is there; true unless given.")),
-            ("mode", optional(Type::String, "The permission bits in octal.")),
-            ("owner", optional(Type::String, "The user that owns it, by name or number.")),
-            ("group", optional(Type::String, "Its group, by name or number.")),
+            ("mode", optional(Type::String, "The permission bits in octal.").format(formats::MODE)),
+            ("owner", optional(Type::String, "The user that owns it, by name or number.").format(formats::OWNER)),
+            ("group", optional(Type::String, "Its group, by name or number.").format(formats::OWNER)),
             ("contains", optional(Type::String, "Text that the file holds.")),
         ],
     )
@@ -345,9 +345,7 @@ fn file_schema() -> Block {
 
 fn file_check(args: &Args) -> Vec<String> {
     let mut wrong: Vec<String> = check_path(&args.subject("path")).into_iter().collect();
-    if args.text("mode").is_some_and(|text| parse_mode(&text).is_none()) {
-        wrong.push("`mode` is not three or four octal digits".to_owned());
-    }
+    wrong.extend(args.text("mode").and_then(|text| check_mode(&text)));
     wrong
 }
 

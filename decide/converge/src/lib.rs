@@ -7,6 +7,7 @@
 mod args;
 mod checks;
 mod converge;
+mod formats;
 mod kinds;
 mod notices;
 mod text;

@@ -26,6 +26,11 @@ pub enum Source {
 }
 
 impl Source {
+    /// Whether a `from` is the path of a directory or an archive by the look of it.
+    pub fn is_path(text: &str) -> bool {
+        text.starts_with(['.', '/']) || ARCHIVES.iter().any(|end| text.ends_with(end))
+    }
+
     /// Reads a `from`. Paths are relative to the project's directory.
     pub fn parse(text: &str, project: &Path) -> Result<Source, Failure> {
         if let Some(name) = text.strip_prefix("image.") {
@@ -35,8 +40,7 @@ impl Source {
             return debian(text);
         }
         let path = project.join(text);
-        let is_path = text.starts_with(['.', '/']) || ARCHIVES.iter().any(|end| text.ends_with(end));
-        if !text.is_empty() && (is_path || path.exists()) {
+        if !text.is_empty() && (Source::is_path(text) || path.exists()) {
             return match std::fs::metadata(&path) {
                 Ok(metadata) if metadata.is_dir() => Ok(Source::Directory(path)),
                 Ok(_) => Ok(Source::Archive(path)),

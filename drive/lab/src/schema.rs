@@ -7,6 +7,7 @@ use andon_schema::{Attribute, Block, TypeSchema};
 use andon_value::{Type, Value};
 
 use crate::kind::Kind;
+use crate::spec::format;
 
 /// The schemas of all resource types of the lab, by name.
 pub(crate) fn schemas() -> BTreeMap<String, TypeSchema> {
@@ -55,7 +56,8 @@ fn network() -> Vec<(&'static str, Attribute)> {
                 Type::String,
                 "The IPv4 addresses of the network, such as `10.64.1.0/24`. Without it, a free /24 of `10.64.0.0/12` is taken. \
                  A change replaces the network.",
-            ),
+            )
+            .format(format::NETWORK),
         ),
         (
             "masquerade",
@@ -72,32 +74,32 @@ fn network() -> Vec<(&'static str, Attribute)> {
 
 fn server() -> Vec<(&'static str, Attribute)> {
     vec![
-        ("name", Attribute::required(Type::String, "The host name. A change replaces the server.")),
+        ("name", Attribute::required(Type::String, "The host name. A change replaces the server.").format(format::HOST_NAME)),
         (
             "image",
-            Attribute::required(Type::String, "The digest of the image to boot from. A change replaces the server."),
+            Attribute::required(Type::String, "The digest of the image to boot from. A change replaces the server.").format(format::IMAGE),
         ),
-        ("network", Attribute::required(Type::String, "The `id` of a `lab_network`. A change replaces the server.")),
+        ("network", Attribute::required(Type::String, "The `id` of a `lab_network`. A change replaces the server.").format(format::NETWORK_ID)),
         (
             "memory",
             Attribute::optional(
                 Type::String,
                 "The most memory that everything in the server may use together, such as `256M`. Without it there is no limit.",
-            ),
+            ).format(format::MEMORY),
         ),
         (
             "cpus",
             Attribute::optional(
                 Type::Number,
                 "The most processor time that the server may use, in processors, such as `0.5`. Without it there is no limit.",
-            ),
+            ).format(format::PROCESSORS),
         ),
         (
             "address",
             Attribute::optional_computed(
                 Type::String,
                 "The IPv4 address in the network. Without it, a free one is taken. A change replaces the server.",
-            ),
+            ).format(format::ADDRESS),
         ),
         ("id", Attribute::computed(Type::String, "The server's identity.")),
         ("connection", Attribute::computed(connection(), "How `andon_host` reaches the server.")),
@@ -117,7 +119,7 @@ fn balancer() -> Vec<(&'static str, Attribute)> {
         ("name", Attribute::optional(Type::String, "A name for people; nothing depends on it.")),
         (
             "listen",
-            Attribute::required(Type::String, "The address and port of this machine to listen on: `127.0.0.1:8080`."),
+            Attribute::required(Type::String, "The address and port of this machine to listen on: `127.0.0.1:8080`.").format(format::LISTEN),
         ),
         (
             "targets",
@@ -126,22 +128,22 @@ fn balancer() -> Vec<(&'static str, Attribute)> {
                 "The servers to pass requests to, as `address:port`. New ones get requests once all of them are \
                  healthy; those that are gone from the list first finish what they were doing. Default none: every \
                  request is answered with 503.",
-            ),
+            ).format(format::TARGET),
         ),
         (
             "health",
             Attribute::optional(
                 Type::String,
                 "The path that a healthy target answers with a status below 400. Without it, a target is healthy if it accepts connections.",
-            ),
+            ).format(format::PATH),
         ),
-        ("interval", duration("How often health is asked. Default `200ms`.")),
-        ("wait", duration("How long to wait for new targets to become healthy. Default `30s`.")),
+        ("interval", duration("How often health is asked. Default `200ms`.").format(format::INTERVAL)),
+        ("wait", duration("How long to wait for new targets to become healthy. Default `30s`.").format(format::DURATION)),
         (
             "drain",
             duration(
                 "How long requests and downloads of a target that leaves may go on before they are cut. Default `5m`.",
-            ),
+            ).format(format::DURATION),
         ),
         ("id", Attribute::computed(Type::String, "The balancer's identity.")),
     ]

@@ -8,6 +8,7 @@ use andon_value::Value;
 use ipnet::Ipv4Net;
 
 use crate::kind::Kind;
+use crate::schema::schema;
 use crate::units::{format_bytes, parse_bytes, parse_duration};
 
 /// The least memory that a server can boot with.
@@ -73,41 +74,64 @@ impl BalancerSpec {
         let targets = value.get("targets").and_then(Value::as_elements);
         let targets =
             targets.map(|targets| targets.iter().filter_map(Value::as_str).map(|text| target(text)).collect());
-        let time = |name: &str, default| value.get_str(name).map_or(Ok(default), |text| duration(name, text));
+        let time = |name: &str, default| value.get_str(name).map_or(Ok(default), duration);
         Ok(BalancerSpec {
             listen: listen(required(value, "listen")?)?,
             targets: targets.unwrap_or_else(|| Ok(Vec::new()))?,
             health: value.get_str("health").map(|path| health(path).map(str::to_owned)).transpose()?,
-            interval: time("interval", Duration::from_millis(200))?,
+            interval: value.get_str("interval").map_or(Ok(Duration::from_millis(200)), interval)?,
             wait: time("wait", Duration::from_secs(30))?,
             drain: time("drain", Duration::from_secs(300))?,
         })
     }
 }
 
+/// How the values of the lab's resources are written.
+pub(crate) mod format {
+    use andon_schema::{Failure, Format};
+    use andon_value::Value;
+
+    fn text<T>(value: &Value, check: impl FnOnce(&str) -> Result<T, Failure>) -> Result<(), Failure> {
+        value.as_str().map_or(Ok(()), |text| check(text).map(drop))
+    }
+
+    pub const NETWORK: Format =
+        Format { name: "a range of IPv4 addresses", example: "\"10.64.1.0/24\"", check: |it| text(it, super::cidr) };
+    pub const HOST_NAME: Format =
+        Format { name: "a host name", example: "\"web-0\"", check: |it| text(it, |it| super::host_name(it).map(drop)) };
+    pub const MEMORY: Format =
+        Format { name: "an amount of memory", example: "\"256M\"", check: |it| text(it, super::memory) };
+    pub const PROCESSORS: Format = Format {
+        name: "a number of processors",
+        example: "0.5",
+        check: |it| if it.as_number().is_some() { super::cpus(it).map(drop) } else { Ok(()) },
+    };
+    pub const ADDRESS: Format =
+        Format { name: "an IPv4 address", example: "\"10.64.1.7\"", check: |it| text(it, super::address) };
+    pub const IMAGE: Format =
+        Format { name: "an image's digest", example: "andon_image.web.digest", check: |it| text(it, super::something) };
+    pub const NETWORK_ID: Format =
+        Format { name: "a network's id", example: "lab_network.app.id", check: |it| text(it, super::something) };
+    pub const LISTEN: Format =
+        Format { name: "an IP address and a port", example: "\"127.0.0.1:8080\"", check: |it| text(it, super::listen) };
+    pub const TARGET: Format =
+        Format { name: "IP addresses with ports", example: "[\"10.64.1.7:80\"]", check: |it| text(it, super::target) };
+    pub const PATH: Format = Format {
+        name: "the path of a URL",
+        example: "\"/healthz\"",
+        check: |it| text(it, |it| super::health(it).map(drop)),
+    };
+    pub const DURATION: Format =
+        Format { name: "a length of time", example: "\"30s\"", check: |it| text(it, super::duration) };
+    pub const INTERVAL: Format =
+        Format { name: "a length of time, from 10 ms", example: "\"200ms\"", check: |it| text(it, super::interval) };
+}
+
 /// Checks one attribute on its own, as far as it is known.
 pub(crate) fn check(kind: Kind, attribute: &str, value: &Value) -> Result<(), Failure> {
-    if let (Kind::Balancer, "targets", Some(targets)) = (kind, attribute, value.as_elements()) {
-        return targets.iter().filter_map(Value::as_str).try_for_each(|text| target(text).map(drop));
-    }
-    if let (Kind::Server, "cpus", Some(_)) = (kind, attribute, value.as_number()) {
-        return cpus(value).map(drop);
-    }
-    let Some(text) = value.as_str() else { return Ok(()) };
-    match (kind, attribute) {
-        (Kind::Network, "cidr") => cidr(text).map(drop),
-        (Kind::Server, "name") => host_name(text).map(drop),
-        (Kind::Server, "memory") => memory(text).map(drop),
-        (Kind::Server, "address") => address(text).map(drop),
-        (Kind::Server, "image" | "network") if text.is_empty() => Err(Failure::new(
-            format!("`{attribute}` is empty"),
-            format!("A server needs the {attribute} that it stands on."),
-        )),
-        (Kind::Balancer, "listen") => listen(text).map(drop),
-        (Kind::Balancer, "health") => health(text).map(drop),
-        (Kind::Balancer, "interval" | "wait" | "drain") => duration(attribute, text).map(drop),
-        _ => Ok(()),
-    }
+    let schema = schema(kind);
+    let format = schema.block.attributes.get(attribute).and_then(|attribute| attribute.format);
+    format.map_or(Ok(()), |format| format.judge(value).map_err(|(_, failure)| failure))
 }
 
 fn required<'a>(value: &'a Value, name: &str) -> Result<&'a str, Failure> {
@@ -208,16 +232,28 @@ fn health(path: &str) -> Result<&str, Failure> {
         .help("Write one such as `/healthz`."))
 }
 
-fn duration(name: &str, text: &str) -> Result<Duration, Failure> {
-    let wrong = |detail: &str| {
-        Failure::new(format!("`{text}` is no length of time for `{name}`"), detail)
-            .help("Write one such as `200ms`, `30s` or `5m`.")
-    };
-    let duration = parse_duration(text).ok_or_else(|| wrong("It is a number followed by ms, s, m or h."))?;
-    if name == "interval" && duration < Duration::from_millis(10) {
-        return Err(wrong("Health is asked every 10 ms at most."));
+fn something(text: &str) -> Result<(), Failure> {
+    match text {
+        "" => Err(Failure::new("this is empty", "A server needs an image and a network to stand on.")),
+        _ => Ok(()),
+    }
+}
+
+fn duration(text: &str) -> Result<Duration, Failure> {
+    parse_duration(text).ok_or_else(|| no_duration(text, "It is a number followed by ms, s, m or h."))
+}
+
+fn interval(text: &str) -> Result<Duration, Failure> {
+    let duration = duration(text)?;
+    if duration < Duration::from_millis(10) {
+        return Err(no_duration(text, "Health is asked every 10 ms at most."));
     }
     Ok(duration)
+}
+
+fn no_duration(text: &str, detail: &str) -> Failure {
+    Failure::new(format!("`{text}` is no length of time here"), detail)
+        .help("Write one such as `200ms`, `30s` or `5m`.")
 }
 
 #[cfg(test)]

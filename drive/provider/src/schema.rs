@@ -181,6 +181,7 @@ fn attribute(attribute: schema6::Attribute) -> Result<Attribute, Wrong> {
         write_only: attribute.write_only,
         deprecated: attribute.deprecated,
         nested,
+        format: None,
         description: attribute.description,
     })
 }

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use andon_value::Type;
 
-use crate::{Mode, ProviderAddress};
+use crate::{Format, Mode, ProviderAddress};
 
 /// The shape of a block's body, as data: errors, completion, documentation and decoding come from it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -37,6 +37,8 @@ pub struct Attribute {
     pub deprecated: bool,
     /// The attributes of its object or objects, where the provider describes them; `ty` is then what they imply.
     pub nested: Option<Arc<NestedAttributes>>,
+    /// How its value is written, where the type does not say it all.
+    pub format: Option<Format>,
     /// What it is for, in Markdown.
     pub description: String,
 }
@@ -243,6 +245,7 @@ impl Attribute {
             write_only: false,
             deprecated: false,
             nested: None,
+            format: None,
             description: description.to_owned(),
         }
     }
@@ -255,5 +258,10 @@ impl Attribute {
     /// An attribute that the provider gives where the user does not.
     pub fn optional_computed(ty: Type, description: &str) -> Attribute {
         Attribute { computed: true, ..Attribute::optional(ty, description) }
+    }
+
+    /// The same, whose value is written so.
+    pub fn format(self, format: Format) -> Attribute {
+        Attribute { format: Some(format), ..self }
     }
 }

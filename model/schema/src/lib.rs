@@ -3,6 +3,7 @@
 
 mod address;
 mod block;
+mod format;
 pub mod host;
 mod object;
 mod provider;
@@ -16,6 +17,7 @@ pub use block::{
     Attribute, Block, FunctionSchema, NestedAttributes, NestedBlock, Nesting, NoSuchType, ParameterSchema,
     ProviderSchema, Schemas, TypeSchema,
 };
+pub use format::Format;
 pub use object::{Identity, Object, ObjectStatus};
 pub use provider::{BUILT_IN_HOST, BUILT_IN_NAMESPACE, DEFAULT_HOST, ProviderAddress, ProviderAddressError};
 pub use report::{Change, CheckResult, EntryStatus, HostEntry, HostReport};

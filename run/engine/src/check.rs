@@ -2,10 +2,12 @@
 //! values that are written out, and what provider plugins say of the bodies that fit their schemas.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::Arc;
 
+use andon_image::Source;
 use andon_lang::definitions::Project;
-use andon_lang::{Answers, Found, predict};
+use andon_lang::{Answers, Found, predict, written_string};
 use andon_schema::Schemas;
 use andon_schema::host::fact_types;
 use andon_text::{Diagnostic, Diagnostics, Span};
@@ -31,6 +33,7 @@ pub fn check(project: &Project, schemas: &Schemas, plugins: &Plugins) -> Diagnos
     found.extend(plugins.uncalled(&absent));
     found.extend(plugins.judge(&bodies));
     found.extend(plugins.failures().iter().cloned());
+    found.extend(bases(project));
     if found.has_errors() {
         return found;
     }
@@ -57,6 +60,18 @@ pub fn check(project: &Project, schemas: &Schemas, plugins: &Plugins) -> Diagnos
     };
     found.extend(said.into_iter().map(place));
     found
+}
+
+/// What is wrong with the `from` of images. A path may be there by the time that the image is baked.
+fn bases(project: &Project) -> Diagnostics {
+    let directory = Path::new(&*project.directory);
+    let wrong = project.images.values().filter_map(|image| {
+        let text = written_string(&image.from).filter(|text| !Source::is_path(text))?;
+        let failure = Source::parse(&text, directory).err()?;
+        let diagnostic = Diagnostic::error(failure.summary).at(image.from.span).detail(failure.detail);
+        Some(failure.help.into_iter().fold(diagnostic, Diagnostic::help))
+    });
+    wrong.collect()
 }
 
 /// Where host resources and assertions are defined, by their origins: `roles/web.role.hcl:12`.

@@ -4,6 +4,7 @@ use andon_value::Type;
 
 use super::{Decision, Kind, Meta};
 use crate::args::{Args, block, check_path, optional};
+use crate::formats;
 use crate::world::World;
 
 /// A directory, made with all those above it.
@@ -13,7 +14,7 @@ fn schema() -> Block {
     let purge = "Remove what no resource of this role defines in it. A directory in it stays where something beneath \
                  is defined.";
     let mut attributes = vec![
-        ("path", optional(Type::String, "The absolute path; without it, the label.")),
+        ("path", optional(Type::String, "The absolute path; without it, the label.").format(formats::PATH)),
         ("purge", optional(Type::Bool, purge)),
     ];
     attributes.extend(Meta::schema("0755"));

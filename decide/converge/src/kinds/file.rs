@@ -4,6 +4,7 @@ use andon_value::Type;
 
 use super::{Decision, Kind, Meta};
 use crate::args::{Args, block, check_path, look_at, optional, parent};
+use crate::formats;
 use crate::text::show;
 use crate::world::{World, bytes_of};
 
@@ -13,7 +14,7 @@ pub(super) const KIND: Kind = Kind { name: "file", schema, check, looks, decide 
 
 fn schema() -> Block {
     let mut attributes = vec![
-        ("path", optional(Type::String, "The absolute path; without it, the label.")),
+        ("path", optional(Type::String, "The absolute path; without it, the label.").format(formats::PATH)),
         (
             "content",
             optional(

@@ -4,6 +4,7 @@ use andon_value::Type;
 
 use super::{Decision, Kind};
 use crate::args::{Args, block, check_account, optional};
+use crate::formats;
 use crate::world::World;
 
 /// A group of users.
@@ -13,8 +14,8 @@ fn schema() -> Block {
     block(
         "A group.",
         &[
-            ("name", optional(Type::String, "The name; without it, the label.")),
-            ("gid", optional(Type::Number, "Its number; without it, the next free.")),
+            ("name", optional(Type::String, "The name; without it, the label.").format(formats::ACCOUNT)),
+            ("gid", optional(Type::Number, "Its number; without it, the next free.").format(formats::ID)),
             ("system", optional(Type::Bool, "Take the number of a new one from those for the system.")),
         ],
     )

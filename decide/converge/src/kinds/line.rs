@@ -6,6 +6,7 @@ use regex_lite::Regex;
 use super::file::check_parent;
 use super::{Decision, Kind};
 use crate::args::{Args, block, check_path, look_at, optional, parent};
+use crate::formats;
 use crate::text::show;
 use crate::world::World;
 
@@ -17,29 +18,35 @@ fn schema() -> Block {
         "One line of a file that others write too. The rest of the file is left alone; a missing file is made. \
          `absent` removes every line that equals `line` or matches `match`.",
         &[
-            ("path", optional(Type::String, "The absolute path of the file; without it, the label.")),
-            ("line", optional(Type::String, "The line, without its end.")),
+            (
+                "path",
+                optional(Type::String, "The absolute path of the file; without it, the label.").format(formats::PATH),
+            ),
+            ("line", optional(Type::String, "The line, without its end.").format(formats::LINE)),
             (
                 "match",
                 optional(
                     Type::String,
                     "A regular expression. The line takes the place of the first line that matches; others that match \
                      are removed.",
-                ),
+                )
+                .format(formats::PATTERN),
             ),
             (
                 "insert_after",
                 optional(
                     Type::String,
                     "A regular expression. A new line goes after the last line that matches, else to the end.",
-                ),
+                )
+                .format(formats::PATTERN),
             ),
             (
                 "insert_before",
                 optional(
                     Type::String,
                     "A regular expression. A new line goes before the first line that matches, else to the end.",
-                ),
+                )
+                .format(formats::PATTERN),
             ),
         ],
     )

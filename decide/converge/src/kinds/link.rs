@@ -5,6 +5,7 @@ use andon_value::Type;
 use super::file::check_parent;
 use super::{Decision, Kind};
 use crate::args::{Args, block, check_path, look_at, optional, parent};
+use crate::formats;
 use crate::world::World;
 
 /// A symbolic link.
@@ -14,7 +15,10 @@ fn schema() -> Block {
     block(
         "A symbolic link. A file or link at its path is replaced.",
         &[
-            ("path", optional(Type::String, "The absolute path of the link; without it, the label.")),
+            (
+                "path",
+                optional(Type::String, "The absolute path of the link; without it, the label.").format(formats::PATH),
+            ),
             ("target", optional(Type::String, "What it points to, absolute or as seen from the link's directory.")),
         ],
     )

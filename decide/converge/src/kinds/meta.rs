@@ -4,7 +4,8 @@ use andon_schema::Attribute;
 use andon_schema::host::{Account, Act, Entry, Look};
 use andon_value::Type;
 
-use crate::args::{Args, check_account, optional, parse_mode};
+use crate::args::{Args, check_account, check_mode, optional, parse_mode};
+use crate::formats;
 use crate::world::World;
 
 /// The mode, owner and group asked of something at a path; `None` asks nothing.
@@ -31,19 +32,22 @@ impl Meta {
     pub fn schema(default_mode: &str) -> [(&'static str, Attribute); 3] {
         let mode = format!("The permission bits in octal, such as `\"{default_mode}\"`, which is that of a new one.");
         [
-            ("mode", optional(Type::String, &mode)),
-            ("owner", optional(Type::String, "The user that owns it, by name or number; a new one is root's.")),
-            ("group", optional(Type::String, "Its group, by name or number; that of a new one is root.")),
+            ("mode", optional(Type::String, &mode).format(formats::MODE)),
+            (
+                "owner",
+                optional(Type::String, "The user that owns it, by name or number; a new one is root's.")
+                    .format(formats::OWNER),
+            ),
+            (
+                "group",
+                optional(Type::String, "Its group, by name or number; that of a new one is root.")
+                    .format(formats::OWNER),
+            ),
         ]
     }
 
     pub fn check(args: &Args) -> Vec<String> {
-        let mut wrong = Vec::new();
-        if let Some(text) = args.text("mode")
-            && parse_mode(&text).is_none()
-        {
-            wrong.push(format!("`{text}` is not a mode: three or four octal digits, such as `\"0644\"`"));
-        }
+        let mut wrong: Vec<String> = args.text("mode").and_then(|text| check_mode(&text)).into_iter().collect();
         for attribute in ["owner", "group"] {
             if let Some(name) = args.text(attribute)
                 && name.parse::<u32>().is_err()

@@ -7,6 +7,7 @@ use andon_value::Type;
 
 use super::{Decision, Kind};
 use crate::args::{Args, block, look_at, optional};
+use crate::formats;
 use crate::world::{World, bytes_of};
 
 /// A kernel setting, now and after the next boot.
@@ -20,7 +21,7 @@ fn schema() -> Block {
          image it is only kept. `absent` no longer keeps it.",
         &[
             ("key", optional(Type::String, "The setting, such as `net.core.somaxconn`; without it, the label.")),
-            ("value", optional(Type::String, "Its value.")),
+            ("value", optional(Type::String, "Its value.").format(formats::LINE)),
         ],
     )
 }

@@ -5,6 +5,7 @@ use andon_value::Type;
 use super::group::{check_id, id};
 use super::{Decision, Kind};
 use crate::args::{Args, block, check_account, check_path, optional};
+use crate::formats;
 use crate::world::World;
 
 /// A user.
@@ -14,25 +15,30 @@ fn schema() -> Block {
     block(
         "A user. `absent` removes it and keeps its home directory.",
         &[
-            ("name", optional(Type::String, "The name; without it, the label.")),
-            ("uid", optional(Type::Number, "Its number; without it, the next free.")),
-            ("gid", optional(Type::Number, "The number of its primary group, which must exist.")),
+            ("name", optional(Type::String, "The name; without it, the label.").format(formats::ACCOUNT)),
+            ("uid", optional(Type::Number, "Its number; without it, the next free.").format(formats::ID)),
+            ("gid", optional(Type::Number, "The number of its primary group, which must exist.").format(formats::ID)),
             (
                 "group",
                 optional(
                     Type::String,
                     "The name of its primary group, which must exist; without it and `gid`, a group of its own name.",
-                ),
+                )
+                .format(formats::ACCOUNT),
             ),
             (
                 "groups",
                 optional(
                     Type::Set(Type::String.into()),
                     "Groups that it is a member of beside its primary group. It stays in others that it is in.",
-                ),
+                )
+                .format(formats::ACCOUNT),
             ),
-            ("home", optional(Type::String, "The home directory; that of a new one is `/home/NAME`.")),
-            ("shell", optional(Type::String, "The login shell; that of a new one is `/bin/sh`.")),
+            (
+                "home",
+                optional(Type::String, "The home directory; that of a new one is `/home/NAME`.").format(formats::PATH),
+            ),
+            ("shell", optional(Type::String, "The login shell; that of a new one is `/bin/sh`.").format(formats::PATH)),
             (
                 "system",
                 optional(

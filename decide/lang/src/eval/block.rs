@@ -1,13 +1,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use andon_hcl::ast::{Attribute, Block, Body, Expr, Ident};
+use andon_hcl::ast::{Attribute, Block, Body, Expr, ExprKind, Ident};
 use andon_schema::{Attribute as AttributeSchema, Block as Schema, NestedBlock, Nesting};
 use andon_text::{Diagnostic, Diagnostics, Span, nearest};
 use andon_value::{Marks, Type, Value, convert, quote};
 
 use super::expression::{Evaluator, Failed};
 use super::{Scope, describe, legacy, resolved};
+use crate::literal;
 
 /// The value of a body: an object of the schema's implied type. What the body does not give is null. Attributes are
 /// converted to their types; what does not fit is an error at the attribute's expression.
@@ -113,9 +114,31 @@ impl Evaluator<'_> {
                     let error = error.at(attribute.value.span).label("it must have a value");
                     return Err(self.fail_showing(error, &[&attribute.value]));
                 }
+                self.written_so(&value, &attribute.value, attribute_schema)?;
                 Ok(if attribute_schema.sensitive && !value.is_null() { value.mark(Marks::SENSITIVE) } else { value })
             }
         }
+    }
+
+    /// Whether a value is written as the argument asks, as far as it is known.
+    fn written_so(&mut self, value: &Value, expr: &Expr, schema: &AttributeSchema) -> Result<(), Failed> {
+        let Some(format) = schema.format.filter(|_| !schema.sensitive) else { return Ok(()) };
+        format.judge(value).map_err(|(wrong, failure)| {
+            let element = match &expr.kind {
+                ExprKind::Tuple(elements) => {
+                    let written = |it: &&Expr| literal::string(it).is_some_and(|text| Some(&text) == wrong.as_str());
+                    elements.iter().find(written).map(|it| it.span)
+                }
+                _ => None,
+            };
+            let error = Diagnostic::error(&failure.summary).at(element.unwrap_or(expr.span)).detail(&failure.detail);
+            let error = if failure.help.is_empty() {
+                error.help(format!("Write {}, such as {}.", format.name, format.example))
+            } else {
+                failure.help.iter().fold(error, |error, help| error.help(help))
+            };
+            self.fail(error)
+        })
     }
 
     /// The value converted to the type of an argument.
@@ -188,7 +211,7 @@ impl Evaluator<'_> {
         };
         let iterator = match block.body.attribute("iterator").map(|attribute| &attribute.value) {
             None => kind_name.name.clone(),
-            Some(Expr { kind: andon_hcl::ast::ExprKind::Variable(name), .. }) => name.clone(),
+            Some(Expr { kind: ExprKind::Variable(name), .. }) => name.clone(),
             Some(other) => {
                 let error = Diagnostic::error("invalid `iterator`").at(other.span).label("a bare name is required");
                 return Err(self.fail(error));

@@ -17,6 +17,7 @@ mod days;
 mod docs;
 mod edges;
 mod format;
+mod formats;
 mod graph;
 mod kills;
 mod midway;

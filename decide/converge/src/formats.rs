@@ -1,0 +1,74 @@
+//! How the values of host resources and checks are written.
+
+use andon_schema::{Failure, Format};
+use andon_value::Value;
+use regex_lite::Regex;
+
+use crate::args::{check_account, check_duration, check_mode, check_path};
+
+/// Permission bits.
+pub(crate) const MODE: Format =
+    Format { name: "permission bits in octal", example: "\"0644\"", check: |value| of_text(value, check_mode) };
+
+/// A path on a server.
+pub(crate) const PATH: Format =
+    Format { name: "an absolute path", example: "\"/etc/motd\"", check: |value| of_text(value, check_path) };
+
+/// A user or a group by name.
+pub(crate) const ACCOUNT: Format =
+    Format { name: "the name of a user or group", example: "\"deploy\"", check: |value| of_text(value, check_account) };
+
+/// A user or a group by name or number.
+pub(crate) const OWNER: Format = Format {
+    name: "the name or number of a user or group",
+    example: "\"root\"",
+    check: |value| of_text(value, |text| if text.parse::<u32>().is_ok() { None } else { check_account(text) }),
+};
+
+/// The number of a user or a group.
+pub(crate) const ID: Format = Format {
+    name: "a whole number from 0 to 4294967294",
+    example: "1000",
+    check: |value| {
+        let sound = value.as_number().is_none_or(|id| id.to_u64().is_some_and(|id| id < u64::from(u32::MAX)));
+        said((!sound).then(|| "this is not a whole number from 0 to 4294967294".to_owned()))
+    },
+};
+
+/// A span of time.
+pub(crate) const DURATION: Format =
+    Format { name: "a span of time", example: "\"10s\"", check: |value| of_text(value, check_duration) };
+
+/// The status of an answer of HTTP.
+pub(crate) const STATUS: Format = Format {
+    name: "a status of HTTP, from 100 to 599",
+    example: "200",
+    check: |value| {
+        let sound = value.as_number().is_none_or(|it| it.to_u64().is_some_and(|it| (100..600).contains(&it)));
+        said((!sound).then(|| "this is not a status of HTTP, from 100 to 599".to_owned()))
+    },
+};
+
+/// A pattern.
+pub(crate) const PATTERN: Format = Format {
+    name: "a regular expression",
+    example: "\"^Port \"",
+    check: |value| {
+        of_text(value, |text| Regex::new(text).err().map(|error| format!("this is not a regular expression: {error}")))
+    },
+};
+
+/// Text on one line.
+pub(crate) const LINE: Format = Format {
+    name: "one line",
+    example: "\"Port 22\"",
+    check: |value| of_text(value, |text| text.contains(['\n', '\r']).then(|| "this is more than one line".to_owned())),
+};
+
+fn of_text(value: &Value, wrong: impl Fn(&str) -> Option<String>) -> Result<(), Failure> {
+    said(value.as_str().and_then(|text| wrong(text)))
+}
+
+fn said(wrong: Option<String>) -> Result<(), Failure> {
+    wrong.map_or(Ok(()), |wrong| Err(Failure::new(wrong, "")))
+}
