@@ -131,8 +131,12 @@ fn convert_type_here(from: &Type, to: &Type) -> Result<Type, ConvertError> {
         (Type::Object { attributes, .. }, Type::Map(element)) => {
             Ok(Type::map(element_type(attributes.values(), element)?))
         }
-        (Type::Map(own), Type::Object { attributes, .. }) => {
-            let converted = attributes.iter().map(|(name, ty)| Ok((name.clone(), convert_type(own, ty)?)));
+        (Type::Map(own), Type::Object { attributes, optional }) => {
+            let converted = attributes.iter().map(|(name, ty)| match convert_type(own, ty) {
+                // The map may have no such key.
+                Err(_) if optional.contains(name) => Ok((name.clone(), ty.without_optional())),
+                converted => Ok((name.clone(), converted?)),
+            });
             Ok(Type::object(converted.collect::<Result<Vec<_>, ConvertError>>()?))
         }
         (Type::Object { attributes: own, .. }, Type::Object { attributes, optional }) => {

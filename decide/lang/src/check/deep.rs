@@ -1,21 +1,41 @@
 //! The bodies of `for` expressions over what is not known yet. Evaluation passes them over; here they are evaluated
-//! with an unknown element of the right type.
+//! with an unknown element of the right type. There may be no element, so what is wrong in them is a doubt, unless they
+//! go over instances of resources: what those have does not depend on how many there are.
 
 use std::sync::Arc;
 
 use andon_hcl::ast::{Expr, ExprKind, ForExpr, TemplatePart};
-use andon_text::{Diagnostic, Diagnostics, deeper};
-use andon_value::{Type, Value, unify};
-
 use andon_schema::{FunctionAnswer, ProviderAddress};
-use andon_text::Span;
+use andon_text::{Diagnostic, Diagnostics, Span, deeper};
+use andon_value::Value;
 
-use crate::eval::{Inputs, Name, ProviderFunction, Resolved, Scope, Step, evaluate};
+use super::doubt;
+use crate::eval::{
+    Inputs, Name, ProviderFunction, Resolved, Scope, Step, element_types, evaluate, evaluate_with_doubts,
+};
+use crate::reference::{Reference, static_traversals};
 
-/// A scope with the names that a `for` binds.
-struct Bound<'a> {
+/// A scope with the names that a `for` or a `dynamic` block binds.
+pub(super) struct Bound<'a> {
     outer: &'a dyn Scope,
     names: Vec<(Arc<str>, Value)>,
+}
+
+impl<'a> Bound<'a> {
+    /// A scope in which nothing is bound yet.
+    pub fn new(outer: &'a dyn Scope) -> Bound<'a> {
+        Bound { outer, names: Vec::new() }
+    }
+
+    /// The same with more names, which hide others.
+    pub fn with(&self, more: impl IntoIterator<Item = (Arc<str>, Value)>) -> Bound<'a> {
+        Bound { outer: self.outer, names: self.names.iter().cloned().chain(more).collect() }
+    }
+
+    /// Whether it binds a name.
+    pub fn binds(&self, name: &str) -> bool {
+        self.names.iter().any(|(bound, _)| &**bound == name)
+    }
 }
 
 impl Scope for Bound<'_> {
@@ -40,11 +60,11 @@ impl Scope for Bound<'_> {
 }
 
 /// Adds what is wrong in such bodies, wherever in an expression they are.
-pub(super) fn check(expr: &Expr, scope: &dyn Scope, out: &mut Diagnostics) {
+pub(super) fn check(expr: &Expr, scope: &Bound<'_>, out: &mut Diagnostics) {
     deeper(|| look_into(expr, scope, out));
 }
 
-fn look_into(expr: &Expr, scope: &dyn Scope, out: &mut Diagnostics) {
+fn look_into(expr: &Expr, scope: &Bound<'_>, out: &mut Diagnostics) {
     match &expr.kind {
         ExprKind::Null
         | ExprKind::Bool(_)
@@ -69,24 +89,40 @@ fn look_into(expr: &Expr, scope: &dyn Scope, out: &mut Diagnostics) {
     }
 }
 
-fn all<'e>(all: impl IntoIterator<Item = &'e Expr>, scope: &dyn Scope, out: &mut Diagnostics) {
+fn all<'e>(all: impl IntoIterator<Item = &'e Expr>, scope: &Bound<'_>, out: &mut Diagnostics) {
     all.into_iter().for_each(|expr| check(expr, scope, out));
 }
 
-fn for_expr(each: &ForExpr, scope: &dyn Scope, out: &mut Diagnostics) {
+fn for_expr(each: &ForExpr, scope: &Bound<'_>, out: &mut Diagnostics) {
     check(&each.collection, scope, out);
     // What is wrong with the collection is said where the whole is evaluated.
     let Ok(collection) = evaluate(&each.collection, scope) else { return };
     let inner = bound(scope, &collection, each.key_name.as_ref(), &each.value_name);
+    let of_resources = of_resources(&each.collection, scope);
     for expr in [each.key.as_ref(), Some(&each.value), each.condition.as_ref()].into_iter().flatten() {
         if collection.is_unknown() {
-            out.extend(evaluate(expr, &inner).err().into_iter().flatten());
+            let (result, doubts) = evaluate_with_doubts(expr, &inner);
+            let errors = result.err().into_iter().flatten();
+            out.extend(errors.map(|error| if of_resources { error } else { doubt(error) }));
+            out.extend(doubts.into_iter().map(doubt));
         }
         check(expr, &inner, out);
     }
 }
 
-fn parts(parts: &[TemplatePart], scope: &dyn Scope, out: &mut Diagnostics) {
+/// Whether all that is gone over are instances of resources.
+fn of_resources(collection: &Expr, scope: &Bound<'_>) -> bool {
+    let references = static_traversals(collection);
+    let others = ["var", "local", "module", "each", "count", "path", "terraform", "self"];
+    // The elements of an attribute are not those of its resource.
+    let instances = |reference: &Reference<'_>| {
+        let names = if matches!(&**reference.root, "data" | "ephemeral" | "resource") { 2 } else { 1 };
+        !others.contains(&&**reference.root) && !scope.binds(reference.root) && reference.steps.len() == names
+    };
+    !references.is_empty() && references.iter().all(instances)
+}
+
+fn parts(parts: &[TemplatePart], scope: &Bound<'_>, out: &mut Diagnostics) {
     for part in parts {
         match part {
             TemplatePart::Literal(..) => {}
@@ -106,25 +142,12 @@ fn parts(parts: &[TemplatePart], scope: &dyn Scope, out: &mut Diagnostics) {
 }
 
 fn bound<'a>(
-    outer: &'a dyn Scope,
+    outer: &Bound<'a>,
     collection: &Value,
     key: Option<&andon_hcl::ast::Ident>,
     value: &andon_hcl::ast::Ident,
 ) -> Bound<'a> {
     let (key_type, element) = element_types(&collection.ty());
     let key = key.map(|key| (key.name.clone(), Value::unknown(key_type)));
-    Bound { outer, names: key.into_iter().chain([(value.name.clone(), Value::unknown(element))]).collect() }
-}
-
-/// The types of the keys and of the elements of a collection of a type.
-pub(super) fn element_types(ty: &Type) -> (Type, Type) {
-    let agreed = |types: Vec<Type>| unify(&types).unwrap_or(Type::Dynamic);
-    match ty {
-        Type::List(element) => (Type::Number, (**element).clone()),
-        Type::Set(element) => ((**element).clone(), (**element).clone()),
-        Type::Map(element) => (Type::String, (**element).clone()),
-        Type::Tuple(elements) => (Type::Number, agreed(elements.to_vec())),
-        Type::Object { attributes, .. } => (Type::String, agreed(attributes.values().cloned().collect())),
-        _ => (Type::Dynamic, Type::Dynamic),
-    }
+    outer.with(key.into_iter().chain([(value.name.clone(), Value::unknown(element))]))
 }

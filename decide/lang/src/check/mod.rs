@@ -24,7 +24,7 @@ use std::sync::Arc;
 use andon_hcl::ast::{Expr, ExprKind};
 use andon_schema::host::fact_types;
 use andon_schema::{FunctionAnswer, FunctionCall, ProviderAddress, Schemas};
-use andon_text::{Diagnostic, Diagnostics, Span};
+use andon_text::{Diagnostic, Diagnostics, Severity, Span};
 use andon_value::Value;
 
 use crate::definitions::{Project, Role};
@@ -96,23 +96,30 @@ pub fn check_and_ask(project: &Project, schemas: &Schemas, answers: &Answers) ->
 /// What nothing defines is said once, with every place that names it.
 fn together(all: impl Iterator<Item = Diagnostic>) -> Diagnostics {
     let mut said: Vec<Diagnostic> = Vec::new();
-    let mut first: BTreeMap<String, usize> = BTreeMap::new();
+    let mut first: BTreeMap<(Severity, String), usize> = BTreeMap::new();
+    let said_as = |diagnostic: &Diagnostic| (diagnostic.severity, diagnostic.summary.clone());
     for diagnostic in all {
         let earlier = match diagnostic.name {
-            Some(Diagnostic::UNDECLARED) => first.get(&diagnostic.summary).and_then(|at| said.get_mut(*at)),
+            Some(Diagnostic::UNDECLARED) => first.get(&said_as(&diagnostic)).and_then(|at| said.get_mut(*at)),
             _ => None,
         };
         match (earlier, diagnostic.span) {
             (Some(earlier), Some(span)) => earlier.related.push((span, "and here".to_owned())),
             _ => {
                 if diagnostic.name == Some(Diagnostic::UNDECLARED) {
-                    first.insert(diagnostic.summary.clone(), said.len());
+                    first.insert(said_as(&diagnostic), said.len());
                 }
                 said.push(diagnostic);
             }
         }
     }
     said.into_iter().collect()
+}
+
+/// An error in a part that may turn out not to be needed: a reason to warn, and none to refuse.
+pub(super) fn doubt(error: Diagnostic) -> Diagnostic {
+    let diagnostic = Diagnostic { severity: Severity::Warning, ..error };
+    diagnostic.help("This part is needed only for some values. Where it is, this is an error.")
 }
 
 fn roles(project: &Project, role: &Arc<Role>, schemas: &Schemas, out: &mut Diagnostics) {

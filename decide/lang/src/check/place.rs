@@ -1,19 +1,55 @@
 //! What is checked of an expression where it stands.
 
-use andon_hcl::ast::{Body, Expr, ExprKind};
+use andon_hcl::ast::{self, Body, Expr, ExprKind, Item};
+use andon_schema::Block;
 use andon_text::{Diagnostic, Diagnostics};
 use andon_value::{Type, Value, convert};
 
-use super::deep;
+use super::deep::{self, Bound};
+use super::doubt;
 use super::scope::At;
 use crate::definitions::Condition;
-use crate::eval::evaluate;
+use crate::eval::{
+    Evaluator, Scope, element_types, evaluate, evaluate_block_with_doubts, evaluate_with_doubts, iteration,
+};
 use crate::reference::{Reference, StaticStep, as_reference, static_traversals};
 use crate::role::for_each;
-use crate::walk::references_of;
 
 /// Why what is ephemeral says nothing of how many there are.
 const NOT_KEPT: &str = "this is ephemeral, and how many there are is kept";
+
+/// Where an expression is written.
+struct Writing<'s> {
+    /// What names mean there, with the iterators of the `dynamic` blocks around it.
+    scope: Bound<'s>,
+    /// Whether it will be evaluated, whatever the values are.
+    needed: bool,
+}
+
+/// What a `dynamic` block goes over.
+struct Elements {
+    /// Whether there are any, whatever the values are.
+    any: bool,
+    /// What its iterator is, for one of them.
+    one: Value,
+}
+
+impl Default for Elements {
+    fn default() -> Elements {
+        Elements { any: false, one: Value::UNKNOWN }
+    }
+}
+
+fn elements(for_each: &Expr, scope: &dyn Scope) -> Option<Elements> {
+    let collection = evaluate(for_each, scope).ok()?;
+    let first = Evaluator::new(scope).pairs(&collection, for_each).ok()?.and_then(|pairs| pairs.into_iter().next());
+    let any = first.is_some();
+    let (key, value) = first.unwrap_or_else(|| {
+        let (key, element) = element_types(&collection.ty());
+        (Value::unknown(key), Value::unknown(element))
+    });
+    Some(Elements { any, one: iteration(key, value) })
+}
 
 impl<'c, 'a> At<'c, 'a> {
     /// The same inside a block with this `count` and `for_each`, which are checked.
@@ -23,14 +59,14 @@ impl<'c, 'a> At<'c, 'a> {
             let error = |label: String| Diagnostic::error("\"count\" takes a whole number").at(count.span).label(label);
             match convert(&value, &Type::Number) {
                 Err(problem) => self.checked.report([error(problem.to_string())]),
-                Ok(value) if value.marks().sensitive => {
-                    self.checked.report([error("this is a secret, and how many there are is shown".to_owned())]);
-                }
                 Ok(value) if value.marks().ephemeral => self.checked.report([error(NOT_KEPT.to_owned())]),
                 Ok(value) if value.is_null() => self.checked.report([error("this is null".to_owned())]),
                 Ok(value) => {
                     let number = value.as_number().filter(|number| number.to_usize().is_none());
-                    self.checked.report(number.map(|number| error(format!("this is {number}"))));
+                    self.checked.report(number.map(|number| match value.marks().sensitive {
+                        true => error("this is a secret number that is none".to_owned()),
+                        false => error(format!("this is {number}")),
+                    }));
                 }
             }
         }
@@ -41,7 +77,7 @@ impl<'c, 'a> At<'c, 'a> {
                 let diagnostic = Diagnostic::error("\"for_each\" takes a map, or a set of strings").at(expr.span);
                 self.checked.report([diagnostic.label(NOT_KEPT)]);
             }
-            let (key, element) = deep::element_types(&value.ty());
+            let (key, element) = element_types(&value.ty());
             let key = if matches!(value.ty(), Type::Set(_)) { key } else { Type::String };
             (Value::unknown(key), Value::unknown(element))
         });
@@ -51,7 +87,17 @@ impl<'c, 'a> At<'c, 'a> {
     /// Checks an expression; its value as far as it is known.
     pub fn value(&self, expr: &Expr) -> Value {
         self.written(expr);
-        evaluate(expr, self).unwrap_or_else(|errors| {
+        self.judged(evaluate_with_doubts(expr, self))
+    }
+
+    /// Checks a body that has a schema; its value as far as it is known.
+    pub fn body_value(&self, body: &Body, schema: &Block) -> Value {
+        self.judged(evaluate_block_with_doubts(body, schema, self))
+    }
+
+    fn judged(&self, (result, doubts): (Result<Value, Diagnostics>, Diagnostics)) -> Value {
+        self.checked.report(doubts.into_iter().map(doubt));
+        result.unwrap_or_else(|errors| {
             self.checked.report(errors);
             Value::UNKNOWN
         })
@@ -59,23 +105,54 @@ impl<'c, 'a> At<'c, 'a> {
 
     /// Checks what is written in an expression: names, and the bodies of `for`.
     pub fn written(&self, expr: &Expr) {
-        static_traversals(expr).iter().for_each(|reference| self.look_up(reference));
-        let mut found = Diagnostics::new();
-        deep::check(expr, self, &mut found);
-        self.checked.report(found);
+        self.written_by(&Writing { scope: Bound::new(self), needed: true }, expr);
     }
 
     /// Checks what is written in every expression of a body.
     pub fn written_in(&self, body: &Body) {
-        references_of(body, &mut |reference| self.look_up(&reference));
+        self.body_written_by(&Writing { scope: Bound::new(self), needed: true }, body);
+    }
+
+    fn written_by(&self, writing: &Writing<'_>, expr: &Expr) {
+        let references = static_traversals(expr);
+        let references = references.iter().filter(|found| !writing.scope.binds(found.root));
+        let wrong = references.filter_map(|reference| self.look_up(reference));
+        self.checked.report(wrong.map(|error| if writing.needed { error } else { doubt(error) }));
         let mut found = Diagnostics::new();
-        let mut bodies = vec![body];
-        while let Some(body) = bodies.pop() {
-            body.attributes().for_each(|attribute| deep::check(&attribute.value, self, &mut found));
-            // What a `dynamic` block binds is not known here.
-            bodies.extend(body.blocks().filter(|block| &*block.kind.name != "dynamic").map(|block| &block.body));
-        }
+        deep::check(expr, &writing.scope, &mut found);
         self.checked.report(found);
+    }
+
+    fn body_written_by(&self, writing: &Writing<'_>, body: &Body) {
+        for item in body.items.iter() {
+            match item {
+                Item::Attribute(attribute) => self.written_by(writing, &attribute.value),
+                Item::Block(block) if &*block.kind.name == "dynamic" => self.dynamic_written_by(writing, block),
+                Item::Block(block) => self.body_written_by(writing, &block.body),
+            }
+        }
+    }
+
+    /// A `dynamic` block may make no block, and then its content is not needed.
+    fn dynamic_written_by(&self, writing: &Writing<'_>, block: &ast::Block) {
+        let argument = |name: &str| block.body.attribute(name).map(|attribute| &attribute.value);
+        let iterator = match argument("iterator").map(|expr| &expr.kind) {
+            Some(ExprKind::Variable(name)) => Some(name.clone()),
+            _ => block.labels.first().map(|label| label.name.clone()),
+        };
+        let elements = argument("for_each").and_then(|expr| elements(expr, &writing.scope)).unwrap_or_default();
+        let scope = writing.scope.with(iterator.map(|name| (name, elements.one)));
+        let inside = Writing { scope, needed: writing.needed && elements.any };
+        for item in block.body.items.iter() {
+            match item {
+                Item::Attribute(attribute) => match &*attribute.name.name {
+                    "iterator" => {}
+                    "labels" => self.written_by(&inside, &attribute.value),
+                    _ => self.written_by(writing, &attribute.value),
+                },
+                Item::Block(content) => self.body_written_by(&inside, &content.body),
+            }
+        }
     }
 
     /// Checks a condition and its message.
@@ -111,7 +188,7 @@ impl<'c, 'a> At<'c, 'a> {
 
     /// Checks a reference to something as a whole.
     fn needed(&self, reference: &Reference<'_>) {
-        self.look_up(reference);
+        self.checked.report(self.look_up(reference));
         let names = match &**reference.root {
             "data" | "ephemeral" => 2,
             _ => 1,
@@ -120,6 +197,8 @@ impl<'c, 'a> At<'c, 'a> {
             Some(StaticStep::Number(..) | StaticStep::Key(..) | StaticStep::Computed(_)) => names + 1,
             _ => names,
         };
+        // An output stands for all that it comes from.
+        let step = if &**reference.root == "module" { step + 1 } else { step };
         if let Some(StaticStep::Attribute(_, span)) = reference.steps.get(step) {
             let diagnostic = Diagnostic::error("\"depends_on\" lists resources and modules as a whole").at(*span);
             self.checked.report([diagnostic.label("this is a part of one").help("Take it out.")]);

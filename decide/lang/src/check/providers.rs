@@ -5,7 +5,6 @@ use andon_text::{Diagnostic, Span};
 use super::EvaluatedBody;
 use super::scope::Checked;
 use crate::definitions::{Module, ModuleCall, ProviderDefinition, ProviderKey, ProviderReference};
-use crate::eval::evaluate_block;
 use crate::shape::suggest;
 
 pub(super) fn check(checked: &Checked<'_>) {
@@ -110,11 +109,9 @@ fn block(checked: &Checked<'_>, definition: &ProviderDefinition) {
     at.written_in(&definition.body);
     let provider = checked.module.provider_address(&definition.name.name);
     let Some(schema) = checked.schemas.providers.get(&provider) else { return };
-    match evaluate_block(&definition.body, &schema.config, &at) {
-        Ok(value) => {
-            let body = definition.body.clone();
-            checked.keep(EvaluatedBody { provider, of: None, value, body, span: definition.span });
-        }
-        Err(errors) => checked.report(errors),
+    let value = at.body_value(&definition.body, &schema.config);
+    if !value.is_unknown() {
+        let body = definition.body.clone();
+        checked.keep(EvaluatedBody { provider, of: None, value, body, span: definition.span });
     }
 }

@@ -7,11 +7,10 @@ use std::sync::LazyLock;
 use andon_hcl::ast::Body;
 use andon_schema::{Attribute, Block};
 use andon_text::Diagnostic;
-use andon_value::{Type, Value};
+use andon_value::Type;
 
 use super::scope::{At, Checked};
 use crate::definitions::{Provisioner, ResourceDefinition};
-use crate::eval::evaluate_block;
 use crate::reference::{Reference, name_at};
 use crate::shape::suggest;
 use crate::walk::references_of;
@@ -89,7 +88,7 @@ pub(super) fn check(at: &At<'_, '_>, definition: &ResourceDefinition) {
     let Some(connection) = &definition.connection else { return };
     at.written_in(connection);
     if !definition.provisioners.is_empty() {
-        evaluated(at, connection, &CONNECTION);
+        at.body_value(connection, &CONNECTION);
     }
     if definition.provisioners.iter().any(|provisioner| provisioner.on_destroy) {
         late(at.checked, connection);
@@ -105,7 +104,7 @@ pub(super) fn each(at: &At<'_, '_>, provisioners: &[Provisioner]) {
         }
         if let Some(connection) = &provisioner.connection {
             at.written_in(connection);
-            evaluated(at, connection, &CONNECTION);
+            at.body_value(connection, &CONNECTION);
             if provisioner.on_destroy {
                 late(at.checked, connection);
             }
@@ -124,7 +123,7 @@ pub(super) fn each(at: &At<'_, '_>, provisioners: &[Provisioner]) {
             continue;
         };
         let body = Body { span: Some(provisioner.span), ..provisioner.body.clone() };
-        let value = evaluated(at, &body, schema);
+        let value = at.body_value(&body, schema);
         let one_of = ONE_OF.iter().find(|(name, _)| *name == &*kind.name).map(|(_, names)| *names).unwrap_or_default();
         let given = one_of.iter().filter(|name| value.get(name).is_none_or(|value| !value.is_null())).count();
         if !one_of.is_empty() && given != 1 && !value.is_unknown() {
@@ -133,13 +132,6 @@ pub(super) fn each(at: &At<'_, '_>, provisioners: &[Provisioner]) {
             at.checked.report([diagnostic.label(if given == 0 { "none is" } else { "more than one is" })]);
         }
     }
-}
-
-fn evaluated(at: &At<'_, '_>, body: &Body, schema: &Block) -> Value {
-    evaluate_block(body, schema, at).unwrap_or_else(|errors| {
-        at.checked.report(errors);
-        Value::UNKNOWN
-    })
 }
 
 /// When an object is deleted, nothing but the object itself is sure to be there still.

@@ -8,7 +8,7 @@ use andon_value::Value;
 use super::scope::{At, Checked};
 use super::{EvaluatedBody, host, provisioner};
 use crate::definitions::{IgnoreChanges, ResourceDefinition};
-use crate::eval::{evaluate_block, resolved};
+use crate::eval::resolved;
 use crate::image::find_image;
 use crate::literal;
 use crate::reference::{Reference, name_at, static_traversals};
@@ -61,10 +61,7 @@ pub(super) fn check_at(at: &At<'_, '_>, definition: &ResourceDefinition) {
             }
         }
     }
-    let value = evaluate_block(&body, &schema.block, &at).unwrap_or_else(|errors| {
-        checked.report(errors);
-        Value::UNKNOWN
-    });
+    let value = at.body_value(&body, &schema.block);
     if !provider.is_built_in() && !value.is_unknown() {
         let of = Some((key.mode, key.kind.clone()));
         let value = value.clone();

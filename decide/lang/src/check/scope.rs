@@ -9,9 +9,11 @@ use andon_text::{Diagnostic, Diagnostics, Span, nearest};
 use andon_value::{Marks, Type, Value};
 
 use super::stack::Given;
-use super::{Answers, EvaluatedBody, Found};
+use super::{Answers, EvaluatedBody, Found, doubt};
 use crate::definitions::{Local, Module, Project, ResourceDefinition, ResourceKey, Stack, implied_name};
-use crate::eval::{Inputs, Name, ProviderFunction, Resolved, Scope, Step, apply_step, evaluate, implied_type};
+use crate::eval::{
+    Inputs, Name, ProviderFunction, Resolved, Scope, Step, apply_step, evaluate_with_doubts, implied_type,
+};
 use crate::files::way;
 use crate::literal;
 use crate::order::sorted;
@@ -88,7 +90,9 @@ impl<'a> Checked<'a> {
         };
         let needs: Vec<BTreeSet<usize>> = locals.iter().map(needs).collect();
         for local in sorted(&needs).into_iter().filter_map(|at| locals.get(at)) {
-            let value = evaluate(&local.value, &self.plain()).unwrap_or_else(|errors| {
+            let (value, doubts) = evaluate_with_doubts(&local.value, &self.plain());
+            self.report(doubts.into_iter().map(doubt));
+            let value = value.unwrap_or_else(|errors| {
                 self.report(errors);
                 Value::UNKNOWN
             });
@@ -161,9 +165,9 @@ impl<'a> Checked<'a> {
 }
 
 impl At<'_, '_> {
-    /// Reports the reference where it cannot mean anything, whatever the values are. Evaluation says nothing of such
+    /// What is wrong with a reference that cannot mean anything, whatever the values are. Evaluation says nothing of such
     /// references: functions that forgive errors, such as `try`, do not forgive these.
-    pub fn look_up(&self, reference: &Reference<'_>) {
+    pub fn look_up(&self, reference: &Reference<'_>) -> Option<Diagnostic> {
         let steps: Vec<Step> = (reference.steps.iter())
             .map(|step| match step {
                 StaticStep::Attribute(name, span) => Step::Attribute((*name).clone(), *span),
@@ -173,12 +177,11 @@ impl At<'_, '_> {
             })
             .collect();
         match self.meaning(Name { name: reference.root, span: reference.root_span }, &steps) {
-            Err(error) => self.checked.report([error]),
+            Err(error) => Some(error),
             Ok(Meaning { resolved: Resolved { value, used }, instance: true }) => {
-                let found = steps.iter().skip(used).try_fold(value, |value, step| apply_step(&value, step));
-                self.checked.report(found.err());
+                steps.iter().skip(used).try_fold(value, |value, step| apply_step(&value, step)).err()
             }
-            Ok(_) => {}
+            Ok(_) => None,
         }
     }
 

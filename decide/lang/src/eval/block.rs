@@ -13,15 +13,24 @@ use crate::literal;
 /// The value of a body: an object of the schema's implied type. What the body does not give is null. Attributes are
 /// converted to their types; what does not fit is an error at the attribute's expression.
 pub fn evaluate_block(body: &Body, schema: &Schema, scope: &dyn Scope) -> Result<Value, Diagnostics> {
+    evaluate_block_with_doubts(body, schema, scope).0
+}
+
+/// The same, and the errors in parts of it that may turn out not to be needed, such as the content of a `dynamic` block
+/// that makes no block.
+pub(crate) fn evaluate_block_with_doubts(
+    body: &Body,
+    schema: &Schema,
+    scope: &dyn Scope,
+) -> (Result<Value, Diagnostics>, Diagnostics) {
     let (body, problems) = resolved(body, schema);
     if problems.has_errors() {
-        return Err(problems);
+        return (Err(problems), Diagnostics::new());
     }
     let mut evaluator = Evaluator::new(scope);
-    match evaluator.body(&body, schema, body.span) {
-        Ok(value) => Ok(value),
-        Err(Failed) => Err(evaluator.into_diagnostics()),
-    }
+    let result = evaluator.body(&body, schema, body.span);
+    let (errors, doubts) = evaluator.into_errors_and_doubts();
+    (result.map_err(|Failed| errors), doubts)
 }
 
 /// The type of the object that a body of a schema gives.
@@ -30,7 +39,7 @@ pub fn implied_type(schema: &Schema) -> Type {
 }
 
 /// One nested block, as written or as a `dynamic` block made it.
-struct Made {
+pub(super) struct Made {
     label: Option<Value>,
     value: Value,
     span: Span,
@@ -38,15 +47,15 @@ struct Made {
 
 /// The blocks of one kind, and what is to be said of all of them.
 #[derive(Default)]
-struct Kind {
-    made: Vec<Made>,
+pub(super) struct Kind {
+    pub(super) made: Vec<Made>,
     /// How many there are is not known yet.
-    unknown: bool,
-    marks: Marks,
+    pub(super) unknown: bool,
+    pub(super) marks: Marks,
 }
 
 impl Evaluator<'_> {
-    fn body(&mut self, body: &Body, schema: &Schema, place: Option<Span>) -> Result<Value, Failed> {
+    pub(super) fn body(&mut self, body: &Body, schema: &Schema, place: Option<Span>) -> Result<Value, Failed> {
         let schema = &*legacy::effective(schema, body);
         let mut failed = false;
         let mut values: BTreeMap<Arc<str>, Value> = BTreeMap::new();
@@ -68,10 +77,7 @@ impl Evaluator<'_> {
             }
             if attribute.required {
                 failed = true;
-                let error = Diagnostic::error(format!("missing argument {}", quote(name)));
-                let error =
-                    if let Some(place) = place { error.at(place.head()).label("it must be given here") } else { error };
-                self.fail(error.help(format!("Add `{name} = …`, {}.", attribute.ty.in_words())));
+                self.fail(missing(name, attribute, place));
             }
             values.insert(name.as_str().into(), Value::null(attribute.ty.without_optional()));
         }
@@ -142,7 +148,7 @@ impl Evaluator<'_> {
     }
 
     /// The value converted to the type of an argument.
-    fn fitting(&mut self, value: Value, expr: &Expr, name: &str, ty: &Type) -> Result<Value, Failed> {
+    pub(super) fn fitting(&mut self, value: Value, expr: &Expr, name: &str, ty: &Type) -> Result<Value, Failed> {
         convert(&value, ty).map_err(|error| {
             let error = Diagnostic::error(format!("argument {} has the wrong type", quote(name)))
                 .at(expr.span)
@@ -171,7 +177,7 @@ impl Evaluator<'_> {
         }
     }
 
-    fn made(
+    pub(super) fn made(
         &mut self,
         nested: &NestedBlock,
         body: &Body,
@@ -188,66 +194,6 @@ impl Evaluator<'_> {
             return Err(self.fail(Diagnostic::error("wrong number of labels").at(place).label(label)));
         }
         Ok(Made { label: labels.into_iter().next().map(|(label, _)| label), value: value?, span })
-    }
-
-    /// `dynamic "kind" { for_each = …, iterator = …, labels = […], content { … } }`: one block for each element.
-    fn dynamic<'b>(
-        &mut self,
-        block: &'b Block,
-        schema: &Schema,
-        kinds: &mut BTreeMap<&'b str, Kind>,
-    ) -> Result<(), Failed> {
-        let [kind_name] = block.labels.as_slice() else {
-            let error = Diagnostic::error("wrong number of labels").at(block.head);
-            return Err(self.fail(error.label("a `dynamic` block needs the kind of block that it makes as its label")));
-        };
-        let Some(nested) = schema.blocks.get(&*kind_name.name) else {
-            return Err(self.fail(unsupported(kind_name, schema)));
-        };
-        let content = block.body.blocks().find(|inner| &*inner.kind.name == "content");
-        let (Some(for_each), Some(content)) = (block.body.attribute("for_each"), content) else {
-            let error = Diagnostic::error("incomplete `dynamic` block").at(block.head);
-            return Err(self.fail(error.label("`for_each` and a `content` block are required")));
-        };
-        let iterator = match block.body.attribute("iterator").map(|attribute| &attribute.value) {
-            None => kind_name.name.clone(),
-            Some(Expr { kind: ExprKind::Variable(name), .. }) => name.clone(),
-            Some(other) => {
-                let error = Diagnostic::error("invalid `iterator`").at(other.span).label("a bare name is required");
-                return Err(self.fail(error));
-            }
-        };
-        let collection = self.evaluate(&for_each.value)?;
-        let pairs = self.pairs(&collection, &for_each.value)?;
-        let kind = kinds.entry(&kind_name.name).or_default();
-        kind.marks = kind.marks.union(collection.marks());
-        let Some(pairs) = pairs else {
-            kind.unknown = true;
-            return Ok(());
-        };
-        for (key, value) in pairs {
-            let item = Value::object([("key", key), ("value", value)]);
-            self.locals.push((iterator.clone(), item));
-            let made = self
-                .dynamic_labels(&block.body)
-                .and_then(|labels| self.made(nested, &content.body, labels, block.head));
-            self.locals.pop();
-            kinds.entry(&kind_name.name).or_default().made.push(made?);
-        }
-        Ok(())
-    }
-
-    fn dynamic_labels(&mut self, body: &Body) -> Result<Vec<(Value, Span)>, Failed> {
-        let Some(attribute) = body.attribute("labels") else { return Ok(Vec::new()) };
-        let labels = self.evaluate(&attribute.value)?;
-        let labels = self.fitting(labels, &attribute.value, "labels", &Type::list(Type::String))?;
-        match labels.as_elements() {
-            Some(labels) => Ok(labels.iter().map(|label| (label.clone(), attribute.value.span)).collect()),
-            None => {
-                let error = Diagnostic::error("labels are not known").at(attribute.value.span);
-                Err(self.fail(error.label("the labels of a block must be known before anything is applied")))
-            }
-        }
     }
 
     /// The value of all blocks of one kind.
@@ -297,6 +243,12 @@ impl Evaluator<'_> {
     }
 }
 
+pub(super) fn missing(name: &str, attribute: &AttributeSchema, place: Option<Span>) -> Diagnostic {
+    let error = Diagnostic::error(format!("missing argument {}", quote(name)));
+    let error = if let Some(place) = place { error.at(place.head()).label("it must be given here") } else { error };
+    error.help(format!("Add `{name} = …`, {}.", attribute.ty.in_words()))
+}
+
 /// The object of a group of which no block is given: all in it is null or empty.
 fn absent_group(schema: &Schema) -> Value {
     let attributes = schema.attributes.iter();
@@ -320,7 +272,7 @@ fn absent_group(schema: &Schema) -> Value {
 /// Blocks that every resource may have, whatever its schema.
 const META_BLOCKS: [&str; 4] = ["lifecycle", "provisioner", "connection", "dynamic"];
 
-fn unsupported(name: &Ident, schema: &Schema) -> Diagnostic {
+pub(super) fn unsupported(name: &Ident, schema: &Schema) -> Diagnostic {
     let (what, other) = match (schema.attributes.contains_key(&*name.name), schema.blocks.contains_key(&*name.name)) {
         (true, _) => ("block", Some(format!("{} is an argument: write `{} = …`.", quote(&name.name), name.name))),
         (_, true) => ("argument", Some(format!("{} is a block: write `{} {{ … }}`.", quote(&name.name), name.name))),

@@ -24,6 +24,8 @@ pub(crate) struct Evaluator<'a> {
     /// The template files around the current place, so that none is read inside itself.
     pub(super) templates: Vec<String>,
     diagnostics: Diagnostics,
+    /// Errors of parts that may turn out not to be needed.
+    doubts: Diagnostics,
     /// Whether errors are only looked at, not reported: then they need not show values.
     aside: bool,
     /// Whether only the types of what has failed are looked for.
@@ -40,6 +42,7 @@ impl<'a> Evaluator<'a> {
             splats: Vec::new(),
             templates: Vec::new(),
             diagnostics: Diagnostics::new(),
+            doubts: Diagnostics::new(),
             aside: false,
             typing: false,
             met_unknown: false,
@@ -55,6 +58,11 @@ impl<'a> Evaluator<'a> {
         self.diagnostics
     }
 
+    /// The errors, and those of parts that may turn out not to be needed.
+    pub(crate) fn into_errors_and_doubts(self) -> (Diagnostics, Diagnostics) {
+        (self.diagnostics, self.doubts)
+    }
+
     pub(crate) fn fail(&mut self, diagnostic: Diagnostic) -> Failed {
         self.diagnostics.push(diagnostic);
         Failed
@@ -64,6 +72,7 @@ impl<'a> Evaluator<'a> {
     /// in it met something that is not known yet.
     pub(super) fn aside<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> (T, Diagnostics, bool) {
         let before = std::mem::take(&mut self.diagnostics);
+        let doubts = std::mem::take(&mut self.doubts);
         let was_aside = std::mem::replace(&mut self.aside, true);
         let had_met = std::mem::take(&mut self.met_unknown);
         let depth = (self.locals.len(), self.splats.len());
@@ -72,6 +81,7 @@ impl<'a> Evaluator<'a> {
         self.locals.truncate(depth.0);
         self.splats.truncate(depth.1);
         self.aside = was_aside;
+        self.doubts = doubts;
         let met = self.met_unknown;
         self.met_unknown |= had_met;
         (result, std::mem::replace(&mut self.diagnostics, before), met)
@@ -83,6 +93,18 @@ impl<'a> Evaluator<'a> {
         let result = self.aside(work).0;
         self.met_unknown = met;
         result
+    }
+
+    /// Evaluates what may turn out not to be needed: its errors are doubts.
+    pub(super) fn in_doubt<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T, Failed>) -> Option<T> {
+        let before = std::mem::take(&mut self.diagnostics);
+        let depth = (self.locals.len(), self.splats.len());
+        let result = work(self);
+        self.locals.truncate(depth.0);
+        self.splats.truncate(depth.1);
+        let found = std::mem::replace(&mut self.diagnostics, before);
+        self.doubts.extend(found);
+        result.ok()
     }
 
     pub(crate) fn evaluate(&mut self, expr: &Expr) -> Result<Value, Failed> {
@@ -230,9 +252,10 @@ impl<'a> Evaluator<'a> {
         let condition_value = self.evaluate(condition).and_then(|value| self.as_condition(value, condition));
         let taken = condition_value.as_ref().ok().and_then(Value::as_bool);
         // Both sides are evaluated, as the result has the type that both agree on, and the marks of both; but the
-        // errors of the side that is not taken do not count.
-        let yes_value = self.side(yes, taken != Some(false));
-        let no_value = self.side(no, taken != Some(true));
+        // errors of the side that is not taken do not count, and those of a side that may not be taken are doubts.
+        let open = condition_value.as_ref().is_ok_and(Value::is_unknown);
+        let yes_value = if open { Ok(self.open_side(yes)) } else { self.side(yes, taken != Some(false)) };
+        let no_value = if open { Ok(self.open_side(no)) } else { self.side(no, taken != Some(true)) };
         let condition_value = condition_value?;
         let (yes_value, no_value) = (yes_value?, no_value?);
         let marks = condition_value.marks().union(yes_value.marks()).union(no_value.marks());
@@ -266,6 +289,12 @@ impl<'a> Evaluator<'a> {
             Ok(value.unwrap_or_else(|_| Value::unknown(this.type_of_failed(expr))))
         })
         .0
+    }
+
+    /// A side of a conditional whose condition is not known yet.
+    fn open_side(&mut self, expr: &Expr) -> Value {
+        let value = self.in_doubt(|this| this.evaluate(expr));
+        value.unwrap_or_else(|| self.supposing(|this| Value::unknown(this.type_of_failed(expr))))
     }
 
     /// The type of an expression that cannot be evaluated, as far as the way it is written tells it.

@@ -5,6 +5,7 @@
 mod block;
 mod call;
 mod describe;
+mod dynamic;
 mod expression;
 mod inputs;
 mod json;
@@ -23,6 +24,7 @@ use andon_value::{Number, Value};
 
 use crate::definitions::Settings;
 
+pub(crate) use block::evaluate_block_with_doubts;
 pub use block::{evaluate_block, implied_type};
 pub use describe::describe;
 pub use inputs::{Inputs, Moment};
@@ -30,7 +32,9 @@ pub use json::resolved;
 pub use steps::apply_step;
 
 pub(crate) use call::Call;
+pub(crate) use dynamic::iteration;
 pub(crate) use expression::Evaluator;
+pub(crate) use repeat::element_types;
 
 /// The root name of a reference.
 #[derive(Debug, Clone, Copy)]
@@ -143,4 +147,13 @@ pub fn evaluate(expr: &Expr, scope: &dyn Scope) -> Result<Value, Diagnostics> {
         Ok(value) => Ok(value),
         Err(expression::Failed) => Err(evaluator.into_diagnostics()),
     }
+}
+
+/// The same, and the errors in parts of it that may turn out not to be needed, such as one side of a conditional whose
+/// condition is not known yet.
+pub(crate) fn evaluate_with_doubts(expr: &Expr, scope: &dyn Scope) -> (Result<Value, Diagnostics>, Diagnostics) {
+    let mut evaluator = Evaluator::new(scope);
+    let result = evaluator.evaluate(expr);
+    let (errors, doubts) = evaluator.into_errors_and_doubts();
+    (result.map_err(|expression::Failed| errors), doubts)
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use andon_hcl::ast::{Expr, ForExpr, Ident};
 use andon_text::Diagnostic;
-use andon_value::{Kind, Marks, Number, Type, Value, convert, quote};
+use andon_value::{Kind, Marks, Number, Type, Value, convert, quote, unify};
 
 use super::describe;
 use super::expression::{Evaluator, Failed};
@@ -105,7 +105,7 @@ impl Evaluator<'_> {
     }
 
     /// What a `for` goes over, as keys and values; `None` where it is not known yet.
-    pub(super) fn pairs(&mut self, value: &Value, expr: &Expr) -> Result<Option<Vec<(Value, Value)>>, Failed> {
+    pub(crate) fn pairs(&mut self, value: &Value, expr: &Expr) -> Result<Option<Vec<(Value, Value)>>, Failed> {
         let pairs = match value.kind() {
             Kind::List(_, elements) | Kind::Tuple(elements) => elements
                 .iter()
@@ -217,5 +217,18 @@ impl Evaluator<'_> {
         }
         let tuple = Value::tuple(results);
         Ok(convert(&tuple, &Type::list(Type::Dynamic)).unwrap_or(tuple))
+    }
+}
+
+/// The types of the keys and of the elements of a collection of a type.
+pub(crate) fn element_types(ty: &Type) -> (Type, Type) {
+    let agreed = |types: Vec<Type>| unify(&types).unwrap_or(Type::Dynamic);
+    match ty {
+        Type::List(element) => (Type::Number, (**element).clone()),
+        Type::Set(element) => ((**element).clone(), (**element).clone()),
+        Type::Map(element) => (Type::String, (**element).clone()),
+        Type::Tuple(elements) => (Type::Number, agreed(elements.to_vec())),
+        Type::Object { attributes, .. } => (Type::String, agreed(attributes.values().cloned().collect())),
+        _ => (Type::Dynamic, Type::Dynamic),
     }
 }

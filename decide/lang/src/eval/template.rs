@@ -114,8 +114,9 @@ impl Evaluator<'_> {
             }
             None => {
                 out.unknown_from_here("");
-                let results = (self.parts(yes, out), self.parts(no, out));
-                results.0.and(results.1)
+                self.in_doubt(|this| this.parts(yes, out));
+                self.in_doubt(|this| this.parts(no, out));
+                Ok(())
             }
         }
     }

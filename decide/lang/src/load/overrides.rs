@@ -66,6 +66,10 @@ impl Base {
                         refuse(&block.body, out);
                         merge(base, block, out);
                     }
+                    // A provider is configured by nothing, where it is by no block.
+                    None if &*block.kind.name == "provider" && key(block).2.is_none() => {
+                        self.blocks.push(block.clone())
+                    }
                     None => self.missing(block, out),
                 },
             }

@@ -91,15 +91,11 @@ fn of_count(expr: &Expr, view: &View<'_>) -> Result<Keys, Diagnostics> {
     let wrong = |label: &str, detail: &str| {
         Diagnostics::from(Diagnostic::error("this is no count").at(expr.span).label(label).detail(detail))
     };
-    if value.is_sensitive() {
-        return Err(wrong("a secret", "The number of instances is seen by everyone who sees a plan.")
-            .into_iter()
-            .map(|diagnostic| diagnostic.help("Take the secret out of `count`, or use `nonsensitive`."))
-            .collect());
-    }
     if value.is_unknown() {
         return Err(unknown("count", expr, view));
     }
+    // How many there are is no secret once it is planned, but a number that is none of instances still is.
+    let secret = value.is_sensitive();
     let number =
         convert(&value, &Type::Number).map_err(|error| wrong("not a number", &sentence(&error.to_string())))?;
     let Some(number) = number.as_number() else {
@@ -107,7 +103,10 @@ fn of_count(expr: &Expr, view: &View<'_>) -> Result<Keys, Diagnostics> {
     };
     match number.to_string().parse::<u64>() {
         Ok(count) if count <= MOST => Ok(Keys::Count(count)),
-        _ => Err(wrong(&format!("{number}"), &format!("`count` is a whole number from 0 to {MOST}."))),
+        _ => {
+            let label = if secret { "a secret number".to_owned() } else { number.to_string() };
+            Err(wrong(&label, &format!("`count` is a whole number from 0 to {MOST}.")))
+        }
     }
 }
 
