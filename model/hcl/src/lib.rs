@@ -14,3 +14,10 @@ mod walk;
 pub use format::{format, format_source};
 pub use parser::{NESTING_LIMIT, parse_body, parse_expression, parse_template};
 pub use walk::{Reference, Step};
+
+/// The places of all tokens of a text, for the fuzz target that holds the lexer to what [`token`] says of them.
+#[cfg(feature = "fuzzing")]
+pub fn tokens(text: &str) -> Vec<std::ops::Range<usize>> {
+    let places = |lexed: lexer::Lexed| lexed.tokens.into_iter().map(|token| token.start as usize..token.end as usize);
+    places(lexer::lex(text)).collect()
+}

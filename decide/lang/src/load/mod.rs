@@ -13,6 +13,7 @@ mod resource;
 mod role;
 mod secrets;
 mod settings;
+mod stack_test;
 mod test;
 mod values;
 mod version;
@@ -48,6 +49,7 @@ pub fn load(files: Arc<FileSet>, directory_name: &str) -> (Project, Diagnostics)
     for (_, body) in loader.matching("tests", ".test.hcl") {
         test::load(&mut loader, &mut project, &body);
     }
+    stack_test::load(&mut loader, &project);
     if project.environments.is_empty() {
         let name: Arc<str> = "default".into();
         let environment = Environment { name: name.clone(), variables: None, protected: false, span: None };
@@ -263,6 +265,16 @@ fn parse(path: &str, id: SourceId, text: &str, shape: &Shape) -> (Body, Diagnost
 }
 
 fn is_definition_file(path: &str) -> bool {
-    const SUFFIXES: [&str; 7] = [".tf", ".tf.json", ".tfvars", ".tfvars.json", ".role.hcl", ".image.hcl", ".test.hcl"];
+    const SUFFIXES: [&str; 9] = [
+        ".tf",
+        ".tf.json",
+        ".tfvars",
+        ".tfvars.json",
+        ".role.hcl",
+        ".image.hcl",
+        ".test.hcl",
+        ".tftest.hcl",
+        ".tftest.json",
+    ];
     path == "andon.hcl" || SUFFIXES.iter().any(|suffix| path.ends_with(suffix))
 }

@@ -10,11 +10,14 @@ use andon_text::{Diagnostic, Diagnostics, Span, nearest};
 
 mod own;
 mod stack;
+mod stack_test;
 
 pub(crate) use own::{CHECK, HOST, IMAGE_FILE, PROJECT_FILE, ROLE, ROLE_FILE, TEST_FILE};
 pub(crate) use stack::{
     BUILT_IN_PROVIDER, DATA, EPHEMERAL, MODULE, PROVIDER, PROVISIONER, RESOURCE, STACK_FILE, VALUES_FILE,
 };
+
+pub(crate) use stack_test::STACK_TEST_FILE;
 
 /// What a body may hold.
 #[derive(Debug)]
@@ -130,7 +133,7 @@ pub struct FileKind {
 /// host resource and checks take is in [`andon_schema::Schemas`], and the meta-arguments of host resources in
 /// [`host_resource`].
 pub fn language() -> &'static [FileKind] {
-    static KINDS: [FileKind; 6] = [
+    static KINDS: [FileKind; 7] = [
         FileKind {
             name: "project",
             files: "andon.hcl",
@@ -166,6 +169,12 @@ pub fn language() -> &'static [FileKind] {
             files: "*.test.hcl",
             shape: &own::TEST_FILE,
             description: "Tests of roles and images on throw-away servers.",
+        },
+        FileKind {
+            name: "stack test",
+            files: "*.tftest.hcl, *.tftest.json",
+            shape: &stack_test::STACK_TEST_FILE,
+            description: "Tests of a stack, in Terraform's test language.",
         },
     ];
     &KINDS

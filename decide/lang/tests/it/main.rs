@@ -30,6 +30,7 @@ mod schemas;
 mod shop;
 mod signatures;
 mod sources;
+mod stack_tests;
 mod unknowns;
 mod variables;
 

@@ -72,8 +72,10 @@ impl Reader {
             self.property(&name, &property.value, meaning, &mut seen, &mut items);
         }
         items.shrink_to_fit();
-        let inside =
-            Span { start: value.span.start + 1, end: value.span.end.max(value.span.start + 2) - 1, ..value.span };
+        // Without its opening bracket; its closing one may be missing.
+        let opened = usize::from(matches!(value.content, Content::Object(_) | Content::Array(_)));
+        let start = value.span.start as usize + opened;
+        let inside = Span::new(value.span.source, start, (value.span.end as usize).max(start));
         Body { items: Arc::new(items), span: Some(inside) }
     }
 

@@ -1,4 +1,4 @@
-//! Trees and errors as compact text.
+//! Trees and errors as compact text. The fuzz targets use this file too.
 
 use andon_hcl::ast::*;
 use andon_hcl::{parse_body, parse_expression, parse_template};

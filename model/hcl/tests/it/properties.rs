@@ -1,7 +1,7 @@
 //! What holds for any text.
 
 use andon_hcl::ast::{Body, Item};
-use andon_hcl::{format, parse_body, parse_expression, parse_template};
+use andon_hcl::{format, json, parse_body, parse_expression, parse_template};
 use andon_text::{Diagnostics, SourceMap, Span};
 use proptest::prelude::*;
 
@@ -132,6 +132,27 @@ fn assert_all(text: &str) {
     assert_spans(text, &diagnostics);
     template.for_each_part(&mut |part| part.walk(&mut |expr| assert_span(text, expr.span)));
     format(text);
+    let (value, diagnostics) = json::parse(id, text);
+    assert_spans(text, &diagnostics);
+    for strings in [json::Strings::Template, json::Strings::Text, json::Strings::Expression] {
+        let (body, diagnostics) = value.to_body(&strings);
+        assert_spans(text, &diagnostics);
+        assert_body(text, &body);
+    }
+}
+
+/// What fuzzing has found.
+#[test]
+fn texts_that_were_misread_once_are_read() {
+    for text in [
+        "{\"a\": ,8d8\u{fffd}\u{fffd}8=8b\u{fffd}b\": }",
+        "{\u{1}\n'\u{e9}': 'b', \u{201c}c\u{201d}: \u{201c}d\u{fffd}#\u{201d}}",
+        "{\"a\": \u{201c}${b\u{fffd}c\u{201d}, 1\u{e9}: 2}",
+        "i=\"${b\u{fffd}\u{fffd} <<E\n%{if ",
+        "a =0 . 51",
+    ] {
+        assert_all(text);
+    }
 }
 
 proptest! {
