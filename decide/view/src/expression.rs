@@ -3,7 +3,8 @@
 
 use andon_value::{Kind, Type, Value};
 
-/// A value, over as many lines as it needs; no line break at its end. A secret prints as `(sensitive value)`.
+/// A value, over as many lines as it needs; no line break at its end. A secret prints as `(sensitive value)`
+/// once it is known.
 pub fn expression(value: &Value) -> String {
     let mut out = String::new();
     write(&mut out, value, 0);
@@ -22,7 +23,7 @@ const TYPE_STEP: usize = 4;
 
 fn write(out: &mut String, value: &Value, indent: usize) {
     let marks = value.marks();
-    if marks.sensitive {
+    if marks.sensitive && !value.is_unknown() {
         return out.push_str("(sensitive value)");
     }
     if marks.ephemeral {

@@ -184,8 +184,11 @@ fn to_sequence(value: &Value, element: &Type, ty: &Type) -> Result<Value, Conver
     };
     let children: Vec<&Value> = value.children().collect();
     let Some(element) = settle(own, &children, element)? else {
-        let open = |element: Type| if is_set { Type::set(element) } else { Type::list(element) };
-        return Ok(Value::unknown(open(element.without_optional())).mark(value.marks_within()));
+        let (least, most) = value.length_bounds();
+        let element = element.without_optional();
+        // Equal ones become one in a set.
+        let (open, least) = if is_set { (Type::set(element), least.min(1)) } else { (Type::list(element), least) };
+        return Ok(Value::unknown(open).not_null().with_length(least, most).mark(value.marks_within()));
     };
     let converted = children
         .into_iter()
@@ -204,7 +207,9 @@ fn to_map(value: &Value, element: &Type) -> Result<Value, ConvertError> {
     };
     let children: Vec<&Value> = entries.values().collect();
     let Some(element) = settle(own, &children, element)? else {
-        return Ok(Value::unknown(Type::map(element.without_optional())).mark(value.marks_within()));
+        let (least, most) = value.length_bounds();
+        let open = Value::unknown(Type::map(element.without_optional())).not_null();
+        return Ok(open.with_length(least, most).mark(value.marks_within()));
     };
     let converted = entries.iter().map(|(name, child)| {
         let step = || match value.kind() {
@@ -245,7 +250,10 @@ fn settle(own: Option<&Type>, children: &[&Value], element: &Type) -> Result<Opt
         return Ok(Some(element.clone()));
     }
     if children.iter().any(|child| is_of_unknown_type(child)) {
-        return Ok(None);
+        // Beside strings, whatever becomes known must become a string.
+        let known = children.iter().map(|child| child.ty()).filter(|ty| *ty != Type::Dynamic);
+        let string = *element == Type::Dynamic && unify(&known.collect::<Vec<_>>()) == Some(Type::String);
+        return Ok(string.then_some(Type::String));
     }
     match own {
         Some(own) if *own != Type::Dynamic => convert_type(own, element).map(Some),

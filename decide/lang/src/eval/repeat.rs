@@ -173,7 +173,10 @@ impl Evaluator<'_> {
                 Value::tuple(elements.collect::<Result<Vec<_>, _>>()?)
             }
             // It may be null, and so nothing.
-            Kind::Unknown(..) => Value::UNKNOWN,
+            Kind::Unknown(ty, _) => {
+                self.at_element(Value::unknown(ty.clone()), each)?;
+                Value::UNKNOWN
+            }
             Kind::List(ty, elements) => {
                 let elements = self.at_elements(elements.iter(), each)?;
                 self.list_of(ty, elements, each)?

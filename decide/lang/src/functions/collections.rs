@@ -67,7 +67,9 @@ pub(super) fn table() -> Vec<Function> {
             .marks(),
         row("index", N, index, "The place of a value in a list.")
             .takes("list", Dynamic)
+            .unknown_inside()
             .takes("value", Dynamic)
+            .unknowns()
             .nulls(),
         row("keys", Dynamic, keys, "The keys of a map or object, in order.")
             .takes("inputMap", Dynamic)
@@ -160,11 +162,18 @@ fn chunk_list(call: &Call<'_>) -> Result<Value, Fault> {
 
 fn coalesce(call: &Call<'_>) -> Result<Value, Fault> {
     let types: Vec<Type> = call.arguments.iter().map(Value::ty).collect();
-    if call.arguments.iter().any(|argument| argument.is_unknown() && argument.ty() == Type::Dynamic) {
-        return Ok(Value::UNKNOWN);
-    }
     // Beside an untyped null, the others need not agree: what comes of them is of its own type.
-    let ty = unify(&types).filter(|_| !types.is_empty());
+    let ty = if call.arguments.iter().any(|argument| argument.is_unknown() && argument.ty() == Type::Dynamic) {
+        // Beside strings alone, whatever becomes known must become a string.
+        let known: Vec<Type> = types.into_iter().filter(|ty| *ty != Type::Dynamic).collect();
+        let untyped = call.arguments.iter().any(|argument| argument.is_null() && argument.ty() == Type::Dynamic);
+        match unify(&known) {
+            Some(Type::String) if !untyped => Some(Type::String),
+            _ => return Ok(Value::UNKNOWN),
+        }
+    } else {
+        unify(&types).filter(|_| !types.is_empty())
+    };
     let ty = ty.ok_or_else(|| Fault::new("all arguments must have the same type"))?;
     for argument in &call.arguments {
         if argument.is_unknown() {
@@ -282,8 +291,15 @@ fn flatten(call: &Call<'_>) -> Result<Value, Fault> {
 
 fn index(call: &Call<'_>) -> Result<Value, Fault> {
     let list = call.value(0).as_elements().ok_or_else(|| Fault::at(0, "a list or tuple is required"))?;
-    let found = list.iter().position(|element| is_in(call.value(1), std::iter::once(element)));
-    found.map(|at| Value::from(Number::from(at))).ok_or_else(|| Fault::at(1, "the list has no such element"))
+    for (at, element) in list.iter().enumerate() {
+        match equals(element, call.value(1)).as_bool() {
+            Some(true) => return Ok(Value::from(Number::from(at))),
+            Some(false) => {}
+            // It may be this one.
+            None => return Ok(Value::unknown(Type::Number).not_null()),
+        }
+    }
+    Err(Fault::at(1, "the list has no such element"))
 }
 
 /// The entries of a map or object.

@@ -33,7 +33,12 @@ pub(super) fn table() -> Vec<Function> {
         row("setunion", any_set(), |call| combine(call, |one, other| &one | &other), "The elements that any set has.")
             .takes("first_set", any_set())
             .takes_rest("other_sets", any_set())
-            .foresees(foresight::set),
+            .foresees(|call| {
+                // Elements that are not known yet are in the union as much as the others.
+                let sets = call.arguments.iter().all(|argument| matches!(argument.kind(), Kind::Set(..)));
+                let union = sets.then(|| combine(call, |one, other| &one | &other).ok()).flatten();
+                union.unwrap_or_else(|| foresight::set(call))
+            }),
     ]
 }
 
