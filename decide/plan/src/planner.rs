@@ -537,8 +537,29 @@ fn in_order(problems: Diagnostics) -> Diagnostics {
     all.sort_by(|one, other| {
         (&one.subject, &one.summary, &one.detail).cmp(&(&other.subject, &other.summary, &other.detail))
     });
-    all.dedup();
-    let mut sorted: Diagnostics = all.into_iter().collect();
+    let mut sorted: Diagnostics = merged(all).into_iter().collect();
     sorted.sort();
     sorted
+}
+
+/// What is wrong with many instances of one block alike is said once, of the first and how many more there are.
+fn merged(all: Vec<Diagnostic>) -> Vec<Diagnostic> {
+    let mut merged: Vec<(Diagnostic, usize)> = Vec::with_capacity(all.len());
+    let mut first: BTreeMap<(Option<Span>, String, String, String), usize> = BTreeMap::new();
+    for problem in all {
+        let key = (problem.span, problem.summary.clone(), problem.label.clone(), problem.detail.clone());
+        match first.get(&key).and_then(|at| merged.get_mut(*at)) {
+            Some((known, _)) if *known == problem => {}
+            Some((known, more)) if known.span.is_some() && known.subject.is_some() => *more += 1,
+            _ => {
+                first.insert(key, merged.len());
+                merged.push((problem, 0));
+            }
+        }
+    }
+    let named = |(problem, more): (Diagnostic, usize)| match (&problem.subject, more) {
+        (Some(subject), 1..) => Diagnostic { subject: Some(format!("{subject} and {more} more")), ..problem },
+        _ => problem,
+    };
+    merged.into_iter().map(named).collect()
 }

@@ -85,6 +85,13 @@ fn one<'a>(diagnostic: &Diagnostic, sources: &'a SourceMap, texts: &mut Texts<'a
         None => title,
     };
     let mut group = title.elements(snippets(diagnostic, sources, texts));
+    // Where the words do not say what it is about, a line of its own does.
+    if let Some(subject) = diagnostic.subject.as_deref()
+        && !diagnostic.label.is_empty()
+        && !diagnostic.summary.contains(subject)
+    {
+        group = group.element(Level::NOTE.no_name().message(format!("This is about {subject}.")));
+    }
     if !diagnostic.detail.is_empty() {
         group = group.element(Level::NOTE.no_name().message(diagnostic.detail.as_str()));
     }

@@ -148,7 +148,7 @@ fn output_line(output: &PlannedOutput, paint: Paint) -> String {
 }
 
 /// A plan as data. Unknown values are null, their paths in `after_unknown`; sensitive values are the text
-/// `(sensitive value)`.
+/// `(sensitive value)`, their paths in `before_sensitive` and `after_sensitive`.
 pub fn plan_json(plan: &Plan) -> Json {
     let changes = plan.changes.iter().map(|change| {
         let (order, because) = match &change.action {
@@ -168,6 +168,8 @@ pub fn plan_json(plan: &Plan) -> Json {
             "before": change.before.as_ref().map(value_json),
             "after": change.after.as_ref().map(value_json),
             "after_unknown": change.after.as_ref().map(unknown_paths),
+            "before_sensitive": change.before.as_ref().map(sensitive_paths),
+            "after_sensitive": change.after.as_ref().map(sensitive_paths),
             "report": change.report.as_ref().map(report_json),
         })
     });
@@ -218,6 +220,9 @@ pub fn value_json(value: &Value) -> Json {
     if value.marks().sensitive {
         return "(sensitive value)".into();
     }
+    if value.marks().ephemeral {
+        return "(ephemeral value)".into();
+    }
     match value.kind() {
         Kind::Unknown(..) => Json::Null,
         Kind::List(_, elements) | Kind::Tuple(elements) => elements.iter().map(value_json).collect(),
@@ -231,24 +236,35 @@ pub fn value_json(value: &Value) -> Json {
 
 /// The paths of unknown values, written `a.b[0]`.
 fn unknown_paths(value: &Value) -> Vec<String> {
-    fn walk(value: &Value, path: &str, found: &mut Vec<String>) {
+    paths(value, Value::is_unknown)
+}
+
+/// The paths of secrets, written `a.b[0]`; the empty path where all of it is one.
+pub fn sensitive_paths(value: &Value) -> Vec<String> {
+    paths(value, |value| value.marks().sensitive)
+}
+
+fn paths(value: &Value, wanted: impl Copy + Fn(&Value) -> bool) -> Vec<String> {
+    fn walk(value: &Value, path: &str, wanted: impl Copy + Fn(&Value) -> bool, found: &mut Vec<String>) {
+        if wanted(value) {
+            return found.push(path.to_owned());
+        }
         match value.kind() {
-            Kind::Unknown(..) => found.push(path.to_owned()),
             Kind::List(_, elements) | Kind::Tuple(elements) => {
                 for (index, element) in elements.iter().enumerate() {
-                    walk(element, &format!("{path}[{index}]"), found);
+                    walk(element, &format!("{path}[{index}]"), wanted, found);
                 }
             }
             Kind::Map(_, entries) | Kind::Object(entries) => {
                 for (name, value) in entries.iter() {
                     let path = if path.is_empty() { name.to_string() } else { format!("{path}.{name}") };
-                    walk(value, &path, found);
+                    walk(value, &path, wanted, found);
                 }
             }
             _ => {}
         }
     }
     let mut found = Vec::new();
-    walk(value, "", &mut found);
+    walk(value, "", wanted, &mut found);
     found
 }

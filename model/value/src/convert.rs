@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use andon_text::deeper;
 
-use crate::{Kind, Number, Path, PathStep, Range, Refinement, Type, Value, unify};
+use crate::{Kind, Marks, Number, Path, PathStep, Range, Refinement, Type, Value, unify};
 
 /// Why a value cannot be of a type.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,8 +80,9 @@ fn convert_here(value: &Value, ty: &Type) -> Result<Value, ConvertError> {
     match converted {
         Ok(converted) => Ok(converted.mark(marks)),
         // What is wrong with a part of a secret would tell of the secret.
-        Err(_) if marks.sensitive => {
-            Err(ConvertError::new(format!("{} is required, and this sensitive value is none", ty.in_words())))
+        Err(_) if marks != Marks::NONE => {
+            let which = if marks.sensitive { "sensitive" } else { "ephemeral" };
+            Err(ConvertError::new(format!("{} is required, and this {which} value is none", ty.in_words())))
         }
         Err(error) => Err(error),
     }

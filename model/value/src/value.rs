@@ -166,6 +166,11 @@ impl Value {
         self.marks_within().sensitive
     }
 
+    /// Whether it must not be shown, or a part of it: it is sensitive or ephemeral.
+    pub fn is_secret(&self) -> bool {
+        self.marks_within() != Marks::NONE
+    }
+
     /// Whether it is null.
     pub fn is_null(&self) -> bool {
         matches!(self.kind, Kind::Null(_))

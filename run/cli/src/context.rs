@@ -148,13 +148,23 @@ impl Context {
     }
 
     /// Opens the project to look at its values: what plugins offer is known, and they are not asked what is wrong.
-    pub fn open_to_read(&self) -> Result<Project, Stop> {
+    /// Mistakes are said, and need not stop who asks of something else, unless all is `needed`; what could not be read
+    /// at all does.
+    pub fn open_to_read(&self, needed: bool) -> Result<Project, Stop> {
         let project = self.with_plugins(self.open()?);
         self.note_absent(&project);
         let mut found = project.session.diagnostics().clone();
         found.extend(andon_lang::check(project.session.project(), &project.schemas));
         found.sort();
-        self.said(project, &found)
+        if needed || !found.has_errors() || !project.session.project().unparsed.is_empty() {
+            return self.said(project, &found);
+        }
+        // As data, an answer is one line.
+        if !self.arguments.json {
+            self.say_diagnostics(&found, project.sources());
+            self.say("note: the definitions have mistakes; what does not read them is evaluated all the same");
+        }
+        Ok(project)
     }
 
     /// Says of which providers nothing is known, as they are not installed.

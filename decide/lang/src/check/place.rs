@@ -3,7 +3,7 @@
 use andon_hcl::ast::{self, Body, Expr, ExprKind, Item};
 use andon_schema::Block;
 use andon_text::{Diagnostic, Diagnostics};
-use andon_value::{Type, Value, convert};
+use andon_value::{Marks, Type, Value, convert};
 
 use super::deep::{self, Bound};
 use super::doubt;
@@ -182,7 +182,9 @@ impl<'c, 'a> At<'c, 'a> {
         match convert(&value, &Type::String) {
             Err(problem) => wrong(&problem.to_string()),
             Ok(value) if value.is_null() => wrong("this is null"),
-            Ok(_) => {}
+            Ok(value) => {
+                self.checked.report(hidden_message(value.marks()).map(|diagnostic| diagnostic.at(error_message.span)))
+            }
         }
     }
 
@@ -217,4 +219,15 @@ impl<'c, 'a> At<'c, 'a> {
             }
         }
     }
+}
+
+/// What to say of a message with these marks, which nobody will see.
+fn hidden_message(marks: Marks) -> Option<Diagnostic> {
+    let (what, help) = match (marks.sensitive, marks.ephemeral) {
+        (true, _) => ("a secret", "Take the secret out, or use nonsensitive(…) on what is none."),
+        (_, true) => ("an ephemeral value", "Take it out: ephemeralasnull(…) makes it null."),
+        _ => return None,
+    };
+    let diagnostic = Diagnostic::warning("this message will not be shown").label(format!("it holds {what}"));
+    Some(diagnostic.help(help))
 }

@@ -66,12 +66,12 @@ impl Evaluator<'_> {
                     let value = match parameter.secrets {
                         Secrets::Merged => {
                             let (value, taken) = value.unmark_deep();
-                            secret |= taken.sensitive;
+                            secret |= taken != Marks::NONE;
                             marks = marks.union(taken);
                             value
                         }
                         Secrets::Passed => {
-                            passed_secret |= value.is_sensitive();
+                            passed_secret |= value.is_secret();
                             value
                         }
                     };
@@ -244,7 +244,7 @@ impl Evaluator<'_> {
                     _ => Diagnostic::error(format!("{} has no result", quote(&name.name))).at(whole.span),
                 };
                 let hidden = "an argument is sensitive, so what the provider says is not shown".to_owned();
-                Err(self.fail(error.label(if marks.sensitive { hidden } else { fault.message })))
+                Err(self.fail(error.label(if marks != Marks::NONE { hidden } else { fault.message })))
             }
         }
     }

@@ -5,6 +5,9 @@ pub fn describe(value: &Value) -> String {
     if value.is_sensitive() {
         return "a sensitive value".to_owned();
     }
+    if value.marks().ephemeral {
+        return "an ephemeral value".to_owned();
+    }
     let count = |count: usize, one: &str| if count == 1 { format!("1 {one}") } else { format!("{count} {one}s") };
     match value.kind() {
         Kind::Null(_) => "null".to_owned(),

@@ -387,9 +387,7 @@ impl<'a> Evaluator<'a> {
             if self.aside || expr.span.end - expr.span.start > LONGEST_SHOWN {
                 continue;
             }
-            for reference in expr.references() {
-                let Some((text, value)) = self.current_value(&reference) else { continue };
-                let described = describe(&value);
+            for (text, described) in self.values_in_play(expr) {
                 let line = format!("{text} is {described}.");
                 if !lines.contains(&line) {
                     lines.push(line);
@@ -398,6 +396,19 @@ impl<'a> Evaluator<'a> {
             }
         }
         self.fail(error.detail(lines.join("\n")))
+    }
+
+    /// The references of an expression as they are written, and what each is, in a few words.
+    pub(super) fn values_in_play(&mut self, expr: &Expr) -> Vec<(String, String)> {
+        let mut found: Vec<(String, String)> = Vec::new();
+        for reference in expr.references() {
+            if let Some((text, value)) = self.current_value(&reference)
+                && !found.iter().any(|(other, _)| *other == text)
+            {
+                found.push((text, describe(&value)));
+            }
+        }
+        found
     }
 
     /// A reference as it is written and what it means here, as far as its steps are known from the text.

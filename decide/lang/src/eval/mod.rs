@@ -140,6 +140,11 @@ impl ProviderFunction {
     }
 }
 
+/// The references of an expression as they are written, and what each is, in a few words that never tell a secret.
+pub fn values_in_play(expr: &Expr, scope: &dyn Scope) -> Vec<(String, String)> {
+    Evaluator::new(scope).values_in_play(expr)
+}
+
 /// The value of an expression, or every error that was found on the way to it.
 pub fn evaluate(expr: &Expr, scope: &dyn Scope) -> Result<Value, Diagnostics> {
     let mut evaluator = Evaluator::new(scope);

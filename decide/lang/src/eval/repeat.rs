@@ -72,7 +72,7 @@ impl Evaluator<'_> {
                 }
                 Entry::Occupied(mut occupied) if each.group => occupied.get_mut().push(value),
                 Entry::Occupied(_) => {
-                    let label = if key.marks().sensitive {
+                    let label = if key.marks() != Marks::NONE {
                         "two elements give the same key, which is sensitive".to_owned()
                     } else {
                         format!("two elements give the key {}", quote(name))

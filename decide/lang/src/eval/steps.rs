@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use andon_text::{Diagnostic, Span, nearest};
-use andon_value::{Kind, Number, Type, Value, convert, quote};
+use andon_value::{Kind, Marks, Number, Type, Value, convert, quote};
 
 use super::Step;
 
@@ -55,7 +55,7 @@ fn missing<'a>(
     let what = if matches!(value.ty(), Type::Map(_)) { "key" } else { "attribute" };
     let error = Diagnostic::error(format!("no {what} {}", quote(name))).at(span);
     // The names inside a secret are secret too.
-    if value.marks().sensitive {
+    if value.marks() != Marks::NONE {
         return error.label(format!("this value has no such {what}"));
     }
     let error = match nearest(name, names.clone().map(|name| &**name)) {
@@ -84,14 +84,14 @@ fn index(value: &Value, key: &Value, span: Span) -> Result<Value, Diagnostic> {
         Type::List(_) | Type::Tuple(_) => {
             let key = convert(key, &Type::Number).map_err(|reason| error(reason.to_string()))?;
             match key.as_number() {
-                Some(number) => element(value, number, span, key.marks().union(value.marks()).sensitive),
+                Some(number) => element(value, number, span, key.marks().union(value.marks()) != Marks::NONE),
                 None => Ok(any_element(value)),
             }
         }
         Type::Map(_) | Type::Object { .. } => {
             let key = convert(key, &Type::String).map_err(|reason| error(reason.to_string()))?;
             match key.as_str() {
-                Some(name) if key.marks().sensitive => attribute(value, name, span)
+                Some(name) if key.marks() != Marks::NONE => attribute(value, name, span)
                     .map_err(|_| error("this value has no such key; the key is sensitive".to_owned())),
                 Some(name) => attribute(value, name, span),
                 None => Ok(any_element(value)),

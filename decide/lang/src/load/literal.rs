@@ -20,6 +20,13 @@ impl Loader<'_> {
         value.and_then(|value| value.as_bool()).unwrap_or(default)
     }
 
+    /// The same of a flag that makes a secret: one that cannot be understood is taken for set.
+    pub(super) fn secret(&mut self, body: &Body, name: &str) -> bool {
+        let Some(attribute) = body.attribute(name) else { return false };
+        let value = self.constant(&attribute.value, name, &Type::Bool, "true or false");
+        value.and_then(|value| value.as_bool()).unwrap_or(true)
+    }
+
     /// `name = "text"`.
     pub(super) fn text(&mut self, body: &Body, name: &str) -> Option<Ident> {
         let expr = &body.attribute(name)?.value;

@@ -680,7 +680,9 @@ pub(crate) fn for_each(value: &Value, place: Span) -> Result<Option<Keys>, Diagn
         Err(diagnostic.help("Make a set of a list with toset(…)."))
     };
     if value.marks().sensitive {
-        return error("this is a secret, and keys are shown");
+        let diagnostic = Diagnostic::error("\"for_each\" takes no secret").at(place);
+        let diagnostic = diagnostic.label("this is a secret, and keys are shown");
+        return Err(diagnostic.help("If the keys are no secret, say so: for_each = nonsensitive(…)"));
     }
     match value.kind() {
         Kind::Unknown(Type::List(_) | Type::Tuple(_), _) | Kind::List(..) | Kind::Tuple(_) => error("this is a list"),
@@ -710,7 +712,7 @@ pub(crate) fn for_each(value: &Value, place: Span) -> Result<Option<Keys>, Diagn
 /// A validation that does not hold, with what its definition has to say.
 pub(crate) fn refused(condition: &Condition, scope: &dyn crate::eval::Scope) -> Diagnostic {
     let message = evaluate(&condition.error_message, scope).ok();
-    let message = message.filter(|message| !message.is_sensitive()).and_then(|message| message.as_str().cloned());
+    let message = message.filter(|message| !message.is_secret()).and_then(|message| message.as_str().cloned());
     Diagnostic::error("a value is refused by its definition")
         .at(condition.condition.span)
         .label("this does not hold")

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use andon_lang::definitions::{Condition, ResourceDefinition};
-use andon_lang::eval::evaluate_block;
-use andon_schema::{Block, InstanceAddress, InstanceKey, Mode};
+use andon_lang::eval::{evaluate_block, values_in_play};
+use andon_schema::{Block, InstanceAddress, InstanceKey, Mode, ModuleStep};
 use andon_text::{Diagnostic, Diagnostics};
 use andon_value::{Kind, Marks, Path, Type, Value, convert};
 
@@ -75,7 +75,16 @@ impl Graph {
         self.note_reads(id, notes);
         match made {
             Err(problems) => {
-                self.problems.extend(problems);
+                // One block is many instances: whose problem is it?
+                let many = match &key {
+                    Key::Instance(_, Some(_)) => self.definition(&key).map(|(_, address)| address.to_string()),
+                    _ => None,
+                };
+                let named = |problem: Diagnostic| match &many {
+                    Some(address) if problem.subject.is_none() => problem.subject(address.clone()),
+                    _ => problem,
+                };
+                self.problems.extend(problems.into_iter().map(named));
                 self.fail(id);
             }
             Ok(Made::Content(content)) => {
@@ -108,6 +117,10 @@ impl Graph {
         let resource = self.resources.get(*resource)?;
         let (_, definition) = resource.defined.as_ref()?;
         Some((Arc::clone(definition), resource.address.instance(instance.clone())))
+    }
+
+    fn address(&self, resource: ResourceId, key: &Option<InstanceKey>) -> String {
+        self.resources.get(resource).map_or_else(String::new, |found| found.address.instance(key.clone()).to_string())
     }
 
     /// What an instance is that the plan being applied does not change.
@@ -252,7 +265,7 @@ impl Graph {
             return Ok(stack_value(view, resource, key));
         }
         let schema = self.schema(definition)?;
-        let unchecked = check(&definition.lifecycle.preconditions, "precondition", view)?;
+        let unchecked = check(&definition.lifecycle.preconditions, "precondition", &self.address(resource, key), view)?;
         let mut triggers = Vec::new();
         for expr in &definition.lifecycle.replace_triggered_by {
             let target = target(expr, view)?;
@@ -336,7 +349,8 @@ impl Graph {
         }
         let Some(value) = view.value(Key::Instance(resource, key.clone()), None) else { return Ok(nothing()) };
         view.set_self(value.clone());
-        let unchecked = check(&definition.lifecycle.postconditions, "postcondition", view)?;
+        let unchecked =
+            check(&definition.lifecycle.postconditions, "postcondition", &self.address(resource, key), view)?;
         Ok(of_value(Value::from(!unchecked)))
     }
 }
@@ -364,10 +378,16 @@ fn local(view: &View<'_>, name: &Arc<str>) -> Result<Made> {
 fn output(view: &View<'_>, name: &Arc<str>) -> Result<Made> {
     let Some(output) = view.module().module.outputs.get(name) else { return Ok(nothing()) };
     depends_on(&output.depends_on, view)?;
-    check(&output.preconditions, "precondition", view)?;
+    check(&output.preconditions, "precondition", &inside(view, &format!("output.{name}")), view)?;
     let value = evaluate(&output.value, view)?;
     if view.is_missing() {
         return Ok(nothing());
+    }
+    if is_infinite(&value) {
+        let diagnostic = Diagnostic::error(format!("the output {name:?} is infinite")).at(output.value.span);
+        let diagnostic =
+            diagnostic.label("an infinite number, or one is in it").detail("No state and no JSON can hold it.");
+        return Err(diagnostic.help("Look for a division by zero.").into());
     }
     if output.sensitive {
         return Ok(of_value(value.mark(Marks::SENSITIVE)));
@@ -484,8 +504,21 @@ fn stack_value(view: &View<'_>, resource: ResourceId, key: &Option<InstanceKey>)
     of_value(Value::object([("name", Value::string(Arc::clone(name))), ("outputs", outputs)]))
 }
 
-/// Checks conditions. `true` where one hangs on something unknown.
-pub(super) fn check(conditions: &[Condition], what: &str, view: &View<'_>) -> Result<bool> {
+/// Whether a value has an infinite number in it.
+fn is_infinite(value: &Value) -> bool {
+    value.as_number().is_some_and(|number| number.is_infinite()) || value.children().any(is_infinite)
+}
+
+/// A name in the module instance of a view.
+pub(super) fn inside(view: &View<'_>, name: &str) -> String {
+    let step = |step: &ModuleStep| {
+        format!("module.{}{}.", step.name, step.key.as_ref().map_or_else(String::new, InstanceKey::to_string))
+    };
+    view.module().path.iter().map(step).chain([name.to_owned()]).collect()
+}
+
+/// Checks the conditions of something. `true` where one hangs on something unknown.
+pub(super) fn check(conditions: &[Condition], what: &str, of: &str, view: &View<'_>) -> Result<bool> {
     let mut problems = Diagnostics::new();
     let mut unchecked = false;
     for condition in conditions {
@@ -495,12 +528,19 @@ pub(super) fn check(conditions: &[Condition], what: &str, view: &View<'_>) -> Re
             Ok(Some(false)) => {
                 let message = evaluate(&condition.error_message, view).ok();
                 let message = match message {
-                    Some(value) if value.is_sensitive() => "The message holds a secret and is not shown.".to_owned(),
-                    Some(value) => value.as_str().map_or_else(String::new, |text| text.to_string()),
+                    Some(value) if value.marks() != Marks::NONE => {
+                        "Its message holds a secret and is not shown.".into()
+                    }
+                    Some(value) => value.as_str().map_or_else(String::new, |text| text.trim_end().to_owned()),
                     None => String::new(),
                 };
-                let diagnostic = Diagnostic::error(format!("a {what} does not hold"));
-                let diagnostic = diagnostic.at(condition.condition.span).label("this is false").detail(message);
+                let values = values_in_play(&condition.condition, view);
+                let lines = values.iter().map(|(text, value)| format!("{text} is {value}."));
+                let lines: Vec<String> = [message].into_iter().filter(|line| !line.is_empty()).chain(lines).collect();
+                let diagnostic = Diagnostic::error(format!("a {what} of {of} does not hold")).subject(of);
+                let mut diagnostic =
+                    diagnostic.at(condition.condition.span).label("this is false").detail(lines.join("\n"));
+                diagnostic.values = values;
                 problems.push(diagnostic.help(match what {
                     "validation" => "Give the variable a value for which it holds.",
                     _ => "Change what the condition reads, or the condition.",

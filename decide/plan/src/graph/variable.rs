@@ -9,7 +9,7 @@ use andon_text::{Diagnostic, Diagnostics, Span};
 use andon_value::Value;
 
 use super::Graph;
-use super::evaluate::check;
+use super::evaluate::{check, inside};
 use super::view::{Constants, View, evaluate};
 use crate::messages;
 
@@ -55,7 +55,10 @@ pub(super) fn variable(view: &mut View<'_>, name: &Arc<str>) -> Result<Value> {
     }
     let value = variable.value(given, "variable").map_err(|problems| placed(problems, place, variable))?;
     view.set_variable(Arc::clone(name), value.clone());
-    check(&variable.validations, "validation", view)?;
+    let name = inside(view, &format!("var.{name}"));
+    if let Err(problems) = check(&variable.validations, "validation", &name, view) {
+        return Err(problems.into_iter().map(|problem| judged(problem, place, &name)).collect());
+    }
     Ok(value)
 }
 
@@ -67,6 +70,17 @@ fn placed(problems: Diagnostics, place: Option<Span>, variable: &Variable) -> Di
         (None, None) => problem.at(variable.span),
     });
     placed.collect()
+}
+
+/// What does not hold of a value is told where the value is given, and points at the rule.
+fn judged(problem: Diagnostic, place: Option<Span>, name: &str) -> Diagnostic {
+    match (place, problem.span) {
+        (Some(place), Some(rule)) if problem.subject.as_deref() == Some(name) => {
+            let words = problem.label.clone();
+            problem.at(place).label("this value is refused").related(rule, words)
+        }
+        _ => problem,
+    }
 }
 
 fn missing(view: &View<'_>, variable: &Variable) -> Diagnostic {

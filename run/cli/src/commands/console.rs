@@ -109,7 +109,7 @@ impl<'a> Console<'a> {
     }
 
     fn of_project(context: &'a Context, arguments: &ConsoleArguments) -> Result<Console<'a>, Stop> {
-        let project = context.open_to_read()?;
+        let project = context.open_to_read(arguments.plan)?;
         let environment = context.environment(&project)?;
         let stacks = &project.session.project().stacks;
         let mut hint = None;
@@ -169,7 +169,12 @@ impl<'a> Console<'a> {
             }
             Ok(value) if only_type => self.context.print(&format!("{}\n", andon_view::type_lines(&value.ty()))),
             Ok(value) if json => {
-                print_json(&json!({ "type": value.ty().to_string(), "value": andon_view::value_json(&value) }));
+                print_json(&json!({
+                    "type": value.ty().to_string(),
+                    "value": andon_view::value_json(&value),
+                    "sensitive": value.is_sensitive(),
+                    "sensitive_paths": andon_view::sensitive_paths(&value),
+                }));
             }
             Ok(value) => self.context.print(&format!("{}\n", andon_view::expression(&value))),
             Err(diagnostics) => {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use andon_text::{Diagnostic, nearest};
 use andon_value::Value;
-use serde_json::{Map, Value as Json};
+use serde_json::{Map, Value as Json, json};
 
 use crate::args::OutputArguments;
 use crate::context::{Context, Stop};
@@ -62,7 +62,15 @@ pub fn run(context: &Context, arguments: &OutputArguments) -> Result<(), Stop> {
         _ if context.arguments.json => {
             let mut object = Map::new();
             for (path, (_, _, value)) in chosen {
-                object.insert(path.clone(), andon_view::value_json(value));
+                let sensitive = value.is_sensitive();
+                object.insert(
+                    path.clone(),
+                    json!({
+                        "sensitive": sensitive,
+                        "type": andon_value::type_to_json(&value.ty()),
+                        "value": if sensitive { Json::Null } else { andon_view::value_json(value) },
+                    }),
+                );
             }
             print_json(&Json::Object(object));
             Ok(())

@@ -131,11 +131,25 @@ fn data_and_errors_as_json() {
     let text = "var.shape\nvar.regio\ntype(1)\nvar.token\n";
     let ran = piped(&project, &["--json"], text, 1);
     insta::assert_snapshot!(ran.out, @r#"
-    {"type":"object({a=string,b=list(string)})","value":{"a":"x","b":null}}
+    {"sensitive":false,"sensitive_paths":[],"type":"object({a=string,b=list(string)})","value":{"a":"x","b":null}}
     {"diagnostics":[{"detail":"","help":["Is `region` meant?"],"label":"","name":null,"range":{"end":{"byte":9,"column":10,"line":1},"filename":"<console>","start":{"byte":0,"column":1,"line":1}},"related":[],"severity":"error","snippet":{"code":"var.regio","context":null,"highlight_end_offset":9,"highlight_start_offset":0,"start_line":1,"values":[]},"subject":null,"summary":"there is no variable \"regio\""}]}
     {"type":"type","value":"number"}
-    {"type":"string","value":"(sensitive value)"}
+    {"sensitive":true,"sensitive_paths":[""],"type":"string","value":"(sensitive value)"}
     "#);
+}
+
+#[test]
+fn a_mistake_elsewhere_does_not_stop_an_answer() {
+    let project = project("console-mistake");
+    project
+        .write("more.tf", "output \"bad\" { value = nope.x }\nresource \"terraform_data\" \"worse\" { inputs = 1 }\n");
+    let ran = project.ok(&["console", "-c", "local.label"]);
+    assert_eq!(ran.out, "\"eu-x\"\n", "{ran}");
+    assert!(
+        ran.err.contains("\"nope\" means nothing here") && ran.err.contains("the definitions have mistakes"),
+        "{ran}"
+    );
+    assert_eq!(project.exits(1, &["console", "--json", "-c", "1", "-c", "nope.x"]).out.lines().count(), 2);
 }
 
 #[test]

@@ -21,6 +21,7 @@ mod formats;
 mod graph;
 mod kills;
 mod midway;
+mod mistakes;
 mod modules;
 mod plugins;
 mod provider_functions;

@@ -48,7 +48,8 @@ fn said(case: &str) -> Vec<String> {
     let (title, files) = case.split_once('\n').unwrap();
     let mut given: Vec<&str> = Vec::new();
     let mut environment: Vec<(&str, &str)> = Vec::new();
-    for file in files.split("== ").skip(1) {
+    let files = format!("\n{files}");
+    for file in files.split("\n== ").skip(1) {
         let (path, text) = file.split_once('\n').unwrap();
         match path.strip_prefix("$ ") {
             Some(line) => match line.strip_prefix("TF_VAR_").and_then(|_| line.split_once('=')) {
