@@ -40,6 +40,26 @@ impl Defaults {
         self.values.is_empty() && self.inside.is_empty()
     }
 
+    /// The default of an attribute of the object.
+    pub fn of(&self, attribute: &str) -> Option<&Expr> {
+        self.values.get(attribute)
+    }
+
+    /// The defaults inside the elements of a list, set or map.
+    pub fn in_element(&self) -> Option<&Defaults> {
+        self.inside.get(&Inside::Element)
+    }
+
+    /// The defaults inside an element of a tuple.
+    pub fn in_index(&self, index: usize) -> Option<&Defaults> {
+        self.inside.get(&Inside::Index(index))
+    }
+
+    /// The defaults inside an attribute of the object.
+    pub fn in_attribute(&self, attribute: &str) -> Option<&Defaults> {
+        self.inside.get(&Inside::Attribute(attribute.into()))
+    }
+
     fn put(&mut self, step: Inside, defaults: Defaults) {
         if !defaults.is_empty() {
             self.inside.insert(step, defaults);

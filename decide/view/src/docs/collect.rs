@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use andon_hcl::ast::{Body, Expr, ExprKind, Ident};
 use andon_lang::definitions::{Condition, Module, Project, Role, Variable};
-use andon_lang::written_string;
+use andon_lang::{Defaults, written_string};
 use andon_schema::Mode;
 use andon_text::SourceMap;
 use andon_value::Type;
@@ -108,7 +108,8 @@ fn input(variable: &Variable, from: Option<&str>, sources: &SourceMap) -> Vec<Te
     if let Some(from) = from {
         description = description.next_line().and("From role ").and_code(from).and(".");
     }
-    let ty = if variable.ty == Type::Dynamic { "any".to_owned() } else { spaced(&variable.ty) };
+    let shown = Some(&variable.defaults).filter(|_| !variable.is_secret());
+    let ty = if variable.ty == Type::Dynamic { "any".to_owned() } else { spaced(&variable.ty, shown, sources) };
     vec![Text::code(&*variable.name.name), Text::code(ty), default, description]
 }
 
@@ -133,20 +134,27 @@ fn source(expr: &Expr, sources: &SourceMap) -> String {
     sources.text(expr.span).split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// A type as people write it.
-fn spaced(ty: &Type) -> String {
+/// A type as people write it, with the defaults of its optional attributes.
+fn spaced(ty: &Type, defaults: Option<&Defaults>, sources: &SourceMap) -> String {
+    let element = |ty: &Type| spaced(ty, defaults.and_then(Defaults::in_element), sources);
     match ty {
-        Type::List(element) => format!("list({})", spaced(element)),
-        Type::Set(element) => format!("set({})", spaced(element)),
-        Type::Map(element) => format!("map({})", spaced(element)),
+        Type::List(inner) => format!("list({})", element(inner)),
+        Type::Set(inner) => format!("set({})", element(inner)),
+        Type::Map(inner) => format!("map({})", element(inner)),
         Type::Tuple(elements) => {
-            format!("tuple([{}])", elements.iter().map(spaced).collect::<Vec<_>>().join(", "))
+            let one = |(at, ty)| spaced(ty, defaults.and_then(|defaults| defaults.in_index(at)), sources);
+            format!("tuple([{}])", elements.iter().enumerate().map(one).collect::<Vec<_>>().join(", "))
         }
         Type::Object { attributes, optional } => {
             let one = |(name, ty): (&Arc<str>, &Type)| {
+                let ty = spaced(ty, defaults.and_then(|defaults| defaults.in_attribute(name)), sources);
+                let default = defaults.and_then(|defaults| defaults.of(name));
+                let ty = match default.map(|default| source(default, sources)) {
+                    Some(default) => format!("optional({ty}, {default})"),
+                    None if optional.iter().any(|other| other == name) => format!("optional({ty})"),
+                    None => ty,
+                };
                 let name = if andon_value::is_identifier(name) { name.to_string() } else { andon_value::quote(name) };
-                let ty = spaced(ty);
-                let ty = if optional.iter().any(|other| **other == *name) { format!("optional({ty})") } else { ty };
                 format!("{name} = {ty}")
             };
             let inner: Vec<String> = attributes.iter().map(one).collect();

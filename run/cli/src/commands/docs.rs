@@ -43,7 +43,7 @@ fn document(context: &Context, arguments: &DocsArguments) -> Result<Document, St
         return Ok(docs::functions_reference());
     }
     if arguments.language {
-        return Ok(docs::language_reference());
+        return Ok(docs::language_reference(&andon_engine::provider::built_in_schemas()));
     }
     if let Some(module) = &arguments.module {
         return of_module(context, &context.arguments.directory.join(module));

@@ -26,18 +26,23 @@ pub fn remote_state_schema() -> TypeSchema {
     TypeSchema { block: Block { attributes, description, ..Block::default() }, version: 0 }
 }
 
+/// The schemas of its resource types, by name.
+pub fn schemas() -> BTreeMap<String, TypeSchema> {
+    let attributes = [
+        ("input", Attribute::optional(Type::Dynamic, "A value to keep.")),
+        ("output", Attribute::computed(Type::Dynamic, "The value of `input` after the apply.")),
+        ("triggers_replace", Attribute::optional(Type::Dynamic, "A value whose change replaces the resource.")),
+        ("id", Attribute::computed(Type::String, "A name that no other has.")),
+    ];
+    let attributes = attributes.into_iter().map(|(name, attribute)| (name.to_owned(), attribute)).collect();
+    let description = "Keeps a value, and is replaced when another changes.".to_owned();
+    let block = Block { attributes, description, ..Block::default() };
+    [("terraform_data".to_owned(), TypeSchema { block, version: 0 })].into()
+}
+
 impl Provider for DataProvider {
     fn schemas(&self) -> BTreeMap<String, TypeSchema> {
-        let attributes = [
-            ("input", Attribute::optional(Type::Dynamic, "A value to keep.")),
-            ("output", Attribute::computed(Type::Dynamic, "The value of `input` after the apply.")),
-            ("triggers_replace", Attribute::optional(Type::Dynamic, "A value whose change replaces the resource.")),
-            ("id", Attribute::computed(Type::String, "A name that no other has.")),
-        ];
-        let attributes = attributes.into_iter().map(|(name, attribute)| (name.to_owned(), attribute)).collect();
-        let description = "Keeps a value, and is replaced when another changes.".to_owned();
-        let block = Block { attributes, description, ..Block::default() };
-        [("terraform_data".to_owned(), TypeSchema { block, version: 0 })].into()
+        schemas()
     }
 
     fn plan(&self, request: &Request<'_>) -> Result<Planned, Failure> {

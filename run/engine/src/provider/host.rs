@@ -115,21 +115,23 @@ impl HostProvider {
     }
 }
 
+/// The schemas of its resource types, by name.
+pub fn schemas() -> BTreeMap<String, TypeSchema> {
+    let attributes = [
+        ("connection", Attribute::required(Type::Dynamic, "How the server is reached: a `connection` of a server.")),
+        ("role", Attribute::required(Type::String, "The role that it must have.")),
+        ("params", Attribute::optional(Type::Dynamic, "Values of the role's parameters.")),
+        ("catalog", Attribute::computed(Type::String, "A digest of all that the server must have.")),
+    ];
+    let attributes = attributes.into_iter().map(|(name, attribute)| (name.to_owned(), attribute)).collect();
+    let description = "A server that must have a role: converged, and checked.".to_owned();
+    let block = Block { attributes, description, ..Block::default() };
+    [("andon_host".to_owned(), TypeSchema { block, version: 0 })].into()
+}
+
 impl Provider for HostProvider {
     fn schemas(&self) -> BTreeMap<String, TypeSchema> {
-        let attributes = [
-            (
-                "connection",
-                Attribute::required(Type::Dynamic, "How the server is reached: a `connection` of a server."),
-            ),
-            ("role", Attribute::required(Type::String, "The role that it must have.")),
-            ("params", Attribute::optional(Type::Dynamic, "Values of the role's parameters.")),
-            ("catalog", Attribute::computed(Type::String, "A digest of all that the server must have.")),
-        ];
-        let attributes = attributes.into_iter().map(|(name, attribute)| (name.to_owned(), attribute)).collect();
-        let description = "A server that must have a role: converged, and checked.".to_owned();
-        let block = Block { attributes, description, ..Block::default() };
-        [("andon_host".to_owned(), TypeSchema { block, version: 0 })].into()
+        schemas()
     }
 
     fn plan(&self, request: &Request<'_>) -> Result<Planned, Failure> {

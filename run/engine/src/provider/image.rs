@@ -119,20 +119,22 @@ impl ImageProvider {
     }
 }
 
+/// The schemas of its resource types, by name.
+pub fn schemas() -> BTreeMap<String, TypeSchema> {
+    let attributes = [
+        ("definition", Attribute::required(Type::String, "The name of an `image` of the project.")),
+        ("recipe", Attribute::computed(Type::String, "A digest of all that the image is made from.")),
+        ("digest", Attribute::computed(Type::String, "A digest of the image's content, which changes when that does.")),
+    ];
+    let attributes = attributes.into_iter().map(|(name, attribute)| (name.to_owned(), attribute)).collect();
+    let description = "Bakes an image: a root file system with its roles applied.".to_owned();
+    let block = Block { attributes, description, ..Block::default() };
+    [("andon_image".to_owned(), TypeSchema { block, version: 0 })].into()
+}
+
 impl Provider for ImageProvider {
     fn schemas(&self) -> BTreeMap<String, TypeSchema> {
-        let attributes = [
-            ("definition", Attribute::required(Type::String, "The name of an `image` of the project.")),
-            ("recipe", Attribute::computed(Type::String, "A digest of all that the image is made from.")),
-            (
-                "digest",
-                Attribute::computed(Type::String, "A digest of the image's content, which changes when that does."),
-            ),
-        ];
-        let attributes = attributes.into_iter().map(|(name, attribute)| (name.to_owned(), attribute)).collect();
-        let description = "Bakes an image: a root file system with its roles applied.".to_owned();
-        let block = Block { attributes, description, ..Block::default() };
-        [("andon_image".to_owned(), TypeSchema { block, version: 0 })].into()
+        schemas()
     }
 
     fn plan(&self, request: &Request<'_>) -> Result<Planned, Failure> {

@@ -173,12 +173,25 @@ pub fn lab(settings: &Settings) -> Result<Lab, Failure> {
     Lab::open(LabSettings { data_dir: settings.data_dir.clone(), helper: settings.helper.clone() })
 }
 
+/// The schemas of all that is built in, whatever the project.
+pub fn built_in_schemas() -> Schemas {
+    let mut all = schemas();
+    let own = [Lab::schemas(), data::schemas(), host::schemas(), image::schemas()];
+    all.resources = own.into_iter().flatten().collect();
+    add_data(&mut all);
+    all
+}
+
+fn add_data(all: &mut Schemas) {
+    all.data.insert("andon_stack".to_owned(), andon_plan::stack_schema());
+    all.data.insert("terraform_remote_state".to_owned(), data::remote_state_schema());
+}
+
 /// Every schema at hand: of the providers, of stacks' outputs, of host resources and checks.
 pub fn all_schemas(providers: &Providers) -> Schemas {
     let mut all = schemas();
     all.resources = providers.schemas().resources.clone();
-    all.data.insert("andon_stack".to_owned(), andon_plan::stack_schema());
-    all.data.insert("terraform_remote_state".to_owned(), data::remote_state_schema());
+    add_data(&mut all);
     all
 }
 
