@@ -32,7 +32,7 @@ pub(crate) struct Fault {
 pub(crate) enum FaultKind {
     /// Characters that the language does not use.
     Character,
-    /// `'text'`
+    /// `'text'`, or the same in backticks
     SingleQuotes,
     /// `“` and its like.
     CurlyQuotes,
@@ -242,7 +242,7 @@ impl Lexer<'_> {
                 self.take(Kind::OpenQuote, 1);
                 self.modes.push(Mode::Quoted { start });
             }
-            b'\'' => self.single_quotes(),
+            b'\'' | b'`' => self.other_quotes(byte),
             b'<' if self.byte(start + 1) == Some(b'<') => self.heredoc_start(),
             b'{' | b'[' | b'(' => {
                 self.brackets.push(byte);
@@ -446,11 +446,11 @@ impl Lexer<'_> {
         self.invalid(character.len_utf8());
     }
 
-    /// `'text'`: taken whole, so that its content makes no noise.
-    fn single_quotes(&mut self) {
+    /// `'text'`, or the same in backticks: taken whole, so that its content makes no noise.
+    fn other_quotes(&mut self, quote: u8) {
         let rest = self.bytes.get(self.at + 1..).unwrap_or_default();
-        match rest.iter().position(|byte| matches!(byte, b'\'' | b'\n')) {
-            Some(length) if rest.get(length) == Some(&b'\'') => self.faulty(FaultKind::SingleQuotes, length + 2),
+        match rest.iter().position(|byte| *byte == quote || *byte == b'\n') {
+            Some(length) if rest.get(length) == Some(&quote) => self.faulty(FaultKind::SingleQuotes, length + 2),
             _ => self.faulty(FaultKind::SingleQuotes, 1),
         }
     }
@@ -477,7 +477,9 @@ impl Lexer<'_> {
     /// `<<NAME` or `<<-NAME`, alone at the end of its line.
     fn heredoc_start(&mut self) {
         let start = self.at;
-        let name_start = start + 2 + usize::from(self.byte(start + 2) == Some(b'-'));
+        let mut name_start = start + 2 + usize::from(self.byte(start + 2) == Some(b'-'));
+        let blanks = self.misplaced_name(name_start);
+        name_start += blanks;
         let name_end = name_start + identifier_length(self.text.get(name_start..).unwrap_or(""));
         if name_end == name_start {
             return self.faulty(FaultKind::HeredocStart, name_start - start);
@@ -488,13 +490,28 @@ impl Lexer<'_> {
             Some(_) => line_end + 1,
             None => line_end,
         };
-        if name_end != line_end {
+        if name_end != line_end || blanks > 0 {
             // What follows the name is told and passed over, so that the heredoc's text is still read as such.
             self.fault(FaultKind::HeredocStart, start, line_end, line_end);
         }
         self.push(Kind::OpenHeredoc, start, begins_line);
         self.at = begins_line;
         self.modes.push(Mode::Heredoc { start, name: (name_start, name_end) });
+    }
+
+    /// How many blanks and quotes are before the name of a heredoc: none, unless a line soon after holds only that name.
+    fn misplaced_name(&self, at: usize) -> usize {
+        const SOON: usize = 2000;
+        let rest = self.text.get(at..).unwrap_or("");
+        let name = rest.trim_start_matches([' ', '\t', '\'', '"']);
+        let word = name.get(..identifier_length(name)).unwrap_or("");
+        let blanks = rest.len() - name.len();
+        let closes = |line: &str| line.trim_matches([' ', '\t', '\r']) == word;
+        let near = name.lines().skip(1).scan(0, |far, line| {
+            *far += line.len() + 1;
+            (*far < SOON).then_some(line)
+        });
+        if blanks == 0 || word.is_empty() || !{ near }.any(closes) { 0 } else { blanks }
     }
 
     /// A line of a heredoc, or what is left of one after an interpolation.

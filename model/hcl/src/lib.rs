@@ -4,6 +4,7 @@
 //! Parsing never fails: it gives a tree of all that could be understood, and every syntax error.
 
 pub mod ast;
+mod dialect;
 mod format;
 pub mod json;
 mod lexer;
@@ -11,7 +12,8 @@ mod parser;
 mod token;
 mod walk;
 
-pub use format::{format, format_source};
+pub use dialect::beyond_terraform;
+pub use format::{format, format_source, format_terraform};
 pub use parser::{NESTING_LIMIT, parse_body, parse_expression, parse_template};
 pub use walk::{Reference, Step};
 

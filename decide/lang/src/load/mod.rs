@@ -256,7 +256,12 @@ pub(crate) fn parent(path: &str) -> &str {
 /// The body of a file, in native syntax or in JSON, and what is wrong with its syntax.
 fn parse(path: &str, id: SourceId, text: &str, shape: &Shape) -> (Body, Diagnostics) {
     if !path.ends_with(".json") {
-        return andon_hcl::parse_body(id, text);
+        let (body, mut errors) = andon_hcl::parse_body(id, text);
+        let own = [".role.hcl", ".image.hcl", ".test.hcl", "andon.hcl"].iter().any(|suffix| path.ends_with(suffix));
+        if !own && !errors.has_errors() {
+            errors.extend(andon_hcl::beyond_terraform(&body, text));
+        }
+        return (body, errors);
     }
     let (value, mut errors) = andon_hcl::json::parse(id, text);
     let (body, more) = value.to_body(shape);

@@ -145,8 +145,8 @@ fn shapes_of_blocks_in_stacks() {
         ),
         ("resource \"x_y\" \"a\" {\n  depends_on = x_y.b\n}", "2:16 \"depends_on\" must be a list"),
         (
-            "resource \"x_y\" \"a\" {\n  lifecycle { precondition { condition = true } }\n}",
-            "2:15 missing argument \"error_message\"",
+            "resource \"x_y\" \"a\" {\n  lifecycle {\n    precondition { condition = true }\n  }\n}",
+            "3:5 missing argument \"error_message\"",
         ),
         (
             "data \"x_y\" \"a\" {\n  lifecycle { prevent_destroy = true }\n}",

@@ -11,6 +11,8 @@ use std::borrow::Cow;
 
 use andon_text::{Diagnostics, SourceId, SourceMap};
 
+use crate::ast::Body;
+use crate::dialect::beyond_terraform;
 use crate::lexer::{self, Lexed};
 use crate::parser::parse_body;
 use crate::token::Kind;
@@ -34,11 +36,24 @@ pub fn format(text: &str) -> String {
 /// As [`format`]; gives the syntax errors, with their places in `source`, of a file that has any.
 pub fn format_source(source: SourceId, text: &str) -> Result<String, Diagnostics> {
     let (body, diagnostics) = parse_body(source, text);
+    lay_out(text, &body, diagnostics)
+}
+
+/// As [`format_source`], for a file of Terraform's: what Terraform refuses in one is an error.
+pub fn format_terraform(source: SourceId, text: &str) -> Result<String, Diagnostics> {
+    let (body, mut diagnostics) = parse_body(source, text);
+    if !diagnostics.has_errors() {
+        diagnostics.extend(beyond_terraform(&body, text));
+    }
+    lay_out(text, &body, diagnostics)
+}
+
+fn lay_out(text: &str, body: &Body, diagnostics: Diagnostics) -> Result<String, Diagnostics> {
     if diagnostics.has_errors() {
         return Err(diagnostics);
     }
     let Lexed { tokens, .. } = lexer::lex(text);
-    let mut pieces = rewrite::pieces(text, &tokens, &body);
+    let mut pieces = rewrite::pieces(text, &tokens, body);
     // Blanks before the end stay as they are.
     let end = pieces.pop().map_or(0, |end| end.spaces);
     layout::lay_out(&mut pieces);

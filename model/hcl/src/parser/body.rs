@@ -74,6 +74,7 @@ impl Parser<'_> {
                 Some(self.attribute(name))
             }
             Kind::OpenBrace | Kind::OpenQuote | Kind::Identifier => self.block(name),
+            Kind::Newline if self.ahead(1).kind == Kind::OpenBrace => self.block(name),
             Kind::Colon => {
                 let help = format!("Write {} = value.", name.name);
                 self.unexpected("an argument's value comes after `=`", &help);
@@ -208,6 +209,13 @@ impl Parser<'_> {
         let here = self.token();
         let name = &kind.name;
         let diagnostic = match (labels, here.kind) {
+            ([.., label], Kind::OpenParenthesis | Kind::OpenBracket) if self.is_quoted(label) => {
+                let diagnostic = Diagnostic::error("a block's content is between { and }");
+                let opener = here.text(self.text);
+                let diagnostic = diagnostic.at(self.span_of(here)).label(format!("this is `{opener}`"));
+                self.report(diagnostic.help(format!("Write {{ in place of {opener}, and }} at its end.")));
+                return self.skip_brackets();
+            }
             // `name "text"` and `name word` at the end of a line are arguments that lack their `=`.
             ([value], Kind::Newline | Kind::End | Kind::CloseBrace) if !self.is_damaged(value.span) => {
                 Diagnostic::error(format!("`=` or `{{` is missing after `{name}`"))
@@ -235,6 +243,28 @@ impl Parser<'_> {
             }
         };
         self.report(diagnostic);
+        self.skip_line();
+    }
+
+    fn is_quoted(&self, label: &Ident) -> bool {
+        self.text.get(label.span.start as usize..).is_some_and(|text| text.starts_with('"'))
+    }
+
+    /// Passes over a bracket with what only a block can hold in it, and then over the rest of the line.
+    fn skip_brackets(&mut self) {
+        /// Further away its end is not looked for.
+        const FAR: usize = 2000;
+        let mut open = 0u32;
+        let end = (self.at..self.at + FAR).find(|index| {
+            let kind = self.token_at(*index).kind;
+            if super::closer_of(kind).is_some() {
+                open += 1;
+            } else if super::is_closer(kind) {
+                open = open.saturating_sub(1);
+            }
+            open == 0
+        });
+        self.at = end.map_or(self.at, |end| (end + 1).min(self.tokens.len().saturating_sub(1)));
         self.skip_line();
     }
 

@@ -75,6 +75,10 @@ impl Parser<'_> {
     /// Reports what stands where a comma should be. A value that can follow is then read as the next one.
     fn no_comma(&mut self, opener: Token) {
         let token = self.token();
+        if self.at_word("for") {
+            self.unexpected("`for` comes first in the brackets", "Write [for item in collection : value].");
+            return self.skip_to(&[]);
+        }
         if starts_value(token.kind) {
             let before = self.span_of(self.last_token()).tail();
             let label = if opener.kind == Kind::OpenBracket { "elements" } else { "arguments" };
@@ -125,6 +129,7 @@ impl Parser<'_> {
     }
 
     fn object_items(&mut self, opener: Token, items: &mut Vec<ObjectItem>) {
+        let mut whole = true;
         loop {
             self.skip_newlines();
             let kind = self.peek();
@@ -137,7 +142,7 @@ impl Parser<'_> {
                 return;
             }
             let before = self.at;
-            if let Some(item) = self.object_item() {
+            if let Some(item) = self.object_item(&mut whole) {
                 items.push(item);
             } else {
                 self.skip_to(&[Kind::Comma]);
@@ -156,8 +161,8 @@ impl Parser<'_> {
         }
     }
 
-    /// `key = value`; `None` where there is no such thing, which has then been said.
-    fn object_item(&mut self) -> Option<ObjectItem> {
+    /// `key = value`; `None` where there is no such thing, which is said of the first of an object that is not `whole`.
+    fn object_item(&mut self, whole: &mut bool) -> Option<ObjectItem> {
         let token = self.token();
         let named = token.kind == Kind::Identifier && matches!(self.ahead(1).kind, Kind::Equal | Kind::Colon);
         let key = if named {
@@ -178,7 +183,10 @@ impl Parser<'_> {
                 .label("this key")
                 .related(self.span_of(found), format!("expected `=` and a value before this {words}"))
                 .help("Write key = value. A list of values is written in [ and ].");
-            self.report(diagnostic);
+            if std::mem::replace(whole, false) {
+                self.report(diagnostic);
+            }
+            self.reported_at = Some(self.at);
             return None;
         }
         self.take();

@@ -164,6 +164,11 @@ impl Parser<'_> {
             }
         };
         self.report(diagnostic);
+        if token.kind == Kind::Percent && self.ahead(1).kind == Kind::OpenBrace {
+            // `%{…}` outside of a string.
+            self.take();
+            self.pass_over();
+        }
         if follows_operator && token.kind == Kind::Newline {
             self.skip_continuation();
         }
@@ -244,7 +249,7 @@ impl Parser<'_> {
     /// closed, and passes over to the closer.
     fn not_closed_or_joined(&mut self, opener: Token, help: &str) {
         let kind = self.peek();
-        if super::is_closer(kind) || matches!(kind, Kind::End | Kind::Newline) || self.item_begins() {
+        if super::is_closer(kind) || matches!(kind, Kind::End | Kind::Newline | Kind::Equal) || self.item_begins() {
             let closer = super::closer_of(opener.kind).unwrap_or(Kind::CloseParenthesis);
             return self.close(opener, closer);
         }
@@ -307,6 +312,14 @@ impl Parser<'_> {
         let start = target.span;
         let opener = self.take();
         let key = self.with_newlines(true, |parser| {
+            if let Some(star) = parser.take_if(Kind::Star) {
+                if parser.peek() == Kind::CloseBracket {
+                    let diagnostic = Diagnostic::error("line break in `[*]`").at(parser.span_of(star));
+                    parser.report(diagnostic.help("Write [*] on one line."));
+                }
+                parser.close(opener, Kind::CloseBracket);
+                return invalid(parser.span_of(star));
+            }
             let key = parser.inner_expression(opener);
             if parser.peek() != Kind::CloseBracket {
                 parser.not_closed_or_joined(opener, "An index is one value: remove what follows it.");

@@ -9,6 +9,9 @@ pub(super) fn explain(fault: Fault, span: Span, text: &str) -> Diagnostic {
     let shown = text.get(fault.start as usize..fault.end as usize).unwrap_or("");
     match fault.kind {
         FaultKind::Character => character(shown).at(span),
+        FaultKind::SingleQuotes if shown.starts_with('`') => Diagnostic::error("backticks do not make a string")
+            .at(span)
+            .help(format!("Write it in double quotes: \"{}\".", shown.trim_matches('`'))),
         FaultKind::SingleQuotes => Diagnostic::error("single quotes do not make a string")
             .at(span)
             .help(format!("Write it in double quotes: \"{}\".", shown.trim_matches('\''))),

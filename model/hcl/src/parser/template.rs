@@ -221,6 +221,8 @@ impl Parser<'_> {
             Piece::Literal(_, span) => Some(*span),
             _ => None,
         });
+        // What was not understood may be the end or the beginning that another lacks.
+        let sound = !pieces.iter().any(|piece| matches!(piece, Piece::Invalid));
         for piece in pieces {
             if !matches!(piece, Piece::Literal(..)) {
                 push_text(&mut parts, &mut text);
@@ -259,7 +261,9 @@ impl Parser<'_> {
                     if !open.last().is_some_and(fits) {
                         let begun = open.last().map(|open| open.span);
                         let (word, opener) = if ends_if { ("endif", "if") } else { ("endfor", "for") };
-                        self.stray_directive(word, opener, span, begun);
+                        if sound {
+                            self.stray_directive(word, opener, span, begun);
+                        }
                         continue;
                     }
                     if let Some(innermost) = open.pop() {
@@ -280,7 +284,7 @@ impl Parser<'_> {
                 Directive::If { .. } => ("if", "endif"),
                 Directive::For { .. } => ("for", "endfor"),
             };
-            if !self.is_damaged(unclosed.span) {
+            if sound && !self.is_damaged(unclosed.span) {
                 let diagnostic = Diagnostic::error(format!("`{word}` directive has no `{end}`"))
                     .at(unclosed.span)
                     .help(format!("Add %{{ {end} }} where it ends."));

@@ -1,4 +1,6 @@
-use andon_hcl::format;
+use andon_hcl::{format, format_source, format_terraform};
+
+use crate::dump::error_lines;
 
 /// Valid files of every kind of writing. The test against a real terraform reads them too.
 pub const CORPUS: &[&str] = &[
@@ -115,5 +117,23 @@ fn a_second_time_changes_nothing() {
 fn a_file_with_errors_stays_as_it_is() {
     for text in ["a  =", "a  = [1\n", "b   {\n", "a  = 'x'", "a =   <<E\nx\n", "a=\"x\n"] {
         assert_eq!(format(text), text);
+    }
+}
+
+#[test]
+fn what_only_our_own_files_may_hold_is_refused_in_terraforms() {
+    let map = &mut andon_text::SourceMap::new();
+    for (text, refused) in [
+        ("a \"${x}\" {\n}\n", "1:3+6 a label cannot be computed"),
+        ("a \"b\" \"c%{ if x }d%{ endif }\" {\n}\n", "1:7+23 a label cannot be computed"),
+        ("a { b { c = 1 } }\n", "1:5+1 a block in a block that is on one line"),
+        ("a {\n  b { c \"d\" {} }\n}\n", "2:7+5 a block in a block that is on one line"),
+        ("a \"$${x}\" {\n  b { c = 1 }\n}\n", ""),
+        ("a {}\n", ""),
+    ] {
+        let id = map.add("x", text);
+        let found = format_terraform(id, text).err().map(|errors| error_lines(map, &errors).join("\n"));
+        assert_eq!(found.unwrap_or_default(), refused, "{text}");
+        assert!(format_source(id, text).is_ok(), "{text}");
     }
 }

@@ -7,6 +7,7 @@ mod format;
 mod generate;
 mod json;
 mod limits;
+mod mistakes;
 mod print;
 mod printer;
 mod properties;

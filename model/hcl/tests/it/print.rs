@@ -7,7 +7,11 @@ pub fn body(body: &Body) -> String {
     let item = |item: &Item| match item {
         Item::Attribute(attribute) => format!("{} = {}\n", attribute.name.name, expr(&attribute.value)),
         Item::Block(block) => {
-            let labels: String = block.labels.iter().map(|label| format!(" \"{}\"", escaped(&label.name))).collect();
+            let label = |(at, label): (usize, &Ident)| match block.label_templates.get(at) {
+                Some(Some(parts)) => format!(" {}", quoted(&parts.parts)),
+                _ => format!(" \"{}\"", escaped(&label.name)),
+            };
+            let labels: String = block.labels.iter().enumerate().map(label).collect();
             format!("{}{labels} {{\n{}}}\n", block.kind.name, self::body(&block.body))
         }
     };

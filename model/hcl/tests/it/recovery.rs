@@ -53,11 +53,11 @@ fn every_error_is_told_once() {
             ),
             (
                 "a = “x”\nb = a & b\nc = a; d = 1\ne = $x\nf = `x`\ng = @\nh = 1 ^ 2\n",
-                "1:5+7 curly quotes do not make a string\n2:7+1 unknown character `&`\n3:6+1 unknown character `;`\n4:5+1 unknown character `$`\n5:5+1 unknown character ```\n5:7+1 unknown character ```\n6:5+1 unknown character `@`\n7:7+1 unknown character `^`",
+                "1:5+7 curly quotes do not make a string\n2:7+1 unknown character `&`\n3:6+1 unknown character `;`\n4:5+1 unknown character `$`\n5:5+3 backticks do not make a string\n6:5+1 unknown character `@`\n7:7+1 unknown character `^`",
             ),
             (
                 "a = provider::x\nb = f(x..., y)\nc = f(,)\nd = [,]\ne = {,}\nf = {a = 1 b = 2}\ng = {a, b}\n",
-                "1:16+0 unexpected end of the line\n2:11+1 unexpected `,`\n3:7+1 expected a value, found `,`\n4:6+1 expected a value, found `,`\n5:6+1 unexpected `,`\n6:11+0 comma is missing ~6:12+1\n7:6+1 item of an object has no value ~7:7+1\n7:9+1 item of an object has no value ~7:10+1",
+                "1:16+0 unexpected end of the line\n2:11+1 unexpected `,`\n3:7+1 expected a value, found `,`\n4:6+1 expected a value, found `,`\n5:6+1 unexpected `,`\n6:11+0 comma is missing ~6:12+1\n7:6+1 item of an object has no value ~7:7+1",
             ),
             ("x {\n  y {\n    z = 1 }\n}\n", "3:11+1 unexpected `}`"),
             ("a = (1\nb = 2\n", "1:5+1 `(` is not closed ~2:1+1"),
@@ -150,7 +150,7 @@ fn one_mistake_gives_one_message() {
             ("a = [for b in c d]\ne = {for f in g : h}\n", "1:17+1 unexpected `d`\n2:20+1 unexpected `}`"),
             ("a = b.\nc = d[\ne = 1\n", "1:6+1 name is missing after `.`\n2:6+1 `[` is not closed ~3:1+1"),
             ("resource aws_x y\n{\n  a = 1\n}\n", "2:1+1 `{` is not on the line of its block"),
-            ("resource \"a\" \"b\" [\n  a = 1\n]\n", "1:9+0 `=` is missing after `resource`\n3:1+1 unexpected `]`"),
+            ("resource \"a\" \"b\" [\n  a = 1\n]\n", "1:18+1 a block's content is between { and }"),
             ("x = {\n  a = 1\n  b 2\n  c = 3\n}\n", "3:3+1 item of an object has no value ~3:5+1"),
             ("x = {\n  a = 1;\n  b = 2;\n}\n", "2:8+1 unknown character `;`\n3:8+1 unknown character `;`"),
             ("x = [\n  {\n    a = 1\n  }\n  {\n    b = 1\n  }\n]\n", "4:4+0 comma is missing ~5:3+1"),

@@ -15,6 +15,8 @@ use crate::terminal::print_json;
 
 /// The ends of the names of definition files.
 const SUFFIXES: [&str; 3] = [".tf", ".tfvars", ".hcl"];
+/// Those of files in which Terraform's own rules hold.
+const TERRAFORMS: [&str; 4] = [".tf", ".tfvars", ".tftest.hcl", ".tfmock.hcl"];
 /// What is printed in place of a file's name.
 const STANDARD_INPUT: &str = "<stdin>";
 /// The exit codes are Terraform's: 2 where anything could not be read, understood or written, 3 where `-check` finds a
@@ -131,11 +133,13 @@ impl Work<'_> {
         };
         // A file that is understood needs no place in the map: nothing will point into it.
         let probe = SourceMap::new().add(shown, "");
-        if let Ok(formatted) = andon_hcl::format_source(probe, &text) {
+        let own = !TERRAFORMS.iter().any(|suffix| shown.ends_with(suffix));
+        let format = if own { andon_hcl::format_source } else { andon_hcl::format_terraform };
+        if let Ok(formatted) = format(probe, &text) {
             return Some((text, formatted));
         }
         let id = self.sources.add(shown, text.as_str());
-        if let Err(errors) = andon_hcl::format_source(id, &text) {
+        if let Err(errors) = format(id, &text) {
             self.broken.extend(errors);
         }
         None
