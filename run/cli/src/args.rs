@@ -84,7 +84,7 @@ pub enum Command {
     Init(InitArguments),
     /// Write definition files in the one true format
     Fmt(FmtArguments),
-    /// Check definitions: syntax, types, references
+    /// Check definitions: syntax, types, references, what is written out, lints
     #[command(alias = "validate")]
     Check(CheckArguments),
     /// Run the tests of roles and images on throw-away servers

@@ -19,6 +19,7 @@ mod edges;
 mod format;
 mod formats;
 mod graph;
+mod help;
 mod kills;
 mod midway;
 mod mistakes;

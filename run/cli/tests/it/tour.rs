@@ -1,5 +1,5 @@
-//! `docs/tour.md`, run for real: each `$` line of its console blocks, in a copy of `examples/shop`, and what they print
-//! held against the document. `UPDATE_TOUR=1` writes what was printed into the document instead.
+//! `docs/tour.md` and `docs/definitions.md`, run for real: each `$` line of their console blocks, in a copy of
+//! `examples/shop`, and what they print held against the page. `UPDATE_TOUR=1` writes what was printed into it instead.
 //!
 //! A block is one shell session. A line `? N` says that the command before it exits with `N`, not 0. Before the two sides
 //! are compared, what differs from run to run is made equal on both ([`settled`]); what is done at the same time is told in
@@ -18,12 +18,29 @@ const PORT: &str = "127.0.0.1:8080";
 #[test]
 fn the_tour_is_as_it_is_told() {
     need_lab!();
-    let place = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/tour.md");
-    let told = fs::read_to_string(&place).unwrap();
     let mut project = Project::shop("tour");
     // The tour ends with a purge: the images that other tests share are not its to delete.
     project.data_dir = project.directory.with_extension("data");
     share_images(&project.data_dir);
+    let wrong = walk("tour.md", &project);
+    let _ = fs::remove_dir_all(&project.data_dir);
+    assert!(wrong.is_empty(), "docs/tour.md tells it otherwise (UPDATE_TOUR=1 writes it anew):\n{wrong}");
+}
+
+#[test]
+fn definitions_are_as_they_are_told() {
+    let project = Project::shop("definitions");
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/shop");
+    project.write("README.md", &fs::read_to_string(example.join("README.md")).unwrap());
+    let wrong = walk("definitions.md", &project);
+    assert!(wrong.is_empty(), "docs/definitions.md tells it otherwise (UPDATE_TOUR=1 writes it anew):\n{wrong}");
+}
+
+/// Runs every command of a page in a project: what differs from what it says. With `UPDATE_TOUR=1` the page is written
+/// anew instead.
+fn walk(page: &str, project: &Project) -> String {
+    let place = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs").join(page);
+    let told = fs::read_to_string(&place).unwrap();
     let (mut seen, mut wrong) = (String::new(), String::new());
     let mut lines = told.lines();
     while let Some(line) = lines.next() {
@@ -32,7 +49,7 @@ fn the_tour_is_as_it_is_told() {
             continue;
         }
         let block: Vec<&str> = lines.by_ref().take_while(|line| *line != "```").collect();
-        for (command, expected, printed) in session(&project, &block) {
+        for (command, expected, printed) in session(project, &block) {
             let same = comparable(&expected) == comparable(&printed);
             if !same {
                 let diff = similar::TextDiff::from_lines(&expected, &printed);
@@ -42,12 +59,11 @@ fn the_tour_is_as_it_is_told() {
         }
         seen.push_str("```\n");
     }
-    let _ = fs::remove_dir_all(&project.data_dir);
     if std::env::var_os("UPDATE_TOUR").is_some() {
         fs::write(place, seen).unwrap();
-    } else {
-        assert!(wrong.is_empty(), "docs/tour.md tells it otherwise (UPDATE_TOUR=1 writes it anew):\n{wrong}");
+        wrong.clear();
     }
+    wrong
 }
 
 /// Runs the commands of a block in one shell: each with what the document says and what it printed.

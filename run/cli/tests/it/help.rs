@@ -1,0 +1,24 @@
+//! `--help` of the commands that look at definitions, whole. `BLESS=1` writes what is said now.
+
+use std::fs;
+use std::path::Path;
+
+use crate::support::Project;
+
+#[test]
+fn commands_say_what_they_do() {
+    let project = Project::empty("help");
+    let blessed = std::env::var_os("BLESS").is_some();
+    for command in ["check", "fmt", "console", "graph", "docs", "init"] {
+        let said = project.ok(&[command, "--help"]).out;
+        let place = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/it/help/{command}.txt"));
+        if blessed {
+            fs::write(&place, &said).unwrap();
+        }
+        let expected = fs::read_to_string(&place).unwrap_or_default();
+        assert_eq!(said, expected, "BLESS=1 writes {} anew", place.display());
+        // The short form says no other arguments than the long one.
+        let short = project.ok(&[command, "-h"]).out;
+        assert!(short.len() <= said.len() && said.starts_with(short.lines().next().unwrap_or_default()), "{short}");
+    }
+}
