@@ -87,10 +87,10 @@ impl<'a> Evaluator<'a> {
         (result, std::mem::replace(&mut self.diagnostics, before), met)
     }
 
-    /// Evaluates on the side what is only supposed: nothing that it meets counts as met.
+    /// Evaluates what is only supposed: nothing that it meets counts as met.
     pub(super) fn supposing<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> T {
         let met = self.met_unknown;
-        let result = self.aside(work).0;
+        let result = work(self);
         self.met_unknown = met;
         result
     }
@@ -294,7 +294,7 @@ impl<'a> Evaluator<'a> {
     /// A side of a conditional whose condition is not known yet.
     fn open_side(&mut self, expr: &Expr) -> Value {
         let value = self.in_doubt(|this| this.evaluate(expr));
-        value.unwrap_or_else(|| self.supposing(|this| Value::unknown(this.type_of_failed(expr))))
+        value.unwrap_or_else(|| self.supposing(|this| this.aside(|this| Value::unknown(this.type_of_failed(expr))).0))
     }
 
     /// The type of an expression that cannot be evaluated, as far as the way it is written tells it.
@@ -329,6 +329,21 @@ impl<'a> Evaluator<'a> {
                 _ => Type::Bool,
             },
             ExprKind::Tuple(elements) => Type::tuple(elements.iter().map(|element| part(self, element))),
+            ExprKind::Splat { target, .. } => match self.evaluate(target) {
+                // What is no list is a tuple of itself.
+                Ok(value) if !value.is_unknown() && !value.is_null() && value.as_elements().is_none() => {
+                    Type::tuple([Type::Dynamic])
+                }
+                _ => Type::Dynamic,
+            },
+            // Its condition has failed, or the side that it takes.
+            ExprKind::Conditional { yes, no, .. } => {
+                let [yes_value, no_value] = [yes, no].map(|side| match self.evaluate(side) {
+                    Ok(value) => value,
+                    Err(_) => Value::unknown(self.written_type(side)),
+                });
+                self.agreed_type(expr.span, (yes, &yes_value), (no, &no_value)).unwrap_or(Type::Dynamic)
+            }
             ExprKind::Object(items) => {
                 let attribute = |item: &ObjectItem| {
                     let key = self.object_key(&item.key).ok()?.as_str()?.clone();

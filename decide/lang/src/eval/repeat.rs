@@ -214,9 +214,9 @@ impl Evaluator<'_> {
     /// The results of a splat over a list, as a list where they agree on a type.
     fn list_of(&mut self, element: &Type, results: Vec<Value>, each: &Expr) -> Result<Value, Failed> {
         if results.is_empty() {
-            // What an element would have given says the type; an error of it says only that there is no telling.
-            let would_be = self.supposing(|this| this.at_element(Value::unknown(element.clone()), each));
-            return Ok(Value::list(would_be.map_or(Type::Dynamic, |value| value.ty()), []));
+            // What an element would have given says the type. It is only supposed: nothing that it meets counts as met.
+            let would_be = self.supposing(|this| this.at_element(Value::unknown(element.clone()), each))?;
+            return Ok(Value::list(would_be.ty(), []));
         }
         let tuple = Value::tuple(results);
         Ok(convert(&tuple, &Type::list(Type::Dynamic)).unwrap_or(tuple))

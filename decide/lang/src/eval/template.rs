@@ -76,6 +76,8 @@ impl Evaluator<'_> {
                 Err(error) => error.to_string(),
             }
         };
+        // Whoever forgives this error still knows that there was a secret.
+        out.marks = out.marks.union(value.marks_within());
         let error = Diagnostic::error("a part of a template is not a string").at(expr.span).label(refused);
         let error = match value.ty() {
             Type::List(_) | Type::Set(_) | Type::Tuple(_) if !value.is_null() => {

@@ -5,6 +5,8 @@
 //! `more.txt` has expressions by hand. From `calls.txt`, which has a good call of each function, calls are generated
 //! in which each argument is each value of a pool; and so are operators, conditionals and conversions.
 
+mod random;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
