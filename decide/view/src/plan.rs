@@ -178,7 +178,7 @@ pub fn plan_json(plan: &Plan) -> Json {
         json!({
             "stack": &*output.stack, "name": &*output.name, "changes": output.changes(),
             "before": output.before.as_ref().map(shown), "after": output.after.as_ref().map(shown),
-            "sensitive": output.sensitive,
+            "after_unknown": output.after.as_ref().map(unknown_paths), "sensitive": output.sensitive,
         })
     });
     json!({
@@ -253,6 +253,11 @@ fn paths(value: &Value, wanted: impl Copy + Fn(&Value) -> bool) -> Vec<String> {
             Kind::List(_, elements) | Kind::Tuple(elements) => {
                 for (index, element) in elements.iter().enumerate() {
                     walk(element, &format!("{path}[{index}]"), wanted, found);
+                }
+            }
+            Kind::Set(_, elements) => {
+                for (index, element) in elements.iter().enumerate() {
+                    walk(element, &format!("{path}[{index}]"), found);
                 }
             }
             Kind::Map(_, entries) | Kind::Object(entries) => {

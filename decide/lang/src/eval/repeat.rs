@@ -170,7 +170,11 @@ impl Evaluator<'_> {
             }
             Kind::Unknown(Type::Tuple(types), _) => {
                 let elements = types.iter().map(|ty| self.at_element(Value::unknown(ty.clone()), each));
-                Value::tuple(elements.collect::<Result<Vec<_>, _>>()?)
+                let elements = Value::tuple(elements.collect::<Result<Vec<_>, _>>()?);
+                Value::unknown(elements.ty()).mark(elements.marks_within())
+            }
+            Kind::Unknown(ty, _) if *ty != Type::Dynamic && value.is_never_null() => {
+                Value::tuple([self.at_element(value.clone(), each)?])
             }
             // It may be null, and so nothing.
             Kind::Unknown(ty, _) => {

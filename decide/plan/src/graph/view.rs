@@ -388,6 +388,14 @@ impl Scope for View<'_> {
                     .at(root.span)
                     .detail("It is there only in a postcondition, and means the instance.")),
             },
+            // `resource.TYPE.NAME` is TYPE.NAME, for types whose names mean something else.
+            "resource" => match steps {
+                [Step::Attribute(kind, span), rest @ ..] => {
+                    let found = self.resolve_resource(Name { name: kind, span: *span }, rest)?;
+                    Ok(Resolved { used: found.used + 1, ..found })
+                }
+                _ => Err(messages::incomplete(root, "resource.TYPE.NAME")),
+            },
             _ => self.resolve_resource(root, steps),
         }
     }

@@ -24,6 +24,7 @@ mod kills;
 mod midway;
 mod mistakes;
 mod modules;
+mod planned;
 mod plugins;
 mod provider_functions;
 mod secrets;

@@ -67,6 +67,8 @@ resource "toy_thing" "one" {
 data "toy_thing" "two" {
   name = toy_thing.one.id
 }
+
+output "two" { value = data.toy_thing.two.id }
 "#;
 
 #[test]

@@ -2,7 +2,8 @@ use std::collections::BTreeMap;
 
 use andon_ledger::{Action, Intent};
 use andon_schema::{Attribute, Block, Failure, Identity, InstanceAddress, Object, Outcome, TypeSchema};
-use andon_value::{Type, Value};
+use andon_value::{Kind, Type, Value};
+use sha2::{Digest, Sha256};
 
 use super::{Planned, Provider, Request, plain_outcome};
 use crate::Found;
@@ -51,8 +52,12 @@ impl Provider for DataProvider {
         let (input, triggers) = (given("input"), given("triggers_replace"));
         let replaced = request.prior.is_some() && triggers != before("triggers_replace");
         let id = if request.prior.is_some() { before("id") } else { Value::unknown(Type::String).not_null() };
-        // An output that is known may be read by others in the same plan.
-        let output = input.clone();
+        // As with Terraform's own: what is kept is known once it is kept, and only nothing is nothing at once.
+        let kept = request.prior.is_some() && !replaced && input == before("input");
+        let output = match kept || input.is_null() {
+            true => input.clone(),
+            false => unknown(&input),
+        };
         let value = Value::object([("input", input), ("output", output), ("triggers_replace", triggers), ("id", id)]);
         let replace = if replaced { vec!["triggers_replace".to_owned()] } else { Vec::new() };
         Ok(Planned { value, replace, report: None })
@@ -63,7 +68,7 @@ impl Provider for DataProvider {
     }
 
     fn create(&self, request: &Request<'_>, _: &Value) -> Outcome {
-        let id = request.identity.map_or(Value::NULL, |identity| Value::from(identity.as_str()));
+        let id = request.identity.map_or(Value::NULL, uuid);
         plain_outcome(Ok(Some(with_output(request.config, id))))
     }
 
@@ -83,6 +88,32 @@ impl Provider for DataProvider {
             _ => Found::Absent,
         })
     }
+}
+
+/// Of a value only its type, and where in it there are secrets.
+fn unknown(value: &Value) -> Value {
+    let within = value.marks_within();
+    if within == value.marks() {
+        return Value::unknown(value.ty()).mark(within);
+    }
+    let all = |elements: &[Value]| elements.iter().map(unknown).collect::<Vec<_>>();
+    let like = match value.kind() {
+        Kind::Object(entries) => Value::object(entries.iter().map(|(name, it)| (name.clone(), unknown(it)))),
+        Kind::Tuple(elements) => Value::tuple(all(elements)),
+        _ => return Value::unknown(value.ty()).mark(within),
+    };
+    like.mark(value.marks())
+}
+
+/// A name in the form of a version 4 UUID, as Terraform's are; the same identity has the same.
+fn uuid(identity: &Identity) -> Value {
+    let digest = Sha256::digest(identity.as_str());
+    let mut hex: Vec<char> = digest.iter().flat_map(|byte| format!("{byte:02x}").chars().collect::<Vec<_>>()).collect();
+    hex.truncate(32);
+    hex.iter_mut().skip(12).take(1).for_each(|version| *version = '4');
+    hex.iter_mut().skip(16).take(1).for_each(|variant| *variant = 'a');
+    let part = |from: usize, count: usize| hex.iter().skip(from).take(count).collect::<String>();
+    [part(0, 8), part(8, 4), part(12, 4), part(16, 4), part(20, 12)].join("-").into()
 }
 
 fn with_output(config: &Value, id: Value) -> Value {
