@@ -257,7 +257,7 @@ fn paths(value: &Value, wanted: impl Copy + Fn(&Value) -> bool) -> Vec<String> {
             }
             Kind::Set(_, elements) => {
                 for (index, element) in elements.iter().enumerate() {
-                    walk(element, &format!("{path}[{index}]"), found);
+                    walk(element, &format!("{path}[{index}]"), wanted, found);
                 }
             }
             Kind::Map(_, entries) | Kind::Object(entries) => {

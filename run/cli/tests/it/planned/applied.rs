@@ -52,8 +52,7 @@ fn outputs_of_an_apply_are_those_of_terraform() {
     }
     terraform(&theirs, &["apply", "-input=false", "-auto-approve"]);
     let outputs = json(&terraform(&theirs, &["output", "-json"]).unwrap());
-    let theirs: BTreeMap<String, serde_json::Value> =
-        outputs.as_object().unwrap().iter().map(|(name, output)| (name.clone(), output["value"].clone())).collect();
+    let theirs: BTreeMap<String, serde_json::Value> = serde_json::from_value(outputs).unwrap();
     ours.ok(&["apply", "-y"]);
     let given: BTreeMap<String, serde_json::Value> = serde_json::from_str(&ours.ok(&["output", "--json"]).out).unwrap();
     let mut different = Vec::new();

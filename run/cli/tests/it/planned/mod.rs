@@ -32,12 +32,8 @@ const DIFFERENT: &[(&str, &[&str])] = &[
         ],
     ),
     (
-        "of a set or list that is made with something unknown, we foresee the type and the length only",
-        &[
-            "formatlist(\"%s-x\", [\"a\", terraform_data.s.id])",
-            "setunion([\"a\"], [terraform_data.s.id])",
-            "setproduct([\"a\"], [terraform_data.s.id])",
-        ],
+        "of what is made with something unknown, we foresee the type and the length only",
+        &["formatlist(\"%s-x\", [\"a\", terraform_data.s.id])", "setproduct([\"a\"], [terraform_data.s.id])"],
     ),
     (
         "two elements of which nothing is known are one in a set, which is of unknown length either way",
