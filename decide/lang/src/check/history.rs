@@ -15,7 +15,7 @@ pub(super) fn check(checked: &Checked<'_>) {
     moves(checked);
     for removed in &checked.module.removed {
         let at = At { this: Some(Value::UNKNOWN), ..checked.plain() };
-        provisioner::each(&at, &removed.provisioners);
+        provisioner::each(&at, &removed.provisioners, None);
         if let Some(definition) = still_there(checked.module, &removed.from) {
             let diagnostic = Diagnostic::error(format!("{} is removed, and still defined", text(&removed.from)));
             let diagnostic = diagnostic.at(removed.from.span).related(definition, "it is defined here");

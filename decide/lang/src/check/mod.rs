@@ -12,6 +12,7 @@ mod host;
 mod place;
 mod providers;
 mod provisioner;
+mod remote_state;
 mod resource;
 mod scope;
 mod stack;

@@ -2,9 +2,9 @@
 //! (<https://developer.hashicorp.com/terraform/language/resources/provisioners/syntax>).
 
 use std::collections::BTreeMap;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
-use andon_hcl::ast::Body;
+use andon_hcl::ast::{Body, Item};
 use andon_schema::{Attribute, Block};
 use andon_text::Diagnostic;
 use andon_value::Type;
@@ -84,7 +84,7 @@ fn block(attributes: impl IntoIterator<Item = (&'static str, Attribute)>) -> Blo
 
 /// The provisioners of a resource; `at` is within its block, with `self`.
 pub(super) fn check(at: &At<'_, '_>, definition: &ResourceDefinition) {
-    each(at, &definition.provisioners);
+    each(at, &definition.provisioners, definition.connection.as_ref());
     let Some(connection) = &definition.connection else { return };
     at.written_in(connection);
     if !definition.provisioners.is_empty() {
@@ -95,8 +95,8 @@ pub(super) fn check(at: &At<'_, '_>, definition: &ResourceDefinition) {
     }
 }
 
-/// Provisioners wherever they are.
-pub(super) fn each(at: &At<'_, '_>, provisioners: &[Provisioner]) {
+/// Provisioners wherever they are, with the connection that theirs are laid over.
+pub(super) fn each(at: &At<'_, '_>, provisioners: &[Provisioner], common: Option<&Body>) {
     for provisioner in provisioners {
         at.written_in(&provisioner.body);
         if provisioner.on_destroy {
@@ -104,7 +104,7 @@ pub(super) fn each(at: &At<'_, '_>, provisioners: &[Provisioner]) {
         }
         if let Some(connection) = &provisioner.connection {
             at.written_in(connection);
-            at.body_value(connection, &CONNECTION);
+            at.body_value(&over(connection, common), &CONNECTION);
             if provisioner.on_destroy {
                 late(at.checked, connection);
             }
@@ -132,6 +132,14 @@ pub(super) fn each(at: &At<'_, '_>, provisioners: &[Provisioner]) {
             at.checked.report([diagnostic.label(if given == 0 { "none is" } else { "more than one is" })]);
         }
     }
+}
+
+/// A provisioner's own connection, with what only the common one gives.
+fn over(own: &Body, common: Option<&Body>) -> Body {
+    let mut body = own.clone();
+    let more = common.into_iter().flat_map(Body::attributes).filter(|it| own.attribute(&it.name.name).is_none());
+    Arc::make_mut(&mut body.items).extend(more.cloned().map(Item::Attribute));
+    body
 }
 
 /// When an object is deleted, nothing but the object itself is sure to be there still.

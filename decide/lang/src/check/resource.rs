@@ -6,7 +6,7 @@ use andon_text::{Diagnostic, nearest};
 use andon_value::Value;
 
 use super::scope::{At, Checked};
-use super::{EvaluatedBody, host, provisioner};
+use super::{EvaluatedBody, host, provisioner, remote_state};
 use crate::definitions::{IgnoreChanges, ResourceDefinition};
 use crate::eval::resolved;
 use crate::image::find_image;
@@ -72,6 +72,7 @@ pub(super) fn check_at(at: &At<'_, '_>, definition: &ResourceDefinition) {
     }
     match (key.mode, &*key.kind) {
         (Mode::Data, "andon_stack") => stack(checked, definition),
+        (Mode::Data, "terraform_remote_state") => remote_state::check(checked, definition, &value),
         (Mode::Managed, "andon_image") => image(checked, definition),
         (Mode::Managed, "andon_host") => host::check(checked, definition, &value),
         _ => {}

@@ -19,6 +19,7 @@ mod console;
 mod evaluation;
 mod expressions;
 mod foresight;
+mod generated;
 mod json;
 mod lints;
 mod load;

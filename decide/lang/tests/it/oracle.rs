@@ -206,6 +206,22 @@ pub fn ours(files: &[(String, String)]) -> (bool, String, bool) {
     (!found.has_errors(), render_all(&found, &project.sources), placed)
 }
 
+/// The files and lines of our errors.
+pub fn placed(files: &[(String, String)]) -> BTreeSet<(String, usize)> {
+    let mut set = FileSet::new();
+    for (path, content) in files {
+        set.insert(path.as_str(), content.clone().into_bytes());
+    }
+    let (project, mut found) = load(Arc::new(set), "case");
+    found.extend(check_project(&project, &schemas()));
+    let spans = found.iter().filter(|it| it.is_error()).filter_map(|it| it.span);
+    let places = spans.filter_map(|span| {
+        let source = project.sources.get(span.source)?;
+        Some((source.path().to_string(), source.position(span.start).line as usize))
+    });
+    places.collect()
+}
+
 /// What is wrong with our verdict on a case.
 fn misjudged(case: &Case) -> Option<String> {
     let (valid, said, placed) = ours(&case.files);
@@ -250,6 +266,22 @@ pub fn theirs(files: &[(String, String)]) -> Option<(bool, String)> {
         }
     }
     terraform(&["validate", "-no-color"], directory.path())
+}
+
+/// The same, with the files and lines of its errors.
+pub fn theirs_placed(files: &[(String, String)]) -> Option<(bool, BTreeSet<(String, usize)>, String)> {
+    let (valid, said) = theirs(files)?;
+    let mut places = BTreeSet::new();
+    let mut in_error = false;
+    for line in said.lines() {
+        in_error = (in_error || line.starts_with("Error: ")) && !line.starts_with("Warning: ");
+        let place = line.strip_prefix("  on ").filter(|_| in_error).and_then(|line| line.split_once(" line "));
+        if let Some((path, rest)) = place {
+            let digits = rest.split(|it: char| !it.is_ascii_digit()).next().unwrap_or_default();
+            places.extend(digits.parse().ok().map(|line| (path.to_owned(), line)));
+        }
+    }
+    Some((valid, places, said))
 }
 
 fn terraform(words: &[&str], directory: &Path) -> Option<(bool, String)> {
