@@ -14,7 +14,7 @@ mod walk;
 
 pub use dialect::beyond_terraform;
 pub use format::{format, format_source, format_terraform};
-pub use parser::{NESTING_LIMIT, parse_body, parse_expression, parse_template};
+pub use parser::{CHAIN_LIMIT, NESTING_LIMIT, parse_body, parse_expression, parse_template};
 pub use walk::{Reference, Step};
 
 /// The places of all tokens of a text, for the fuzz target that holds the lexer to what [`token`] says of them.

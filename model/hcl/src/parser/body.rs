@@ -333,6 +333,10 @@ impl Parser<'_> {
     /// Reports a block that the file ends in. The brace that is missing may be that of another block: one whose
     /// closing brace is indented less than the block is.
     fn not_closed(&mut self, opener: Token, head: Span) {
+        // Of blocks in each other only the innermost is told; looking for the culprit takes the whole file.
+        if self.reported_at == Some(self.at) {
+            return;
+        }
         let culprit = self.indentation_culprit();
         let start = culprit.map_or(opener, |(begun, _)| begun);
         let place = if culprit.is_some() { self.span_of(start) } else { head };
@@ -354,11 +358,7 @@ impl Parser<'_> {
             self.reported_at = Some(self.at);
             return;
         }
-        // Whatever the last tokens were said to be, this is another matter.
-        let elsewhere = self.reported_at.take().filter(|at| *at == self.at);
-        if elsewhere.is_none() {
-            self.report(diagnostic);
-        }
+        self.report(diagnostic);
         self.reported_at = Some(self.at);
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use andon_text::{Diagnostic, Span, deeper};
 
-use super::{Parser, invalid, node};
+use super::{CHAIN_LIMIT, Parser, invalid, node};
 use crate::ast::{BinaryOperator, Expr, ExprKind, Ident, UnaryOperator};
 use crate::token::{Kind, Token};
 
@@ -29,6 +29,9 @@ impl Parser<'_> {
                 self.no_colon();
                 break invalid(self.since(condition.span));
             }
+            if sides.len() >= CHAIN_LIMIT {
+                return self.too_long(condition.span);
+            }
             sides.push((condition, yes));
         };
         while let Some((condition, yes)) = sides.pop() {
@@ -51,6 +54,7 @@ impl Parser<'_> {
     /// Terms joined by operators. A stack of what waits for its right side keeps precedence without recursion.
     fn operation(&mut self) -> Expr {
         let mut left = self.operand();
+        let mut links = 0;
         let mut waiting: Vec<(Expr, BinaryOperator, Span)> = Vec::new();
         loop {
             let token = self.token();
@@ -63,6 +67,10 @@ impl Parser<'_> {
                 left = self.binary(before_left, before, before_span, left);
             }
             let Some(operator) = operator else { return left };
+            links += 1;
+            if links > CHAIN_LIMIT {
+                return self.too_long(left.span);
+            }
             self.take();
             let after = self.at;
             let right = self.operand();
@@ -90,6 +98,9 @@ impl Parser<'_> {
                 Kind::Bang => UnaryOperator::Not,
                 _ => break,
             };
+            if operators.len() >= CHAIN_LIMIT {
+                return self.too_long(self.span_of(token));
+            }
             self.take();
             operators.push((operator, self.span_of(token)));
         }
@@ -259,7 +270,12 @@ impl Parser<'_> {
 
     /// `.name`, `[key]`, `.*` and `[*]` after a term.
     fn steps(&mut self, mut target: Expr) -> Expr {
+        let mut links = 0;
         loop {
+            links += 1;
+            if links > CHAIN_LIMIT {
+                return self.too_long(target.span);
+            }
             target = match self.peek() {
                 Kind::Dot if self.ahead(1).kind == Kind::Star => self.attribute_splat(target),
                 Kind::Dot => match self.attribute_step(target) {

@@ -22,8 +22,11 @@ use crate::lexer::{self, FaultKind, Lexed};
 use crate::token::{Kind, Token};
 
 /// How deep constructs may be nested in each other: brackets, blocks, templates, directives, JSON. Chains of operators,
-/// of conditionals and of steps are as long as you like: they nest nothing.
+/// of conditionals and of steps nest nothing; see [`CHAIN_LIMIT`].
 pub const NESTING_LIMIT: u32 = 1000;
+
+/// How many links a chain may have: every reader of one takes room on the stack for each.
+pub const CHAIN_LIMIT: usize = 100_000;
 
 /// Parses a file of definitions. Gives all that could be understood, and every syntax error in the order of the text.
 pub fn parse_body(source: SourceId, text: &str) -> (Body, Diagnostics) {
@@ -284,6 +287,18 @@ impl<'a> Parser<'a> {
             self.pass_over();
             self.skip_to(&[Kind::Comma]);
         }
+        invalid(self.since(start))
+    }
+
+    /// Gives up a chain of too many links, with what is left of it.
+    fn too_long(&mut self, start: Span) -> Expr {
+        if !std::mem::replace(&mut self.too_deep, true) {
+            let diagnostic = Diagnostic::error("expression is too long").at(start.head());
+            let diagnostic =
+                diagnostic.detail(format!("At most {CHAIN_LIMIT} operators or steps may follow each other."));
+            self.told.tell(|| diagnostic.help("Give parts of it names of their own, for example as local values."));
+        }
+        self.skip_to(&[Kind::Comma]);
         invalid(self.since(start))
     }
 

@@ -1,10 +1,14 @@
 //! Hostile input: it ends soon, and the stack and the heap survive it.
 
-use andon_hcl::{NESTING_LIMIT, format, json, parse_body, parse_expression, parse_template};
+use andon_hcl::{CHAIN_LIMIT, NESTING_LIMIT, format, json, parse_body, parse_expression, parse_template};
 use andon_text::SourceMap;
 
-/// Bytes a case: all cases together are many megabytes, and quadratic time would show in any.
-const SIZE: usize = 20_000;
+/// Bytes a case: all cases together are many megabytes, and quadratic time would show in any. `BYTES` of the environment
+/// is for more; then what takes long is printed.
+#[allow(clippy::disallowed_methods)]
+fn size() -> Option<usize> {
+    std::env::var("BYTES").ok().and_then(|bytes| bytes.parse().ok())
+}
 
 fn survives(text: &str) -> usize {
     let mut map = SourceMap::new();
@@ -20,6 +24,16 @@ fn survives(text: &str) -> usize {
     drop(value.to_body(&json::Strings::Expression));
     format(text);
     body.len().min(template.len())
+}
+
+#[allow(clippy::disallowed_methods, clippy::disallowed_types, clippy::disallowed_macros)]
+fn timed<T>(what: &str, work: impl FnOnce() -> T) -> T {
+    let start = std::time::Instant::now();
+    let result = work();
+    if size().is_some() && start.elapsed().as_millis() > 1000 {
+        println!("{what:?} took {:?}", start.elapsed());
+    }
+    result
 }
 
 #[test]
@@ -119,12 +133,31 @@ fn much_of_anything_ends_soon() {
         "{\"a\" \"b\" ",
         "[nul ",
         "[01,",
+        "%{",
+        "\u{0}",
+        "\u{301}",
+        "a\u{301}",
+        "\u{fffd}",
+        "'a\n",
+        "\"${\"",
+        "\"%{",
+        "a \"b\" [\n",
+        "a\n{\n",
+        "<<EOT\n",
+        "<< a\n",
+        "a = << a\nb\n",
+        "a = x ? \"${",
+        "for",
+        "a = (b = ",
+        "{b, ",
+        "[x for ",
     ];
     survives(&unit.concat().repeat(1_000_000 / unit.concat().len()));
     for unit in unit {
-        survives(&unit.repeat(SIZE / unit.len()));
-        survives(&format!("a = {}", unit.repeat(SIZE / unit.len())));
-        survives(&format!("a = \"${{{}", unit.repeat(SIZE / unit.len())));
+        let many = unit.repeat(size().unwrap_or(20_000) / unit.len());
+        for text in [many.clone(), format!("a = {many}"), format!("a = \"${{{many}")] {
+            timed(unit, || survives(&text));
+        }
     }
 }
 
@@ -216,6 +249,17 @@ fn chains_of_any_length_are_taken() {
         assert!(diagnostics.is_empty());
         let (_, diagnostics) = value.to_body(&json::Unknown);
         assert!(diagnostics.is_empty(), "{link} in JSON: {diagnostics:?}");
+    }
+}
+
+#[test]
+fn a_chain_without_end_is_told_once() {
+    for (link, end) in [("1 + ", "1"), ("!", "a"), ("a ? b : ", "c"), ("a.", "b")] {
+        let text = format!("x = {}{end}\ny = 2\n", link.repeat(CHAIN_LIMIT + 10));
+        let (tree, diagnostics) = parse_body(SourceMap::new().add("x", &*text), &text);
+        let summaries: Vec<_> = diagnostics.iter().map(|d| d.summary.as_str()).collect();
+        assert_eq!(summaries, ["expression is too long"], "{link}");
+        assert!(tree.attribute("y").is_some(), "{link}");
     }
 }
 
