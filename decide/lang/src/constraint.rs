@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use andon_hcl::ast::{Expr, ExprKind, Ident, ObjectItem};
-use andon_text::{Diagnostic, Diagnostics, deeper};
+use andon_text::{Diagnostic, Diagnostics, deeper, nearest};
 use andon_value::{Type, convert};
 
 use crate::FileSet;
@@ -246,10 +246,26 @@ fn unfit(default: &Expr, ty: &Type) -> Diagnostics {
 }
 
 fn refuse(expr: &Expr, out: &mut Diagnostics) -> Type {
+    let word = match &expr.kind {
+        ExprKind::Variable(name) => Some(name.clone()),
+        _ => literal::string(expr),
+    };
+    let words = ["string", "number", "bool", "any", "list", "set", "map", "object", "tuple"];
+    let meant = match word.as_deref() {
+        Some("str" | "text") => Some("string"),
+        Some("int" | "integer" | "float") => Some("number"),
+        Some("boolean") => Some("bool"),
+        Some("array") => Some("list(any)"),
+        Some(word) => nearest(word, words),
+        None => None,
+    };
+    let diagnostic = Diagnostic::error("this is not a type").at(expr.span);
+    let diagnostic = match meant {
+        Some(meant) => diagnostic.help(format!("Did you mean {meant}?")),
+        None => diagnostic,
+    };
     out.push(
-        Diagnostic::error("this is not a type")
-            .at(expr.span)
-            .help("Types are written like: string, number, bool, any, list(string), object({ name = string })"),
+        diagnostic.help("Types are written like: string, number, bool, any, list(string), object({ name = string })"),
     );
     Type::Dynamic
 }

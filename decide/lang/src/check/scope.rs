@@ -19,7 +19,7 @@ use crate::literal;
 use crate::order::sorted;
 use crate::reference::{Reference, StaticStep, name_at, static_traversals};
 use crate::role::no_each;
-use crate::shape::suggest;
+use crate::shape::{suggest, suggest_or_list};
 
 /// The mark of what is not kept.
 const EPHEMERAL: Marks = Marks { sensitive: false, ephemeral: true };
@@ -287,7 +287,9 @@ impl At<'_, '_> {
                     Some(Step::Attribute(output, at)) if !call.module.outputs.contains_key(output) => {
                         let words = format!("there is no output \"{output}\" in module \"{name}\"");
                         let names = call.module.outputs.keys().map(|name| &**name);
-                        Err(suggest(Diagnostic::error(words).at(*at).named(Diagnostic::UNDECLARED), output, names))
+                        let diagnostic = Diagnostic::error(words).at(*at).named(Diagnostic::UNDECLARED);
+                        let diagnostic = diagnostic.label("the module has no output of this name");
+                        Err(suggest_or_list(diagnostic.related(call.span, "the module is called here"), output, names))
                     }
                     Some(Step::Key(key, span)) if !repeated && key.as_number().is_some() => {
                         Err(no_instances(&format!("module.{name}"), *span))
@@ -348,7 +350,12 @@ impl At<'_, '_> {
                 .collect();
             let diagnostic =
                 Diagnostic::error(format!("there is no {word} \"{written}\"")).at(span).named(Diagnostic::UNDECLARED);
-            return Err(suggest(diagnostic, &written, declared.iter().map(String::as_str)));
+            let diagnostic = diagnostic.label("nothing of this name is defined in this module");
+            let diagnostic = suggest(diagnostic, &written, declared.iter().map(String::as_str));
+            return Err(match diagnostic.help.is_empty() {
+                true => diagnostic.help(format!("Define it: {} \"{kind}\" \"{name}\" {{ … }}", block_word(mode))),
+                false => diagnostic,
+            });
         };
         let value = self.checked.instance(definition).unwrap_or(Value::UNKNOWN);
         let repeated = definition.count.is_some() || definition.for_each.is_some();
@@ -393,6 +400,20 @@ impl At<'_, '_> {
 
     fn meaningless(&self, root: Name<'_>) -> Diagnostic {
         let diagnostic = Diagnostic::error(format!("\"{}\" means nothing here", root.name)).at(root.span);
+        let module = self.checked.module;
+        let meant = match root.name.to_lowercase().as_str() {
+            "true" | "yes" | "on" => Some("true".to_owned()),
+            "false" | "no" | "off" => Some("false".to_owned()),
+            "null" | "none" | "nil" | "undefined" => Some("null".to_owned()),
+            "variable" | "variables" | "vars" | "input" => Some("var".to_owned()),
+            "locals" => Some("local".to_owned()),
+            _ if module.variables.contains_key(root.name) => Some(format!("var.{}", root.name)),
+            _ if module.locals.contains_key(root.name) => Some(format!("local.{}", root.name)),
+            _ => None,
+        };
+        if let Some(meant) = meant {
+            return diagnostic.help(format!("Write {meant}; text goes in quotes."));
+        }
         let words = ["var", "local", "module", "data", "each", "count", "path", "terraform"];
         let kinds = self.checked.module.resources.keys().map(|key| &*key.kind);
         suggest(diagnostic, root.name, words.into_iter().chain(kinds))
@@ -435,7 +456,24 @@ impl Scope for At<'_, '_> {
 
 fn undeclared<'n>(what: &str, name: &str, span: Span, declared: impl IntoIterator<Item = &'n Arc<str>>) -> Diagnostic {
     let diagnostic = Diagnostic::error(format!("there is no {what} \"{name}\"")).at(span).named(Diagnostic::UNDECLARED);
-    suggest(diagnostic, name, declared.into_iter().map(|name| &**name))
+    let diagnostic = suggest(diagnostic, name, declared.into_iter().map(|name| &**name));
+    let define = match what {
+        _ if !diagnostic.help.is_empty() => return diagnostic,
+        "variable" => format!("Define it: variable \"{name}\" {{ … }}"),
+        "local" => format!("Define it: locals {{ {name} = … }}"),
+        "module" => format!("Define it: module \"{name}\" {{ … }}"),
+        _ => return diagnostic,
+    };
+    diagnostic.help(define)
+}
+
+/// The word that a block of a mode begins with.
+fn block_word(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Managed => "resource",
+        Mode::Data => "data",
+        Mode::Ephemeral => "ephemeral",
+    }
 }
 
 fn no_instances(written: &str, span: Span) -> Diagnostic {

@@ -272,18 +272,28 @@ fn absent_group(schema: &Schema) -> Value {
 /// Blocks that every resource may have, whatever its schema.
 const META_BLOCKS: [&str; 4] = ["lifecycle", "provisioner", "connection", "dynamic"];
 
+/// Of so many names all are told.
+const FEW: usize = 8;
+
 pub(super) fn unsupported(name: &Ident, schema: &Schema) -> Diagnostic {
-    let (what, other) = match (schema.attributes.contains_key(&*name.name), schema.blocks.contains_key(&*name.name)) {
-        (true, _) => ("block", Some(format!("{} is an argument: write `{} = …`.", quote(&name.name), name.name))),
-        (_, true) => ("argument", Some(format!("{} is a block: write `{} {{ … }}`.", quote(&name.name), name.name))),
+    let (what, other) = match schema.attributes.contains_key(&*name.name) {
+        true => ("block", Some(format!("{} is an argument: write `{} = …`.", quote(&name.name), name.name))),
+        _ if schema.blocks.contains_key(&*name.name) => {
+            ("argument", Some(format!("{} is a block: write `{} {{ … }}`.", quote(&name.name), name.name)))
+        }
         _ => ("argument or block", None),
     };
     let error = Diagnostic::error(format!("unsupported {what} {}", quote(&name.name))).at(name.span);
-    let names = schema.attributes.keys().chain(schema.blocks.keys()).map(String::as_str).chain(META_BLOCKS);
+    let own: Vec<&str> = schema.attributes.keys().chain(schema.blocks.keys()).map(String::as_str).collect();
+    let names = own.iter().copied().chain(META_BLOCKS);
     let error = error.label("there is none of this name here");
     match (other, nearest(&name.name, names)) {
         (Some(other), _) => error.help(other),
+        (None, Some(near)) if *near == *name.name => {
+            error.help(format!("{} is a block of resources: write `{near} {{ … }}`, without \"=\".", quote(near)))
+        }
         (None, Some(near)) => error.help(format!("Did you mean {}?", quote(near))),
-        (None, None) => error,
+        (None, None) if own.is_empty() || own.len() > FEW => error,
+        (None, None) => error.help(format!("There is: {}.", own.join(", "))),
     }
 }

@@ -137,6 +137,10 @@ impl Evaluator<'_> {
             ExprKind::Null | ExprKind::Number(_) | ExprKind::Bool(_) | ExprKind::Template(_) => error,
             _ => error.detail(format!("The operand is {}.", describe(&value))),
         };
+        let error = match value.is_null() {
+            true => error.help("Give it a value; coalesce(…, VALUE) takes VALUE in place of null."),
+            false => error,
+        };
         Err(self.fail_showing(error, &[expr]))
     }
 }

@@ -174,7 +174,7 @@ fn near(loader: &Loader<'_>, wanted: &str, around: &str, diagnostic: Diagnostic)
         files.filter(|path| path.ends_with(".tf") || path.ends_with(".tf.json")).map(|path| parent(path)).collect();
     match nearest(wanted, directories.iter().copied()) {
         Some(near) => diagnostic.help(format!("There is one in {near}.")),
-        None => diagnostic,
+        None => diagnostic.help("Name a directory with *.tf files in it; the path starts where this file is."),
     }
 }
 

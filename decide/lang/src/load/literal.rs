@@ -12,6 +12,9 @@ use crate::literal::{first_call, string};
 use crate::reference::static_traversals;
 use crate::variable::Constants;
 
+/// Why nothing can be computed yet, and what to do.
+const EARLY: &str = "This is needed before any value is known: write it out.";
+
 impl Loader<'_> {
     /// `name = true` or `name = false`; false where it is not there.
     pub(super) fn flag(&mut self, body: &Body, name: &str, default: bool) -> bool {
@@ -116,8 +119,8 @@ impl Loader<'_> {
         let error = |span| Diagnostic::error(format!("\"{argument}\" must be written out as {words}")).at(span);
         let problem = match (&expr.kind, first_call(expr), static_traversals(expr).first()) {
             (ExprKind::Invalid, ..) => return None,
-            (_, Some(call), _) => error(call).label("a function cannot be called here"),
-            (_, _, Some(reference)) => error(reference.span).label("nothing can be referred to here"),
+            (_, Some(call), _) => error(call).label("a function cannot be called here").help(EARLY),
+            (_, _, Some(reference)) => error(reference.span).label("nothing can be referred to here").help(EARLY),
             _ => match evaluate(expr, &Constants(self.inputs())) {
                 Err(errors) => {
                     self.out.extend(errors);

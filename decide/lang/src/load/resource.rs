@@ -121,6 +121,7 @@ fn one_of(loader: &mut Loader<'_>, body: &Body, name: &str, first: &str, second:
     let word = word.as_ref().map(|word| &*word.name);
     if word != Some(first) && word != Some(second) {
         let diagnostic = Diagnostic::error(format!("\"{name}\" is either {first} or {second}"));
+        let diagnostic = diagnostic.help(format!("Write one of them: {name} = {first}"));
         loader.out.push(diagnostic.at(attribute.value.span));
     }
     word == Some(second)

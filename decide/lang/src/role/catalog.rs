@@ -675,20 +675,21 @@ pub(crate) fn evaluate_assertion(
 
 /// The keys and values of a `for_each`: a set of strings, a map or an object. `None` where they are not known.
 pub(crate) fn for_each(value: &Value, place: Span) -> Result<Option<Keys>, Diagnostic> {
-    let error = |label: &str| {
+    let told = |label: &str, help: &str| {
         let diagnostic = Diagnostic::error("\"for_each\" takes a map, or a set of strings").at(place).label(label);
-        Err(diagnostic.help("Make a set of a list with toset(…)."))
+        Err(diagnostic.help(help))
+    };
+    let error = |label: &str| told(label, "Make a set of a list with toset(…).");
+    let no_strings = || {
+        told("the elements of this set are no strings", "Make a map with a key for each: { for x in … : x.NAME => x }")
     };
     if value.marks().sensitive {
-        let diagnostic = Diagnostic::error("\"for_each\" takes no secret").at(place);
-        let diagnostic = diagnostic.label("this is a secret, and keys are shown");
-        return Err(diagnostic.help("If the keys are no secret, say so: for_each = nonsensitive(…)"));
+        let help = "If the keys are no secret, say so: for_each = nonsensitive(…)";
+        return told("this is a secret, and keys are shown", help);
     }
     match value.kind() {
         Kind::Unknown(Type::List(_) | Type::Tuple(_), _) | Kind::List(..) | Kind::Tuple(_) => error("this is a list"),
-        Kind::Unknown(Type::Set(element), _) if !matches!(**element, Type::String | Type::Dynamic) => {
-            error("the elements of this set are no strings")
-        }
+        Kind::Unknown(Type::Set(element), _) if !matches!(**element, Type::String | Type::Dynamic) => no_strings(),
         Kind::Unknown(Type::Dynamic | Type::Set(_) | Type::Map(_) | Type::Object { .. }, _) => Ok(None),
         Kind::Null(_) => error("this is null"),
         Kind::Map(_, entries) | Kind::Object(entries) => {
@@ -704,7 +705,7 @@ pub(crate) fn for_each(value: &Value, place: Span) -> Result<Option<Keys>, Diagn
                 None => error("an element is null"),
             }
         }
-        Kind::Set(..) => error("the elements of this set are no strings"),
+        Kind::Set(..) => no_strings(),
         _ => error(&format!("this is {}", value.ty().in_words())),
     }
 }

@@ -341,14 +341,18 @@ pub(crate) fn with_article(kind: &str) -> String {
 
 /// A name that is defined twice.
 pub(crate) fn twice(what: &str, name: &str, second: Span, first: Span) -> Diagnostic {
-    Diagnostic::error(format!("duplicate {what} \"{name}\"")).at(second).related(first, "first defined here")
+    let diagnostic = Diagnostic::error(format!("duplicate {what} \"{name}\"")).at(second).label("defined here again");
+    diagnostic.related(first, "first defined here").help("Give one of them another name, or take it out.")
 }
 
 /// Something that must be there and is not.
 pub(crate) fn missing(what: &str, name: &str, head: Option<Span>) -> Diagnostic {
     let diagnostic = Diagnostic::error(format!("missing {what} \"{name}\""));
     match head {
-        Some(head) => diagnostic.at(head).label("must be given here"),
+        Some(head) => diagnostic.at(head).label("must be given here").help(match what {
+            "block" => format!("Write in it: {name} {{ … }}"),
+            _ => format!("Write in it: {name} = …"),
+        }),
         None => diagnostic,
     }
 }
@@ -365,6 +369,21 @@ pub(crate) fn suggest<'a>(
     }
 }
 
+/// "Did you mean …?", where a name is near, or else which names there are, where they are few.
+pub(crate) fn suggest_or_list<'a>(
+    diagnostic: Diagnostic,
+    given: &str,
+    candidates: impl IntoIterator<Item = &'a str>,
+) -> Diagnostic {
+    let names: Vec<&str> = candidates.into_iter().collect();
+    match (nearest(given, names.iter().copied()), names.as_slice()) {
+        (Some(name), _) => diagnostic.help(format!("Did you mean \"{name}\"?")),
+        (None, []) => diagnostic.help("There are none."),
+        (None, few) if few.len() <= 8 => diagnostic.help(format!("There is: {}.", few.join(", "))),
+        _ => diagnostic,
+    }
+}
+
 fn unknown_argument(what: &str, attribute: &andon_hcl::ast::Attribute, shape: &Shape) -> Diagnostic {
     let name = &attribute.name.name;
     let diagnostic = Diagnostic::error(format!("unsupported argument \"{name}\""))
@@ -372,6 +391,9 @@ fn unknown_argument(what: &str, attribute: &andon_hcl::ast::Attribute, shape: &S
         .label(format!("{what} has no such argument"));
     if shape.has_block(name) {
         return diagnostic.help(format!("\"{name}\" is a block: write {name} {{ … }}, without \"=\"."));
+    }
+    if shape.arguments.is_empty() && shape.has_block("locals") {
+        return diagnostic.help(format!("To give a value a name, write: locals {{ {name} = … }}"));
     }
     suggest(diagnostic, name, shape.arguments.iter().map(|argument| argument.name))
 }
