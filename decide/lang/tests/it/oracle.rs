@@ -207,7 +207,7 @@ pub fn ours(files: &[(String, String)]) -> (bool, String, bool) {
 }
 
 /// The files and lines of our errors.
-pub fn placed(files: &[(String, String)]) -> BTreeSet<(String, usize)> {
+pub fn placed(files: &[(String, String)]) -> Places {
     let mut set = FileSet::new();
     for (path, content) in files {
         set.insert(path.as_str(), content.clone().into_bytes());
@@ -268,8 +268,11 @@ pub fn theirs(files: &[(String, String)]) -> Option<(bool, String)> {
     terraform(&["validate", "-no-color"], directory.path())
 }
 
-/// The same, with the files and lines of its errors.
-pub fn theirs_placed(files: &[(String, String)]) -> Option<(bool, BTreeSet<(String, usize)>, String)> {
+/// Files, and lines in them.
+pub type Places = BTreeSet<(String, usize)>;
+
+/// The same, with the places of its errors.
+pub fn theirs_placed(files: &[(String, String)]) -> Option<(bool, Places, String)> {
     let (valid, said) = theirs(files)?;
     let mut places = BTreeSet::new();
     let mut in_error = false;
