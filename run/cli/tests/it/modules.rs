@@ -259,8 +259,17 @@ fn modules_of_all_sorts_are_installed_once_and_work_offline() {
     assert!(lock.contains("version = \"1.10.0\"") && lock.contains(&commit), "{lock}");
     // What was changed by hand is said, and put right.
     let root = of("git::file://")["directory"].as_str().unwrap().to_owned();
+    assert!(!run(&project, &["check"]).2.contains("was changed"));
     project.write(&format!("{root}/text"), "changed");
+    for command in ["check", "plan"] {
+        let (_, _, err) = run(&project, &[command]);
+        assert!(
+            err.contains(&format!("{root} was changed after it was installed")) && err.contains("andon init"),
+            "{err}"
+        );
+    }
     let said = ok(&project, &["init"]);
+    assert!(!run(&project, &["check"]).2.contains("was changed"));
     assert!(said.contains(&format!("warning: {root} was changed after it was installed")), "{said}");
     assert_eq!(fs::read_to_string(project.directory.join(&root).join("text")).unwrap(), "one");
     // What nothing calls any more goes.

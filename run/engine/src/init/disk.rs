@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use andon_lang::modules::{INSTALLED, RECORD, Record, tree_hash};
 use andon_source::FetchError;
@@ -135,6 +135,41 @@ impl Store {
         }
         Ok(removed)
     }
+}
+
+/// A word on every installed package of a project that is not what was installed. Only one in which something is newer
+/// than the record is read whole, so that this costs a look at each file's time.
+pub fn changed(directory: &Path) -> Diagnostics {
+    let path = directory.join(RECORD);
+    let Ok(recorded) = fs::metadata(&path).and_then(|metadata| metadata.modified()) else { return Diagnostics::new() };
+    let record = fs::read(&path).ok().and_then(|text| Record::read(&text).ok()).unwrap_or_default();
+    let is_changed = |module: &&andon_lang::modules::Installed| {
+        let place = directory.join(&*module.root);
+        is_newer(&place, recorded) && !module.hash.is_empty() && hash(&place).is_ok_and(|hash| hash != module.hash)
+    };
+    let changed = record.modules.iter().filter(is_changed);
+    changed
+        .map(|module| {
+            Diagnostic::warning(format!("{} was changed after it was installed", module.root))
+                .detail(format!("It is {}, and is used as it is now.", module.source))
+                .help("`andon init` takes it anew. Keep changes in a copy of the module in the project, and call that.")
+        })
+        .collect()
+}
+
+/// Whether something at a place was changed after a time.
+fn is_newer(place: &Path, than: SystemTime) -> bool {
+    let mut open = vec![place.to_owned()];
+    while let Some(path) = open.pop() {
+        let Ok(metadata) = fs::symlink_metadata(&path) else { continue };
+        if metadata.modified().is_ok_and(|modified| modified > than) {
+            return true;
+        }
+        if metadata.is_dir() {
+            open.extend(fs::read_dir(&path).into_iter().flatten().flatten().map(|entry| entry.path()));
+        }
+    }
+    false
 }
 
 /// The digest of a package's files.

@@ -23,6 +23,7 @@ use andon_text::{Diagnostic, Diagnostics, SourceMap, Span};
 
 use crate::project::{ReadError, read_own_files, read_package};
 use disk::Store;
+pub use disk::changed;
 use fetch::Want;
 
 /// Modules that call modules that call modules: deeper than this, something makes them up.
