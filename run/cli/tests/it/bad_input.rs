@@ -340,7 +340,7 @@ fn unknown_names_come_with_the_nearest() {
           --> stacks/web/main.tf:14:13
            |
         14 |   network = lab_network.ap.id
-           |             ^^^^^^^^^^^^^^
+           |             ^^^^^^^^^^^^^^ nothing of this name is defined in this module
            |
            = help: Did you mean "lab_network.app"?
 

@@ -197,12 +197,14 @@ fn what_is_there_twice_is_shown_twice() {
          --> stacks/web/more.tf:1:1
           |
         1 | resource "lab_network" "app" {}
-          | ^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+          | ^^^^^^^^^^^^^^^^^^^^^^^^^^^^ defined here again
           |
          ::: stacks/web/main.tf:3:1
           |
         3 | resource "lab_network" "app" {
           | ---------------------------- first defined here
+          |
+          = help: Give one of them another name, or take it out.
     "#);
     insta::assert_snapshot!(Bad::new()
             .edit("stacks/web/main.tf", "name = \"app\"", "name = \"app\"\n  name = \"bpp\"")
@@ -227,7 +229,9 @@ fn what_is_there_twice_is_shown_twice() {
           |             ----- first defined here
         ...
         7 | environment "dev" {}
-          |             ^^^^^
+          |             ^^^^^ defined here again
+          |
+          = help: Give one of them another name, or take it out.
     "#);
     insta::assert_snapshot!(Bad::new()
             .edit("roles/web.role.hcl", "package \"nginx\" {}", "package \"nginx\" {}\n\n  package \"nginx\" {}")
