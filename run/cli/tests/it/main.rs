@@ -30,4 +30,5 @@ mod provider_functions;
 mod secrets;
 mod tidy;
 mod tour;
+mod trust;
 mod variables;
