@@ -243,7 +243,9 @@ fn what_is_there_twice_is_shown_twice() {
           |   --------------- first defined here
         5 |
         6 |   package "nginx" {}
-          |   ^^^^^^^^^^^^^^^
+          |   ^^^^^^^^^^^^^^^ defined here again
+          |
+          = help: Give one of them another name, or take it out.
     "#);
 }
 
