@@ -75,7 +75,9 @@ pub(super) fn check(checked: &Checked<'_>, definition: &ResourceDefinition, valu
         if !LOCAL.contains(&&**name) {
             let diagnostic = Diagnostic::error(format!("the local backend has no argument \"{name}\"")).at(at);
             checked.report([suggest(diagnostic, name, LOCAL)]);
-        } else if let Err(problem) = convert(value, &Type::String) {
+        } else if let Err(problem) = convert(value, &Type::String)
+            && value.is_wholly_known()
+        {
             let diagnostic = Diagnostic::error(format!("argument \"{name}\" has the wrong type")).at(at);
             checked.report([diagnostic.label(problem.to_string())]);
         }
