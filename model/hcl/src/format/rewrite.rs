@@ -81,11 +81,12 @@ impl Rewrite<'_> {
     fn labels(&mut self, block: &Block) {
         let mut from = self.index_of(block.kind.span.start) + 1;
         for (place, label) in block.labels.iter().enumerate() {
-            if matches!(block.label_templates.get(place), Some(Some(_))) {
-                continue;
-            }
             let start = self.index_of(label.span.start);
             let end = self.index_of(label.span.end);
+            if matches!(block.label_templates.get(place), Some(Some(_))) {
+                from = end;
+                continue;
+            }
             self.changes.push(Change::Remove(from..start));
             self.label(label, start, end);
             from = end;

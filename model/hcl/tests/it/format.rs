@@ -121,6 +121,11 @@ fn a_file_with_errors_stays_as_it_is() {
 }
 
 #[test]
+fn labels_beside_one_with_holes_stay() {
+    assert_eq!(format("a \"${x}\" b \"${y}\" {\n}\n"), "a \"${x}\" \"b\" \"${y}\" {\n}\n");
+}
+
+#[test]
 fn what_only_our_own_files_may_hold_is_refused_in_terraforms() {
     let map = &mut andon_text::SourceMap::new();
     for (text, refused) in [
