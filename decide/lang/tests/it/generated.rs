@@ -354,6 +354,9 @@ fn generated_configurations_are_judged_as_terraform_judges_them() {
             return None;
         }
         let errors = said.lines().filter(|line| !line.starts_with("  ") && !line.contains(" warning: "));
+        // In a block that an override file changes, Terraform overlooks what means nothing.
+        let overridden = files.iter().any(|(path, _)| path == "a_override.tf");
+        let overlooked = |error: &str| overridden && error.contains("unsupported argument");
         let on_purpose = their_verdict
             && errors.clone().all(|error| overlooked(error) || OURS_ALONE.iter().any(|words| error.contains(words)));
         (valid != their_verdict && !on_purpose).then(|| {
