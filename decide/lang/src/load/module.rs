@@ -58,23 +58,7 @@ fn module(loader: &mut Loader<'_>, modules: &mut Modules, directory: &str) -> Ar
     }
     let directory: Arc<str> = directory.into();
     modules.way.push(directory.clone());
-    let mut contents: Vec<Block> = Vec::new();
-    let (over, own): (Vec<_>, Vec<_>) =
-        loader.paths_with_json(&directory, ".tf").into_iter().partition(|path| is_override(path));
-    for path in own {
-        let body = loader.body(&path, &STACK_FILE);
-        contents.extend(body.blocks().cloned());
-    }
-    if !over.is_empty() {
-        let mut base = Base::new(contents);
-        for path in over {
-            let body = loader.part(&path, &STACK_FILE);
-            base.apply(&body, &mut loader.out);
-        }
-        contents = base.into_blocks();
-    }
-    let items = contents.into_iter().map(andon_hcl::ast::Item::Block).collect();
-    let body = Body { items: Arc::new(items), span: None };
+    let body = contents(loader, &directory);
     let settings = settings::settings(loader, &body);
     settings::check_built_in(loader, &settings, &body);
     let module = Arc::new(Module {
@@ -94,6 +78,27 @@ fn module(loader: &mut Loader<'_>, modules: &mut Modules, directory: &str) -> Ar
     modules.way.pop();
     modules.done.insert(directory, module.clone());
     module
+}
+
+/// The blocks of all files of a module, with those of override files laid over them.
+fn contents(loader: &mut Loader<'_>, directory: &str) -> Body {
+    let (over, own): (Vec<_>, Vec<_>) =
+        loader.paths_with_json(directory, ".tf").into_iter().partition(|path| is_override(path));
+    let bodies: Vec<Arc<Body>> = own.iter().map(|path| loader.body(path, &STACK_FILE)).collect();
+    if let ([only], true) = (bodies.as_slice(), over.is_empty()) {
+        return Body::clone(only);
+    }
+    let mut blocks: Vec<Block> = bodies.iter().flat_map(|body| body.blocks().cloned()).collect();
+    if !over.is_empty() {
+        let mut base = Base::new(blocks);
+        for path in over {
+            let body = loader.part(&path, &STACK_FILE);
+            base.apply(&body, &mut loader.out);
+        }
+        blocks = base.into_blocks();
+    }
+    let items = blocks.into_iter().map(andon_hcl::ast::Item::Block).collect();
+    Body { items: Arc::new(items), span: None }
 }
 
 /// The `variable` blocks of a module, or the `param` blocks of a role.
