@@ -82,7 +82,7 @@ impl Context {
         if !project::is_project(directory) {
             let place = directory.canonicalize().unwrap_or_else(|_| directory.clone());
             return Err(Diagnostic::error(format!("`{}` holds no project", place.display()))
-                .detail("A project has an `andon.hcl`, a `stacks` directory or `*.tf` files.")
+                .detail("A project has an `andon.hcl`, a `stacks` directory, `*.tf` files, or roles or images.")
                 .help("Go to the project's directory or name it with -C, or make one with `andon new NAME`.")
                 .into());
         }

@@ -2,14 +2,18 @@
 //! terminal.
 
 use std::io::{BufRead, IsTerminal, Write};
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 
 use andon_engine::Session;
 use andon_lang::{Given, GivenArgument, missing_values};
 use andon_text::Diagnostic;
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, value_parser};
+use nix::poll::{PollFd, PollFlags, poll};
+use nix::sys::termios::{LocalFlags, SetArg, Termios, tcgetattr, tcsetattr};
 
-use crate::context::{Context, Stop};
+use crate::context::{Context, Stop, interrupt};
 
 /// What a name in the process's environment begins with that gives a variable a value.
 const PREFIX: &str = "TF_VAR_";
@@ -112,16 +116,21 @@ pub fn ask(
     for (name, needed) in missing_values(session.project(), environment, stacks) {
         let mut error = std::io::stderr();
         let _ = writeln!(error, "var.{name}");
-        for (stack, variable) in needed {
+        for (stack, variable) in &needed {
             let of = if stack.is_empty() { String::new() } else { format!("stack {stack}: ") };
             if !variable.description.is_empty() || !of.is_empty() {
                 let _ = writeln!(error, "  {of}{}", variable.description);
             }
         }
-        let _ = write!(error, "\n  Enter a value: ");
-        let _ = error.flush();
         let mut line = String::new();
-        let read = std::io::stdin().lock().read_line(&mut line);
+        let read = {
+            let secret = needed.iter().any(|(_, variable)| variable.is_secret());
+            let _silence = secret.then(Silence::keep);
+            let _ = write!(error, "\n  Enter a value: ");
+            let _ = error.flush();
+            line_is_there()?;
+            std::io::stdin().lock().read_line(&mut line)
+        };
         let _ = writeln!(error);
         if !matches!(read, Ok(length) if length > 0) {
             return Err(Diagnostic::error(format!("no value was given for the variable \"{name}\"")).into());
@@ -130,4 +139,44 @@ pub fn ask(
         given.arguments.push(GivenArgument::Text { name: name.to_string(), text });
     }
     Ok(given)
+}
+
+/// Waits until a line was typed; whoever types an interrupt instead ends the command.
+fn line_is_there() -> Result<(), Stop> {
+    let input = std::io::stdin();
+    loop {
+        if interrupt().load(Ordering::Relaxed) {
+            return Err(Stop::Code(130));
+        }
+        let mut waited = [PollFd::new(input.as_fd(), PollFlags::POLLIN)];
+        match poll(&mut waited, 100u16) {
+            Ok(0) | Err(nix::errno::Errno::EINTR) => {}
+            _ => return Ok(()),
+        }
+    }
+}
+
+/// The terminal shows nothing of what is typed while this is there.
+struct Silence {
+    before: Option<Termios>,
+}
+
+impl Silence {
+    fn keep() -> Silence {
+        let before = tcgetattr(std::io::stdin()).ok();
+        if let Some(before) = &before {
+            let mut silent = before.clone();
+            silent.local_flags.remove(LocalFlags::ECHO);
+            let _ = tcsetattr(std::io::stdin(), SetArg::TCSAFLUSH, &silent);
+        }
+        Silence { before }
+    }
+}
+
+impl Drop for Silence {
+    fn drop(&mut self) {
+        if let Some(before) = &self.before {
+            let _ = tcsetattr(std::io::stdin(), SetArg::TCSANOW, before);
+        }
+    }
 }

@@ -25,17 +25,22 @@ pub struct ReadError {
     pub source: io::Error,
 }
 
-/// Whether a directory holds a project: an `andon.hcl` or a `*.tf` file, or `stacks/`.
+/// Whether a directory holds a project: an `andon.hcl`, a `*.tf` file, `stacks/`, a role or an image.
 pub fn is_project(directory: &Path) -> bool {
-    directory.join("andon.hcl").is_file() || directory.join("stacks").is_dir() || holds_stack_files(directory)
+    directory.join("andon.hcl").is_file()
+        || directory.join("stacks").is_dir()
+        || holds(directory, &[".tf", ".tf.json"])
+        || holds(&directory.join("roles"), &[".role.hcl"])
+        || holds(&directory.join("images"), &[".image.hcl"])
 }
 
-fn holds_stack_files(directory: &Path) -> bool {
+/// Whether a directory has a file whose name ends in one of these ways.
+fn holds(directory: &Path, suffixes: &[&str]) -> bool {
     fs::read_dir(directory).is_ok_and(|entries| {
         entries.flatten().any(|entry| {
             let name = entry.file_name();
             let name = name.to_string_lossy();
-            name.ends_with(".tf") || name.ends_with(".tf.json")
+            suffixes.iter().any(|suffix| name.ends_with(suffix))
         })
     })
 }
@@ -136,7 +141,7 @@ fn read_around(directory: &Path, mut around: BTreeSet<String>, files: &mut FileS
             // One that may not be read is missed where it is used.
             fs::read(&place).into_iter().for_each(|content| files.insert(relative.clone(), content));
         }
-        let is_module = metadata.is_dir() && holds_stack_files(&place);
+        let is_module = metadata.is_dir() && holds(&place, &[".tf", ".tf.json"]);
         // What is below a directory that was read has been read with it; the way to the root is never a module.
         let is_below = |read: &String| {
             let rest = relative.strip_prefix(read.as_str()).and_then(|rest| rest.strip_prefix('/'));

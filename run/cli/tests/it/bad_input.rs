@@ -113,7 +113,7 @@ fn a_directory_without_definitions() {
         insta::allow_duplicates! {
             insta::assert_snapshot!(said, @r"
             error: `DIR` holds no project
-              A project has an `andon.hcl`, a `stacks` directory or `*.tf` files.
+              A project has an `andon.hcl`, a `stacks` directory, `*.tf` files, or roles or images.
               help: Go to the project's directory or name it with -C, or make one with `andon new NAME`.
             ");
         }

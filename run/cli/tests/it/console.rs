@@ -306,7 +306,7 @@ fn values_print_as_the_peer_prints_them() {
 }
 
 /// The program at a terminal of its own.
-struct Terminal {
+pub struct Terminal {
     keyboard: fs::File,
     screen: fs::File,
     child: std::process::Child,
@@ -314,7 +314,7 @@ struct Terminal {
 }
 
 impl Terminal {
-    fn open(project: &Project, words: &[&str]) -> Terminal {
+    pub fn open(project: &Project, words: &[&str]) -> Terminal {
         let size = nix::pty::Winsize { ws_row: 40, ws_col: 100, ws_xpixel: 0, ws_ypixel: 0 };
         let pair = nix::pty::openpty(&size, None).unwrap();
         let mut command = project.command(words);
@@ -336,18 +336,17 @@ impl Terminal {
         Terminal { keyboard, screen, child, seen: String::new() }
     }
 
-    fn types(&mut self, keys: &str) {
+    pub fn types(&mut self, keys: &str) {
         self.keyboard.write_all(keys.as_bytes()).unwrap();
     }
 
-    /// Reads until something is on the screen, and forgets all up to there.
+    /// Reads until something is on the screen, and gives all up to there.
     #[track_caller]
-    fn shows(&mut self, what: &str) {
+    pub fn shows(&mut self, what: &str) -> String {
         let deadline = Instant::now() + Duration::from_secs(20);
         loop {
             if let Some(at) = self.seen.find(what) {
-                self.seen.drain(..at + what.len());
-                return;
+                return self.seen.drain(..at + what.len()).collect();
             }
             assert!(Instant::now() < deadline, "{what:?} does not come; there is {:?}", self.seen);
             let mut poll = [nix::poll::PollFd::new(self.screen.as_fd(), nix::poll::PollFlags::POLLIN)];
@@ -367,14 +366,15 @@ impl Terminal {
         self.shows("> ");
     }
 
+    /// Waits for its end, and gives its exit code.
     #[track_caller]
-    fn ends(mut self) {
+    pub fn ends(mut self) -> Option<i32> {
         let deadline = Instant::now() + Duration::from_secs(20);
         while self.child.try_wait().unwrap().is_none() {
             assert!(Instant::now() < deadline, "it does not end: {:?}", self.seen);
             std::thread::sleep(Duration::from_millis(10));
         }
-        assert!(self.child.wait().unwrap().success());
+        self.child.wait().unwrap().code()
     }
 }
 
@@ -417,7 +417,7 @@ fn at_a_terminal() {
     terminal.shows("\r\n\"quiet\"\r\n");
     terminal.asks();
     terminal.types("\x04");
-    terminal.ends();
+    assert_eq!(terminal.ends(), Some(0));
     let history = project.directory.join("state/andon/console_history");
     assert_eq!(fs::metadata(&history).unwrap().permissions().mode() & 0o777, 0o600);
     let kept = fs::read_to_string(&history).unwrap();
@@ -429,5 +429,5 @@ fn at_a_terminal() {
     terminal.shows("\"a\" = 3");
     terminal.asks();
     terminal.types("exit\r");
-    terminal.ends();
+    assert_eq!(terminal.ends(), Some(0));
 }

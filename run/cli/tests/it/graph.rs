@@ -109,5 +109,7 @@ fn what_cannot_be_drawn_is_said() {
       |
     2 |   value = local.nothing
       |           ^^^^^^^^^^^^^
+      |
+      = help: Define it: locals { nothing = … }
     "#);
 }

@@ -1,5 +1,6 @@
 //! Values of input variables on the command line, by the real binary.
 
+use crate::console::Terminal;
 use crate::support::Project;
 
 fn project() -> Project {
@@ -52,4 +53,21 @@ fn what_is_missing_or_odd_is_said() {
     }
     // Definitions are judged without values.
     assert_eq!(project().ok(&["check"]).out, "The definitions are sound: 1 stack, 1 environment.\n");
+}
+
+#[test]
+fn a_secret_that_is_asked_for_is_not_shown() {
+    let project = Project::empty("asks");
+    project.write("main.tf", "variable \"pin\" {\n  type      = string\n  sensitive = true\n}\noutput \"long\" {\n  value = nonsensitive(length(var.pin))\n}\n");
+    let mut terminal = Terminal::open(&project, &["plan"]);
+    terminal.shows("Enter a value: ");
+    terminal.types("geheim99\n");
+    let shown = terminal.shows("only outputs change");
+    assert!(shown.contains("long") && shown.contains('8') && !shown.contains("geheim99"), "{shown}");
+    assert_eq!(terminal.ends(), Some(0));
+    // An interrupt ends it.
+    let mut terminal = Terminal::open(&project, &["plan"]);
+    terminal.shows("Enter a value: ");
+    terminal.types("\x03");
+    assert_eq!(terminal.ends(), Some(130));
 }
