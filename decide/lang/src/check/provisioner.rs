@@ -86,7 +86,10 @@ fn block(attributes: impl IntoIterator<Item = (&'static str, Attribute)>) -> Blo
 pub(super) fn check(at: &At<'_, '_>, definition: &ResourceDefinition) {
     each(at, &definition.provisioners, definition.connection.as_ref());
     let Some(connection) = &definition.connection else { return };
-    at.written_in(connection);
+    // What no provisioner uses may refer to what is not there.
+    if definition.provisioners.iter().any(|provisioner| provisioner.connection.is_none()) {
+        at.written_in(connection);
+    }
     if !definition.provisioners.is_empty() {
         at.body_value(connection, &CONNECTION);
     }
