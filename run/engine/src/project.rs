@@ -12,6 +12,9 @@ use andon_lang::modules::{RECORD, Record, TERRAFORM_RECORD};
 /// A larger file is left out: it is no definition, and a template of that size is a mistake.
 const LARGEST_FILE_BYTES: u64 = 16 << 20;
 
+/// How many links to directories are followed on the way to one file: more lead round in a circle.
+const MOST_LINKS: usize = 3;
+
 /// Directories that hold no definitions. Every name that begins with a dot is left out, too.
 const LEFT_OUT: [&str; 2] = ["node_modules", "target"];
 
@@ -47,7 +50,7 @@ fn holds(directory: &Path, suffixes: &[&str]) -> bool {
 
 /// Reads every file below a project's directory that a definition could be in or read, and those of the modules that it
 /// calls from elsewhere: installed packages, and directories around the project that a path beginning with `../` names.
-/// Links are followed to files but not to directories; in the project, names that begin with a dot, `node_modules` and
+/// Links are followed to files, and to directories of modules and of the project itself; in the project, names that begin with a dot, `node_modules` and
 /// `target` are left out, and files over 16 MiB everywhere.
 pub fn read_files(directory: &Path) -> Result<FileSet, ReadError> {
     let mut files = read_own_files(directory)?;
@@ -79,8 +82,8 @@ fn read_tree(
     wanted: fn(&str) -> bool,
     take: &mut dyn FnMut(String, Arc<[u8]>),
 ) -> Result<(), ReadError> {
-    let mut open: Vec<(PathBuf, String)> = vec![(directory.join(relative), relative.to_owned())];
-    while let Some((path, relative)) = open.pop() {
+    let mut open: Vec<(PathBuf, String, usize)> = vec![(directory.join(relative), relative.to_owned(), 0)];
+    while let Some((path, relative, links)) = open.pop() {
         let failed = |source| ReadError { path: path.display().to_string(), source };
         for entry in fs::read_dir(&path).map_err(failed)? {
             let entry = entry.map_err(failed)?;
@@ -93,7 +96,13 @@ fn read_tree(
             let failed = |source| ReadError { path: path.display().to_string(), source };
             let kind = entry.file_type().map_err(failed)?;
             if kind.is_dir() {
-                open.push((path, relative));
+                open.push((path, relative, links));
+                continue;
+            }
+            if kind.is_symlink() && path.is_dir() {
+                if links < MOST_LINKS && is_followed(directory, &path) {
+                    open.push((path, relative, links + 1));
+                }
                 continue;
             }
             let metadata = match fs::metadata(&path) {
@@ -109,6 +118,15 @@ fn read_tree(
         }
     }
     Ok(())
+}
+
+/// Whether a link to a directory is followed: one to a module, or to a part of the project; none to a directory that
+/// the link is in, as that has no end.
+fn is_followed(project: &Path, link: &Path) -> bool {
+    let whole = |path: &Path| fs::canonicalize(path).ok();
+    let (Some(target), Some(place)) = (whole(link), link.parent().and_then(whole)) else { return false };
+    let of_project = whole(project).is_some_and(|project| target.starts_with(project));
+    !place.starts_with(&target) && (of_project || holds_stack_files(&target))
 }
 
 /// Notes the paths in the text of a `*.tf` file that begin with `../`, after a quote or after `${path.module}/`, and
@@ -220,6 +238,34 @@ mod tests {
         assert!(is_project(&directory) && !is_project(&directory.join("roles")));
         fs::remove_dir_all(&directory).unwrap();
         assert!(read_files(&directory).is_err());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_lead_to_modules_and_to_parts_of_the_project() {
+        use std::os::unix::fs::symlink;
+        let base = std::env::temp_dir().join(format!("andon-links-{}", std::process::id()));
+        let directory = base.join("project");
+        for path in
+            ["project/a.tf", "project/texts/t", "project/stacks/web/w.tf", "module/m.tf", "module/t/x", "other/o"]
+        {
+            let path = base.join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "x").unwrap();
+        }
+        symlink("../module", directory.join("m")).unwrap();
+        symlink("../other", directory.join("o")).unwrap();
+        symlink("../../texts", directory.join("stacks/web/texts")).unwrap();
+        symlink(".", directory.join("round")).unwrap();
+        symlink("../stacks", directory.join("texts/s")).unwrap();
+        let files = read_files(&directory).unwrap();
+        let paths: Vec<_> = files.paths().map(|path| path.to_string()).collect();
+        for path in ["m/m.tf", "m/t/x", "stacks/web/texts/t", "texts/s/web/w.tf"] {
+            assert!(paths.iter().any(|it| it == path), "{path}: {paths:?}");
+        }
+        assert!(!paths.iter().any(|path| path.starts_with("o/") || path.starts_with("round")), "{paths:?}");
+        assert!(paths.len() < 20, "{paths:?}");
+        fs::remove_dir_all(&base).unwrap();
     }
 
     #[test]

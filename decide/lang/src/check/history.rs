@@ -156,6 +156,10 @@ fn imported(checked: &Checked<'_>, import: &Import) {
     let keys = import.to.module.iter().filter_map(|(_, key)| key.as_ref()).chain(&import.to.key);
     keys.for_each(|key| drop(at.value(key)));
     target(checked, import);
+    if let Some(provider) = &import.provider {
+        let diagnostic = Diagnostic::error("an import takes the provider of its resource").at(provider.span);
+        checked.report([diagnostic.help("Write this argument in the block of the resource.")]);
+    }
     let ImportBy::Id(id) = &import.by else {
         if let ImportBy::Identity(identity) = &import.by {
             drop(at.value(identity));

@@ -119,7 +119,9 @@ fn together(all: impl Iterator<Item = Diagnostic>) -> Diagnostics {
 
 /// An error in a part that may turn out not to be needed: a reason to warn, and none to refuse.
 pub(super) fn doubt(error: Diagnostic) -> Diagnostic {
-    let diagnostic = Diagnostic { severity: Severity::Warning, ..error };
+    // What is not declared keeps its name: it is said once, and not where a file was not understood.
+    let name = error.name.or(Some(crate::lint::name::POSSIBLE_ERROR));
+    let diagnostic = Diagnostic { severity: Severity::Warning, name, ..error };
     diagnostic.help("This part is needed only for some values. Where it is, this is an error.")
 }
 

@@ -15,8 +15,8 @@ use crate::reference::{name_at, static_traversals};
 use crate::role::refused;
 
 /// Names that mean something in a `module` block.
-const RESERVED: [&str; 8] =
-    ["source", "version", "providers", "count", "for_each", "lifecycle", "depends_on", "locals"];
+const RESERVED: [&str; 9] =
+    ["source", "version", "provider", "providers", "count", "for_each", "lifecycle", "depends_on", "locals"];
 
 /// A `variable` block.
 pub(super) fn variable(checked: &Checked<'_>, variable: &Variable) {

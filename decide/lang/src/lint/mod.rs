@@ -42,6 +42,7 @@ pub(crate) mod name {
     pub(crate) const EMPTY_LIFECYCLE: &str = "empty-lifecycle";
     pub(crate) const UNPINNED_MODULE: &str = "unpinned-module";
     pub(crate) const UNREACHABLE_VALIDATION: &str = "unreachable-validation";
+    pub(crate) const POSSIBLE_ERROR: &str = "possible-error";
     pub(crate) const UNKNOWN_LINT: &str = "unknown-lint";
     pub(crate) const NO_LANGUAGE_VERSION: &str = "missing-required-version";
     pub(crate) const NO_REQUIRED_PROVIDER: &str = "missing-required-provider";
@@ -58,6 +59,7 @@ pub fn lint(project: &Project) -> Diagnostics {
     let mut out = Report { project, found: Diagnostics::new() };
     let mut modules: BTreeMap<&str, Vec<File<'_>>> = BTreeMap::new();
     let mut roles = Vec::new();
+    let mut tests: BTreeMap<&str, Vec<File<'_>>> = BTreeMap::new();
     for (path, body) in project.bodies.iter().filter(|(path, _)| !is_foreign(path)) {
         ignore::check(path, &mut out);
         let file = File { body, json: path.ends_with(".json") };
@@ -66,12 +68,19 @@ pub fn lint(project: &Project) -> Diagnostics {
                 modules.entry(parent(path)).or_default().push(file);
             }
             () if path.ends_with(".role.hcl") => roles.push(file),
+            () if path.ends_with(".tftest.hcl") || path.ends_with(".tftest.json") => {
+                tests.entry(tested(path)).or_default().push(file);
+            }
             () => expressions::check_body(body, file.json, &Declarations::default(), &mut out),
         }
     }
     let known = provider::modules(project);
     for (directory, files) in &modules {
-        module(known.get(*directory), files, &mut out);
+        let tests = tests.remove(directory).unwrap_or_default();
+        module(known.get(*directory), files, &tests, &mut out);
+    }
+    for test in tests.into_values().flatten() {
+        expressions::check_body(test.body, test.json, &Declarations::default(), &mut out);
     }
     unused::roles(&roles, &mut out);
     in_order(kept(project, out.found), &project.sources)
@@ -132,7 +141,18 @@ struct File<'a> {
     json: bool,
 }
 
-fn module(module: Option<&Arc<Module>>, files: &[File<'_>], out: &mut Report<'_>) {
+/// The directory of the module that a file of tests is about.
+fn tested(path: &str) -> &str {
+    let directory = parent(path);
+    match directory.strip_suffix("tests") {
+        Some("") => "",
+        Some(module) => module.strip_suffix('/').unwrap_or(directory),
+        None => directory,
+    }
+}
+
+/// Looks at a module; its tests read what is in it, too.
+fn module(module: Option<&Arc<Module>>, files: &[File<'_>], tests: &[File<'_>], out: &mut Report<'_>) {
     let mut declared = Declarations::default();
     for block in files.iter().flat_map(|file| file.body.blocks()) {
         declared.add(block);
@@ -145,7 +165,11 @@ fn module(module: Option<&Arc<Module>>, files: &[File<'_>], out: &mut Report<'_>
         }
     }
     blocks::check_module(files, out);
-    if !out.is_unclear(files) {
+    for test in tests {
+        declared.leave();
+        expressions::check_body(test.body, test.json, &declared, out);
+    }
+    if !out.is_unclear(files) && !out.is_unclear(tests) {
         declared.report(out);
         if let Some(module) = module {
             provider::unused(module, &declared, out);

@@ -34,7 +34,7 @@ pub(crate) fn names() -> impl Iterator<Item = &'static str> {
     LINTS.iter().map(|lint| lint.name)
 }
 
-static LINTS: [Lint; 24] = [
+static LINTS: [Lint; 25] = [
     Lint {
         name: name::UNUSED_VARIABLE,
         on: true,
@@ -162,6 +162,14 @@ static LINTS: [Lint; 24] = [
         why: "It refuses nothing, and looks as if it did.",
         bad: "variable \"names\" {\n  type = list(string)\n\n  validation {\n    condition     = length(var.names) >= 0\n    error_message = \"Give some names.\"\n  }\n}\n\noutput \"names\" {\n  value = var.names\n}\n",
         good: "variable \"names\" {\n  type = list(string)\n\n  validation {\n    condition     = length(var.names) > 0\n    error_message = \"Give some names.\"\n  }\n}\n\noutput \"names\" {\n  value = var.names\n}\n",
+    },
+    Lint {
+        name: name::POSSIBLE_ERROR,
+        on: true,
+        what: "An error in a part that is needed only for some values.",
+        why: "With these values the plan fails; until then nobody sees it.",
+        bad: "variable \"many\" {\n  type = bool\n}\n\noutput \"size\" {\n  value = var.many ? tonumber(\"ten\") : 1\n}\n",
+        good: "variable \"many\" {\n  type = bool\n}\n\noutput \"size\" {\n  value = var.many ? tonumber(\"10\") : 1\n}\n",
     },
     Lint {
         name: name::UNKNOWN_LINT,

@@ -223,6 +223,7 @@ fn calls(
         if !loader.define("module", directory, name) {
             continue;
         }
+        shape::only_blocks_of("module", &shape::MODULE, &block.body, &mut loader.out);
         let (count, for_each) = repetition(loader, &block.body);
         let depends_on = loader.references(&block.body, "depends_on");
         let found = called::directory(loader, directory, block);

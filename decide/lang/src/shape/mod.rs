@@ -306,6 +306,20 @@ fn hold(what: &str, head: Option<Span>, body: &Body, shape: &Shape, whole: bool,
     }
 }
 
+/// Refuses blocks that the shape does not name, of a body whose arguments belong to somebody else.
+pub(crate) fn only_blocks_of(kind: &str, shape: &Shape, body: &Body, out: &mut Diagnostics) {
+    let others = body.blocks().filter(|block| !shape.has_block(&block.kind.name));
+    for block in others {
+        let diagnostic = unknown_block(&with_article(kind), block, shape);
+        let name = &block.kind.name;
+        let is_value = !shape.has_argument(name) && block.labels.is_empty();
+        out.push(match is_value {
+            true => diagnostic.help(format!("To give the variable a value, write: {name} = {{ … }}")),
+            false => diagnostic,
+        });
+    }
+}
+
 /// Refuses arguments that the shape does not name, of a body whose blocks belong to somebody else.
 pub(crate) fn only_arguments_of(kind: &str, shape: &Shape, body: &Body, out: &mut Diagnostics) {
     let unknown = body.attributes().filter(|attribute| !shape.has_argument(&attribute.name.name));

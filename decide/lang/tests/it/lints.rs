@@ -113,6 +113,22 @@ fn what_is_read_anywhere_is_used() {
 }
 
 #[test]
+fn tests_of_a_stack_read_what_is_in_it() {
+    let variable = "== main.tf\nvariable \"a\" {}\n";
+    let run = "run \"r\" {\n  assert {\n    condition = var.a == 1\n    error_message = \"No.\"\n  }\n}\n";
+    for path in ["a.tftest.hcl", "tests/a.tftest.hcl"] {
+        project(&format!("{variable}== {path}\n{run}"), "");
+        project(&format!("{variable}== {path}\nvariables {{\n  a = 1\n}}\n"), "1 unused-variable");
+    }
+    // The tests of one stack are no use of another's.
+    let stack = |name: &str| format!("== stacks/{name}/main.tf\nvariable \"a\" {{}}\n");
+    project(
+        &format!("{}{}== stacks/x/tests/a.tftest.hcl\n{run}", stack("x"), stack("y")),
+        "stacks/y/main.tf:1 unused-variable",
+    );
+}
+
+#[test]
 fn providers_are_used_by_name_by_type_and_by_modules() {
     let aws = |rest: &str| {
         format!("terraform {{\n  required_providers {{\n    aws = {{ source = \"hashicorp/aws\" }}\n  }}\n}}\n{rest}")

@@ -75,7 +75,7 @@ impl Want {
 
     fn complain(&self, error: &FetchError) -> Diagnostic {
         let diagnostic = Diagnostic::error(format!("module \"{}\" cannot be fetched", self.name)).at(self.span);
-        let diagnostic = diagnostic.detail(format!("{error}."));
+        let diagnostic = diagnostic.detail(format!("{}.", error.to_string().trim_end_matches('.')));
         let diagnostic = error.help().into_iter().fold(diagnostic, Diagnostic::help);
         self.others.iter().take(4).fold(diagnostic, |it, other| it.related(*other, "it is called here, too"))
     }
