@@ -50,8 +50,8 @@ fn holds(directory: &Path, suffixes: &[&str]) -> bool {
 
 /// Reads every file below a project's directory that a definition could be in or read, and those of the modules that it
 /// calls from elsewhere: installed packages, and directories around the project that a path beginning with `../` names.
-/// Links are followed to files, and to directories of modules and of the project itself; in the project, names that begin with a dot, `node_modules` and
-/// `target` are left out, and files over 16 MiB everywhere.
+/// Links are followed to files, and to directories of modules and of the project itself; in the project, names that
+/// begin with a dot, `node_modules` and `target` are left out, and files over 16 MiB everywhere.
 pub fn read_files(directory: &Path) -> Result<FileSet, ReadError> {
     let mut files = read_own_files(directory)?;
     read_installed(directory, &mut files)?;
@@ -126,7 +126,7 @@ fn is_followed(project: &Path, link: &Path) -> bool {
     let whole = |path: &Path| fs::canonicalize(path).ok();
     let (Some(target), Some(place)) = (whole(link), link.parent().and_then(whole)) else { return false };
     let of_project = whole(project).is_some_and(|project| target.starts_with(project));
-    !place.starts_with(&target) && (of_project || holds_stack_files(&target))
+    !place.starts_with(&target) && (of_project || holds(&target, &[".tf", ".tf.json"]))
 }
 
 /// Notes the paths in the text of a `*.tf` file that begin with `../`, after a quote or after `${path.module}/`, and
