@@ -51,7 +51,7 @@ impl<'a> Fingerprint<'a> {
                 Item::Block(block) => {
                     self.piece(&*block.kind.name);
                     block.labels.iter().for_each(|label| self.piece(&*label.name));
-                    self.body(&block.body);
+                    deeper(|| self.body(&block.body));
                 }
             }
         }

@@ -1,6 +1,9 @@
 //! Every expression of a body, and what it refers to, whatever it evaluates to.
 
-use andon_hcl::ast::{Body, Expr, ExprKind, Item};
+use std::sync::Arc;
+
+use andon_hcl::ast::{Block, Body, Expr, ExprKind, Item, TemplatePart};
+use andon_text::deeper;
 
 use crate::reference::{Reference, static_traversals};
 
@@ -21,9 +24,24 @@ pub(crate) fn expressions<'a>(body: &'a Body, visit: &mut dyn FnMut(&'a Expr)) {
     for item in body.items.iter() {
         match item {
             Item::Attribute(attribute) => attribute.value.walk(visit),
-            Item::Block(block) => expressions(&block.body, visit),
+            Item::Block(block) => deeper(|| expressions(&block.body, visit)),
         }
     }
+}
+
+/// What the elements of a `dynamic` block are called in its content. A name in quotes is wrong, but it is clear what it
+/// stands for: that is complained about once, and not wherever it is used.
+pub(crate) fn iterator(dynamic: &Block) -> Option<&Arc<str>> {
+    match dynamic.body.attribute("iterator").map(|attribute| &attribute.value.kind) {
+        Some(ExprKind::Variable(name)) => return Some(name),
+        Some(ExprKind::Template(template)) => {
+            if let [TemplatePart::Literal(name, _)] = &*template.parts {
+                return Some(name);
+            }
+        }
+        _ => {}
+    }
+    dynamic.labels.first().map(|label| &label.name)
 }
 
 fn go<'a>(body: &'a Body, bound: &mut Vec<&'a str>, visit: &mut dyn FnMut(Reference<'a>)) {
@@ -31,11 +49,7 @@ fn go<'a>(body: &'a Body, bound: &mut Vec<&'a str>, visit: &mut dyn FnMut(Refere
         match item {
             Item::Attribute(attribute) => expr(&attribute.value, bound, visit),
             Item::Block(block) if &*block.kind.name == "dynamic" => {
-                let iterator = block.body.attribute("iterator").map(|attribute| &attribute.value.kind);
-                let name = match iterator {
-                    Some(ExprKind::Variable(name)) => Some(&**name),
-                    _ => block.labels.first().map(|label| &*label.name),
-                };
+                let name = iterator(block).map(|name| &**name);
                 let depth = bound.len();
                 for attribute in block.body.attributes() {
                     match &*attribute.name.name {
@@ -49,10 +63,10 @@ fn go<'a>(body: &'a Body, bound: &mut Vec<&'a str>, visit: &mut dyn FnMut(Refere
                     }
                 }
                 bound.extend(name);
-                block.body.blocks().for_each(|content| go(&content.body, bound, visit));
+                block.body.blocks().for_each(|content| deeper(|| go(&content.body, bound, visit)));
                 bound.truncate(depth);
             }
-            Item::Block(block) => go(&block.body, bound, visit),
+            Item::Block(block) => deeper(|| go(&block.body, bound, visit)),
         }
     }
 }

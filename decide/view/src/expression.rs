@@ -1,6 +1,7 @@
 //! A value as `terraform console` prints it, and its type: typed, so that what is printed means the same when it is
 //! read again.
 
+use andon_text::deeper;
 use andon_value::{Kind, Type, Value};
 
 /// A value, over as many lines as it needs; no line break at its end. A secret prints as `(sensitive value)`
@@ -22,6 +23,10 @@ const STEP: usize = 2;
 const TYPE_STEP: usize = 4;
 
 fn write(out: &mut String, value: &Value, indent: usize) {
+    deeper(|| write_here(out, value, indent));
+}
+
+fn write_here(out: &mut String, value: &Value, indent: usize) {
     let marks = value.marks();
     if marks.sensitive && !value.is_unknown() {
         return out.push_str("(sensitive value)");
@@ -58,6 +63,7 @@ fn null(ty: &Type) -> String {
 }
 
 fn in_a_word(ty: &Type) -> String {
+    let in_a_word = |ty: &Type| deeper(|| in_a_word(ty));
     match ty {
         Type::Dynamic => "dynamic".to_owned(),
         Type::List(element) => format!("list of {}", in_a_word(element)),
@@ -163,6 +169,10 @@ fn spaces(out: &mut String, count: usize) {
 }
 
 fn write_type(out: &mut String, ty: &Type, indent: usize) {
+    deeper(|| write_type_here(out, ty, indent));
+}
+
+fn write_type_here(out: &mut String, ty: &Type, indent: usize) {
     let inside = |out: &mut String, word: &str, element: &Type| {
         if is_short(element) {
             out.push_str(&format!("{word}("));
@@ -214,6 +224,6 @@ fn write_type(out: &mut String, ty: &Type, indent: usize) {
 fn is_short(ty: &Type) -> bool {
     match ty {
         Type::Tuple(_) | Type::Object { .. } => false,
-        other => other.element().is_none_or(is_short),
+        other => other.element().is_none_or(|element| deeper(|| is_short(element))),
     }
 }

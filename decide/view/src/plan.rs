@@ -1,6 +1,7 @@
 use std::collections::BTreeSet;
 
 use andon_plan::{Drift, Plan, PlanMode, PlannedAction, PlannedChange, PlannedOutput, ReplaceOrder};
+use andon_text::deeper;
 use andon_value::{Kind, Value, encode};
 use serde_json::{Value as Json, json};
 
@@ -113,9 +114,10 @@ fn attributes(before: Option<&Value>, after: Option<&Value>, because: &[String],
     let entries = |value: Option<&Value>| value.and_then(Value::as_entries).cloned().unwrap_or_default();
     let (old, new) = (entries(before), entries(after));
     let names: BTreeSet<_> = old.keys().chain(new.keys()).collect();
+    let none = Value::NULL;
     let mut text = String::new();
     for name in names {
-        let (was, is) = (old.get(name).unwrap_or(&Value::NULL), new.get(name).unwrap_or(&Value::NULL));
+        let (was, is) = (old.get(name).unwrap_or(&none), new.get(name).unwrap_or(&none));
         let shown = |value: &Value| andon_value::render(value, 6);
         if was == is || (was.is_null() && is.is_null()) {
             continue;
@@ -217,6 +219,10 @@ fn action_word(action: &PlannedAction) -> &'static str {
 
 /// A value as data for people's scripts: unknown is null, a secret is the text `(sensitive value)`.
 pub fn value_json(value: &Value) -> Json {
+    deeper(|| value_json_here(value))
+}
+
+fn value_json_here(value: &Value) -> Json {
     if value.marks().sensitive {
         return "(sensitive value)".into();
     }
@@ -252,18 +258,18 @@ fn paths(value: &Value, wanted: impl Copy + Fn(&Value) -> bool) -> Vec<String> {
         match value.kind() {
             Kind::List(_, elements) | Kind::Tuple(elements) => {
                 for (index, element) in elements.iter().enumerate() {
-                    walk(element, &format!("{path}[{index}]"), wanted, found);
+                    deeper(|| walk(element, &format!("{path}[{index}]"), wanted, found));
                 }
             }
             Kind::Set(_, elements) => {
                 for (index, element) in elements.iter().enumerate() {
-                    walk(element, &format!("{path}[{index}]"), wanted, found);
+                    deeper(|| walk(element, &format!("{path}[{index}]"), wanted, found));
                 }
             }
             Kind::Map(_, entries) | Kind::Object(entries) => {
                 for (name, value) in entries.iter() {
                     let path = if path.is_empty() { name.to_string() } else { format!("{path}.{name}") };
-                    walk(value, &path, wanted, found);
+                    deeper(|| walk(value, &path, wanted, found));
                 }
             }
             _ => {}

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use andon_text::deeper;
 use andon_value::{Bound, Kind, Number, Path, PathStep, Range, Refinement, Type, Value, type_from_json, type_to_json};
 use rmp::Marker;
 use rmp::decode as read;
@@ -52,6 +53,10 @@ fn length(length: usize) -> u32 {
 }
 
 fn encode_into(value: &Value, ty: &Type, out: &mut Out) -> Result<(), Misfit> {
+    deeper(|| encode_here(value, ty, out))
+}
+
+fn encode_here(value: &Value, ty: &Type, out: &mut Out) -> Result<(), Misfit> {
     let misfit = || (Path::new(), ty.clone());
     if *ty == Type::Dynamic {
         let own = value.ty();
@@ -198,6 +203,10 @@ impl<'b> Reader<'b> {
 
     fn value(&mut self, ty: &Type, deepest: usize) -> Result<Value, CodecError> {
         let deepest = deepest.checked_sub(1).ok_or_else(|| broken("it is nested too deeply"))?;
+        deeper(|| self.value_here(ty, deepest))
+    }
+
+    fn value_here(&mut self, ty: &Type, deepest: usize) -> Result<Value, CodecError> {
         match self.marker()? {
             Marker::Null => {
                 read::read_nil(&mut self.rest).map_err(broken)?;

@@ -269,6 +269,10 @@ fn settle(own: Option<&Type>, children: &[&Value], element: &Type) -> Result<Opt
 
 /// `filled` with the optional attributes that `constraint` has in the same places.
 fn with_optional_of(filled: &Type, constraint: &Type) -> Type {
+    deeper(|| with_optional_here(filled, constraint))
+}
+
+fn with_optional_here(filled: &Type, constraint: &Type) -> Type {
     match (filled, constraint) {
         (Type::List(inner), Type::List(other)) => Type::list(with_optional_of(inner, other)),
         (Type::Set(inner), Type::Set(other)) => Type::set(with_optional_of(inner, other)),
@@ -290,7 +294,7 @@ fn with_optional_of(filled: &Type, constraint: &Type) -> Type {
 fn is_of_unknown_type(value: &Value) -> bool {
     match value.kind() {
         Kind::Unknown(ty, _) => ty.has_dynamic(),
-        _ => value.children().any(is_of_unknown_type),
+        _ => value.children().any(|child| deeper(|| is_of_unknown_type(child))),
     }
 }
 

@@ -68,6 +68,10 @@ pub fn from_json(json: &Json, ty: &Type) -> Result<Value, JsonError> {
 
 /// The value that plain JSON stands for by itself, as `jsondecode` has it: arrays are tuples, objects are objects.
 pub fn from_json_implied(json: &Json) -> Result<Value, JsonError> {
+    deeper(|| implied_here(json))
+}
+
+fn implied_here(json: &Json) -> Result<Value, JsonError> {
     Ok(match json {
         Json::Null => Value::NULL,
         Json::Bool(truth) => Value::from(*truth),
@@ -85,6 +89,10 @@ pub fn from_json_implied(json: &Json) -> Result<Value, JsonError> {
 /// A type in JSON: `"string"`, `["list","string"]`, `["object",{"a":"number"}]`, with a third element that lists
 /// the optional attributes, if any. State files and provider schemas have it so.
 pub fn type_to_json(ty: &Type) -> Json {
+    deeper(|| type_to_json_here(ty))
+}
+
+fn type_to_json_here(ty: &Type) -> Json {
     let pair = |name: &str, inner: Json| Json::Array(vec![Json::from(name), inner]);
     match ty {
         Type::Dynamic => Json::from("dynamic"),
@@ -108,6 +116,10 @@ pub fn type_to_json(ty: &Type) -> Json {
 
 /// The type that [`type_to_json`] wrote.
 pub fn type_from_json(json: &Json) -> Result<Type, JsonError> {
+    deeper(|| type_from_json_here(json))
+}
+
+fn type_from_json_here(json: &Json) -> Result<Type, JsonError> {
     let refuse = || JsonError::NotAType(json.to_string());
     match json {
         Json::String(name) => match name.as_str() {

@@ -112,7 +112,7 @@ impl Value {
             visit(path, value);
             for (step, child) in value.steps() {
                 path.push(step);
-                go(child, path, visit);
+                deeper(|| go(child, path, visit));
                 path.pop();
             }
         }

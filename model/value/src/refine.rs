@@ -5,6 +5,7 @@
 use std::ops::Deref;
 use std::sync::{Arc, LazyLock};
 
+use andon_text::deeper;
 use unicode_normalization::UnicodeNormalization;
 use unicode_segmentation::UnicodeSegmentation;
 
@@ -233,6 +234,10 @@ impl Value {
 
     /// Whether an unknown value, or one with unknown parts, may turn out to be `known`.
     pub fn allows(&self, known: &Value) -> bool {
+        deeper(|| self.allows_here(known))
+    }
+
+    fn allows_here(&self, known: &Value) -> bool {
         match (self.kind(), known.kind()) {
             (Kind::Unknown(ty, refinement), _) => {
                 suits(&known.ty(), ty)
@@ -380,6 +385,10 @@ fn upper(one: Option<Bound>, other: Option<Bound>) -> Option<Bound> {
 
 /// Whether a value of a type may be one of another, in which `any` stands for types not known yet.
 fn suits(own: &Type, wanted: &Type) -> bool {
+    deeper(|| suits_here(own, wanted))
+}
+
+fn suits_here(own: &Type, wanted: &Type) -> bool {
     match (own, wanted) {
         (Type::Dynamic, _) | (_, Type::Dynamic) => true,
         (Type::List(own), Type::List(wanted))

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use andon_text::deeper;
+
 use crate::{Kind, Marks, Value};
 
 /// Shorter ones would hide the words around them rather than themselves.
@@ -32,7 +34,7 @@ impl Value {
             }
             _ => {}
         }
-        self.children().for_each(|child| child.secrets(secret, found));
+        self.children().for_each(|child| deeper(|| child.secrets(secret, found)));
     }
 }
 

@@ -2,6 +2,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
+use andon_text::deeper;
+
 /// A type of the Terraform language (<https://developer.hashicorp.com/terraform/language/expressions/type-constraints>).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Type {
@@ -75,6 +77,10 @@ impl Type {
 
     /// Whether it leaves something open: it is `any`, or has `any` in it.
     pub fn has_dynamic(&self) -> bool {
+        deeper(|| self.has_dynamic_here())
+    }
+
+    fn has_dynamic_here(&self) -> bool {
         match self {
             Type::Dynamic => true,
             Type::Bool | Type::Number | Type::String => false,
@@ -86,6 +92,10 @@ impl Type {
 
     /// The same with no attribute optional: what a value that was converted to it may have.
     pub fn without_optional(&self) -> Type {
+        deeper(|| self.without_optional_here())
+    }
+
+    fn without_optional_here(&self) -> Type {
         match self {
             Type::Dynamic | Type::Bool | Type::Number | Type::String => self.clone(),
             Type::List(element) => Type::list(element.without_optional()),
@@ -151,6 +161,12 @@ impl Type {
 /// As a type expression: `list(string)`, `object({a=number,b=optional(string)})`.
 impl fmt::Display for Type {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        deeper(|| self.write(out))
+    }
+}
+
+impl Type {
+    fn write(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Type::Dynamic => out.write_str("any"),
             Type::Bool => out.write_str("bool"),

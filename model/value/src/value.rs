@@ -1,6 +1,10 @@
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
+use andon_text::deeper;
 use unicode_normalization::{UnicodeNormalization, is_nfc};
 
 use crate::{Known, Number, Type};
@@ -27,7 +31,7 @@ impl Marks {
 }
 
 /// A value of the language, with its marks. The marks of a collection's elements are on the elements.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone)]
 pub struct Value {
     kind: Kind,
     marks: Marks,
@@ -129,8 +133,10 @@ impl Value {
             Kind::List(element, _) => Type::list(element.clone()),
             Kind::Set(element, _) => Type::set(element.clone()),
             Kind::Map(element, _) => Type::map(element.clone()),
-            Kind::Tuple(elements) => Type::tuple(elements.iter().map(Value::ty)),
-            Kind::Object(entries) => Type::object(entries.iter().map(|(name, value)| (name.clone(), value.ty()))),
+            Kind::Tuple(elements) => Type::tuple(elements.iter().map(|child| deeper(|| child.ty()))),
+            Kind::Object(entries) => {
+                Type::object(entries.iter().map(|(name, value)| (name.clone(), deeper(|| value.ty()))))
+            }
         }
     }
 
@@ -146,7 +152,7 @@ impl Value {
 
     /// The marks of it and of all inside it.
     pub fn marks_within(&self) -> Marks {
-        self.children().fold(self.marks, |marks, child| marks.union(child.marks_within()))
+        self.children().fold(self.marks, |marks, child| marks.union(deeper(|| child.marks_within())))
     }
 
     /// The same with more marks.
@@ -183,7 +189,7 @@ impl Value {
 
     /// Whether it and all inside it is known.
     pub fn is_wholly_known(&self) -> bool {
-        !self.is_unknown() && self.children().all(Value::is_wholly_known)
+        !self.is_unknown() && self.children().all(|child| deeper(|| child.is_wholly_known()))
     }
 
     /// Elements of a list, set or tuple and the values of a map or object, in order; none for the rest.
@@ -253,6 +259,49 @@ impl Value {
     /// The text of one entry that is a known string.
     pub fn get_str(&self, name: &str) -> Option<&str> {
         self.get(name)?.as_str().map(|text| &**text)
+    }
+}
+
+/// Values nest without a limit (`a[*][*]…`, locals that hold locals), so that none of these goes down by itself.
+impl Drop for Value {
+    fn drop(&mut self) {
+        if matches!(self.kind, Kind::List(..) | Kind::Set(..) | Kind::Map(..) | Kind::Tuple(_) | Kind::Object(_)) {
+            let kind = std::mem::replace(&mut self.kind, Kind::Bool(false));
+            deeper(|| drop(kind));
+        }
+    }
+}
+
+impl PartialEq for Value {
+    fn eq(&self, other: &Value) -> bool {
+        self.marks == other.marks && deeper(|| self.kind == other.kind)
+    }
+}
+
+impl Eq for Value {}
+
+impl PartialOrd for Value {
+    fn partial_cmp(&self, other: &Value) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Value {
+    fn cmp(&self, other: &Value) -> Ordering {
+        deeper(|| self.kind.cmp(&other.kind)).then_with(|| self.marks.cmp(&other.marks))
+    }
+}
+
+impl Hash for Value {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.marks.hash(state);
+        deeper(|| self.kind.hash(state));
+    }
+}
+
+impl fmt::Debug for Value {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        deeper(|| out.debug_struct("Value").field("kind", &self.kind).field("marks", &self.marks).finish())
     }
 }
 

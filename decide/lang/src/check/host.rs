@@ -20,8 +20,9 @@ pub(super) fn check(checked: &Checked<'_>, definition: &ResourceDefinition, valu
     let Ok(lineage) = lineage(&checked.project.roles, role) else { return };
     let given = definition.body.attribute("params");
     // Parameters that could not be evaluated have been complained about.
+    let none = Value::NULL;
     let known = value.get("params");
-    let Some(values) = known.or(given.is_none().then_some(&Value::NULL)) else { return };
+    let Some(values) = known.or(given.is_none().then_some(&none)) else { return };
     let place = |name: &str| -> Option<Span> { item_span(&given?.value, name) };
     let key = |name: &str| -> Option<Span> { key_span(&given?.value, name) };
     let head = Some(given.map_or(definition.span, |given| given.value.span));

@@ -2,7 +2,7 @@
 
 use andon_hcl::ast::{self, Body, Expr, ExprKind, Item};
 use andon_schema::Block;
-use andon_text::{Diagnostic, Diagnostics};
+use andon_text::{Diagnostic, Diagnostics, deeper};
 use andon_value::{Marks, Type, Value, convert};
 
 use super::deep::{self, Bound};
@@ -14,6 +14,7 @@ use crate::eval::{
 };
 use crate::reference::{Reference, StaticStep, as_reference, static_traversals};
 use crate::role::for_each;
+use crate::walk::iterator;
 
 /// Why what is ephemeral says nothing of how many there are.
 const NOT_KEPT: &str = "this is ephemeral, and how many there are is kept";
@@ -128,7 +129,7 @@ impl<'c, 'a> At<'c, 'a> {
             match item {
                 Item::Attribute(attribute) => self.written_by(writing, &attribute.value),
                 Item::Block(block) if &*block.kind.name == "dynamic" => self.dynamic_written_by(writing, block),
-                Item::Block(block) => self.body_written_by(writing, &block.body),
+                Item::Block(block) => deeper(|| self.body_written_by(writing, &block.body)),
             }
         }
     }
@@ -136,10 +137,7 @@ impl<'c, 'a> At<'c, 'a> {
     /// A `dynamic` block may make no block, and then its content is not needed.
     fn dynamic_written_by(&self, writing: &Writing<'_>, block: &ast::Block) {
         let argument = |name: &str| block.body.attribute(name).map(|attribute| &attribute.value);
-        let iterator = match argument("iterator").map(|expr| &expr.kind) {
-            Some(ExprKind::Variable(name)) => Some(name.clone()),
-            _ => block.labels.first().map(|label| label.name.clone()),
-        };
+        let iterator = iterator(block).cloned();
         let elements = argument("for_each").and_then(|expr| elements(expr, &writing.scope)).unwrap_or_default();
         let scope = writing.scope.with(iterator.map(|name| (name, elements.one)));
         let inside = Writing { scope, needed: writing.needed && elements.any };
@@ -150,7 +148,7 @@ impl<'c, 'a> At<'c, 'a> {
                     "labels" => self.written_by(&inside, &attribute.value),
                     _ => self.written_by(writing, &attribute.value),
                 },
-                Item::Block(content) => self.body_written_by(&inside, &content.body),
+                Item::Block(content) => deeper(|| self.body_written_by(&inside, &content.body)),
             }
         }
     }

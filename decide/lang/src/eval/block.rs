@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use andon_hcl::ast::{Attribute, Block, Body, Expr, ExprKind, Ident};
 use andon_schema::{Attribute as AttributeSchema, Block as Schema, NestedBlock, Nesting};
-use andon_text::{Diagnostic, Diagnostics, Span, nearest};
+use andon_text::{Diagnostic, Diagnostics, Span, deeper, nearest};
 use andon_value::{Marks, Type, Value, convert, quote};
 
 use super::expression::{Evaluator, Failed};
@@ -184,7 +184,7 @@ impl Evaluator<'_> {
         labels: Vec<(Value, Span)>,
         span: Span,
     ) -> Result<Made, Failed> {
-        let value = self.body(body, &nested.block, body.span.or(Some(span)));
+        let value = deeper(|| self.body(body, &nested.block, body.span.or(Some(span))));
         let wanted = usize::from(nested.nesting == Nesting::Map);
         if labels.len() != wanted {
             let (place, label) = match labels.get(wanted) {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use andon_hcl::ast::{Block, Body, Expr, ExprKind, Ident};
 use andon_schema::{Block as Schema, NestedBlock, Nesting};
-use andon_text::{Diagnostic, Span};
+use andon_text::{Diagnostic, Span, deeper};
 use andon_value::{Type, Value, quote};
 
 use super::block::{Kind, missing, unsupported};
@@ -155,7 +155,7 @@ impl Evaluator<'_> {
             }
         }
         inner.into_iter().fold(result, |result, (body, nested, head)| {
-            let fits = self.content_fits(body, &nested.block, head);
+            let fits = deeper(|| self.content_fits(body, &nested.block, head));
             result.and(fits)
         })
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use andon_hcl::ast::{Block, Body, Item};
 use andon_hcl::json::{Meaning, Names, Strings, Unknown, resolve};
 use andon_schema::{Block as Schema, Nesting};
-use andon_text::Diagnostics;
+use andon_text::{Diagnostics, deeper};
 
 /// The names of one body; what is in its blocks is looked at when they are reached.
 struct NamesOf<'a>(&'a Schema);
@@ -56,7 +56,7 @@ pub fn resolved(body: &Body, schema: &Schema) -> (Body, Diagnostics) {
 
 fn nested(block: &Block, schema: &Schema, out: &mut Diagnostics) -> Block {
     let inner = |body: &Body, schema: &Schema, out: &mut Diagnostics| {
-        let (body, problems) = resolved(body, schema);
+        let (body, problems) = deeper(|| resolved(body, schema));
         out.extend(problems);
         body
     };
@@ -78,6 +78,6 @@ fn nested(block: &Block, schema: &Schema, out: &mut Diagnostics) -> Block {
 fn has_open(body: &Body) -> bool {
     body.items.iter().any(|item| match item {
         Item::Attribute(attribute) => attribute.json.is_some(),
-        Item::Block(block) => has_open(&block.body),
+        Item::Block(block) => deeper(|| has_open(&block.body)),
     })
 }

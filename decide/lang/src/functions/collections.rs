@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use andon_text::nearest;
+use andon_text::{deeper, nearest};
 use andon_value::{Bound, Kind, Number, Type, Value, convert, equals, quote, unify};
 use unicode_segmentation::UnicodeSegmentation;
 
@@ -271,7 +271,7 @@ fn flatten(call: &Call<'_>) -> Result<Value, Fault> {
         for child in value.children() {
             match child.kind() {
                 _ if is_unordered(child) => return None,
-                Kind::List(..) | Kind::Set(..) | Kind::Tuple(_) => go(child, out, marks)?,
+                Kind::List(..) | Kind::Set(..) | Kind::Tuple(_) => deeper(|| go(child, out, marks))?,
                 Kind::Unknown(Type::Dynamic | Type::List(_) | Type::Set(_) | Type::Tuple(_), _) => return None,
                 _ => out.push(child.clone()),
             }

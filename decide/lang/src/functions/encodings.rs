@@ -3,9 +3,14 @@
 use andon_value::{Number, Type, Value, from_json_implied, quote, to_json};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use serde::Deserialize;
+use serde_json::Value as Json;
 
 use super::{Fault, Function, foresight, row};
 use crate::eval::Call;
+
+/// How deep arrays and objects may be inside each other: what takes a value apart later need not be ready for any depth.
+const DEEPEST: usize = 1000;
 
 pub(super) fn table() -> Vec<Function> {
     use Type::String as S;
@@ -40,11 +45,39 @@ fn base64_decode(call: &Call<'_>) -> Result<Value, Fault> {
 }
 
 fn json_decode(call: &Call<'_>) -> Result<Value, Fault> {
-    let json = serde_json::from_str(call.text(0)).map_err(|error| {
+    if json_depth(call.text(0)) > DEEPEST {
+        return Err(Fault::at(0, format!("in this JSON more than {DEEPEST} values are inside each other")));
+    }
+    let mut reader = serde_json::Deserializer::from_str(call.text(0));
+    reader.disable_recursion_limit();
+    let json = Json::deserialize(serde_stacker::Deserializer::new(&mut reader)).and_then(|json| {
+        reader.end()?;
+        Ok(json)
+    });
+    let json = json.map_err(|error| {
         Fault::at(0, format!("this is not JSON (line {}, column {})", error.line(), error.column()))
             .detail(format!("{error}."))
     })?;
     from_json_implied(&json).map_err(|error| Fault::at(0, "a number in it is out of range").detail(format!("{error}.")))
+}
+
+/// How many arrays and objects of a JSON text are inside each other at most.
+fn json_depth(text: &str) -> usize {
+    let (mut depth, mut deepest, mut in_string, mut escaped) = (0_usize, 0, false, false);
+    for byte in text.bytes() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = in_string,
+            b'"' => in_string = !in_string,
+            b'[' | b'{' if !in_string => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b']' | b'}' if !in_string => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    deepest
 }
 
 /// JSON in which `<`, `>` and `&` are escaped, as the Terraform language has it, so that it can stand in HTML.

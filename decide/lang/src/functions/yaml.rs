@@ -1,6 +1,7 @@
 //! Values as YAML, in the block style that the Terraform language has: every string is quoted, so that none is taken
 //! for a number or a date, and text of several lines is a literal block.
 
+use andon_text::deeper;
 use andon_value::{Kind, Type, Value};
 
 use super::{Fault, Function, row};
@@ -57,7 +58,7 @@ fn write(out: &mut String, value: &Value, indent: usize, text_indent: usize) {
                     Some(inner) => out.push_str(&format!("\n{}", " ".repeat(inner))),
                     None => out.push(' '),
                 }
-                write(out, value, inner.unwrap_or(indent), indent + 2);
+                deeper(|| write(out, value, inner.unwrap_or(indent), indent + 2));
             }
         }
         Kind::List(..) | Kind::Set(..) | Kind::Tuple(_) => {
@@ -67,7 +68,7 @@ fn write(out: &mut String, value: &Value, indent: usize, text_indent: usize) {
             for element in value.children() {
                 line(out);
                 out.push_str("- ");
-                write(out, element, indent + 2, indent + 2);
+                deeper(|| write(out, element, indent + 2, indent + 2));
             }
         }
     }

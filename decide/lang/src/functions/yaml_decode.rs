@@ -20,7 +20,7 @@ pub(super) fn table() -> Vec<Function> {
 }
 
 /// How deep values may be inside each other.
-const DEEPEST: usize = 200;
+const DEEPEST: usize = 1000;
 
 /// How many values there may be once every alias is followed.
 const MOST_VALUES: usize = 1 << 20;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use andon_hcl::ast::{BinaryOperator, Block, Body, Expr, ExprKind, Item, ObjectItem, Template, TemplatePart};
-use andon_text::{Diagnostic, Span};
+use andon_text::{Diagnostic, Span, deeper};
 
 use super::unused::{Declarations, text};
 use super::{Report, name};
@@ -151,7 +151,7 @@ pub(super) fn each<'e>(body: &'e Body, visit: &mut dyn FnMut(&'e Expr)) {
             Item::Attribute(attribute) => walk(&attribute.value, visit),
             Item::Block(block) => {
                 block.label_templates.iter().flatten().for_each(|label| parts(&label.parts, visit));
-                each(&block.body, visit);
+                deeper(|| each(&block.body, visit));
             }
         }
     }
@@ -159,6 +159,10 @@ pub(super) fn each<'e>(body: &'e Body, visit: &mut dyn FnMut(&'e Expr)) {
 
 fn walk<'e>(expr: &'e Expr, visit: &mut dyn FnMut(&'e Expr)) {
     visit(expr);
+    deeper(|| walk_parts(expr, visit));
+}
+
+fn walk_parts<'e>(expr: &'e Expr, visit: &mut dyn FnMut(&'e Expr)) {
     match &expr.kind {
         ExprKind::Null | ExprKind::Bool(_) | ExprKind::Number(_) | ExprKind::SplatElement | ExprKind::Invalid => {}
         ExprKind::Variable(_) => {}

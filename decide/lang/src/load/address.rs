@@ -3,7 +3,7 @@
 
 use andon_hcl::ast::{Expr, ExprKind, Ident};
 use andon_schema::{InstanceKey, Mode, ModuleStep};
-use andon_text::{Diagnostic, Span};
+use andon_text::{Diagnostic, Span, deeper};
 use andon_value::Number;
 
 use super::Loader;
@@ -129,13 +129,13 @@ fn parts_of<'e>(expr: &'e Expr, parts: &mut Vec<Part<'e>>) -> bool {
     match &expr.kind {
         ExprKind::Variable(name) => parts.push(Part::Name(Ident { name: name.clone(), span: expr.span })),
         ExprKind::Attribute { target, name } => {
-            if !parts_of(target, parts) {
+            if !deeper(|| parts_of(target, parts)) {
                 return false;
             }
             parts.push(Part::Name(name.clone()));
         }
         ExprKind::Index { target, key } => {
-            if !parts_of(target, parts) {
+            if !deeper(|| parts_of(target, parts)) {
                 return false;
             }
             parts.push(Part::Key(key));

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use andon_hcl::ast::{Block, Body, Item};
 use andon_hcl::json::{Meaning, Names, Strings};
-use andon_text::{Diagnostic, Diagnostics, Span, nearest};
+use andon_text::{Diagnostic, Diagnostics, Span, deeper, nearest};
 
 mod own;
 mod stack;
@@ -285,7 +285,8 @@ fn hold(what: &str, head: Option<Span>, body: &Body, shape: &Shape, whole: bool,
                     once.entry(nested.kind).or_insert(block.head);
                 }
                 check_labels(block, nested.labels, out);
-                hold(&with_article(nested.kind), Some(block.head), &block.body, nested.shape, whole, out);
+                let what = with_article(nested.kind);
+                deeper(|| hold(&what, Some(block.head), &block.body, nested.shape, whole, out));
             }
             None if !shape.open => out.push(unknown_block(what, block, shape)),
             None => {}

@@ -7,7 +7,7 @@ use andon_hcl::ast::{Body, Expr, ExprKind, Ident};
 use andon_lang::definitions::{Condition, Module, Project, Role, Variable};
 use andon_lang::{Defaults, written_string};
 use andon_schema::Mode;
-use andon_text::SourceMap;
+use andon_text::{SourceMap, deeper};
 use andon_value::Type;
 
 use super::{Document, Part, Run, Text, readable};
@@ -136,18 +136,19 @@ fn source(expr: &Expr, sources: &SourceMap) -> String {
 
 /// A type as people write it, with the defaults of its optional attributes.
 fn spaced(ty: &Type, defaults: Option<&Defaults>, sources: &SourceMap) -> String {
-    let element = |ty: &Type| spaced(ty, defaults.and_then(Defaults::in_element), sources);
+    let spaced = |ty: &Type, defaults| deeper(|| spaced(ty, defaults, sources));
+    let element = |ty: &Type| spaced(ty, defaults.and_then(Defaults::in_element));
     match ty {
         Type::List(inner) => format!("list({})", element(inner)),
         Type::Set(inner) => format!("set({})", element(inner)),
         Type::Map(inner) => format!("map({})", element(inner)),
         Type::Tuple(elements) => {
-            let one = |(at, ty)| spaced(ty, defaults.and_then(|defaults| defaults.in_index(at)), sources);
+            let one = |(at, ty)| spaced(ty, defaults.and_then(|defaults| defaults.in_index(at)));
             format!("tuple([{}])", elements.iter().enumerate().map(one).collect::<Vec<_>>().join(", "))
         }
         Type::Object { attributes, optional } => {
             let one = |(name, ty): (&Arc<str>, &Type)| {
-                let ty = spaced(ty, defaults.and_then(|defaults| defaults.in_attribute(name)), sources);
+                let ty = spaced(ty, defaults.and_then(|defaults| defaults.in_attribute(name)));
                 let default = defaults.and_then(|defaults| defaults.of(name));
                 let ty = match default.map(|default| source(default, sources)) {
                     Some(default) => format!("optional({ty}, {default})"),

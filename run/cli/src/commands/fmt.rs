@@ -125,9 +125,17 @@ impl Work<'_> {
             Ok(text) => text,
             Err(error) => {
                 let at = error.utf8_error().valid_up_to();
-                let id = self.sources.add(shown, String::from_utf8_lossy(error.as_bytes()).into_owned());
-                let diagnostic = Diagnostic::error(format!("`{shown}` is not UTF-8 text")).at(Span::new(id, at, at));
-                self.broken.push(diagnostic.label("this byte is not").help("Save the file as UTF-8."));
+                let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
+                let line = text.get(..at).unwrap_or_default().lines().count().max(1);
+                let mut diagnostic =
+                    Diagnostic::error(format!("`{shown}` is not UTF-8 text")).help("Save the file as UTF-8.");
+                if is_of_values(shown) {
+                    diagnostic = diagnostic.detail(format!("The first byte that is none is in line {line}."));
+                } else {
+                    let id = self.sources.add(shown, text);
+                    diagnostic = diagnostic.at(Span::new(id, at, at)).label("this byte is not");
+                }
+                self.broken.push(diagnostic);
                 return None;
             }
         };
@@ -139,11 +147,19 @@ impl Work<'_> {
             return Some((text, formatted));
         }
         let id = self.sources.add(shown, text.as_str());
+        if is_of_values(shown) {
+            self.sources.hide(Span::new(id, 0, text.len()));
+        }
         if let Err(errors) = format(id, &text) {
             self.broken.extend(errors);
         }
         None
     }
+}
+
+/// Whether a file gives values to variables. Which of them are secrets is not known here, so none is shown.
+fn is_of_values(shown: &str) -> bool {
+    shown.ends_with(".tfvars")
 }
 
 /// Finds files, in the order that their names are given and then in that of the alphabet, each once.
@@ -162,7 +178,8 @@ impl Files {
         let metadata = fs::metadata(&place).map_err(|error| unreadable(&shown.display().to_string(), &error))?;
         if metadata.is_dir() {
             let is_project = ["andon.hcl", "stacks", "roles"].iter().any(|name| place.join(name).exists());
-            return self.directory(&place, path, self.recursive || is_project);
+            let real = fs::canonicalize(&place).unwrap_or_else(|_| place.clone());
+            return self.directory(&place, &real, path, self.recursive || is_project);
         }
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         if !SUFFIXES.iter().any(|suffix| name.ends_with(suffix)) {
@@ -173,11 +190,13 @@ impl Files {
                 diagnostic.help("Name files that end in .tf, .tfvars or .hcl, directories, or - for standard input.")
             });
         }
-        self.add(place, path);
+        let real = fs::canonicalize(&place).unwrap_or_else(|_| place.clone());
+        self.add(place, real, path);
         Ok(())
     }
 
-    fn directory(&mut self, place: &Path, shown: &Path, below: bool) -> Result<(), Diagnostic> {
+    /// The files in a directory, whose path without symbolic links is `real`: to look those up for every file is slow.
+    fn directory(&mut self, place: &Path, real: &Path, shown: &Path, below: bool) -> Result<(), Diagnostic> {
         let failed = |error: std::io::Error| unreadable(&place.display().to_string(), &error);
         let mut entries = fs::read_dir(place).and_then(Iterator::collect::<Result<Vec<_>, _>>).map_err(failed)?;
         entries.sort_by_key(fs::DirEntry::file_name);
@@ -191,18 +210,19 @@ impl Files {
             let kind = entry.file_type().map_err(failed)?;
             if kind.is_dir() {
                 if below {
-                    self.directory(&entry.path(), &shown.join(&name), below)?;
+                    self.directory(&entry.path(), &real.join(&name), &shown.join(&name), below)?;
                 }
             } else if SUFFIXES.iter().any(|suffix| text.ends_with(suffix)) {
-                self.add(entry.path(), &shown.join(&name));
+                let inside = real.join(&name);
+                let real = if kind.is_symlink() { fs::canonicalize(entry.path()).unwrap_or(inside) } else { inside };
+                self.add(entry.path(), real, &shown.join(&name));
             }
         }
         Ok(())
     }
 
-    fn add(&mut self, place: PathBuf, shown: &Path) {
-        let same = fs::canonicalize(&place).unwrap_or_else(|_| place.clone());
-        if self.seen.insert(same) {
+    fn add(&mut self, place: PathBuf, real: PathBuf, shown: &Path) {
+        if self.seen.insert(real) {
             let shown = shown.strip_prefix(".").unwrap_or(shown);
             self.found.push((place, shown.display().to_string()));
         }

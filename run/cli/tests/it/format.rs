@@ -16,6 +16,8 @@ fn tree(directory: &Path) {
         ("f.tf.json", "{\"a\":1}"),
         ("h.tftest.hcl", "run x{}\n"),
         ("crlf.tf", "a=1\r\nbcd=2\r\n"),
+        ("bom.tf", "\u{feff}a=1\n"),
+        (".hidden/d.tf", "a=1\n"),
         (".hidden.tf", "a=1\n"),
         ("notes.txt", "a=1\n"),
         ("A.TF", "a=1\n"),
@@ -92,6 +94,12 @@ fn flags_names_and_exit_codes_are_those_of_terraform() {
         &["f.tf.json"],
         &["notes.txt"],
         &["missing.tf"],
+        // After one that is missing terraform does not go on; here the others are formatted.
+        &["a.tf", "e.tfvars", "missing.tf"],
+        &["a.tf", "sub/b.tf"],
+        &["-write=false", "-diff", "crlf.tf", "bom.tf"],
+        &[".terraform"],
+        &[".hidden", "link.tf"],
         &["-"],
         &["-check", "-"],
         &["-diff", "-"],
@@ -170,4 +178,86 @@ fn a_project_is_formatted_whole() {
     let again = project.andon(&["fmt", "-check", "--json"]);
     assert_eq!(again.code, Some(0), "{again}");
     assert_eq!(again.out.replace(char::is_whitespace, ""), "{\"diagnostics\":[],\"differing\":[]}");
+}
+
+/// Runs `fmt` of either program on files.
+fn left(program: &str, files: &[(&str, &[u8])], words: &[&str]) -> Option<After> {
+    let directory = tempfile::tempdir().unwrap();
+    files.iter().for_each(|(name, text)| fs::write(directory.path().join(name), text).unwrap());
+    let mut command = Command::new(program);
+    command.arg("fmt").args(words).current_dir(&directory).stdin(Stdio::null()).env_remove("TF_CLI_ARGS");
+    let output = command.env("TF_CLI_CONFIG_FILE", "/dev/null").output().ok()?;
+    Some((output.status.code(), String::new(), contents(directory.path())))
+}
+
+#[test]
+fn what_terraform_refuses_to_format_is_refused() {
+    let terraform = std::env::var("ANDON_TERRAFORM").unwrap_or_else(|_| "terraform".to_owned());
+    for text in [
+        &b"a=\"\xe9\"\n"[..],
+        b"\xff\xfea=1\n",
+        b"a=[\n",
+        b"x \"${1}\" {\na=1\n}\n",
+        b"x \"a${b}\" \"c\" {}\n",
+        b"x { y { a=1 } }\n",
+        b"a=1 b=2\n",
+        b"x {\n",
+        b"<<<<<<< a\na=1\n",
+    ] {
+        for words in [&[][..], &["-check"], &["x.tf"]] {
+            let files = [("x.tf", text), ("y.tf", b"a=1\n")];
+            let (code, _, ours) = left(env!("CARGO_BIN_EXE_andon"), &files, words).unwrap();
+            assert_eq!(code, Some(2), "{text:?} {words:?}");
+            assert!(ours.iter().any(|(name, after)| name == "x.tf" && after == text), "{text:?} {words:?}");
+            let Some((theirs, ..)) = left(&terraform, &files, words) else {
+                println!("skipped: no terraform to compare with; set ANDON_TERRAFORM");
+                continue;
+            };
+            assert_eq!(code, theirs, "{text:?} {words:?}");
+        }
+    }
+}
+
+#[test]
+fn values_of_variables_are_not_shown_beside_errors() {
+    let project = Project::empty("format-secrets");
+    project.write("a.tfvars", "token = \"hunter2\nb = [1\npass = hunter3 hunter4\n\"hunter5\"\n");
+    fs::write(project.directory.join("b.auto.tfvars"), b"token=\"hunter6\"\nname = \"\xe9\"\n").unwrap();
+    for words in [&["fmt"][..], &["fmt", "-diff"], &["fmt", "--json"]] {
+        let ran = project.exits(2, words);
+        assert!(!ran.all().contains("hunter"), "{ran}");
+        assert!(ran.all().contains("string is not closed"), "{ran}");
+        assert!(ran.all().contains("`b.auto.tfvars` is not UTF-8 text") && ran.all().contains("in line 2"), "{ran}");
+    }
+}
+
+#[test]
+fn a_file_that_may_not_be_written_stays_and_the_others_are_formatted() {
+    let project = Project::empty("format-read-only");
+    project.write("a.tf", "a=1\n");
+    project.write("b.tf", "a=1\n");
+    fs::set_permissions(project.directory.join("a.tf"), fs::Permissions::from_mode(0o444)).unwrap();
+    // SAFETY: geteuid has no preconditions.
+    if unsafe { libc::geteuid() } == 0 {
+        println!("skipped: root may write any file");
+        return;
+    }
+    let ran = project.exits(2, &["fmt"]);
+    assert!(ran.err.contains("`a.tf` cannot be written"), "{ran}");
+    assert_eq!(fs::read_to_string(project.directory.join("a.tf")).unwrap(), "a=1\n");
+    assert_eq!(fs::read_to_string(project.directory.join("b.tf")).unwrap(), "a = 1\n");
+}
+
+#[test]
+fn three_thousand_files_and_each_once() {
+    let project = Project::empty("format-many");
+    for at in 0..3000 {
+        project.write(&format!("d{}/f{at:04}.tf", at % 10), "a=1\n");
+    }
+    symlink("d0", project.directory.join("again")).unwrap();
+    symlink("f0000.tf", project.directory.join("d0/zlink.tf")).unwrap();
+    let ran = project.ok(&["fmt", "-recursive", ".", "d0", "again", "d1/f0001.tf"]);
+    assert_eq!(ran.out.lines().count(), 3000, "{}", ran.out.lines().count());
+    let again = project.ok(&["fmt", "-recursive", "-check"]);
+    assert_eq!(again.out, "");
 }

@@ -14,6 +14,7 @@ mod bad_projects;
 mod check;
 mod console;
 mod days;
+mod depth;
 mod docs;
 mod edges;
 mod format;

@@ -394,6 +394,11 @@ resource "aws_security_group" "a" {
     ),
 ];
 
+/// `dynamic` blocks of AWS resources: `=== name`, and below it the definitions.
+fn dynamic_cases() -> impl Iterator<Item = (&'static str, &'static str)> {
+    include_str!("dynamic.txt").split("=== ").skip(1).filter_map(|case| case.split_once('\n'))
+}
+
 #[test]
 fn aws_definitions_are_judged_as_terraform_judges_them() {
     let Some(mirror) = std::env::var_os("ANDON_PLUGIN_MIRROR").map(PathBuf::from) else {
@@ -419,10 +424,15 @@ fn aws_definitions_are_judged_as_terraform_judges_them() {
         command.args(words);
         run(command)
     };
-    // Each is a module of one project, so that each side starts the plugin once.
-    let calls = (0..AWS.len()).map(|at| format!("module \"case{at:02}\" {{\n  source = \"./cases/{at:02}\"\n}}\n"));
-    project.write("main.tf", &calls.collect::<String>());
-    for (at, (_, text)) in AWS.iter().enumerate() {
+    let cases: Vec<(&str, &str)> = AWS.iter().copied().chain(dynamic_cases()).collect();
+    // Each is a module of one project, so that each side starts the plugin once. What its variables are is not known.
+    let calls = cases.iter().enumerate().map(|(at, (_, text))| {
+        let declared = text.split("variable \"").skip(1).filter_map(|rest| rest.split('"').next());
+        let given: String = declared.map(|name| format!("  {name} = var.unknown\n")).collect();
+        format!("module \"case{at:02}\" {{\n  source = \"./cases/{at:02}\"\n{given}}}\n")
+    });
+    project.write("main.tf", &format!("variable \"unknown\" {{}}\n{}", calls.collect::<String>()));
+    for (at, (_, text)) in cases.iter().enumerate() {
         project.write(&format!("cases/{at:02}/main.tf"), text);
     }
     let output = theirs(&["init", "-input=false"]);
@@ -430,7 +440,7 @@ fn aws_definitions_are_judged_as_terraform_judges_them() {
     let errors = |json: &[u8]| -> Vec<Vec<u64>> {
         let report: Json = serde_json::from_slice(json).unwrap();
         let errors = report["diagnostics"].as_array().unwrap().iter().filter(|it| it["severity"] == "error");
-        let mut lines = vec![Vec::new(); AWS.len()];
+        let mut lines = vec![Vec::new(); cases.len()];
         for error in errors {
             let at = error["range"]["filename"].as_str().and_then(|name| name.get(6..8)?.parse::<usize>().ok());
             lines[at.unwrap_or_else(|| panic!("{error}"))].push(error["range"]["start"]["line"].as_u64().unwrap());
@@ -440,12 +450,12 @@ fn aws_definitions_are_judged_as_terraform_judges_them() {
     let ours = errors(&run(project.command(&["check", "--json"])).stdout);
     let theirs = errors(&theirs(&["validate", "-json"]).stdout);
     let mut differences = Vec::new();
-    for (((name, _), ours), theirs) in AWS.iter().zip(ours).zip(theirs) {
+    for (((name, _), ours), theirs) in cases.iter().zip(ours).zip(theirs) {
         // Where they point at a block, we may point into it; how many there are is the same.
         if ours.len() != theirs.len() {
             differences.push(format!("{name}: errors in lines {ours:?}, and Terraform's in {theirs:?}"));
         }
     }
-    println!("{} definitions were judged by both", AWS.len());
+    println!("{} definitions were judged by both", cases.len());
     assert!(differences.is_empty(), "{}", differences.join("\n"));
 }
