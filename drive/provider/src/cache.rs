@@ -5,13 +5,15 @@
 //! has the magic bytes with the version of the format, the length of the index (32 bits, little-endian), the SHA-256 of
 //! the index, the index (`proto/cache.proto`), and then the schemas as the plugin gave them. A reader seeks: of a large
 //! plugin only what is wanted is read. Whatever is not as it should be makes the file anew; it is replaced whole, so
-//! that runs at the same time see one or the other.
+//! that runs at the same time see one or the other. What is used is touched once a day, and what was not touched for 90
+//! days is removed when something is added.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use andon_schema::{Mode, ProviderSchema, TypeSchema};
 use prost::Message;
@@ -32,6 +34,8 @@ const HEAD_BYTES: usize = 8 + 4 + 32;
 
 /// An index that claims to be longer is none.
 const LONGEST_INDEX_BYTES: u32 = 64 << 20;
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Which types' schemas are wanted. A provider's own schemas and those of its functions always come along, and the
 /// names of all types.
@@ -75,6 +79,7 @@ impl SchemaCache {
     ) -> Result<(ProviderSchema, Option<Plugin>), PluginError> {
         let file = self.file(plugin);
         if let Some(kept) = file.as_deref().and_then(|file| read(file, wanted)) {
+            file.as_deref().into_iter().for_each(touch);
             return Ok((kept, None));
         }
         let running = Plugin::start(plugin, settings)?;
@@ -90,7 +95,9 @@ impl SchemaCache {
 
     /// The configurations that the plugin in a file had nothing to say of.
     pub fn judged(&self, plugin: &Path) -> Judged {
-        self.file(plugin).map(|file| Judged::read(file.with_extension("judged"))).unwrap_or_default()
+        let Some(file) = self.file(plugin).map(|file| file.with_extension("judged")) else { return Judged::default() };
+        touch(&file);
+        Judged::read(file)
     }
 
     /// The program in an archive, unpacked beside what is kept of schemas; of an archive that was unpacked before, that.
@@ -99,6 +106,7 @@ impl SchemaCache {
         let place = self.file(archive).ok_or_else(no_place)?.with_extension("package");
         let no_program = || io::Error::other(format!("no program of {name} is in the archive"));
         if let Some(program) = program_in(&place, name) {
+            touch(&place);
             return Ok(program);
         }
         let partial = place.with_extension(format!("package-{}", std::process::id()));
@@ -215,6 +223,7 @@ fn write(file: &Path, raw: &RawSchema) -> io::Result<()> {
     let index = index.encode_to_vec();
     let directory = file.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(directory)?;
+    prune(directory, SystemTime::now());
     let mut name = file.as_os_str().to_owned();
     name.push(format!(".{}", std::process::id()));
     let partial = PathBuf::from(name);
@@ -232,6 +241,33 @@ fn write(file: &Path, raw: &RawSchema) -> io::Result<()> {
         let _ = fs::remove_file(&partial);
     }
     result
+}
+
+/// Notes that something kept was used, by its time of change.
+fn touch(path: &Path) {
+    let now = SystemTime::now();
+    let Ok(file) = File::open(path) else { return };
+    if age(&file.metadata(), now).is_some_and(|age| age > DAY) {
+        // Where that may not be done, it is made anew after 90 days.
+        let _ = file.set_modified(now);
+    }
+}
+
+/// Removes what was not used for 90 days. Names that are none of the cache's stay.
+fn prune(directory: &Path, now: SystemTime) {
+    let is_ours = |name: &str| name.get(..32).is_some_and(|stem| stem.bytes().all(|byte| byte.is_ascii_hexdigit()));
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+        let metadata = entry.metadata();
+        let is_old = age(&metadata, now).is_some_and(|age| age > 90 * DAY);
+        if is_old && is_ours(&entry.file_name().to_string_lossy()) {
+            let is_directory = metadata.is_ok_and(|metadata| metadata.is_dir());
+            let _ = if is_directory { fs::remove_dir_all(entry.path()) } else { fs::remove_file(entry.path()) };
+        }
+    }
+}
+
+fn age(metadata: &io::Result<fs::Metadata>, now: SystemTime) -> Option<Duration> {
+    now.duration_since(metadata.as_ref().ok()?.modified().ok()?).ok()
 }
 
 /// What is wanted of a kept file; `None` where there is none or it is not whole.
@@ -273,4 +309,40 @@ fn read(path: &Path, wanted: &Wanted) -> Option<ProviderSchema> {
         (entry.kind, entry.name, read)
     });
     assemble(protocol, parts, wanted).ok()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_used_for_long_is_removed() {
+        let directory = tempfile::tempdir().unwrap();
+        let now = SystemTime::now();
+        let stem = |digit: &str| digit.repeat(32);
+        let make = |name: &str, days: u32| {
+            let path = directory.path().join(name);
+            if name.ends_with("package") { fs::create_dir(&path) } else { fs::write(&path, "x") }.unwrap();
+            File::open(&path).unwrap().set_modified(now - days * DAY).unwrap();
+        };
+        for (name, days) in [
+            (stem("a"), 91),
+            (stem("b"), 89),
+            (format!("{}.judged", stem("a")), 100),
+            (format!("{}.package", stem("c")), 91),
+            (format!("{}.package", stem("d")), 91),
+            ("notes".to_owned(), 1000),
+        ] {
+            make(&name, days);
+        }
+        touch(&directory.path().join(format!("{}.package", stem("d"))));
+        prune(directory.path(), now);
+        let mut left: Vec<String> = fs::read_dir(directory.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        left.sort();
+        assert_eq!(left, [stem("b"), format!("{}.package", stem("d")), "notes".to_owned()]);
+    }
 }

@@ -59,7 +59,8 @@ impl fmt::Display for NotFound {
             NotFound::Nowhere => write!(out, "it is not installed"),
             NotFound::Version { have, want } => {
                 let have: Vec<String> = have.iter().map(Version::to_string).collect();
-                write!(out, "{} is installed, and {want} is wanted", have.join(", "))
+                let verb = if have.len() == 1 { "is" } else { "are" };
+                write!(out, "{} {verb} installed, and {want} is wanted", have.join(", "))
             }
             NotFound::NoProgram(path) => write!(out, "there is no program for it in {}", path.display()),
         }

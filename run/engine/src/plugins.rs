@@ -129,6 +129,12 @@ impl Plugins {
             let note = Diagnostic::warning(format!("the provider {name} is not at hand"))
                 .detail(format!("{}. Arguments of what belongs to it were not checked.", capital(&why.to_string())))
                 .help("Install it, as `terraform init` does, and check again.");
+            let note = match why {
+                NotFound::Version { want, .. } if want.contains(',') => {
+                    note.help("All stacks of a project use one version of a provider: require what one can be.")
+                }
+                _ => note,
+            };
             place.map_or(note.clone(), |place| note.at(place))
         };
         self.absent().map(note).collect()

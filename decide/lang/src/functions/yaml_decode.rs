@@ -19,7 +19,7 @@ pub(super) fn table() -> Vec<Function> {
     ]
 }
 
-/// How deep values may be inside each other.
+/// How deep values may be inside each other. Of those in brackets the parser itself takes 255.
 const DEEPEST: usize = 1000;
 
 /// How many values there may be once every alias is followed.

@@ -268,6 +268,29 @@ fn long_and_deep_expressions_do_not_overflow() {
     std::thread::Builder::new().stack_size(2 << 20).spawn(work).unwrap().join().unwrap();
 }
 
+#[test]
+fn texts_of_data_may_nest_a_thousand_levels() {
+    let work = || {
+        for (levels, fits) in [(150, true), (500, true), (1000, true), (1001, false), (20_000, false)] {
+            let list = format!("{}{}", "[".repeat(levels), "]".repeat(levels));
+            let object = format!("{}1{}", "{ \\\"]\\\": ".repeat(levels), "}".repeat(levels));
+            for text in [
+                format!("jsondecode(\"{list}\")"),
+                format!("jsondecode(\"{object}\")"),
+                format!("yamldecode(\"{}1\")", "- ".repeat(levels)),
+            ] {
+                let mut sources = SourceMap::new();
+                let id = sources.add("case", text.as_str());
+                let (expr, errors) = parse_expression(id, &text);
+                assert!(errors.is_empty(), "{}", said(&errors, &sources));
+                let result = evaluate(&expr, &scope()).map_err(|errors| said(&errors, &sources));
+                assert_eq!(result.is_ok(), fits, "{levels} levels: {:.300}", result.err().unwrap_or_default());
+            }
+        }
+    };
+    std::thread::Builder::new().stack_size(2 << 20).spawn(work).unwrap().join().unwrap();
+}
+
 fn schema() -> Block {
     let rule = Block {
         attributes: [

@@ -66,7 +66,7 @@ fn plugins_are_found() {
     for (configuration, variables, source, constraint, expected) in [
         ("", &[][..], "toy", "", HOME),
         ("", &[], "toy", "1.0.0", OWN),
-        ("", &[], "toy", ">= 2", "1.0.0, 1.1.0 is installed, and >= 2.0.0 is wanted"),
+        ("", &[], "toy", ">= 2", "1.0.0, 1.1.0 are installed, and >= 2.0.0 is wanted"),
         ("", &[], "shop/toy", "", "it is not installed"),
         ("", &with_cache, "toy", "", CACHE),
         ("plugin_cache_dir = \"ROOT/cache\"\n", &[], "toy", "", CACHE),

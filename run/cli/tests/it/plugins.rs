@@ -175,6 +175,29 @@ fn the_version_that_will_do_is_asked() {
     }
 }
 
+/// Each stack has its own requirements, but what a provider offers is the same for a whole project.
+#[test]
+fn all_stacks_use_one_version_of_a_provider() {
+    let versions = ["1.0.0", "2.0.0"];
+    let Some(project) = with_toy("plugin-two-versions", &versions, "") else { return };
+    fs::remove_file(project.directory.join("main.tf")).unwrap();
+    project.write("andon.hcl", "project \"p\" {}\n");
+    let stack = |version: &str, size: &str| {
+        format!(
+            "terraform {{\n  required_providers {{\n    toy = {{\n      source  = \"hashicorp/toy\"\n      version = \"{version}\"\n    }}\n  }}\n}}\n\nresource \"toy_thing\" \"one\" {{\n  name = \"x\"\n  size = {size}\n}}\n"
+        )
+    };
+    project.write("stacks/a/main.tf", &stack("~> 1.0", "1"));
+    project.write("stacks/b/main.tf", &stack("~> 2.0", "2"));
+    let ran = check(&project, &[]);
+    assert_eq!((ran.code, starts(&project)), (Some(0), String::new()), "{ran}");
+    assert!(ran.err.contains("1.0.0, 2.0.0 are installed, and ~> 2.0, ~> 1.0 is wanted"), "{ran}");
+    assert!(ran.err.contains("All stacks of a project use one version of a provider"), "{ran}");
+    project.write("stacks/b/main.tf", &stack(">= 1.0", "2"));
+    let ran = check(&project, &[]);
+    assert_eq!((ran.code, ran.err.as_str(), starts(&project).as_str()), (Some(0), "", "1.0.0"), "{ran}");
+}
+
 #[test]
 fn a_plugin_that_breaks_is_an_error_with_its_words() {
     let crash = "resource \"toy_thing\" \"one\" {\n  name = \"crash\"\n}\n";
