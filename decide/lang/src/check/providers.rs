@@ -1,19 +1,29 @@
 //! Which provider configurations are named, and whether they are there.
 
+use andon_hcl::ast::Expr;
 use andon_text::{Diagnostic, Span};
+use andon_value::{Type, Value, convert};
 
 use super::EvaluatedBody;
-use super::scope::Checked;
+use super::scope::{At, Checked};
 use crate::definitions::{Module, ModuleCall, ProviderDefinition, ProviderKey, ProviderReference};
+use crate::eval::evaluate;
+use crate::reference::static_traversals;
 use crate::shape::suggest;
+
+/// What is known before any provider is configured.
+const EARLY: [&str; 6] = ["var", "local", "each", "count", "path", "terraform"];
 
 pub(super) fn check(checked: &Checked<'_>) {
     let module = checked.module;
-    let resources = module.resources.values().filter_map(|definition| definition.provider.as_deref());
-    let own = module.checks.values().filter_map(|check| check.data.as_ref()?.provider.as_deref());
-    let imports = module.imports.iter().filter_map(|import| import.provider.as_ref());
-    for reference in resources.chain(own).chain(imports) {
-        named(checked, reference);
+    let own = module.checks.values().filter_map(|check| check.data.as_ref());
+    for definition in module.resources.values().map(|definition| &**definition).chain(own.map(|data| &**data)) {
+        if let Some(reference) = definition.provider.as_deref() {
+            named(checked, reference, definition.count.as_deref(), definition.for_each.as_deref());
+        }
+    }
+    for import in &module.imports {
+        import.provider.iter().for_each(|reference| named(checked, reference, None, import.for_each.as_ref()));
     }
     for call in module.calls.values() {
         passed(checked, call);
@@ -41,11 +51,12 @@ fn written((name, alias): &ProviderKey) -> String {
     }
 }
 
-fn named(checked: &Checked<'_>, reference: &ProviderReference) {
+/// A reference in a block that may be repeated.
+fn named(checked: &Checked<'_>, reference: &ProviderReference, count: Option<&Expr>, keys: Option<&Expr>) {
     let module = checked.module;
     let key = reference.block();
     if is_there(checked, &key) {
-        return;
+        return one_of(checked, reference, count, keys);
     }
     let diagnostic = Diagnostic::error(format!("there is no provider configuration \"{}\"", written(&key)));
     let diagnostic = diagnostic.at(reference.span).named(Diagnostic::UNDECLARED);
@@ -55,9 +66,65 @@ fn named(checked: &Checked<'_>, reference: &ProviderReference) {
     checked.report([suggest(diagnostic, &written(&key), known.iter().map(String::as_str)).help(help)]);
 }
 
+/// Whether a reference names one of the configurations that a block with `for_each` stands for, or a single one.
+fn one_of(checked: &Checked<'_>, reference: &ProviderReference, count: Option<&Expr>, keys: Option<&Expr>) {
+    let written = written(&reference.block());
+    let keys_of_block = checked.module.providers.get(&reference.block()).and_then(|block| block.for_each.as_ref());
+    let error = |summary: String, span| Diagnostic::error(summary).at(span);
+    match (keys_of_block, &reference.key) {
+        (None, None) => {}
+        (None, Some(key)) => {
+            let diagnostic = error(format!("{written} is one configuration, and takes no key"), key.span);
+            checked.report([diagnostic.help(format!("Write it as: {written}"))]);
+        }
+        (Some(for_each), None) => {
+            let diagnostic = error(format!("{written} stands for many configurations"), reference.span);
+            let diagnostic = diagnostic.related(for_each.span, "one for each of these");
+            checked.report([diagnostic.help(format!("Say which: {written}[each.key], or {written}[\"KEY\"]"))]);
+        }
+        (Some(for_each), Some(key)) => {
+            let each = keys.map(|_| (Value::UNKNOWN, Value::UNKNOWN));
+            let at = At { count: count.is_some(), each, ..checked.plain() };
+            if !is_early(checked, key) {
+                return;
+            }
+            let Ok(key_value) = convert(&at.value(key).unmark_deep().0, &Type::String) else {
+                let diagnostic = error("a configuration is named by its key, which is text".to_owned(), key.span);
+                return checked.report([diagnostic]);
+            };
+            let known = evaluate(for_each, &checked.plain()).map(|value| value.unmark_deep().0);
+            let (Some(wanted), Ok(known)) = (key_value.as_str(), known) else { return };
+            let there: Option<Vec<String>> = match known.ty() {
+                Type::Set(_) => {
+                    known.elements().map(|all| all.filter_map(|it| it.as_str().map(|text| text.to_string())).collect())
+                }
+                _ => known.as_entries().map(|all| all.keys().map(|name| name.to_string()).collect()),
+            };
+            let Some(there) = there.filter(|there| there.iter().all(|it| **it != **wanted)) else { return };
+            let diagnostic = error(format!("{written} has no configuration \"{wanted}\""), key.span);
+            let diagnostic = diagnostic.related(for_each.span, "these are its keys");
+            checked.report([suggest(diagnostic, wanted, there.iter().map(String::as_str))]);
+        }
+    }
+}
+
+/// Whether an expression reads nothing that is known only when providers are at work: configurations come before.
+fn is_early(checked: &Checked<'_>, expr: &Expr) -> bool {
+    let late = static_traversals(expr);
+    let late = late.iter().find(|read| !EARLY.contains(&&**read.root));
+    checked.report(late.map(|read| {
+        let diagnostic = Diagnostic::error("which configurations there are is decided before anything is read or made");
+        let diagnostic = diagnostic.at(read.span).label("this is known only later");
+        diagnostic.help("Take it from variables and locals.")
+    }));
+    late.is_none()
+}
+
 /// What a `module` block passes, and what the module needs.
 fn passed(checked: &Checked<'_>, call: &ModuleCall) {
-    call.providers.values().for_each(|reference| named(checked, reference));
+    for reference in call.providers.values() {
+        named(checked, reference, call.count.as_ref(), call.for_each.as_ref());
+    }
     if !call.found {
         return;
     }
@@ -105,6 +172,7 @@ fn configured(module: &Module) -> Option<Span> {
 
 /// A `provider` block against the schema of the provider's configuration.
 fn block(checked: &Checked<'_>, definition: &ProviderDefinition) {
+    definition.for_each.iter().for_each(|keys| drop(is_early(checked, keys)));
     let at = checked.plain().repeated(None, definition.for_each.as_ref());
     at.written_in(&definition.body);
     let provider = checked.module.provider_address(&definition.name.name);
