@@ -8,7 +8,9 @@ use andon_value::{Type, Value, convert};
 
 use super::provisioner;
 use super::scope::{At, Checked};
-use crate::definitions::{Import, ImportBy, ImportTarget, Module, Moved, ResourceDefinition, Target};
+use crate::definitions::{
+    Import, ImportBy, ImportTarget, Module, Moved, ProviderReference, ResourceDefinition, Target,
+};
 use crate::reference::static_traversals;
 
 pub(super) fn check(checked: &Checked<'_>) {
@@ -151,12 +153,21 @@ fn written(to: &ImportTarget) -> Option<String> {
     Some(format!("{text}{}.{}{}", to.resource.kind, to.resource.name, key(&to.key)?))
 }
 
+/// The configuration that is named: its local name and its alias.
+fn named(provider: &ProviderReference) -> (&str, Option<&str>) {
+    (&provider.name.name, provider.alias.as_ref().map(|alias| &*alias.name))
+}
+
 fn imported(checked: &Checked<'_>, import: &Import) {
     let at = checked.plain().repeated(None, import.for_each.as_ref());
     let keys = import.to.module.iter().filter_map(|(_, key)| key.as_ref()).chain(&import.to.key);
     keys.for_each(|key| drop(at.value(key)));
     target(checked, import);
-    if let Some(provider) = &import.provider {
+    // What has no block yet is to be generated, and is of the provider that is named here.
+    let own = checked.module.resources.get(&import.to.resource).filter(|_| import.to.module.is_empty());
+    if let (Some(provider), Some(own)) = (&import.provider, own)
+        && own.provider.as_ref().is_none_or(|own| named(own) != named(provider))
+    {
         let diagnostic = Diagnostic::error("an import takes the provider of its resource").at(provider.span);
         checked.report([diagnostic.help("Write this argument in the block of the resource.")]);
     }
