@@ -39,6 +39,9 @@ impl Diagnostic {
     /// The name of complaints about what nothing defines: they are follow-on noise where a file could not be read.
     pub const UNDECLARED: &'static str = "undeclared";
 
+    /// The name of complaints about variables without a value: who asks for no values need not mind.
+    pub const MISSING_VALUE: &'static str = "missing-value";
+
     /// An error with a summary alone; the builder methods add the rest.
     pub fn error(summary: impl Into<String>) -> Diagnostic {
         Diagnostic {

@@ -177,7 +177,8 @@ impl Context {
         }
     }
 
-    fn said(&self, project: Project, found: &Diagnostics) -> Result<Project, Stop> {
+    /// Says what was found wrong with the definitions; refuses them where there are errors.
+    pub fn said(&self, project: Project, found: &Diagnostics) -> Result<Project, Stop> {
         if !found.is_empty() {
             self.say_diagnostics(found, &project.session.project().sources);
         }

@@ -111,7 +111,7 @@ fn check_one(
                     let summary =
                         format!("environment \"{}\" gives no value to the variable \"{name}\"{of}", environment.name);
                     let help = format!("Give it one: variables = {{ {name} = … }}, or a default where it is defined.");
-                    let diagnostic = Diagnostic::error(summary).help(help).at(span);
+                    let diagnostic = Diagnostic::error(summary).named(Diagnostic::MISSING_VALUE).help(help).at(span);
                     out.push(diagnostic.related(variable.span, "defined here without a default"));
                 }
             }

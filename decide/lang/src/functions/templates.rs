@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use andon_hcl::parse_template;
-use andon_text::{Diagnostic, Diagnostics, SourceMap, nearest};
+use andon_text::{Diagnostic, Diagnostics, SourceMap, Span, nearest};
 use andon_value::{Type, Value, convert, quote};
 
 use super::files::text;
@@ -71,14 +71,16 @@ fn fill(call: &Call<'_>, name: &str, source: &str, templates: Vec<String>) -> Re
     }
 }
 
-/// The errors of a template, each with its place in the template: the call is somewhere else.
+/// The errors of a template, each with its place and line in the template: the call is somewhere else. A template that is
+/// a secret itself is a marked argument, of which nothing is said at all.
 fn refuse(sources: &SourceMap, errors: &Diagnostics) -> Fault {
     let one = |error: &Diagnostic| {
         let place = error.span.map(|span| format!("{}: ", sources.locate(span))).unwrap_or_default();
         let label = if error.label.is_empty() { String::new() } else { format!(": {}", error.label) };
-        let more: String = error
-            .detail
+        let line = error.span.map(|span| excerpt(sources, span)).unwrap_or_default();
+        let more: String = line
             .lines()
+            .chain(error.detail.lines())
             .chain(error.help.iter().map(String::as_str))
             .map(|line| format!("\n  {line}"))
             .collect();
@@ -86,8 +88,26 @@ fn refuse(sources: &SourceMap, errors: &Diagnostics) -> Fault {
     };
     let lines: Vec<String> = errors.iter().map(one).collect();
     let count = if lines.len() == 1 { "an error".to_owned() } else { format!("{} errors", lines.len()) };
-    Fault::at(0, format!("the template has {count}")).detail(lines.join("\n")).safe()
+    Fault::new(format!("the template has {count}")).detail(lines.join("\n")).safe()
 }
+
+/// The line in which a span begins, and below it what the span covers there. Empty for a line too long to look at.
+fn excerpt(sources: &SourceMap, span: Span) -> String {
+    let Some(source) = sources.get(span.source) else { return String::new() };
+    let position = source.position(span.start);
+    let line = source.line(position.line).trim_end();
+    let column = position.column.saturating_sub(1) as usize;
+    if line.chars().count() > LONGEST_EXCERPT || column > line.chars().count() {
+        return String::new();
+    }
+    // Tabs stay tabs, so that the marks stand below what they mean.
+    let before: String = line.chars().take(column).map(|c| if c == '\t' { c } else { ' ' }).collect();
+    let covered = sources.text(span).lines().next().map_or(0, |text| text.trim_end().chars().count());
+    format!("| {line}\n| {before}{}", "^".repeat(covered.max(1)))
+}
+
+/// In characters.
+const LONGEST_EXCERPT: usize = 160;
 
 /// What names mean inside a template: the variables given to it, and nothing else.
 struct Variables<'a> {

@@ -122,11 +122,15 @@ fn errors_name_the_operand_the_values_and_the_way_out() {
         ),
         (
             "templatefile(\"self.tftpl\", {})",
-            "invalid argument \"path\" of \"templatefile\" [the template has an error] at `\"self.tftpl\"`\n  stacks/web/self.tftpl:1:16: invalid argument \"path\" of \"templatefile\": this file is inside itself\n    \"self.tftpl\" is being filled already.\n    The value is \"self.tftpl\".\n  The value is \"self.tftpl\".",
+            "\"templatefile\" has no result [the template has an error] at `templatefile(\"self.tftpl\", {})`\n  stacks/web/self.tftpl:1:16: invalid argument \"path\" of \"templatefile\": this file is inside itself\n    | ${templatefile(\"self.tftpl\", {})}\n    |                ^^^^^^^^^^^^\n    \"self.tftpl\" is being filled already.\n    The value is \"self.tftpl\".",
         ),
         (
             "templatefile(\"broken.tftpl\", {name = 1})",
-            "invalid argument \"path\" of \"templatefile\" [the template has 2 errors] at `\"broken.tftpl\"`\n  stacks/web/broken.tftpl:2:3: no variable \"nmae\": the template was not given a variable of this name\n    Did you mean \"name\"?\n  stacks/web/broken.tftpl:2:15: unsuitable operand of \"+\": a number is required, but \"x\" is none\n  The value is \"broken.tftpl\".",
+            "\"templatefile\" has no result [the template has 2 errors] at `templatefile(\"broken.tftpl\", {name = 1})`\n  stacks/web/broken.tftpl:2:3: no variable \"nmae\": the template was not given a variable of this name\n    | ${nmae} ${1 + \"x\"}\n    |   ^^^^\n    Did you mean \"name\"?\n  stacks/web/broken.tftpl:2:15: unsuitable operand of \"+\": a number is required, but \"x\" is none\n    | ${nmae} ${1 + \"x\"}\n    |               ^^^",
+        ),
+        (
+            "templatefile(sensitive(\"broken.tftpl\"), {name = 1})",
+            "\"templatefile\" has no result [not suitable; an argument is sensitive, so no more is said] at `templatefile(sensitive(\"broken.tftpl\"), {name = 1})`",
         ),
     ] {
         assert_eq!(value_of(text, &scope()).unwrap_err(), expected, "{text}");

@@ -1,5 +1,6 @@
 //! `graph`: a picture of the project.
 
+use andon_text::Diagnostic;
 use andon_view::graph::{self, Collapse};
 
 use crate::args::{CollapseBy, GraphArguments, Picture};
@@ -8,7 +9,10 @@ use crate::terminal::{print_json, write_file};
 
 /// `andon graph`
 pub fn run(context: &Context, arguments: &GraphArguments) -> Result<(), Stop> {
-    let project = context.sound(context.open_definitions()?)?;
+    let project = context.open_definitions()?;
+    // A picture has no values in it.
+    let found = project.check().into_iter().filter(|found| found.name != Some(Diagnostic::MISSING_VALUE)).collect();
+    let project = context.said(project, &found)?;
     let names: Vec<String> = arguments.stacks.stacks.iter().chain(&arguments.only).cloned().collect();
     let mut stacks = context.stacks(&project, &names)?;
     // The only stack of a project without `stacks/` has no name, and is all there is.

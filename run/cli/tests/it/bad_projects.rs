@@ -83,14 +83,15 @@ fn what_is_missing_is_named() {
             .edit("roles/web.role.hcl", "= param.greeting", "= templatefile(\"web/motd.tftpl\", {})")
             .write("roles/web/motd.tftpl", "hello,\n${greeting}\n")
             .said(&["up", "-y"]), @r#"
-        error: invalid argument "path" of "templatefile"
-         --> roles/web.role.hcl:7:28
+        error: "templatefile" has no result
+         --> roles/web.role.hcl:7:15
           |
         7 |     content = templatefile("web/motd.tftpl", {})
-          |                            ^^^^^^^^^^^^^^^^ the template has an error
+          |               ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ the template has an error
           |
           = roles/web/motd.tftpl:2:3: no variable "greeting": the template was not given a variable of this name
-            The value is "web/motd.tftpl".
+              | ${greeting}
+              |   ^^^^^^^^
     "#);
     insta::assert_snapshot!(Bad::new()
             .write("stacks/web/more.tf", "module \"db\" {\n  source = \"./db\"\n}\n")

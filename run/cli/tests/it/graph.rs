@@ -113,3 +113,13 @@ fn what_cannot_be_drawn_is_said() {
       = help: Define it: locals { nothing = … }
     "#);
 }
+
+#[test]
+fn a_picture_needs_no_values() {
+    let project = small();
+    project.write("needed.tf", "variable \"needed\" {}\n");
+    project.write("andon.hcl", "project \"small\" {}\nenvironment \"dev\" {}\n");
+    assert!(project.exits(1, &["check"]).err.contains("gives no value"));
+    let ran = project.ok(&["graph"]);
+    assert!(ran.err.is_empty() && ran.out.contains("terraform_data.a"), "{ran}");
+}
