@@ -172,7 +172,9 @@ fn configured(module: &Module) -> Option<Span> {
 
 /// A `provider` block against the schema of the provider's configuration.
 fn block(checked: &Checked<'_>, definition: &ProviderDefinition) {
-    definition.for_each.iter().for_each(|keys| drop(is_early(checked, keys)));
+    for keys in &definition.for_each {
+        is_early(checked, keys);
+    }
     let at = checked.plain().repeated(None, definition.for_each.as_ref());
     at.written_in(&definition.body);
     let provider = checked.module.provider_address(&definition.name.name);
