@@ -172,7 +172,7 @@ fn configured(module: &Module) -> Option<Span> {
 
 /// A `provider` block against the schema of the provider's configuration.
 fn block(checked: &Checked<'_>, definition: &ProviderDefinition) {
-    for keys in &definition.for_each {
+    if let Some(keys) = &definition.for_each {
         is_early(checked, keys);
     }
     let at = checked.plain().repeated(None, definition.for_each.as_ref());
