@@ -301,16 +301,9 @@ pub enum BinaryOperator {
 impl Expr {
     /// Whether no other expression is in it.
     fn is_leaf(&self) -> bool {
-        match &self.kind {
-            ExprKind::Null
-            | ExprKind::Bool(_)
-            | ExprKind::Number(_)
-            | ExprKind::Variable(_)
-            | ExprKind::SplatElement
-            | ExprKind::Invalid => true,
-            ExprKind::Template(template) => template.parts.iter().all(|part| matches!(part, TemplatePart::Literal(..))),
-            _ => false,
-        }
+        let mut leaf = true;
+        self.for_each_part(&mut |_| leaf = false);
+        leaf
     }
 }
 

@@ -66,31 +66,13 @@ pub(super) fn check(expr: &Expr, scope: &Bound<'_>, out: &mut Diagnostics) {
 
 fn look_into(expr: &Expr, scope: &Bound<'_>, out: &mut Diagnostics) {
     match &expr.kind {
-        ExprKind::Null
-        | ExprKind::Bool(_)
-        | ExprKind::Number(_)
-        | ExprKind::Variable(_)
-        | ExprKind::SplatElement
-        | ExprKind::Invalid => {}
         ExprKind::Template(template) => parts(&template.parts, scope, out),
-        ExprKind::Attribute { target, .. } => check(target, scope, out),
-        ExprKind::Index { target, key } => all([&**target, &**key], scope, out),
         ExprKind::Splat { target, .. } => check(target, scope, out),
         // What these are given may fail: that is what they are for.
         ExprKind::Call { name, .. } if matches!(&*name.name, "try" | "can") => {}
-        ExprKind::Call { arguments, .. } => all(arguments, scope, out),
-        ExprKind::Tuple(elements) => all(elements, scope, out),
-        ExprKind::Object(items) => items.iter().for_each(|item| check(&item.value, scope, out)),
         ExprKind::For(each) => for_expr(each, scope, out),
-        ExprKind::Unary { operand, .. } => check(operand, scope, out),
-        ExprKind::Binary { left, right, .. } => all([&**left, &**right], scope, out),
-        ExprKind::Conditional { condition, yes, no } => all([&**condition, &**yes, &**no], scope, out),
-        ExprKind::Parentheses(inner) => check(inner, scope, out),
+        _ => expr.for_each_part(&mut |part| check(part, scope, out)),
     }
-}
-
-fn all<'e>(all: impl IntoIterator<Item = &'e Expr>, scope: &Bound<'_>, out: &mut Diagnostics) {
-    all.into_iter().for_each(|expr| check(expr, scope, out));
 }
 
 fn for_expr(each: &ForExpr, scope: &Bound<'_>, out: &mut Diagnostics) {

@@ -309,6 +309,10 @@ impl<'a> Evaluator<'a> {
     }
 
     fn written_type(&mut self, expr: &Expr) -> Type {
+        deeper(|| self.written_type_here(expr))
+    }
+
+    fn written_type_here(&mut self, expr: &Expr) -> Type {
         let part = |this: &mut Self, part: &Expr| match this.evaluate(part) {
             Ok(value) => value.ty(),
             Err(_) => this.written_type(part),

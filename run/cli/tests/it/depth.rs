@@ -101,6 +101,11 @@ fn expressions() {
         all_commands_end(name, &[("main.tf", stack(&[all.last().unwrap().clone()]))]);
         all_commands_end(name, &[("andon.hcl", "project \"p\" {}\n".into()), ("roles/a.role.hcl", role(&all))]);
     }
+    // The side that is not taken has a type, although it has no value.
+    let failing =
+        |open: &str, close: &str| format!("true ? 1 : {}", nested(open, close, DEEP).replacen('1', "upper([])", 1));
+    let failing = [failing("[", "]"), failing("{ a = ", " }"), failing("(", ")")];
+    all_commands_end("deep-failing", &[("main.tf", stack(&failing))]);
     all_commands_end("deep-splat", &[("main.tf", stack(&[format!("local.o{}", "[*]".repeat(LONG))]))]);
 }
 

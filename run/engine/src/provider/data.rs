@@ -1,11 +1,11 @@
 use std::collections::BTreeMap;
 
 use andon_ledger::{Action, Intent};
-use andon_schema::{Attribute, Block, Failure, Identity, InstanceAddress, Object, Outcome, TypeSchema};
+use andon_schema::{Attribute, Failure, Identity, InstanceAddress, Object, Outcome, TypeSchema};
 use andon_value::{Kind, Type, Value};
 use sha2::{Digest, Sha256};
 
-use super::{Planned, Provider, Request, plain_outcome};
+use super::{Planned, Provider, Request, one_type, plain_outcome};
 use crate::Found;
 
 /// `terraform_data`: a value that is kept in the state
@@ -14,7 +14,7 @@ pub struct DataProvider;
 
 /// The schema of `terraform_remote_state`: the outputs of a state that is kept elsewhere
 /// (<https://developer.hashicorp.com/terraform/language/state/remote-state-data>).
-pub fn remote_state_schema() -> TypeSchema {
+pub fn remote_state_schema() -> BTreeMap<String, TypeSchema> {
     let attributes = [
         ("backend", Attribute::required(Type::String, "The kind of place that the state is in.")),
         ("config", Attribute::optional(Type::Dynamic, "Where it is there.")),
@@ -22,9 +22,7 @@ pub fn remote_state_schema() -> TypeSchema {
         ("workspace", Attribute::optional(Type::String, "The workspace whose state it is.")),
         ("outputs", Attribute::computed(Type::Dynamic, "The outputs of the state's root module.")),
     ];
-    let attributes = attributes.into_iter().map(|(name, attribute)| (name.to_owned(), attribute)).collect();
-    let description = "Reads the outputs of a state that is kept elsewhere.".to_owned();
-    TypeSchema { block: Block { attributes, description, ..Block::default() }, version: 0 }
+    one_type("terraform_remote_state", "Reads the outputs of a state that is kept elsewhere.", attributes)
 }
 
 /// The schemas of its resource types, by name.
@@ -35,10 +33,7 @@ pub fn schemas() -> BTreeMap<String, TypeSchema> {
         ("triggers_replace", Attribute::optional(Type::Dynamic, "A value whose change replaces the resource.")),
         ("id", Attribute::computed(Type::String, "A name that no other has.")),
     ];
-    let attributes = attributes.into_iter().map(|(name, attribute)| (name.to_owned(), attribute)).collect();
-    let description = "Keeps a value, and is replaced when another changes.".to_owned();
-    let block = Block { attributes, description, ..Block::default() };
-    [("terraform_data".to_owned(), TypeSchema { block, version: 0 })].into()
+    one_type("terraform_data", "Keeps a value, and is replaced when another changes.", attributes)
 }
 
 impl Provider for DataProvider {

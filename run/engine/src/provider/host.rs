@@ -8,12 +8,12 @@ use andon_lang::{bundle, predict};
 use andon_ledger::{Action, Intent};
 use andon_reach::{Target, run_agent};
 use andon_schema::{
-    Attribute, Block, Change, EntryStatus, Failure, HostEntry, HostReport, Identity, InstanceAddress, Object, Outcome,
+    Attribute, Change, EntryStatus, Failure, HostEntry, HostReport, Identity, InstanceAddress, Object, Outcome,
     Schemas, TypeSchema,
 };
 use andon_value::{Type, Value};
 
-use super::{Planned, Provider, Request, what_failed};
+use super::{Planned, Provider, Request, one_type, what_failed};
 use crate::Found;
 use crate::agent::{AgentReply, AgentRequest, Task, lines};
 
@@ -123,10 +123,7 @@ pub fn schemas() -> BTreeMap<String, TypeSchema> {
         ("params", Attribute::optional(Type::Dynamic, "Values of the role's parameters.")),
         ("catalog", Attribute::computed(Type::String, "A digest of all that the server must have.")),
     ];
-    let attributes = attributes.into_iter().map(|(name, attribute)| (name.to_owned(), attribute)).collect();
-    let description = "A server that must have a role: converged, and checked.".to_owned();
-    let block = Block { attributes, description, ..Block::default() };
-    [("andon_host".to_owned(), TypeSchema { block, version: 0 })].into()
+    one_type("andon_host", "A server that must have a role: converged, and checked.", attributes)
 }
 
 impl Provider for HostProvider {

@@ -7,12 +7,10 @@ use andon_lang::definitions::Project;
 use andon_lang::{Recipe, bundle};
 use andon_ledger::{Action, Intent};
 use andon_reach::{Target, run_agent};
-use andon_schema::{
-    Attribute, Block, Failure, HostReport, Identity, InstanceAddress, Object, Outcome, Schemas, TypeSchema,
-};
+use andon_schema::{Attribute, Failure, HostReport, Identity, InstanceAddress, Object, Outcome, Schemas, TypeSchema};
 use andon_value::{Type, Value};
 
-use super::{Planned, Provider, Request, what_failed};
+use super::{Planned, Provider, Request, one_type, what_failed};
 use crate::Found;
 use crate::agent::{AgentReply, AgentRequest, Task, lines};
 
@@ -126,10 +124,7 @@ pub fn schemas() -> BTreeMap<String, TypeSchema> {
         ("recipe", Attribute::computed(Type::String, "A digest of all that the image is made from.")),
         ("digest", Attribute::computed(Type::String, "A digest of the image's content, which changes when that does.")),
     ];
-    let attributes = attributes.into_iter().map(|(name, attribute)| (name.to_owned(), attribute)).collect();
-    let description = "Bakes an image: a root file system with its roles applied.".to_owned();
-    let block = Block { attributes, description, ..Block::default() };
-    [("andon_image".to_owned(), TypeSchema { block, version: 0 })].into()
+    one_type("andon_image", "Bakes an image: a root file system with its roles applied.", attributes)
 }
 
 impl Provider for ImageProvider {

@@ -13,7 +13,8 @@ use andon_lab::{Lab, LabSettings, Missing};
 use andon_lang::definitions::{Module, Project};
 use andon_ledger::Intent;
 use andon_schema::{
-    EntryStatus, Failure, HostReport, Identity, InstanceAddress, Mode, Object, Outcome, Schemas, TypeSchema,
+    Attribute, Block, EntryStatus, Failure, HostReport, Identity, InstanceAddress, Mode, Object, Outcome, Schemas,
+    TypeSchema,
 };
 use andon_value::Value;
 
@@ -182,9 +183,20 @@ pub fn built_in_schemas() -> Schemas {
     all
 }
 
+/// The schema of a type that has attributes alone, by the type's name.
+fn one_type(
+    name: &str,
+    description: &str,
+    attributes: impl IntoIterator<Item = (&'static str, Attribute)>,
+) -> BTreeMap<String, TypeSchema> {
+    let attributes = attributes.into_iter().map(|(name, attribute)| (name.to_owned(), attribute)).collect();
+    let block = Block { attributes, description: description.to_owned(), ..Block::default() };
+    [(name.to_owned(), TypeSchema { block, version: 0 })].into()
+}
+
 fn add_data(all: &mut Schemas) {
     all.data.insert("andon_stack".to_owned(), andon_plan::stack_schema());
-    all.data.insert("terraform_remote_state".to_owned(), data::remote_state_schema());
+    all.data.extend(data::remote_state_schema());
 }
 
 /// Every schema at hand: of the providers, of stacks' outputs, of host resources and checks.
