@@ -16,5 +16,5 @@ pub fn stack_schema() -> TypeSchema {
         description: "Reads the outputs of another stack of the same environment.".to_owned(),
         ..Block::default()
     };
-    TypeSchema { block, version: 0 }
+    TypeSchema::of(block)
 }

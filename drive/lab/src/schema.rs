@@ -23,7 +23,7 @@ pub(crate) fn schema(kind: Kind) -> TypeSchema {
     };
     let attributes = attributes.into_iter().map(|(name, attribute)| (name.to_owned(), attribute)).collect();
     let block = Block { attributes, description: description.to_owned(), ..Block::default() };
-    TypeSchema { block, version: 0 }
+    TypeSchema::of(block)
 }
 
 /// What an attribute is where the user does not give it; `None` where it stays null or the lab decides.

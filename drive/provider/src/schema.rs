@@ -88,7 +88,7 @@ pub(crate) fn type_schema(protocol: Protocol, what: &str, bytes: &[u8]) -> Resul
     };
     let schema = schema.map_err(message)?;
     let version = u64::try_from(schema.version).map_err(|_| content("its version is below 0".to_owned()))?;
-    Ok(TypeSchema { block: block(schema.block.unwrap_or_default()).map_err(content)?, version })
+    Ok(TypeSchema { block: block(schema.block.unwrap_or_default()).map_err(content)?, version, identity: None })
 }
 
 /// Reads the schema of a function.

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use andon_value::Type;
 
-use crate::{Format, Mode, ProviderAddress};
+use crate::{Format, IdentitySchema, Mode, ProviderAddress};
 
 /// The shape of a block's body, as data: errors, completion, documentation and decoding come from it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -87,6 +87,15 @@ pub struct TypeSchema {
     pub block: Block,
     /// Raised by the provider when stored objects must be upgraded.
     pub version: u64,
+    /// What tells one of its objects from all others, where the provider says it.
+    pub identity: Option<Arc<IdentitySchema>>,
+}
+
+impl TypeSchema {
+    /// One whose stored objects were never upgraded, without an identity.
+    pub fn of(block: Block) -> TypeSchema {
+        TypeSchema { block, version: 0, identity: None }
+    }
 }
 
 /// All that one provider plugin offers.
@@ -106,6 +115,21 @@ pub struct ProviderSchema {
     pub functions: BTreeMap<String, FunctionSchema>,
     /// The names of all types that it offers: of a large provider only the schemas that are used are at hand.
     pub offered: BTreeMap<Mode, BTreeSet<String>>,
+    /// What it can do that not every provider can.
+    pub capabilities: Capabilities,
+}
+
+/// What a provider plugin can do that not every one can.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Capabilities {
+    /// It wants to be asked about the plan to delete an object, too.
+    pub plan_destroy: bool,
+    /// Its process answers without having been asked for its schemas first.
+    pub schema_optional: bool,
+    /// It makes objects of its types of those of other types.
+    pub move_state: bool,
+    /// It writes the configuration of an object that is there.
+    pub generate_config: bool,
 }
 
 impl ProviderSchema {

@@ -5,6 +5,7 @@ mod address;
 mod block;
 mod format;
 pub mod host;
+mod identity;
 mod object;
 mod provider;
 mod report;
@@ -14,10 +15,11 @@ mod version;
 
 pub use address::{AddressError, InstanceAddress, InstanceKey, Mode, ModuleStep, ResourceAddress};
 pub use block::{
-    Attribute, Block, FunctionSchema, NestedAttributes, NestedBlock, Nesting, NoSuchType, ParameterSchema,
-    ProviderSchema, Schemas, TypeSchema,
+    Attribute, Block, Capabilities, FunctionSchema, NestedAttributes, NestedBlock, Nesting, NoSuchType,
+    ParameterSchema, ProviderSchema, Schemas, TypeSchema,
 };
 pub use format::Format;
+pub use identity::{IdentityAttribute, IdentitySchema};
 pub use object::{Identity, Object, ObjectStatus};
 pub use provider::{BUILT_IN_HOST, BUILT_IN_NAMESPACE, DEFAULT_HOST, ProviderAddress, ProviderAddressError};
 pub use report::{Change, CheckResult, EntryStatus, HostEntry, HostReport};

@@ -21,6 +21,9 @@ pub enum JsonError {
     /// What was read is not of the type asked for.
     #[error(transparent)]
     Type(#[from] ConvertError),
+    /// What was read has an attribute that its type has not.
+    #[error("there is no {0:?} in it")]
+    Surplus(String),
     /// What was read is not the JSON form of a type.
     #[error("{0} is not a type")]
     NotAType(String),

@@ -13,6 +13,7 @@ mod render;
 mod secrets;
 mod stored;
 mod ty;
+mod typed_json;
 mod unify;
 mod value;
 
@@ -25,5 +26,6 @@ pub use refine::{Bound, Known, Range, Refinement};
 pub use render::{is_identifier, quote, render};
 pub use stored::{DecodeError, decode, encode};
 pub use ty::Type;
+pub use typed_json::{from_typed_json, to_typed_json};
 pub use unify::unify;
 pub use value::{Kind, Marks, Value};

@@ -266,7 +266,7 @@ impl AtHand {
     fn schema_of(&self, body: &EvaluatedBody) -> Option<TypeSchema> {
         match &body.of {
             Some((mode, kind)) => self.schema.types(*mode).get(&**kind).cloned(),
-            None => Some(TypeSchema { block: self.schema.config.clone(), version: 0 }),
+            None => Some(TypeSchema::of(self.schema.config.clone())),
         }
     }
 }

@@ -104,7 +104,7 @@ fn schemas_of_everything() -> Schemas {
     let zone = vec![("network", required(Type::String)), ("zone", computed(Type::String))];
     let schema = |attributes: Vec<(&str, Attribute)>| {
         let attributes = attributes.into_iter().map(|(name, attribute)| (name.to_owned(), attribute)).collect();
-        TypeSchema { block: Block { attributes, ..Block::default() }, version: 0 }
+        TypeSchema::of(Block { attributes, ..Block::default() })
     };
     let mut all = Schemas::default();
     all.resources.extend(resources.into_iter().map(|(kind, attributes)| (kind.to_owned(), schema(attributes))));

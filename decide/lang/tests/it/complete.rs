@@ -98,7 +98,7 @@ output \"said\" { value = 1 }
     let mut block = Block::default();
     block.attributes.insert("size".into(), Attribute::computed(Type::Number, ""));
     block.attributes.insert("tags".into(), Attribute::computed(Type::map(Type::String), ""));
-    let schema = TypeSchema { block, version: 0 };
+    let schema = TypeSchema::of(block);
     let address = andon_schema::ProviderAddress::implied("thing");
     let provider = andon_schema::ProviderSchema {
         resources: [("thing_box".to_owned(), schema.clone())].into(),

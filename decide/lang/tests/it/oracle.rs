@@ -185,7 +185,7 @@ fn schemas() -> Schemas {
     ];
     fn typed<const N: usize>(attributes: [(&str, Attribute); N]) -> TypeSchema {
         let attributes = attributes.into_iter().map(|(name, attribute)| (name.to_owned(), attribute)).collect();
-        TypeSchema { block: Block { attributes, ..Block::default() }, version: 0 }
+        TypeSchema::of(Block { attributes, ..Block::default() })
     }
     Schemas {
         resources: [("terraform_data".to_owned(), typed(resource))].into(),

@@ -107,7 +107,7 @@ pub fn schemas() -> Schemas {
         ("port", block(vec![("listening", required(Type::Bool))])),
         ("http", block(vec![("status", optional(Type::Number))])),
     ];
-    let typed = |(name, block): (&str, Block)| (name.to_owned(), TypeSchema { block, version: 0 });
+    let typed = |(name, block): (&str, Block)| (name.to_owned(), TypeSchema::of(block));
     Schemas {
         resources: resources.into_iter().map(typed).collect(),
         data: data.into_iter().map(typed).collect(),

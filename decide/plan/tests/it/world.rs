@@ -98,7 +98,7 @@ fn schema(shape: &Shape) -> (String, TypeSchema) {
         ((*name).to_owned(), attribute)
     });
     let block = Block { attributes: attributes.collect(), ..Block::default() };
-    (shape.0.to_owned(), TypeSchema { block, version: 0 })
+    (shape.0.to_owned(), TypeSchema::of(block))
 }
 
 pub fn schemas() -> Arc<Schemas> {

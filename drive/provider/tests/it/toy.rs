@@ -124,7 +124,7 @@ fn configurations_are_judged() {
             assert_eq!(said, expected, "{given:?}");
         }
     }
-    let of = andon_schema::TypeSchema { block: schema.config.clone(), version: 0 };
+    let of = andon_schema::TypeSchema::of(schema.config.clone());
     let nowhere = Value::object([("region", Value::from("nowhere"))]);
     assert_eq!(plugin.validate_provider(&of, &nowhere).unwrap().len(), 1);
     let somewhere = Value::object([("region", Value::null(Type::String))]);

@@ -191,7 +191,7 @@ fn one_type(
 ) -> BTreeMap<String, TypeSchema> {
     let attributes = attributes.into_iter().map(|(name, attribute)| (name.to_owned(), attribute)).collect();
     let block = Block { attributes, description: description.to_owned(), ..Block::default() };
-    [(name.to_owned(), TypeSchema { block, version: 0 })].into()
+    [(name.to_owned(), TypeSchema::of(block))].into()
 }
 
 fn add_data(all: &mut Schemas) {
