@@ -10,6 +10,7 @@
 mod apply;
 mod compare;
 mod conclude;
+pub mod duties;
 mod evaluation;
 mod graph;
 mod input;
