@@ -13,9 +13,10 @@ use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use andon_schema::{Mode, ProviderSchema, TypeSchema};
+use andon_schema::{Capabilities, Mode, ProviderSchema, TypeSchema};
 use prost::Message;
 use prost::bytes::Bytes;
 use sha2::{Digest, Sha256};
@@ -23,11 +24,11 @@ use sha2::{Digest, Sha256};
 use crate::error::PluginError;
 use crate::find::program_in;
 use crate::judged::Judged;
-use crate::schema::{Protocol, RawSchema, SchemaError, function_schema, type_schema};
+use crate::schema::{Protocol, RawSchema, SchemaError, function_schema, identity_schema, type_schema};
 use crate::wire::cache::{Entry, Index};
 use crate::{Plugin, StartSettings};
 
-const MAGIC: [u8; 8] = *b"andonps\x01";
+const MAGIC: [u8; 8] = *b"andonps\x02";
 
 /// Magic bytes, the index' length, the index' digest.
 const HEAD_BYTES: usize = 8 + 4 + 32;
@@ -153,7 +154,7 @@ fn extract(archive: &Path, directory: &Path) -> io::Result<()> {
 /// What a plugin offers, of all of it only what is wanted.
 fn provider_schema(raw: &RawSchema, wanted: &Wanted) -> Result<ProviderSchema, SchemaError> {
     let blobs = entries(raw).map(|(kind, name, bytes)| (kind, name.to_owned(), || Ok(bytes.clone())));
-    assemble(raw.protocol, blobs, wanted)
+    assemble(raw.protocol, raw.capabilities, blobs, wanted)
 }
 
 /// The parts of what a plugin offers, each with its number in an index.
@@ -161,12 +162,15 @@ fn entries(raw: &RawSchema) -> impl Iterator<Item = (u32, &str, &Bytes)> {
     let own = [(CONFIG, "", &raw.config), (META, "", &raw.meta)];
     let types = raw.types.iter().flat_map(|(mode, types)| types.iter().map(|(name, it)| (of_mode(*mode), name, it)));
     let functions = raw.functions.iter().map(|(name, it)| (FUNCTION, name, it));
-    own.into_iter().chain(types.chain(functions).map(|(kind, name, it)| (kind, name.as_str(), it)))
+    // After the types that they belong to.
+    let identities = raw.identities.iter().map(|(name, it)| (IDENTITY, name, it));
+    own.into_iter().chain(types.chain(functions).chain(identities).map(|(kind, name, it)| (kind, name.as_str(), it)))
 }
 
 const CONFIG: u32 = 0;
 const META: u32 = 1;
 const FUNCTION: u32 = 5;
+const IDENTITY: u32 = 6;
 
 fn of_mode(mode: Mode) -> u32 {
     match mode {
@@ -179,13 +183,14 @@ fn of_mode(mode: Mode) -> u32 {
 /// Reads what is wanted of parts that are read one by one.
 fn assemble<F>(
     protocol: Protocol,
+    capabilities: Capabilities,
     parts: impl Iterator<Item = (u32, String, F)>,
     wanted: &Wanted,
 ) -> Result<ProviderSchema, SchemaError>
 where
     F: FnOnce() -> Result<Bytes, SchemaError>,
 {
-    let mut schema = ProviderSchema::default();
+    let mut schema = ProviderSchema { capabilities, ..ProviderSchema::default() };
     let modes: BTreeMap<u32, Mode> =
         [Mode::Managed, Mode::Data, Mode::Ephemeral].map(|mode| (of_mode(mode), mode)).into();
     for (kind, name, bytes) in parts {
@@ -193,6 +198,11 @@ where
             (CONFIG, _) => schema.config = type_schema(protocol, "the provider's configuration", &bytes()?)?.block,
             (META, _) => schema.meta = type_schema(protocol, "provider_meta", &bytes()?)?.block,
             (FUNCTION, _) => drop(schema.functions.insert(name.clone(), function_schema(&name, &bytes()?)?)),
+            (IDENTITY, _) => {
+                if let Some(ty) = schema.resources.get_mut(&name) {
+                    ty.identity = Some(Arc::new(identity_schema(&name, &bytes()?)?));
+                }
+            }
             (_, Some(mode)) => {
                 let types = schema.types_mut(*mode);
                 if wanted.has(*mode, &name) {
@@ -214,7 +224,14 @@ fn short_digest(bytes: &[u8]) -> u64 {
 
 fn write(file: &Path, raw: &RawSchema) -> io::Result<()> {
     let mut start = 0;
-    let mut index = Index { protocol: if raw.protocol == Protocol::Five { 5 } else { 6 }, entries: Vec::new() };
+    let mut index = Index {
+        protocol: if raw.protocol == Protocol::Five { 5 } else { 6 },
+        entries: Vec::new(),
+        plan_destroy: raw.capabilities.plan_destroy,
+        schema_optional: raw.capabilities.schema_optional,
+        move_state: raw.capabilities.move_state,
+        generate_config: raw.capabilities.generate_config,
+    };
     for (kind, name, bytes) in entries(raw) {
         let length = u32::try_from(bytes.len()).map_err(io::Error::other)?;
         index.entries.push(Entry { kind, name: name.to_owned(), start, length, digest: short_digest(bytes) });
@@ -292,6 +309,12 @@ fn read(path: &Path, wanted: &Wanted) -> Option<ProviderSchema> {
         6 => Protocol::Six,
         _ => return None,
     };
+    let capabilities = Capabilities {
+        plan_destroy: index.plan_destroy,
+        schema_optional: index.schema_optional,
+        move_state: index.move_state,
+        generate_config: index.generate_config,
+    };
     let begin = u64::try_from(HEAD_BYTES).ok()? + u64::from(length);
     let end = file.metadata().ok()?.len();
     let file = &file;
@@ -308,7 +331,7 @@ fn read(path: &Path, wanted: &Wanted) -> Option<ProviderSchema> {
         };
         (entry.kind, entry.name, read)
     });
-    assemble(protocol, parts, wanted).ok()
+    assemble(protocol, capabilities, parts, wanted).ok()
 }
 
 #[cfg(test)]

@@ -32,6 +32,9 @@ pub enum PluginError {
         /// The end of what it wrote, where it is gone; may be empty.
         output: String,
     },
+    /// The thread that waited for an answer is gone.
+    #[error("the answer of a provider plugin was lost")]
+    Lost,
     /// It answered what makes no sense.
     #[error("the provider plugin {} gave a schema that cannot be read: {source}", .path.display())]
     Schema {

@@ -12,8 +12,8 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crate::error::StartFailure;
+use crate::output::{Output, Stream};
 use crate::schema::Protocol;
-use crate::tail::Tail;
 
 /// Tells the program that it was started as a plugin; it never changes.
 const COOKIE: [(&str, &str); 1] =
@@ -34,23 +34,23 @@ pub(crate) struct Process {
 
 impl Process {
     /// Starts a program and waits until it says where it listens.
-    pub fn start(path: &Path, limit: Duration, tail: &Tail) -> Result<Process, StartFailure> {
+    pub fn start(path: &Path, limit: Duration, output: &Output) -> Result<Process, StartFailure> {
         let directory = SocketDirectory::new().map_err(StartFailure::Io)?;
         let (keeper, stdout, stderr) = Keeper::start(path, &directory.0).map_err(StartFailure::Io)?;
         let (said, line) = mpsc::channel();
         let threads = [
             named("plugin-stderr", {
-                let tail = tail.clone();
-                move || drain(stderr, &tail)
+                let stream = output.of_process();
+                move || drain(stderr, stream)
             }),
             named("plugin-stdout", {
-                let tail = tail.clone();
+                let stream = output.of_process();
                 move || {
                     let mut stdout = BufReader::new(stdout);
                     let mut line = Vec::new();
                     let read = stdout.by_ref().take(LONGEST_HANDSHAKE_BYTES).read_until(b'\n', &mut line);
                     let _ = said.send(read.map(|_| line));
-                    drain(stdout, &tail);
+                    drain(stdout, stream);
                 }
             }),
         ];
@@ -105,10 +105,10 @@ fn handshake(line: &[u8]) -> Result<(Protocol, PathBuf), StartFailure> {
     Ok((protocol, PathBuf::from(address)))
 }
 
-fn drain(mut from: impl Read, tail: &Tail) {
+fn drain(mut from: impl Read, mut into: Stream) {
     let mut buffer = vec![0; 16 << 10];
     while let Ok(count @ 1..) = from.read(&mut buffer) {
-        tail.push(buffer.get(..count).unwrap_or_default());
+        into.push(buffer.get(..count).unwrap_or_default());
     }
 }
 

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use andon_schema::{
-    Attribute, Block, FunctionSchema, Mode, NestedAttributes, NestedBlock, Nesting, ParameterSchema, TypeSchema,
+    Attribute, Block, Capabilities, FunctionSchema, IdentityAttribute, IdentitySchema, Mode, NestedAttributes,
+    NestedBlock, Nesting, ParameterSchema, TypeSchema,
 };
 use andon_value::{Type, type_from_json};
 use prost::Message;
@@ -30,6 +31,9 @@ pub struct RawSchema {
     pub(crate) meta: Bytes,
     pub(crate) types: BTreeMap<Mode, BTreeMap<String, Bytes>>,
     pub(crate) functions: BTreeMap<String, Bytes>,
+    /// The schemas of the identities of resource types, by type.
+    pub(crate) identities: BTreeMap<String, Bytes>,
+    pub(crate) capabilities: Capabilities,
 }
 
 /// What is wrong with a schema.
@@ -57,7 +61,11 @@ pub enum SchemaError {
 type Wrong = String;
 
 impl RawSchema {
-    pub(crate) fn new(protocol: Protocol, answer: wire::GetProviderSchema) -> RawSchema {
+    pub(crate) fn new(
+        protocol: Protocol,
+        answer: wire::GetProviderSchema,
+        identities: BTreeMap<String, Bytes>,
+    ) -> RawSchema {
         let types = [
             (Mode::Managed, answer.resource_schemas),
             (Mode::Data, answer.data_source_schemas),
@@ -69,6 +77,8 @@ impl RawSchema {
             meta: answer.provider_meta,
             types: types.into(),
             functions: answer.functions,
+            identities,
+            capabilities: capabilities(answer.server_capabilities.unwrap_or_default()),
         }
     }
 
@@ -89,6 +99,34 @@ pub(crate) fn type_schema(protocol: Protocol, what: &str, bytes: &[u8]) -> Resul
     let schema = schema.map_err(message)?;
     let version = u64::try_from(schema.version).map_err(|_| content("its version is below 0".to_owned()))?;
     Ok(TypeSchema { block: block(schema.block.unwrap_or_default()).map_err(content)?, version, identity: None })
+}
+
+pub(crate) fn capabilities(sent: wire::ServerCapabilities) -> Capabilities {
+    Capabilities {
+        plan_destroy: sent.plan_destroy,
+        schema_optional: sent.get_provider_schema_optional,
+        move_state: sent.move_resource_state,
+        generate_config: sent.generate_resource_config,
+    }
+}
+
+/// Reads the schema of the identities of a resource type.
+pub(crate) fn identity_schema(kind: &str, bytes: &[u8]) -> Result<IdentitySchema, SchemaError> {
+    let what = || format!("the identity of {kind}");
+    let schema = wire::IdentitySchema::decode(bytes).map_err(|source| SchemaError::Message { what: what(), source })?;
+    let content = |why| SchemaError::Content { what: what(), why };
+    let version = u64::try_from(schema.version).map_err(|_| content("its version is below 0".to_owned()))?;
+    let attributes = schema.identity_attributes.into_iter().map(|it| {
+        let ty = ty(&it.r#type).map_err(|why| content(format!("{}: {why}", it.name)))?;
+        let attribute = IdentityAttribute {
+            ty,
+            required: it.required_for_import,
+            optional: it.optional_for_import,
+            description: it.description,
+        };
+        Ok((it.name, attribute))
+    });
+    Ok(IdentitySchema { version, attributes: attributes.collect::<Result<_, _>>()? })
 }
 
 /// Reads the schema of a function.

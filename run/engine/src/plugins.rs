@@ -10,8 +10,8 @@ use std::thread;
 use andon_lang::EvaluatedBody;
 use andon_lang::definitions::{Module, Project};
 use andon_provider::{
-    FunctionFailure, Judged, NotFound, Places, Plugin, PluginDiagnostic, PluginError, Program, Request, SchemaCache,
-    StartSettings, Wanted, find, locked_versions,
+    Judged, NotFound, Places, Plugin, PluginDiagnostic, PluginError, Program, Request, SchemaCache, StartSettings,
+    Wanted, find, locked_versions,
 };
 use andon_schema::{
     DEFAULT_HOST, FunctionAnswer, FunctionCall, FunctionFault, Mode, ProviderAddress, ProviderSchema, Schemas,
@@ -158,10 +158,9 @@ impl Plugins {
         let schema = plugin.schema.functions.get(&*call.function);
         let schema = schema.ok_or_else(|| fault("the provider has no such function".to_owned()))?;
         let running = plugin.running().as_ref().map_err(|error| fault(error.to_string()))?;
-        running.call_function(&call.function, schema, &call.arguments).map_err(|failure| match failure {
-            FunctionFailure::Refused(message, argument) => FunctionFault { message, argument },
-            FunctionFailure::Plugin(error) => fault(error.to_string()),
-        })
+        let answer = running.call_function(&call.function, schema, &call.arguments).wait();
+        let answer = answer.map_err(|error| fault(error.to_string()))?;
+        answer.map_err(|refused| FunctionFault { message: refused.message, argument: refused.argument })
     }
 
     /// What all these calls give, asked for together.
@@ -229,8 +228,8 @@ impl AtHand {
                         Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|at| Some((at, open.get(at)?)))
                     {
                         let answer = match &body.of {
-                            Some((mode, kind)) => running.validate_type(*mode, kind, schema, &body.value),
-                            None => running.validate_provider(schema, &body.value),
+                            Some((mode, kind)) => running.validate_type(*mode, kind, schema, &body.value).wait(),
+                            None => running.validate_provider(&schema.block, &body.value).wait(),
                         };
                         let gone = answer.is_err();
                         answers.lock().unwrap_or_else(PoisonError::into_inner).push((at, answer));

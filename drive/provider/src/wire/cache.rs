@@ -6,10 +6,18 @@ pub struct Index {
     pub protocol: u32,
     #[prost(message, repeated, tag = "2")]
     pub entries: ::prost::alloc::vec::Vec<Entry>,
+    #[prost(bool, tag = "3")]
+    pub plan_destroy: bool,
+    #[prost(bool, tag = "4")]
+    pub schema_optional: bool,
+    #[prost(bool, tag = "5")]
+    pub move_state: bool,
+    #[prost(bool, tag = "6")]
+    pub generate_config: bool,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Entry {
-    /// provider configuration, provider_meta, resource type, data source, ephemeral resource type, function; from 0
+    /// provider configuration, provider_meta, resource type, data source, ephemeral resource type, function, identity; from 0
     #[prost(uint32, tag = "1")]
     pub kind: u32,
     #[prost(string, tag = "2")]

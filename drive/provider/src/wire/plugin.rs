@@ -205,3 +205,337 @@ pub struct StdioData {
     #[prost(bytes = "bytes", tag = "2")]
     pub data: ::prost::bytes::Bytes,
 }
+/// A stored value: JSON of the type that it was stored with, or the flat form of long ago.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct RawState {
+    #[prost(bytes = "bytes", tag = "1")]
+    pub json: ::prost::bytes::Bytes,
+    #[prost(btree_map = "string, string", tag = "2")]
+    pub flatmap: ::prost::alloc::collections::BTreeMap<::prost::alloc::string::String, ::prost::alloc::string::String>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Deferred {
+    /// unknown, configuration unknown, provider configuration unknown, prerequisite absent; from 0
+    #[prost(int32, tag = "1")]
+    pub reason: i32,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Timestamp {
+    #[prost(int64, tag = "1")]
+    pub seconds: i64,
+    #[prost(int32, tag = "2")]
+    pub nanos: i32,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Identity {
+    #[prost(message, optional, tag = "1")]
+    pub identity_data: ::core::option::Option<DynamicValue>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct IdentitySchema {
+    #[prost(int64, tag = "1")]
+    pub version: i64,
+    #[prost(message, repeated, tag = "2")]
+    pub identity_attributes: ::prost::alloc::vec::Vec<identity_schema::Attribute>,
+}
+/// Nested message and enum types in `IdentitySchema`.
+pub mod identity_schema {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Attribute {
+        #[prost(string, tag = "1")]
+        pub name: ::prost::alloc::string::String,
+        #[prost(bytes = "bytes", tag = "2")]
+        pub r#type: ::prost::bytes::Bytes,
+        #[prost(bool, tag = "3")]
+        pub required_for_import: bool,
+        #[prost(bool, tag = "4")]
+        pub optional_for_import: bool,
+        #[prost(string, tag = "5")]
+        pub description: ::prost::alloc::string::String,
+    }
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct IdentitySchemas {
+    #[prost(btree_map = "string, bytes", tag = "1")]
+    pub identity_schemas: ::prost::alloc::collections::BTreeMap<::prost::alloc::string::String, ::prost::bytes::Bytes>,
+    #[prost(message, repeated, tag = "2")]
+    pub diagnostics: ::prost::alloc::vec::Vec<Diagnostic>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ConfigureRequest {
+    #[prost(string, tag = "1")]
+    pub terraform_version: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "2")]
+    pub config: ::core::option::Option<DynamicValue>,
+    #[prost(message, optional, tag = "3")]
+    pub client_capabilities: ::core::option::Option<ClientCapabilities>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ConfigureResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub diagnostics: ::prost::alloc::vec::Vec<Diagnostic>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct UpgradeRequest {
+    #[prost(string, tag = "1")]
+    pub type_name: ::prost::alloc::string::String,
+    #[prost(int64, tag = "2")]
+    pub version: i64,
+    #[prost(message, optional, tag = "3")]
+    pub raw_state: ::core::option::Option<RawState>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct UpgradeResponse {
+    #[prost(message, optional, tag = "1")]
+    pub upgraded_state: ::core::option::Option<DynamicValue>,
+    #[prost(message, repeated, tag = "2")]
+    pub diagnostics: ::prost::alloc::vec::Vec<Diagnostic>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct UpgradeIdentityResponse {
+    #[prost(message, optional, tag = "1")]
+    pub upgraded_identity: ::core::option::Option<Identity>,
+    #[prost(message, repeated, tag = "2")]
+    pub diagnostics: ::prost::alloc::vec::Vec<Diagnostic>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReadRequest {
+    #[prost(string, tag = "1")]
+    pub type_name: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "2")]
+    pub current_state: ::core::option::Option<DynamicValue>,
+    #[prost(bytes = "bytes", tag = "3")]
+    pub private: ::prost::bytes::Bytes,
+    #[prost(message, optional, tag = "4")]
+    pub provider_meta: ::core::option::Option<DynamicValue>,
+    #[prost(message, optional, tag = "5")]
+    pub client_capabilities: ::core::option::Option<ClientCapabilities>,
+    #[prost(message, optional, tag = "6")]
+    pub current_identity: ::core::option::Option<Identity>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ReadResponse {
+    #[prost(message, optional, tag = "1")]
+    pub new_state: ::core::option::Option<DynamicValue>,
+    #[prost(message, repeated, tag = "2")]
+    pub diagnostics: ::prost::alloc::vec::Vec<Diagnostic>,
+    #[prost(bytes = "bytes", tag = "3")]
+    pub private: ::prost::bytes::Bytes,
+    #[prost(message, optional, tag = "4")]
+    pub deferred: ::core::option::Option<Deferred>,
+    #[prost(message, optional, tag = "5")]
+    pub new_identity: ::core::option::Option<Identity>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PlanRequest {
+    #[prost(string, tag = "1")]
+    pub type_name: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "2")]
+    pub prior_state: ::core::option::Option<DynamicValue>,
+    #[prost(message, optional, tag = "3")]
+    pub proposed_new_state: ::core::option::Option<DynamicValue>,
+    #[prost(message, optional, tag = "4")]
+    pub config: ::core::option::Option<DynamicValue>,
+    #[prost(bytes = "bytes", tag = "5")]
+    pub prior_private: ::prost::bytes::Bytes,
+    #[prost(message, optional, tag = "6")]
+    pub provider_meta: ::core::option::Option<DynamicValue>,
+    #[prost(message, optional, tag = "7")]
+    pub client_capabilities: ::core::option::Option<ClientCapabilities>,
+    #[prost(message, optional, tag = "8")]
+    pub prior_identity: ::core::option::Option<Identity>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct PlanResponse {
+    #[prost(message, optional, tag = "1")]
+    pub planned_state: ::core::option::Option<DynamicValue>,
+    #[prost(message, repeated, tag = "2")]
+    pub requires_replace: ::prost::alloc::vec::Vec<AttributePath>,
+    #[prost(bytes = "bytes", tag = "3")]
+    pub planned_private: ::prost::bytes::Bytes,
+    #[prost(message, repeated, tag = "4")]
+    pub diagnostics: ::prost::alloc::vec::Vec<Diagnostic>,
+    #[prost(bool, tag = "5")]
+    pub legacy_type_system: bool,
+    #[prost(message, optional, tag = "6")]
+    pub deferred: ::core::option::Option<Deferred>,
+    #[prost(message, optional, tag = "7")]
+    pub planned_identity: ::core::option::Option<Identity>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ApplyRequest {
+    #[prost(string, tag = "1")]
+    pub type_name: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "2")]
+    pub prior_state: ::core::option::Option<DynamicValue>,
+    #[prost(message, optional, tag = "3")]
+    pub planned_state: ::core::option::Option<DynamicValue>,
+    #[prost(message, optional, tag = "4")]
+    pub config: ::core::option::Option<DynamicValue>,
+    #[prost(bytes = "bytes", tag = "5")]
+    pub planned_private: ::prost::bytes::Bytes,
+    #[prost(message, optional, tag = "6")]
+    pub provider_meta: ::core::option::Option<DynamicValue>,
+    #[prost(message, optional, tag = "7")]
+    pub planned_identity: ::core::option::Option<Identity>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ApplyResponse {
+    #[prost(message, optional, tag = "1")]
+    pub new_state: ::core::option::Option<DynamicValue>,
+    #[prost(bytes = "bytes", tag = "2")]
+    pub private: ::prost::bytes::Bytes,
+    #[prost(message, repeated, tag = "3")]
+    pub diagnostics: ::prost::alloc::vec::Vec<Diagnostic>,
+    #[prost(bool, tag = "4")]
+    pub legacy_type_system: bool,
+    #[prost(message, optional, tag = "5")]
+    pub new_identity: ::core::option::Option<Identity>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ImportRequest {
+    #[prost(string, tag = "1")]
+    pub type_name: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub id: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "3")]
+    pub client_capabilities: ::core::option::Option<ClientCapabilities>,
+    #[prost(message, optional, tag = "4")]
+    pub identity: ::core::option::Option<Identity>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ImportResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub imported_resources: ::prost::alloc::vec::Vec<import_response::Imported>,
+    #[prost(message, repeated, tag = "2")]
+    pub diagnostics: ::prost::alloc::vec::Vec<Diagnostic>,
+    #[prost(message, optional, tag = "3")]
+    pub deferred: ::core::option::Option<Deferred>,
+}
+/// Nested message and enum types in `ImportResponse`.
+pub mod import_response {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Imported {
+        #[prost(string, tag = "1")]
+        pub type_name: ::prost::alloc::string::String,
+        #[prost(message, optional, tag = "2")]
+        pub state: ::core::option::Option<super::DynamicValue>,
+        #[prost(bytes = "bytes", tag = "3")]
+        pub private: ::prost::bytes::Bytes,
+        #[prost(message, optional, tag = "4")]
+        pub identity: ::core::option::Option<super::Identity>,
+    }
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct MoveRequest {
+    #[prost(string, tag = "1")]
+    pub source_provider_address: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub source_type_name: ::prost::alloc::string::String,
+    #[prost(int64, tag = "3")]
+    pub source_schema_version: i64,
+    #[prost(message, optional, tag = "4")]
+    pub source_state: ::core::option::Option<RawState>,
+    #[prost(string, tag = "5")]
+    pub target_type_name: ::prost::alloc::string::String,
+    #[prost(bytes = "bytes", tag = "6")]
+    pub source_private: ::prost::bytes::Bytes,
+    #[prost(message, optional, tag = "7")]
+    pub source_identity: ::core::option::Option<RawState>,
+    #[prost(int64, tag = "8")]
+    pub source_identity_schema_version: i64,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct MoveResponse {
+    #[prost(message, optional, tag = "1")]
+    pub target_state: ::core::option::Option<DynamicValue>,
+    #[prost(message, repeated, tag = "2")]
+    pub diagnostics: ::prost::alloc::vec::Vec<Diagnostic>,
+    #[prost(bytes = "bytes", tag = "3")]
+    pub target_private: ::prost::bytes::Bytes,
+    #[prost(message, optional, tag = "4")]
+    pub target_identity: ::core::option::Option<Identity>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GenerateConfigRequest {
+    #[prost(string, tag = "1")]
+    pub type_name: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "2")]
+    pub state: ::core::option::Option<DynamicValue>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct GenerateConfigResponse {
+    #[prost(message, optional, tag = "1")]
+    pub config: ::core::option::Option<DynamicValue>,
+    #[prost(message, repeated, tag = "2")]
+    pub diagnostics: ::prost::alloc::vec::Vec<Diagnostic>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReadDataRequest {
+    #[prost(string, tag = "1")]
+    pub type_name: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "2")]
+    pub config: ::core::option::Option<DynamicValue>,
+    #[prost(message, optional, tag = "3")]
+    pub provider_meta: ::core::option::Option<DynamicValue>,
+    #[prost(message, optional, tag = "4")]
+    pub client_capabilities: ::core::option::Option<ClientCapabilities>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ReadDataResponse {
+    #[prost(message, optional, tag = "1")]
+    pub state: ::core::option::Option<DynamicValue>,
+    #[prost(message, repeated, tag = "2")]
+    pub diagnostics: ::prost::alloc::vec::Vec<Diagnostic>,
+    #[prost(message, optional, tag = "3")]
+    pub deferred: ::core::option::Option<Deferred>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct OpenRequest {
+    #[prost(string, tag = "1")]
+    pub type_name: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "2")]
+    pub config: ::core::option::Option<DynamicValue>,
+    #[prost(message, optional, tag = "3")]
+    pub client_capabilities: ::core::option::Option<ClientCapabilities>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct OpenResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub diagnostics: ::prost::alloc::vec::Vec<Diagnostic>,
+    #[prost(message, optional, tag = "2")]
+    pub renew_at: ::core::option::Option<Timestamp>,
+    #[prost(message, optional, tag = "3")]
+    pub result: ::core::option::Option<DynamicValue>,
+    #[prost(bytes = "bytes", optional, tag = "4")]
+    pub private: ::core::option::Option<::prost::bytes::Bytes>,
+    #[prost(message, optional, tag = "5")]
+    pub deferred: ::core::option::Option<Deferred>,
+}
+/// Of the renewal and the closing of an ephemeral resource.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct OpenedRequest {
+    #[prost(string, tag = "1")]
+    pub type_name: ::prost::alloc::string::String,
+    #[prost(bytes = "bytes", optional, tag = "2")]
+    pub private: ::core::option::Option<::prost::bytes::Bytes>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct RenewResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub diagnostics: ::prost::alloc::vec::Vec<Diagnostic>,
+    #[prost(message, optional, tag = "2")]
+    pub renew_at: ::core::option::Option<Timestamp>,
+    #[prost(bytes = "bytes", optional, tag = "3")]
+    pub private: ::core::option::Option<::prost::bytes::Bytes>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct CloseResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub diagnostics: ::prost::alloc::vec::Vec<Diagnostic>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct StopResponse {
+    #[prost(string, tag = "1")]
+    pub error: ::prost::alloc::string::String,
+}

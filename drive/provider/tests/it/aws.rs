@@ -72,8 +72,8 @@ fn offers_what_it_should() {
         convert(&Value::object(values), &absent).unwrap()
     };
     let began = Instant::now();
-    assert_eq!(running.validate_type(Mode::Managed, "aws_vpc", vpc, &config("10.0.0.0/16")).unwrap(), []);
-    let said = running.validate_type(Mode::Managed, "aws_vpc", vpc, &config("nonsense")).unwrap();
+    assert_eq!(running.validate_type(Mode::Managed, "aws_vpc", vpc, &config("10.0.0.0/16")).wait().unwrap(), []);
+    let said = running.validate_type(Mode::Managed, "aws_vpc", vpc, &config("nonsense")).wait().unwrap();
     println!("two validations: {:?}: {said:?}", began.elapsed());
     assert_eq!(said.len(), 1);
     assert!(said[0].error);

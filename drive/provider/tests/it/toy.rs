@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use std::{fs, thread};
 
-use andon_provider::{FunctionFailure, Judged, Plugin, Protocol, SchemaCache, StartSettings, Wanted};
+use andon_provider::{Judged, Plugin, Protocol, SchemaCache, StartSettings, Wanted};
 use andon_schema::{Mode, Nesting, ProviderSchema};
 use andon_value::{Number, Type, Value, convert};
 use tempfile::TempDir;
@@ -30,7 +30,7 @@ fn start(way: &str) -> (TempDir, Result<Plugin, String>) {
     let program = program(directory.path(), way);
     // Another test may be starting a program just while this one's file was open for writing.
     let started = loop {
-        match Plugin::start(&program, settings).map_err(|error| error.to_string()) {
+        match Plugin::start(&program, settings.clone()).map_err(|error| error.to_string()) {
             Err(error) if error.contains("busy") => thread::sleep(Duration::from_millis(10)),
             started => break started,
         }
@@ -119,28 +119,27 @@ fn configurations_are_judged() {
         for (mode, types) in
             [(Mode::Managed, &schema.resources), (Mode::Data, &schema.data), (Mode::Ephemeral, &schema.ephemeral)]
         {
-            let said = plugin.validate_type(mode, "toy_thing", &types["toy_thing"], &config).unwrap();
+            let said = plugin.validate_type(mode, "toy_thing", &types["toy_thing"], &config).wait().unwrap();
             let said: Vec<String> = said.iter().map(|it| format!("{}: {}", it.path, it.summary)).collect();
             assert_eq!(said, expected, "{given:?}");
         }
     }
-    let of = andon_schema::TypeSchema::of(schema.config.clone());
+    let of = &schema.config;
     let nowhere = Value::object([("region", Value::from("nowhere"))]);
-    assert_eq!(plugin.validate_provider(&of, &nowhere).unwrap().len(), 1);
+    assert_eq!(plugin.validate_provider(of, &nowhere).wait().unwrap().len(), 1);
     let somewhere = Value::object([("region", Value::null(Type::String))]);
-    assert_eq!(plugin.validate_provider(&of, &somewhere).unwrap(), []);
+    assert_eq!(plugin.validate_provider(of, &somewhere).wait().unwrap(), []);
     // What does not fit the schema is not sent.
-    let error = plugin.validate_provider(&of, &Value::object([("x", Value::from(1))])).unwrap_err().to_string();
+    let error = plugin.validate_provider(of, &Value::object([("x", Value::from(1))])).wait().unwrap_err().to_string();
     assert!(error.contains("is not an object"), "{error}");
 }
 
 #[test]
 fn functions_are_called() {
     let (_directory, schema, plugin) = load("well", &things());
-    let call = |name: &str, arguments: &[Value]| match plugin.call_function(name, &schema.functions[name], arguments) {
-        Ok(value) => Ok(value),
-        Err(FunctionFailure::Refused(text, argument)) => Err((text, argument)),
-        Err(FunctionFailure::Plugin(error)) => panic!("{error}"),
+    let call = |name: &str, arguments: &[Value]| {
+        let answer = plugin.call_function(name, &schema.functions[name], arguments).wait().unwrap();
+        answer.map_err(|refused| (refused.message, refused.argument))
     };
     assert_eq!(call("shout", &[Value::from("ä")]), Ok(Value::from("Ä")));
     assert_eq!(call("shout", &[Value::from("")]), Err(("there is nothing to shout".to_owned(), Some(0))));
@@ -161,7 +160,7 @@ fn many_threads_ask_one_plugin() {
             scope.spawn(move || {
                 for number in 0..25 {
                     let argument = [Value::from(worker * 1000 + number)];
-                    let sum = plugin.call_function("sum", &schema.functions["sum"], &argument).unwrap();
+                    let sum = plugin.call_function("sum", &schema.functions["sum"], &argument).wait().unwrap().unwrap();
                     assert_eq!(sum, argument[0]);
                 }
             });
@@ -201,7 +200,8 @@ fn what_crashes_says_so() {
 
     let (_directory, schema, plugin) = load("well", &things());
     let config = thing(&schema, &[("name", Value::from("crash"))]);
-    let error = plugin.validate_type(Mode::Managed, "toy_thing", &schema.resources["toy_thing"], &config).unwrap_err();
+    let error =
+        plugin.validate_type(Mode::Managed, "toy_thing", &schema.resources["toy_thing"], &config).wait().unwrap_err();
     assert!(error.to_string().ends_with("panic: a thing called crash"), "{error}");
 }
 
