@@ -3,4 +3,5 @@
 #![allow(clippy::disallowed_methods, reason = "the cases are files")]
 
 mod cases;
+mod duties;
 mod world;
