@@ -7,9 +7,11 @@
 //! What asks blocks until the answer is there, or has itself told of it ([`Call`]); calls of one plugin may come from
 //! many threads at once. The event loop that gRPC needs is inside, one for all plugins. Nothing is downloaded here.
 
+mod attach;
 mod cache;
 mod call;
 mod calls;
+mod ephemeral;
 mod error;
 mod find;
 mod installation;
@@ -17,12 +19,14 @@ mod judged;
 mod msgpack;
 mod output;
 mod plugin;
+mod pool;
 mod process;
 mod runtime;
 mod schema;
 mod values;
 mod wire;
 
+pub use attach::{Address, Attachment, attachments};
 pub use cache::{SchemaCache, Wanted};
 pub use call::Call;
 pub use calls::{
@@ -31,6 +35,7 @@ pub use calls::{
     PlanAnswer, PlanRequest, ReadAnswer, ReadRequest, Refused, RenewedEphemeral, StateAnswer, Stored,
     TERRAFORM_VERSION, UpgradeIdentityRequest, UpgradeRequest,
 };
+pub use ephemeral::{EphemeralEnd, EphemeralKeeper};
 pub use error::{CallError, PluginError, StartFailure};
 pub use find::{Found, NotFound, Program, Request, find};
 pub use installation::{Installation, Places, locked_versions};
@@ -38,5 +43,6 @@ pub use judged::Judged;
 pub use msgpack::{CodecError, decode, encode};
 pub use output::{Listener, LogLevel, PluginLine};
 pub use plugin::{Plugin, StartSettings};
+pub use pool::{Configured, Key, Pool, PoolFailure, Source};
 pub use schema::{Protocol, RawSchema, SchemaError};
 pub use values::{Deferral, PluginDiagnostic};

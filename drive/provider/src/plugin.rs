@@ -5,15 +5,18 @@ use std::time::Duration;
 
 use http::uri::PathAndQuery;
 use hyper_util::rt::TokioIo;
-use tokio::net::UnixStream;
+use tokio::net::{TcpStream, UnixStream};
+use tokio::time::timeout;
 use tonic::Request;
 use tonic::transport::{Channel, Endpoint, Uri};
 use tonic_prost::ProstCodec;
 use tower::service_fn;
 
+use crate::attach::{Address, Attachment};
 use crate::call::{Connection, ask, grpc};
 use crate::error::{PluginError, StartFailure};
 use crate::output::{Listener, Output};
+use crate::pool::Source;
 use crate::process::Process;
 use crate::runtime;
 use crate::schema::Protocol;
@@ -43,6 +46,7 @@ impl Default for StartSettings {
 /// A plugin that was started. Until it is configured, it can say what it offers and what is wrong with a configuration,
 /// and call its functions. Calls may come from many threads at once. It is killed when this is dropped.
 pub struct Plugin {
+    source: Source,
     pub(crate) connection: Connection,
     pub(crate) settings: StartSettings,
     /// Whether it was asked for its schemas.
@@ -52,13 +56,46 @@ pub struct Plugin {
 }
 
 impl Plugin {
+    /// Comes by a plugin as its source says.
+    pub fn open(source: &Source, settings: StartSettings) -> Result<Plugin, PluginError> {
+        match source {
+            Source::Program(path) => Plugin::start(path, settings),
+            Source::Attached(attachment) => Plugin::attach(attachment, settings),
+        }
+    }
+
+    /// Connects to a plugin that runs already. It is never ended from here.
+    pub fn attach(attachment: &Attachment, settings: StartSettings) -> Result<Plugin, PluginError> {
+        let path = match &attachment.address {
+            Address::Unix(path) => path.clone(),
+            Address::Tcp(address) => PathBuf::from(address.to_string()),
+        };
+        let output = Output::new(&path, settings.listener.clone());
+        let failed = |failure| PluginError::Start { path: path.clone(), failure, output: String::new() };
+        let runtime = runtime::shared().map_err(|error| failed(StartFailure::Io(error)))?;
+        let channel = runtime::wait(runtime, timeout(settings.start_limit, connect(attachment.address.clone())));
+        let channel = match channel {
+            Ok(Ok(channel)) => channel.map_err(|error| failed(StartFailure::Connect(error)))?,
+            _ => return Err(failed(StartFailure::Slow(settings.start_limit))),
+        };
+        let connection = Connection {
+            program: path.clone(),
+            protocol: attachment.protocol,
+            channel,
+            output,
+            runtime: runtime.clone(),
+        };
+        let source = Source::Attached(attachment.clone());
+        Ok(Plugin { source, connection, settings, asked: AtomicBool::new(false), process: Mutex::new(None) })
+    }
+
     /// Starts the plugin in this file.
     pub fn start(path: &Path, settings: StartSettings) -> Result<Plugin, PluginError> {
         let output = Output::new(path, settings.listener.clone());
         let failed = |failure| PluginError::Start { path: path.to_owned(), failure, output: output.shown() };
         let runtime = runtime::shared().map_err(|error| failed(StartFailure::Io(error)))?;
         let process = Process::start(path, settings.start_limit, &output).map_err(failed)?;
-        let channel = runtime::wait(runtime, connect(process.socket.clone()));
+        let channel = runtime::wait(runtime, connect(process.address.clone()));
         let channel = channel.unwrap_or_else(|()| Err("the event loop is gone".to_owned()));
         let channel = channel.map_err(|error| failed(StartFailure::Connect(error)))?;
         process.connected();
@@ -70,12 +107,18 @@ impl Plugin {
             output,
             runtime: runtime.clone(),
         };
-        Ok(Plugin { connection, settings, asked: AtomicBool::new(false), process: Mutex::new(Some(process)) })
+        let source = Source::Program(path.to_owned());
+        Ok(Plugin { source, connection, settings, asked: AtomicBool::new(false), process: Mutex::new(Some(process)) })
     }
 
     /// Its file.
     pub fn program(&self) -> &Path {
         &self.connection.program
+    }
+
+    /// How it was come by.
+    pub fn source(&self) -> &Source {
+        &self.source
     }
 
     /// What it speaks.
@@ -121,14 +164,27 @@ impl Drop for Plugin {
     }
 }
 
-async fn connect(socket: PathBuf) -> Result<Channel, String> {
-    // The address is not used: there is one way to the plugin.
+async fn connect(address: Address) -> Result<Channel, String> {
+    // The name is not used: there is one way to the plugin.
     let endpoint = Endpoint::from_static("http://plugin.invalid");
-    let open = move |_: Uri| {
-        let socket = socket.clone();
-        async move { UnixStream::connect(socket).await.map(TokioIo::new) }
+    let connected = match address {
+        Address::Unix(path) => {
+            let open = move |_: Uri| {
+                let path = path.clone();
+                async move { UnixStream::connect(path).await.map(TokioIo::new) }
+            };
+            endpoint.connect_with_connector(service_fn(open)).await
+        }
+        Address::Tcp(address) => {
+            let open = move |_: Uri| async move {
+                let stream = TcpStream::connect(address).await?;
+                stream.set_nodelay(true)?;
+                Ok::<_, std::io::Error>(TokioIo::new(stream))
+            };
+            endpoint.connect_with_connector(service_fn(open)).await
+        }
     };
-    endpoint.connect_with_connector(service_fn(open)).await.map_err(|error| {
+    connected.map_err(|error| {
         let source = std::error::Error::source(&error).map(|source| format!(": {source}"));
         format!("{error}{}", source.unwrap_or_default())
     })

@@ -11,6 +11,7 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use crate::attach::Address;
 use crate::error::StartFailure;
 use crate::output::{Output, Stream};
 use crate::schema::Protocol;
@@ -25,7 +26,7 @@ const LONGEST_HANDSHAKE_BYTES: u64 = 8 << 10;
 /// A running plugin. It is killed when this is dropped, and when this process dies.
 pub(crate) struct Process {
     /// Where it listens.
-    pub socket: PathBuf,
+    pub address: Address,
     /// What it speaks.
     pub protocol: Protocol,
     keeper: Keeper,
@@ -63,7 +64,7 @@ impl Process {
             Err(RecvTimeoutError::Disconnected) => Err(StartFailure::Ended(None)),
         };
         match shaken {
-            Ok((protocol, socket)) => Ok(Process { socket, protocol, keeper, directory }),
+            Ok((protocol, address)) => Ok(Process { address, protocol, keeper, directory }),
             Err(failure) => {
                 // What it says on its way out belongs to the message.
                 let grace =
@@ -87,22 +88,23 @@ impl Process {
 }
 
 /// The line that a plugin writes first: `1|6|unix|/path|grpc|`.
-fn handshake(line: &[u8]) -> Result<(Protocol, PathBuf), StartFailure> {
+fn handshake(line: &[u8]) -> Result<(Protocol, Address), StartFailure> {
     let text = String::from_utf8_lossy(line);
     let text = text.trim_end_matches(['\n', '\r']);
     let shown: String = text.chars().take(200).collect();
     let refuse = || StartFailure::Handshake(shown.clone());
     let parts: Vec<&str> = text.split('|').collect();
     let [core, version, network, address, transport, ..] = parts.as_slice() else { return Err(refuse()) };
-    if *core != "1" || *network != "unix" || *transport != "grpc" || !address.starts_with('/') {
+    if *core != "1" || *transport != "grpc" {
         return Err(refuse());
     }
+    let address = Address::parse(network, address).ok_or_else(refuse)?;
     let protocol = match *version {
         "5" => Protocol::Five,
         "6" => Protocol::Six,
         other => return Err(StartFailure::Protocol(other.to_owned())),
     };
-    Ok((protocol, PathBuf::from(address)))
+    Ok((protocol, address))
 }
 
 fn drain(mut from: impl Read, mut into: Stream) {
@@ -232,7 +234,9 @@ mod tests {
             ("1|6|unix|/tmp/plugin1|grpc|certificate|true\n", Some(Protocol::Six)),
             ("2|6|unix|/tmp/plugin1|grpc|\n", None),
             ("1|4|unix|/tmp/plugin1|grpc|\n", None),
-            ("1|6|tcp|127.0.0.1:1|grpc|\n", None),
+            ("1|6|tcp|127.0.0.1:1|grpc|\n", Some(Protocol::Six)),
+            ("1|6|tcp|localhost|grpc|\n", None),
+            ("1|6|pipe|/x|grpc|\n", None),
             ("1|6|unix|plugin1|grpc|\n", None),
             ("1|6|unix|/tmp/plugin1|netrpc|\n", None),
             ("hello\n", None),

@@ -14,7 +14,7 @@ use prost::bytes::Bytes;
 use crate::wire::{plugin as wire, schema5, schema6};
 
 /// The major version of the provider protocol.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Protocol {
     /// Protocol 5.
     Five,
