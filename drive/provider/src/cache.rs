@@ -10,8 +10,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
+use std::io::{self, Read};
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -24,6 +24,7 @@ use sha2::{Digest, Sha256};
 use crate::error::PluginError;
 use crate::find::program_in;
 use crate::judged::Judged;
+use crate::package;
 use crate::schema::{Protocol, RawSchema, SchemaError, function_schema, identity_schema, type_schema};
 use crate::wire::cache::{Entry, Index};
 use crate::{Plugin, StartSettings};
@@ -111,7 +112,7 @@ impl SchemaCache {
             return Ok(program);
         }
         let partial = place.with_extension(format!("package-{}", std::process::id()));
-        let result = extract(archive, &partial).and_then(|()| match fs::rename(&partial, &place) {
+        let result = package::unpack(archive, &partial).and_then(|()| match fs::rename(&partial, &place) {
             // Another run was first.
             Err(_) if place.is_dir() => Ok(()),
             renamed => renamed,
@@ -129,26 +130,6 @@ impl SchemaCache {
         let name: String = Sha256::digest(key).iter().take(16).map(|byte| format!("{byte:02x}")).collect();
         Some(self.directory.as_ref()?.join(name))
     }
-}
-
-/// Unpacks an archive into a directory. Names that lead out of it are refused.
-fn extract(archive: &Path, directory: &Path) -> io::Result<()> {
-    let mut archive = zip::ZipArchive::new(File::open(archive)?).map_err(io::Error::other)?;
-    fs::create_dir_all(directory)?;
-    for index in 0..archive.len() {
-        let mut entry = archive.by_index(index).map_err(io::Error::other)?;
-        let name = entry.enclosed_name().ok_or_else(|| io::Error::other("a name in it leads out of the archive"))?;
-        let path = directory.join(name);
-        if entry.is_dir() {
-            fs::create_dir_all(&path)?;
-            continue;
-        }
-        fs::create_dir_all(path.parent().unwrap_or(directory))?;
-        io::copy(&mut entry, &mut File::create(&path)?)?;
-        // Some archives do not say that a program is one.
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
-    }
-    Ok(())
 }
 
 /// What a plugin offers, of all of it only what is wanted.
@@ -238,22 +219,23 @@ fn write(file: &Path, raw: &RawSchema) -> io::Result<()> {
         start += u64::from(length);
     }
     let index = index.encode_to_vec();
+    let mut content = MAGIC.to_vec();
+    content.extend(u32::try_from(index.len()).map_err(io::Error::other)?.to_le_bytes());
+    content.extend(Sha256::digest(&index));
+    content.extend(index);
+    entries(raw).for_each(|(_, _, bytes)| content.extend_from_slice(bytes));
+    replace(file, &content)
+}
+
+/// Keeps a file, whole or not at all, and removes what was not used for long.
+pub(crate) fn replace(file: &Path, content: &[u8]) -> io::Result<()> {
     let directory = file.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(directory)?;
     prune(directory, SystemTime::now());
     let mut name = file.as_os_str().to_owned();
     name.push(format!(".{}", std::process::id()));
     let partial = PathBuf::from(name);
-    let result = (|| {
-        let mut out = io::BufWriter::new(File::create(&partial)?);
-        out.write_all(&MAGIC)?;
-        out.write_all(&u32::try_from(index.len()).map_err(io::Error::other)?.to_le_bytes())?;
-        out.write_all(&Sha256::digest(&index))?;
-        out.write_all(&index)?;
-        entries(raw).try_for_each(|(_, _, bytes)| out.write_all(bytes))?;
-        out.flush()?;
-        fs::rename(&partial, file)
-    })();
+    let result = fs::write(&partial, content).and_then(|()| fs::rename(&partial, file));
     if result.is_err() {
         let _ = fs::remove_file(&partial);
     }
@@ -261,7 +243,7 @@ fn write(file: &Path, raw: &RawSchema) -> io::Result<()> {
 }
 
 /// Notes that something kept was used, by its time of change.
-fn touch(path: &Path) {
+pub(crate) fn touch(path: &Path) {
     let now = SystemTime::now();
     let Ok(file) = File::open(path) else { return };
     if age(&file.metadata(), now).is_some_and(|age| age > DAY) {

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use andon_schema::{ProviderAddress, Version, VersionConstraint};
 
 use crate::installation::Places;
+use crate::platform::Platform;
 
 /// Which plugin is looked for.
 #[derive(Debug, Clone)]
@@ -105,38 +106,39 @@ pub fn find(request: &Request, places: &Places) -> Result<Found, NotFound> {
     Ok(Found { version: Some(version.clone()), program })
 }
 
-/// What the machine is called in the names of packages.
-fn platform() -> String {
-    let os = std::env::consts::OS;
-    let os = if os == "macos" { "darwin" } else { os };
-    let architecture = match std::env::consts::ARCH {
-        "x86_64" => "amd64",
-        "aarch64" => "arm64",
-        "x86" => "386",
-        other => other,
-    };
-    format!("{os}_{architecture}")
-}
-
 /// The versions of a provider in an installation that are there for this machine, each with its directory or archive.
 fn versions_in(base: &Path, address: &ProviderAddress) -> Vec<(Version, PathBuf)> {
+    let own = Platform::current();
+    let all = available(base, address).into_iter();
+    all.filter(|(_, platform, _)| *platform == own).map(|(version, _, path)| (version, path)).collect()
+}
+
+/// The packages of a provider in a directory of packages, for whatever machine: each is a directory or an archive.
+pub fn available(base: &Path, address: &ProviderAddress) -> Vec<(Version, Platform, PathBuf)> {
     let directory = base.join(&*address.host).join(&*address.namespace).join(&*address.name);
-    let Ok(entries) = fs::read_dir(directory) else { return Vec::new() };
-    let (before, after) = (format!("terraform-provider-{}_", address.name), format!("_{}.zip", platform()));
-    let versions = entries.flatten().filter_map(|entry| {
-        let name = entry.file_name();
-        let name = name.to_str()?;
-        if let Some(version) = name.strip_prefix(&before).and_then(|rest| rest.strip_suffix(&after)) {
-            return Some((version.parse().ok()?, entry.path())).filter(|(_, path)| path.is_file());
+    let before = format!("terraform-provider-{}_", address.name);
+    let mut found = Vec::new();
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+        let (name, path) = (entry.file_name(), entry.path());
+        let Some(name) = name.to_str() else { continue };
+        if let Some(rest) = name.strip_prefix(&before).and_then(|rest| rest.strip_suffix(".zip")) {
+            let parts = rest.split_once('_').and_then(|(version, platform)| {
+                Some((version.parse().ok()?, platform.parse().ok()?, path.clone())).filter(|_| path.is_file())
+            });
+            found.extend(parts);
+        } else if let Ok(version) = name.parse::<Version>() {
+            let inner = fs::read_dir(&path).into_iter().flatten().flatten();
+            found.extend(inner.filter_map(|entry| {
+                let platform = entry.file_name().to_str()?.parse().ok()?;
+                Some((version.clone(), platform, entry.path())).filter(|(.., path)| path.is_dir())
+            }));
         }
-        let directory = entry.path().join(platform());
-        Some((name.parse().ok()?, directory)).filter(|(_, directory)| directory.is_dir())
-    });
-    versions.collect()
+    }
+    found
 }
 
 /// The program of a package: the first file, in the order of names, that is called after the provider.
-pub(crate) fn program_in(directory: &Path, name: &str) -> Option<PathBuf> {
+pub fn program_in(directory: &Path, name: &str) -> Option<PathBuf> {
     let stem = format!("terraform-provider-{name}");
     let mut names: Vec<_> = fs::read_dir(directory).ok()?.flatten().filter(|entry| entry.path().is_file()).collect();
     names.sort_by_key(fs::DirEntry::file_name);

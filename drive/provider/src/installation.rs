@@ -1,7 +1,6 @@
 //! Where plugins may be installed on this machine, as Terraform would have it
 //! (<https://developer.hashicorp.com/terraform/cli/config/config-file>).
 
-use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
 use std::io;
@@ -9,8 +8,10 @@ use std::path::{Path, PathBuf};
 
 use andon_hcl::ast::{Body, Expr, ExprKind, TemplatePart};
 use andon_hcl::parse_body;
-use andon_schema::{DEFAULT_HOST, ProviderAddress, Version};
+use andon_schema::{DEFAULT_HOST, ProviderAddress};
 use andon_text::SourceMap;
+
+use crate::find::available;
 
 /// Every place where a plugin may be, the preferred ones first.
 #[derive(Debug, Clone, Default)]
@@ -18,8 +19,25 @@ pub struct Places {
     /// Directories with the program of a provider under development: they win whatever version is asked for.
     pub(crate) overrides: Vec<(ProviderAddress, PathBuf)>,
     pub(crate) installations: Vec<Installation>,
+    /// Where packages come from that are not installed yet.
+    methods: Vec<(Selection, Origin)>,
+    /// Without a configuration, what directories have is not looked for elsewhere.
+    implied: bool,
+    /// The directory of packages that all projects of the user share.
+    pub cache: Option<PathBuf>,
     /// What could not be read, a sentence each.
     pub unread: Vec<String>,
+}
+
+/// Where packages of providers come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// A directory of packages.
+    Directory(PathBuf),
+    /// A web server with packages of any registry: the URL that its files are below.
+    Mirror(String),
+    /// The registry that the provider's address names.
+    Registry,
 }
 
 /// One directory with plugins in it: `HOST/NAMESPACE/NAME/VERSION/OS_ARCH/`, or packed as
@@ -27,20 +45,32 @@ pub struct Places {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Installation {
     pub(crate) path: PathBuf,
+    selection: Selection,
+}
+
+/// The providers that something is for.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+struct Selection {
     /// Only these; all where it is empty.
     include: Vec<String>,
     exclude: Vec<String>,
 }
 
+impl Selection {
+    fn has(&self, address: &ProviderAddress) -> bool {
+        let matched = |patterns: &[String]| patterns.iter().any(|pattern| matches(pattern, address));
+        (self.include.is_empty() || matched(&self.include)) && !matched(&self.exclude)
+    }
+}
+
 impl Installation {
     fn all(path: impl Into<PathBuf>) -> Installation {
-        Installation { path: path.into(), include: Vec::new(), exclude: Vec::new() }
+        Installation { path: path.into(), selection: Selection::default() }
     }
 
     /// Whether a provider may be taken from it.
     pub(crate) fn offers(&self, address: &ProviderAddress) -> bool {
-        let matched = |patterns: &[String]| patterns.iter().any(|pattern| matches(pattern, address));
-        (self.include.is_empty() || matched(&self.include)) && !matched(&self.exclude)
+        self.selection.has(address)
     }
 }
 
@@ -70,21 +100,51 @@ impl Places {
         let configuration = named.or_else(|| Some(home.as_ref()?.join(".terraformrc")));
         let configuration = configuration.map(|file| places.read_configuration(&file)).unwrap_or_default();
         match configuration.methods {
-            Some(methods) => places.installations.extend(methods),
+            Some(methods) => places.methods = methods,
             None => {
-                places.installations.extend(below("terraform.d/plugins"));
+                places.implied = true;
                 let data = path("XDG_DATA_HOME").or_else(|| Some(home.as_ref()?.join(".local/share")));
                 let shared = variable("XDG_DATA_DIRS").filter(|value| !value.is_empty());
                 let shared = shared.unwrap_or_else(|| "/usr/local/share:/usr/share".into());
                 let own = home.iter().map(|home| home.join(".terraform.d/plugins"));
                 let data = data.into_iter().chain(std::env::split_paths(&shared));
-                let all = own.chain(data.map(|directory| directory.join("terraform/plugins")));
-                places.installations.extend(all.map(Installation::all));
+                let beside = directories.iter().map(|it| it.join("terraform.d/plugins"));
+                let all = beside.chain(own).chain(data.map(|directory| directory.join("terraform/plugins")));
+                let origins = all.map(Origin::Directory).chain([Origin::Registry]);
+                places.methods = origins.map(|origin| (Selection::default(), origin)).collect();
             }
         }
-        let cache = path("TF_PLUGIN_CACHE_DIR").or(configuration.cache);
-        places.installations.extend(cache.map(Installation::all));
+        places.installations.extend(places.methods.iter().filter_map(|(selection, origin)| match origin {
+            Origin::Directory(path) => Some(Installation { path: path.clone(), selection: selection.clone() }),
+            _ => None,
+        }));
+        places.cache = path("TF_PLUGIN_CACHE_DIR").or(configuration.cache);
+        places.installations.extend(places.cache.iter().map(Installation::all));
         places
+    }
+
+    /// Takes packages from these directories alone, whatever the configuration says.
+    pub fn only(&mut self, directories: &[PathBuf]) {
+        let origins = directories.iter().cloned().map(Origin::Directory);
+        self.methods = origins.map(|origin| (Selection::default(), origin)).collect();
+        self.implied = false;
+    }
+
+    /// Where packages of a provider come from, the preferred origins first.
+    pub fn origins(&self, address: &ProviderAddress) -> Vec<&Origin> {
+        let fitting = self.methods.iter().filter(|(selection, _)| selection.has(address)).map(|(_, origin)| origin);
+        let mut origins: Vec<&Origin> = fitting.collect();
+        let has = |origin: &&Origin| matches!(origin, Origin::Directory(path) if !available(path, address).is_empty());
+        if self.implied && origins.iter().any(has) {
+            origins.retain(|origin| **origin != Origin::Registry);
+        }
+        origins
+    }
+
+    /// The directory with the program of a provider under development.
+    pub fn under_development(&self, address: &ProviderAddress) -> Option<&Path> {
+        let found = self.overrides.iter().find(|(overridden, _)| overridden == address);
+        found.map(|(_, directory)| directory.as_path())
     }
 
     fn read_configuration(&mut self, file: &Path) -> Configuration {
@@ -113,21 +173,31 @@ impl Places {
         for block in body.blocks().filter(|block| &*block.kind.name == "provider_installation") {
             let methods = configuration.methods.get_or_insert_default();
             for method in block.body.blocks() {
-                match &*method.kind.name {
-                    "filesystem_mirror" => {
-                        let Some(path) = method.body.attribute("path").and_then(|path| text_of(&path.value)) else {
-                            continue;
-                        };
-                        let include = patterns(&method.body, "include");
-                        methods.push(Installation {
-                            path: path.into(),
-                            include,
-                            exclude: patterns(&method.body, "exclude"),
-                        });
+                let text = |name: &str| method.body.attribute(name).and_then(|it| text_of(&it.value));
+                let selection = Selection {
+                    include: patterns(&method.body, "include"),
+                    exclude: patterns(&method.body, "exclude"),
+                };
+                let origin = match &*method.kind.name {
+                    "filesystem_mirror" => text("path").map(|path| Origin::Directory(path.into())),
+                    "network_mirror" => text("url").map(Origin::Mirror),
+                    "direct" => Some(Origin::Registry),
+                    "dev_overrides" => {
+                        self.overrides.extend(overrides(&method.body));
+                        continue;
                     }
-                    "dev_overrides" => self.overrides.extend(overrides(&method.body)),
-                    // What is fetched over the network is at hand once it was fetched.
-                    _ => {}
+                    other => {
+                        let what = format!("`provider_installation` has no `{other}`");
+                        self.unread.push(format!("{} is only partly understood: {what}", file.display()));
+                        continue;
+                    }
+                };
+                match origin {
+                    Some(origin) => methods.push((selection, origin)),
+                    None => {
+                        let what = format!("`{}` does not say where it is", method.kind.name);
+                        self.unread.push(format!("{} is only partly understood: {what}", file.display()));
+                    }
                 }
             }
         }
@@ -139,7 +209,7 @@ impl Places {
 #[derive(Default)]
 struct Configuration {
     cache: Option<PathBuf>,
-    methods: Option<Vec<Installation>>,
+    methods: Option<Vec<(Selection, Origin)>>,
 }
 
 fn patterns(body: &Body, name: &str) -> Vec<String> {
@@ -155,24 +225,11 @@ fn overrides(body: &Body) -> Vec<(ProviderAddress, PathBuf)> {
     named.filter_map(|(name, path)| Some((ProviderAddress::parse(&name).ok()?, path.into()))).collect()
 }
 
-fn text_of(expr: &Expr) -> Option<String> {
+pub(crate) fn text_of(expr: &Expr) -> Option<String> {
     let ExprKind::Template(template) = &expr.kind else { return None };
     let parts = template.parts.iter().map(|part| match part {
         TemplatePart::Literal(literal, _) => Some(&**literal),
         _ => None,
     });
     parts.collect()
-}
-
-/// The versions that a lock file (`.terraform.lock.hcl`) holds providers to; entries that make no sense are left out.
-pub fn locked_versions(text: &str) -> BTreeMap<ProviderAddress, Version> {
-    let mut sources = SourceMap::default();
-    let (body, _) = parse_body(sources.add(".terraform.lock.hcl", text), text);
-    let entries = body.blocks().filter(|block| &*block.kind.name == "provider");
-    let entry = |block: &andon_hcl::ast::Block| {
-        let address = ProviderAddress::parse(&block.labels.first()?.name).ok()?;
-        let version = text_of(&block.body.attribute("version")?.value)?;
-        Some((address, version.parse().ok()?))
-    };
-    entries.filter_map(entry).collect()
 }

@@ -54,11 +54,37 @@ pub enum FetchError {
         /// What it comes to.
         found: String,
     },
-    /// A host that has no registry of modules.
-    #[error("{host} has no registry of modules")]
+    /// A host that has no registry of these.
+    #[error("{host} has no registry of {what}")]
     NoRegistry {
         /// The host.
         host: String,
+        /// `modules` or `providers`.
+        what: &'static str,
+    },
+    /// A provider that nobody there knows.
+    #[error("{place} has no provider {provider}")]
+    NoProvider {
+        /// The registry's host, or the mirror.
+        place: String,
+        /// The provider.
+        provider: String,
+    },
+    /// A version without a package for a platform.
+    #[error("{provider} has no package for {platform}")]
+    NoPackage {
+        /// The provider and its version.
+        provider: String,
+        /// The platform.
+        platform: String,
+    },
+    /// Checksums that nobody vouches for.
+    #[error("the checksums of {provider} are not signed by whoever makes it: {why}")]
+    Unsigned {
+        /// The provider and its version.
+        provider: String,
+        /// What is wrong with the signature.
+        why: String,
     },
     /// A module or a version that the registry does not know.
     #[error("{host} has no module {module}")]
@@ -141,6 +167,19 @@ impl FetchError {
             }
             FetchError::Checksum { .. } => {
                 "The content has changed, or was changed on the way. Correct \"checksum\" if you trust what is there now."
+            }
+            FetchError::NoRegistry { what: "providers", .. } => {
+                "Look whether the host in \"source\" is right, and whether the proxy lets it through."
+            }
+            FetchError::NoProvider { .. } => {
+                "Look whether \"source\" in required_providers is right: without one, a provider is taken to be \
+                 hashicorp's. A private registry may need a token."
+            }
+            FetchError::NoPackage { .. } => {
+                "Other versions may have one: look into the registry, and require one of those."
+            }
+            FetchError::Unsigned { .. } => {
+                "Do not use it. Somebody may have changed the package; tell whoever makes the provider."
             }
             FetchError::NoRegistry { .. } => {
                 "Look whether the host is right; a repository is written as \"git::https://…\"."

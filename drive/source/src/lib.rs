@@ -1,4 +1,5 @@
-//! Packages of modules, from wherever they are: web servers, registries, git repositories, archives and directories.
+//! Packages of modules and of providers, from wherever they are: web servers, registries, git repositories, archives and
+//! directories.
 //!
 //! It fetches what it is told to into a directory that it is given. Which version is taken, and what becomes of what was
 //! fetched, is decided elsewhere. It never asks the user anything: credentials come from Terraform's own settings, from
@@ -11,7 +12,9 @@ mod fetch;
 mod git;
 mod host;
 mod netrc;
+mod provider;
 mod registry;
+mod signature;
 mod tree;
 mod url;
 mod web;
@@ -19,5 +22,6 @@ mod web;
 pub use error::FetchError;
 pub use fetch::{Fetched, Taken};
 pub use host::{Hosts, Settings};
+pub use provider::{OfferedVersion, ProviderPackage, ProviderVersions};
 pub use tree::{TreeFile, tree};
 pub use web::{Progress, Web};

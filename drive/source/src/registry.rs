@@ -9,8 +9,15 @@ use crate::error::FetchError;
 use crate::url::{ascii_host, join};
 use crate::web::{Answer, Web};
 
-/// The name of the service in a host's discovery document.
-const SERVICE: &str = "modules.v1";
+/// A service of a host: its name in the discovery document, and what it has.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Service {
+    name: &'static str,
+    has: &'static str,
+}
+
+const MODULES: Service = Service { name: "modules.v1", has: "modules" };
+pub(crate) const PROVIDERS: Service = Service { name: "providers.v1", has: "providers" };
 
 impl Web {
     /// The versions of a module that its registry lists, as it writes them.
@@ -43,7 +50,7 @@ impl Web {
     }
 
     fn of_registry(&self, module: &RegistryModule, path: &str, what: &str) -> Result<Answer, FetchError> {
-        let base = self.registry(&module.host)?;
+        let base = self.registry(&module.host, MODULES)?;
         let RegistryModule { namespace, name, system, .. } = module;
         let token = self.hosts.token(&module.host).map(|token| format!("Bearer {token}"));
         let answer = self.page(&format!("{base}{namespace}/{name}/{system}/{path}"), token.as_deref(), &[404])?;
@@ -54,45 +61,45 @@ impl Web {
     }
 
     /// Where the registry of a host is, ending in `/`. It is asked once, however many threads want to know.
-    fn registry(&self, host: &str) -> Result<String, FetchError> {
-        match self.hosts.service(host, SERVICE) {
+    pub(crate) fn registry(&self, host: &str, service: Service) -> Result<String, FetchError> {
+        match self.hosts.service(host, service.name) {
             Some(Some(url)) => return Ok(with_slash(join(&format!("https://{}/", ascii_host(host)), url))),
-            Some(None) => return Err(FetchError::NoRegistry { host: host.to_owned() }),
+            Some(None) => return Err(FetchError::NoRegistry { host: host.to_owned(), what: service.has }),
             None => {}
         }
         let cell = match self.discovered.lock() {
-            Ok(mut known) => Arc::clone(known.entry(host.to_owned()).or_default()),
+            Ok(mut known) => Arc::clone(known.entry((host.to_owned(), service.name)).or_default()),
             Err(_) => Arc::default(),
         };
         if let Some(known) = cell.get() {
             return Ok(known.clone());
         }
-        let found = self.discover(host)?;
+        let found = self.discover(host, service)?;
         Ok(cell.get_or_init(|| found).clone())
     }
 
-    fn discover(&self, host: &str) -> Result<String, FetchError> {
+    fn discover(&self, host: &str, service: Service) -> Result<String, FetchError> {
         let token = self.hosts.token(host).map(|token| format!("Bearer {token}"));
         let address = format!("https://{}/.well-known/terraform.json", ascii_host(host));
         let answer = self.page(&address, token.as_deref(), &[404])?;
         if answer.status == 404 {
-            return Err(FetchError::NoRegistry { host: host.to_owned() });
+            return Err(FetchError::NoRegistry { host: host.to_owned(), what: service.has });
         }
-        match json(&answer)?.get(SERVICE).and_then(Json::as_str) {
+        match json(&answer)?.get(service.name).and_then(Json::as_str) {
             Some(url) => Ok(with_slash(join(&answer.url, url))),
-            None => Err(FetchError::NoRegistry { host: host.to_owned() }),
+            None => Err(FetchError::NoRegistry { host: host.to_owned(), what: service.has }),
         }
     }
 }
 
-fn with_slash(url: String) -> String {
+pub(crate) fn with_slash(url: String) -> String {
     if url.ends_with('/') { url } else { url + "/" }
 }
 
-fn json(answer: &Answer) -> Result<Json, FetchError> {
+pub(crate) fn json(answer: &Answer) -> Result<Json, FetchError> {
     serde_json::from_slice(&answer.body).map_err(|_| odd(answer, "it is no JSON"))
 }
 
-fn odd(answer: &Answer, why: &str) -> FetchError {
+pub(crate) fn odd(answer: &Answer, why: &str) -> FetchError {
     FetchError::Odd { url: andon_schema::source::public_url(&answer.url), why: why.to_owned() }
 }

@@ -56,12 +56,16 @@ pub(crate) fn take_user(url: &str) -> (String, Option<String>) {
     }
 }
 
-/// The host of a URL, without its port.
-pub(crate) fn host(url: &str) -> &str {
+/// The host of a URL, with its port where one is named.
+pub(crate) fn authority(url: &str) -> &str {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    let host = authority.rsplit('@').next().unwrap_or_default();
-    host.split(':').next().unwrap_or_default()
+    authority.rsplit('@').next().unwrap_or_default()
+}
+
+/// The host of a URL, without its port.
+pub(crate) fn host(url: &str) -> &str {
+    authority(url).split(':').next().unwrap_or_default()
 }
 
 /// The header of a request that says `USER:PASSWORD`.

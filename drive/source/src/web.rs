@@ -1,8 +1,9 @@
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use andon_schema::source::public_url;
@@ -24,12 +25,15 @@ const WAITS: [Duration; 2] = [Duration::from_millis(300), Duration::from_millis(
 /// Told how far a download is: bytes so far, and in all where that is known.
 pub type Progress<'p> = &'p (dyn Fn(u64, Option<u64>) + Sync);
 
+/// Where services of hosts are, by host and name of the service.
+type Discovered = Mutex<BTreeMap<(String, &'static str), Arc<OnceLock<String>>>>;
+
 /// A client of web servers and registries, for any number of threads.
 pub struct Web {
     agent: ureq::Agent,
     pub(crate) hosts: Hosts,
     pub(crate) interrupt: Arc<AtomicBool>,
-    pub(crate) discovered: std::sync::Mutex<std::collections::BTreeMap<String, Arc<std::sync::OnceLock<String>>>>,
+    pub(crate) discovered: Discovered,
 }
 
 /// A whole answer.
@@ -61,7 +65,7 @@ impl Web {
             .user_agent(concat!("andon/", env!("CARGO_PKG_VERSION")))
             .build()
             .new_agent();
-        Web { agent, hosts, interrupt, discovered: std::sync::Mutex::default() }
+        Web { agent, hosts, interrupt, discovered: Mutex::default() }
     }
 
     /// Reads a page. A status of 400 and more is an error, save those in `allowed`.
@@ -91,20 +95,31 @@ impl Web {
     pub(crate) fn download(&self, address: &str, to: &Path, progress: Progress<'_>) -> Result<(), FetchError> {
         let (address, user) = url::take_user(address);
         let user = user.or_else(|| crate::netrc::user_of(url::host(&address)).map(|user| url::basic(&user)));
+        self.download_as(&address, user, to, progress)
+    }
+
+    /// Writes what is at an address to a file, as somebody.
+    pub(crate) fn download_as(
+        &self,
+        address: &str,
+        authorization: Option<String>,
+        to: &Path,
+        progress: Progress<'_>,
+    ) -> Result<(), FetchError> {
         self.tried(|| {
-            let mut response = self.ask(&address, user.as_deref())?;
+            let mut response = self.ask(address, authorization.as_deref())?;
             let status = response.status().as_u16();
             if !(200..300).contains(&status) {
-                return Err(FetchError::Refused { url: public_url(&address), status });
+                return Err(FetchError::Refused { url: public_url(address), status });
             }
             let length = response.body().content_length();
             let mut file = File::create(to).map_err(FetchError::file(to))?;
             let reader = response.body_mut().with_config().limit(u64::MAX).reader();
             let told = |bytes: u64| progress(bytes, length);
-            let copied = self.copy(&address, reader, &mut file, LARGEST_DOWNLOAD_MEBIBYTES, &told)?;
+            let copied = self.copy(address, reader, &mut file, LARGEST_DOWNLOAD_MEBIBYTES, &told)?;
             if length.is_some_and(|length| length != copied) {
                 let why = "the connection ended too early".to_owned();
-                return Err(FetchError::Unreachable { url: public_url(&address), why });
+                return Err(FetchError::Unreachable { url: public_url(address), why });
             }
             Ok(())
         })

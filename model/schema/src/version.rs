@@ -32,6 +32,22 @@ enum Operator {
     NearAlike(usize),
 }
 
+impl Operator {
+    /// Its place among operators with the same version.
+    fn rank(self) -> usize {
+        match self {
+            Operator::Greater => 0,
+            Operator::GreaterOrEqual => 1,
+            Operator::Equal => 2,
+            // What fixes more comes first.
+            Operator::Near(fixed) | Operator::NearAlike(fixed) => 6 - fixed.min(3),
+            Operator::LessOrEqual => 7,
+            Operator::Less => 8,
+            Operator::NotEqual => 9,
+        }
+    }
+}
+
 /// The text is no version, or no constraint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VersionError(String, &'static str);
@@ -163,6 +179,19 @@ impl VersionConstraint {
         versions.into_iter().filter(|version| self.allows(version)).max()
     }
 
+    /// The same in one order and each part once, as lock files write it: by version; of one version in the order of
+    /// [`Operator::rank`].
+    pub fn sorted(mut self) -> VersionConstraint {
+        self.0.sort_by(|(one, first), (other, second)| first.cmp(second).then(one.rank().cmp(&other.rank())));
+        self.0.dedup();
+        self
+    }
+
+    /// Whether it asks for nothing.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// What meets both.
     pub fn and(mut self, other: &VersionConstraint) -> VersionConstraint {
         self.0.extend(other.0.iter().cloned());
@@ -279,6 +308,22 @@ mod tests {
                 VersionConstraint::of_module(text).unwrap_err().to_string(),
                 format!("\"{text}\" is not a version constraint")
             );
+        }
+    }
+
+    #[test]
+    fn constraints_have_one_order() {
+        for (written, expected) in [
+            (
+                "< 1.2.0, <= 1.2.0, > 1.2.0, >= 1.2.0, = 1.2.0, != 1.2.0, ~> 1.2.0, ~> 1.2",
+                "> 1.2.0, >= 1.2.0, 1.2.0, ~> 1.2.0, ~> 1.2, <= 1.2.0, < 1.2.0, != 1.2.0",
+            ),
+            ("= 1.2.0-a, > 1.2.0-a, 1.2.0-b, 1.2.0, 1.2.0+x", "> 1.2.0-a, 1.2.0-a, 1.2.0-b, 1.2.0, 1.2.0+x"),
+            ("~> 0, ~> 1.0.0, > 2, >= 1.10, >= 1.9", "~> 0.0, ~> 1.0.0, >= 1.9.0, >= 1.10.0, > 2.0.0"),
+            (">= 1.2.0+b,>= 1.2.0+a, >=1.2.0+b", ">= 1.2.0+a, >= 1.2.0+b"),
+            ("", ""),
+        ] {
+            assert_eq!(written.parse::<VersionConstraint>().unwrap().sorted().to_string(), expected);
         }
     }
 

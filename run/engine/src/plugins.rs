@@ -11,13 +11,15 @@ use andon_lang::EvaluatedBody;
 use andon_lang::definitions::{Module, Project};
 use andon_provider::{
     Judged, NotFound, Places, Plugin, PluginDiagnostic, PluginError, Program, Request, SchemaCache, StartSettings,
-    Wanted, find, locked_versions,
+    Wanted, find,
 };
 use andon_schema::{
     DEFAULT_HOST, FunctionAnswer, FunctionCall, FunctionFault, Mode, ProviderAddress, ProviderSchema, Schemas,
-    TypeSchema, Version, VersionConstraint,
+    TypeSchema, VersionConstraint,
 };
 use andon_text::{Diagnostic, Diagnostics, Span};
+
+use crate::locks::{Locks, stack_directories};
 
 /// So many questions are with one plugin at a time, as in Terraform.
 const AT_ONCE: usize = 10;
@@ -62,18 +64,17 @@ impl Plugins {
         if needs.is_empty() {
             return plugins;
         }
-        let mut directories: Vec<PathBuf> =
-            project.stacks.values().map(|stack| directory.join(&*stack.module.directory)).collect();
+        let mut directories = stack_directories(project, directory);
+        let (locks, unread) = Locks::read(directory, &directories);
+        plugins.failures.extend(unread);
         directories.push(directory.to_owned());
-        directories.dedup();
-        let locked = locked(&directories);
         let directories: Vec<&Path> = directories.iter().map(PathBuf::as_path).collect();
         let places = Places::new(&directories, |name| std::env::var_os(name));
         let unread = places.unread.iter().map(|why| Diagnostic::warning(why.trim_end_matches('.')));
         plugins.failures.extend(unread);
         let cache = SchemaCache::new(cache);
         for (address, need) in needs {
-            let locked = locked.get(&address).cloned();
+            let locked = locks.all.providers.get(&address).map(|entry| entry.version.clone());
             let request = Request { address: address.clone(), constraint: need.constraint, locked };
             let program = match find(&request, &places).map(|found| found.program) {
                 Ok(Program::File(program)) => program,
@@ -317,21 +318,9 @@ fn capital(text: &str) -> String {
 }
 
 /// A provider as people write it: without the host that needs no saying.
-fn named(address: &ProviderAddress) -> String {
+pub(crate) fn named(address: &ProviderAddress) -> String {
     let full = address.to_string();
     full.strip_prefix(DEFAULT_HOST).map_or_else(|| full.clone(), |rest| rest.trim_start_matches('/').to_owned())
-}
-
-/// The versions that the lock files of these directories hold providers to. The first one that names a provider counts.
-fn locked(directories: &[PathBuf]) -> BTreeMap<ProviderAddress, Version> {
-    let mut locked = BTreeMap::new();
-    for directory in directories {
-        let Ok(text) = std::fs::read_to_string(directory.join(".terraform.lock.hcl")) else { continue };
-        for (address, version) in locked_versions(&text) {
-            locked.entry(address).or_insert(version);
-        }
-    }
-    locked
 }
 
 /// What a project needs of each plugin.

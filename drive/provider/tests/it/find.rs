@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
 
-use andon_provider::{Found, NotFound, Places, Program, Request, find, locked_versions};
+use andon_provider::{Found, NotFound, Places, Program, Request, find};
 use andon_schema::ProviderAddress;
 
 /// Finds a provider among files, with this command-line configuration and these variables; a path below the directory.
@@ -98,14 +98,4 @@ fn what_is_no_plugin_is_none() {
     }
     let said = check(&[], "= = =", &[], "toy", "");
     assert!(said.starts_with("it is not installed; ROOT/home/.terraformrc cannot be understood: "), "{said}");
-}
-
-#[test]
-fn lock_files_name_versions() {
-    let text = "provider \"registry.terraform.io/hashicorp/toy\" {\n  version = \"1.2.3\"\n  hashes = [\"h1:x\"]\n}\n\
-        provider \"nonsense//\" {\n  version = \"1.0.0\"\n}\nprovider \"a/b\" {\n  version = 7\n}\nprovider {}\n";
-    let found = locked_versions(text);
-    let found: Vec<String> = found.iter().map(|(address, version)| format!("{address} {version}")).collect();
-    assert_eq!(found, ["registry.terraform.io/hashicorp/toy 1.2.3"]);
-    assert!(locked_versions("\u{0}{{{").is_empty());
 }

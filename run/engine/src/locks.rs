@@ -1,0 +1,160 @@
+//! The lock files of a project's providers, and the programs that they allow to be run.
+//!
+//! A project has one lock file, in its own directory, and all its stacks use one version of a provider. Lock files in the
+//! directories of stacks are read for what the project's does not name, and left as they are.
+
+use std::path::{Path, PathBuf};
+
+use andon_lang::definitions::Project;
+use andon_provider::{
+    HashCache, LockFile, NotFound, PROVIDER_LOCK_FILE, Places, Program, Request, SchemaCache, can_be_checked,
+    digest_archive, find,
+};
+use andon_schema::{ProviderAddress, VersionConstraint};
+use andon_text::{Diagnostic, Diagnostics};
+
+use crate::plugins::named;
+
+/// The lock files of a project.
+#[derive(Debug, Clone, Default)]
+pub struct Locks {
+    /// The project's own.
+    pub own: LockFile,
+    /// The same, with what only the stacks' have. The first one that names a provider counts.
+    pub all: LockFile,
+}
+
+impl Locks {
+    /// Reads the lock files of a project with stacks in these directories. What is wrong with one is an error: what it
+    /// means to hold fast must not be passed over.
+    pub fn read(directory: &Path, stacks: &[PathBuf]) -> (Locks, Diagnostics) {
+        let mut found = Diagnostics::new();
+        let mut read = |directory: &Path| {
+            let path = directory.join(PROVIDER_LOCK_FILE);
+            let text = std::fs::read_to_string(&path).ok()?;
+            let lock = LockFile::read(&text);
+            let complain = |why: &dyn std::fmt::Display| {
+                Diagnostic::error(format!("{} is not understood", path.display()))
+                    .detail(format!("{why}."))
+                    .help("Restore it from version control, or delete it, and run `andon init`.")
+            };
+            lock.map_err(|error| found.push(complain(&error))).ok()
+        };
+        let own = read(directory).unwrap_or_default();
+        let mut all = own.clone();
+        for stack in stacks.iter().filter(|stack| *stack != directory) {
+            for (address, entry) in read(stack).unwrap_or_default().providers {
+                all.providers.entry(address).or_insert(entry);
+            }
+        }
+        (Locks { own, all }, found)
+    }
+}
+
+/// The directories of a project's stacks.
+pub(crate) fn stack_directories(project: &Project, directory: &Path) -> Vec<PathBuf> {
+    let mut all: Vec<PathBuf> = project.stacks.values().map(|stack| directory.join(&*stack.module.directory)).collect();
+    all.dedup();
+    all
+}
+
+/// Finds the programs that the lock file allows to be run. A plan or an apply starts no others.
+pub struct Verifier {
+    places: Places,
+    locks: Locks,
+    hashes: HashCache,
+    packages: SchemaCache,
+}
+
+impl Verifier {
+    /// For a project in a directory; `cache` is where hashes of packages are kept, so that one is computed once.
+    ///
+    /// # Errors
+    /// Where a lock file is not understood.
+    pub fn open(project: &Project, directory: &Path, cache: Option<PathBuf>) -> Result<Verifier, Diagnostics> {
+        let mut directories = stack_directories(project, directory);
+        let (locks, found) = Locks::read(directory, &directories);
+        if found.has_errors() {
+            return Err(found);
+        }
+        directories.insert(0, directory.to_owned());
+        let directories: Vec<&Path> = directories.iter().map(PathBuf::as_path).collect();
+        let places = Places::new(&directories, |name| std::env::var_os(name));
+        Ok(Verifier { places, locks, hashes: HashCache::new(cache.clone()), packages: SchemaCache::new(cache) })
+    }
+
+    /// The program of a provider: the version that the lock file names, with a package that comes to what is locked.
+    /// Of a provider under development it is whatever is there.
+    ///
+    /// # Errors
+    /// What is not as it should be, and that `andon init` puts it right. The place is the caller's to add.
+    pub fn program(&self, address: &ProviderAddress, wanted: &VersionConstraint) -> Result<PathBuf, Diagnostic> {
+        let name = named(address);
+        let wrong = |summary: String, detail: String| Diagnostic::error(summary).detail(detail).help(INSTALL);
+        let entry = self.locks.all.providers.get(address);
+        let developed = self.places.under_development(address).is_some();
+        match entry {
+            None if !developed => {
+                return Err(wrong(
+                    format!("the provider {name} is not installed"),
+                    format!("{PROVIDER_LOCK_FILE} does not name it."),
+                ));
+            }
+            Some(entry) if !developed && !wanted.allows(&entry.version) => {
+                let summary = format!("the provider {name} is locked to a version that will not do");
+                let detail = format!("{PROVIDER_LOCK_FILE} names {}, and {wanted} is wanted.", entry.version);
+                return Err(wrong(summary, detail).help("`andon init --upgrade` takes another version."));
+            }
+            _ => {}
+        }
+        let locked = entry.map(|entry| entry.version.clone());
+        let request = Request { address: address.clone(), constraint: wanted.clone(), locked };
+        let found = find(&request, &self.places).map_err(|why| match why {
+            NotFound::NoProgram(_) => wrong(format!("the provider {name} has no program"), format!("{why}.")),
+            why => wrong(format!("the provider {name} is not installed"), format!("{why}.")),
+        })?;
+        let unreadable = |error: std::io::Error| {
+            wrong(format!("the package of the provider {name} cannot be read"), format!("{error}."))
+        };
+        let (program, digest) = match found.program {
+            Program::File(program) => (program, None),
+            Program::Packed(archive) => {
+                let program = self.packages.unpack(&archive, &address.name).map_err(unreadable)?;
+                (program, Some(digest_archive(&archive).map_err(unreadable)?))
+            }
+        };
+        let Some(entry) = entry.filter(|entry| found.version.is_some() && can_be_checked(&entry.hashes)) else {
+            return Ok(program);
+        };
+        let package = program.parent().unwrap_or(&program);
+        let hash = self.hashes.hash(package).map_err(unreadable)?;
+        if entry.hashes.contains(&hash) || digest.is_some_and(|digest| entry.hashes.contains(&digest)) {
+            return Ok(program);
+        }
+        Err(wrong(
+            format!("the package of the provider {name} {} is not the one that was locked", entry.version),
+            not_locked(&package.display().to_string(), &[&hash], &entry.hashes),
+        ))
+    }
+}
+
+const INSTALL: &str = "Run `andon init`.";
+
+/// Which hashes a package has, and which it should have.
+pub(crate) fn not_locked<'h>(
+    package: &str,
+    found: &[&str],
+    locked: impl IntoIterator<Item = &'h String, IntoIter: Clone>,
+) -> String {
+    let locked = locked.into_iter();
+    // Those of the kinds that the package has say most.
+    let of_kind = |hash: &&String| found.iter().any(|found| found.get(..3) == hash.get(..3));
+    let mut shown: Vec<&str> = locked.clone().filter(of_kind).map(String::as_str).collect();
+    if shown.is_empty() {
+        shown = locked.map(String::as_str).collect();
+    }
+    let more = shown.len().saturating_sub(4);
+    shown.truncate(4);
+    let more = if more > 0 { format!(" or one of {more} more") } else { String::new() };
+    format!("{package} comes to {}; {PROVIDER_LOCK_FILE} has {}{more}.", found.join(" and "), shown.join(" or "))
+}
