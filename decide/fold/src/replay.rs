@@ -6,7 +6,6 @@ use andon_ledger::{
     State, Timestamp,
 };
 use andon_schema::{Identity, InstanceAddress, Object, ObjectStatus};
-use andon_value::Value;
 
 /// An entry that cannot follow the entries before it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -154,7 +153,9 @@ pub fn legal(state: &State, environment: &str, run: &RunId, event: &Event) -> Re
         },
         Event::Intent(intent) => legal_intent(state, here, intent),
         Event::Outcome(outcome) => legal_outcome(here, outcome),
-        Event::Observed { address, identity, .. } | Event::Depends { address, identity, .. } => {
+        Event::Observed { address, identity, .. }
+        | Event::Depends { address, identity, .. }
+        | Event::Marked { address, identity, .. } => {
             not_pending(here, identity)?;
             exists(here, address, identity)
         }
@@ -162,12 +163,37 @@ pub fn legal(state: &State, environment: &str, run: &RunId, event: &Event) -> Re
             Some(intent) if intent.address == *address => Ok(()),
             _ => exists(here, address, identity),
         },
+        Event::Adopted { address, object, deposed } => legal_adoption(state, here, address, object, *deposed),
         Event::Moved { from, to } => legal_move(here, from, to),
         Event::RunBegan { .. }
         | Event::RunEnded { .. }
         | Event::Published { .. }
         | Event::Withdrawn { .. }
+        | Event::DataRead { .. }
+        | Event::DataDropped { .. }
+        | Event::Checked { .. }
         | Event::Progress(_) => Ok(()),
+    }
+}
+
+fn legal_adoption(
+    state: &State,
+    here: &EnvironmentState,
+    address: &InstanceAddress,
+    object: &Object,
+    deposed: bool,
+) -> Result<(), Illegal> {
+    let identity = &object.identity;
+    not_pending(here, identity)?;
+    let there = here.instances.get(address);
+    let current = there.and_then(|there| there.current.as_ref());
+    match current {
+        Some(current) if current.identity == *identity && deposed => Err(Illegal::NotNew(identity.clone())),
+        Some(current) if current.identity == *identity => Ok(()),
+        Some(_) if !deposed => Err(Illegal::Occupied(Box::new(address.clone()))),
+        _ if here.object(address, identity).is_some() => Ok(()),
+        _ if state.identities.contains(identity) => Err(Illegal::NotNew(identity.clone())),
+        _ => Ok(()),
     }
 }
 
@@ -272,8 +298,38 @@ fn perform(state: &mut State, entry: &Entry) {
                 }
             }
         }
-        Event::Observed { address, identity, value: Some(value) } => observe(here, address, identity, value),
-        Event::Observed { address, identity, value: None } => {
+        Event::Observed { address, identity, value: Some(value), kept } => {
+            if let Some(object) = here.instances.get_mut(address).and_then(|instance| find(instance, identity)) {
+                (object.value, object.kept) = (value.clone(), kept.clone());
+            }
+        }
+        Event::Adopted { address, object, deposed } => {
+            let instance = here.instances.entry(address.clone()).or_default();
+            match (find(instance, &object.identity), deposed) {
+                (Some(known), _) => *known = object.clone(),
+                (None, true) => instance.deposed.push(object.clone()),
+                (None, false) => instance.current = Some(object.clone()),
+            }
+            state.identities.insert(object.identity.clone());
+        }
+        Event::Marked { address, identity, status } => {
+            if let Some(object) = here.instances.get_mut(address).and_then(|instance| find(instance, identity)) {
+                object.status = *status;
+            }
+        }
+        Event::DataRead { address, data } => {
+            here.data.insert(address.clone(), data.clone());
+        }
+        Event::DataDropped { address } => {
+            here.data.remove(address);
+        }
+        Event::Checked { stack, results } if results.is_empty() => {
+            here.checked.remove(stack);
+        }
+        Event::Checked { stack, results } => {
+            here.checked.insert(Arc::clone(stack), results.clone());
+        }
+        Event::Observed { address, identity, value: None, .. } => {
             remove(here, address, identity);
             state.identities.remove(identity);
         }
@@ -316,12 +372,6 @@ fn put(here: &mut EnvironmentState, outcome: &OutcomeRecord, mut object: Object)
     }
 }
 
-fn observe(here: &mut EnvironmentState, address: &InstanceAddress, identity: &Identity, value: &Value) {
-    if let Some(object) = here.instances.get_mut(address).and_then(|instance| find(instance, identity)) {
-        object.value = value.clone();
-    }
-}
-
 fn remove(here: &mut EnvironmentState, address: &InstanceAddress, identity: &Identity) {
     let Some(instance) = here.instances.get_mut(address) else { return };
     instance.current.take_if(|object| object.identity == *identity);
@@ -342,6 +392,10 @@ fn address_of(event: &Event) -> Option<&InstanceAddress> {
         | Event::Observed { address, .. }
         | Event::Forgotten { address, .. }
         | Event::Depends { address, .. }
+        | Event::Adopted { address, .. }
+        | Event::Marked { address, .. }
+        | Event::DataRead { address, .. }
+        | Event::DataDropped { address }
         | Event::Moved { from: address, .. } => Some(address),
         _ => None,
     }
@@ -353,7 +407,9 @@ fn identity_of(event: &Event) -> Option<&Identity> {
         | Event::Outcome(OutcomeRecord { identity, .. })
         | Event::Observed { identity, .. }
         | Event::Forgotten { identity, .. }
+        | Event::Marked { identity, .. }
         | Event::Depends { identity, .. } => Some(identity),
+        Event::Adopted { object, .. } => Some(&object.identity),
         _ => None,
     }
 }

@@ -28,7 +28,7 @@ mod variable;
 mod walk;
 
 pub use bundle::{Bundle, BundleError, bundle};
-pub use check::{Answers, EvaluatedBody, Found, check, check_and_ask};
+pub use check::{Answers, EvaluatedBody, Found, check, check_and_ask, place_in};
 pub use constraint::Defaults;
 pub use files::FileSet;
 pub use given::{Given, GivenArgument, GivenValue, Outside, give, given_value, missing_values};

@@ -31,6 +31,11 @@ fn agrees(planned: &Value, found: &Value) -> bool {
     }
 }
 
+/// A path as people write it.
+pub(crate) fn written(path: &Path) -> String {
+    path.to_string().trim_start_matches('.').to_owned()
+}
+
 /// The configuration in which what `ignore_changes` names is as the object has it, and the attributes in which the
 /// two differed.
 pub(crate) fn ignoring(config: &Value, prior: &Value, ignored: &IgnoreChanges, schema: &Block) -> (Value, Vec<String>) {
@@ -42,7 +47,7 @@ pub(crate) fn ignoring(config: &Value, prior: &Value, ignored: &IgnoreChanges, s
             duties::ignore_changes(schema, config, prior, &paths)
         }
     };
-    let differing = differing.iter().map(|path| path.to_string().trim_start_matches('.').to_owned());
+    let differing = differing.iter().map(written);
     (kept, differing.collect())
 }
 

@@ -59,6 +59,10 @@ fn removal(
         dependencies: object.dependencies.clone(),
         create_before_destroy: object.create_before_destroy,
         span: input.definition(&address.resource).map(|definition| definition.span),
+        provider: object.provider.clone(),
+        kept: object.kept.clone(),
+        legacy: false,
+        replace: Vec::new(),
     }
 }
 
@@ -104,6 +108,10 @@ pub(crate) fn makings(
                 dependencies,
                 create_before_destroy,
                 span: Some(verdict.definition.span),
+                provider: change.provider,
+                kept: change.kept,
+                legacy: change.legacy,
+                replace: change.replace,
                 address,
             },
         ));

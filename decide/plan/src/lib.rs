@@ -9,6 +9,7 @@
 
 mod apply;
 mod compare;
+mod complaints;
 mod conclude;
 pub mod duties;
 mod evaluation;

@@ -2,9 +2,9 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
-use andon_schema::{HostReport, Identity, InstanceAddress, ResourceAddress};
+use andon_schema::{HostReport, Identity, InstanceAddress, Kept, ProviderConfigAddress, ResourceAddress};
 use andon_text::{Diagnostics, Span};
-use andon_value::Value;
+use andon_value::{Path, Value};
 
 use crate::PlanMode;
 
@@ -63,6 +63,14 @@ pub struct PlannedChange {
     pub create_before_destroy: bool,
     /// Its block's first line; `None` where no definition is left.
     pub span: Option<Span>,
+    /// The provider configuration that does it; `None` for what is built in and has none.
+    pub provider: Option<Arc<ProviderConfigAddress>>,
+    /// What its provider keeps with the object, or plans to keep.
+    pub kept: Kept,
+    /// Its provider does not hold to its own schema in all, and says so.
+    pub legacy: bool,
+    /// What of it cannot change in place.
+    pub replace: Vec<Path>,
 }
 
 /// What will be done to an instance.
@@ -145,6 +153,8 @@ pub struct Drift {
     pub after: Option<Value>,
     /// How a server differs from its role: only in a plan to see drift, as any other plan puts it right.
     pub report: Option<HostReport>,
+    /// What its provider keeps with it now.
+    pub kept: Kept,
 }
 
 /// An object that stays as it is, and whose definition reads other resources than the state says.

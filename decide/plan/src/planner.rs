@@ -3,13 +3,16 @@ use std::sync::Arc;
 
 use andon_lang::definitions::{IgnoreChanges, ResourceDefinition};
 use andon_schema::{
-    Answer, FunctionCall, FunctionFault, HostReport, InstanceAddress, Mode, Object, ObjectStatus, Question,
-    ResourceAddress,
+    Answer, Complaint, ConfiguredProvider, Failure, FoundObject, FunctionCall, FunctionFault, HostReport,
+    InstanceAddress, Kept, Mode, Object, ObjectStatus, Planned, ProviderAddress, ProviderConfigAddress, Question,
+    ResourceAddress, TypeSchema, Via,
 };
 use andon_text::{Diagnostic, Diagnostics, Span};
-use andon_value::Value;
+use andon_value::{Path, Value};
 
-use crate::compare::{foreseen, ignoring, same, with_marks_of, with_marks_of_schema};
+use crate::compare::{foreseen, ignoring, same, with_marks_of, with_marks_of_schema, written};
+use crate::complaints;
+use crate::duties::{self, Fault};
 use crate::graph::{Configured, Graph, Key, Map, NodeId, Trigger};
 use crate::plan::{TAINTED, TRIGGERED};
 use crate::{Drift, Note, Plan, PlanInput, PlanMode, PlannedAction, PlannedChange, Reason, conclude, order};
@@ -31,6 +34,10 @@ pub struct Planner {
     questions: Vec<(QuestionId, Question)>,
     /// The objects in use, as they are.
     objects: BTreeMap<InstanceAddress, Found>,
+    /// What plugins keep with the objects in use, as they said last.
+    kept: BTreeMap<InstanceAddress, Kept>,
+    /// Objects that are read once their provider's configuration is there.
+    unread: BTreeMap<NodeId, Vec<InstanceAddress>>,
     /// Instances whose configuration is there, and whose object has not been read yet.
     parked: BTreeMap<InstanceAddress, Configured>,
     /// What each instance of the definitions comes to.
@@ -57,8 +64,10 @@ pub enum PlanStep {
 /// How an object in use is.
 #[derive(Debug, Clone)]
 enum Found {
-    /// It is being read.
+    /// It is being read, or will be once its provider is configured.
     Asked,
+    /// It is read once the configuration of its instance is there: nothing else says by which provider.
+    Later,
     /// As it is; `None` where it is gone.
     Known(Option<Value>),
 }
@@ -79,6 +88,10 @@ struct Proposal {
     prior: Option<Value>,
     /// Why it is replaced; empty where that is not so, or not known yet.
     because: Vec<String>,
+    /// What of it cannot change in place.
+    replace: Vec<Path>,
+    /// What the plugin kept with the object, or planned to keep when it was asked first.
+    kept: Kept,
     /// It is asked what a new object would be.
     anew: bool,
 }
@@ -100,6 +113,12 @@ pub(crate) struct Change {
     pub before: Option<Value>,
     pub after: Value,
     pub report: Option<HostReport>,
+    pub provider: Option<Arc<ProviderConfigAddress>>,
+    /// What the plugin plans to keep.
+    pub kept: Kept,
+    pub legacy: bool,
+    /// What of it cannot change in place.
+    pub replace: Vec<Path>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -122,6 +141,8 @@ impl Planner {
             asked: BTreeMap::new(),
             questions: Vec::new(),
             objects: BTreeMap::new(),
+            kept: BTreeMap::new(),
+            unread: BTreeMap::new(),
             parked: BTreeMap::new(),
             verdicts: BTreeMap::new(),
             by_node: Map::default(),
@@ -143,16 +164,14 @@ impl Planner {
             self.begin();
         }
         loop {
-            if self.input().mode != PlanMode::Destroy {
-                self.evaluate();
-            }
+            self.evaluate();
             if !self.questions.is_empty() {
                 return PlanStep::Ask(std::mem::take(&mut self.questions));
             }
             if !self.asked.is_empty() {
                 return PlanStep::Wait;
             }
-            if self.input().mode == PlanMode::Destroy || !self.graph.unblock() {
+            if !self.graph.unblock() {
                 self.done = true;
                 return PlanStep::Done(self.conclude());
             }
@@ -164,13 +183,12 @@ impl Planner {
     pub fn answer(&mut self, id: QuestionId, answer: Answer) {
         match (self.asked.remove(&id), answer) {
             (None, _) => {}
-            (Some(Asked::Object(address)), Answer::Object(value)) => self.observed(address, value),
+            (Some(Asked::Object(address)), Answer::Object(value)) => self.observed(address, value, None),
+            (Some(Asked::Object(address)), Answer::Found(found)) => self.found(address, *found),
             (Some(Asked::Data(configured)), Answer::Object(Some(value))) => self.data_read(&configured, value),
             (Some(Asked::Function(call)), Answer::Function(answer)) => self.graph.called(&call, answer),
             (Some(Asked::Function(call)), answer) => self.graph.called(&call, Err(FunctionFault::of(answer))),
-            (Some(Asked::Change(proposal)), Answer::Planned { value, replace, report }) => {
-                self.planned(*proposal, value, replace, report);
-            }
+            (Some(Asked::Change(proposal)), Answer::Planned(planned)) => self.planned(*proposal, *planned),
             (Some(asked), answer) => self.refused(&asked, answer),
         }
     }
@@ -193,15 +211,50 @@ impl Planner {
             let Some(object) = instance.current.as_ref().filter(|_| input.covers(&address.resource.stack)) else {
                 continue;
             };
-            let found = if input.refresh {
-                let (identity, prior) = (object.identity.clone(), object.value.clone());
-                let question = Question::ReadObject { address: address.clone(), identity, prior };
-                self.ask(Asked::Object(address.clone()), question);
-                Found::Asked
-            } else {
-                Found::Known(Some(object.value.clone()))
+            let found = match &object.provider {
+                Some(provider) => match self.graph.want_provider(&address.resource.stack, provider) {
+                    Some(node) => {
+                        self.unread.entry(node).or_default().push(address.clone());
+                        Found::Asked
+                    }
+                    None if input.definition(&address.resource).is_some() => Found::Later,
+                    None => {
+                        self.problems.push(unconfigured(address, provider));
+                        Found::Known(None)
+                    }
+                },
+                None if input.refresh => {
+                    self.ask_object(address, None);
+                    Found::Asked
+                }
+                None => Found::Known(Some(object.value.clone())),
             };
             self.objects.insert(address.clone(), found);
+        }
+    }
+
+    /// Asks how an object in use is.
+    fn ask_object(&mut self, address: &InstanceAddress, provider: Option<(Arc<ConfiguredProvider>, Option<Value>)>) {
+        let Some(object) = self.object(address).cloned() else { return };
+        let via = provider.map(|(provider, meta)| Box::new(Via { provider, kept: object.kept.clone(), meta }));
+        let refresh = self.input().refresh;
+        let (identity, prior) = (object.identity, object.value);
+        let question = Question::ReadObject { address: address.clone(), identity, via, prior, refresh };
+        self.ask(Asked::Object(address.clone()), question);
+    }
+
+    /// Reads the objects whose provider's configuration has come.
+    fn read_configured(&mut self) {
+        let settled: Vec<NodeId> = self.unread.keys().copied().filter(|node| self.graph.is_settled(*node)).collect();
+        for node in settled {
+            let provider = self.graph.configured_provider(node).cloned();
+            for address in self.unread.remove(&node).unwrap_or_default() {
+                match &provider {
+                    Some(provider) => self.ask_object(&address, Some((Arc::clone(provider), None))),
+                    // It has been said why.
+                    None => self.unreadable(&address),
+                }
+            }
         }
     }
 
@@ -219,6 +272,7 @@ impl Planner {
             for call in self.graph.take_calls() {
                 self.ask(Asked::Function(Arc::clone(&call)), Question::CallFunction(call));
             }
+            self.read_configured();
             if configured.is_empty() {
                 return;
             }
@@ -232,6 +286,11 @@ impl Planner {
         self.by_node.insert(configured.node, configured.address.clone());
         match self.objects.get(&configured.address) {
             Some(Found::Asked) => drop(self.parked.insert(configured.address.clone(), configured)),
+            Some(Found::Later) => {
+                self.objects.insert(configured.address.clone(), Found::Asked);
+                self.ask_object(&configured.address, configured.provider.clone());
+                self.parked.insert(configured.address.clone(), configured);
+            }
             Some(Found::Known(value)) => {
                 let prior = value.clone();
                 self.propose(configured, prior);
@@ -241,12 +300,66 @@ impl Planner {
         }
     }
 
-    fn observed(&mut self, address: InstanceAddress, value: Option<Value>) {
+    /// What a plugin said of an object that it was asked about.
+    fn found(&mut self, address: InstanceAddress, found: FoundObject) {
+        let FoundObject { stored, now, kept, warnings } = found;
+        let span = self.span_of(&address.resource);
+        self.warn(&address, span, &warnings);
+        self.kept.insert(address.clone(), kept);
+        let (Some(stored), Ok(now)) =
+            (self.as_read(&address, stored), now.map(|now| self.as_read(&address, now).ok_or(())).transpose())
+        else {
+            return self.unreadable(&address);
+        };
+        self.observed(address, now, Some(stored));
+    }
+
+    /// What a plugin read, made sound; `None` where it cannot be: it is said why.
+    fn as_read(&mut self, address: &InstanceAddress, value: Value) -> Option<Value> {
+        let provider = self.object(address)?.provider.clone()?;
+        let schemas = self.input().schemas.providers.get(&provider.provider)?;
+        let schema = schemas.types(address.resource.mode).get(&*address.resource.kind);
+        let Some(schema) = schema else {
+            let kind = &address.resource.kind;
+            let diagnostic = Diagnostic::error(format!("the provider {} has no {kind} any more", provider.provider));
+            self.problems.push(diagnostic.subject(address.to_string()).help("Install a version of it that has."));
+            return None;
+        };
+        let read = duties::check_read(&schema.block, &value);
+        if read.value.is_none() {
+            let span = self.span_of(&address.resource);
+            self.blame(address, span, &provider.provider, "read what makes no sense", &read.faults);
+        }
+        read.value
+    }
+
+    /// Complains about a provider's answer.
+    fn blame(
+        &mut self,
+        address: &InstanceAddress,
+        span: Option<Span>,
+        provider: &ProviderAddress,
+        what: &str,
+        faults: &[Fault],
+    ) {
+        for fault in faults {
+            let diagnostic = Diagnostic::error(format!("the provider {provider} {what}"))
+                .subject(address.to_string())
+                .detail(format!("{fault}."))
+                .help("This is a fault of the provider: report it to whoever makes it.");
+            self.problems.push(Diagnostic { span, ..diagnostic });
+        }
+    }
+
+    /// `stored` is what the state says, as its provider reads that today.
+    fn observed(&mut self, address: InstanceAddress, value: Option<Value>, stored: Option<Value>) {
         let Some(object) = self.input().state.current(&address).cloned() else { return };
         let value = value.map(|value| with_marks_of(&value, &object.value));
-        if value.as_ref().is_none_or(|value| !same(value, &object.value)) {
-            let (identity, before, after) = (object.identity, object.value, value.clone());
-            self.drift.push(Drift { address: address.clone(), identity, before, after, report: None });
+        let before = stored.map_or_else(|| object.value.clone(), |stored| with_marks_of(&stored, &object.value));
+        if value.as_ref().is_none_or(|value| !same(value, &before)) {
+            let (identity, after) = (object.identity, value.clone());
+            let kept = self.kept.get(&address).cloned().unwrap_or_default();
+            self.drift.push(Drift { address: address.clone(), identity, before, after, report: None, kept });
         }
         self.objects.insert(address.clone(), Found::Known(value.clone()));
         if let Some(configured) = self.parked.remove(&address) {
@@ -255,10 +368,12 @@ impl Planner {
     }
 
     fn propose_read(&mut self, configured: Configured) {
-        let known = configured.config.is_wholly_known() && !configured.unchecked;
+        let provider_known = configured.provider.as_ref().is_none_or(|(it, _)| it.config.is_wholly_known());
+        let known = configured.config.is_wholly_known() && provider_known && !configured.unchecked;
         if known && !self.graph.reads_touched(configured.node) {
+            let via = self.via(&configured, Kept::default());
             let question =
-                Question::ReadData { address: configured.address.clone(), config: configured.config.clone() };
+                Question::ReadData { address: configured.address.clone(), via, config: configured.config.clone() };
             self.ask(Asked::Data(configured), question);
             return;
         }
@@ -267,12 +382,26 @@ impl Planner {
         self.note(&address, Reason::Deferred { on: self.graph.addresses(self.graph.resources_read(configured.node)) });
         self.graph.finish(configured.node, after.clone(), true);
         let kind = ChangeKind::Read;
-        let change = Change { kind, config: configured.config, before: None, after, report: None };
+        let provider = provider_address(&configured);
+        let change = Change { provider, ..Change::plain(kind, configured.config, None, after, None) };
         let verdict = Verdict { node: configured.node, definition: configured.definition, change: Some(change) };
         self.verdicts.insert(address, verdict);
     }
 
     fn data_read(&mut self, configured: &Configured, value: Value) {
+        let mut value = value;
+        if let (Some((provider, _)), Some(schema)) = (&configured.provider, self.graph.type_schema(configured)) {
+            let read = duties::check_read(&schema.block, &value);
+            let name = provider.address.provider.clone();
+            match read.value.filter(|_| read.faults.is_empty()) {
+                Some(read) => value = read,
+                None => {
+                    let span = Some(configured.definition.span);
+                    self.blame(&configured.address, span, &name, "read what makes no sense", &read.faults);
+                    return self.graph.fail(configured.node);
+                }
+            }
+        }
         let value = self.marked(configured, &value);
         self.data.push((configured.address.clone(), value.clone()));
         self.graph.finish(configured.node, value, false);
@@ -306,17 +435,24 @@ impl Planner {
         }
         if let Some(prior) = &prior
             && configured.definition.lifecycle.ignore_changes != IgnoreChanges::None
-            && let Ok(schema) = self.graph.schema(&configured.definition)
+            && let Some(schema) = self.graph.type_schema(&configured)
         {
             let ignored = &configured.definition.lifecycle.ignore_changes;
-            let (config, attributes) = ignoring(&configured.config, prior, ignored, schema);
+            let (config, attributes) = ignoring(&configured.config, prior, ignored, &schema.block);
             configured.config = config;
             if !attributes.is_empty() {
                 self.note(&configured.address, Reason::Ignored { attributes });
             }
         }
         let anew = prior.is_none() || !because.is_empty();
-        self.ask_change(Proposal { configured, prior, because, anew });
+        let kept = self.kept.get(&configured.address).cloned().unwrap_or_default();
+        self.ask_change(Proposal { configured, prior, because, replace: Vec::new(), kept, anew });
+    }
+
+    /// By which plugin an instance is made, and what that is given back.
+    fn via(&self, configured: &Configured, kept: Kept) -> Option<Box<Via>> {
+        let (provider, meta) = configured.provider.clone()?;
+        Some(Box::new(Via { provider, kept, meta }))
     }
 
     fn ask_change(&mut self, proposal: Proposal) {
@@ -326,11 +462,57 @@ impl Planner {
             true => (None, None),
             false => (self.object(&address).map(|object| object.identity.clone()), proposal.prior.clone()),
         };
-        let question = Question::PlanChange { address, identity, prior, config };
+        let via = self.via(&proposal.configured, proposal.kept.clone());
+        let proposed = match (&via, self.graph.type_schema(&proposal.configured)) {
+            (Some(_), Some(schema)) => {
+                let prior = prior.as_ref().map_or_else(|| Value::null(config.ty()), |prior| prior.unmark_deep().0);
+                Some(duties::proposed(&schema.block, &prior, &config.unmark_deep().0))
+            }
+            _ => None,
+        };
+        let question = Question::PlanChange { address, identity, via, prior, proposed, config };
         self.ask(Asked::Change(Box::new(proposal)), question);
     }
 
-    fn planned(&mut self, mut proposal: Proposal, value: Value, replace: Vec<String>, report: Option<HostReport>) {
+    /// Holds a plugin's answer against what it was asked. `false` where it is refused; it is said why.
+    fn sound(&mut self, proposal: &Proposal, planned: &mut Planned) -> bool {
+        let Some((provider, _)) = &proposal.configured.provider else { return true };
+        let Some(schema) = self.graph.type_schema(&proposal.configured) else { return true };
+        let block = &schema.block;
+        let config = proposal.configured.config.unmark_deep().0;
+        let none = Value::null(config.ty());
+        let prior = proposal.prior.as_ref().filter(|_| !proposal.anew).map_or(none, |prior| prior.unmark_deep().0);
+        let mut faults = match planned.legacy {
+            true => duties::check_planned_type(block, &planned.value),
+            // Nothing was asked of a new object but what it would be: its type alone is judged.
+            false if proposal.anew && proposal.prior.is_some() => duties::check_planned_type(block, &planned.value),
+            false => duties::check_planned(block, &prior, &config, &planned.value),
+        };
+        if planned.legacy && !prior.is_null() {
+            planned.value =
+                ignoring(&planned.value, &prior, &proposal.configured.definition.lifecycle.ignore_changes, block).0;
+        }
+        if prior.is_null() {
+            planned.replace.clear();
+        } else {
+            match duties::replaces(block, &planned.replace, &prior, &planned.value) {
+                Ok(replace) => planned.replace = replace,
+                Err(fault) => faults.push(fault),
+            }
+        }
+        let address = proposal.configured.address.clone();
+        let span = proposal.configured.definition.span;
+        let name = provider.address.provider.clone();
+        self.blame(&address, Some(span), &name, "made a plan that makes no sense", &faults);
+        self.warn(&address, Some(span), &planned.warnings);
+        faults.is_empty()
+    }
+
+    fn planned(&mut self, mut proposal: Proposal, mut planned: Planned) {
+        if !self.sound(&proposal, &mut planned) {
+            return self.graph.fail(proposal.configured.node);
+        }
+        let Planned { value, replace, report, kept, legacy, .. } = planned;
         let after = self.marked(&proposal.configured, &value);
         let config = proposal.configured.config.clone();
         let (kind, before) = match proposal.prior.take() {
@@ -344,8 +526,16 @@ impl Planner {
             }
             Some(before) if proposal.anew => (ChangeKind::Replace(proposal.because), Some(before)),
             Some(before) if !replace.is_empty() => {
-                let because = replace;
-                return self.ask_change(Proposal { prior: Some(before), because, anew: true, ..proposal });
+                let because = replace.iter().map(written).collect();
+                // What was planned to be kept is given back when it is asked what a new object would be.
+                return self.ask_change(Proposal {
+                    prior: Some(before),
+                    because,
+                    replace,
+                    kept,
+                    anew: true,
+                    ..proposal
+                });
             }
             Some(before) => {
                 let clean = report.as_ref().is_none_or(HostReport::is_clean);
@@ -355,7 +545,14 @@ impl Planner {
                 (ChangeKind::Update, Some(before))
             }
         };
-        let change = Change { kind, config, before, after: after.clone(), report };
+        let provider = provider_address(&proposal.configured);
+        let change = Change {
+            provider,
+            kept,
+            legacy,
+            replace: proposal.replace,
+            ..Change::plain(kind, config, before, after.clone(), report)
+        };
         self.conclude_instance(proposal.configured, after, Some(change));
     }
 
@@ -372,8 +569,8 @@ impl Planner {
             None => {
                 let Some(object) = self.object(address).cloned() else { return };
                 let (before, after) = (object.value, Some(now.clone()));
-                let drift =
-                    Drift { address: address.clone(), identity: object.identity, before, after, report: Some(report) };
+                let (address, identity, kept) = (address.clone(), object.identity, object.kept);
+                let drift = Drift { address, identity, before, after, report: Some(report), kept };
                 self.drift.push(drift);
             }
         }
@@ -389,7 +586,7 @@ impl Planner {
         };
         let diagnostic = match answer {
             Answer::Failed(failure) => match configured {
-                Some(configured) => failure.without_secrets_of(&configured.config).diagnostic(address),
+                Some(configured) => return self.refused_by_provider(configured, &failure),
                 None => failure.diagnostic(address),
             },
             Answer::Object(None) => Diagnostic::error("the data source gives nothing").subject(address.to_string()),
@@ -400,13 +597,30 @@ impl Planner {
         self.problems.push(diagnostic);
         match configured {
             Some(configured) => self.graph.fail(configured.node),
-            None => {
-                if let Some(configured) = self.parked.remove(address) {
-                    self.graph.fail(configured.node);
-                }
-                // What it is cannot be known; whatever is planned of it will not be used.
-                self.objects.insert(address.clone(), Found::Known(None));
-            }
+            None => self.unreadable(address),
+        }
+    }
+
+    /// What a provider has to say against a configuration, at its places.
+    fn refused_by_provider(&mut self, configured: &Configured, failure: &Failure) {
+        let failure = failure.without_secrets_of(&configured.config);
+        let diagnostics = complaints::refusal(&failure, &configured.address, &configured.definition);
+        self.problems.extend(diagnostics);
+        self.graph.fail(configured.node);
+    }
+
+    /// What an object is cannot be known; whatever is planned of it will not be used.
+    fn unreadable(&mut self, address: &InstanceAddress) {
+        if let Some(configured) = self.parked.remove(address) {
+            self.graph.fail(configured.node);
+        }
+        self.objects.insert(address.clone(), Found::Known(None));
+    }
+
+    fn warn(&mut self, address: &InstanceAddress, span: Option<Span>, warnings: &[Complaint]) {
+        for complaint in warnings {
+            let diagnostic = complaints::diagnostic(complaint, address);
+            self.problems.push(Diagnostic { span: diagnostic.span.or(span), ..diagnostic });
         }
     }
 
@@ -441,22 +655,19 @@ impl Planner {
     }
 
     fn foreseen(&mut self, configured: &Configured) -> Option<Value> {
-        match self.graph.schema(&configured.definition) {
-            Ok(schema) => Some(with_marks_of_schema(&foreseen(&configured.config, schema), schema)),
-            Err(problems) => {
-                self.problems.extend(problems);
-                self.graph.fail(configured.node);
-                None
-            }
-        }
+        let Some(TypeSchema { block, .. }) = self.graph.type_schema(configured) else {
+            self.graph.fail(configured.node);
+            return None;
+        };
+        Some(with_marks_of_schema(&foreseen(&configured.config, block), block))
     }
 
     /// A provider's value with the marks of the configuration and the schema.
     fn marked(&self, configured: &Configured, value: &Value) -> Value {
         let value = with_marks_of(value, &configured.config);
-        match self.graph.schema(&configured.definition) {
-            Ok(schema) => with_marks_of_schema(&value, schema),
-            Err(_) => value,
+        match self.graph.type_schema(configured) {
+            Some(schema) => with_marks_of_schema(&value, &schema.block),
+            None => value,
         }
     }
 
@@ -529,6 +740,33 @@ impl Planner {
             based_on: input.sequence,
         })
     }
+}
+
+impl Change {
+    /// A change by what is built in.
+    fn plain(
+        kind: ChangeKind,
+        config: Value,
+        before: Option<Value>,
+        after: Value,
+        report: Option<HostReport>,
+    ) -> Change {
+        let (kept, replace) = (Kept::default(), Vec::new());
+        Change { kind, config, before, after, report, provider: None, kept, legacy: false, replace }
+    }
+}
+
+fn provider_address(configured: &Configured) -> Option<Arc<ProviderConfigAddress>> {
+    configured.provider.as_ref().map(|(provider, _)| Arc::new(provider.address.clone()))
+}
+
+/// An object is there, and the configuration of the provider that made it is not.
+fn unconfigured(address: &InstanceAddress, provider: &ProviderConfigAddress) -> Diagnostic {
+    Diagnostic::error("the provider configuration of an object is gone")
+        .subject(address.to_string())
+        .detail(format!("It was made with {provider}, which the definitions do not have any more."))
+        .help("Put the `provider` block back until the object is deleted.")
+        .help(format!("Or have the state forget the object: andon state rm '{address}'"))
 }
 
 /// Sorted by place, then by subject and summary: the same whatever the order of the answers.

@@ -1,5 +1,5 @@
 use andon_ledger::{Action, Entry, Event, Progress, Result as Tried, RunStatus};
-use andon_schema::Failure;
+use andon_schema::{CheckStatus, Failure, ObjectStatus};
 use serde_json::{Value as Json, json};
 
 use crate::{report_json, value_json};
@@ -22,7 +22,7 @@ pub fn event_json(event: &Event) -> Json {
                 Tried::Done => ("done", Json::Null),
                 Tried::Resolved => ("resolved", Json::Null),
                 Tried::Failed(failure) => {
-                    let Failure { summary, detail, help } = failure;
+                    let Failure { summary, detail, help, .. } = failure;
                     ("failed", json!({ "summary": summary, "detail": detail, "help": help }))
                 }
             };
@@ -33,10 +33,28 @@ pub fn event_json(event: &Event) -> Json {
                 "report": record.report.as_ref().map(report_json),
             })
         }
-        Event::Observed { address, identity, value } => json!({
+        Event::Observed { address, identity, value, .. } => json!({
             "type": "observed", "address": address.to_string(), "identity": identity.as_str(),
             "value": value.as_ref().map(value_json),
         }),
+        Event::Adopted { address, object, deposed } => json!({
+            "type": "adopted", "address": address.to_string(), "identity": object.identity.as_str(),
+            "value": value_json(&object.value), "deposed": deposed,
+        }),
+        Event::Marked { address, identity, status } => json!({
+            "type": "marked", "address": address.to_string(), "identity": identity.as_str(),
+            "tainted": *status == ObjectStatus::Tainted,
+        }),
+        Event::DataRead { address, data } => {
+            json!({ "type": "data_read", "address": address.to_string(), "value": value_json(&data.value) })
+        }
+        Event::DataDropped { address } => json!({ "type": "data_dropped", "address": address.to_string() }),
+        Event::Checked { stack, results } => {
+            let results = results.iter().map(|result| {
+                json!({ "object": result.object, "status": result.status.to_string(), "problems": result.problems })
+            });
+            json!({ "type": "checked", "stack": &**stack, "results": results.collect::<Vec<_>>() })
+        }
         Event::Forgotten { address, identity } => {
             json!({ "type": "forgotten", "address": address.to_string(), "identity": identity.as_str() })
         }
@@ -94,6 +112,15 @@ pub fn event_line(event: &Event) -> Option<String> {
         }
         Event::Observed { address, value: Some(_), .. } => format!("{address} was found to be different"),
         Event::Observed { address, value: None, .. } => format!("{address} was found to be gone"),
+        Event::Adopted { address, .. } => format!("{address} is known as it is now"),
+        Event::Marked { address, status: ObjectStatus::Tainted, .. } => format!("{address} is to be replaced"),
+        Event::Marked { address, .. } => format!("{address} may be kept"),
+        Event::DataRead { address, .. } => format!("{address} was read"),
+        Event::DataDropped { address } => format!("{address} is no longer read"),
+        Event::Checked { stack, results } => {
+            let failed = results.iter().filter(|result| !matches!(result.status, CheckStatus::Pass)).count();
+            format!("{} conditions of {stack} were judged, of which {failed} do not hold", results.len())
+        }
         Event::Forgotten { address, .. } => format!("{address} is no longer ours"),
         Event::Depends { address, dependencies, .. } if dependencies.is_empty() => {
             format!("{address} now depends on nothing")

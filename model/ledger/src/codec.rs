@@ -15,7 +15,7 @@ use andon_schema::HostReport;
 use crate::{Event, State};
 
 /// The version of the format that this crate writes. It reads this one and all before it.
-pub const VERSION: u64 = 1;
+pub const VERSION: u64 = 2;
 
 /// A record that cannot be read or written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -1,7 +1,10 @@
 use std::fmt;
 use std::sync::Arc;
 
-use andon_schema::{Failure, HostReport, Identity, InstanceAddress, Object, ResourceAddress};
+use andon_schema::{
+    Checked, Failure, HostReport, Identity, InstanceAddress, Kept, Object, ObjectStatus, ProviderConfigAddress,
+    ResourceAddress,
+};
 use andon_value::Value;
 
 use crate::Outputs;
@@ -60,6 +63,45 @@ pub enum Event {
         identity: Identity,
         /// Its attributes now.
         value: Option<Value>,
+        /// What its provider keeps with it now.
+        kept: Kept,
+    },
+    /// An object became ours, or what is known of one is set right: nothing was done to it.
+    Adopted {
+        /// The instance.
+        address: InstanceAddress,
+        /// The object; it takes the place of the one with the same name, if there is one.
+        object: Object,
+        /// Whether it is one that was replaced, rather than the one in use.
+        deposed: bool,
+    },
+    /// Whether an object may be kept is judged anew.
+    Marked {
+        /// The instance.
+        address: InstanceAddress,
+        /// The object.
+        identity: Identity,
+        /// What it is from now on.
+        status: ObjectStatus,
+    },
+    /// Data was read that a definition asks for.
+    DataRead {
+        /// The instance.
+        address: InstanceAddress,
+        /// What it gave.
+        data: ReadData,
+    },
+    /// Data is no longer asked for by any definition.
+    DataDropped {
+        /// The instance.
+        address: InstanceAddress,
+    },
+    /// What the conditions of a stack's definitions came to. It replaces what they came to before.
+    Checked {
+        /// The stack.
+        stack: Arc<str>,
+        /// What has conditions.
+        results: Vec<Checked>,
     },
     /// An object is no longer ours; nothing was done to it.
     Forgotten {
@@ -129,6 +171,17 @@ pub enum Progress {
     },
 }
 
+/// What a data source gave.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ReadData {
+    /// All its attributes.
+    pub value: Value,
+    /// The provider configuration that it was read with; `None` for what is built in and has none.
+    pub provider: Option<Arc<ProviderConfigAddress>>,
+    /// The version of the schema that it was read by.
+    pub schema_version: u64,
+}
+
 /// An effect that is about to be tried.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Intent {
@@ -142,6 +195,10 @@ pub struct Intent {
     pub dependencies: Vec<ResourceAddress>,
     /// As [`Object::create_before_destroy`].
     pub create_before_destroy: bool,
+    /// As [`Object::provider`].
+    pub provider: Option<Arc<ProviderConfigAddress>>,
+    /// What a plugin is to make, as far as it is known: what tells people what to look for where a run was cut short.
+    pub planned: Option<Value>,
 }
 
 /// What came of an intent.

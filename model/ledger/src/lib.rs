@@ -7,5 +7,5 @@ pub mod codec;
 mod event;
 mod state;
 
-pub use event::{Action, Entry, Event, Intent, OutcomeRecord, Progress, Result, RunId, RunStatus, Timestamp};
+pub use event::{Action, Entry, Event, Intent, OutcomeRecord, Progress, ReadData, Result, RunId, RunStatus, Timestamp};
 pub use state::{EnvironmentState, InstanceState, Outputs, State};

@@ -1,10 +1,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use andon_schema::{Identity, InstanceAddress, Object};
+use andon_schema::{Checked, Identity, InstanceAddress, Object};
 use andon_value::Value;
 
-use crate::{Intent, RunId};
+use crate::{Intent, ReadData, RunId};
 
 /// A stack's outputs by name.
 pub type Outputs = BTreeMap<Arc<str>, Value>;
@@ -28,6 +28,10 @@ pub struct EnvironmentState {
     pub instances: BTreeMap<InstanceAddress, InstanceState>,
     /// The registry: published outputs by stack.
     pub published: BTreeMap<Arc<str>, Outputs>,
+    /// What data sources gave when they were last read.
+    pub data: BTreeMap<InstanceAddress, ReadData>,
+    /// What the conditions of each stack's definitions came to.
+    pub checked: BTreeMap<Arc<str>, Vec<Checked>>,
     /// Intents whose outcome is not known.
     pub pending: BTreeMap<Identity, Intent>,
     /// The run that began last and has not ended.

@@ -115,7 +115,7 @@ impl InstanceAddress {
     /// Reads what [`fmt::Display`] writes: `web/module.app["x"].lab_server.web[0]`; without `stack/`, the stack is
     /// the empty name.
     pub fn parse(text: &str) -> Result<InstanceAddress, AddressError> {
-        Parser { text, rest: text }.address()
+        Parser::new(text).address()
     }
 }
 
@@ -152,12 +152,21 @@ impl fmt::Display for AddressError {
 
 impl std::error::Error for AddressError {}
 
-struct Parser<'a> {
+/// Reads addresses part by part.
+pub(crate) struct Parser<'a> {
     text: &'a str,
     rest: &'a str,
 }
 
-impl Parser<'_> {
+impl<'a> Parser<'a> {
+    pub fn new(text: &'a str) -> Parser<'a> {
+        Parser { text, rest: text }
+    }
+
+    pub fn is_at_end(&self) -> bool {
+        self.rest.is_empty()
+    }
+
     fn address(mut self) -> Result<InstanceAddress, AddressError> {
         let stack: Arc<str> = match self.rest.split_once('/') {
             Some((stack, rest)) if !stack.contains(['[', '"', '.']) => {
@@ -188,7 +197,7 @@ impl Parser<'_> {
         Ok(InstanceAddress { resource: ResourceAddress { stack, module: module.into(), mode, kind, name }, key })
     }
 
-    fn take(&mut self, prefix: &str) -> bool {
+    pub fn take(&mut self, prefix: &str) -> bool {
         match self.rest.strip_prefix(prefix) {
             Some(rest) => {
                 self.rest = rest;
@@ -198,11 +207,11 @@ impl Parser<'_> {
         }
     }
 
-    fn need(&mut self, prefix: &str) -> Result<(), AddressError> {
+    pub fn need(&mut self, prefix: &str) -> Result<(), AddressError> {
         if self.take(prefix) { Ok(()) } else { Err(self.error()) }
     }
 
-    fn word(&mut self) -> Result<Arc<str>, AddressError> {
+    pub fn word(&mut self) -> Result<Arc<str>, AddressError> {
         let end = self.rest.find(['.', '[', ']', '"', '/']).unwrap_or(self.rest.len());
         let (word, rest) = self.rest.split_at(end);
         if word.is_empty() {
@@ -212,7 +221,7 @@ impl Parser<'_> {
         Ok(word.into())
     }
 
-    fn key(&mut self) -> Result<Option<InstanceKey>, AddressError> {
+    pub fn key(&mut self) -> Result<Option<InstanceKey>, AddressError> {
         if !self.take("[") {
             return Ok(None);
         }

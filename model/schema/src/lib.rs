@@ -3,6 +3,8 @@
 
 mod address;
 mod block;
+mod checked;
+mod configured;
 mod format;
 pub mod host;
 mod identity;
@@ -18,10 +20,12 @@ pub use block::{
     Attribute, Block, Capabilities, FunctionSchema, NestedAttributes, NestedBlock, Nesting, NoSuchType,
     ParameterSchema, ProviderSchema, Schemas, TypeSchema,
 };
+pub use checked::{CheckStatus, Checked, CheckedKind};
+pub use configured::{Complaint, ConfiguredProvider, Kept, ProviderConfigAddress, Via};
 pub use format::Format;
 pub use identity::{IdentityAttribute, IdentitySchema};
 pub use object::{Identity, Object, ObjectStatus};
 pub use provider::{BUILT_IN_HOST, BUILT_IN_NAMESPACE, DEFAULT_HOST, ProviderAddress, ProviderAddressError};
 pub use report::{Change, CheckResult, EntryStatus, HostEntry, HostReport};
-pub use talk::{Answer, Command, Failure, FunctionAnswer, FunctionCall, FunctionFault, Outcome, Question};
+pub use talk::{Answer, Command, Failure, FunctionAnswer, FunctionCall, FunctionFault, FoundObject, ImportBy, Outcome, Planned, ProvisionerRun, Question};
 pub use version::{Version, VersionConstraint, VersionError};

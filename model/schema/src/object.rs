@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use andon_value::Value;
 
-use crate::ResourceAddress;
+use crate::{Kept, ProviderConfigAddress, ResourceAddress};
 
 /// The planned name of one object in the world: given before it is created, so that after a crash a driver can look
 /// for it. Everything that a driver makes for the object carries it. 12 lower-case hexadecimal digits.
@@ -48,6 +48,10 @@ pub struct Object {
     pub dependencies: Vec<ResourceAddress>,
     /// Its `create_before_destroy` when it was last applied, inherited ones included.
     pub create_before_destroy: bool,
+    /// The provider configuration that it was last applied with; `None` for what is built in and has none.
+    pub provider: Option<Arc<ProviderConfigAddress>>,
+    /// What its provider keeps with it.
+    pub kept: Kept,
 }
 
 /// Whether an object may be kept.
@@ -55,6 +59,6 @@ pub struct Object {
 pub enum ObjectStatus {
     /// As it should be.
     Ready,
-    /// Its creation failed midway: it is replaced by the next apply.
+    /// Its creation failed midway, or has not come to its end, or the user says so: it is replaced by the next apply.
     Tainted,
 }

@@ -2,9 +2,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use andon_text::Diagnostic;
-use andon_value::Value;
+use andon_value::{Path, PathStep, Value};
 
-use crate::{HostReport, Identity, InstanceAddress, ProviderAddress};
+use crate::{Complaint, HostReport, Identity, InstanceAddress, Kept, ProviderAddress, ProviderConfigAddress, Via};
 
 /// What a decision must know of the world to go on (invariant 2). Questions change nothing.
 #[derive(Debug, Clone, PartialEq)]
@@ -15,25 +15,68 @@ pub enum Question {
         address: InstanceAddress,
         /// Its planned name, where the object exists already.
         identity: Option<Identity>,
+        /// The plugin; `None` for what is built in. So everywhere below.
+        via: Option<Box<Via>>,
         /// The object as it is, refreshed; `None` to create one.
         prior: Option<Value>,
+        /// What the plugin is asked to make of the configuration; there where `via` is.
+        proposed: Option<Value>,
         /// The configuration, of the schema's type: what the user did not give is null; what is not known yet is
         /// unknown.
         config: Value,
     },
-    /// How is this object now? Answered by [`Answer::Object`].
+    /// How is this object now? Answered by [`Answer::Object`], or by a plugin with [`Answer::Found`].
     ReadObject {
         /// The instance.
         address: InstanceAddress,
         /// Its planned name.
         identity: Identity,
+        /// The plugin.
+        via: Option<Box<Via>>,
         /// The object as it was last seen.
         prior: Value,
+        /// Look how it is in the world; else the plugin only brings what is stored to its schema of today.
+        refresh: bool,
     },
     /// What does this data source give? Answered by [`Answer::Object`]. Asked only once `config` is wholly known.
     ReadData {
         /// The instance.
         address: InstanceAddress,
+        /// The plugin.
+        via: Option<Box<Via>>,
+        /// The configuration, of the schema's type.
+        config: Value,
+    },
+    /// How is the object in the world that has this name, which nobody manages yet? Answered by [`Answer::Found`].
+    Import {
+        /// The instance that is to take it over.
+        address: InstanceAddress,
+        /// The plugin.
+        via: Box<Via>,
+        /// What names the object.
+        by: ImportBy,
+    },
+    /// What would this object of another type, or of another provider, be as one of this type? Answered by
+    /// [`Answer::Found`].
+    MoveObject {
+        /// The instance that is to take it over.
+        address: InstanceAddress,
+        /// The plugin of that; what is kept is what the other one kept.
+        via: Box<Via>,
+        /// The provider that the object was of.
+        from: ProviderConfigAddress,
+        /// The type that it was of.
+        kind: Arc<str>,
+        /// Its attributes.
+        prior: Value,
+    },
+    /// What does this ephemeral resource give? It is kept open until the run ends. Answered by [`Answer::Object`].
+    /// Asked only once `config` is wholly known.
+    OpenEphemeral {
+        /// The instance.
+        address: InstanceAddress,
+        /// The plugin.
+        via: Box<Via>,
         /// The configuration, of the schema's type.
         config: Value,
     },
@@ -79,20 +122,67 @@ impl FunctionFault {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Answer {
     /// What would become of an instance.
-    Planned {
-        /// All its attributes; unknown where the apply decides.
-        value: Value,
-        /// The attributes that cannot change in place: their change replaces the object. Empty for an update.
-        replace: Vec<String>,
-        /// What would be done inside servers.
-        report: Option<HostReport>,
-    },
+    Planned(Box<Planned>),
     /// How an object is; `None` where it is gone.
     Object(Option<Value>),
+    /// How an object of a plugin is.
+    Found(Box<FoundObject>),
     /// What a function gave.
     Function(FunctionAnswer),
     /// The world did not answer.
     Failed(Failure),
+}
+
+/// What would become of an instance.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Planned {
+    /// All its attributes; unknown where the apply decides.
+    pub value: Value,
+    /// What cannot change in place: its change replaces the object. Empty for an update.
+    pub replace: Vec<Path>,
+    /// What would be done inside servers.
+    pub report: Option<HostReport>,
+    /// What the plugin plans to keep; the apply gives it back.
+    pub kept: Kept,
+    /// The plugin does not hold to its own schema in all, and says so: its plan is not held against the configuration.
+    pub legacy: bool,
+    /// What it warns of.
+    pub warnings: Vec<Complaint>,
+}
+
+/// How an object of a plugin is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FoundObject {
+    /// What was stored, as an object of the schema of today.
+    pub stored: Value,
+    /// The object as it is; `None` where it is gone.
+    pub now: Option<Value>,
+    /// What the plugin keeps with it.
+    pub kept: Kept,
+    /// What it warns of.
+    pub warnings: Vec<Complaint>,
+}
+
+/// What names an object that is imported.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ImportBy {
+    /// A text that means something to the provider.
+    Id(Arc<str>),
+    /// A value of the type's schema for identities.
+    Identity(Value),
+}
+
+/// One provisioner, to be run for one object.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ProvisionerRun {
+    /// The type: `local-exec`.
+    pub kind: Arc<str>,
+    /// Its arguments, wholly known.
+    pub config: Value,
+    /// How the server is reached, wholly known; null where nothing says.
+    pub connection: Value,
+    /// Whether the apply goes on where it fails.
+    pub continues: bool,
 }
 
 /// One effect on the world.
@@ -104,6 +194,8 @@ pub enum Command {
         address: InstanceAddress,
         /// The name to give it, and everything that is made for it.
         identity: Identity,
+        /// The plugin.
+        via: Option<Box<Via>>,
         /// The configuration, wholly known.
         config: Value,
         /// What was planned of it.
@@ -115,6 +207,8 @@ pub enum Command {
         address: InstanceAddress,
         /// Its name.
         identity: Identity,
+        /// The plugin.
+        via: Option<Box<Via>>,
         /// The object as it is.
         prior: Value,
         /// The configuration, wholly known.
@@ -128,8 +222,20 @@ pub enum Command {
         address: InstanceAddress,
         /// Its name.
         identity: Identity,
+        /// The plugin.
+        via: Option<Box<Via>>,
         /// The object as it was last seen.
         prior: Value,
+    },
+    /// Run provisioners, one after the other, until one fails that the apply does not go on without. The outcome has no
+    /// object.
+    Provision {
+        /// The instance.
+        address: InstanceAddress,
+        /// The name of its object.
+        identity: Identity,
+        /// What to run.
+        runs: Vec<ProvisionerRun>,
     },
 }
 
@@ -142,6 +248,8 @@ pub enum Outcome {
         value: Option<Value>,
         /// What was done inside servers.
         report: Option<HostReport>,
+        /// What the plugin keeps with the object.
+        kept: Kept,
     },
     /// It failed.
     Failed {
@@ -152,6 +260,8 @@ pub enum Outcome {
         value: Option<Value>,
         /// What was done inside servers until then.
         report: Option<HostReport>,
+        /// What the plugin keeps with the object.
+        kept: Kept,
     },
 }
 
@@ -164,12 +274,19 @@ pub struct Failure {
     pub detail: String,
     /// What to do about it, a sentence each.
     pub help: Vec<String>,
+    /// All that the provider said, each at its place, where that is more than this. It is shown and not stored.
+    pub complaints: Vec<Complaint>,
 }
 
 impl Failure {
     /// A failure with its reason.
     pub fn new(summary: impl Into<String>, detail: impl Into<String>) -> Failure {
-        Failure { summary: summary.into(), detail: detail.into(), help: Vec::new() }
+        Failure {
+            summary: summary.into(),
+            detail: detail.into(),
+            help: Vec::new(),
+            complaints: Vec::new(),
+        }
     }
 
     /// Says what to do.
@@ -184,6 +301,7 @@ impl Failure {
             summary: value.without_secrets(&self.summary),
             detail: value.without_secrets(&self.detail),
             help: self.help.iter().map(|help| value.without_secrets(help)).collect(),
+            complaints: self.complaints.iter().map(|complaint| complaint.without_secrets_of(value)).collect(),
         }
     }
 
@@ -202,22 +320,62 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
+impl Complaint {
+    /// The same without what `value` holds as a secret.
+    pub fn without_secrets_of(&self, value: &Value) -> Complaint {
+        Complaint {
+            summary: value.without_secrets(&self.summary),
+            detail: value.without_secrets(&self.detail),
+            ..self.clone()
+        }
+    }
+}
+
+impl Planned {
+    /// What would become of an instance, where no plugin says so: the names are those of arguments that replace it.
+    pub fn new(value: Value, replace: &[String], report: Option<HostReport>) -> Planned {
+        let path = |name: &String| Path::from_iter([PathStep::Attribute(name.as_str().into())]);
+        Planned {
+            value,
+            replace: replace.iter().map(path).collect(),
+            report,
+            kept: Kept::default(),
+            legacy: false,
+            warnings: Vec::new(),
+        }
+    }
+}
+
+impl Outcome {
+    /// It is done, by what keeps nothing beside the attributes.
+    pub fn done(value: Option<Value>, report: Option<HostReport>) -> Outcome {
+        Outcome::Done { value, report, kept: Kept::default() }
+    }
+
+    /// It failed, and what keeps nothing beside the attributes left this.
+    pub fn failed(failure: Failure, value: Option<Value>, report: Option<HostReport>) -> Outcome {
+        Outcome::Failed { failure, value, report, kept: Kept::default() }
+    }
+}
+
 impl Command {
     /// The instance that it is about.
     pub fn address(&self) -> &InstanceAddress {
         match self {
-            Command::Create { address, .. } | Command::Update { address, .. } | Command::Delete { address, .. } => {
-                address
-            }
+            Command::Create { address, .. }
+            | Command::Update { address, .. }
+            | Command::Delete { address, .. }
+            | Command::Provision { address, .. } => address,
         }
     }
 
     /// The name of the object that it is about.
     pub fn identity(&self) -> &Identity {
         match self {
-            Command::Create { identity, .. } | Command::Update { identity, .. } | Command::Delete { identity, .. } => {
-                identity
-            }
+            Command::Create { identity, .. }
+            | Command::Update { identity, .. }
+            | Command::Delete { identity, .. }
+            | Command::Provision { identity, .. } => identity,
         }
     }
 }
@@ -228,7 +386,10 @@ impl Question {
         match self {
             Question::PlanChange { address, .. }
             | Question::ReadObject { address, .. }
-            | Question::ReadData { address, .. } => Some(address),
+            | Question::ReadData { address, .. }
+            | Question::Import { address, .. }
+            | Question::MoveObject { address, .. }
+            | Question::OpenEphemeral { address, .. } => Some(address),
             Question::CallFunction(_) => None,
         }
     }

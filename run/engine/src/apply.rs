@@ -147,7 +147,7 @@ fn mistaken_failure() -> Failure {
 }
 
 fn mistaken() -> Outcome {
-    Outcome::Failed { failure: mistaken_failure(), value: None, report: None }
+    Outcome::failed(mistaken_failure(), None, None)
 }
 
 /// What followers may want to know of the changes that have not begun.

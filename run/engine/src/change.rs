@@ -6,7 +6,7 @@ use std::sync::Arc;
 use andon_lang::definitions::Project;
 use andon_lang::eval::Moment;
 use andon_ledger::{Event, RunStatus};
-use andon_plan::{ApplyReport, Plan, PlanInput, PlanMode, SkipReason, Skipped};
+use andon_plan::{ApplyReport, Drift, Plan, PlanInput, PlanMode, SkipReason, Skipped};
 use andon_schema::{Command, Identity, InstanceAddress, Outcome, Schemas};
 use andon_text::{Diagnostic, Diagnostics};
 
@@ -118,8 +118,10 @@ pub fn change(
     sink: &mut dyn Sink,
     approve: &mut dyn FnMut(&Plan) -> bool,
 ) -> Result<Changed, ChangeError> {
-    settle(world, journal, sink)?;
-    let input = plan_input(request, journal);
+    let resolved = settle(world, journal, sink)?;
+    let mut input = plan_input(request, journal);
+    // What a run left that was cut short is looked at.
+    input.refresh |= resolved > 0;
     let planned = plan(input.clone(), world, sink).map_err(ChangeError::Plan)?;
     judge(&planned, &input).map_err(ChangeError::Plan)?;
     let nothing = planned.is_empty();
@@ -131,7 +133,7 @@ pub fn change(
     }
     let (command, who) = (request.command.clone(), request.who.clone());
     journal.append(vec![Event::RunBegan { command, who, version: env!("CARGO_PKG_VERSION").to_owned() }])?;
-    match bury(&planned, world, sink) {
+    match bury(&planned, &input, world, sink) {
         Ok(Buried::All) => {}
         Ok(Buried::Interrupted) => {
             let skipped = planned.changes.iter().map(|change| Skipped {
@@ -166,14 +168,16 @@ enum Buried {
 
 /// Removes what is left of objects that were found gone, before the ledger forgets their names: of a server that was
 /// killed there may still be a directory.
-fn bury(plan: &Plan, world: &mut dyn World, sink: &mut dyn Sink) -> Result<Buried, Diagnostics> {
-    let gone = plan.drift.iter().filter(|drift| drift.after.is_none());
+fn bury(plan: &Plan, input: &PlanInput, world: &mut dyn World, sink: &mut dyn Sink) -> Result<Buried, Diagnostics> {
+    // A plugin's object that is gone has left nothing here.
+    let is_ours = |drift: &&Drift| input.state.current(&drift.address).is_some_and(|it| it.provider.is_none());
+    let gone = plan.drift.iter().filter(|drift| drift.after.is_none()).filter(is_ours);
     let mut open: BTreeMap<Ticket, InstanceAddress> = BTreeMap::new();
     for (number, drift) in gone.enumerate() {
         let (address, identity, prior) = (drift.address.clone(), drift.identity.clone(), drift.before.clone());
         let ticket = Ticket(number as u64);
         open.insert(ticket, address.clone());
-        world.start(ticket, Job::Do(Command::Delete { address, identity, prior }));
+        world.start(ticket, Job::Do(Command::Delete { address, identity, via: None, prior }));
     }
     let mut failures = Diagnostics::new();
     let mut buried = Buried::All;

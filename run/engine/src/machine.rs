@@ -157,7 +157,10 @@ impl Shared {
             Job::Ask(
                 Question::PlanChange { address, .. }
                 | Question::ReadObject { address, .. }
-                | Question::ReadData { address, .. },
+                | Question::ReadData { address, .. }
+                | Question::Import { address, .. }
+                | Question::MoveObject { address, .. }
+                | Question::OpenEphemeral { address, .. },
             ) => address,
             Job::Do(command) => command.address(),
             Job::Resolve { intent, .. } => &intent.address,
@@ -176,7 +179,7 @@ impl Shared {
             (Job::Ask(_), Err(failure)) => Completion::Answered(ticket, Answer::Failed(failure)),
             (Job::Do(command), Err(failure)) => {
                 let value = prior_of(command);
-                Completion::Finished(ticket, Outcome::Failed { failure, value, report: None })
+                Completion::Finished(ticket, Outcome::failed(failure, value, None))
             }
             (Job::Resolve { .. }, Err(failure)) => Completion::Resolved(ticket, Err(failure)),
         };
@@ -186,41 +189,50 @@ impl Shared {
 
 fn prior_of(command: &Command) -> Option<andon_value::Value> {
     match command {
-        Command::Create { .. } => None,
+        Command::Create { .. } | Command::Provision { .. } => None,
         Command::Update { prior, .. } | Command::Delete { prior, .. } => Some(prior.clone()),
     }
 }
 
 fn answer(provider: &dyn Provider, question: &Question, say: &dyn Fn(&str)) -> Answer {
     match question {
-        Question::PlanChange { address, identity, prior, config } => {
+        Question::PlanChange { address, identity, prior, config, .. } => {
             let request = Request { address, identity: identity.as_ref(), prior: prior.as_ref(), config, say };
             match provider.plan(&request) {
-                Ok(Planned { value, replace, report }) => Answer::Planned { value, replace, report },
+                Ok(Planned { value, replace, report }) => {
+                    Answer::Planned(Box::new(andon_schema::Planned::new(value, &replace, report)))
+                }
                 Err(failure) => Answer::Failed(failure),
             }
         }
-        Question::ReadObject { address, identity, prior } => {
+        Question::ReadObject { address, identity, prior, .. } => {
             provider.read(address, identity, prior).map_or_else(Answer::Failed, Answer::Object)
         }
         Question::CallFunction(_) => Answer::Failed(Failure::new("this provider has no functions", "A plugin has.")),
-        Question::ReadData { address, .. } => {
+        Question::ReadData { address, .. }
+        | Question::Import { address, .. }
+        | Question::MoveObject { address, .. }
+        | Question::OpenEphemeral { address, .. } => {
             let kind = &address.resource.kind;
-            Answer::Failed(Failure::new(format!("{kind} is no data source"), "Its provider has none of this name."))
+            Answer::Failed(Failure::new(format!("{kind} cannot do that"), "Only what a plugin offers can."))
         }
     }
 }
 
 fn execute(provider: &dyn Provider, command: &Command, say: &dyn Fn(&str)) -> Outcome {
     match command {
-        Command::Create { address, identity, config, planned } => {
+        Command::Create { address, identity, config, planned, .. } => {
             let request = Request { address, identity: Some(identity), prior: None, config, say };
             provider.create(&request, planned)
         }
-        Command::Update { address, identity, prior, config, planned } => {
+        Command::Update { address, identity, prior, config, planned, .. } => {
             let request = Request { address, identity: Some(identity), prior: Some(prior), config, say };
             provider.update(&request, planned)
         }
-        Command::Delete { address, identity, prior } => provider.delete(address, identity, prior, say),
+        Command::Delete { address, identity, prior, .. } => provider.delete(address, identity, prior, say),
+        Command::Provision { .. } => {
+            let failure = Failure::new("nothing runs provisioners here", "A driver is at fault.");
+            Outcome::failed(failure, None, None)
+        }
     }
 }

@@ -30,14 +30,27 @@ impl From<JournalError> for RecoverError {
 pub fn recover(world: &mut dyn World, journal: &mut dyn Journal, sink: &mut dyn Sink) -> Result<usize, RecoverError> {
     let pending: Vec<Intent> = journal.state().pending.values().cloned().collect();
     let mut open: BTreeMap<Ticket, Intent> = BTreeMap::new();
+    let count = pending.len();
+    let mut lost = None;
     for (number, intent) in pending.into_iter().enumerate() {
         let object = known_object(journal, &intent).cloned();
+        if intent.provider.is_some() {
+            match object {
+                // It is there as far as anybody knows: the plan that follows asks its plugin how it is.
+                Some(object) => {
+                    let event = Event::Outcome(resolution(journal, &intent, Found::There(object.value)));
+                    sink.event(&event);
+                    journal.append(vec![event])?;
+                }
+                None => lost = lost.or_else(|| Some(RecoverError::Unresolved(Box::new(unknowable(&intent))))),
+            }
+            continue;
+        }
         let ticket = Ticket(number as u64);
         world.start(ticket, Job::Resolve { intent: intent.clone(), object });
         open.insert(ticket, intent);
     }
-    let count = open.len();
-    let mut failure = None;
+    let mut failure = lost;
     while !open.is_empty() {
         match world.wait(TICK) {
             Completion::Resolved(ticket, found) => {
@@ -60,6 +73,26 @@ pub fn recover(world: &mut dyn World, journal: &mut dyn Journal, sink: &mut dyn 
         }
     }
     failure.map_or(Ok(count), Err)
+}
+
+/// A plugin was told to make something, and nobody knows whether it did: only the user can find out.
+fn unknowable(intent: &Intent) -> (InstanceAddress, Failure) {
+    let address = &intent.address;
+    let detail = format!(
+        "An earlier run told the provider to make it, and was cut short before the answer came. It may be there and it \
+         may not; {} cannot be looked for without knowing its name.",
+        address.resource.kind
+    );
+    let wanted = intent
+        .planned
+        .as_ref()
+        .map(|planned| format!("It was to be: {}.", andon_value::render(planned, 0)))
+        .unwrap_or_default();
+    let failure = Failure::new("nobody knows whether it was made", format!("{detail} {wanted}").trim_end())
+        .help("Look for it where the provider makes it.")
+        .help(format!("If it is there, say what its provider calls it: andon state resolve '{address}' --id ID"))
+        .help(format!("If it is not there: andon state resolve '{address}' --absent"));
+    (address.clone(), failure)
 }
 
 fn known_object<'a>(journal: &'a dyn Journal, intent: &Intent) -> Option<&'a Object> {
@@ -90,6 +123,8 @@ fn resolution(journal: &dyn Journal, intent: &Intent, found: Found) -> OutcomeRe
                 status,
                 dependencies,
                 create_before_destroy: intent.create_before_destroy,
+                provider: intent.provider.clone(),
+                kept: before.map(|before| before.kept.clone()).unwrap_or_default(),
             }
         }
     });

@@ -196,7 +196,7 @@ pub(crate) fn line(event: &Event) -> String {
             let (action, address, identity) = (outcome.action, &outcome.address, &outcome.identity);
             format!("outcome {action:?} {address} {identity}: {result}, object {object:?}")
         }
-        Event::Observed { address, identity, value } => {
+        Event::Observed { address, identity, value, .. } => {
             format!("observed {address} {identity}: {}", if value.is_some() { "changed" } else { "gone" })
         }
         Event::Published { stack, outputs } => {

@@ -41,6 +41,7 @@ struct Flight {
     stage: Stage,
 }
 
+#[expect(clippy::large_enum_variant, reason = "few jobs are under way at a time")]
 enum Stage {
     /// It was taken on, and nothing has been done.
     Taken,
@@ -161,9 +162,7 @@ impl<'a> SimWorld<'a> {
             Some((ticket, flight)) => {
                 let completion = match &flight.job {
                     Job::Ask(_) => Completion::Answered(ticket, Answer::Failed(failure())),
-                    Job::Do(_) => {
-                        Completion::Finished(ticket, Outcome::Failed { failure: failure(), value: None, report: None })
-                    }
+                    Job::Do(_) => Completion::Finished(ticket, Outcome::failed(failure(), None, None)),
                     Job::Resolve { .. } => Completion::Resolved(ticket, Err(failure())),
                 };
                 if matches!(flight.stage, Stage::Begun) && self.dice.chance(50) {
@@ -259,7 +258,7 @@ fn describe(job: &Job) -> String {
 fn action(command: &Command) -> Action {
     match command {
         Command::Create { .. } => Action::Create,
-        Command::Update { .. } => Action::Update,
+        Command::Update { .. } | Command::Provision { .. } => Action::Update,
         Command::Delete { .. } => Action::Delete,
     }
 }

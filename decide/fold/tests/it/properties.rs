@@ -6,7 +6,7 @@ use andon_ledger::codec::{decode_event, decode_state, encode_event, encode_state
 use andon_ledger::{
     Action, Entry, Event, Intent, OutcomeRecord, Outputs, Result as Tried, RunId, RunStatus, State, Timestamp,
 };
-use andon_schema::{Failure, Identity, InstanceAddress, Object, ObjectStatus};
+use andon_schema::{Failure, Identity, InstanceAddress, Kept, Object, ObjectStatus};
 use andon_value::Value;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -79,6 +79,8 @@ impl World {
                     status: ObjectStatus::Ready,
                     dependencies: vec![place(at).resource],
                     create_before_destroy: more % 2 == 0,
+                    provider: None,
+                    kept: Kept::default(),
                 });
                 let address = place(at);
                 let record = OutcomeRecord { address, action, identity, result, object, report: None };
@@ -91,7 +93,7 @@ impl World {
                     environment.objects.retain(|(_, there)| *there != identity);
                 }
                 let value = stays.then(|| Value::from(i64::from(more)));
-                self.write(here, Event::Observed { address: place(at), identity, value });
+                self.write(here, Event::Observed { address: place(at), identity, value, kept: Kept::default() });
             }
             8 if !objects.is_empty() && more % 3 == 0 => {
                 let (at, identity) = pick.get(&objects).clone();
@@ -127,7 +129,15 @@ impl World {
     fn try_to(&mut self, here: usize, action: Action, at: usize, identity: Identity) {
         self.environments[here].pending.push((at, identity.clone(), action));
         let address = place(at);
-        let intent = Intent { address, action, identity, dependencies: Vec::new(), create_before_destroy: false };
+        let intent = Intent {
+            address,
+            action,
+            identity,
+            dependencies: Vec::new(),
+            create_before_destroy: false,
+            provider: None,
+            planned: None,
+        };
         self.write(here, Event::Intent(intent));
     }
 

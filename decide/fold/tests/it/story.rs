@@ -1,7 +1,7 @@
 //! Entries, told in short: `story(&["begin a", "create web 1", "made web 1"])`.
 
 use andon_ledger::{Action, Entry, Event, Intent, OutcomeRecord, Outputs, Result, RunId, RunStatus, Timestamp};
-use andon_schema::{Failure, Identity, InstanceAddress, Object, ObjectStatus};
+use andon_schema::{Failure, Identity, InstanceAddress, Kept, Object, ObjectStatus};
 use andon_value::Value;
 
 /// Entries from lines, a second apart. A line is a verb and its arguments; the run is that of the last `begin` or
@@ -50,9 +50,9 @@ fn event(words: &[&str]) -> Event {
             other => other,
         },
         ["saw", at, name, value] => {
-            Event::Observed { address: address(at), identity: identity(name), value: Some(Value::from(value)) }
+            Event::Observed { address: address(at), identity: identity(name), value: Some(Value::from(value)), kept: Kept::default() }
         }
-        ["gone", at, name] => Event::Observed { address: address(at), identity: identity(name), value: None },
+        ["gone", at, name] => Event::Observed { address: address(at), identity: identity(name), value: None, kept: Kept::default() },
         ["forget", at, name] => Event::Forgotten { address: address(at), identity: identity(name) },
         ["depends", at, name, on] => Event::Depends {
             address: address(at),
@@ -88,6 +88,8 @@ pub fn object(name: &str) -> Object {
         status: ObjectStatus::Ready,
         dependencies: Vec::new(),
         create_before_destroy: false,
+        provider: None,
+        kept: Kept::default(),
     }
 }
 
@@ -98,6 +100,8 @@ pub fn intent(action: Action, at: &str, name: &str) -> Event {
         identity: identity(name),
         dependencies: Vec::new(),
         create_before_destroy: false,
+        provider: None,
+        planned: None,
     })
 }
 

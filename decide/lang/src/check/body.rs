@@ -27,8 +27,14 @@ pub struct EvaluatedBody {
 impl EvaluatedBody {
     /// Where a part of its value is written; what holds it where the part itself is not written.
     pub fn place(&self, path: &Path) -> Span {
-        in_body(&self.body, path.steps()).unwrap_or(self.span)
+        place_in(&self.body, path).unwrap_or(self.span)
     }
+}
+
+/// Where a part of the value of a body is written, or what holds it where the part itself is not written; `None` where
+/// nothing of it is.
+pub fn place_in(body: &Body, path: &Path) -> Option<Span> {
+    in_body(body, path.steps())
 }
 
 fn in_body(body: &Body, steps: &[PathStep]) -> Option<Span> {

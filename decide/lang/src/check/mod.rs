@@ -35,7 +35,7 @@ use crate::literal;
 use crate::load::in_order;
 use crate::role::{Evaluation, lineage};
 
-pub use body::EvaluatedBody;
+pub use body::{EvaluatedBody, place_in};
 
 /// Every complaint about a project's definitions, in the order of files and places, beside those of loading it.
 pub fn check(project: &Project, schemas: &Schemas) -> Diagnostics {

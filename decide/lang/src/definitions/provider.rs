@@ -116,7 +116,7 @@ impl Module {
     }
 
     /// The local name by which this module calls a provider.
-    fn provider_name(&self, address: &ProviderAddress) -> Arc<str> {
+    pub fn provider_name(&self, address: &ProviderAddress) -> Arc<str> {
         let required = self.settings.required_providers.iter().find(|(_, required)| required.address == *address);
         let own = || self.providers.keys().map(|(name, _)| name).find(|name| self.provider_address(name) == *address);
         required.map(|(name, _)| name).or_else(own).cloned().unwrap_or_else(|| address.name.clone())

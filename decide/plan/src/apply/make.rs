@@ -3,13 +3,17 @@
 use std::sync::Arc;
 
 use andon_ledger::{Action, Intent};
-use andon_schema::{Answer, Command, FunctionFault, HostReport, Mode, Question, ResourceAddress};
+use andon_schema::{
+    Answer, Command, Failure, FunctionFault, HostReport, Kept, Planned, Question, ResourceAddress, TypeSchema, Via,
+};
 use andon_text::Diagnostics;
 use andon_value::Value;
 
 use super::outcome::Running;
 use super::{Applier, CommandId, Work};
-use crate::compare::{contradiction, ignoring, same, with_marks_of, with_marks_of_schema};
+use crate::compare::{contradiction, ignoring, same, with_marks_of, with_marks_of_schema, written};
+use crate::complaints;
+use crate::duties::{self, Fault};
 use crate::graph::{Configured, Place};
 use crate::plan::ReplaceOrder;
 use crate::{PlannedAction, PlannedChange, QuestionId, StepKind};
@@ -17,19 +21,23 @@ use crate::{PlannedAction, PlannedChange, QuestionId, StepKind};
 /// What will be done to make an instance what it should be.
 #[derive(Debug, Clone)]
 pub(super) enum Decision {
-    Create {
-        config: Value,
-        planned: Value,
-    },
-    Update {
-        config: Value,
-        planned: Value,
-    },
+    Create(Resolved),
+    Update(Resolved),
     Read {
         config: Value,
     },
     /// It is as it should be.
     Nothing(Value),
+}
+
+/// What an object is made of, or changed to, now that everything is known.
+#[derive(Debug, Clone)]
+pub(super) struct Resolved {
+    pub config: Value,
+    pub planned: Value,
+    /// What the plugin plans to keep.
+    pub kept: Kept,
+    pub legacy: bool,
 }
 
 /// A question about a change.
@@ -67,16 +75,11 @@ impl Applier {
         let change = inquiry.change;
         match (inquiry.kind, answer) {
             (InquiryKind::Data, Answer::Object(Some(value))) => self.data_read(change, &value, &inquiry.config),
-            (InquiryKind::New, Answer::Planned { value, .. }) => self.planned_new(inquiry, value),
-            (InquiryKind::Object, Answer::Planned { value, replace, report }) => {
-                self.planned(inquiry, value, &replace, report);
-            }
+            (InquiryKind::New, Answer::Planned(planned)) => self.planned_new(inquiry, *planned),
+            (InquiryKind::Object, Answer::Planned(planned)) => self.planned(inquiry, *planned),
             (_, Answer::Failed(failure)) => {
-                let subject = self.change(change).map(|change| (change.address.clone(), change.span));
-                let Some((address, span)) = subject else { return };
-                let diagnostic = failure.without_secrets_of(&inquiry.config).diagnostic(&address);
-                let diagnostic = andon_text::Diagnostic { span: diagnostic.span.or(span), ..diagnostic };
-                self.refuse(change, diagnostic.into());
+                let problems = self.refusal(change, &failure.without_secrets_of(&inquiry.config));
+                self.refuse(change, problems);
             }
             _ => self.refuse(change, self.complaint(change, "the provider answered another question", "")),
         }
@@ -91,6 +94,16 @@ impl Applier {
             self.decide(change, step);
         } else {
             self.remove(change, step);
+        }
+    }
+
+    /// Why a provider refused a change, at the places of its definition.
+    pub(super) fn refusal(&self, change: usize, failure: &Failure) -> Diagnostics {
+        let Some(planned) = self.change(change) else { return Diagnostics::new() };
+        match self.graph.input().definition(&planned.address.resource) {
+            Some(definition) => complaints::refusal(failure, &planned.address, definition),
+            None if failure.complaints.is_empty() => failure.diagnostic(&planned.address).into(),
+            None => failure.complaints.iter().map(|it| complaints::diagnostic(it, &planned.address)).collect(),
         }
     }
 
@@ -154,6 +167,7 @@ impl Applier {
             let unplaced = self.unplaced.clone();
             unplaced.iter().for_each(|change| self.place(*change));
             self.take_failures();
+            self.remove_configured();
             if idle && (unplaced.is_empty() || unplaced == self.unplaced) {
                 return;
             }
@@ -222,15 +236,11 @@ impl Applier {
     fn inquire(&mut self, change: usize) {
         let Some(configured) = self.states.get(change).and_then(|state| state.configured.clone()) else { return };
         let Some(planned) = self.change(change).cloned() else { return };
-        let schema = match self.graph.schema(&configured.definition) {
-            Ok(schema) => schema,
-            Err(problems) => return self.refuse(change, problems),
-        };
-        let config = match &planned.before {
-            Some(before) => {
-                ignoring(&configured.config, before, &configured.definition.lifecycle.ignore_changes, schema).0
+        let config = match (&planned.before, self.graph.type_schema(&configured)) {
+            (Some(before), Some(schema)) => {
+                ignoring(&configured.config, before, &configured.definition.lifecycle.ignore_changes, &schema.block).0
             }
-            None => configured.config,
+            _ => configured.config,
         };
         if !config.is_wholly_known() {
             let detail = "A provider left something unknown that it reads.";
@@ -241,9 +251,10 @@ impl Applier {
             return self.decision(change, Decision::Read { config });
         }
         if let Some(after) = planned.after.clone().filter(|_| as_planned) {
+            let resolved = Resolved { config, planned: after, kept: planned.kept.clone(), legacy: planned.legacy };
             let decision = match planned.action {
-                PlannedAction::Update => Decision::Update { config, planned: after },
-                _ => Decision::Create { config, planned: after },
+                PlannedAction::Update => Decision::Update(resolved),
+                _ => Decision::Create(resolved),
             };
             return self.decision(change, decision);
         }
@@ -258,32 +269,86 @@ impl Applier {
     fn ask(&mut self, change: usize, kind: InquiryKind, config: Value) {
         let Some(planned) = self.change(change) else { return };
         let address = planned.address.clone();
+        let (identity, prior) = match kind {
+            InquiryKind::Object => (planned.identity.clone(), planned.before.clone()),
+            InquiryKind::New | InquiryKind::Data => (None, None),
+        };
+        let kept = match kind {
+            InquiryKind::Data => Kept::default(),
+            InquiryKind::Object => self.object(planned).map(|object| object.kept.clone()).unwrap_or_default(),
+            InquiryKind::New => planned.kept.clone(),
+        };
+        let via = self.via(change, kept);
         let question = match kind {
-            InquiryKind::Data => Question::ReadData { address, config: config.clone() },
-            InquiryKind::New => Question::PlanChange { address, identity: None, prior: None, config: config.clone() },
-            InquiryKind::Object => Question::PlanChange {
-                address,
-                identity: planned.identity.clone(),
-                prior: planned.before.clone(),
-                config: config.clone(),
-            },
+            InquiryKind::Data => Question::ReadData { address, via, config: config.clone() },
+            InquiryKind::New | InquiryKind::Object => {
+                let schema = self.schema(change).filter(|_| via.is_some());
+                let proposed = schema.map(|schema| {
+                    let before = prior.as_ref().map_or_else(|| Value::null(config.ty()), |it| it.unmark_deep().0);
+                    duties::proposed(&schema.block, &before, &config.unmark_deep().0)
+                });
+                Question::PlanChange { address, identity, via, prior, proposed, config: config.clone() }
+            }
         };
         let id = QuestionId(self.fresh());
         self.asked.insert(id, Inquiry { change, kind, config });
         self.work.push(Work::Ask(id, question));
     }
 
-    fn planned_new(&mut self, inquiry: Inquiry, value: Value) {
-        let after = self.change(inquiry.change).and_then(|change| change.after.as_ref());
-        match after.and_then(|after| contradiction(after, &value)) {
-            Some(attribute) => self.contradicts(inquiry.change, &format!("Its {attribute} would be another one.")),
-            None => self.decision(inquiry.change, Decision::Create { config: inquiry.config, planned: value }),
+    fn planned_new(&mut self, inquiry: Inquiry, planned: Planned) {
+        let none = Value::null(inquiry.config.ty());
+        if let Some(fault) = self.first_fault(&inquiry, &none, &planned) {
+            return self.senseless(inquiry.change, &fault);
+        }
+        let Planned { value, kept, legacy, .. } = planned;
+        match self.contradicted(inquiry.change, &value) {
+            Some(detail) => self.contradicts(inquiry.change, &detail),
+            None => {
+                let resolved = Resolved { config: inquiry.config, planned: value, kept, legacy };
+                self.decision(inquiry.change, Decision::Create(resolved));
+            }
         }
     }
 
+    /// How an answer differs from what was planned and agreed to.
+    fn contradicted(&self, change: usize, value: &Value) -> Option<String> {
+        let after = self.change(change)?.after.as_ref()?;
+        match self.schema(change).filter(|_| self.is_plugins(change)) {
+            Some(schema) => duties::check_completion(&schema.block, after, value).first().map(|it| format!("{it}.")),
+            None => contradiction(after, value).map(|attribute| format!("Its {attribute} would be another one.")),
+        }
+    }
+
+    /// What makes no sense in a plugin's answer.
+    fn first_fault(&self, inquiry: &Inquiry, prior: &Value, planned: &Planned) -> Option<Fault> {
+        let schema = self.schema(inquiry.change).filter(|_| self.is_plugins(inquiry.change))?;
+        let faults = match planned.legacy {
+            true => duties::check_planned_type(&schema.block, &planned.value),
+            false => duties::check_planned(&schema.block, prior, &inquiry.config, &planned.value),
+        };
+        faults.into_iter().next()
+    }
+
+    fn senseless(&mut self, change: usize, fault: &Fault) {
+        let complaint = self.complaint(change, "the provider made a plan that makes no sense", format!("{fault}."));
+        let help = "This is a fault of the provider: report it to whoever makes it.";
+        self.refuse(change, complaint.into_iter().map(|diagnostic| diagnostic.help(help)).collect());
+    }
+
     /// Holds what would become of an object against what was planned of it.
-    fn planned(&mut self, inquiry: Inquiry, value: Value, replace: &[String], report: Option<HostReport>) {
+    fn planned(&mut self, inquiry: Inquiry, mut answer: Planned) {
         let change = inquiry.change;
+        let before = self.change(change).and_then(|planned| planned.before.clone()).unwrap_or(Value::NULL);
+        if let Some(fault) = self.first_fault(&inquiry, &before, &answer) {
+            return self.senseless(change, &fault);
+        }
+        if let Some(schema) = self.schema(change).filter(|_| self.is_plugins(change)) {
+            match duties::replaces(&schema.block, &answer.replace, &before, &answer.value) {
+                Ok(replace) => answer.replace = replace,
+                Err(fault) => return self.senseless(change, &fault),
+            }
+        }
+        let Planned { value, replace, report, kept, legacy, .. } = answer;
         let Some(planned) = self.change(change) else { return };
         let is_update = planned.action == PlannedAction::Update;
         let before = planned.before.clone().unwrap_or(Value::NULL);
@@ -291,7 +356,8 @@ impl Applier {
         if !replace.is_empty() {
             return match is_update {
                 true => {
-                    let detail = format!("It would be replaced, because of: {}.", replace.join(", "));
+                    let because: Vec<String> = replace.iter().map(written).collect();
+                    let detail = format!("It would be replaced, because of: {}.", because.join(", "));
                     self.contradicts(change, &detail)
                 }
                 false => self.ask(change, InquiryKind::New, inquiry.config),
@@ -301,18 +367,21 @@ impl Applier {
         if clean && same(&before, &after) && before.marks_within() == after.marks_within() {
             return self.decision(change, Decision::Nothing(after));
         }
-        let contradicted = planned.after.as_ref().filter(|_| is_update);
-        if let Some(attribute) = contradicted.and_then(|planned| contradiction(planned, &value)) {
-            return self.contradicts(change, &format!("Its {attribute} would be another one."));
+        if let Some(detail) = self.contradicted(change, &value).filter(|_| is_update) {
+            return self.contradicts(change, &detail);
         }
         // A replacement of which an update is left: less than was agreed to.
-        self.decision(change, Decision::Update { config: inquiry.config, planned: value });
+        self.decision(change, Decision::Update(Resolved { config: inquiry.config, planned: value, kept, legacy }));
     }
 
     fn contradicts(&mut self, change: usize, detail: &str) {
         let complaint = self.complaint(change, "what would be done now is not what was planned", detail);
         let help = "Nothing was done to it. Plan again, to see what would be done now.";
         self.refuse(change, complaint.into_iter().map(|diagnostic| diagnostic.help(help)).collect());
+    }
+
+    fn refuse_step(&mut self, change: usize, step: usize, diagnostics: Diagnostics) {
+        self.step_failed(change, step, diagnostics);
     }
 
     /// Nothing is done for a change.
@@ -335,10 +404,10 @@ impl Applier {
         let (Some(step), Some(decision)) = (state.step, state.decision.clone()) else { return };
         let removing = matches!(self.plan.steps.get(step).map(|step| step.kind), Some(StepKind::Remove(_)));
         match decision {
-            Decision::Create { .. } if removing => self.remove(change, step),
+            Decision::Create(_) if removing => self.remove(change, step),
             _ if removing => self.step_done(change, step),
-            Decision::Create { config, planned } => self.create(change, step, config, planned),
-            Decision::Update { config, planned } => self.update(change, step, config, planned),
+            Decision::Create(resolved) => self.create(change, step, resolved),
+            Decision::Update(resolved) => self.update(change, step, resolved),
             Decision::Read { config } => self.ask(change, InquiryKind::Data, config),
             Decision::Nothing(value) => {
                 let state = self.states.get_mut(change);
@@ -369,34 +438,102 @@ impl Applier {
     /// A provider's value with the marks of the configuration and the schema.
     pub(super) fn marked(&self, change: usize, value: &Value, config: &Value) -> Value {
         let value = with_marks_of(value, config);
-        let configured = self.states.get(change).and_then(|state| state.configured.as_ref());
-        match configured.map(|configured| self.graph.schema(&configured.definition)) {
-            Some(Ok(schema)) => with_marks_of_schema(&value, schema),
-            _ => value,
+        match self.schema(change) {
+            Some(schema) => with_marks_of_schema(&value, &schema.block),
+            None => value,
         }
     }
 
-    fn create(&mut self, change: usize, step: usize, config: Value, planned: Value) {
-        let Some(address) = self.change(change).map(|change| change.address.clone()) else { return };
-        let identity = (self.identities)();
-        let command = Command::Create { address, identity, config: config.clone(), planned };
-        self.run(change, step, Action::Create, command, Some(config));
+    /// The schema of the type of a change whose configuration has come.
+    pub(super) fn schema(&self, change: usize) -> Option<&TypeSchema> {
+        self.graph.type_schema(self.states.get(change)?.configured.as_ref()?)
     }
 
-    fn update(&mut self, change: usize, step: usize, config: Value, planned: Value) {
+    /// Whether a plugin makes what a change is about.
+    pub(super) fn is_plugins(&self, change: usize) -> bool {
+        self.change(change).is_some_and(|change| change.provider.is_some())
+    }
+
+    /// By which plugin a change is made, once its configuration, or that of its provider, has come.
+    fn via(&self, change: usize, kept: Kept) -> Option<Box<Via>> {
+        let state = self.states.get(change)?;
+        let configured = state.configured.as_ref().and_then(|configured| configured.provider.clone());
+        let (provider, meta) = match configured {
+            Some(configured) => configured,
+            None => (self.graph.configured_provider(state.provider?)?.clone(), None),
+        };
+        Some(Box::new(Via { provider, kept, meta }))
+    }
+
+    fn create(&mut self, change: usize, step: usize, resolved: Resolved) {
+        let Some(address) = self.change(change).map(|change| change.address.clone()) else { return };
+        let identity = (self.identities)();
+        let via = self.via(change, resolved.kept.clone());
+        let Resolved { config, planned, .. } = resolved.clone();
+        let command = Command::Create { address, identity, via, config, planned };
+        self.run(change, step, Action::Create, command, Some(resolved));
+    }
+
+    fn update(&mut self, change: usize, step: usize, resolved: Resolved) {
         let Some((address, identity, prior)) = self.object_of(change) else { return };
-        let command = Command::Update { address, identity, prior, config: config.clone(), planned };
-        self.run(change, step, Action::Update, command, Some(config));
+        let via = self.via(change, resolved.kept.clone());
+        let Resolved { config, planned, .. } = resolved.clone();
+        let command = Command::Update { address, identity, via, prior, config, planned };
+        self.run(change, step, Action::Update, command, Some(resolved));
+    }
+
+    /// Removes the objects whose provider's configuration has come.
+    fn remove_configured(&mut self) {
+        let settled = |(change, _): &(usize, usize)| {
+            let node = self.states.get(*change).and_then(|state| state.provider);
+            node.is_none_or(|node| self.graph.is_settled(node))
+        };
+        let settled: Vec<(usize, usize)> = self.removing.iter().copied().filter(settled).collect();
+        for (change, step) in settled {
+            self.removing.remove(&(change, step));
+            self.remove(change, step);
+        }
     }
 
     fn remove(&mut self, change: usize, step: usize) {
         // Where a replacement turned out not to be needed, or to be an update, the object stays.
         let kept = self.states.get(change).and_then(|state| state.decision.as_ref());
-        if matches!(kept, Some(Decision::Nothing(_) | Decision::Update { .. })) {
+        if matches!(kept, Some(Decision::Nothing(_) | Decision::Update(_))) {
             return self.step_done(change, step);
         }
+        let Some(planned) = self.change(change) else { return };
+        let (stack, provider) = (Arc::clone(&planned.address.resource.stack), planned.provider.clone());
+        let kept = planned.kept.clone();
+        let via = match provider {
+            Some(provider) => {
+                if self.states.get(change).is_some_and(|state| state.provider.is_none()) {
+                    let node = self.graph.want_provider(&stack, &provider);
+                    if let Some(state) = self.states.get_mut(change) {
+                        state.provider = node;
+                    }
+                }
+                let Some(node) = self.states.get(change).and_then(|state| state.provider) else {
+                    let summary = "the definitions are not those that the plan was made from";
+                    let detail = format!("They do not have {provider} any more.");
+                    return self.refuse_step(change, step, self.complaint(change, summary, detail));
+                };
+                if !self.graph.is_settled(node) {
+                    self.removing.insert((change, step));
+                    return;
+                }
+                let via = self.via(change, kept);
+                if via.is_none() {
+                    let problems = self.graph.take_problems();
+                    let complaint = || self.complaint(change, "its provider could not be configured", "");
+                    let problems = if problems.is_empty() { complaint() } else { problems };
+                    return self.refuse_step(change, step, problems);
+                }
+                via
+            }
+            None => None,
+        };
         let Some((address, identity, prior)) = self.object_of(change) else { return };
-        self.run(change, step, Action::Delete, Command::Delete { address, identity, prior }, None);
+        self.run(change, step, Action::Delete, Command::Delete { address, identity, via, prior }, None);
     }
 
     fn object_of(&self, change: usize) -> Option<(andon_schema::InstanceAddress, andon_schema::Identity, Value)> {
@@ -404,7 +541,7 @@ impl Applier {
         Some((planned.address.clone(), planned.identity.clone()?, planned.before.clone()?))
     }
 
-    fn run(&mut self, change: usize, step: usize, action: Action, command: Command, config: Option<Value>) {
+    fn run(&mut self, change: usize, step: usize, action: Action, command: Command, resolved: Option<Resolved>) {
         let Some(planned) = self.change(change) else { return };
         let identity = command.identity().clone();
         let intent = Intent {
@@ -413,9 +550,15 @@ impl Applier {
             identity: identity.clone(),
             dependencies: self.dependencies(change, action),
             create_before_destroy: planned.create_before_destroy,
+            provider: planned.provider.clone(),
+            // What is built in is found by its identity; a plugin's object only by whoever knows what to look for.
+            planned: resolved
+                .as_ref()
+                .filter(|_| action == Action::Create && planned.provider.is_some())
+                .map(|resolved| storable(&resolved.planned)),
         };
         let id = CommandId(self.fresh());
-        self.running.insert(id, Running { change, step, intent: intent.clone(), config });
+        self.running.insert(id, Running { change, step, intent: intent.clone(), resolved });
         self.work.push(Work::Do(id, command, intent));
     }
 
@@ -430,7 +573,7 @@ impl Applier {
         if let Some(node) = self.states.get(change).and_then(|state| state.node) {
             all.extend(self.graph.addresses(self.graph.resources_read(node)));
         }
-        all.retain(|resource| *resource != planned.address.resource && resource.mode == Mode::Managed);
+        all.retain(|resource| *resource != planned.address.resource);
         all.sort_unstable();
         all.dedup();
         all
@@ -442,6 +585,11 @@ impl Applier {
         let mut objects = instance.current.iter().chain(&instance.deposed);
         objects.find(|object| Some(&object.identity) == planned.identity.as_ref())
     }
+}
+
+/// A value without what must not be stored.
+fn storable(value: &Value) -> Value {
+    value.map_deep(&mut |part| if part.marks().ephemeral { Value::null(part.ty()) } else { part })
 }
 
 /// Whether an object is replaced whatever its configuration comes to.

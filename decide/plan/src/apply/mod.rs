@@ -43,6 +43,8 @@ pub struct Applier {
     awaiting: BTreeSet<usize>,
     /// Those of them whose module is not open yet.
     unplaced: BTreeSet<usize>,
+    /// Removals, change and step, that wait for the configuration of their provider.
+    removing: BTreeSet<(usize, usize)>,
     next_id: u64,
     asked: BTreeMap<QuestionId, Inquiry>,
     called: BTreeMap<QuestionId, Arc<FunctionCall>>,
@@ -66,6 +68,8 @@ enum Stage {
 struct ChangeState {
     node: Option<NodeId>,
     configured: Option<Configured>,
+    /// The configuration of the provider that deletes what no definition configures any more.
+    provider: Option<NodeId>,
     /// The step that waits for the decision.
     step: Option<usize>,
     decision: Option<Decision>,
@@ -202,6 +206,7 @@ impl Applier {
             cancelled: false,
             awaiting: BTreeSet::new(),
             unplaced: BTreeSet::new(),
+            removing: BTreeSet::new(),
             next_id: 0,
             asked: BTreeMap::new(),
             called: BTreeMap::new(),
@@ -243,7 +248,8 @@ impl Applier {
             if !self.running.is_empty() || open && !self.cancelled {
                 return ApplyStep::Wait;
             }
-            if !self.cancelled && !self.awaiting.is_empty() {
+            let waits = !self.awaiting.is_empty() || !self.removing.is_empty();
+            if !self.cancelled && waits {
                 if !self.graph.unblock() {
                     self.give_up_awaiting();
                 }
@@ -309,7 +315,12 @@ impl Applier {
     fn record_drift(&mut self) {
         for drift in self.plan.drift.iter().filter(|drift| drift.after.as_ref() != Some(&drift.before)) {
             let (address, identity) = (drift.address.clone(), drift.identity.clone());
-            self.work.push(Work::Record(Event::Observed { address, identity, value: drift.after.clone() }));
+            self.work.push(Work::Record(Event::Observed {
+                address,
+                identity,
+                value: drift.after.clone(),
+                kept: drift.kept.clone(),
+            }));
         }
     }
 

@@ -1,11 +1,12 @@
 //! From what came of a command to the record of it, and to what goes on.
 
 use andon_ledger::{Action, Intent, OutcomeRecord, Result as Tried};
-use andon_schema::{Failure, HostReport, Object, ObjectStatus, Outcome};
-use andon_text::Diagnostic;
+use andon_schema::{Failure, HostReport, Kept, Object, ObjectStatus, Outcome};
 use andon_value::Value;
 
+use super::make::Resolved;
 use super::{Applier, CommandId};
+use crate::duties;
 use crate::graph::Key;
 
 /// A command that is under way.
@@ -14,7 +15,8 @@ pub(super) struct Running {
     pub change: usize,
     pub step: usize,
     pub intent: Intent,
-    pub config: Option<Value>,
+    /// What the object is made of; `None` for a delete.
+    pub resolved: Option<Resolved>,
 }
 
 impl Applier {
@@ -22,20 +24,18 @@ impl Applier {
     /// under way.
     pub fn outcome(&mut self, id: CommandId, outcome: Outcome) -> Option<OutcomeRecord> {
         let running = self.running.remove(&id)?;
-        let (mut result, value, report) = judge(running.intent.action, outcome);
-        let config = running.config.clone().unwrap_or(Value::NULL);
+        let outcome = self.held_to_plan(&running, outcome);
+        let (mut result, value, report, kept) = judge(running.intent.action, outcome);
+        let config = running.resolved.as_ref().map_or(Value::NULL, |resolved| resolved.config.clone());
         if let Tried::Failed(failure) = &mut result {
             *failure = failure.without_secrets_of(&config);
         }
         let value = value.map(|value| self.marked(running.change, &value, &config));
-        let object = value.clone().map(|value| self.object_after(&running, &result, value));
+        let object = value.clone().map(|value| self.object_after(&running, &result, value, kept));
         match &result {
             Tried::Failed(failure) => {
-                let subject = &running.intent.address;
-                let span = self.change(running.change).and_then(|change| change.span);
-                let diagnostic = failure.diagnostic(subject);
-                let diagnostic = Diagnostic { span: diagnostic.span.or(span), ..diagnostic };
-                self.step_failed(running.change, running.step, diagnostic.into());
+                let problems = self.refusal(running.change, failure);
+                self.step_failed(running.change, running.step, problems);
             }
             _ if running.intent.action == Action::Delete => {
                 if let Some(state) = self.states.get_mut(running.change) {
@@ -52,6 +52,32 @@ impl Applier {
             }
         }
         Some(record(running.intent, result, object, report))
+    }
+
+    /// Holds what a plugin gave against its schema and the plan. What is wrong with it makes a failure of it.
+    fn held_to_plan(&self, running: &Running, outcome: Outcome) -> Outcome {
+        let schema = self.schema(running.change).filter(|_| self.is_plugins(running.change));
+        let Some(schema) = schema.filter(|_| running.intent.action != Action::Delete) else { return outcome };
+        let planned = running.resolved.as_ref();
+        let legacy = planned.is_some_and(|planned| planned.legacy);
+        match outcome {
+            Outcome::Done { value: Some(value), report, kept } => {
+                let planned = planned.map(|planned| planned.planned.unmark_deep().0);
+                let stored = duties::check_applied(&schema.block, planned.as_ref(), &value, legacy);
+                if stored.faults.is_empty() && stored.value.is_some() {
+                    return Outcome::Done { value: stored.value, report, kept };
+                }
+                let faults: Vec<String> = stored.faults.iter().map(|fault| format!("{fault}.")).collect();
+                let failure = Failure::new("the provider did not do what it planned", faults.join("\n"))
+                    .help("This is a fault of the provider: report it to whoever makes it.");
+                Outcome::Failed { failure, value: stored.value, report, kept }
+            }
+            Outcome::Failed { failure, value: Some(value), report, kept } => {
+                let value = duties::check_applied(&schema.block, None, &value, legacy).value;
+                Outcome::Failed { failure, value, report, kept }
+            }
+            outcome => outcome,
+        }
     }
 
     /// Checks what must hold of an instance that was made, and is done with the step unless it does not.
@@ -80,8 +106,8 @@ impl Applier {
         self.graph.hand_back(configured);
     }
 
-    fn object_after(&self, running: &Running, result: &Tried, value: Value) -> Object {
-        let Intent { action, identity, mut dependencies, create_before_destroy, .. } = running.intent.clone();
+    fn object_after(&self, running: &Running, result: &Tried, value: Value, kept: Kept) -> Object {
+        let Intent { action, identity, mut dependencies, create_before_destroy, provider, .. } = running.intent.clone();
         let before = self.change(running.change).and_then(|change| self.object(change));
         if let (Action::Update, Tried::Failed(_), Some(before)) = (action, result, before) {
             // It may use what it used before, what it was to use now, or both.
@@ -94,24 +120,30 @@ impl Applier {
             (Action::Delete, _, Some(before)) => before.status,
             _ => ObjectStatus::Ready,
         };
-        Object { identity, value, status, dependencies, create_before_destroy }
+        Object { identity, value, status, dependencies, create_before_destroy, provider, kept }
     }
 }
 
 /// An outcome, made sound: an object that is there is known, one that is deleted is none.
-fn judge(action: Action, outcome: Outcome) -> (Tried, Option<Value>, Option<HostReport>) {
+fn judge(action: Action, outcome: Outcome) -> (Tried, Option<Value>, Option<HostReport>, Kept) {
     let wrong = |detail: &str| Failure::new("the provider's answer makes no sense", detail);
     match outcome {
-        Outcome::Done { value: Some(value), report } if action != Action::Delete => match value.is_wholly_known() {
-            true => (Tried::Done, Some(value), report),
-            false => {
-                let failure = wrong("It left something of the object unknown after it was done.");
-                (Tried::Failed(failure), Some(known(&value)), report)
+        Outcome::Done { value: Some(value), report, kept } if action != Action::Delete => {
+            match value.is_wholly_known() {
+                true => (Tried::Done, Some(value), report, kept),
+                false => {
+                    let failure = wrong("It left something of the object unknown after it was done.");
+                    (Tried::Failed(failure), Some(known(&value)), report, kept)
+                }
             }
-        },
-        Outcome::Done { report, .. } if action == Action::Delete => (Tried::Done, None, report),
-        Outcome::Done { report, .. } => (Tried::Failed(wrong("It was done, and there is no object.")), None, report),
-        Outcome::Failed { failure, value, report } => (Tried::Failed(failure), value.as_ref().map(known), report),
+        }
+        Outcome::Done { report, kept, .. } if action == Action::Delete => (Tried::Done, None, report, kept),
+        Outcome::Done { report, kept, .. } => {
+            (Tried::Failed(wrong("It was done, and there is no object.")), None, report, kept)
+        }
+        Outcome::Failed { failure, value, report, kept } => {
+            (Tried::Failed(failure), value.as_ref().map(known), report, kept)
+        }
     }
 }
 

@@ -121,6 +121,10 @@ impl Graph {
             Key::Output(module, name) => within(module, format!("output.{name}")),
             Key::CallKeys(module, name) | Key::Call(module, name) => within(module, format!("module.{name}")),
             Key::Outputs(module) | Key::Contents(module) | Key::Before(module) => within(module, String::new()),
+            Key::Provider(module, (name, alias), _) => {
+                let alias = alias.iter().map(|alias| format!(".{alias}")).collect::<String>();
+                within(module, format!("provider.{name}{alias}"))
+            }
             Key::Function(call) => format!("the function {} of {}", call.function, call.provider),
             Key::Keys(resource) | Key::Resource(resource) => {
                 self.resources.get(*resource).map(|resource| resource.address.to_string()).unwrap_or_default()

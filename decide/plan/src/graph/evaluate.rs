@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use andon_lang::definitions::{Condition, ResourceDefinition};
 use andon_lang::eval::{evaluate_block, values_in_play};
-use andon_schema::{Block, InstanceAddress, InstanceKey, Mode, ModuleStep};
+use andon_schema::{Block, ConfiguredProvider, InstanceAddress, InstanceKey, Mode, ModuleStep, TypeSchema};
 use andon_text::{Diagnostic, Diagnostics};
 use andon_value::{Kind, Marks, Path, Type, Value, convert};
 
 use super::expand::{Keys, keys, sentence};
 use super::target::{depends_on, target};
 use super::view::{Notes, View, evaluate};
-use super::{Content, Graph, Key, ModuleId, NodeId, ResourceId, ResourceSet, State, variable};
+use super::{Content, Graph, Key, ModuleId, ModuleInstance, NodeId, ResourceId, ResourceSet, State, variable};
 use crate::{STACK_DATA, messages};
 
 /// An instance whose configuration has been evaluated.
@@ -26,6 +26,8 @@ pub(crate) struct Configured {
     pub triggers: Vec<Trigger>,
     /// A precondition hangs on something unknown.
     pub unchecked: bool,
+    /// The provider, where it is a plugin, and `provider_meta` of the module.
+    pub provider: Option<(Arc<ConfiguredProvider>, Option<Value>)>,
 }
 
 /// One entry of `replace_triggered_by`.
@@ -41,7 +43,15 @@ pub(crate) struct Trigger {
 /// What an evaluation came to, before it is known whether it may be kept.
 enum Made {
     Content(Content),
-    Instance { config: Value, triggers: Vec<(Key, Path, String)>, unchecked: bool },
+    Instance(Box<Instance>),
+}
+
+/// What an instance is configured with.
+struct Instance {
+    config: Value,
+    triggers: Vec<(Key, Path, String)>,
+    unchecked: bool,
+    provider: Option<(Arc<ConfiguredProvider>, Option<Value>)>,
 }
 
 type Result<T> = std::result::Result<T, Diagnostics>;
@@ -95,11 +105,12 @@ impl Graph {
                 self.settle(id, State::Ready(content.clone()));
                 self.follow_up(&key, &content);
             }
-            Ok(Made::Instance { config, triggers, unchecked }) => self.hand_out(id, &key, config, triggers, unchecked),
+            Ok(Made::Instance(instance)) => self.hand_out(id, &key, *instance),
         }
     }
 
-    fn hand_out(&mut self, id: NodeId, key: &Key, config: Value, triggers: Vec<(Key, Path, String)>, unchecked: bool) {
+    fn hand_out(&mut self, id: NodeId, key: &Key, instance: Instance) {
+        let Instance { config, triggers, unchecked, provider } = instance;
         let Some((definition, address)) = self.definition(key) else { return };
         let triggers = triggers
             .into_iter()
@@ -108,7 +119,7 @@ impl Graph {
         if let Some(node) = self.nodes.get_mut(id.0 as usize) {
             node.state = State::Held;
         }
-        self.configured.push(Configured { node: id, address, definition, config, triggers, unchecked });
+        self.configured.push(Configured { node: id, address, definition, config, triggers, unchecked, provider });
     }
 
     /// The definition and the address of an instance.
@@ -136,11 +147,11 @@ impl Graph {
     fn note_reads(&mut self, id: NodeId, notes: Notes) {
         let own = match self.key(id) {
             Some(Key::Instance(resource, _)) | Some(Key::Resource(resource)) => {
-                self.resources.get(*resource).filter(|resource| resource.address.mode == Mode::Managed)
+                self.resources.get(*resource).filter(|resource| resource.address.mode != Mode::Ephemeral)
             }
             _ => None,
         };
-        let own = own.map(|resource| resource.itself.clone());
+        let own = own.map(|resource| (resource.address.mode, resource.itself.clone()));
         let elsewhere = match self.key(id) {
             Some(Key::StackName(..)) => self.stack_elsewhere(id),
             _ => ResourceSet::default(),
@@ -149,7 +160,9 @@ impl Graph {
             node.reads = notes.reads;
         }
         let managed = match own {
-            Some(own) => own,
+            // What data reads, whoever reads the data reads, too.
+            Some((Mode::Data, own)) => ResourceSet::union([&own, &self.resources_read(id)]),
+            Some((_, own)) => own,
             None => {
                 let read = self.resources_read(id);
                 ResourceSet::union([&read, &elsewhere])
@@ -195,7 +208,8 @@ impl Graph {
             | Key::Call(module, _)
             | Key::Outputs(module)
             | Key::Contents(module)
-            | Key::Before(module) => Some(*module),
+            | Key::Before(module)
+            | Key::Provider(module, ..) => Some(*module),
             Key::Function(_) => None,
         };
         let Some((id, instance)) = module.and_then(|id| self.module(id).map(|module| (id, module))) else {
@@ -215,6 +229,7 @@ impl Graph {
             Key::Keys(resource) => self.resource_keys(&view, *resource),
             Key::Resource(resource) => Ok(resource_value(&view, *resource)),
             Key::Instance(resource, key) => self.instance(&mut view, *resource, key),
+            Key::Provider(_, block, key) => self.provider(&mut view, block, key).map(Made::Content),
             // It is nothing that is evaluated here.
             Key::Function(_) => Ok(nothing()),
             Key::StackName(resource, key) => self.stack_name(&mut view, *resource, key),
@@ -264,7 +279,8 @@ impl Graph {
         if definition.key.mode == Mode::Data && &*definition.key.kind == STACK_DATA {
             return Ok(stack_value(view, resource, key));
         }
-        let schema = self.schema(definition)?;
+        let provider = self.provider_of(view, definition)?;
+        let schema = self.schema(definition, view.module())?;
         let unchecked = check(&definition.lifecycle.preconditions, "precondition", &self.address(resource, key), view)?;
         let mut triggers = Vec::new();
         for expr in &definition.lifecycle.replace_triggered_by {
@@ -275,19 +291,47 @@ impl Graph {
             }
         }
         let config = evaluate_block(&definition.body, schema, view)?;
-        Ok(Made::Instance { config, triggers, unchecked })
+        let provider = match provider {
+            Some(provider) => {
+                let meta = self.provider_meta(view, &provider.address.provider)?;
+                Some((provider, meta))
+            }
+            None => None,
+        };
+        Ok(Made::Instance(Box::new(Instance { config, triggers, unchecked, provider })))
     }
 
-    /// The schema of a resource or data source.
-    pub fn schema(&self, definition: &ResourceDefinition) -> Result<&Block> {
+    /// The schema of a resource, data source or ephemeral resource of a module instance.
+    fn schema(&self, definition: &ResourceDefinition, module: &ModuleInstance) -> Result<&Block> {
         let schemas = &self.input.schemas;
-        let known = schemas.built_in(definition.key.mode);
-        let what = if definition.key.mode == Mode::Data { "data source" } else { "resource type" };
+        let mode = definition.key.mode;
         let kind = &*definition.key.kind;
+        let provider = module.module.provider_of(definition);
+        let known = match schemas.providers.get(&provider) {
+            Some(provider) => provider.types(mode),
+            None if self.is_plugin(&provider, definition) => {
+                return Err(Diagnostic::error(format!("the provider {provider} is not installed"))
+                    .at(definition.span)
+                    .help("Run `andon init`, which installs what the definitions need.")
+                    .into());
+            }
+            None => schemas.built_in(mode),
+        };
         known.get(kind).map(|schema| &schema.block).ok_or_else(|| {
+            let what = if mode == Mode::Managed { "resource type" } else { mode.noun() };
             let diagnostic = Diagnostic::error(format!("unknown {what} {kind:?}")).at(definition.span);
             messages::unknown(diagnostic, kind, known.keys().map(String::as_str)).into()
         })
+    }
+
+    /// The schema of the type of an instance that was handed out.
+    pub fn type_schema(&self, configured: &Configured) -> Option<&TypeSchema> {
+        let key = &configured.definition.key;
+        let types = match &configured.provider {
+            Some((provider, _)) => self.input.schemas.providers.get(&provider.address.provider)?.types(key.mode),
+            None => self.input.schemas.built_in(key.mode),
+        };
+        types.get(&*key.kind)
     }
 
     fn stack_name(&self, view: &mut View<'_>, resource: ResourceId, key: &Option<InstanceKey>) -> Result<Made> {

@@ -12,6 +12,7 @@ mod blocked;
 mod evaluate;
 mod expand;
 mod modules;
+mod provider;
 mod resources;
 mod settled;
 mod target;
@@ -22,7 +23,8 @@ use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, DefaultHasher};
 use std::sync::Arc;
 
-use andon_schema::{FunctionAnswer, FunctionCall, InstanceKey};
+use andon_lang::definitions::ProviderKey;
+use andon_schema::{ConfiguredProvider, FunctionAnswer, FunctionCall, InstanceKey};
 use andon_text::{Diagnostic, Diagnostics, Span};
 use andon_value::Value;
 
@@ -70,6 +72,8 @@ pub(crate) enum Key {
     StackName(ResourceId, Option<InstanceKey>),
     /// The postconditions of an instance.
     Verified(ResourceId, Option<InstanceKey>),
+    /// A configuration of a provider: the module that has its block, its name there, and which of a `for_each`.
+    Provider(ModuleId, ProviderKey, Option<InstanceKey>),
     /// A call of a provider's function, whoever makes it.
     Function(Arc<FunctionCall>),
 }
@@ -83,6 +87,8 @@ pub(crate) enum Content {
     Keys(Arc<Keys>),
     /// What a provider's function gave.
     Function(FunctionAnswer),
+    /// A configuration of a provider.
+    Provider(Arc<ConfiguredProvider>),
 }
 
 #[derive(Debug)]

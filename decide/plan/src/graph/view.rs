@@ -57,6 +57,11 @@ impl<'g> View<'g> {
         self.each = each;
     }
 
+    /// What `count` and `each` mean.
+    pub fn each(&self) -> Each {
+        self.each.clone()
+    }
+
     /// Has `self` mean something.
     pub fn set_self(&mut self, value: Value) {
         self.itself = Some(value);

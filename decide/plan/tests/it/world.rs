@@ -13,7 +13,7 @@ use andon_plan::{
 };
 use andon_schema::{
     Answer, Attribute, Block, Command, Failure, HostEntry, HostReport, Identity, InstanceAddress, ObjectStatus,
-    Outcome, Question, Schemas, TypeSchema,
+    Outcome, Planned, Question, Schemas, TypeSchema,
 };
 use andon_text::{Diagnostics, SourceMap};
 use andon_value::{Type, Value};
@@ -219,12 +219,12 @@ impl World {
                 });
                 Answer::Object(Some(Value::object(entries.collect::<Vec<_>>())))
             }
-            Question::CallFunction(_) => panic!("no definition here calls one"),
             Question::PlanChange { config, prior, .. } => {
                 let (value, replace) = proposed(kind, config, prior.as_ref());
                 let report = (kind == "andon_host").then(|| self.report(address));
-                Answer::Planned { value, replace, report }
+                Answer::Planned(Box::new(Planned::new(value, &replace, report)))
             }
+            _ => panic!("no definition here has a plugin's"),
         }
     }
 
@@ -315,13 +315,13 @@ impl World {
             Command::Create { .. } => "create",
             Command::Update { .. } => "update",
             Command::Delete { .. } => "delete",
+            Command::Provision { .. } => "provision",
         };
         let kind = Arc::clone(&address.resource.kind);
         let identity = command.identity().to_string();
         let fails = self.failing.contains(&format!("{name} {address}"));
         let half = self.failing.contains(&format!("half {name} {address}"));
-        let failed =
-            |value| Outcome::Failed { failure: Failure::new("it broke", "It was made to."), value, report: None };
+        let failed = |value| Outcome::failed(Failure::new("it broke", "It was made to."), value, None);
         match command {
             _ if fails => failed(self.objects.get(&identity).map(|(_, value)| value.clone())),
             Command::Create { identity, config, planned, .. } | Command::Update { identity, config, planned, .. } => {
@@ -330,8 +330,9 @@ impl World {
                 if kind.as_ref() == "andon_host" {
                     self.unclean.remove(&address.to_string());
                 }
-                if half { failed(Some(value)) } else { Outcome::Done { value: Some(value), report: None } }
+                if half { failed(Some(value)) } else { Outcome::done(Some(value), None) }
             }
+            Command::Provision { .. } => panic!("no definition here has provisioners"),
             Command::Delete { .. } => {
                 assert!(self.objects.remove(&identity).is_some(), "{address} {identity} is not there to delete");
                 let users = self.objects.values().filter(|_| self.strict);
@@ -339,7 +340,7 @@ impl World {
                     let shown = andon_value::render(value, 0);
                     assert!(!shown.contains(&identity), "{address} {identity} is deleted, and {user} uses it: {shown}");
                 }
-                Outcome::Done { value: None, report: None }
+                Outcome::done(None, None)
             }
         }
     }

@@ -1,16 +1,17 @@
 use std::sync::Arc;
 
 use andon_schema::{
-    Change, CheckResult, EntryStatus, Failure, HostEntry, HostReport, Identity, InstanceAddress, InstanceKey, Mode,
-    ModuleStep, Object, ObjectStatus, ResourceAddress,
+    Change, CheckResult, CheckStatus, Checked, CheckedKind, EntryStatus, Failure, HostEntry, HostReport, Identity,
+    InstanceAddress, InstanceKey, Kept, Mode, ModuleStep, Object, ObjectStatus, ProviderConfigAddress, ResourceAddress,
 };
 use andon_value::Value;
+use base64::Engine as _;
 use serde_json::Value as Json;
 
 use super::CodecError;
 use crate::{
-    Action, EnvironmentState, Event, InstanceState, Intent, OutcomeRecord, Outputs, Result as Tried, RunId, RunStatus,
-    State,
+    Action, EnvironmentState, Event, InstanceState, Intent, OutcomeRecord, Outputs, ReadData, Result as Tried, RunId,
+    RunStatus, State,
 };
 
 type Read<T> = Result<T, CodecError>;
@@ -32,6 +33,25 @@ pub(super) fn event(record: &Json) -> Read<Event> {
             address: instance_address(record.member("address")?)?,
             identity: identity(record.member("identity")?)?,
             value: record.optional("value").map(value).transpose()?,
+            kept: kept(record)?,
+        },
+        "adopted" => Event::Adopted {
+            address: instance_address(record.member("address")?)?,
+            object: object(record.member("object")?)?,
+            deposed: record.flag("deposed")?,
+        },
+        "marked" => Event::Marked {
+            address: instance_address(record.member("address")?)?,
+            identity: identity(record.member("identity")?)?,
+            status: status(record)?,
+        },
+        "data_read" => {
+            Event::DataRead { address: instance_address(record.member("address")?)?, data: data(record)? }
+        }
+        "data_dropped" => Event::DataDropped { address: instance_address(record.member("address")?)? },
+        "checked" => Event::Checked {
+            stack: record.member("stack")?.text()?.into(),
+            results: record.each("results", checked)?,
         },
         "forgotten" => Event::Forgotten {
             address: instance_address(record.member("address")?)?,
@@ -69,6 +89,17 @@ fn environment(there: Node<'_>) -> Read<EnvironmentState> {
     Ok(EnvironmentState {
         instances: there.each("instances", instance)?.into_iter().collect(),
         published: published.map(|(stack, published)| Ok((stack.into(), outputs(published)?))).collect::<Read<_>>()?,
+        data: there
+            .each("data", |node| Ok((instance_address(node.member("address")?)?, data(node)?)))?
+            .into_iter()
+            .collect(),
+        checked: match there.optional("checked") {
+            Some(stacks) => stacks
+                .entries()?
+                .map(|(stack, results)| Ok((stack.into(), results.elements(checked)?)))
+                .collect::<Read<_>>()?,
+            None => Default::default(),
+        },
         pending: there.each("pending", pending)?.into_iter().collect(),
         open_run: there.optional("open_run").map(|run| run.text().map(|run| RunId(run.into()))).transpose()?,
     })
@@ -89,6 +120,8 @@ fn intent(record: Node<'_>) -> Read<Intent> {
         identity: identity(record.member("identity")?)?,
         dependencies: record.each("dependencies", resource_address)?,
         create_before_destroy: record.flag("create_before_destroy")?,
+        provider: provider(record)?,
+        planned: record.optional("planned").map(value).transpose()?,
     })
 }
 
@@ -112,9 +145,55 @@ fn object(node: Node<'_>) -> Read<Object> {
     Ok(Object {
         identity: identity(node.member("identity")?)?,
         value: value(node.member("value")?)?,
-        status: if node.flag("tainted")? { ObjectStatus::Tainted } else { ObjectStatus::Ready },
+        status: status(node)?,
         dependencies: node.each("dependencies", resource_address)?,
         create_before_destroy: node.flag("create_before_destroy")?,
+        provider: provider(node)?,
+        kept: kept(node)?,
+    })
+}
+
+fn status(node: Node<'_>) -> Read<ObjectStatus> {
+    Ok(if node.flag("tainted")? { ObjectStatus::Tainted } else { ObjectStatus::Ready })
+}
+
+fn provider(node: Node<'_>) -> Read<Option<Arc<ProviderConfigAddress>>> {
+    let Some(text) = node.optional("provider") else { return Ok(None) };
+    let address = ProviderConfigAddress::parse(text.text()?);
+    address.map(|address| Some(Arc::new(address))).ok_or_else(|| text.is_not("the address of a provider configuration"))
+}
+
+fn kept(node: Node<'_>) -> Read<Kept> {
+    let private = match node.optional("private") {
+        Some(text) => base64::engine::general_purpose::STANDARD
+            .decode(text.text()?)
+            .map_err(|_| text.is_not("base64"))?
+            .into(),
+        None => Default::default(),
+    };
+    let identity = node.optional("names").map(value).transpose()?;
+    Ok(Kept { schema_version: node.number_or_zero("schema_version")?, private, identity })
+}
+
+fn data(node: Node<'_>) -> Read<ReadData> {
+    Ok(ReadData {
+        value: value(node.member("value")?)?,
+        provider: provider(node)?,
+        schema_version: node.number_or_zero("schema_version")?,
+    })
+}
+
+fn checked(node: Node<'_>) -> Read<Checked> {
+    fn named<T: Copy + ToString>(node: Node<'_>, all: &[T]) -> Read<T> {
+        let text = node.text()?;
+        all.iter().copied().find(|it| it.to_string() == text).ok_or_else(|| node.is_not("a known name"))
+    }
+    Ok(Checked {
+        kind: named(node.member("kind")?, &CheckedKind::ALL)?,
+        config: node.member("config")?.string()?,
+        object: node.member("object")?.string()?,
+        status: named(node.member("status")?, &CheckStatus::ALL)?,
+        problems: node.each("problems", Node::string)?,
     })
 }
 
@@ -123,6 +202,7 @@ fn failure(node: Node<'_>) -> Read<Failure> {
         summary: node.member("summary")?.string()?,
         detail: node.text_or_empty("detail")?,
         help: node.each("help", Node::string)?,
+        complaints: Vec::new(),
     })
 }
 
@@ -264,15 +344,22 @@ impl<'a> Node<'a> {
         self.json.as_u64().ok_or_else(|| self.is_not("a whole number"))
     }
 
+    fn number_or_zero(self, name: &'a str) -> Read<u64> {
+        self.optional(name).map_or(Ok(0), Node::number)
+    }
+
     fn flag(self, name: &'a str) -> Read<bool> {
         let flag = |node: Node<'_>| node.json.as_bool().ok_or_else(|| node.is_not("true or false"));
         self.optional(name).map_or(Ok(false), flag)
     }
 
     fn each<T>(self, name: &'a str, read: impl Fn(Node<'a>) -> Read<T>) -> Read<Vec<T>> {
-        let Some(list) = self.optional(name) else { return Ok(Vec::new()) };
-        let elements = list.json.as_array().ok_or_else(|| list.is_not("a list"))?;
-        elements.iter().map(|json| read(Node { json, name })).collect()
+        self.optional(name).map_or(Ok(Vec::new()), |list| list.elements(read))
+    }
+
+    fn elements<T>(self, read: impl Fn(Node<'a>) -> Read<T>) -> Read<Vec<T>> {
+        let elements = self.json.as_array().ok_or_else(|| self.is_not("a list"))?;
+        elements.iter().map(|json| read(Node { json, name: self.name })).collect()
     }
 
     fn entries(self) -> Read<impl Iterator<Item = (&'a str, Node<'a>)>> {

@@ -1,13 +1,15 @@
 use andon_schema::{
-    Change, CheckResult, EntryStatus, Failure, HostEntry, HostReport, Identity, InstanceAddress, InstanceKey, Mode,
-    Object, ObjectStatus, ResourceAddress,
+    Change, CheckResult, Checked, EntryStatus, Failure, HostEntry, HostReport, Identity, InstanceAddress, InstanceKey,
+    Kept, Mode, Object, ObjectStatus, ResourceAddress,
 };
 use andon_value::Value;
+use base64::Engine as _;
 use serde_json::{Map, Value as Json};
 
 use super::CodecError;
 use crate::{
-    Action, EnvironmentState, Event, InstanceState, Intent, OutcomeRecord, Outputs, Result as Tried, RunStatus, State,
+    Action, EnvironmentState, Event, InstanceState, Intent, OutcomeRecord, Outputs, ReadData, Result as Tried, RunStatus,
+    State,
 };
 
 type Members = Map<String, Json>;
@@ -24,16 +26,32 @@ pub(super) fn event(event: &Event) -> Written<Members> {
         }
         Event::Intent(intent) => {
             let mut members = kind("intent");
-            members.append(&mut self::intent(intent));
+            members.append(&mut self::intent(intent)?);
             Ok(members)
         }
         Event::Outcome(outcome) => self::outcome(outcome),
-        Event::Observed { address, identity, value } => {
-            let members = about(kind("observed"), address, identity);
+        Event::Observed { address, identity, value, kept } => {
+            let members = with_kept(about(kind("observed"), address, identity), kept)?;
             match value {
                 Some(value) => Ok(members.with("value", self::value(value)?)),
                 None => Ok(members),
             }
+        }
+        Event::Adopted { address, object, deposed } => Ok(kind("adopted")
+            .with("address", instance_address(address))
+            .with("object", self::object(object)?)
+            .with_flag("deposed", *deposed)),
+        Event::Marked { address, identity, status } => {
+            Ok(about(kind("marked"), address, identity).with_flag("tainted", *status == ObjectStatus::Tainted))
+        }
+        Event::DataRead { address, data } => {
+            let mut members = kind("data_read").with("address", instance_address(address));
+            members.append(&mut self::data(data)?);
+            Ok(members)
+        }
+        Event::DataDropped { address } => Ok(kind("data_dropped").with("address", instance_address(address))),
+        Event::Checked { stack, results } => {
+            Ok(kind("checked").with("stack", &**stack).with_list("results", results.iter().map(checked).collect()))
         }
         Event::Forgotten { address, identity } => Ok(about(kind("forgotten"), address, identity)),
         Event::Depends { address, identity, dependencies, create_before_destroy } => {
@@ -66,9 +84,22 @@ fn environment(there: &EnvironmentState) -> Written<Members> {
     for (stack, outputs) in &there.published {
         published.insert(stack.to_string(), Json::Object(self::outputs(outputs)?));
     }
-    let pending: Vec<Json> = there.pending.values().map(|intent| Json::Object(self::intent(intent))).collect();
-    let members =
-        Members::new().with_list("instances", instances).with("published", published).with_list("pending", pending);
+    let pending = each(there.pending.values(), |intent| self::intent(intent).map(Json::Object))?;
+    let data = each(&there.data, |(address, data)| {
+        let mut members = Members::new().with("address", instance_address(address));
+        members.append(&mut self::data(data)?);
+        Ok(Json::Object(members))
+    })?;
+    let mut checked = Members::new();
+    for (stack, results) in &there.checked {
+        checked.insert(stack.to_string(), Json::Array(results.iter().map(self::checked).collect()));
+    }
+    let members = Members::new()
+        .with_list("instances", instances)
+        .with("published", published)
+        .with_list("data", data)
+        .with("checked", checked)
+        .with_list("pending", pending);
     Ok(match &there.open_run {
         Some(run) => members.with("open_run", &*run.0),
         None => members,
@@ -83,11 +114,43 @@ fn instance(address: &InstanceAddress, instance: &InstanceState) -> Written<Json
     Ok(Json::Object(members.with_list("deposed", each(&instance.deposed, object)?)))
 }
 
-fn intent(intent: &Intent) -> Members {
-    about(Members::new(), &intent.address, &intent.identity)
+fn intent(intent: &Intent) -> Written<Members> {
+    let members = about(Members::new(), &intent.address, &intent.identity)
         .with("action", action(intent.action))
         .with_list("dependencies", intent.dependencies.iter().map(resource_address).collect())
         .with_flag("create_before_destroy", intent.create_before_destroy)
+        .with_shown("provider", &intent.provider);
+    match &intent.planned {
+        Some(planned) => Ok(members.with("planned", value(planned)?)),
+        None => Ok(members),
+    }
+}
+
+fn data(data: &ReadData) -> Written<Members> {
+    Ok(Members::new()
+        .with("value", value(&data.value)?)
+        .with_shown("provider", &data.provider)
+        .with_number("schema_version", data.schema_version))
+}
+
+fn checked(checked: &Checked) -> Json {
+    let members = Members::new()
+        .with("kind", checked.kind.to_string())
+        .with("config", checked.config.as_str())
+        .with("object", checked.object.as_str())
+        .with("status", checked.status.to_string());
+    Json::Object(members.with_list("problems", checked.problems.iter().map(|text| text.as_str().into()).collect()))
+}
+
+/// What a provider keeps with an object stands beside the attributes.
+fn with_kept(members: Members, kept: &Kept) -> Written<Members> {
+    let members = members
+        .with_number("schema_version", kept.schema_version)
+        .with_text("private", &base64::engine::general_purpose::STANDARD.encode(&kept.private));
+    match &kept.identity {
+        Some(identity) => Ok(members.with("names", value(identity)?)),
+        None => Ok(members),
+    }
 }
 
 fn outcome(outcome: &OutcomeRecord) -> Written<Members> {
@@ -113,8 +176,9 @@ fn object(object: &Object) -> Written<Json> {
         .with("value", value(&object.value)?)
         .with_flag("tainted", object.status == ObjectStatus::Tainted)
         .with_list("dependencies", object.dependencies.iter().map(resource_address).collect())
-        .with_flag("create_before_destroy", object.create_before_destroy);
-    Ok(Json::Object(members))
+        .with_flag("create_before_destroy", object.create_before_destroy)
+        .with_shown("provider", &object.provider);
+    Ok(Json::Object(with_kept(members, &object.kept)?))
 }
 
 fn failure(failure: &Failure) -> Members {
@@ -259,6 +323,17 @@ trait With: Sized {
 
     fn with_list(self, name: &str, list: Vec<Json>) -> Self {
         if list.is_empty() { self } else { self.with(name, list) }
+    }
+
+    fn with_number(self, name: &str, number: u64) -> Self {
+        if number == 0 { self } else { self.with(name, number) }
+    }
+
+    fn with_shown(self, name: &str, shown: &Option<impl ToString>) -> Self {
+        match shown {
+            Some(shown) => self.with(name, shown.to_string()),
+            None => self,
+        }
     }
 
     fn with_flag(self, name: &str, flag: bool) -> Self {

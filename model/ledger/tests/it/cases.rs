@@ -1,13 +1,15 @@
 //! The cases of the golden files.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use andon_ledger::{
-    Action, EnvironmentState, Event, InstanceState, Intent, OutcomeRecord, Outputs, Result, RunId, RunStatus, State,
+    Action, EnvironmentState, Event, InstanceState, Intent, OutcomeRecord, Outputs, ReadData, Result, RunId, RunStatus,
+    State,
 };
 use andon_schema::{
-    Change, CheckResult, EntryStatus, Failure, HostEntry, HostReport, Identity, InstanceAddress, Object, ObjectStatus,
-    ResourceAddress,
+    Change, CheckResult, CheckStatus, Checked, CheckedKind, EntryStatus, Failure, HostEntry, HostReport, Identity,
+    InstanceAddress, Kept, Object, ObjectStatus, ProviderConfigAddress, ResourceAddress,
 };
 use andon_value::{Marks, Number, Type, Value};
 
@@ -30,7 +32,34 @@ pub fn events() -> Vec<(&'static str, Event)> {
         ),
         ("outcome_resolved", Event::Outcome(outcome(Action::Delete, Result::Resolved, None))),
         ("observed", observed(value())),
-        ("observed_gone", Event::Observed { address: address(), identity: identity(), value: None }),
+        (
+            "observed_gone",
+            Event::Observed { address: address(), identity: identity(), value: None, kept: Kept::default() },
+        ),
+        (
+            "observed_kept",
+            Event::Observed { address: address(), identity: identity(), value: Some(value()), kept: kept() },
+        ),
+        (
+            "adopted",
+            Event::Adopted {
+                address: address(),
+                object: Object { provider: Some(provider()), kept: kept(), ..object(ObjectStatus::Ready) },
+                deposed: true,
+            },
+        ),
+        ("marked", Event::Marked { address: address(), identity: identity(), status: ObjectStatus::Tainted }),
+        ("data_read", Event::DataRead { address: parse("data.cloud_zone.all"), data: data() }),
+        ("data_dropped", Event::DataDropped { address: parse("data.cloud_zone.all") }),
+        ("checked", Event::Checked { stack: "web".into(), results: checked() }),
+        (
+            "intent_plugin",
+            Event::Intent(Intent {
+                provider: Some(provider()),
+                planned: Some(Value::object([("id", Value::unknown(Type::String)), ("name", Value::from("a"))])),
+                ..intent(Action::Create)
+            }),
+        ),
         ("forgotten", Event::Forgotten { address: address(), identity: identity() }),
         (
             "depends",
@@ -73,12 +102,16 @@ pub fn state() -> State {
                         status: ObjectStatus::Ready,
                         dependencies: Vec::new(),
                         create_before_destroy: false,
+                        provider: None,
+                        kept: Kept::default(),
                     }),
                     deposed: Vec::new(),
                 },
             ),
         ]),
         published: BTreeMap::from([("web".into(), outputs()), ("empty".into(), Outputs::new())]),
+        data: BTreeMap::from([(parse("data.cloud_zone.all"), data())]),
+        checked: BTreeMap::from([("web".into(), checked())]),
         pending: BTreeMap::from([(name(4), Intent { identity: name(4), ..intent(Action::Create) })]),
         open_run: Some(RunId("00000000beef".into())),
     };
@@ -86,7 +119,7 @@ pub fn state() -> State {
 }
 
 pub fn observed(value: Value) -> Event {
-    Event::Observed { address: address(), identity: identity(), value: Some(value) }
+    Event::Observed { address: address(), identity: identity(), value: Some(value), kept: Kept::default() }
 }
 
 fn ended(status: RunStatus, summary: &str) -> Event {
@@ -100,6 +133,8 @@ fn intent(action: Action) -> Intent {
         identity: identity(),
         dependencies: dependencies(),
         create_before_destroy: action == Action::Create,
+        provider: None,
+        planned: None,
     }
 }
 
@@ -108,7 +143,47 @@ fn outcome(action: Action, result: Result, object: Option<Object>) -> OutcomeRec
 }
 
 fn object(status: ObjectStatus) -> Object {
-    Object { identity: identity(), value: value(), status, dependencies: dependencies(), create_before_destroy: true }
+    Object {
+        identity: identity(),
+        value: value(),
+        status,
+        dependencies: dependencies(),
+        create_before_destroy: true,
+        provider: None,
+        kept: Kept::default(),
+    }
+}
+
+fn provider() -> Arc<ProviderConfigAddress> {
+    Arc::new(ProviderConfigAddress::parse("module.app.provider[\"registry.terraform.io/hashicorp/aws\"].west").unwrap())
+}
+
+fn kept() -> Kept {
+    Kept {
+        schema_version: 3,
+        private: Arc::from(*b"\x00\xff{}"),
+        identity: Some(Value::object([("arn", Value::from("arn:1"))])),
+    }
+}
+
+fn data() -> ReadData {
+    ReadData { value: value(), provider: Some(provider()), schema_version: 1 }
+}
+
+fn checked() -> Vec<Checked> {
+    let checked = |kind, config: &str, object: &str, status, problems: &[&str]| Checked {
+        kind,
+        config: config.into(),
+        object: object.into(),
+        status,
+        problems: problems.iter().map(|text| (*text).into()).collect(),
+    };
+    vec![
+        checked(CheckedKind::Resource, "t.n", "t.n[0]", CheckStatus::Pass, &[]),
+        checked(CheckedKind::Output, "output.o", "output.o", CheckStatus::Fail, &["It is late.", "And wrong."]),
+        checked(CheckedKind::Check, "check.c", "check.c", CheckStatus::Error, &[]),
+        checked(CheckedKind::Variable, "var.v", "var.v", CheckStatus::Unknown, &[]),
+    ]
 }
 
 fn value() -> Value {

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use andon_ledger::{
-    Action, EnvironmentState, Event, InstanceState, Intent, OutcomeRecord, Outputs, Result, RunId, RunStatus, State,
+    Action, EnvironmentState, Event, InstanceState, Intent, OutcomeRecord, Outputs, ReadData, Result, RunId, RunStatus, State,
 };
 use andon_schema::{
-    Change, CheckResult, EntryStatus, Failure, HostEntry, HostReport, Identity, InstanceAddress, InstanceKey, Mode,
+    Change, CheckResult, EntryStatus, Failure, HostEntry, HostReport, Identity, InstanceAddress, InstanceKey, Kept, Mode,
     ModuleStep, Object, ObjectStatus, ResourceAddress,
 };
 use andon_value::{Marks, Number, Type, Value};
@@ -25,7 +25,14 @@ pub fn event() -> impl Strategy<Value = Event> {
         (named(), option::of(value())).prop_map(|((address, identity), value)| Event::Observed {
             address,
             identity,
-            value
+            value,
+            kept: Kept::default(),
+        }),
+        (address(), object(), any::<bool>())
+            .prop_map(|(address, object, deposed)| Event::Adopted { address, object, deposed }),
+        (address(), value()).prop_map(|(address, value)| Event::DataRead {
+            address,
+            data: ReadData { value, provider: None, schema_version: 0 },
         }),
         named().prop_map(|(address, identity)| Event::Forgotten { address, identity }),
         intent().prop_map(|Intent { address, identity, dependencies, create_before_destroy, .. }| Event::Depends {
@@ -57,6 +64,8 @@ fn environment() -> impl Strategy<Value = EnvironmentState> {
         option::of(name().prop_map(RunId)),
     );
     parts.prop_map(|(instances, published, pending, open_run)| EnvironmentState {
+        data: BTreeMap::new(),
+        checked: BTreeMap::new(),
         instances,
         published,
         pending,
@@ -72,6 +81,8 @@ fn intent() -> impl Strategy<Value = Intent> {
         identity,
         dependencies,
         create_before_destroy,
+        provider: None,
+        planned: None,
     })
 }
 
@@ -80,9 +91,8 @@ fn outcome() -> impl Strategy<Value = OutcomeRecord> {
         Just(Result::Done),
         Just(Result::Resolved),
         (text(), text(), vec(text(), 0..3)).prop_map(|(summary, detail, help)| Result::Failed(Failure {
-            summary,
-            detail,
-            help
+            help,
+            ..Failure::new(summary, detail)
         })),
     ];
     let parts = (address(), action(), identity(), result, option::of(object()), option::of(report()));
@@ -105,6 +115,8 @@ fn object() -> impl Strategy<Value = Object> {
         status,
         dependencies,
         create_before_destroy,
+        provider: None,
+        kept: Kept { private: Arc::from([create_before_destroy.into()]), ..Kept::default() },
     })
 }
 

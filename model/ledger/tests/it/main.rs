@@ -41,6 +41,32 @@ fn every_kind_of_event_has_its_golden_record() {
     }
 }
 
+/// What was written by earlier versions of the format is read for ever.
+#[test]
+fn records_of_the_first_format_mean_what_they_did() {
+    let golden = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    let mut read = 0;
+    for file in fs::read_dir(golden.join("v1")).unwrap() {
+        let file = file.unwrap();
+        let (old, new) = (fs::read_to_string(file.path()), fs::read_to_string(golden.join(file.file_name())));
+        let (old, new) = (old.unwrap(), new.unwrap());
+        match file.file_name().to_string_lossy().as_ref() {
+            "state.json" => {
+                let mut new = decode_state(&new).unwrap();
+                for environment in new.environments.values_mut() {
+                    environment.data.clear();
+                    environment.checked.clear();
+                }
+                assert_eq!(decode_state(&old), Ok(new));
+            }
+            "report.json" => assert_eq!(decode_report(&old), decode_report(&new)),
+            name => assert_eq!(decode_event(&old), decode_event(&new), "{name}"),
+        }
+        read += 1;
+    }
+    assert_eq!(read, 20);
+}
+
 #[test]
 fn a_state_has_its_golden_record() {
     let state = cases::state();
@@ -62,8 +88,8 @@ fn records_that_cannot_be_read_say_why() {
         assert_eq!(error, expected, "{text}");
     };
     check(
-        r#"{"event":"teleported","v":2}"#,
-        "the record has format 2, and this version of Andon knows formats up to 1: use the version of Andon that wrote \
+        r#"{"event":"teleported","v":3}"#,
+        "the record has format 3, and this version of Andon knows formats up to 2: use the version of Andon that wrote \
          it, or a later one",
     );
     check(r#"{"event":"withdrawn","stack":"web"}"#, "the record is damaged: `v` is not a version");

@@ -108,7 +108,9 @@ fn look(project: &Project, objects: &[(InstanceAddress, Object)]) -> Vec<Seen> {
         let question = Question::ReadObject {
             address: address.clone(),
             identity: object.identity.clone(),
+            via: None,
             prior: object.value.clone(),
+            refresh: true,
         };
         machine.start(Ticket(number as u64), Job::Ask(question));
     }
@@ -117,9 +119,9 @@ fn look(project: &Project, objects: &[(InstanceAddress, Object)]) -> Vec<Seen> {
         match machine.wait(Duration::from_millis(100)) {
             Completion::Answered(ticket, answer) => {
                 let seen = match answer {
-                    Answer::Object(Some(_)) | Answer::Planned { .. } | Answer::Function(_) => Seen::There,
                     Answer::Object(None) => Seen::Gone,
                     Answer::Failed(failure) => Seen::NotTold(failure.to_string()),
+                    _ => Seen::There,
                 };
                 answers.insert(ticket.0, seen);
             }

@@ -100,16 +100,16 @@ impl HostProvider {
     fn make(&self, request: &Request<'_>) -> Outcome {
         let connection = request.config.get("connection").cloned().unwrap_or(Value::NULL);
         match self.converge(Task::Apply, request.config, &connection, request.say) {
-            Err(failure) => Outcome::Failed { failure, value: request.prior.cloned(), report: None },
+            Err(failure) => Outcome::failed(failure, request.prior.cloned(), None),
             Ok(AgentReply { report, .. }) if report.has_failed() => {
                 let role = request.config.get_str("role").unwrap_or_default();
                 let failure = Failure::new(format!("role `{role}` did not come about"), what_failed(&report));
                 // What was done stays done; the next plan looks at the server again.
-                Outcome::Failed { failure, value: request.prior.cloned(), report: Some(report) }
+                Outcome::failed(failure, request.prior.cloned(), Some(report))
             }
             Ok(AgentReply { report, catalog }) => {
                 let value = described(request.config, catalog.into());
-                Outcome::Done { value: Some(value), report: Some(report) }
+                Outcome::done(Some(value), Some(report))
             }
         }
     }
@@ -171,7 +171,7 @@ impl Provider for HostProvider {
 
     fn delete(&self, _: &InstanceAddress, _: &Identity, _: &Value, _: &dyn Fn(&str)) -> Outcome {
         // What a role made stays in the server, as what a role does not mention is not touched.
-        Outcome::Done { value: None, report: None }
+        Outcome::done(None, None)
     }
 
     fn resolve(&self, intent: &Intent, object: Option<&Object>) -> Result<Found, Failure> {

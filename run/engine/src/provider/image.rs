@@ -166,7 +166,7 @@ impl Provider for ImageProvider {
 
     fn delete(&self, _: &InstanceAddress, _: &Identity, _: &Value, _: &dyn Fn(&str)) -> Outcome {
         // The image stays in the cache, where the next bake of the same recipe finds it; `andon down --purge` empties it.
-        Outcome::Done { value: None, report: None }
+        Outcome::done(None, None)
     }
 
     fn resolve(&self, intent: &Intent, object: Option<&Object>) -> Result<Found, Failure> {
@@ -190,10 +190,10 @@ impl ImageProvider {
             Ok((described(name, &prepared.key, digest.as_str().into()), report))
         });
         match made {
-            Ok((value, report)) => Outcome::Done { value: Some(value), report },
+            Ok((value, report)) => Outcome::done(Some(value), report),
             Err(reasons) => {
                 let (failure, report) = *reasons;
-                Outcome::Failed { failure, value: prior, report }
+                Outcome::failed(failure, prior, report)
             }
         }
     }

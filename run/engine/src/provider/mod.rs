@@ -77,8 +77,8 @@ pub trait Provider: Send + Sync {
 /// An outcome without anything to say about servers' insides.
 fn plain_outcome(result: Result<Option<Value>, (Failure, Option<Value>)>) -> Outcome {
     match result {
-        Ok(value) => Outcome::Done { value, report: None },
-        Err((failure, value)) => Outcome::Failed { failure, value, report: None },
+        Ok(value) => Outcome::done(value, None),
+        Err((failure, value)) => Outcome::failed(failure, value, None),
     }
 }
 

@@ -1,6 +1,6 @@
 //! What the simulated world says of itself. Nothing here changes anything.
 
-use andon_schema::{Answer, Change, EntryStatus, Failure, HostEntry, HostReport, Question};
+use andon_schema::{Answer, Change, EntryStatus, Failure, HostEntry, HostReport, Planned, Question};
 use andon_value::{Type, Value};
 
 use super::SimWorld;
@@ -21,7 +21,10 @@ impl SimWorld<'_> {
                 let thing = self.earth.things.get(identity).filter(|thing| !thing.remains);
                 Answer::Object(thing.map(|thing| thing.value.clone()))
             }
-            Question::ReadData { address, config } if &*address.resource.kind == ZONE => self.zone(config),
+            Question::ReadData { address, config, .. } if &*address.resource.kind == ZONE => self.zone(config),
+            Question::Import { .. } | Question::MoveObject { .. } | Question::OpenEphemeral { .. } => {
+                Answer::Failed(Failure::new("no such provider", "The simulated world has no plugins."))
+            }
             Question::CallFunction(_) => {
                 Answer::Failed(Failure::new("no such function", "The simulated world has no functions."))
             }
@@ -33,7 +36,7 @@ impl SimWorld<'_> {
             }
             Question::PlanChange { address, prior, config, .. } => {
                 let (value, replace) = plan(&address.resource.kind, prior.as_ref(), config);
-                Answer::Planned { value, replace, report: None }
+                planned(value, &replace, None)
             }
         }
     }
@@ -55,14 +58,14 @@ impl SimWorld<'_> {
             || !config.get("role").is_some_and(Value::is_wholly_known)
             || !config.get("params").is_none_or(Value::is_wholly_known)
         {
-            return Answer::Planned { value: undecided, replace: Vec::new(), report: None };
+            return planned(undecided, &[], None);
         }
         let server = config.get_str("server").unwrap_or_default();
         let role = config.get_str("role").unwrap_or_default();
         let Some(thing) = self.earth.server(server) else {
             let stopped = Some(format!("the server {server} does not answer"));
             let report = Some(HostReport { stopped, ..HostReport::default() });
-            return Answer::Planned { value: undecided, replace: Vec::new(), report };
+            return planned(undecided, &[], report);
         };
         let wanted = catalog(config);
         let differs = thing.inside.get(role) != Some(&wanted);
@@ -76,7 +79,7 @@ impl SimWorld<'_> {
                 })
         });
         let value = as_it_was.filter(|_| !differs).cloned().unwrap_or(undecided);
-        Answer::Planned { value, replace: Vec::new(), report }
+        planned(value, &[], report)
     }
 }
 
@@ -90,4 +93,8 @@ pub(super) fn entry(role: &str, status: EntryStatus) -> HostEntry {
         diff: None,
         status,
     }
+}
+
+fn planned(value: Value, replace: &[String], report: Option<HostReport>) -> Answer {
+    Answer::Planned(Box::new(Planned::new(value, replace, report)))
 }

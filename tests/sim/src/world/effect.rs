@@ -60,6 +60,7 @@ impl SimWorld<'_> {
                 None => Err(format!("{address} ({identity}) is updated, and does not exist")),
             },
             Command::Delete { identity, .. } => self.earth.dismantle(identity),
+            Command::Provision { address, .. } => Err(format!("{address} has no provisioners")),
         };
         match allowed {
             Ok(()) => fate,
@@ -99,7 +100,7 @@ impl SimWorld<'_> {
             }
             Job::Do(Command::Delete { identity, prior, .. }) => Landed::Finished(self.delete(identity, prior, fate)),
             Job::Resolve { intent, object } => Landed::Resolved(self.resolve(intent, object.as_ref())),
-            Job::Ask(_) => Landed::Finished(failed(None)),
+            Job::Ask(_) | Job::Do(Command::Provision { .. }) => Landed::Finished(failed(None)),
         }
     }
 
@@ -189,12 +190,13 @@ impl SimWorld<'_> {
             Command::Update { config, prior, .. } => (config, Some(bare(prior))),
             Command::Delete { .. } if fate == Fate::Done => return done(None),
             Command::Delete { prior, .. } => return failed(Some(bare(prior))),
+            Command::Provision { .. } => return failed(None),
         };
         let role = config.get_str("role").unwrap_or_default();
         let report = |status| Some(HostReport { entries: vec![entry(role, status)], ..HostReport::default() });
         let failure = || Failure::new("the role did not come about", "It is a fault of the simulation.");
         let Some(server) = self.earth.server(config.get_str("server").unwrap_or_default()) else {
-            return Outcome::Failed { failure: failure(), value: prior, report: None };
+            return Outcome::failed(failure(), prior, None);
         };
         let wanted = catalog(config);
         let inside = match fate {
@@ -207,13 +209,9 @@ impl SimWorld<'_> {
         match fate {
             Fate::Done => {
                 let value = with(&bare(config), &[("catalog", wanted.into())]);
-                Outcome::Done { value: Some(value), report: report(EntryStatus::Done) }
+                Outcome::done(Some(value), report(EntryStatus::Done))
             }
-            _ => Outcome::Failed {
-                failure: failure(),
-                value: prior,
-                report: report(EntryStatus::Failed("no".to_owned())),
-            },
+            _ => Outcome::failed(failure(), prior, report(EntryStatus::Failed("no".to_owned()))),
         }
     }
 
@@ -270,10 +268,10 @@ fn is_host(command: &Command) -> bool {
 }
 
 fn done(value: Option<Value>) -> Outcome {
-    Outcome::Done { value, report: None }
+    Outcome::done(value, None)
 }
 
 fn failed(value: Option<Value>) -> Outcome {
     let failure = Failure::new("it failed", "It is a fault of the simulation.");
-    Outcome::Failed { failure, value, report: None }
+    Outcome::failed(failure, value, None)
 }
