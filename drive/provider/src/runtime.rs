@@ -3,7 +3,7 @@ use std::io;
 use std::sync::OnceLock;
 use std::thread;
 
-use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::runtime::{Builder, Handle, Runtime, RuntimeFlavor};
 
 /// The threads of the event loop that all plugins of this process share. They only move bytes: however many calls are
 /// under way, nobody waits on them.
@@ -19,10 +19,12 @@ pub(crate) fn shared() -> io::Result<&'static Handle> {
     made.as_ref().map(Runtime::handle).map_err(|why| io::Error::other(why.as_str()))
 }
 
-/// Waits for what is under way. On a thread of an event loop, which must not be held up, another one waits.
-pub(crate) fn wait<T: Send>(loop_: &Handle, work: impl Future<Output = T> + Send) -> Result<T, ()> {
-    if Handle::try_current().is_err() {
-        return Ok(loop_.block_on(work));
+/// Waits for what is under way. A thread of an event loop hands its other work over before it waits.
+pub(crate) fn wait<T: Send>(event_loop: &Handle, work: impl Future<Output = T> + Send) -> Result<T, ()> {
+    match Handle::try_current().map(|own| own.runtime_flavor()) {
+        Err(_) => Ok(event_loop.block_on(work)),
+        Ok(RuntimeFlavor::MultiThread) => Ok(tokio::task::block_in_place(|| event_loop.block_on(work))),
+        // A loop of one thread has nobody to hand its work to.
+        Ok(_) => thread::scope(|scope| scope.spawn(|| event_loop.block_on(work)).join()).map_err(drop),
     }
-    thread::scope(|scope| scope.spawn(|| loop_.block_on(work)).join()).map_err(drop)
 }

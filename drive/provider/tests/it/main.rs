@@ -9,7 +9,9 @@
 )]
 
 mod aws;
+mod calls;
 mod codec;
 mod find;
 mod generated;
+mod pool;
 mod toy;

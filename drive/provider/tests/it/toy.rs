@@ -11,7 +11,7 @@ use andon_value::{Number, Type, Value, convert};
 use tempfile::TempDir;
 
 /// A plugin's file that starts the toy in some way.
-fn program(directory: &Path, way: &str) -> PathBuf {
+pub(crate) fn program(directory: &Path, way: &str) -> PathBuf {
     let own = std::env::current_exe().unwrap();
     let toy = own.parent().and_then(Path::parent).unwrap().join("examples/toy");
     assert!(toy.is_file(), "cargo build -p andon-provider --example toy");
@@ -21,12 +21,13 @@ fn program(directory: &Path, way: &str) -> PathBuf {
     path
 }
 
-fn start(way: &str) -> (TempDir, Result<Plugin, String>) {
+pub(crate) fn start(way: &str) -> (TempDir, Result<Plugin, String>) {
+    let start_limit = Duration::from_secs(if way == "slow" { 2 } else { 30 });
+    start_with(way, StartSettings { start_limit, ..StartSettings::default() })
+}
+
+pub(crate) fn start_with(way: &str, settings: StartSettings) -> (TempDir, Result<Plugin, String>) {
     let directory = tempfile::tempdir().unwrap();
-    let settings = StartSettings {
-        start_limit: Duration::from_secs(if way == "slow" { 2 } else { 30 }),
-        ..StartSettings::default()
-    };
     let program = program(directory.path(), way);
     // Another test may be starting a program just while this one's file was open for writing.
     let started = loop {
@@ -38,7 +39,7 @@ fn start(way: &str) -> (TempDir, Result<Plugin, String>) {
     (directory, started)
 }
 
-fn load(way: &str, wanted: &Wanted) -> (TempDir, ProviderSchema, Plugin) {
+pub(crate) fn load(way: &str, wanted: &Wanted) -> (TempDir, ProviderSchema, Plugin) {
     let (directory, plugin) = start(way);
     drop(plugin);
     let cache = SchemaCache::new(Some(directory.path().join("cache")));
@@ -47,11 +48,11 @@ fn load(way: &str, wanted: &Wanted) -> (TempDir, ProviderSchema, Plugin) {
     (directory, schema, plugin.expect("nothing was known"))
 }
 
-fn things() -> Wanted {
+pub(crate) fn things() -> Wanted {
     Wanted::Types([Mode::Managed, Mode::Data, Mode::Ephemeral].map(|mode| (mode, "toy_thing".to_owned())).into())
 }
 
-fn thing(schema: &ProviderSchema, given: &[(&str, Value)]) -> Value {
+pub(crate) fn thing(schema: &ProviderSchema, given: &[(&str, Value)]) -> Value {
     let block = &schema.resources["toy_thing"].block;
     let Type::Object { attributes, .. } = block.implied_type() else { unreachable!() };
     let values = attributes.iter().map(|(name, ty)| {

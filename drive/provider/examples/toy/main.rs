@@ -1,5 +1,8 @@
 //! A provider plugin to test with: it serves protocol 6 (5 where `ANDON_TOY` asks for it) as real ones do, on a private
 //! Unix socket, and behaves badly where `ANDON_TOY` says how. Run by hand it serves nobody.
+//!
+//! A request that has text such as `crash at ReadResource` anywhere in it makes it crash at that call; there are also
+//! `garbage at`, `refuse at` and `wait at`, which waits until it is stopped.
 
 #![allow(missing_docs, dead_code, reason = "a program for tests, with generated code in it")]
 #![allow(
@@ -19,10 +22,14 @@ use prost::Message;
 use prost::bytes::Bytes;
 use tokio::net::{UnixListener, UnixStream};
 
-#[path = "../src/wire/schema6.rs"]
+mod cloud;
+#[path = "../../src/wire/schema6.rs"]
 #[rustfmt::skip]
 mod schema;
-#[path = "../src/wire/plugin.rs"]
+#[path = "../../src/wire/schema5.rs"]
+#[rustfmt::skip]
+mod schema5;
+#[path = "../../src/wire/plugin.rs"]
 #[rustfmt::skip]
 mod wire;
 
@@ -62,7 +69,7 @@ fn main() {
 }
 
 async fn serve(stream: UnixStream, way: String) {
-    let mut connection = h2::server::Builder::new().max_concurrent_streams(100).handshake(stream).await.unwrap();
+    let mut connection = h2::server::Builder::new().max_concurrent_streams(10_000).handshake(stream).await.unwrap();
     while let Some(Ok((request, mut respond))) = connection.accept().await {
         let way = way.clone();
         tokio::spawn(async move {
@@ -73,8 +80,31 @@ async fn serve(stream: UnixStream, way: String) {
                 let _ = body.flow_control().release_capacity(part.len());
                 received.extend(part);
             }
-            let answer = answer(&method, &received[5..], &way);
             let head = http::Response::builder().header("content-type", "application/grpc");
+            let (_, name) = method.rsplit_once('/').unwrap();
+            let asked = |what: &str| {
+                let text = format!("{what} at {name}");
+                received.windows(text.len()).any(|window| window == text.as_bytes())
+            };
+            if asked("crash") {
+                eprintln!("panic: {name} was too much");
+                std::process::exit(2);
+            }
+            if asked("refuse") {
+                let head = head.header("grpc-status", "13").header("grpc-message", "not today");
+                let _ = respond.send_response(head.body(()).unwrap(), true);
+                return;
+            }
+            if asked("wait") {
+                while !cloud::is_stopped() {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+            }
+            let answer = if asked("garbage") {
+                Some(b"\xff\xff\xff\xff this is no message".to_vec())
+            } else {
+                answer(&method, &received[5..], &way)
+            };
             let Some(answer) = answer else {
                 let _ = respond.send_response(head.header("grpc-status", "12").body(()).unwrap(), true);
                 return;
@@ -82,6 +112,11 @@ async fn serve(stream: UnixStream, way: String) {
             let mut stream = respond.send_response(head.body(()).unwrap(), false).unwrap();
             let length = u32::try_from(answer.len()).unwrap().to_be_bytes();
             let mut left: Bytes = [&[0], length.as_slice(), &answer].concat().into();
+            if name == "StreamStdio" {
+                // It stays open.
+                stream.send_data(left, false).unwrap();
+                return std::future::pending().await;
+            }
             while !left.is_empty() {
                 stream.reserve_capacity(left.len());
                 let Some(Ok(room)) = std::future::poll_fn(|context| stream.poll_capacity(context)).await else {
@@ -106,6 +141,7 @@ fn answer(method: &str, request: &[u8], way: &str) -> Option<Vec<u8>> {
                 eprintln!("panic: the schema is lost");
                 std::process::exit(2);
             }
+            cloud::prepare();
             offer(way).encode_to_vec()
         }
         "ValidateProviderConfig" | "PrepareProviderConfig" => {
@@ -115,10 +151,15 @@ fn answer(method: &str, request: &[u8], way: &str) -> Option<Vec<u8>> {
             let diagnostics = bad.then(|| complaint("there is no region \"nowhere\".", "", &[attribute("region")]));
             wire::ValidateProviderResponse { diagnostics: diagnostics.into_iter().collect() }.encode_to_vec()
         }
-        "ValidateResourceConfig" | "ValidateDataResourceConfig" | "ValidateEphemeralResourceConfig" => {
+        "ValidateResourceConfig"
+        | "ValidateResourceTypeConfig"
+        | "ValidateDataResourceConfig"
+        | "ValidateDataSourceConfig"
+        | "ValidateEphemeralResourceConfig" => {
             let request = wire::ValidateTypeRequest::decode(request).unwrap();
-            assert_eq!(request.client_capabilities.is_some(), name == "ValidateResourceConfig");
-            let config = value(request.config, &thing_type());
+            let is_managed = matches!(name, "ValidateResourceConfig" | "ValidateResourceTypeConfig");
+            assert_eq!(request.client_capabilities.is_some(), is_managed);
+            let config = value(request.config, &thing_type(way));
             wire::ValidateTypeResponse { diagnostics: judge(&config) }.encode_to_vec()
         }
         "CallFunction" => {
@@ -126,7 +167,8 @@ fn answer(method: &str, request: &[u8], way: &str) -> Option<Vec<u8>> {
             call(&request.name, request.arguments).encode_to_vec()
         }
         "Shutdown" => std::process::exit(0),
-        _ => return None,
+        "StreamStdio" => wire::StdioData { channel: 1, data: "said inside\n".into() }.encode_to_vec(),
+        _ => return cloud::answer(name, request, way),
     })
 }
 
@@ -208,7 +250,21 @@ fn port() -> Type {
 }
 
 /// What `thing` below implies, by hand.
-fn thing_type() -> Type {
+fn thing_type(way: &str) -> Type {
+    let ty = full_thing_type();
+    if way != "five" {
+        return ty;
+    }
+    let Type::Object { attributes, .. } = ty else { unreachable!() };
+    Type::object(
+        attributes.iter().filter(|(name, _)| !NESTED.contains(&&***name)).map(|(name, ty)| (name.clone(), ty.clone())),
+    )
+}
+
+/// The attributes that protocol 5 cannot have.
+const NESTED: [&str; 4] = ["many", "named", "one", "some"];
+
+fn full_thing_type() -> Type {
     Type::object([
         ("any", Type::Dynamic),
         ("grouped", port()),
@@ -295,7 +351,7 @@ fn offer(way: &str) -> wire::GetProviderSchema {
         ("echo", function(vec![parameter("value", "\"dynamic\"")], None, "\"dynamic\"")),
     ];
     let region = Block { attributes: vec![plain("region", "\"string\"")], ..Block::default() };
-    let thing: Bytes = thing.encode_to_vec().into();
+    let thing: Bytes = if way == "five" { five(thing).encode_to_vec() } else { thing.encode_to_vec() }.into();
     let only = |name: &str, schema: &Bytes| BTreeMap::from([(name.to_owned(), schema.clone())]);
     let mut resources = only("toy_thing", &thing);
     resources.insert("toy_broken".to_owned(), broken.encode_to_vec().into());
@@ -310,6 +366,46 @@ fn offer(way: &str) -> wire::GetProviderSchema {
         data_source_schemas: only("toy_thing", &thing),
         ephemeral_resource_schemas: only("toy_thing", &thing),
         functions: functions.into_iter().map(|(name, it)| (name.to_owned(), it.encode_to_vec().into())).collect(),
+        server_capabilities: Some(wire::ServerCapabilities {
+            plan_destroy: true,
+            get_provider_schema_optional: way == "ready",
+            move_resource_state: true,
+            generate_resource_config: way != "five",
+        }),
         ..Default::default()
     }
+}
+
+/// A schema as protocol 5 has it, without what it cannot have.
+fn five(schema: Schema) -> schema5::Schema {
+    let attribute = |it: Attribute| schema5::Attribute {
+        name: it.name,
+        r#type: it.r#type,
+        description: it.description,
+        required: it.required,
+        optional: it.optional,
+        computed: it.computed,
+        sensitive: it.sensitive,
+        deprecated: it.deprecated,
+        write_only: it.write_only,
+    };
+    fn block(from: Block, attribute: &dyn Fn(Attribute) -> schema5::Attribute) -> schema5::Block {
+        let plain = from.attributes.into_iter().filter(|it| it.nested_type.is_none());
+        schema5::Block {
+            attributes: plain.map(attribute).collect(),
+            block_types: from
+                .block_types
+                .into_iter()
+                .map(|it| schema5::NestedBlock {
+                    type_name: it.type_name,
+                    block: it.block.map(|it| block(it, attribute)),
+                    nesting: it.nesting,
+                    min_items: it.min_items,
+                    max_items: it.max_items,
+                })
+                .collect(),
+            ..schema5::Block::default()
+        }
+    }
+    schema5::Schema { version: schema.version, block: schema.block.map(|it| block(it, &attribute)) }
 }
