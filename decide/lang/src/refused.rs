@@ -3,15 +3,15 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use andon_schema::{Mode, ProviderAddress, Schemas};
+use andon_schema::Mode;
 use andon_text::{Diagnostic, Diagnostics, Span};
 
-use crate::definitions::{IgnoreChanges, Module, Project, ResourceDefinition, implied_name};
+use crate::definitions::{Module, Project, ResourceDefinition};
 use crate::load::in_order;
 
 /// An error at every definition of the given stacks (all of them where none is given) that is understood, checked and
 /// documented, but that a plan does not carry out.
-pub fn not_carried_out(project: &Project, stacks: &[Arc<str>], schemas: &Schemas) -> Diagnostics {
+pub fn not_carried_out(project: &Project, stacks: &[Arc<str>]) -> Diagnostics {
     let mut out = Diagnostics::new();
     let mut seen = BTreeSet::new();
     for stack in project.stacks.values() {
@@ -21,16 +21,16 @@ pub fn not_carried_out(project: &Project, stacks: &[Arc<str>], schemas: &Schemas
         if let Some(backend) = &stack.module.settings.backend {
             refuse(backend.span, "state cannot be kept elsewhere", &mut out);
         }
-        module(&stack.module, schemas, &mut seen, &mut out);
+        module(&stack.module, &mut seen, &mut out);
     }
     in_order(out, &project.sources)
 }
 
-fn module(module_of: &Module, schemas: &Schemas, seen: &mut BTreeSet<Arc<str>>, out: &mut Diagnostics) {
+fn module(module_of: &Module, seen: &mut BTreeSet<Arc<str>>, out: &mut Diagnostics) {
     if !seen.insert(module_of.directory.clone()) {
         return;
     }
-    module_of.resources.values().for_each(|definition| resource(module_of, definition, schemas, out));
+    module_of.resources.values().for_each(|definition| resource(definition, out));
     module_of.checks.values().for_each(|check| refuse(check.span, "checks of stacks are not run", out));
     module_of.moved.iter().for_each(|moved| refuse(moved.span, "moved objects keep their old address", out));
     module_of.removed.iter().for_each(|removed| refuse(removed.span, "removed blocks are not followed", out));
@@ -41,31 +41,18 @@ fn module(module_of: &Module, schemas: &Schemas, seen: &mut BTreeSet<Arc<str>>, 
     for output in module_of.outputs.values().filter(|output| output.ephemeral) {
         refuse(output.span, "ephemeral values cannot be kept out of plans", out);
     }
-    module_of.calls.values().for_each(|call| module(&call.module, schemas, seen, out));
+    module_of.calls.values().for_each(|call| module(&call.module, seen, out));
 }
 
-fn resource(module: &Module, definition: &ResourceDefinition, schemas: &Schemas, out: &mut Diagnostics) {
-    let address = module.provider_of(definition);
+fn resource(definition: &ResourceDefinition, out: &mut Diagnostics) {
     if definition.key.mode == Mode::Ephemeral {
         return refuse(definition.span, "ephemeral resources are not opened", out);
-    }
-    let (mode, kind) = (definition.key.mode, &*definition.key.kind);
-    // Whoever runs the plan may have built in more than the language knows of, under the name that a type implies.
-    let offered = schemas.built_in(mode).contains_key(kind) && address == ProviderAddress::implied(implied_name(kind));
-    if !address.is_built_in() && !offered {
-        let words = format!("the provider {address} cannot be run");
-        return refuse(definition.span, &words, out);
     }
     if definition.key.mode == Mode::Data && &*definition.key.kind == "terraform_remote_state" {
         refuse(definition.span, "the state of another configuration cannot be read", out);
     }
     for provisioner in &definition.provisioners {
         refuse(provisioner.span, "provisioners are not run", out);
-    }
-    if let IgnoreChanges::Attributes(paths) = &definition.lifecycle.ignore_changes {
-        for path in paths.iter().filter(|path| !path.steps.is_empty()) {
-            refuse(path.span, "a part of an argument cannot be ignored", out);
-        }
     }
 }
 

@@ -8,7 +8,7 @@ use andon_schema::{
     ResourceAddress, TypeSchema, Via,
 };
 use andon_text::{Diagnostic, Diagnostics, Span};
-use andon_value::{Path, Value};
+use andon_value::{Kind, Path, Value};
 
 use crate::compare::{foreseen, ignoring, same, with_marks_of, with_marks_of_schema, written};
 use crate::complaints;
@@ -356,7 +356,10 @@ impl Planner {
         let Some(object) = self.input().state.current(&address).cloned() else { return };
         let value = value.map(|value| with_marks_of(&value, &object.value));
         let before = stored.map_or_else(|| object.value.clone(), |stored| with_marks_of(&stored, &object.value));
-        if value.as_ref().is_none_or(|value| !same(value, &before)) {
+        // Plugins are not of one mind whether what is empty is there.
+        let plain = |value: &Value| if object.provider.is_some() { without_empty(value) } else { value.clone() };
+        let differs = |value: &Value| !same(value, &before) && !same(&plain(value), &plain(&before));
+        if value.as_ref().is_none_or(differs) {
             let (identity, after) = (object.identity, value.clone());
             let kept = self.kept.get(&address).cloned().unwrap_or_default();
             self.drift.push(Drift { address: address.clone(), identity, before, after, report: None, kept });
@@ -758,6 +761,21 @@ impl Change {
 
 fn provider_address(configured: &Configured) -> Option<Arc<ProviderConfigAddress>> {
     configured.provider.as_ref().map(|(provider, _)| Arc::new(provider.address.clone()))
+}
+
+/// The value with null for every collection and text in it that is empty.
+fn without_empty(value: &Value) -> Value {
+    value.map_deep(&mut |part| {
+        let empty = match part.kind() {
+            Kind::List(_, elements) => elements.is_empty(),
+            Kind::Tuple(elements) => elements.is_empty(),
+            Kind::Set(_, elements) => elements.is_empty(),
+            Kind::Map(_, entries) => entries.is_empty(),
+            Kind::String(text) => text.is_empty(),
+            _ => false,
+        };
+        if empty { Value::null(part.ty()) } else { part }
+    })
 }
 
 /// An object is there, and the configuration of the provider that made it is not.

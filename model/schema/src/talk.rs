@@ -84,6 +84,12 @@ pub enum Question {
     CallFunction(Arc<FunctionCall>),
 }
 
+impl From<Planned> for Answer {
+    fn from(planned: Planned) -> Answer {
+        Answer::Planned(Box::new(planned))
+    }
+}
+
 /// One call of a provider's function. The same call has the same result, whoever asks and whenever.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FunctionCall {
@@ -251,6 +257,8 @@ pub enum Outcome {
         /// What the plugin keeps with the object.
         kept: Kept,
     },
+    /// Nobody knows what came of it: whoever did it is gone, and took the answer along.
+    Lost(Failure),
     /// It failed.
     Failed {
         /// Why.
@@ -281,12 +289,7 @@ pub struct Failure {
 impl Failure {
     /// A failure with its reason.
     pub fn new(summary: impl Into<String>, detail: impl Into<String>) -> Failure {
-        Failure {
-            summary: summary.into(),
-            detail: detail.into(),
-            help: Vec::new(),
-            complaints: Vec::new(),
-        }
+        Failure { summary: summary.into(), detail: detail.into(), help: Vec::new(), complaints: Vec::new() }
     }
 
     /// Says what to do.
@@ -369,6 +372,14 @@ impl Command {
         }
     }
 
+    /// The plugin that has to do it; `None` where what is built in does.
+    pub fn via(&self) -> Option<&Via> {
+        match self {
+            Command::Create { via, .. } | Command::Update { via, .. } | Command::Delete { via, .. } => via.as_deref(),
+            Command::Provision { .. } => None,
+        }
+    }
+
     /// The name of the object that it is about.
     pub fn identity(&self) -> &Identity {
         match self {
@@ -390,6 +401,19 @@ impl Question {
             | Question::Import { address, .. }
             | Question::MoveObject { address, .. }
             | Question::OpenEphemeral { address, .. } => Some(address),
+            Question::CallFunction(_) => None,
+        }
+    }
+
+    /// The plugin that has to answer it; `None` where what is built in does.
+    pub fn via(&self) -> Option<&Via> {
+        match self {
+            Question::PlanChange { via, .. } | Question::ReadObject { via, .. } | Question::ReadData { via, .. } => {
+                via.as_deref()
+            }
+            Question::Import { via, .. } | Question::MoveObject { via, .. } | Question::OpenEphemeral { via, .. } => {
+                Some(via)
+            }
             Question::CallFunction(_) => None,
         }
     }

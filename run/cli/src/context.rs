@@ -125,7 +125,8 @@ impl Context {
 
     fn with_plugins(&self, mut project: Project) -> Project {
         let definitions = project.session.project();
-        project.plugins = Arc::new(Plugins::load(definitions, &self.arguments.directory, schema_cache()));
+        let (state, directory) = (project.session.state(), &self.arguments.directory);
+        project.plugins = Arc::new(Plugins::load(definitions, state, directory, schema_cache()));
         project.plugins.add_to(Arc::make_mut(&mut project.schemas));
         project.providers.set_plugins(Arc::clone(&project.plugins));
         project
@@ -140,6 +141,11 @@ impl Context {
     pub fn sound(&self, project: Project) -> Result<Project, Stop> {
         let found = project.check();
         self.said(project, &found)
+    }
+
+    /// Opens the project whatever is wrong with its definitions, with the provider plugins that are installed.
+    pub fn open_any_with_plugins(&self) -> Result<Project, Stop> {
+        Ok(self.with_plugins(self.open()?))
     }
 
     /// The same with the provider plugins that are installed, which have their say.
@@ -349,7 +355,7 @@ impl Project {
 }
 
 /// Where what plugins offer is kept: with the user's other caches.
-pub fn schema_cache() -> Option<PathBuf> {
+fn schema_cache() -> Option<PathBuf> {
     let named = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let caches = named("XDG_CACHE_HOME").or_else(|| Some(named("HOME")?.join(".cache")))?;
     Some(caches.join("andon/providers"))

@@ -85,10 +85,24 @@ pub fn plan_input(request: &ChangeRequest, journal: &dyn Journal) -> PlanInput {
 
 /// Resolves what a run that was cut short has left, and closes that run. Does nothing where none was.
 pub fn settle(world: &mut dyn World, journal: &mut dyn Journal, sink: &mut dyn Sink) -> Result<usize, ChangeError> {
-    let Some(own) = journal.take_over() else { return Ok(0) };
-    let resolved = recover(world, journal, sink).map_err(ChangeError::Recover)?;
-    journal.hand_back(own)?;
-    Ok(resolved)
+    if let Some(own) = journal.take_over() {
+        let resolved = recover(world, journal, sink).map_err(ChangeError::Recover)?;
+        journal.hand_back(own)?;
+        return Ok(resolved);
+    }
+    if journal.state().pending.is_empty() {
+        return Ok(0);
+    }
+    // A run that came to its end did not get the answers to all that it did.
+    let (command, version) = ("look for lost answers".to_owned(), env!("CARGO_PKG_VERSION").to_owned());
+    journal.append(vec![Event::RunBegan { command, who: crate::who(), version }])?;
+    let resolved = recover(world, journal, sink);
+    let (status, summary) = match &resolved {
+        Ok(count) => (RunStatus::Succeeded, format!("{count} found")),
+        Err(_) => (RunStatus::Failed, "what became of something is still not known".to_owned()),
+    };
+    journal.append(vec![Event::RunEnded { status, summary }])?;
+    resolved.map_err(ChangeError::Recover)
 }
 
 /// Refuses a plan that the checker finds fault with.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use andon_ledger::Progress;
 use andon_schema::{Answer, Command, Failure, InstanceAddress, Outcome, Question, Schemas};
 
-use crate::provider::{Planned, Provider, Request};
+use crate::provider::{Planned, PluginHost, Provider, Request};
 use crate::{Completion, Job, Plugins, Ticket, World};
 
 /// Providers by resource type.
@@ -29,7 +29,7 @@ impl Providers {
         }
     }
 
-    /// Has these plugins answer for their functions.
+    /// Has these plugins answer for what is theirs.
     pub fn set_plugins(&mut self, plugins: Arc<Plugins>) {
         self.plugins = plugins;
     }
@@ -57,6 +57,7 @@ pub struct Machine {
 
 struct Shared {
     providers: Providers,
+    plugins: PluginHost,
     queue: Mutex<Queue>,
     work_came: Condvar,
     sender: Mutex<Sender<Completion>>,
@@ -76,7 +77,9 @@ impl Machine {
     pub fn new(providers: Providers, parallelism: usize, interrupt: Arc<AtomicBool>) -> Machine {
         let (sender, completions) = channel();
         let queue = Mutex::new(Queue { limit: parallelism.max(1), ..Queue::default() });
-        let shared = Arc::new(Shared { providers, queue, work_came: Condvar::new(), sender: Mutex::new(sender) });
+        let plugins = PluginHost::new(Arc::clone(&providers.plugins));
+        let shared =
+            Arc::new(Shared { providers, plugins, queue, work_came: Condvar::new(), sender: Mutex::new(sender) });
         Machine { shared, completions, interrupt, told_of_interrupt: false }
     }
 }
@@ -87,6 +90,8 @@ impl Drop for Machine {
         queue.closed = true;
         queue.jobs.clear();
         self.shared.work_came.notify_all();
+        drop(queue);
+        self.shared.plugins.end();
     }
 }
 
@@ -148,10 +153,15 @@ impl Shared {
         let _ = self.sender.lock().unwrap_or_else(PoisonError::into_inner).send(completion);
     }
 
+    fn say(&self, address: &InstanceAddress, text: &str) {
+        let progress = Progress::Note { address: address.clone(), text: text.to_owned() };
+        self.send(Completion::Progress(progress));
+    }
+
     fn perform(&self, ticket: Ticket, job: Job) {
         let address = match &job {
             Job::Ask(Question::CallFunction(call)) => {
-                let answer = self.providers.plugins.call(call);
+                let answer = self.plugins.call(call);
                 return self.send(Completion::Answered(ticket, Answer::Function(answer)));
             }
             Job::Ask(
@@ -165,11 +175,19 @@ impl Shared {
             Job::Do(command) => command.address(),
             Job::Resolve { intent, .. } => &intent.address,
         };
+        let plugins = &self.plugins;
+        match &job {
+            Job::Ask(question) if question.via().is_some() => {
+                return self.send(Completion::Answered(ticket, plugins.answer(question)));
+            }
+            Job::Do(command) if command.via().is_some() => {
+                let say = |text: &str| self.say(address, text);
+                return self.send(Completion::Finished(ticket, plugins.execute(command, &say)));
+            }
+            _ => {}
+        }
         let provider = self.providers.of(address);
-        let say = |text: &str| {
-            let progress = Progress::Note { address: address.clone(), text: text.to_owned() };
-            self.send(Completion::Progress(progress));
-        };
+        let say = |text: &str| self.say(address, text);
         let completion = match (&job, provider) {
             (Job::Ask(question), Ok(provider)) => Completion::Answered(ticket, answer(&**provider, question, &say)),
             (Job::Do(command), Ok(provider)) => Completion::Finished(ticket, execute(&**provider, command, &say)),

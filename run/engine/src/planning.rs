@@ -33,7 +33,7 @@ pub fn evaluate(evaluation: &mut Evaluation, expression: &Expr, plugins: &Plugin
 /// Plans. Nothing is changed, in the world or in the ledger. `Err` holds every reason why there is no plan; an
 /// interrupt ends it at once.
 pub fn plan(input: PlanInput, world: &mut dyn World, sink: &mut dyn Sink) -> Result<Plan, Diagnostics> {
-    let refused = not_carried_out(&input.project, &input.stacks, &input.schemas);
+    let refused = not_carried_out(&input.project, &input.stacks);
     if refused.has_errors() {
         return Err(refused);
     }

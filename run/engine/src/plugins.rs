@@ -7,12 +7,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
 
-use andon_hcl::ast::Ident;
 use andon_lang::EvaluatedBody;
 use andon_lang::definitions::{Module, Project};
+use andon_ledger::{EnvironmentState, State};
 use andon_provider::{
-    Judged, NotFound, Places, Plugin, PluginDiagnostic, PluginError, Program, Request, SchemaCache, StartSettings,
-    Wanted, find,
+    Judged, NotFound, Places, Plugin, PluginDiagnostic, PluginError, Program, Request, SchemaCache, Source,
+    StartSettings, Wanted, find,
 };
 use andon_schema::{
     DEFAULT_HOST, FunctionAnswer, FunctionCall, FunctionFault, Mode, ProviderAddress, ProviderSchema, Schemas,
@@ -50,27 +50,19 @@ type Answer = Result<Vec<PluginDiagnostic>, PluginError>;
 
 /// What a project needs of one provider.
 #[derive(Default)]
-pub(crate) struct Need {
-    pub constraint: VersionConstraint,
+struct Need {
+    constraint: VersionConstraint,
     types: BTreeSet<(Mode, String)>,
     /// Where something belongs to it.
-    pub place: Option<Span>,
-    /// Where it is required, and with which versions.
-    pub asked: Vec<(Span, Option<Arc<str>>)>,
-}
-
-impl Need {
-    fn ask(&mut self, version: Option<&Ident>, span: Span) {
-        let constraint = version.and_then(|version| version.name.parse().ok());
-        self.constraint = std::mem::take(&mut self.constraint).and(&constraint.unwrap_or_default());
-        self.asked.push((version.map_or(span, |version| version.span), version.map(|version| version.name.clone())));
-    }
+    place: Option<Span>,
 }
 
 impl Plugins {
-    /// Finds the plugins of a project in a directory and learns what they offer; `cache` is where that is kept.
-    pub fn load(project: &Project, directory: &Path, cache: Option<PathBuf>) -> Plugins {
-        let needs = needs(project);
+    /// Finds the plugins of a project in a directory, and those of objects that only the state knows, and learns what
+    /// they offer; `cache` is where that is kept.
+    pub fn load(project: &Project, state: &State, directory: &Path, cache: Option<PathBuf>) -> Plugins {
+        let mut needs = needs(project);
+        add_kept(&mut needs, state);
         let mut plugins = Plugins::default();
         if needs.is_empty() {
             return plugins;
@@ -116,6 +108,12 @@ impl Plugins {
             }
         }
         plugins
+    }
+
+    /// Where a plugin is, and what it offers, as far as that is needed; `None` where it is not at hand.
+    pub fn source(&self, provider: &ProviderAddress) -> Option<(Source, Arc<ProviderSchema>)> {
+        let plugin = self.at_hand.get(provider)?;
+        Some((Source::Program(plugin.program.clone()), Arc::clone(&plugin.schema)))
     }
 
     /// Adds what they offer to the schemas at hand.
@@ -323,19 +321,37 @@ fn complaint(body: &EvaluatedBody, said: &PluginDiagnostic) -> Diagnostic {
 }
 
 /// A text as the begin of a sentence.
-pub(crate) fn capital(text: &str) -> String {
+fn capital(text: &str) -> String {
     let mut letters = text.chars();
     letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
 }
 
 /// A provider as people write it: without the host that needs no saying.
-pub fn named(address: &ProviderAddress) -> String {
+pub(crate) fn named(address: &ProviderAddress) -> String {
     let full = address.to_string();
     full.strip_prefix(DEFAULT_HOST).map_or_else(|| full.clone(), |rest| rest.trim_start_matches('/').to_owned())
 }
 
+/// Adds what objects need that there are, defined or not.
+fn add_kept(needs: &mut BTreeMap<ProviderAddress, Need>, state: &State) {
+    for (address, object) in state.environments.values().flat_map(EnvironmentState::objects) {
+        let Some(provider) = object.provider.as_ref().filter(|provider| !provider.provider.is_built_in()) else {
+            continue;
+        };
+        let (mode, kind) = (address.resource.mode, &address.resource.kind);
+        match needs.get_mut(&provider.provider) {
+            Some(need) if need.types.contains(&(mode, kind.to_string())) => {}
+            Some(need) => drop(need.types.insert((mode, kind.to_string()))),
+            None => {
+                let need = Need { types: [(mode, kind.to_string())].into(), ..Need::default() };
+                needs.insert(provider.provider.clone(), need);
+            }
+        }
+    }
+}
+
 /// What a project needs of each plugin.
-pub(crate) fn needs(project: &Project) -> BTreeMap<ProviderAddress, Need> {
+fn needs(project: &Project) -> BTreeMap<ProviderAddress, Need> {
     let mut needs: BTreeMap<ProviderAddress, Need> = BTreeMap::new();
     let mut seen = BTreeSet::new();
     let mut open: Vec<&Module> = project.stacks.values().map(|stack| &*stack.module).collect();
@@ -345,13 +361,14 @@ pub(crate) fn needs(project: &Project) -> BTreeMap<ProviderAddress, Need> {
         }
         open.extend(module.calls.values().filter(|call| call.found).map(|call| &*call.module));
         for required in module.settings.required_providers.values() {
-            needs.entry(required.address.clone()).or_default().ask(required.version.as_ref(), required.span);
+            let constraint = required.version.as_ref().and_then(|version| version.name.parse().ok());
+            let need = needs.entry(required.address.clone()).or_default();
+            need.constraint = std::mem::take(&mut need.constraint).and(&constraint.unwrap_or_default());
         }
         for definition in module.providers.values() {
             let need = needs.entry(module.provider_address(&definition.name.name)).or_default();
-            if definition.version.is_some() {
-                need.ask(definition.version.as_ref(), definition.span);
-            }
+            let constraint = definition.version.as_ref().and_then(|version| version.name.parse().ok());
+            need.constraint = std::mem::take(&mut need.constraint).and(&constraint.unwrap_or_default());
             need.place = need.place.into_iter().chain([definition.span]).min();
         }
         let of_checks = module.checks.values().filter_map(|check| check.data.as_ref());

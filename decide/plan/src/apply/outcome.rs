@@ -21,10 +21,20 @@ pub(super) struct Running {
 
 impl Applier {
     /// Takes the outcome of a command. The record is to be appended to the ledger; `None` for a command that is not
-    /// under way.
+    /// under way, and where nobody knows what came of it: its intent stays open, and the next run looks.
     pub fn outcome(&mut self, id: CommandId, outcome: Outcome) -> Option<OutcomeRecord> {
         let running = self.running.remove(&id)?;
-        let outcome = self.held_to_plan(&running, outcome);
+        let outcome = match outcome {
+            Outcome::Lost(failure) => {
+                let config = running.resolved.as_ref().map_or(Value::NULL, |resolved| resolved.config.clone());
+                let problems = self.refusal(running.change, &failure.without_secrets_of(&config));
+                let help = "What it did is not known. The next run finds out, or asks you.";
+                let problems = problems.into_iter().map(|problem| problem.help(help)).collect();
+                self.step_failed(running.change, running.step, problems);
+                return None;
+            }
+            outcome => self.held_to_plan(&running, outcome),
+        };
         let (mut result, value, report, kept) = judge(running.intent.action, outcome);
         let config = running.resolved.as_ref().map_or(Value::NULL, |resolved| resolved.config.clone());
         if let Tried::Failed(failure) = &mut result {
@@ -144,6 +154,7 @@ fn judge(action: Action, outcome: Outcome) -> (Tried, Option<Value>, Option<Host
         Outcome::Failed { failure, value, report, kept } => {
             (Tried::Failed(failure), value.as_ref().map(known), report, kept)
         }
+        Outcome::Lost(failure) => (Tried::Failed(failure), None, None, Kept::default()),
     }
 }
 

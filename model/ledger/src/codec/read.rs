@@ -45,14 +45,11 @@ pub(super) fn event(record: &Json) -> Read<Event> {
             identity: identity(record.member("identity")?)?,
             status: status(record)?,
         },
-        "data_read" => {
-            Event::DataRead { address: instance_address(record.member("address")?)?, data: data(record)? }
-        }
+        "data_read" => Event::DataRead { address: instance_address(record.member("address")?)?, data: data(record)? },
         "data_dropped" => Event::DataDropped { address: instance_address(record.member("address")?)? },
-        "checked" => Event::Checked {
-            stack: record.member("stack")?.text()?.into(),
-            results: record.each("results", checked)?,
-        },
+        "checked" => {
+            Event::Checked { stack: record.member("stack")?.text()?.into(), results: record.each("results", checked)? }
+        }
         "forgotten" => Event::Forgotten {
             address: instance_address(record.member("address")?)?,
             identity: identity(record.member("identity")?)?,
@@ -165,10 +162,9 @@ fn provider(node: Node<'_>) -> Read<Option<Arc<ProviderConfigAddress>>> {
 
 fn kept(node: Node<'_>) -> Read<Kept> {
     let private = match node.optional("private") {
-        Some(text) => base64::engine::general_purpose::STANDARD
-            .decode(text.text()?)
-            .map_err(|_| text.is_not("base64"))?
-            .into(),
+        Some(text) => {
+            base64::engine::general_purpose::STANDARD.decode(text.text()?).map_err(|_| text.is_not("base64"))?.into()
+        }
         None => Default::default(),
     };
     let identity = node.optional("names").map(value).transpose()?;

@@ -8,8 +8,8 @@ use serde_json::{Map, Value as Json};
 
 use super::CodecError;
 use crate::{
-    Action, EnvironmentState, Event, InstanceState, Intent, OutcomeRecord, Outputs, ReadData, Result as Tried, RunStatus,
-    State,
+    Action, EnvironmentState, Event, InstanceState, Intent, OutcomeRecord, Outputs, ReadData, Result as Tried,
+    RunStatus, State,
 };
 
 type Members = Map<String, Json>;

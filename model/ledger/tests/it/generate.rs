@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use andon_ledger::{
-    Action, EnvironmentState, Event, InstanceState, Intent, OutcomeRecord, Outputs, ReadData, Result, RunId, RunStatus, State,
+    Action, EnvironmentState, Event, InstanceState, Intent, OutcomeRecord, Outputs, ReadData, Result, RunId, RunStatus,
+    State,
 };
 use andon_schema::{
-    Change, CheckResult, EntryStatus, Failure, HostEntry, HostReport, Identity, InstanceAddress, InstanceKey, Kept, Mode,
-    ModuleStep, Object, ObjectStatus, ResourceAddress,
+    Change, CheckResult, EntryStatus, Failure, HostEntry, HostReport, Identity, InstanceAddress, InstanceKey, Kept,
+    Mode, ModuleStep, Object, ObjectStatus, ResourceAddress,
 };
 use andon_value::{Marks, Number, Type, Value};
 use proptest::collection::{btree_map, vec};
@@ -28,8 +29,11 @@ pub fn event() -> impl Strategy<Value = Event> {
             value,
             kept: Kept::default(),
         }),
-        (address(), object(), any::<bool>())
-            .prop_map(|(address, object, deposed)| Event::Adopted { address, object, deposed }),
+        (address(), object(), any::<bool>()).prop_map(|(address, object, deposed)| Event::Adopted {
+            address,
+            object,
+            deposed
+        }),
         (address(), value()).prop_map(|(address, value)| Event::DataRead {
             address,
             data: ReadData { value, provider: None, schema_version: 0 },
@@ -90,10 +94,8 @@ fn outcome() -> impl Strategy<Value = OutcomeRecord> {
     let result = prop_oneof![
         Just(Result::Done),
         Just(Result::Resolved),
-        (text(), text(), vec(text(), 0..3)).prop_map(|(summary, detail, help)| Result::Failed(Failure {
-            help,
-            ..Failure::new(summary, detail)
-        })),
+        (text(), text(), vec(text(), 0..3))
+            .prop_map(|(summary, detail, help)| Result::Failed(Failure { help, ..Failure::new(summary, detail) })),
     ];
     let parts = (address(), action(), identity(), result, option::of(object()), option::of(report()));
     parts.prop_map(|(address, action, identity, result, object, report)| OutcomeRecord {
@@ -158,7 +160,7 @@ fn outputs() -> impl Strategy<Value = Outputs> {
     btree_map(name(), value(), 0..3)
 }
 
-pub fn value() -> impl Strategy<Value = Value> {
+fn value() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::NULL),
         Just(Value::null(Type::String)),

@@ -10,7 +10,6 @@
 
 mod cases;
 mod generate;
-mod state_file;
 
 use std::fs;
 use std::path::PathBuf;

@@ -41,7 +41,8 @@ pub fn down(context: &Context, arguments: &DownArguments) -> Result<(), Stop> {
 
 fn run(context: &Context, verb: &str, mode: PlanMode, stacks: &[String], go: &GoArguments) -> Result<(), Stop> {
     // To delete, definitions need not be sound: the state knows what there is.
-    let project = if mode == PlanMode::Destroy { context.open()? } else { context.open_sound_with_plugins()? };
+    let project =
+        if mode == PlanMode::Destroy { context.open_any_with_plugins()? } else { context.open_sound_with_plugins()? };
     let environment = context.environment(&project)?;
     let stacks = context.stacks(&project, stacks)?;
     if let Err(refusal) = refuse_unapproved(environment, go) {

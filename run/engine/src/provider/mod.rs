@@ -4,6 +4,7 @@ mod data;
 mod host;
 mod image;
 mod lab;
+mod plugin;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -25,6 +26,7 @@ pub use data::DataProvider;
 pub use host::HostProvider;
 pub use image::ImageProvider;
 pub use lab::LabProvider;
+pub use plugin::PluginHost;
 
 /// What would become of an instance.
 pub struct Planned {
