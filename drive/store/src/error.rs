@@ -3,6 +3,8 @@ use std::path::{Path, PathBuf};
 use andon_ledger::codec::CodecError;
 use rusqlite::ErrorCode;
 
+use crate::KeyError;
+
 /// Why the ledger could not be opened, read or written. Cheap to clone: all the appends of one commit get the same.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
@@ -76,6 +78,109 @@ pub enum StoreError {
         path: PathBuf,
         /// What it said.
         detail: String,
+    },
+    /// The lock was taken by force, or after its lease was over: someone else may be at work in the environment.
+    #[error(
+        "the lock of environment `{environment}` was lost, and nothing more is recorded: it was taken by force, or this \
+         process did not renew it in time. What was begun is looked at by the next run"
+    )]
+    LockLost {
+        /// The environment.
+        environment: String,
+    },
+    /// It is sealed, and no key is given.
+    #[error("the ledger `{place}` is encrypted: give its key in ANDON_LEDGER_KEY or ANDON_LEDGER_KEY_FILE")]
+    NeedsKey {
+        /// Where it is.
+        place: String,
+    },
+    /// It is sealed with another key.
+    #[error(
+        "the ledger `{place}` is encrypted with another key than the one in ANDON_LEDGER_KEY or ANDON_LEDGER_KEY_FILE"
+    )]
+    WrongKey {
+        /// Where it is.
+        place: String,
+    },
+    /// It was given another key while it was open.
+    #[error(
+        "the ledger `{place}` was given another key meanwhile, and nothing was recorded. Run it again with that key"
+    )]
+    KeyChanged {
+        /// Where it is.
+        place: String,
+    },
+    /// One entry was not written with the ledger's key, or was changed or moved since.
+    #[error(
+        "entry {sequence} of the ledger `{place}` is not what was recorded: it was changed, moved or not sealed by Andon"
+    )]
+    Foreign {
+        /// Where it is.
+        place: String,
+        /// The entry's place.
+        sequence: u64,
+    },
+    /// The key cannot be used.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// It cannot be sealed now.
+    #[error("the ledger is to be encrypted, which has to wait: {held}")]
+    InUse {
+        /// Who holds a lock of it.
+        held: String,
+    },
+    /// The system gave no thread.
+    #[error("the ledger cannot be used: {detail}")]
+    Thread {
+        /// Why.
+        detail: String,
+    },
+    /// The database's address cannot be read.
+    #[error("the address of the ledger is wrong: {detail}. It looks like `postgres://user@host/database`")]
+    Address {
+        /// What is wrong.
+        detail: String,
+    },
+    /// The database cannot be reached. Nothing of what was to be recorded is there.
+    #[error("the ledger `{place}` cannot be reached: {detail}. Nothing of what was to be recorded is there")]
+    Unreachable {
+        /// Where it is.
+        place: String,
+        /// Why.
+        detail: String,
+    },
+    /// The connection was lost at the one moment at which it cannot be known what came of it.
+    #[error(
+        "the connection to the ledger `{place}` was lost while it recorded, and cannot be made again: {detail}. Whether \
+         the last entries are there is not known; the next run sees it"
+    )]
+    Unknown {
+        /// Where it is.
+        place: String,
+        /// Why.
+        detail: String,
+    },
+    /// The database refused.
+    #[error("the ledger `{place}` refuses: {detail}")]
+    Refused {
+        /// Where it is.
+        place: String,
+        /// What it said.
+        detail: String,
+    },
+    /// The database has a ledger of this name from another directory, and nothing says that it is the same project.
+    #[error(
+        "the ledger `{place}` is that of another directory, `{origin}`. If this is the same project, say so: with \
+         `project \"{project}\" {{}}` in andon.hcl. Else give this one a name of its own there, or with `?project=NAME` \
+         in the address"
+    )]
+    OtherProject {
+        /// Where it is.
+        place: String,
+        /// The project's name.
+        project: String,
+        /// The directory that made it.
+        origin: String,
     },
     /// The ledger was closed before.
     #[error("the ledger is closed")]

@@ -1,22 +1,39 @@
+//! The handle on a ledger, whatever it is stored in.
+
 use std::collections::VecDeque;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{self, Sender};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
-use andon_ledger::codec::{encode_event, encode_state};
+use andon_ledger::codec::{CodecError, decode_event, decode_state, encode_event, encode_state};
 use andon_ledger::{Entry, Event, RunId, State, Timestamp};
-use rusqlite::Connection;
+use sha2::{Digest, Sha256};
 
-use crate::writer::{self, Append, Done, Request, Snapshot};
-use crate::{StoreError, rows, schema};
+use crate::backend::{Head, Reader, Reads, Row, Rows, SnapshotRow, Writer};
+use crate::postgres::{Database, Postgres};
+use crate::seal::{Belongs, Sealer};
+use crate::sqlite::Sqlite;
+use crate::writer::{self, Append, Done, Fence, Keeper, Request};
+use crate::{Key, LockError, StoreError};
 
-/// A handle on the ledger in one SQLite file; clones share it. Other processes may append to the same file: the
-/// numbers of their entries lie between those of one's own.
+/// Where a ledger is stored.
+#[derive(Debug, Clone)]
+pub enum Place {
+    /// In a file of SQLite.
+    File(PathBuf),
+    /// In a PostgreSQL database.
+    Database(Database),
+}
+
+/// A handle on a ledger; clones share it. Other processes may append to the same one: the numbers of their entries lie
+/// between those of one's own.
 #[derive(Clone)]
 pub struct Ledger {
     shared: Arc<Shared>,
+    fence: Option<Arc<Fence>>,
 }
 
 /// Events on their way to the disk.
@@ -53,31 +70,77 @@ pub struct Follow {
 }
 
 struct Shared {
-    path: PathBuf,
+    keeper: Arc<Keeper>,
     requests: Sender<Request>,
     writer: Mutex<Option<JoinHandle<()>>>,
-    reader: Mutex<Connection>,
+    /// `None` while the last handle goes.
+    reader: Mutex<Option<Box<dyn Reader>>>,
 }
 
 /// Entries in one page.
 const PAGE: u32 = 1000;
 
 impl Ledger {
-    /// Opens the ledger in a file; makes the file, and its directory, where there is none.
+    /// Opens the ledger in a file, in clear; makes the file, and its directory, where there is none.
     ///
     /// Every process that opens it must be able to write it, also to only read.
     pub fn open(path: &Path) -> Result<Ledger, StoreError> {
-        let connection = schema::open_writer(path)?;
-        let reader = schema::open_reader(path)?;
+        Ledger::open_at(&Place::File(path.to_owned()), None)
+    }
+
+    /// Opens a ledger, and makes it where there is none. With a key, what it holds is sealed: one that was clear until
+    /// now is sealed at once, unless someone holds a lock of it.
+    pub fn open_at(place: &Place, key: Option<&Key>) -> Result<Ledger, StoreError> {
+        Ledger::at(place, key, true)?.ok_or(StoreError::Closed)
+    }
+
+    /// As [`Ledger::open_at`], where there is one; makes none.
+    pub fn find(place: &Place, key: Option<&Key>) -> Result<Option<Ledger>, StoreError> {
+        Ledger::at(place, key, false)
+    }
+
+    fn at(place: &Place, key: Option<&Key>, make: bool) -> Result<Option<Ledger>, StoreError> {
+        match place {
+            Place::File(path) if !make && !path.exists() => Ok(None),
+            Place::File(path) => {
+                let writer = Box::new(Sqlite::writer(path)?);
+                let reader = Box::new(Sqlite::reader(path)?);
+                Ledger::begin(path.display().to_string(), true, writer, reader, key).map(Some)
+            }
+            Place::Database(database) => {
+                let Some((reader, writer)) = Postgres::open(database, make)? else { return Ok(None) };
+                Ledger::begin(database.to_string(), false, Box::new(writer), Box::new(reader), key).map(Some)
+            }
+        }
+    }
+
+    fn begin(
+        place: String,
+        on_one_machine: bool,
+        mut writer: Box<dyn Writer>,
+        mut reader: Box<dyn Reader>,
+        key: Option<&Key>,
+    ) -> Result<Ledger, StoreError> {
+        let mut sealer = Sealer::new(&head(&mut *reader)?, key, &place)?;
+        if key.is_some() && sealer.key_id().is_empty() {
+            sealer = match crate::rekey::rekey(&mut *writer, &sealer, key, &place, on_one_machine) {
+                // Another process did so at the same time.
+                Err(LockError::Store(StoreError::KeyChanged { .. })) => Sealer::new(&head(&mut *reader)?, key, &place)?,
+                Err(LockError::Held(held)) => return Err(StoreError::InUse { held: held.to_string() }),
+                Err(LockError::Store(error)) => return Err(error),
+                Err(error) => return Err(StoreError::InUse { held: error.to_string() }),
+                Ok(sealer) => sealer,
+            };
+        }
+        let keeper = Arc::new(Keeper::new(place, on_one_machine, sealer));
         let (requests, inbox) = mpsc::channel();
-        let place = path.to_owned();
+        let kept = Arc::clone(&keeper);
         let writer = thread::Builder::new()
             .name("ledger".to_owned())
-            .spawn(move || writer::run(place, connection, &inbox))
-            .map_err(|error| StoreError::io(path, &error))?;
-        let shared =
-            Shared { path: path.to_owned(), requests, writer: Mutex::new(Some(writer)), reader: Mutex::new(reader) };
-        Ok(Ledger { shared: Arc::new(shared) })
+            .spawn(move || writer::run(writer, &kept, &inbox))
+            .map_err(|error| StoreError::Thread { detail: error.to_string() })?;
+        let shared = Shared { keeper, requests, writer: Mutex::new(Some(writer)), reader: Mutex::new(Some(reader)) };
+        Ok(Ledger { shared: Arc::new(shared), fence: None })
     }
 
     /// Appends events, all or none, and returns their entries once they are durable. Callers on several threads share
@@ -120,6 +183,7 @@ impl Ledger {
                 run: run.clone(),
                 environment: environment.into(),
                 events,
+                fence: self.fence.clone(),
                 done: Done::new(done),
             })),
             Err(error) => done(Err(StoreError::Event(error))),
@@ -128,7 +192,7 @@ impl Ledger {
 
     /// The number of the last entry; 0 where there is none.
     pub fn last_sequence(&self) -> Result<u64, StoreError> {
-        rows::last_sequence(&self.reader()).map_err(|error| StoreError::sqlite(&self.shared.path, &error))
+        self.read(|tables| tables.head().map(|head| head.last))
     }
 
     /// All entries from a number on.
@@ -143,8 +207,7 @@ impl Ledger {
 
     /// The last so many of some of the entries, in their order.
     pub fn last(&self, which: &Which, count: u32) -> Result<Vec<Entry>, StoreError> {
-        let rest = |filter: &str| format!("WHERE sequence >= ?1 {filter} ORDER BY sequence DESC LIMIT ?2");
-        let mut entries = self.select(which, 0, count, rest)?;
+        let mut entries = self.select(which, 0, count, true)?;
         entries.reverse();
         Ok(entries)
     }
@@ -157,80 +220,160 @@ impl Ledger {
     /// The state as it was written last, with the number of the last entry in it. `None` where there is none, or none
     /// that is sound: then the entries tell.
     pub fn snapshot(&self) -> Option<(u64, State)> {
-        let state = rows::snapshot(&self.reader())?;
-        Some((state.sequence, state))
+        let (row, expected, last) = self
+            .read(|tables| {
+                let Some(row) = tables.snapshot()? else { return Ok(None) };
+                let expected = checksum(tables, row.sequence, &row.state)?;
+                Ok(Some((row, expected, tables.head()?.last)))
+            })
+            .ok()??;
+        let sound = expected == row.checksum && row.sequence <= last;
+        let text = self.keeper().sealer().open(&Belongs::Snapshot(row.sequence), row.state).ok()?;
+        let state = decode_state(std::str::from_utf8(&text).ok()?).ok()?;
+        (sound && state.sequence == row.sequence).then_some((row.sequence, state))
     }
 
     /// Writes a state down, in place of the one before, so that it need not be folded from the first entry on. It
     /// costs as much as the state is large: worth it after many entries, not after each.
     pub fn write_snapshot(&self, state: &State) -> Result<(), StoreError> {
         let text = encode_state(state).map_err(StoreError::Event)?;
-        let (sender, answer) = mpsc::channel();
-        self.request(Request::Snapshot(Snapshot {
-            sequence: state.sequence,
-            state: text,
-            done: Done::new(move |result| {
-                let _ = sender.send(result);
-            }),
-        }));
-        answer.recv().unwrap_or(Err(StoreError::Closed))
+        let sequence = state.sequence;
+        self.ask(move |writer, keeper| {
+            let sealer = keeper.sealer();
+            let state = sealer.seal(&Belongs::Snapshot(sequence), text.into_bytes())?;
+            writer.transact(&mut |tables, _| {
+                if tables.head()?.key_id != sealer.key_id() {
+                    return Err(StoreError::KeyChanged { place: keeper.place.clone() });
+                }
+                let checksum = checksum(tables, sequence, &state)?;
+                tables.put_snapshot(&SnapshotRow { sequence, checksum, state: state.clone() })
+            })
+        })
     }
 
-    /// The file.
-    pub fn path(&self) -> &Path {
-        &self.shared.path
+    /// Seals everything anew with a new key, or leaves it clear where none is given; refused while someone holds a lock.
+    /// Other processes that have the ledger open must open it again. What a file held before is overwritten; of what
+    /// a database, its log and its backups keep of it, its keeper must take care.
+    pub fn rekey(&self, key: Option<Key>) -> Result<(), LockError> {
+        self.ask(move |writer, keeper| {
+            let sealer = keeper.sealer();
+            let new = crate::rekey::rekey(writer, &sealer, key.as_ref(), &keeper.place, keeper.on_one_machine)?;
+            keeper.set_sealer(new);
+            Ok(())
+        })
     }
 
-    /// Bytes on the disk.
+    /// Whether what it holds is sealed.
+    pub fn is_sealed(&self) -> bool {
+        !self.keeper().sealer().key_id().is_empty()
+    }
+
+    /// Where it is, for messages: a file, or an address without its password.
+    pub fn place(&self) -> &str {
+        &self.shared.keeper.place
+    }
+
+    /// Bytes that it takes where it is stored.
     pub fn size(&self) -> Result<u64, StoreError> {
-        let length = |suffix: &str| {
-            let mut path = self.shared.path.clone().into_os_string();
-            path.push(suffix);
-            std::fs::metadata(path).map(|file| file.len())
-        };
-        let file = length("").map_err(|error| StoreError::io(&self.shared.path, &error))?;
-        Ok(file + length("-wal").unwrap_or(0))
+        self.read(|tables| tables.size())
     }
 
-    /// Stores what was handed in, and closes the file for writing, for all clones; reading goes on. Dropping the last
+    /// How many transactions its appends took so far, through this handle and its clones.
+    pub fn commits(&self) -> u64 {
+        self.shared.keeper.commits.load(Ordering::Relaxed)
+    }
+
+    /// Stores what was handed in, and closes the ledger for writing, for all clones; reading goes on. Dropping the last
     /// clone does the same.
     pub fn close(&self) {
         self.shared.close();
     }
 
-    fn request(&self, request: Request) {
+    pub(crate) fn fenced(&self, fence: &Arc<Fence>) -> Ledger {
+        Ledger { shared: Arc::clone(&self.shared), fence: Some(Arc::clone(fence)) }
+    }
+
+    pub(crate) fn keeper(&self) -> &Keeper {
+        &self.shared.keeper
+    }
+
+    pub(crate) fn request(&self, request: Request) {
         // What a closed ledger does not take is dropped, and says so to whoever waits for it.
         let _ = self.shared.requests.send(request);
     }
 
-    fn reader(&self) -> MutexGuard<'_, Connection> {
-        self.shared.reader.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn read<T>(&self, work: impl FnMut(&mut dyn Reads) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let mut reader = self.shared.reader.lock().unwrap_or_else(PoisonError::into_inner);
+        read(&mut **reader.as_mut().ok_or(StoreError::Closed)?, work)
     }
 
     fn page(&self, which: &Which, from: u64) -> Result<Vec<Entry>, StoreError> {
-        let rest = |filter: &str| format!("WHERE sequence >= ?1 {filter} ORDER BY sequence LIMIT ?2");
-        self.select(which, from, PAGE, rest)
+        self.select(which, from, PAGE, false)
     }
 
-    fn select(
-        &self,
-        which: &Which,
-        from: u64,
-        count: u32,
-        rest: impl Fn(&str) -> String,
-    ) -> Result<Vec<Entry>, StoreError> {
-        let from = i64::try_from(from).unwrap_or(i64::MAX);
-        let (filter, name) = match which {
-            Which::All => ("", None),
-            Which::Run(run) => ("AND run = ?3", Some(&*run.0)),
-            Which::Environment(environment) => ("AND environment = ?3", Some(&**environment)),
+    fn select(&self, which: &Which, from: u64, count: u32, backwards: bool) -> Result<Vec<Entry>, StoreError> {
+        let (run, environment) = match which {
+            Which::All => (None, None),
+            Which::Run(run) => (Some(&*run.0), None),
+            Which::Environment(environment) => (None, Some(&**environment)),
         };
-        let rest = rest(filter);
-        match name {
-            None => rows::entries(&self.shared.path, &self.reader(), &rest, &[&from, &count]),
-            Some(name) => rows::entries(&self.shared.path, &self.reader(), &rest, &[&from, &count, &name]),
+        let rows = self.read(|tables| tables.rows(&Rows { run, environment, from, count, backwards }))?;
+        let sealer = self.keeper().sealer();
+        rows.into_iter().map(|row| self.entry(row, &sealer)).collect()
+    }
+
+    fn entry(&self, mut row: Row, sealer: &Sealer) -> Result<Entry, StoreError> {
+        let sequence = row.sequence;
+        let stored = std::mem::take(&mut row.record);
+        let Ok(record) = sealer.open(&Belongs::Entry(&row), stored) else {
+            let place = self.place().to_owned();
+            return match self.read(|tables| tables.head())?.key_id == sealer.key_id() {
+                true => Err(StoreError::Foreign { place, sequence }),
+                false => Err(StoreError::KeyChanged { place }),
+            };
+        };
+        let text = std::str::from_utf8(&record).map_err(|error| CodecError::Syntax(error.to_string()));
+        let event = text.and_then(decode_event).map_err(|source| StoreError::Record { sequence, source })?;
+        Ok(Entry {
+            sequence,
+            at: Timestamp(row.at),
+            run: RunId(row.run.into()),
+            environment: row.environment.into(),
+            event,
+        })
+    }
+}
+
+fn read<T>(
+    reader: &mut dyn Reader,
+    mut work: impl FnMut(&mut dyn Reads) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    let mut result = Err(StoreError::Closed);
+    reader.read(&mut |tables| {
+        result = Ok(work(tables)?);
+        Ok(())
+    })?;
+    result
+}
+
+fn head(reader: &mut dyn Reader) -> Result<Head, StoreError> {
+    read(reader, |tables| tables.head())
+}
+
+/// The checksum of a snapshot covers the entry that it ends with: one of other entries is never taken for one of these.
+fn checksum<T: Reads + ?Sized>(tables: &mut T, sequence: u64, state: &[u8]) -> Result<Vec<u8>, StoreError> {
+    let ends = tables.rows(&Rows { run: None, environment: None, from: sequence, count: 1, backwards: false })?;
+    let mut hash = Sha256::new();
+    hash.update(sequence.to_be_bytes());
+    if let Some(row) = ends.first().filter(|row| row.sequence == sequence) {
+        hash.update(row.at.to_be_bytes());
+        for part in [row.run.as_bytes(), &row.record] {
+            hash.update((part.len() as u64).to_be_bytes());
+            hash.update(part);
         }
     }
+    hash.update(state);
+    Ok(hash.finalize().to_vec())
 }
 
 impl Appending {
@@ -283,12 +426,14 @@ impl Shared {
 
 impl Drop for Shared {
     fn drop(&mut self) {
+        // The writer goes last: only it can tidy up what SQLite keeps beside the file.
+        *self.reader.lock().unwrap_or_else(PoisonError::into_inner) = None;
         self.close();
     }
 }
 
 impl fmt::Debug for Ledger {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(to, "Ledger({})", self.shared.path.display())
+        write!(to, "Ledger({})", self.shared.keeper.place)
     }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use andon_engine::{OpenError, Plugins, Providers, Recorder, Session, Settings, project, provider};
 use andon_lang::definitions::Environment;
 use andon_schema::Schemas;
-use andon_store::{Holder, LockError};
+use andon_store::{Held, LockError};
 use andon_text::{Diagnostic, Diagnostics, SourceMap, nearest};
 use andon_view::Paint;
 
@@ -275,15 +275,22 @@ impl Context {
         let interactive = std::io::stdin().is_terminal() && self.live;
         let limit = lock.lock_timeout.unwrap_or(if interactive { forever } else { Duration::ZERO });
         let mut said = false;
-        let told = project.session.lock(environment, command, limit, |holder| {
+        let told = project.session.lock(environment, command, limit, |other| {
             if !said {
                 said = true;
-                self.say(&format!("{}; waiting for it to end (Ctrl-C to leave)", held(environment, holder)));
+                self.say(&format!("{}; waiting for it to end (Ctrl-C to leave)", held(other)));
             }
         });
         told.map_err(|error| match error {
-            OpenError::Lock(LockError::Held(holder)) => Diagnostic::error(held(environment, &holder))
-                .help("Wait for it with --lock-timeout=5m, or end that process; nothing was done.")
+            OpenError::Lock(LockError::Held(other)) => Diagnostic::error(held(&other))
+                .help(match other.here {
+                    true => "Wait for it with --lock-timeout=5m, or end that process; nothing was done.".to_owned(),
+                    false => format!(
+                        "Wait for it with --lock-timeout=5m; nothing was done. If nothing is left of that process, its lock \
+                         ends by itself within a minute of its end, or at once with `andon force-unlock {}`.",
+                        other.id
+                    ),
+                })
                 .into(),
             error => open_error(&error),
         })
@@ -361,7 +368,8 @@ fn schema_cache() -> Option<PathBuf> {
     Some(caches.join("andon/providers"))
 }
 
-fn held(environment: &str, holder: &Holder) -> String {
+fn held(other: &Held) -> String {
+    let Held { environment, holder, .. } = other;
     let ago = match (andon_engine::now().0 - holder.since.0) / 1000 {
         ..1 => "just now".to_owned(),
         seconds => format!("for {}", andon_view::duration(seconds * 1000)),

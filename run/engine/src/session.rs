@@ -11,11 +11,14 @@ use andon_lang::Given;
 use andon_lang::definitions::Project;
 use andon_ledger::{Entry, EnvironmentState, Event, RunId, RunStatus, State, Timestamp};
 use andon_schema::Identity;
-use andon_store::{Holder, Ledger, LockError, LockGuard, StoreError};
+use andon_store::{Database, Held, Holder, Key, Ledger, Lock, LockError, Place, StoreError};
 use andon_text::Diagnostics;
 
 use crate::project::{ReadError, read_files};
 use crate::{Journal, JournalError};
+
+/// The variable with the address of a database, where the ledger is not in a file of the project.
+pub const LEDGER_VARIABLE: &str = "ANDON_LEDGER";
 
 /// Entries after which a new snapshot is worth its cost.
 const SNAPSHOT_AFTER: u64 = 500;
@@ -49,10 +52,25 @@ pub enum OpenError {
     Replay(#[from] ReplayError),
     /// The environment's lock could not be had.
     #[error(transparent)]
-    Lock(#[from] LockError),
+    Lock(LockError),
     /// An event could not be recorded.
     #[error(transparent)]
     Journal(#[from] JournalError),
+}
+
+impl From<LockError> for OpenError {
+    fn from(error: LockError) -> OpenError {
+        match error {
+            LockError::Store(error) => OpenError::Store(error),
+            error => OpenError::Lock(error),
+        }
+    }
+}
+
+impl From<andon_store::KeyError> for OpenError {
+    fn from(error: andon_store::KeyError) -> OpenError {
+        OpenError::Store(error.into())
+    }
 }
 
 /// An open project.
@@ -73,7 +91,7 @@ pub struct Recorder {
     environment: Arc<str>,
     run: RunId,
     snapshot_at: u64,
-    _lock: LockGuard,
+    _lock: Lock,
 }
 
 impl Session {
@@ -126,12 +144,20 @@ impl Session {
 
     /// The ledger, if the project has one by now: the first run that changes something makes it.
     pub fn ledger(&self) -> Result<Option<Ledger>, StoreError> {
-        let path = ledger_file(&self.settings.directory);
         match &self.ledger {
             Some(ledger) => Ok(Some(ledger.clone())),
-            None if path.exists() => Ledger::open(&path).map(Some),
-            None => Ok(None),
+            None => Ledger::find(&self.ledger_place()?, Key::from_environment()?.as_ref()),
         }
+    }
+
+    /// Where the ledger is, or will be.
+    fn ledger_place(&self) -> Result<Place, StoreError> {
+        let Some(address) = std::env::var_os(LEDGER_VARIABLE).filter(|address| !address.is_empty()) else {
+            return Ok(Place::File(ledger_file(&self.settings.directory)));
+        };
+        let project = &self.project;
+        let origin = format!("{}:{}", host(), project.directory);
+        Database::new(&address.to_string_lossy(), &project.name, &origin, project.named).map(Place::Database)
     }
 
     /// All that the ledger says there is.
@@ -158,11 +184,15 @@ impl Session {
         environment: &str,
         command: &str,
         limit: Duration,
-        mut waiting: impl FnMut(&Holder),
+        mut waiting: impl FnMut(&Held),
     ) -> Result<Recorder, OpenError> {
         let holder = Holder { pid: std::process::id(), who: who(), command: command.to_owned(), since: now() };
         let interrupt = Arc::clone(&self.settings.interrupt);
-        let lock = andon_store::wait(&records(&self.settings.directory), environment, &holder, limit, |other| {
+        let ledger = match &self.ledger {
+            Some(ledger) => ledger.clone(),
+            None => Ledger::open_at(&self.ledger_place()?, Key::from_environment()?.as_ref())?,
+        };
+        let lock = ledger.wait_for_lock(environment, &holder, limit, |other| {
             waiting(other);
             if interrupt.load(Ordering::Relaxed) {
                 std::ops::ControlFlow::Break(())
@@ -170,10 +200,8 @@ impl Session {
                 std::ops::ControlFlow::Continue(())
             }
         })?;
-        let ledger = match &self.ledger {
-            Some(ledger) => ledger.clone(),
-            None => Ledger::open(&ledger_file(&self.settings.directory))?,
-        };
+        // What is appended through it is refused once the lock is lost.
+        let ledger = lock.ledger().clone();
         let mut state = self.state.clone();
         catch_up(&ledger, &mut state)?;
         Ok(Recorder {
@@ -264,8 +292,11 @@ pub fn random() -> u64 {
 /// `user@host`.
 pub fn who() -> String {
     let user = std::env::var("SUDO_USER").or_else(|_| std::env::var("USER")).unwrap_or_else(|_| "root".to_owned());
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    format!("{user}@{}", host.trim())
+    format!("{user}@{}", host())
+}
+
+fn host() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned()
 }
 
 /// Folds in every entry that the state does not have yet.

@@ -26,6 +26,8 @@ pub use provider::{
 pub struct Project {
     /// Its name; the directory's name where no `project` block gives one.
     pub name: Arc<str>,
+    /// Whether a `project` block gives the name.
+    pub named: bool,
     /// The absolute path of its directory; empty where it is in no directory, or not known. Whoever reads the files
     /// sets it.
     pub directory: Arc<str>,

@@ -20,6 +20,7 @@ pub(super) fn load(loader: &mut Loader<'_>, project: &mut Project) {
     for block in blocks(&body, "project", 1) {
         if let Some(name) = loader.named(block, 0) {
             project.name = name.name.clone();
+            project.named = true;
         }
         if let Some(wanted) = loader.text(&block.body, "required_version") {
             let have = env!("CARGO_PKG_VERSION");

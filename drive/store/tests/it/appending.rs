@@ -7,11 +7,18 @@ use andon_ledger::{Event, Progress, RunId, Timestamp};
 use andon_schema::InstanceAddress;
 use andon_store::{Ledger, StoreError, Which};
 
-use crate::{append, event, ledger, run, text};
+use crate::spots::{Spot, file, spots};
+use crate::{append, event, run, text};
 
 #[test]
 fn what_is_appended_is_read_back() {
-    let (_directory, path, ledger) = ledger();
+    for spot in spots() {
+        what_is_appended_is_read_back_on(&spot);
+    }
+}
+
+fn what_is_appended_is_read_back_on(spot: &Spot) {
+    let ledger = spot.open();
     assert_eq!(ledger.last_sequence(), Ok(0));
     assert_eq!(ledger.read_from(0), Ok(Vec::new()));
     let first = ledger.append(Timestamp(-7), &run(), "dev", vec![event("a"), event("b")]).unwrap();
@@ -29,12 +36,18 @@ fn what_is_appended_is_read_back() {
     };
     read(&ledger);
     drop(ledger);
-    read(&Ledger::open(&path).unwrap());
+    read(&spot.open());
 }
 
 #[test]
 fn entries_are_read_by_run_by_environment_and_from_the_end() {
-    let (_directory, _path, ledger) = ledger();
+    for spot in spots() {
+        entries_are_read_by_run_by_environment_and_from_the_end_on(&spot);
+    }
+}
+
+fn entries_are_read_by_run_by_environment_and_from_the_end_on(spot: &Spot) {
+    let ledger = spot.open();
     for number in 0..2500 {
         let environment = if number % 2 == 0 { "dev" } else { "production" };
         let run = RunId(format!("run{}", number / 1000).into());
@@ -61,9 +74,15 @@ fn entries_are_read_by_run_by_environment_and_from_the_end() {
 
 #[test]
 fn followers_see_each_entry_once() {
-    let (_directory, path, ledger) = ledger();
+    for spot in spots() {
+        followers_see_each_entry_once_on(&spot);
+    }
+}
+
+fn followers_see_each_entry_once_on(spot: &Spot) {
+    let ledger = spot.open();
     append(&ledger, "dev", &["a", "b"]);
-    let mut follow = Ledger::open(&path).unwrap().follow(1);
+    let mut follow = spot.open().follow(1);
     let mut poll = || follow.poll().unwrap().iter().map(|entry| text(&entry.event).to_owned()).collect::<Vec<_>>();
     assert_eq!(poll(), ["b"]);
     assert_eq!(poll(), [""; 0]);
@@ -75,7 +94,13 @@ fn followers_see_each_entry_once() {
 
 #[test]
 fn what_cannot_be_stored_stops_the_whole_append() {
-    let (_directory, _path, ledger) = ledger();
+    for spot in spots() {
+        what_cannot_be_stored_stops_the_whole_append_on(&spot);
+    }
+}
+
+fn what_cannot_be_stored_stops_the_whole_append_on(spot: &Spot) {
+    let ledger = spot.open();
     let address = InstanceAddress::parse("lab_server.web").unwrap();
     let progress = Event::Progress(Progress::Note { address, text: "installing nginx".to_owned() });
     let result = ledger.append(Timestamp(0), &run(), "dev", vec![event("a"), progress]);
@@ -85,7 +110,13 @@ fn what_cannot_be_stored_stops_the_whole_append() {
 
 #[test]
 fn threads_share_the_ledger_without_gaps() {
-    let (_directory, _path, ledger) = ledger();
+    for spot in spots() {
+        threads_share_the_ledger_without_gaps_on(&spot);
+    }
+}
+
+fn threads_share_the_ledger_without_gaps_on(spot: &Spot) {
+    let ledger = spot.open();
     let told = Mutex::new(Vec::new());
     thread::scope(|scope| {
         for number in 0..8 {
@@ -110,7 +141,13 @@ fn threads_share_the_ledger_without_gaps() {
 
 #[test]
 fn a_closed_ledger_is_still_read() {
-    let (_directory, _path, ledger) = ledger();
+    for spot in spots() {
+        a_closed_ledger_is_still_read_on(&spot);
+    }
+}
+
+fn a_closed_ledger_is_still_read_on(spot: &Spot) {
+    let ledger = spot.open();
     let other = ledger.clone();
     let handed_in = ledger.append_async(Timestamp(0), &run(), "dev", vec![event("a")]);
     other.close();
@@ -122,7 +159,13 @@ fn a_closed_ledger_is_still_read() {
 
 #[test]
 fn the_last_handle_may_be_dropped_on_the_writers_thread() {
-    let (_directory, path, ledger) = ledger();
+    for spot in spots() {
+        the_last_handle_may_be_dropped_on_the_writers_thread_on(&spot);
+    }
+}
+
+fn the_last_handle_may_be_dropped_on_the_writers_thread_on(spot: &Spot) {
+    let ledger = spot.open();
     let (sender, answer) = std::sync::mpsc::channel();
     let last = ledger.clone();
     ledger.append_then(Timestamp(0), &run(), "dev", vec![event("a")], move |result| {
@@ -131,14 +174,15 @@ fn the_last_handle_may_be_dropped_on_the_writers_thread() {
     });
     drop(ledger);
     assert_eq!(answer.recv().unwrap().unwrap().len(), 1);
-    assert_eq!(Ledger::open(&path).unwrap().last_sequence(), Ok(1));
+    assert_eq!(spot.open().last_sequence(), Ok(1));
 }
 
 /// Prints what an append costs; run with `--nocapture`.
 #[test]
 fn throughput() {
     const APPENDS: u32 = 100_000;
-    let (_directory, _path, ledger) = ledger();
+    let spot = file();
+    let ledger = spot.open();
     let start = Instant::now();
     for turn in 0..100 {
         append(&ledger, "dev", &[&turn.to_string()]);

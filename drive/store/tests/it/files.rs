@@ -10,7 +10,7 @@ use nix::mount::{MsFlags, mount, umount};
 use nix::sched::{CloneFlags, unshare};
 use rusqlite::Connection;
 
-use crate::{append, event, ledger, run};
+use crate::{append, event, ledger, run, text};
 
 fn refusal(path: &Path) -> StoreError {
     match Ledger::open(path) {
@@ -63,11 +63,11 @@ fn other_files_are_left_alone() {
 fn a_later_ledger_is_refused() {
     let (_directory, path, ledger) = ledger();
     drop(ledger);
-    Connection::open(&path).unwrap().pragma_update(None, "user_version", 2).unwrap();
+    Connection::open(&path).unwrap().pragma_update(None, "user_version", 3).unwrap();
     assert_eq!(
         refusal(&path).to_string(),
         format!(
-            "the ledger `{}` has format 2, and this version of Andon knows formats up to 1: use the version of Andon \
+            "the ledger `{}` has format 3, and this version of Andon knows formats up to 2: use the version of Andon \
              that wrote it, or a later one",
             path.display()
         )
@@ -194,4 +194,31 @@ fn a_read_only_disk_is_named() {
             assert!(matches!(error, StoreError::ReadOnly { .. }), "{error:?}");
         }
     });
+}
+
+#[test]
+fn a_ledger_of_the_first_format_is_read() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("ledger");
+    let old = Connection::open(&path).unwrap();
+    old.execute_batch(
+        "CREATE TABLE entries (sequence INTEGER PRIMARY KEY, at INTEGER NOT NULL, run TEXT NOT NULL,
+            environment TEXT NOT NULL, event TEXT NOT NULL) STRICT;
+        CREATE INDEX entries_by_run ON entries (run);
+        CREATE INDEX entries_by_environment ON entries (environment);
+        CREATE TABLE snapshot (only INTEGER PRIMARY KEY CHECK (only = 1), sequence INTEGER NOT NULL,
+            checksum BLOB NOT NULL, state TEXT NOT NULL) STRICT;
+        PRAGMA application_id = 1634624622;
+        PRAGMA user_version = 1;",
+    )
+    .unwrap();
+    let record = andon_ledger::codec::encode_event(&event("old")).unwrap();
+    old.execute("INSERT INTO entries VALUES (1, 5, '0000000000aa', 'dev', ?1)", [record]).unwrap();
+    drop(old);
+    let ledger = Ledger::open(&path).unwrap();
+    assert_eq!(append(&ledger, "dev", &["new"]), [2]);
+    let entries = ledger.read_from(1).unwrap();
+    assert_eq!(entries.iter().map(|entry| text(&entry.event)).collect::<Vec<_>>(), ["old", "new"]);
+    drop(ledger);
+    assert_eq!(Ledger::open(&path).unwrap().last_sequence(), Ok(2));
 }

@@ -1,4 +1,4 @@
-//! The ledger and the locks on real files, with real processes that are really killed.
+//! The ledger and its locks in real files and in a real database server, with real processes that are really killed.
 
 #![allow(
     clippy::unwrap_used,
@@ -12,7 +12,10 @@ mod appending;
 mod files;
 mod lock;
 mod processes;
+mod sealing;
+mod server;
 mod snapshot;
+mod spots;
 
 use std::path::PathBuf;
 

@@ -4,31 +4,32 @@
 use std::collections::BTreeMap;
 use std::env;
 use std::io::{BufRead, BufReader, Write};
-use std::path::{Path, PathBuf};
+use std::ops::ControlFlow;
 use std::process::{Child, Command, Stdio};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use andon_ledger::Timestamp;
-use andon_store::{Holder, Ledger, LockError, lock};
+use andon_store::{Holder, Ledger, LockError, Place};
 
-use crate::{append, event, ledger, run, text};
+use crate::spots::{Spot, read, spots};
+use crate::{append, event, run, text};
 
 const PLACE: &str = "ANDON_STORE_TEST_PLACE";
 const NAME: &str = "ANDON_STORE_TEST_NAME";
 
-fn spawn(job: &str, place: &Path, name: &str) -> Child {
+fn spawn(job: &str, spot: &Spot, name: &str) -> Child {
     Command::new(env::current_exe().unwrap())
         .args(["--exact", "--nocapture", "--test-threads=1", job])
-        .env(PLACE, place)
+        .env(PLACE, &spot.text)
         .env(NAME, name)
         .stdout(Stdio::piped())
         .spawn()
         .unwrap()
 }
 
-fn place() -> Option<(PathBuf, String)> {
-    Some((env::var_os(PLACE)?.into(), env::var(NAME).ok()?))
+fn place() -> Option<(Place, String)> {
+    Some((read(&env::var(PLACE).ok()?), env::var(NAME).ok()?))
 }
 
 /// A line for the parent, in one write: it is there whole, whatever comes next.
@@ -44,8 +45,8 @@ fn told(child: &mut Child) -> impl Iterator<Item = String> + use<> {
 
 #[test]
 fn child_appends_until_killed() {
-    let Some((path, name)) = place() else { return };
-    let ledger = Ledger::open(&path).unwrap();
+    let Some((place, name)) = place() else { return };
+    let ledger = Ledger::open_at(&place, None).unwrap();
     thread::scope(|scope| {
         for number in 0..4 {
             let (ledger, name) = (&ledger, &name);
@@ -62,8 +63,8 @@ fn child_appends_until_killed() {
 
 #[test]
 fn child_appends_some() {
-    let Some((path, name)) = place() else { return };
-    let ledger = Ledger::open(&path).unwrap();
+    let Some((place, name)) = place() else { return };
+    let ledger = Ledger::open_at(&place, None).unwrap();
     for turn in 0..TURNS {
         let handed_in: Vec<_> = (0..3)
             .map(|part| {
@@ -80,9 +81,10 @@ fn child_appends_some() {
 
 #[test]
 fn child_holds_a_lock() {
-    let Some((directory, name)) = place() else { return };
+    let Some((place, name)) = place() else { return };
+    let ledger = Ledger::open_at(&place, None).unwrap();
     let holder = Holder { pid: std::process::id(), who: "ann@desk".into(), command: "up".into(), since: Timestamp(77) };
-    let _guard = lock(&directory, &name, &holder).unwrap();
+    let _guard = ledger.lock(&name, &holder).unwrap();
     tell("held");
     loop {
         thread::park();
@@ -93,13 +95,17 @@ const TURNS: usize = 60;
 
 #[test]
 fn what_append_returned_survives_kill_9() {
-    let (_directory, path, ledger) = ledger();
-    drop(ledger);
+    for spot in spots() {
+        what_append_returned_survives_kill_9_on(&spot);
+    }
+}
+
+fn what_append_returned_survives_kill_9_on(spot: &Spot) {
     let mut promised: BTreeMap<u64, String> = BTreeMap::new();
     // Moments spread over the first tenth of a second, the same each time.
     let moments = (0..25_u64).map(|turn| Duration::from_micros(turn * turn * 7919 % 100_000));
     for (turn, moment) in moments.enumerate() {
-        let mut child = spawn("processes::child_appends_until_killed", &path, &turn.to_string());
+        let mut child = spawn("processes::child_appends_until_killed", spot, &turn.to_string());
         let pid = child.id();
         let mut lines = told(&mut child);
         let first = lines.next().expect("a child that appends");
@@ -115,7 +121,7 @@ fn what_append_returned_survives_kill_9() {
         }
         killer.join().unwrap();
 
-        let entries = Ledger::open(&path).unwrap().read_from(1).unwrap();
+        let entries = spot.open().read_from(1).unwrap();
         for (place, entry) in entries.iter().enumerate() {
             assert_eq!(entry.sequence, place as u64 + 1);
         }
@@ -128,21 +134,25 @@ fn what_append_returned_survives_kill_9() {
         assert_eq!(entries.len() % 3, 0, "an append is there whole or not at all");
         assert!(entries.chunks(3).all(|part| part.iter().all(|entry| entry.event == part[0].event)));
     }
-    println!("{} appends were promised", promised.len());
+    println!("{}: {} appends were promised", spot.name, promised.len());
 }
 
 #[test]
 fn processes_append_at_once_without_gaps() {
-    let directory = tempfile::tempdir().unwrap();
-    // They also make the file at once.
-    let path = directory.path().join("new/ledger");
+    for spot in spots() {
+        processes_append_at_once_without_gaps_on(&spot);
+    }
+}
+
+fn processes_append_at_once_without_gaps_on(spot: &Spot) {
+    // They also make it at once.
     let names = ["dev", "staging", "production"];
-    let children: Vec<Child> = names.iter().map(|name| spawn("processes::child_appends_some", &path, name)).collect();
+    let children: Vec<Child> = names.iter().map(|name| spawn("processes::child_appends_some", spot, name)).collect();
     for mut child in children {
         told(&mut child).for_each(drop);
         assert!(child.wait().unwrap().success());
     }
-    let ledger = Ledger::open(&path).unwrap();
+    let ledger = spot.open();
     let entries = ledger.read_from(1).unwrap();
     let sequences: Vec<u64> = entries.iter().map(|entry| entry.sequence).collect();
     assert_eq!(sequences, (1..=(names.len() * TURNS * 6) as u64).collect::<Vec<_>>());
@@ -157,21 +167,28 @@ fn processes_append_at_once_without_gaps() {
 
 #[test]
 fn a_killed_holder_holds_no_lock() {
-    let directory = tempfile::tempdir().unwrap();
+    for spot in spots() {
+        a_killed_holder_holds_no_lock_on(&spot);
+    }
+}
+
+fn a_killed_holder_holds_no_lock_on(spot: &Spot) {
+    let ledger = spot.open();
     let mine = Holder { pid: std::process::id(), who: "bob@desk".into(), command: "down".into(), since: Timestamp(1) };
-    let mut child = spawn("processes::child_holds_a_lock", directory.path(), "dev");
+    let mut child = spawn("processes::child_holds_a_lock", spot, "dev");
     assert_eq!(told(&mut child).next().as_deref(), Some("held"));
-    match lock(directory.path(), "dev", &mine) {
-        Err(LockError::Held(holder)) => assert_eq!(
-            holder,
-            Holder { pid: child.id(), who: "ann@desk".into(), command: "up".into(), since: Timestamp(77) }
-        ),
+    match ledger.lock("dev", &mine) {
+        Err(LockError::Held(held)) => {
+            let holder = Holder { pid: child.id(), who: "ann@desk".into(), command: "up".into(), since: Timestamp(77) };
+            assert_eq!((&held.holder, held.here, &*held.environment), (&holder, true, "dev"));
+        }
         other => panic!("{other:?}"),
     }
-    drop(lock(directory.path(), "production", &mine).unwrap());
+    drop(ledger.lock("production", &mine).unwrap());
     child.kill().unwrap();
+    // Not even while nobody has noticed that it is dead.
+    let taken = ledger.wait_for_lock("dev", &mine, Duration::from_secs(20), |_| ControlFlow::Continue(()));
+    drop(taken.unwrap());
     child.wait().unwrap();
-    let start = Instant::now();
-    drop(lock(directory.path(), "dev", &mine).unwrap());
-    assert!(start.elapsed() < Duration::from_secs(5));
+    assert!(ledger.locks().unwrap().is_empty());
 }

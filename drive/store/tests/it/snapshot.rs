@@ -1,9 +1,9 @@
 use std::collections::BTreeMap;
 
 use andon_ledger::{EnvironmentState, State};
-use andon_store::Ledger;
 use rusqlite::Connection;
 
+use crate::spots::{Spot, spots};
 use crate::{append, ledger};
 
 fn state(sequence: u64) -> State {
@@ -13,7 +13,13 @@ fn state(sequence: u64) -> State {
 
 #[test]
 fn a_snapshot_is_read_back_and_replaced() {
-    let (_directory, path, ledger) = ledger();
+    for spot in spots() {
+        a_snapshot_is_read_back_and_replaced_on(&spot);
+    }
+}
+
+fn a_snapshot_is_read_back_and_replaced_on(spot: &Spot) {
+    let ledger = spot.open();
     assert_eq!(ledger.snapshot(), None);
     append(&ledger, "dev", &["a", "b", "c"]);
     for sequence in [2, 3] {
@@ -22,7 +28,7 @@ fn a_snapshot_is_read_back_and_replaced() {
     }
     append(&ledger, "dev", &["d"]);
     drop(ledger);
-    assert_eq!(Ledger::open(&path).unwrap().snapshot(), Some((3, state(3))));
+    assert_eq!(spot.open().snapshot(), Some((3, state(3))));
 }
 
 #[test]
@@ -45,7 +51,13 @@ fn a_snapshot_that_is_not_of_these_entries_is_ignored() {
 
 #[test]
 fn a_snapshot_of_what_is_to_come_is_ignored() {
-    let (_directory, _path, ledger) = ledger();
+    for spot in spots() {
+        a_snapshot_of_what_is_to_come_is_ignored_on(&spot);
+    }
+}
+
+fn a_snapshot_of_what_is_to_come_is_ignored_on(spot: &Spot) {
+    let ledger = spot.open();
     append(&ledger, "dev", &["a"]);
     ledger.write_snapshot(&state(2)).unwrap();
     assert_eq!(ledger.snapshot(), None);

@@ -225,8 +225,11 @@ fn two_applies_at_once_do_not_mix() {
         .stderr(std::process::Stdio::piped())
         .spawn()
         .unwrap();
-    eventually("the first holds the lock", PATIENCE, || project.directory.join(".andon/locks/dev").exists());
-    std::thread::sleep(Duration::from_millis(100));
+    eventually("the first holds the lock", PATIENCE, || {
+        let place = andon_store::Place::File(project.directory.join(".andon/ledger.db"));
+        let ledger = andon_store::Ledger::find(&place, None).ok().flatten();
+        ledger.is_some_and(|ledger| ledger.locks().is_ok_and(|locks| !locks.is_empty()))
+    });
     let refused = project.exits(1, &["apply", "-y"]);
     for expected in ["locked by", &format!("process {}", first.id()), "andon up", "since"] {
         assert!(refused.err.contains(expected), "`{expected}` is not told\n{refused}");

@@ -12,7 +12,7 @@ use crate::StoreError;
 use crate::error::BUSY_SECONDS;
 
 /// The version of the tables, kept in the file's `user_version`.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 
 /// Tells a ledger from other SQLite files: `andn`, in the file's `application_id`.
 const APPLICATION: i64 = 0x616e_646e;
@@ -24,7 +24,7 @@ const TABLES: &str = "
         at          INTEGER NOT NULL,
         run         TEXT NOT NULL,
         environment TEXT NOT NULL,
-        event       TEXT NOT NULL
+        event       ANY NOT NULL
     ) STRICT;
     CREATE INDEX entries_by_run ON entries (run);
     CREATE INDEX entries_by_environment ON entries (environment);
@@ -32,9 +32,35 @@ const TABLES: &str = "
         only     INTEGER PRIMARY KEY CHECK (only = 1),
         sequence INTEGER NOT NULL,
         checksum BLOB NOT NULL,
-        state    TEXT NOT NULL
+        state    ANY NOT NULL
     ) STRICT;
+    CREATE TABLE ledger (
+        only    INTEGER PRIMARY KEY CHECK (only = 1),
+        id      BLOB NOT NULL,
+        key_id  BLOB NOT NULL,
+        wrapped BLOB NOT NULL
+    ) STRICT;
+    CREATE TABLE locks (
+        environment TEXT PRIMARY KEY,
+        id          TEXT NOT NULL,
+        machine     TEXT NOT NULL,
+        pid         INTEGER NOT NULL,
+        started     INTEGER NOT NULL,
+        expires     INTEGER NOT NULL,
+        holder      BLOB NOT NULL
+    ) STRICT;
+    INSERT INTO ledger (only, id, key_id, wrapped) VALUES (1, randomblob(16), x'', x'');
 ";
+
+/// From version 1, which had neither keys nor locks, and records that could only be text: its entries move over.
+const FROM_1: (&str, &str) = (
+    "DROP INDEX entries_by_run;
+    DROP INDEX entries_by_environment;
+    ALTER TABLE entries RENAME TO entries_1;
+    DROP TABLE snapshot;",
+    "INSERT INTO entries SELECT * FROM entries_1;
+    DROP TABLE entries_1;",
+);
 
 /// Opens the one connection that writes, making the file and its tables where they are missing.
 pub(crate) fn open_writer(path: &Path) -> Result<Connection, StoreError> {
@@ -103,20 +129,30 @@ fn tables(path: &Path, connection: &mut Connection) -> Result<i64, StoreError> {
     let sqlite = |error: rusqlite::Error| StoreError::sqlite(path, &error);
     let pragma = |connection: &Connection, name: &str| connection.pragma_query_value(None, name, |row| row.get(0));
     let version: i64 = pragma(connection, "user_version").map_err(sqlite)?;
-    if version == 0 {
+    if version == 0 || version == 1 && pragma(connection, "application_id").map_err(sqlite)? == APPLICATION {
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(sqlite)?;
         // Another process may have made the tables since.
-        if pragma(&transaction, "user_version").map_err(sqlite)? == 0 {
-            let others: i64 =
-                transaction.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(sqlite)?;
-            if others > 0 {
-                return Err(StoreError::NotALedger {
-                    path: path.to_owned(),
-                    detail: "it is the database of another program".to_owned(),
-                });
+        match pragma(&transaction, "user_version").map_err(sqlite)? {
+            0 => {
+                let others: i64 = transaction
+                    .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
+                    .map_err(sqlite)?;
+                if others > 0 {
+                    return Err(StoreError::NotALedger {
+                        path: path.to_owned(),
+                        detail: "it is the database of another program".to_owned(),
+                    });
+                }
+                transaction.execute_batch(TABLES).map_err(sqlite)?;
+                transaction.pragma_update(None, "application_id", APPLICATION).map_err(sqlite)?;
             }
-            transaction.execute_batch(TABLES).map_err(sqlite)?;
-            transaction.pragma_update(None, "application_id", APPLICATION).map_err(sqlite)?;
+            1 => {
+                let (before, after) = FROM_1;
+                transaction.execute_batch(&[before, TABLES, after].concat()).map_err(sqlite)?;
+            }
+            _ => {}
+        }
+        if pragma(&transaction, "user_version").map_err(sqlite)? < VERSION {
             transaction.pragma_update(None, "user_version", VERSION).map_err(sqlite)?;
         }
         transaction.commit().map_err(sqlite)?;
