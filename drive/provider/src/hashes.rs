@@ -137,6 +137,13 @@ impl HashCache {
         Ok(hash)
     }
 
+    /// Keeps what an unpacked package is known to come to.
+    pub fn keep(&self, package: &Path, hash: &str) {
+        if let Ok(Some(kept)) = self.file(package) {
+            let _ = cache::replace(&kept, hash.as_bytes());
+        }
+    }
+
     fn file(&self, package: &Path) -> io::Result<Option<PathBuf>> {
         let Some(directory) = &self.directory else { return Ok(None) };
         let package = package.canonicalize()?;

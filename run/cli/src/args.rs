@@ -80,7 +80,7 @@ pub enum Colour {
 pub enum Command {
     /// Make a project that works, in a new directory
     New(NewArguments),
-    /// Install the modules that the project takes from elsewhere
+    /// Install the modules and the provider plugins that the project needs
     Init(InitArguments),
     /// Write definition files in the one true format
     Fmt(FmtArguments),
@@ -163,11 +163,23 @@ pub struct NewArguments {
 #[derive(Debug, Clone, Args)]
 pub struct InitArguments {
     /// Take what there is now: the newest allowed versions, and what branches and tags name today
-    #[arg(short, long)]
+    #[arg(short, long, num_args = 0..=1, require_equals = true, action = clap::ArgAction::Set, default_value_t = false, default_missing_value = "true", hide_possible_values = true, hide_default_value = true, value_name = "BOOL")]
     pub upgrade: bool,
+    /// What becomes of the lock file of providers; `readonly` leaves it as it is
+    #[arg(long, value_name = "MODE", value_parser = ["readonly"])]
+    pub lockfile: Option<String>,
+    /// Take provider plugins from DIR alone; may be given several times
+    #[arg(long, value_name = "DIR")]
+    pub plugin_dir: Vec<PathBuf>,
+    /// Whether modules are fetched
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, action = clap::ArgAction::Set, default_value_t = true, default_missing_value = "true", hide_possible_values = true, hide_default_value = true)]
+    pub get: bool,
     /// Nothing is ever asked; scripts that say so are understood
     #[arg(long, value_name = "BOOL", hide = true)]
     pub input: Option<bool>,
+    /// A backend is set up by the first plan; scripts that want none are understood
+    #[arg(long, value_name = "BOOL", hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub backend: Option<bool>,
 }
 
 #[derive(Debug, Clone, Args)]

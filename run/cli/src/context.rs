@@ -362,7 +362,7 @@ impl Project {
 }
 
 /// Where what plugins offer is kept: with the user's other caches.
-fn schema_cache() -> Option<PathBuf> {
+pub fn schema_cache() -> Option<PathBuf> {
     let named = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let caches = named("XDG_CACHE_HOME").or_else(|| Some(named("HOME")?.join(".cache")))?;
     Some(caches.join("andon/providers"))

@@ -29,7 +29,7 @@ pub use journal::{Journal, JournalError, Sink};
 pub use locks::{Locks, Verifier};
 pub use machine::{Machine, Providers};
 pub use planning::{evaluate, plan};
-pub use plugins::Plugins;
+pub use plugins::{Plugins, named};
 pub use recover::{RecoverError, recover};
 pub use session::{OpenError, Recorder, Session, Settings, now, random, records, who};
 pub use world::{Completion, Found, Job, Ticket, World};

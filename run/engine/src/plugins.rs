@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
 
+use andon_hcl::ast::Ident;
 use andon_lang::EvaluatedBody;
 use andon_lang::definitions::{Module, Project};
 use andon_ledger::{EnvironmentState, State};
@@ -50,11 +51,21 @@ type Answer = Result<Vec<PluginDiagnostic>, PluginError>;
 
 /// What a project needs of one provider.
 #[derive(Default)]
-struct Need {
-    constraint: VersionConstraint,
+pub(crate) struct Need {
+    pub constraint: VersionConstraint,
     types: BTreeSet<(Mode, String)>,
     /// Where something belongs to it.
-    place: Option<Span>,
+    pub place: Option<Span>,
+    /// Where it is required, and with which versions.
+    pub asked: Vec<(Span, Option<Arc<str>>)>,
+}
+
+impl Need {
+    fn ask(&mut self, version: Option<&Ident>, span: Span) {
+        let constraint = version.and_then(|version| version.name.parse().ok());
+        self.constraint = std::mem::take(&mut self.constraint).and(&constraint.unwrap_or_default());
+        self.asked.push((version.map_or(span, |version| version.span), version.map(|version| version.name.clone())));
+    }
 }
 
 impl Plugins {
@@ -321,13 +332,13 @@ fn complaint(body: &EvaluatedBody, said: &PluginDiagnostic) -> Diagnostic {
 }
 
 /// A text as the begin of a sentence.
-fn capital(text: &str) -> String {
+pub(crate) fn capital(text: &str) -> String {
     let mut letters = text.chars();
     letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
 }
 
 /// A provider as people write it: without the host that needs no saying.
-pub(crate) fn named(address: &ProviderAddress) -> String {
+pub fn named(address: &ProviderAddress) -> String {
     let full = address.to_string();
     full.strip_prefix(DEFAULT_HOST).map_or_else(|| full.clone(), |rest| rest.trim_start_matches('/').to_owned())
 }
@@ -351,7 +362,7 @@ fn add_kept(needs: &mut BTreeMap<ProviderAddress, Need>, state: &State) {
 }
 
 /// What a project needs of each plugin.
-fn needs(project: &Project) -> BTreeMap<ProviderAddress, Need> {
+pub(crate) fn needs(project: &Project) -> BTreeMap<ProviderAddress, Need> {
     let mut needs: BTreeMap<ProviderAddress, Need> = BTreeMap::new();
     let mut seen = BTreeSet::new();
     let mut open: Vec<&Module> = project.stacks.values().map(|stack| &*stack.module).collect();
@@ -361,14 +372,13 @@ fn needs(project: &Project) -> BTreeMap<ProviderAddress, Need> {
         }
         open.extend(module.calls.values().filter(|call| call.found).map(|call| &*call.module));
         for required in module.settings.required_providers.values() {
-            let constraint = required.version.as_ref().and_then(|version| version.name.parse().ok());
-            let need = needs.entry(required.address.clone()).or_default();
-            need.constraint = std::mem::take(&mut need.constraint).and(&constraint.unwrap_or_default());
+            needs.entry(required.address.clone()).or_default().ask(required.version.as_ref(), required.span);
         }
         for definition in module.providers.values() {
             let need = needs.entry(module.provider_address(&definition.name.name)).or_default();
-            let constraint = definition.version.as_ref().and_then(|version| version.name.parse().ok());
-            need.constraint = std::mem::take(&mut need.constraint).and(&constraint.unwrap_or_default());
+            if definition.version.is_some() {
+                need.ask(definition.version.as_ref(), definition.span);
+            }
             need.place = need.place.into_iter().chain([definition.span]).min();
         }
         let of_checks = module.checks.values().filter_map(|check| check.data.as_ref());

@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::time::Instant;
 
-use andon_engine::init::{Event, InitError, Outcome, Request, Status, init};
+use andon_engine::init::{Event, InitError, Outcome, Provided, Request, Status, init};
+use andon_engine::named;
 use andon_lang::modules::Installed;
 use andon_source::Settings;
 use andon_text::Diagnostic;
 use serde_json::json;
 
 use crate::args::InitArguments;
-use crate::context::{Context, Stop, interrupt};
+use crate::context::{Context, Stop, interrupt, schema_cache};
 use crate::terminal::print_json;
 
 /// `andon init`
@@ -20,6 +21,10 @@ pub fn run(context: &Context, arguments: &InitArguments) -> Result<(), Stop> {
     let request = Request {
         directory: directory.clone(),
         upgrade: arguments.upgrade,
+        modules: arguments.get,
+        read_only_lock: arguments.lockfile.is_some(),
+        plugin_directories: arguments.plugin_dir.clone(),
+        cache: schema_cache(),
         hosts: Settings::from_environment(),
         interrupt: interrupt(),
     };
@@ -52,6 +57,8 @@ fn tell(context: &Context, outcome: &Outcome) -> Result<(), Stop> {
             "complete": !failed && !outcome.interrupted,
             "modules": modules,
             "removed": outcome.removed,
+            "providers": outcome.providers.iter().map(provider_json).collect::<Vec<_>>(),
+            "lock_file_written": outcome.locked,
             "diagnostics": andon_view::diagnostics_json(&outcome.diagnostics, &outcome.sources),
         }));
     } else {
@@ -75,23 +82,65 @@ fn text(outcome: &Outcome) -> String {
         let commit = commit.map(|commit| format!(" at {commit}")).unwrap_or_default();
         text.push_str(&format!("Installed {}{version}{commit}\n", module.source));
     }
+    for provided in outcome.providers.iter().filter(|it| it.status == Status::Installed || it.version.is_none()) {
+        text.push_str(&provider_text(provided));
+    }
     let count = outcome.modules.len();
     let new = outcome.modules.iter().filter(|(_, status)| *status == Status::Installed).count();
     let noun = |count: usize| if count == 1 { "module package" } else { "module packages" };
     if outcome.diagnostics.has_errors() || outcome.interrupted {
         return text;
     }
-    text.push_str(&match (count, new) {
-        (0, _) => "No module comes from elsewhere: there is nothing to install.\n".to_owned(),
-        (_, 0) => format!("All {count} {} are installed.\n", noun(count))
-            .replace("All 1 module package are", "The one module package is"),
-        (_, new) if new == count => format!("Done: {count} {} installed.\n", noun(count)),
-        (_, new) => format!("Done: {new} of {count} {} newly installed.\n", noun(count)),
-    });
+    let providers = outcome.providers.len();
+    if count > 0 || providers == 0 {
+        text.push_str(&match (count, new) {
+            (0, _) => "Nothing comes from elsewhere: there is nothing to install.\n".to_owned(),
+            (_, 0) => format!("All {count} {} are installed.\n", noun(count))
+                .replace("All 1 module package are", "The one module package is"),
+            (_, new) if new == count => format!("Done: {count} {} installed.\n", noun(count)),
+            (_, new) => format!("Done: {new} of {count} {} newly installed.\n", noun(count)),
+        });
+    }
+    if providers > 0 {
+        let new = outcome.providers.iter().filter(|it| it.status == Status::Installed).count();
+        let noun = if providers == 1 { "provider" } else { "providers" };
+        text.push_str(&match (providers, new) {
+            (1, 0) => "The one provider is installed.\n".to_owned(),
+            (_, 0) => format!("All {providers} providers are installed.\n"),
+            (_, new) if new == providers => format!("Done: {providers} {noun} installed.\n"),
+            (_, new) => format!("Done: {new} of {providers} providers newly installed.\n"),
+        });
+    }
+    if outcome.locked {
+        text.push_str("Wrote .terraform.lock.hcl: commit it, so that everybody gets the same.\n");
+    }
     if outcome.removed > 0 {
         text.push_str(&format!("Removed {} {} that nothing calls any more.\n", outcome.removed, noun(outcome.removed)));
     }
     text
+}
+
+fn provider_text(provided: &Provided) -> String {
+    let name = named(&provided.address);
+    let Some(version) = &provided.version else {
+        return format!("Using {name} under development in {}\n", provided.origin);
+    };
+    let signer = provided.signer.as_ref().map(|key| format!(", signed with the key {key}")).unwrap_or_default();
+    format!("Installed {name} {version} from {}{signer}\n", provided.origin)
+}
+
+fn provider_json(provided: &Provided) -> serde_json::Value {
+    json!({
+        "address": provided.address.to_string(),
+        "version": provided.version.as_ref().map(ToString::to_string),
+        "status": match (&provided.version, provided.status) {
+            (None, _) => "under development",
+            (_, Status::Kept) => "kept",
+            (_, Status::Installed) => "installed",
+        },
+        "from": provided.origin,
+        "signed_with": provided.signer,
+    })
 }
 
 fn module_json(module: &Installed, status: Status) -> serde_json::Value {

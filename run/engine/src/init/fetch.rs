@@ -374,7 +374,7 @@ fn expand(root: &Path, pattern: &str) -> Result<String, FetchError> {
 }
 
 /// Does something with each of many things, a few at once, and gives what came of each in their order.
-fn at_once<T: Sync, R: Send>(all: &[T], each: impl Fn(&T) -> R + Sync) -> Vec<R> {
+pub(super) fn at_once<T: Sync, R: Send>(all: &[T], each: impl Fn(&T) -> R + Sync) -> Vec<R> {
     let next = AtomicUsize::new(0);
     let done: Mutex<Vec<(usize, R)>> = Mutex::new(Vec::with_capacity(all.len()));
     std::thread::scope(|scope| {

@@ -1,13 +1,13 @@
-//! Installing the modules that a project takes from elsewhere.
+//! Installing the modules that a project takes from elsewhere, and the provider plugins that it needs.
 //!
 //! The project is loaded; what its calls lack is fetched, all of it at once; and again, as what was fetched may call
 //! more, until nothing is lacking. A package is fetched beside its place and moved there when it is whole, and the
-//! record that names it is replaced as a whole: whatever ends a run, each package is there or it is not.
-//!
-//! Provider plugins are not installed here yet.
+//! record that names it is replaced as a whole: whatever ends a run, each package is there or it is not. Which plugins
+//! are needed is known once all modules are there.
 
 mod disk;
 mod fetch;
+mod providers;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -18,6 +18,7 @@ use andon_lang::definitions::Project;
 use andon_lang::modules::{Call, Installed, LOCK_FILE, Lock, Locked, RECORD, Record};
 use andon_lang::{FileSet, load};
 use andon_schema::source::ModuleSource;
+use andon_schema::{ProviderAddress, Version};
 use andon_source::{Hosts, Settings as HostSettings, Web};
 use andon_text::{Diagnostic, Diagnostics, SourceMap, Span};
 
@@ -35,6 +36,14 @@ pub struct Request {
     pub directory: PathBuf,
     /// Take what there is now, not what is locked or installed.
     pub upgrade: bool,
+    /// Fetch modules. Without it, those that are there are taken.
+    pub modules: bool,
+    /// Leave the lock file of providers as it is: what would change it is an error.
+    pub read_only_lock: bool,
+    /// Take providers from these directories alone, where there are any.
+    pub plugin_directories: Vec<PathBuf>,
+    /// Where hashes of installed packages are kept.
+    pub cache: Option<PathBuf>,
     /// What is known of hosts.
     pub hosts: HostSettings,
     /// Set when the user asks for an end.
@@ -44,9 +53,9 @@ pub struct Request {
 /// What happens meanwhile.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// Another run installs modules of this project; this one waits for it.
+    /// Another run installs the same; this one waits for it.
     Waiting,
-    /// A registry is asked for a module's versions.
+    /// A registry is asked for the versions of a module or a provider.
     Asking(String),
     /// A package is being fetched.
     Fetching(String),
@@ -60,17 +69,37 @@ pub enum Event {
 pub type Sink<'s> = &'s (dyn Fn(Event) + Sync);
 
 /// What a run came to.
+#[derive(Default)]
 pub struct Outcome {
     /// Every package that the project uses now, in order of source.
     pub modules: Vec<(Installed, Status)>,
     /// How many packages were removed, as nothing calls them any more.
     pub removed: usize,
+    /// Every provider that the project needs, in order of address.
+    pub providers: Vec<Provided>,
+    /// The lock file of providers was written.
+    pub locked: bool,
     /// What is wrong, and what should be known.
     pub diagnostics: Diagnostics,
     /// The texts that they point into.
     pub sources: SourceMap,
     /// The user asked for an end.
     pub interrupted: bool,
+}
+
+/// What became of a provider.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Provided {
+    /// The provider.
+    pub address: ProviderAddress,
+    /// Its version; none where it is under development.
+    pub version: Option<Version>,
+    /// What became of it.
+    pub status: Status,
+    /// Where its package comes from, or is: in words.
+    pub origin: String,
+    /// The id of the key that its checksums are signed with, where that was looked at.
+    pub signer: Option<String>,
 }
 
 /// What became of a package.
@@ -101,19 +130,37 @@ pub enum InitError {
     Interrupted,
 }
 
-/// Installs what a project's modules need.
+/// Installs what a project needs from elsewhere.
 ///
 /// # Errors
-/// Where the project cannot be read or its records cannot be written. What is wrong with a module is in the outcome.
+/// Where the project cannot be read or its records cannot be written. What is wrong with a package is in the outcome.
 pub fn init(request: &Request, sink: Sink<'_>) -> Result<Outcome, InitError> {
+    let (mut outcome, project) = modules(request, sink)?;
+    if !outcome.diagnostics.has_errors() && !outcome.interrupted {
+        providers::install(request, &project, sink, &mut outcome)?;
+    }
+    outcome.sources = project.sources;
+    Ok(outcome)
+}
+
+/// Installs what a project's modules need. The sources of what is said are the project's.
+fn modules(request: &Request, sink: Sink<'_>) -> Result<(Outcome, Project), InitError> {
     let own = read_own_files(&request.directory)?;
+    let before = request.directory.join(RECORD).exists();
+    if !request.modules {
+        let record = std::fs::read(request.directory.join(RECORD)).ok();
+        let record = record.and_then(|text| Record::read(&text).ok()).unwrap_or_default();
+        let mut files = own.clone();
+        for root in record.modules.iter().map(|it| it.root.clone()).collect::<BTreeSet<_>>() {
+            read_package(&request.directory, &root, &mut files)?;
+        }
+        let (project, diagnostics) = load(Arc::new(with_record(&files, &record)), "");
+        return Ok((Outcome { diagnostics: complaints(&project, &diagnostics), ..Outcome::default() }, project));
+    }
     let (project, diagnostics) = load(Arc::new(with_record(&own, &Record::default())), "");
     let remote = project.calls.iter().any(is_remote);
-    let before = request.directory.join(RECORD).exists();
     if !remote && !before {
-        let found = complaints(&project, &diagnostics);
-        let sources = project.sources;
-        return Ok(Outcome { modules: Vec::new(), removed: 0, diagnostics: found, sources, interrupted: false });
+        return Ok((Outcome { diagnostics: complaints(&project, &diagnostics), ..Outcome::default() }, project));
     }
     let store = Store::open(request, sink)?;
     let mut install = Install::begin(request, &store, &own, sink)?;
@@ -248,7 +295,7 @@ impl<'r> Install<'r> {
     }
 
     /// Writes down what there is, and removes what nothing needs any more.
-    fn end(mut self, (project, loaded): (Project, Diagnostics)) -> Result<Outcome, InitError> {
+    fn end(mut self, (project, loaded): (Project, Diagnostics)) -> Result<(Outcome, Project), InitError> {
         let mut said: BTreeSet<_> = self.found.iter().filter_map(|it| it.span).collect();
         // What could not be fetched has been said, and better.
         said.extend(project.calls.iter().filter(|call| is_remote(call) && self.has_failed(call)).map(|call| call.span));
@@ -285,7 +332,7 @@ impl<'r> Install<'r> {
         let modules = record.modules.iter().map(|it| (it.clone(), status(it))).collect();
         let Install { mut found, interrupted, .. } = self;
         found.sort();
-        Ok(Outcome { modules, removed, diagnostics: found, sources: project.sources, interrupted })
+        Ok((Outcome { modules, removed, diagnostics: found, interrupted, ..Outcome::default() }, project))
     }
 
     fn has_failed(&self, call: &Call) -> bool {
