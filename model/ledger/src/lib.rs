@@ -6,6 +6,7 @@
 pub mod codec;
 mod event;
 mod state;
+pub mod state_file;
 
 pub use event::{Action, Entry, Event, Intent, OutcomeRecord, Progress, ReadData, Result, RunId, RunStatus, Timestamp};
 pub use state::{EnvironmentState, InstanceState, Outputs, State};

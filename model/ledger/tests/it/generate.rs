@@ -160,7 +160,7 @@ fn outputs() -> impl Strategy<Value = Outputs> {
     btree_map(name(), value(), 0..3)
 }
 
-fn value() -> impl Strategy<Value = Value> {
+pub fn value() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::NULL),
         Just(Value::null(Type::String)),

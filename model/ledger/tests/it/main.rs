@@ -10,6 +10,7 @@
 
 mod cases;
 mod generate;
+mod state_file;
 
 use std::fs;
 use std::path::PathBuf;
