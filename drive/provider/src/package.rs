@@ -42,7 +42,7 @@ pub fn unpack(archive: &Path, directory: &Path) -> io::Result<()> {
     for index in 0..archive.len() {
         let mut entry = archive.by_index(index).map_err(io::Error::other)?;
         let refused = |why: &str| io::Error::other(format!("{:?} in it {why}", entry.name()));
-        let name = entry.enclosed_name().filter(|_| !entry.name().contains('\\'));
+        let name = entry.enclosed_name().filter(|_| !entry.name().starts_with('/') && !entry.name().contains('\\'));
         let name = name.ok_or_else(|| refused("leads out of the archive"))?;
         let kind = entry.unix_mode().unwrap_or(0) & 0o170_000;
         if !matches!(kind, 0 | 0o100_000 | 0o040_000) {

@@ -28,6 +28,7 @@ mod modules;
 mod planned;
 mod plugins;
 mod provider_functions;
+mod providers;
 mod secrets;
 mod tidy;
 mod tour;

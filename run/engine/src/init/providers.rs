@@ -551,7 +551,7 @@ fn wanted(need: &Need) -> String {
 fn related(diagnostic: Diagnostic, need: &Need) -> Diagnostic {
     let asked: Vec<&(Span, _)> = need.asked.iter().filter(|(_, version)| version.is_some()).collect();
     let rest = asked.iter().skip(1).take(4);
-    rest.fold(diagnostic, |diagnostic, (span, _)| diagnostic.related(*span, "and here another constraint"))
+    rest.fold(diagnostic, |diagnostic, (span, _)| diagnostic.related(*span, "another constraint is here"))
 }
 
 fn none_will_do(
@@ -565,8 +565,11 @@ fn none_will_do(
     let name = named(address);
     let newest: Vec<String> = all.iter().rev().take(5).map(|version| version.to_string()).collect();
     if all.is_empty() {
+        // Most implied directories are not there.
+        let is_there = |origin: &&&Origin| !matches!(origin, Origin::Directory(path) if !path.is_dir());
         let looked: Vec<String> = origins
             .iter()
+            .filter(is_there)
             .map(|origin| match origin {
                 Origin::Directory(path) => path.display().to_string(),
                 Origin::Mirror(url) => andon_schema::source::public_url(url),
@@ -584,8 +587,8 @@ fn none_will_do(
         });
         return Diagnostic::error(format!("there is no provider {name}")).detail(looked).help(help);
     }
-    let there =
-        format!("There {}: {}.", if newest.len() == all.len() { "is" } else { "is, newest first" }, newest.join(", "));
+    let first = if newest.len() == all.len() { "" } else { ", newest first" };
+    let there = format!("Offered{first}: {}.", newest.join(", "));
     match held {
         Some(held) => Diagnostic::error(format!("the provider {name} {} is locked, and cannot be had", held.version))
             .detail(there)
