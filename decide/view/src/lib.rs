@@ -10,6 +10,7 @@ mod paint;
 mod plan;
 mod progress;
 mod report;
+pub mod terraform;
 
 pub use diagnostics::diagnostics;
 pub use diagnostics_json::diagnostics_json;

@@ -8,6 +8,7 @@
 )]
 
 mod graph;
+mod terraform;
 
 use std::sync::Arc;
 

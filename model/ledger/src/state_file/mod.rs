@@ -5,7 +5,6 @@
 //! Attributes stay the JSON that the file has, byte for byte: only who has the type's schema knows what they mean, and
 //! only its provider may bring them up to date.
 
-mod provider;
 mod raw;
 mod read;
 mod write;
@@ -17,7 +16,6 @@ use std::sync::Arc;
 use andon_schema::{AddressError, InstanceAddress, InstanceKey, Mode, ResourceAddress};
 use andon_value::{Path, Value};
 
-pub use provider::{ProviderReference, ProviderReferenceError};
 pub use raw::RawJson;
 
 /// A state file.
@@ -57,7 +55,7 @@ pub struct Resource {
     pub kind: String,
     /// The label.
     pub name: String,
-    /// The configuration of its provider, as [`ProviderReference`] writes it.
+    /// The configuration of its provider, as [`andon_schema::ProviderConfigAddress`] writes it.
     pub provider: String,
     /// Its objects, in any order.
     pub instances: Vec<Instance>,

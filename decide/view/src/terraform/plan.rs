@@ -1,0 +1,269 @@
+//! What will become of a stack.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use andon_lang::definitions::{Module, Project, ResourceDefinition, ResourceKey};
+use andon_ledger::EnvironmentState;
+use andon_plan::{Drift, Plan, PlanMode, PlannedAction, PlannedChange, PlannedOutput, Reason, ReplaceOrder};
+use andon_schema::{InstanceAddress, InstanceKey, Mode, Schemas};
+use andon_value::{Path, Value};
+use serde_json::{Map, Value as Json, json};
+
+use super::state::{deposed_key, named, output, values};
+use super::values::{Members, known, path, sensitive, unknown};
+use super::{configuration_json, terraform_state_json};
+
+/// What a plan is shown with.
+#[derive(Debug, Clone, Copy)]
+pub struct Shown<'a> {
+    /// The definitions that it was made from.
+    pub project: &'a Project,
+    /// Their schemas.
+    pub schemas: &'a Schemas,
+    /// The state that it was made against: as it was refreshed.
+    pub state: &'a EnvironmentState,
+    /// The stack that is shown.
+    pub stack: &'a str,
+    /// The values of the root module's input variables, without ephemeral ones.
+    pub variables: &'a BTreeMap<Arc<str>, Value>,
+    /// The version of Terraform whose language and formats these are.
+    pub terraform_version: &'a str,
+    /// When it was made, as `2026-11-21T13:17:18Z`.
+    pub timestamp: &'a str,
+    /// What the conditions came to, as far as they are known: see [`super::checks_json`].
+    pub checks: &'a [andon_schema::Checked],
+}
+
+/// The plan of one stack, in format 1.2.
+pub fn terraform_plan_json(plan: &Plan, shown: Shown) -> Json {
+    let of_stack = |address: &InstanceAddress| *address.resource.stack == *shown.stack;
+    let changes: Vec<&PlannedChange> = plan.changes.iter().filter(|change| of_stack(&change.address)).collect();
+    let drift = plan.drift.iter().filter(|drift| of_stack(&drift.address) && is_update(drift));
+    let drift: Vec<Json> = drift.map(|drift| drifted(drift, shown.state)).collect();
+    let outputs: Vec<&PlannedOutput> = plan.outputs.iter().filter(|output| *output.stack == *shown.stack).collect();
+    let output_changes: Map<String, Json> =
+        outputs.iter().map(|output| (output.name.to_string(), output_change(output))).collect();
+    let variables = shown.variables.iter().map(|(name, value)| (name.to_string(), json!({ "value": known(value) })));
+    let configuration =
+        shown.project.stacks.get(shown.stack).map(|stack| configuration_json(&stack.module, shown.schemas));
+    let prior = terraform_state_json(shown.state, shown.stack, shown.terraform_version);
+    let complete = !plan.notes.iter().any(|note| of_stack(&note.address) && is_put_off(&note.reason));
+    Members::default()
+        .put("format_version", "1.2")
+        .put("terraform_version", shown.terraform_version)
+        .unless_empty("variables", variables.collect::<Map<_, _>>())
+        .put("planned_values", planned_values(plan, &changes, &outputs, shown))
+        .unless_empty("resource_drift", drift)
+        .unless_empty("resource_changes", resource_changes(plan, &changes, shown))
+        .unless_empty("output_changes", output_changes)
+        .some("prior_state", Some(prior).filter(|prior| prior.get("values").is_some()))
+        .some("configuration", configuration)
+        .unless_empty("checks", super::checks_json(shown.checks))
+        .put("timestamp", shown.timestamp)
+        .put("applyable", !plan.is_empty())
+        .put("complete", complete)
+        .put("errored", false)
+        .json()
+}
+
+/// A drift whose object differs, not only what is inside its server.
+fn is_update(drift: &Drift) -> bool {
+    drift.after.as_ref() != Some(&drift.before)
+}
+
+/// Whether something that is wanted is left for a later plan.
+fn is_put_off(reason: &Reason) -> bool {
+    matches!(reason, Reason::NotCreated)
+}
+
+/// What there will be, as far as it is known: what changes, and what stays.
+fn planned_values(plan: &Plan, changes: &[&PlannedChange], outputs: &[&PlannedOutput], shown: Shown) -> Json {
+    let changed: BTreeSet<&InstanceAddress> = changes
+        .iter()
+        .filter(|change| change.action != PlannedAction::DeleteDeposed)
+        .map(|change| &change.address)
+        .collect();
+    let made = changes.iter().filter_map(|change| {
+        let after = change.after.as_ref()?;
+        let json = named(&change.address, change.provider.as_deref())
+            .put("schema_version", change.kept.schema_version)
+            .put("values", known(after))
+            .put("sensitive_values", sensitive(after))
+            .json();
+        Some((change.address.clone(), json))
+    });
+    let stays = unchanged(plan, &changed, shown).map(|(address, object)| {
+        let json = named(address, object.provider.as_deref())
+            .put("schema_version", object.kept.schema_version)
+            .put("values", known(&object.value))
+            .put("sensitive_values", sensitive(&object.value))
+            .json();
+        (address.clone(), json)
+    });
+    let mut resources: Vec<(InstanceAddress, Json)> = made.chain(stays).collect();
+    resources.sort_by(|(one, _), (other, _)| one.cmp(other));
+    let outputs = outputs.iter().filter_map(|planned| {
+        let value = planned.after.as_ref()?;
+        let json = match value.is_wholly_known() {
+            true => output(value, planned.sensitive),
+            // Not even its type is certain.
+            false => json!({ "sensitive": planned.sensitive }),
+        };
+        Some((planned.name.to_string(), json))
+    });
+    values(outputs.collect(), resources)
+}
+
+/// The objects in use that no change touches.
+fn unchanged<'a>(
+    plan: &'a Plan,
+    changed: &'a BTreeSet<&'a InstanceAddress>,
+    shown: Shown<'a>,
+) -> impl Iterator<Item = (&'a InstanceAddress, &'a andon_schema::Object)> {
+    let gone: BTreeSet<&InstanceAddress> =
+        plan.drift.iter().filter(|drift| drift.after.is_none()).map(|drift| &drift.address).collect();
+    let objects = shown.state.instances.iter().filter(move |(address, _)| {
+        *address.resource.stack == *shown.stack && !changed.contains(address) && !gone.contains(address)
+    });
+    objects.filter_map(|(address, instance)| Some((address, instance.current.as_ref()?)))
+}
+
+fn resource_changes(plan: &Plan, changes: &[&PlannedChange], shown: Shown) -> Vec<Json> {
+    let changed: BTreeSet<&InstanceAddress> = changes
+        .iter()
+        .filter(|change| change.action != PlannedAction::DeleteDeposed)
+        .map(|change| &change.address)
+        .collect();
+    let made = changes.iter().map(|change| (&change.address, resource_change(change, plan, shown)));
+    let stays = unchanged(plan, &changed, shown).map(|(address, object)| {
+        let value = Some(&object.value);
+        let change = change(json!(["no-op"]), value, value, &[]);
+        (address, in_module(address, named(address, object.provider.as_deref())).put("change", change).json())
+    });
+    let mut all: Vec<(&InstanceAddress, Json)> = made.chain(stays).collect();
+    all.sort_by_key(|(address, _)| *address);
+    all.into_iter().map(|(_, json)| json).collect()
+}
+
+fn in_module(address: &InstanceAddress, members: Members) -> Members {
+    let own = &address.resource;
+    let module = own.within_stack();
+    let rest = format!("{}{}.{}", own.mode.prefix(), own.kind, own.name);
+    let module = module.strip_suffix(&rest).map(|module| module.trim_end_matches('.').to_owned()).unwrap_or_default();
+    members.unless_empty("module_address", module)
+}
+
+fn resource_change(planned: &PlannedChange, plan: &Plan, shown: Shown) -> Json {
+    let actions = match &planned.action {
+        PlannedAction::Create => json!(["create"]),
+        PlannedAction::Update => json!(["update"]),
+        PlannedAction::Replace { order: ReplaceOrder::CreateFirst, .. } => json!(["create", "delete"]),
+        PlannedAction::Replace { order: ReplaceOrder::DeleteFirst, .. } => json!(["delete", "create"]),
+        PlannedAction::Delete | PlannedAction::DeleteDeposed => json!(["delete"]),
+        PlannedAction::Read => json!(["read"]),
+    };
+    let replaced = matches!(planned.action, PlannedAction::Replace { .. });
+    let replace: &[Path] = if replaced { &planned.replace } else { &[] };
+    let deposed = (planned.action == PlannedAction::DeleteDeposed).then(|| {
+        let of = shown.state.instances.get(&planned.address);
+        let found =
+            of.and_then(|it| it.deposed.iter().find(|object| Some(&object.identity) == planned.identity.as_ref()));
+        found.map(deposed_key).unwrap_or_default()
+    });
+    let change = change(actions, planned.before.as_ref(), planned.after.as_ref(), replace);
+    in_module(&planned.address, named(&planned.address, planned.provider.as_deref()))
+        .some("deposed", deposed)
+        .put("change", change)
+        .some("action_reason", reason(planned, plan, shown))
+        .json()
+}
+
+/// Before and after, and what of them is unknown and secret.
+fn change(actions: Json, before: Option<&Value>, after: Option<&Value>, replace: &[Path]) -> Json {
+    let or_null = |value: Option<&Value>| value.map_or(Json::Null, known);
+    let or_false = |value: Option<&Value>, say: fn(&Value) -> Json| value.map_or(Json::Bool(false), say);
+    Members::default()
+        .put("actions", actions)
+        .put("before", or_null(before))
+        .put("after", or_null(after))
+        .put("after_unknown", or_false(after, unknown))
+        .put("before_sensitive", or_false(before, sensitive))
+        .put("after_sensitive", or_false(after, sensitive))
+        .unless_empty("replace_paths", replace.iter().map(|it| path(it.steps())).collect::<Vec<_>>())
+        .json()
+}
+
+fn drifted(drift: &Drift, state: &EnvironmentState) -> Json {
+    let actions = if drift.after.is_some() { json!(["update"]) } else { json!(["delete"]) };
+    let object = state.object(&drift.address, &drift.identity);
+    let provider = object.and_then(|object| object.provider.as_deref());
+    let change = change(actions, Some(&drift.before), drift.after.as_ref(), &[]);
+    in_module(&drift.address, named(&drift.address, provider)).put("change", change).json()
+}
+
+fn output_change(output: &PlannedOutput) -> Json {
+    let actions = match (&output.before, &output.after) {
+        (None, Some(_)) => json!(["create"]),
+        (Some(_), None) => json!(["delete"]),
+        _ if output.changes() => json!(["update"]),
+        _ => json!(["no-op"]),
+    };
+    // An output is a secret as a whole or not at all.
+    let bare = |value: &Option<Value>| value.as_ref().map(|value| value.unmark_deep().0);
+    let secret = |value: &Option<Value>| match value {
+        Some(_) => output.sensitive,
+        None => output.sensitive && output.after.is_some(),
+    };
+    let (before, after) = (bare(&output.before), bare(&output.after));
+    json!({
+        "actions": actions,
+        "before": before.as_ref().map_or(Json::Null, known),
+        "after": after.as_ref().map_or(Json::Null, known),
+        "after_unknown": after.as_ref().map_or(Json::Bool(false), unknown),
+        "before_sensitive": secret(&output.before),
+        "after_sensitive": secret(&output.after),
+    })
+}
+
+/// Why an object is replaced, deleted, or read only by the apply.
+fn reason(change: &PlannedChange, plan: &Plan, shown: Shown) -> Option<&'static str> {
+    match &change.action {
+        PlannedAction::Replace { because, .. } => Some(match because.first().map(String::as_str) {
+            Some("tainted") => "replace_because_tainted",
+            Some("requested") => "replace_by_request",
+            Some(text) if text.starts_with("replace_triggered_by ") => "replace_by_triggers",
+            _ => "replace_because_cannot_update",
+        }),
+        PlannedAction::Delete if plan.mode != PlanMode::Destroy => deleted(&change.address, shown),
+        PlannedAction::Read => {
+            let known = change.config.as_ref().is_some_and(Value::is_wholly_known);
+            Some(if known { "read_because_dependency_pending" } else { "read_because_config_unknown" })
+        }
+        _ => None,
+    }
+}
+
+/// Which part of the definitions is gone.
+fn deleted(address: &InstanceAddress, shown: Shown) -> Option<&'static str> {
+    let no_module = Some("delete_because_no_module");
+    let Some(stack) = shown.project.stacks.get(shown.stack) else { return no_module };
+    let mut module: &Module = &stack.module;
+    for step in address.resource.module.iter() {
+        let Some(call) = module.calls.get(&step.name) else { return no_module };
+        module = &call.module;
+    }
+    let key =
+        ResourceKey { mode: Mode::Managed, kind: address.resource.kind.clone(), name: address.resource.name.clone() };
+    let definition: Option<&ResourceDefinition> = module.resources.get(&key).map(|definition| &**definition);
+    Some(match definition {
+        None => "delete_because_no_resource_config",
+        Some(definition) => match (&definition.count, &definition.for_each, &address.key) {
+            (Some(_), _, Some(InstanceKey::Index(_))) => "delete_because_count_index",
+            (_, Some(_), Some(InstanceKey::Name(_))) => "delete_because_each_key",
+            // One of the module's own instances is gone.
+            (None, None, None) => "delete_because_no_module",
+            _ => "delete_because_wrong_repetition",
+        },
+    })
+}
