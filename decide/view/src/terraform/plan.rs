@@ -1,12 +1,13 @@
 //! What will become of a stack.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use andon_lang::definitions::{Module, Project, ResourceDefinition, ResourceKey};
+use andon_lang::definitions::{Module, Project, ResourceKey};
 use andon_ledger::EnvironmentState;
 use andon_plan::{Drift, Plan, PlanMode, PlannedAction, PlannedChange, PlannedOutput, Reason, ReplaceOrder};
-use andon_schema::{InstanceAddress, InstanceKey, Mode, Schemas};
+use andon_schema::{InstanceAddress, InstanceKey, ResourceAddress, Schemas};
 use andon_value::{Path, Value};
 use serde_json::{Map, Value as Json, json};
 
@@ -47,7 +48,7 @@ pub fn terraform_plan_json(plan: &Plan, shown: Shown) -> Json {
     let variables = shown.variables.iter().map(|(name, value)| (name.to_string(), json!({ "value": known(value) })));
     let configuration =
         shown.project.stacks.get(shown.stack).map(|stack| configuration_json(&stack.module, shown.schemas));
-    let prior = terraform_state_json(shown.state, shown.stack, shown.terraform_version);
+    let prior = terraform_state_json(&prior_state(&changes, shown), shown.stack, shown.terraform_version);
     let complete = !plan.notes.iter().any(|note| of_stack(&note.address) && is_put_off(&note.reason));
     Members::default()
         .put("format_version", "1.2")
@@ -65,6 +66,15 @@ pub fn terraform_plan_json(plan: &Plan, shown: Shown) -> Json {
         .put("complete", complete)
         .put("errored", false)
         .json()
+}
+
+/// The state without the data that the apply reads anew.
+fn prior_state<'a>(changes: &[&PlannedChange], shown: Shown<'a>) -> Cow<'a, EnvironmentState> {
+    let mut state = Cow::Borrowed(shown.state);
+    for change in changes.iter().filter(|change| change.action == PlannedAction::Read) {
+        state.to_mut().data.remove(&change.address);
+    }
+    state
 }
 
 /// A drift whose object differs, not only what is inside its server.
@@ -182,14 +192,14 @@ fn resource_change(planned: &PlannedChange, plan: &Plan, shown: Shown) -> Json {
 /// Before and after, and what of them is unknown and secret.
 fn change(actions: Json, before: Option<&Value>, after: Option<&Value>, replace: &[Path]) -> Json {
     let or_null = |value: Option<&Value>| value.map_or(Json::Null, known);
-    let or_false = |value: Option<&Value>, say: fn(&Value) -> Json| value.map_or(Json::Bool(false), say);
+    let secret = |value: Option<&Value>| value.map_or(Json::Bool(false), sensitive);
     Members::default()
         .put("actions", actions)
         .put("before", or_null(before))
         .put("after", or_null(after))
-        .put("after_unknown", or_false(after, unknown))
-        .put("before_sensitive", or_false(before, sensitive))
-        .put("after_sensitive", or_false(after, sensitive))
+        .put("after_unknown", after.filter(|after| !after.is_wholly_known()).map_or_else(|| json!({}), unknown))
+        .put("before_sensitive", secret(before))
+        .put("after_sensitive", secret(after))
         .unless_empty("replace_paths", replace.iter().map(|it| path(it.steps())).collect::<Vec<_>>())
         .json()
 }
@@ -216,14 +226,15 @@ fn output_change(output: &PlannedOutput) -> Json {
         None => output.sensitive && output.after.is_some(),
     };
     let (before, after) = (bare(&output.before), bare(&output.after));
-    json!({
-        "actions": actions,
-        "before": before.as_ref().map_or(Json::Null, known),
-        "after": after.as_ref().map_or(Json::Null, known),
-        "after_unknown": after.as_ref().map_or(Json::Bool(false), unknown),
-        "before_sensitive": secret(&output.before),
-        "after_sensitive": secret(&output.after),
-    })
+    let unknown = after.as_ref().filter(|after| !after.is_wholly_known()).map_or(Json::Bool(false), unknown);
+    Members::default()
+        .put("actions", actions)
+        .put("before", before.as_ref().map_or(Json::Null, known))
+        .some("after", (unknown != true).then(|| after.as_ref().map_or(Json::Null, known)))
+        .put("after_unknown", unknown)
+        .put("before_sensitive", secret(&output.before))
+        .put("after_sensitive", secret(&output.after))
+        .json()
 }
 
 /// Why an object is replaced, deleted, or read only by the apply.
@@ -235,7 +246,7 @@ fn reason(change: &PlannedChange, plan: &Plan, shown: Shown) -> Option<&'static 
             Some(text) if text.starts_with("replace_triggered_by ") => "replace_by_triggers",
             _ => "replace_because_cannot_update",
         }),
-        PlannedAction::Delete if plan.mode != PlanMode::Destroy => deleted(&change.address, shown),
+        PlannedAction::Delete if plan.mode != PlanMode::Destroy => Some(deleted(&change.address, plan, shown)),
         PlannedAction::Read => {
             let known = change.config.as_ref().is_some_and(Value::is_wholly_known);
             Some(if known { "read_because_dependency_pending" } else { "read_because_config_unknown" })
@@ -245,25 +256,41 @@ fn reason(change: &PlannedChange, plan: &Plan, shown: Shown) -> Option<&'static 
 }
 
 /// Which part of the definitions is gone.
-fn deleted(address: &InstanceAddress, shown: Shown) -> Option<&'static str> {
-    let no_module = Some("delete_because_no_module");
-    let Some(stack) = shown.project.stacks.get(shown.stack) else { return no_module };
+fn deleted(address: &InstanceAddress, plan: &Plan, shown: Shown) -> &'static str {
+    let no_config = "delete_because_no_resource_config";
+    let Some(stack) = shown.project.stacks.get(shown.stack) else { return no_config };
     let mut module: &Module = &stack.module;
     for step in address.resource.module.iter() {
-        let Some(call) = module.calls.get(&step.name) else { return no_module };
+        let Some(call) = module.calls.get(&step.name) else { return no_config };
         module = &call.module;
     }
-    let key =
-        ResourceKey { mode: Mode::Managed, kind: address.resource.kind.clone(), name: address.resource.name.clone() };
-    let definition: Option<&ResourceDefinition> = module.resources.get(&key).map(|definition| &**definition);
-    Some(match definition {
-        None => "delete_because_no_resource_config",
-        Some(definition) => match (&definition.count, &definition.for_each, &address.key) {
-            (Some(_), _, Some(InstanceKey::Index(_))) => "delete_because_count_index",
-            (_, Some(_), Some(InstanceKey::Name(_))) => "delete_because_each_key",
-            // One of the module's own instances is gone.
-            (None, None, None) => "delete_because_no_module",
-            _ => "delete_because_wrong_repetition",
-        },
-    })
+    let ResourceAddress { mode, kind, name, .. } = address.resource.clone();
+    let Some(definition) = module.resources.get(&ResourceKey { mode, kind, name }) else { return no_config };
+    if !is_module_left(&address.resource, plan, shown) {
+        return "delete_because_no_module";
+    }
+    match (&definition.count, &definition.for_each, &address.key) {
+        (Some(_), _, Some(InstanceKey::Index(_))) => "delete_because_count_index",
+        (_, Some(_), Some(InstanceKey::Name(_))) => "delete_because_each_key",
+        _ => "delete_because_wrong_repetition",
+    }
+}
+
+/// Whether the instance of a module that a resource is in has anything left. Of one that had nothing but what is deleted,
+/// it cannot be told whether it is gone itself.
+fn is_module_left(resource: &ResourceAddress, plan: &Plan, shown: Shown) -> bool {
+    if resource.module.iter().all(|step| step.key.is_none()) {
+        return true;
+    }
+    let inside = |address: &InstanceAddress| {
+        address.resource.stack == resource.stack && address.resource.module.starts_with(&resource.module)
+    };
+    let deleted: BTreeSet<&InstanceAddress> = plan
+        .changes
+        .iter()
+        .filter(|change| change.action == PlannedAction::Delete)
+        .map(|change| &change.address)
+        .collect();
+    let changed = plan.changes.iter().map(|change| &change.address);
+    changed.chain(shown.state.instances.keys()).any(|address| inside(address) && !deleted.contains(address))
 }

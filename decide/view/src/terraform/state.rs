@@ -1,9 +1,12 @@
 //! What there is of a stack.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use andon_ledger::{EnvironmentState, ReadData};
-use andon_schema::{InstanceAddress, InstanceKey, Object, ObjectStatus, ProviderAddress, ProviderConfigAddress};
+use andon_schema::{
+    InstanceAddress, InstanceKey, ModuleStep, Object, ObjectStatus, ProviderAddress, ProviderConfigAddress,
+    ResourceAddress,
+};
 use andon_value::{Value, type_to_json};
 use serde_json::{Map, Value as Json, json};
 
@@ -108,17 +111,21 @@ fn provider_name(address: &InstanceAddress, provider: Option<&ProviderConfigAddr
 }
 
 fn managed(address: &InstanceAddress, object: &Object, deposed: Option<&str>) -> Json {
-    let dependencies: Vec<String> = object
+    // As configurations name them: one name for all instances of a module.
+    let dependencies: BTreeSet<String> = object
         .dependencies
         .iter()
         .filter(|read| read.stack == address.resource.stack)
-        .map(|read| read.within_stack())
+        .map(|read| {
+            let module = read.module.iter().map(|step| ModuleStep { name: step.name.clone(), key: None });
+            ResourceAddress { module: module.collect(), ..read.clone() }.within_stack()
+        })
         .collect();
     named(address, object.provider.as_deref())
         .put("schema_version", object.kept.schema_version)
         .put("values", known(&object.value))
         .put("sensitive_values", sensitive(&object.value))
-        .unless_empty("depends_on", dependencies)
+        .unless_empty("depends_on", dependencies.into_iter().collect::<Vec<_>>())
         .unless_empty("tainted", object.status == ObjectStatus::Tainted)
         .some("deposed_key", deposed)
         .json()

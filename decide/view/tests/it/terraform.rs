@@ -6,13 +6,22 @@
     reason = "Terraform is asked"
 )]
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::Arc;
 
-use andon_schema::{Attribute, Block, Schemas, TypeSchema};
-use andon_value::Type;
-use andon_view::terraform::configuration_json;
-use serde_json::Value as Json;
+use andon_ledger::state_file::{Attributes, StateFile};
+use andon_ledger::{EnvironmentState, InstanceState, ReadData};
+use andon_plan::{Plan, PlanMode, PlannedAction, PlannedChange, PlannedOutput, ReplaceOrder};
+use andon_schema::{
+    Attribute, Block, Identity, InstanceAddress, Kept, Mode, Object, ObjectStatus, ProviderConfigAddress, Schemas,
+    TypeSchema,
+};
+use andon_text::Diagnostics;
+use andon_value::{Kind, Marks, Path, PathStep, Type, Value, from_json_implied};
+use andon_view::terraform::{Shown, configuration_json, terraform_plan_json, terraform_state_json};
+use serde_json::{Value as Json, json};
 
 use crate::project;
 
@@ -271,4 +280,358 @@ fn definitions_are_as_terraform_shows_them() {
     let project = project(&[("main.tf", MAIN), ("mod/main.tf", MOD)]);
     let stack = project.stacks.values().next().unwrap();
     same(&configuration_json(&stack.module, &schemas()), &theirs["configuration"]);
+}
+
+/// The state that a file of Terraform's says there is, in a project of one stack.
+fn state_of(text: &str) -> EnvironmentState {
+    let file = StateFile::read(text).unwrap();
+    let schemas = schemas();
+    let mut state = EnvironmentState::default();
+    let addresses: Vec<_> = file.resources.iter().map(|resource| resource.address("").unwrap()).collect();
+    let plain = |text: &str| {
+        let mut parts = text.split(['[', ']']).enumerate();
+        let plain: String = parts.by_ref().filter(|(index, _)| index % 2 == 0).map(|(_, part)| part).collect();
+        plain
+    };
+    let mut count = 0;
+    for (resource, address) in file.resources.iter().zip(&addresses) {
+        let provider = ProviderConfigAddress::parse(&resource.provider).map(Arc::new);
+        for instance in &resource.instances {
+            let types = if address.mode == Mode::Data { &schemas.data } else { &schemas.resources };
+            let ty = types[&*address.kind].block.implied_type();
+            let Attributes::Json(raw) = &instance.attributes else { panic!() };
+            let mut value = raw.decode(&ty).unwrap();
+            for path in &instance.sensitive {
+                value = marked(&value, path.steps());
+            }
+            let at = address.instance(instance.key.clone());
+            if address.mode == Mode::Data {
+                state.data.insert(at, ReadData { value, provider: provider.clone(), schema_version: 0 });
+                continue;
+            }
+            count += 1;
+            let read =
+                |text: &String| addresses.iter().filter(|it| plain(&it.within_stack()) == **text).cloned().collect();
+            let object = Object {
+                identity: Identity::from_random(count),
+                value,
+                status: if instance.tainted { ObjectStatus::Tainted } else { ObjectStatus::Ready },
+                dependencies: instance.dependencies.iter().flat_map(|text| -> Vec<_> { read(text) }).collect(),
+                create_before_destroy: instance.create_before_destroy,
+                provider: provider.clone(),
+                kept: Kept::default(),
+            };
+            state.instances.insert(at, InstanceState { current: Some(object), deposed: Vec::new() });
+        }
+    }
+    let outputs = file.outputs.into_iter().map(|(name, output)| {
+        let marks = Marks { sensitive: output.sensitive, ephemeral: false };
+        (Arc::from(name), output.value.mark(marks))
+    });
+    state.published.insert("".into(), outputs.collect());
+    state
+}
+
+fn marked(value: &Value, way: &[PathStep]) -> Value {
+    let Some((first, rest)) = way.split_first() else { return value.clone().mark(Marks::SENSITIVE) };
+    match value.kind() {
+        Kind::Object(entries) => Value::object(entries.iter().map(|(name, value)| {
+            let here = PathStep::Attribute(name.clone()) == *first;
+            (name.clone(), if here { marked(value, rest) } else { value.clone() })
+        })),
+        Kind::Tuple(elements) => {
+            Value::tuple(elements.iter().enumerate().map(|(index, value)| {
+                if PathStep::Index(index) == *first { marked(value, rest) } else { value.clone() }
+            }))
+        }
+        _ => panic!("{value:?}"),
+    }
+}
+
+/// The value of which Terraform shows what is known, what is unknown and what is a secret.
+fn value_of(known: &Json, unknown: &Json, sensitive: &Json) -> Value {
+    let inside = |of: &Json, step: &str| match of {
+        Json::Object(entries) => entries.get(step).cloned().unwrap_or(Json::Bool(false)),
+        Json::Array(elements) => elements[step.parse::<usize>().unwrap()].clone(),
+        _ => Json::Bool(false),
+    };
+    let value = match (known, unknown) {
+        (_, Json::Bool(true)) => Value::unknown(match sensitive {
+            Json::Object(_) => Type::object::<&str>([]),
+            Json::Array(_) => Type::tuple([]),
+            _ => Type::Dynamic,
+        }),
+        (Json::Object(entries), _) => {
+            let more = unknown.as_object().into_iter().flat_map(|entries| entries.keys());
+            let names: std::collections::BTreeSet<&String> = entries.keys().chain(more).collect();
+            Value::object(names.into_iter().map(|name| {
+                let known = entries.get(name).unwrap_or(&Json::Null);
+                (name.as_str(), value_of(known, &inside(unknown, name), &inside(sensitive, name)))
+            }))
+        }
+        (Json::Array(elements), _) => Value::tuple(elements.iter().enumerate().map(|(index, known)| {
+            let step = index.to_string();
+            value_of(known, &inside(unknown, &step), &inside(sensitive, &step))
+        })),
+        _ => from_json_implied(known).unwrap(),
+    };
+    if *sensitive == Json::Bool(true) { value.mark(Marks::SENSITIVE) } else { value }
+}
+
+/// The plan that Terraform shows, as a plan of ours.
+fn plan_of(shown: &Json) -> Plan {
+    let mut changes = Vec::new();
+    for resource in shown["resource_changes"].as_array().unwrap() {
+        let change = &resource["change"];
+        let because = match resource["action_reason"].as_str() {
+            Some("replace_because_tainted") => "tainted",
+            Some("replace_by_triggers") => "replace_triggered_by x",
+            _ => "x",
+        };
+        let replace = |order| PlannedAction::Replace { order, because: vec![because.to_owned()] };
+        let actions: Vec<&str> = change["actions"].as_array().unwrap().iter().map(|it| it.as_str().unwrap()).collect();
+        let action = match actions.as_slice() {
+            ["no-op"] => continue,
+            ["create"] => PlannedAction::Create,
+            ["update"] => PlannedAction::Update,
+            ["read"] => PlannedAction::Read,
+            ["delete"] => PlannedAction::Delete,
+            ["delete", "create"] => replace(ReplaceOrder::DeleteFirst),
+            ["create", "delete"] => replace(ReplaceOrder::CreateFirst),
+            other => panic!("{other:?}"),
+        };
+        let value = |known: &Json, unknown: &Json, sensitive: &Json| {
+            (!known.is_null()).then(|| value_of(known, unknown, sensitive))
+        };
+        let after = value(&change["after"], &change["after_unknown"], &change["after_sensitive"]);
+        let steps = |path: &Json| -> Path {
+            let steps = path.as_array().unwrap().iter();
+            steps.map(|step| PathStep::Attribute(step.as_str().unwrap().into())).collect()
+        };
+        let replace = change["replace_paths"].as_array().map(|paths| paths.iter().map(steps).collect());
+        changes.push(PlannedChange {
+            address: InstanceAddress::parse(resource["address"].as_str().unwrap()).unwrap(),
+            action,
+            identity: None,
+            // Only whether it is known counts here.
+            config: Some(Value::UNKNOWN),
+            before: value(&change["before"], &Json::Bool(false), &change["before_sensitive"]),
+            after,
+            report: None,
+            dependencies: Vec::new(),
+            create_before_destroy: false,
+            span: None,
+            provider: None,
+            kept: Kept::default(),
+            legacy: false,
+            replace: replace.unwrap_or_default(),
+        });
+    }
+    let typed = |name: &str| shown["planned_values"]["outputs"][name]["type"].clone();
+    let outputs = shown["output_changes"].as_object().unwrap().iter().map(|(name, change)| {
+        let actions = change["actions"][0].as_str().unwrap();
+        let after = || match &change["after_unknown"] {
+            Json::Bool(false) if !typed(name).is_null() => {
+                let ty = andon_value::type_from_json(&typed(name)).unwrap();
+                andon_value::from_typed_json(&change["after"], &ty).unwrap()
+            }
+            unknown => value_of(&change["after"], unknown, &Json::Bool(false)),
+        };
+        let before = || value_of(&change["before"], &Json::Bool(false), &Json::Bool(false));
+        PlannedOutput {
+            stack: "".into(),
+            name: name.as_str().into(),
+            before: match actions {
+                "create" => None,
+                "no-op" => Some(after()),
+                _ => Some(before()),
+            },
+            after: (actions != "delete").then(after),
+            sensitive: change["after_sensitive"] == json!(true) || change["before_sensitive"] == json!(true),
+        }
+    });
+    Plan {
+        environment: "default".into(),
+        mode: PlanMode::Normal,
+        stacks: vec!["".into()],
+        outputs: outputs.collect(),
+        changes,
+        steps: Vec::new(),
+        drift: Vec::new(),
+        depends: Vec::new(),
+        data: Vec::new(),
+        notes: Vec::new(),
+        unchanged: 0,
+        warnings: Diagnostics::new(),
+        based_on: 0,
+    }
+}
+
+/// Resources by their addresses, everywhere, as their order means nothing.
+fn sorted(json: &Json) -> Json {
+    match json {
+        Json::Array(elements) if elements.iter().all(|element| element["address"].is_string()) => {
+            let by_address = elements.iter().map(|it| (it["address"].as_str().unwrap().to_owned(), sorted(it)));
+            Json::Object(by_address.collect())
+        }
+        Json::Array(elements) => elements.iter().map(sorted).collect(),
+        Json::Object(entries) => {
+            Json::Object(entries.iter().map(|(name, json)| (name.clone(), sorted(json))).collect())
+        }
+        other => other.clone(),
+    }
+}
+
+const BEFORE: &str = r#"
+variable "secret" {
+  default   = "s3cret"
+  sensitive = true
+}
+variable "gone" {
+  default = true
+}
+resource "terraform_data" "plain" {
+  input = { a = [1, 2.5, "x", null, true], "b c" = {}, "é" = "<\u0001>" }
+}
+resource "terraform_data" "secret" {
+  input            = { k = var.secret, l = [var.secret, "x"], m = { n = var.secret } }
+  triggers_replace = [terraform_data.plain.id, sensitive("t")]
+}
+resource "terraform_data" "each" {
+  for_each   = toset(["b", "é", "Z"])
+  input      = each.key
+  depends_on = [terraform_data.plain]
+}
+resource "terraform_data" "count" {
+  count = 3
+  input = count.index
+  lifecycle {
+    create_before_destroy = true
+  }
+}
+resource "terraform_data" "first" {
+  input            = "x"
+  triggers_replace = "x"
+  lifecycle {
+    create_before_destroy = true
+  }
+}
+resource "terraform_data" "tainted" {}
+resource "terraform_data" "undefined" {}
+resource "terraform_data" "single" {}
+module "m" {
+  source   = "./mod"
+  for_each = toset(["k.1", "l"])
+  x        = terraform_data.count[0].output
+}
+module "gone" {
+  source = "./mod"
+  x      = 1
+}
+data "terraform_remote_state" "d" {
+  backend = "local"
+  config  = { path = "${path.module}/d.tfstate" }
+}
+output "list" {
+  value = tolist(["a", "b"])
+}
+output "secret" {
+  value     = var.secret
+  sensitive = true
+}
+output "id" {
+  value = terraform_data.first.id
+}
+output "dropped" {
+  value = 1e3
+}
+"#;
+
+const NESTED: &str = r#"
+variable "x" {}
+resource "terraform_data" "in" {
+  count = 2
+  input = "${var.x}-${count.index}"
+}
+module "deep" {
+  source = "./deep"
+  x      = terraform_data.in[0].output
+}
+"#;
+
+const DEEP: &str = r#"
+variable "x" {}
+resource "terraform_data" "deep" {
+  input = var.x
+}
+"#;
+
+/// What is defined after the apply.
+fn after() -> String {
+    let mut text = BEFORE.to_owned();
+    for (from, to) in [
+        ("s3cret", "other"),
+        ("toset([\"b\", \"é\", \"Z\"])", "toset([\"b\", \"new\"])"),
+        ("count = 3", "count = 2"),
+        ("triggers_replace = \"x\"", "triggers_replace = \"y\""),
+        (
+            "resource \"terraform_data\" \"undefined\" {}",
+            "resource \"terraform_data\" \"more\" {\n  input = [terraform_data.first.id]\n}",
+        ),
+        (
+            "resource \"terraform_data\" \"single\" {}",
+            "resource \"terraform_data\" \"single\" {\n  for_each = toset([])\n}",
+        ),
+        ("[\"k.1\", \"l\"]", "[\"k.1\"]"),
+        ("module \"gone\" {\n  source = \"./mod\"\n  x      = 1\n}", ""),
+        (
+            "data \"terraform_remote_state\" \"d\" {",
+            "data \"terraform_remote_state\" \"d\" {\n  defaults = terraform_data.first.id",
+        ),
+        ("tolist([\"a\", \"b\"])", "tolist([\"a\", terraform_data.first.id])"),
+        ("output \"dropped\" {\n  value = 1e3\n}", "output \"added\" {\n  value = { a = 1 }\n}"),
+    ] {
+        assert!(text.contains(from), "{from}");
+        text = text.replace(from, to);
+    }
+    text
+}
+
+#[test]
+fn states_and_plans_are_as_terraform_shows_them() {
+    let files = [("main.tf", BEFORE), ("mod/main.tf", NESTED), ("mod/deep/main.tf", DEEP), ("d.tfstate", STATE)];
+    let Some(terraform) = Terraform::of("shown", &files) else { return };
+    terraform.run(&["apply", "-auto-approve", "-no-color"]);
+    terraform.run(&["taint", "terraform_data.tainted"]);
+    let theirs = terraform.show(&[]);
+    let version = theirs["terraform_version"].as_str().unwrap();
+    let state = state_of(&std::fs::read_to_string(terraform.directory.join("terraform.tfstate")).unwrap());
+    same(&sorted(&terraform_state_json(&state, "", version)), &sorted(&theirs));
+    let empty = terraform_state_json(&EnvironmentState::default(), "", version);
+    assert_eq!(empty, json!({ "format_version": "1.0", "terraform_version": version }));
+
+    let after = after();
+    std::fs::write(terraform.directory.join("main.tf"), &after).unwrap();
+    terraform.run(&["init", "-no-color"]);
+    terraform.run(&["plan", "-out=saved", "-no-color"]);
+    let mut theirs = terraform.show(&["saved"]);
+    // Which attributes had a part in a decision is not told.
+    theirs.as_object_mut().unwrap().remove("relevant_attributes");
+    // Terraform shows here what the outputs will be, as far as it is known.
+    theirs["prior_state"]["values"]["outputs"] = terraform_state_json(&state, "", version)["values"]["outputs"].clone();
+    let project = project(&[("main.tf", &after), ("mod/main.tf", NESTED), ("mod/deep/main.tf", DEEP)]);
+    let variables: BTreeMap<Arc<str>, Value> =
+        [("secret".into(), Value::from("other").mark(Marks::SENSITIVE)), ("gone".into(), Value::from(true))].into();
+    let schemas = schemas();
+    let shown = Shown {
+        project: &project,
+        schemas: &schemas,
+        state: &state,
+        stack: "",
+        variables: &variables,
+        terraform_version: version,
+        timestamp: theirs["timestamp"].as_str().unwrap(),
+        checks: &[],
+    };
+    same(&sorted(&terraform_plan_json(&plan_of(&theirs), shown)), &sorted(&theirs));
 }
