@@ -158,3 +158,58 @@ pub(crate) fn not_locked<'h>(
     let more = if more > 0 { format!(" or one of {more} more") } else { String::new() };
     format!("{package} comes to {}; {PROVIDER_LOCK_FILE} has {}{more}.", found.join(" and "), shown.join(" or "))
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test that cannot go on ends there")]
+mod tests {
+    use std::fs;
+    use std::sync::Arc;
+
+    use andon_lang::FileSet;
+    use andon_provider::{Platform, hash_directory};
+
+    use super::*;
+
+    #[test]
+    fn only_what_is_locked_may_be_run() {
+        let root = std::env::temp_dir().join(format!("andon-locks-{}", std::process::id()));
+        let package = root.join(".terraform/providers/a.example/b/c/1.0.0").join(Platform::current().to_string());
+        fs::create_dir_all(&package).unwrap();
+        fs::write(package.join("terraform-provider-c"), "#!/bin/sh\n").unwrap();
+        let hash = hash_directory(&package).unwrap();
+        let entry = |version: &str, hashes: &str| {
+            format!("provider \"a.example/b/c\" {{\n  version = \"{version}\"\n  hashes = [{hashes}]\n}}\n")
+        };
+        let project = andon_lang::load(Arc::new(FileSet::default()), "").0;
+        let address = ProviderAddress::parse("a.example/b/c").unwrap();
+        let other = "h1:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=";
+        for (lock, wanted, expected) in [
+            (entry("1.0.0", &format!("\"{hash}\", \"{other}\"")), "~> 1.0", Ok(())),
+            (entry("1.0.0", ""), "", Ok(())),
+            (entry("1.0.0", "\"zz:1\""), "", Ok(())),
+            (String::new(), "", Err("the provider a.example/b/c is not installed")),
+            (entry("1.1.0", ""), "", Err("the provider a.example/b/c is not installed")),
+            (entry("1.0.0", ""), "> 1", Err("the provider a.example/b/c is locked to a version that will not do")),
+            (
+                entry("1.0.0", &format!("\"{other}\", \"zh:00\"")),
+                "",
+                Err("the package of the provider a.example/b/c 1.0.0 is not the one that was locked"),
+            ),
+            ("provider {".to_owned(), "", Err("is not understood")),
+        ] {
+            fs::write(root.join(PROVIDER_LOCK_FILE), &lock).unwrap();
+            let program = Verifier::open(&project, &root, Some(root.join("cache")))
+                .map_err(|found| found.iter().next().unwrap().clone())
+                .and_then(|verifier| verifier.program(&address, &wanted.parse().unwrap()));
+            match (program, expected) {
+                (Ok(program), Ok(())) => assert_eq!(program, package.join("terraform-provider-c")),
+                (Err(error), Err(part)) => {
+                    assert!(error.summary.contains(part), "{lock}: {error:?}");
+                    assert!(format!("{error:?}").contains("andon init"), "{error:?}");
+                }
+                (program, expected) => assert_eq!(program.is_ok(), expected.is_ok(), "{lock}: {program:?}"),
+            }
+        }
+        fs::remove_dir_all(&root).unwrap();
+    }
+}

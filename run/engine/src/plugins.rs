@@ -149,7 +149,7 @@ impl Plugins {
             let name = named(address);
             let note = Diagnostic::warning(format!("the provider {name} is not at hand"))
                 .detail(format!("{}. Arguments of what belongs to it were not checked.", capital(&why.to_string())))
-                .help("Install it, as `terraform init` does, and check again.");
+                .help("Run `andon init`, and check again.");
             let note = match why {
                 NotFound::Version { want, .. } if want.contains(',') => {
                     note.help("All stacks of a project use one version of a provider: require what one can be.")
@@ -202,7 +202,7 @@ impl Plugins {
             Diagnostic::warning(format!("the provider {} is not at hand", named(address)))
                 .at(*place)
                 .detail("Calls of its functions were not checked.")
-                .help("Install it, as `terraform init` does, and check again.")
+                .help("Run `andon init`, and check again.")
         };
         absent.iter().filter(|(address, _)| !self.absent.contains_key(address)).map(note).collect()
     }
