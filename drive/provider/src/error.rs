@@ -58,6 +58,8 @@ pub enum StartFailure {
     Handshake(String),
     /// It speaks another version of the protocol.
     Protocol(String),
+    /// It does not encrypt, and was asked to.
+    Plaintext,
     /// Its socket does not answer.
     Connect(String),
 }
@@ -88,6 +90,9 @@ impl fmt::Display for StartFailure {
             StartFailure::Handshake(line) => write!(out, "its first line is no handshake: {line:?}"),
             StartFailure::Protocol(version) => {
                 write!(out, "it speaks version {version} of the plugin protocol, and 5 and 6 are understood")
+            }
+            StartFailure::Plaintext => {
+                write!(out, "it does not encrypt what is said to it, as it was asked to: start it without TLS")
             }
             StartFailure::Connect(error) => write!(out, "its socket does not answer: {error}"),
         }

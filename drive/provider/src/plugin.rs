@@ -1,3 +1,4 @@
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, PoisonError};
@@ -5,7 +6,9 @@ use std::time::Duration;
 
 use http::uri::PathAndQuery;
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
+use tokio::runtime::Handle;
 use tokio::time::timeout;
 use tonic::Request;
 use tonic::transport::{Channel, Endpoint, Uri};
@@ -20,6 +23,7 @@ use crate::pool::Source;
 use crate::process::Process;
 use crate::runtime;
 use crate::schema::Protocol;
+use crate::tls::{Connector, OneTime};
 use crate::wire::plugin as wire;
 
 /// A plugin that was asked to end is given so long.
@@ -35,11 +39,18 @@ pub struct StartSettings {
     pub call_limit: Duration,
     /// Told of every line that it writes.
     pub listener: Option<Listener>,
+    /// Encrypt what is said to it, though nobody else can reach its socket.
+    pub tls: bool,
 }
 
 impl Default for StartSettings {
     fn default() -> StartSettings {
-        StartSettings { start_limit: Duration::from_secs(60), call_limit: Duration::from_secs(300), listener: None }
+        StartSettings {
+            start_limit: Duration::from_secs(60),
+            call_limit: Duration::from_secs(300),
+            listener: None,
+            tls: false,
+        }
     }
 }
 
@@ -73,11 +84,7 @@ impl Plugin {
         let output = Output::new(&path, settings.listener.clone());
         let failed = |failure| PluginError::Start { path: path.clone(), failure, output: String::new() };
         let runtime = runtime::shared().map_err(|error| failed(StartFailure::Io(error)))?;
-        let channel = runtime::wait(runtime, timeout(settings.start_limit, connect(attachment.address.clone())));
-        let channel = match channel {
-            Ok(Ok(channel)) => channel.map_err(|error| failed(StartFailure::Connect(error)))?,
-            _ => return Err(failed(StartFailure::Slow(settings.start_limit))),
-        };
+        let channel = connect(runtime, &attachment.address, None, settings.start_limit).map_err(failed)?;
         let connection = Connection {
             program: path.clone(),
             protocol: attachment.protocol,
@@ -94,10 +101,16 @@ impl Plugin {
         let output = Output::new(path, settings.listener.clone());
         let failed = |failure| PluginError::Start { path: path.to_owned(), failure, output: output.shown() };
         let runtime = runtime::shared().map_err(|error| failed(StartFailure::Io(error)))?;
-        let process = Process::start(path, settings.start_limit, &output).map_err(failed)?;
-        let channel = runtime::wait(runtime, connect(process.address.clone()));
-        let channel = channel.unwrap_or_else(|()| Err("the event loop is gone".to_owned()));
-        let channel = channel.map_err(|error| failed(StartFailure::Connect(error)))?;
+        let broken = |error| failed(StartFailure::Connect(error));
+        let own = settings.tls.then(OneTime::new).transpose().map_err(broken)?;
+        let client = own.as_ref().map(|own| own.pem.as_str());
+        let process = Process::start(path, settings.start_limit, client, &output).map_err(failed)?;
+        let secret = match (&own, &process.certificate) {
+            (Some(own), Some(theirs)) => Some(own.connector(theirs.clone()).map_err(broken)?),
+            (Some(_), None) => return Err(failed(StartFailure::Plaintext)),
+            (None, _) => None,
+        };
+        let channel = connect(runtime, &process.address, secret, settings.start_limit).map_err(failed)?;
         process.connected();
         runtime.spawn(listen(channel.clone(), output.clone()));
         let connection = Connection {
@@ -164,29 +177,47 @@ impl Drop for Plugin {
     }
 }
 
-async fn connect(address: Address) -> Result<Channel, String> {
+fn connect(
+    runtime: &Handle,
+    address: &Address,
+    secret: Option<Connector>,
+    limit: Duration,
+) -> Result<Channel, StartFailure> {
     // The name is not used: there is one way to the plugin.
     let endpoint = Endpoint::from_static("http://plugin.invalid");
-    let connected = match address {
-        Address::Unix(path) => {
-            let open = move |_: Uri| {
-                let path = path.clone();
-                async move { UnixStream::connect(path).await.map(TokioIo::new) }
-            };
-            endpoint.connect_with_connector(service_fn(open)).await
-        }
-        Address::Tcp(address) => {
-            let open = move |_: Uri| async move {
-                let stream = TcpStream::connect(address).await?;
-                stream.set_nodelay(true)?;
-                Ok::<_, std::io::Error>(TokioIo::new(stream))
-            };
-            endpoint.connect_with_connector(service_fn(open)).await
+    let address = address.clone();
+    let open = move |_: Uri| {
+        let (address, secret) = (address.clone(), secret.clone());
+        async move {
+            let stream = reach(&address).await?;
+            Ok::<_, io::Error>(TokioIo::new(match secret {
+                None => stream,
+                Some(Connector { connector, name }) => Box::new(connector.connect(name, stream).await?),
+            }))
         }
     };
+    let connected =
+        runtime::wait(runtime, async move { timeout(limit, endpoint.connect_with_connector(service_fn(open))).await });
+    let Ok(Ok(connected)) = connected else { return Err(StartFailure::Slow(limit)) };
     connected.map_err(|error| {
         let source = std::error::Error::source(&error).map(|source| format!(": {source}"));
-        format!("{error}{}", source.unwrap_or_default())
+        StartFailure::Connect(format!("{error}{}", source.unwrap_or_default()))
+    })
+}
+
+/// Whatever bytes travel on.
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+async fn reach(address: &Address) -> io::Result<Box<dyn Stream>> {
+    Ok(match address {
+        Address::Unix(path) => Box::new(UnixStream::connect(path).await?),
+        Address::Tcp(address) => {
+            let stream = TcpStream::connect(address).await?;
+            stream.set_nodelay(true)?;
+            Box::new(stream)
+        }
     })
 }
 

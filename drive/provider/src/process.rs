@@ -11,10 +11,13 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use rustls::pki_types::CertificateDer;
+
 use crate::attach::Address;
 use crate::error::StartFailure;
 use crate::output::{Output, Stream};
 use crate::schema::Protocol;
+use crate::tls::certificate;
 
 /// Tells the program that it was started as a plugin; it never changes.
 const COOKIE: [(&str, &str); 1] =
@@ -29,15 +32,18 @@ pub(crate) struct Process {
     pub address: Address,
     /// What it speaks.
     pub protocol: Protocol,
+    /// What it shows to prove that it is the one, where it encrypts.
+    pub certificate: Option<CertificateDer<'static>>,
     keeper: Keeper,
     directory: SocketDirectory,
 }
 
 impl Process {
-    /// Starts a program and waits until it says where it listens.
-    pub fn start(path: &Path, limit: Duration, output: &Output) -> Result<Process, StartFailure> {
+    /// Starts a program and waits until it says where it listens. With the certificate of a client, in PEM, it takes no
+    /// other and encrypts.
+    pub fn start(path: &Path, limit: Duration, client: Option<&str>, output: &Output) -> Result<Process, StartFailure> {
         let directory = SocketDirectory::new().map_err(StartFailure::Io)?;
-        let (keeper, stdout, stderr) = Keeper::start(path, &directory.0).map_err(StartFailure::Io)?;
+        let (keeper, stdout, stderr) = Keeper::start(path, &directory.0, client).map_err(StartFailure::Io)?;
         let (said, line) = mpsc::channel();
         let threads = [
             named("plugin-stderr", {
@@ -64,7 +70,9 @@ impl Process {
             Err(RecvTimeoutError::Disconnected) => Err(StartFailure::Ended(None)),
         };
         match shaken {
-            Ok((protocol, address)) => Ok(Process { address, protocol, keeper, directory }),
+            Ok(Handshake { protocol, address, certificate }) => {
+                Ok(Process { address, protocol, certificate, keeper, directory })
+            }
             Err(failure) => {
                 // What it says on its way out belongs to the message.
                 let grace =
@@ -87,14 +95,21 @@ impl Process {
     }
 }
 
-/// The line that a plugin writes first: `1|6|unix|/path|grpc|`.
-fn handshake(line: &[u8]) -> Result<(Protocol, Address), StartFailure> {
+/// What a plugin says first.
+struct Handshake {
+    protocol: Protocol,
+    address: Address,
+    certificate: Option<CertificateDer<'static>>,
+}
+
+/// The line that a plugin writes first: `1|6|unix|/path|grpc|`, and its certificate where it encrypts.
+fn handshake(line: &[u8]) -> Result<Handshake, StartFailure> {
     let text = String::from_utf8_lossy(line);
     let text = text.trim_end_matches(['\n', '\r']);
     let shown: String = text.chars().take(200).collect();
     let refuse = || StartFailure::Handshake(shown.clone());
     let parts: Vec<&str> = text.split('|').collect();
-    let [core, version, network, address, transport, ..] = parts.as_slice() else { return Err(refuse()) };
+    let [core, version, network, address, transport, rest @ ..] = parts.as_slice() else { return Err(refuse()) };
     if *core != "1" || *transport != "grpc" {
         return Err(refuse());
     }
@@ -104,7 +119,8 @@ fn handshake(line: &[u8]) -> Result<(Protocol, Address), StartFailure> {
         "6" => Protocol::Six,
         other => return Err(StartFailure::Protocol(other.to_owned())),
     };
-    Ok((protocol, address))
+    let certificate = rest.first().and_then(|text| certificate(text));
+    Ok(Handshake { protocol, address, certificate })
 }
 
 fn drain(mut from: impl Read, mut into: Stream) {
@@ -126,7 +142,7 @@ struct Keeper {
 }
 
 impl Keeper {
-    fn start(path: &Path, sockets: &Path) -> io::Result<(Keeper, ChildStdout, ChildStderr)> {
+    fn start(path: &Path, sockets: &Path, client: Option<&str>) -> io::Result<(Keeper, ChildStdout, ChildStderr)> {
         let mut command = Command::new(path);
         command
             .envs(COOKIE)
@@ -134,6 +150,7 @@ impl Keeper {
             .env("PLUGIN_UNIX_SOCKET_DIR", sockets)
             .env_remove("PLUGIN_CLIENT_CERT")
             .env_remove("PLUGIN_MULTIPLEX_GRPC")
+            .envs(client.map(|client| ("PLUGIN_CLIENT_CERT", client)))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -242,7 +259,7 @@ mod tests {
             ("hello\n", None),
             ("\n", None),
         ] {
-            assert_eq!(handshake(line.as_bytes()).ok().map(|(protocol, _)| protocol), expected, "{line}");
+            assert_eq!(handshake(line.as_bytes()).ok().map(|said| said.protocol), expected, "{line}");
         }
         assert!(matches!(handshake(b"1|7|unix|/x|grpc|"), Err(StartFailure::Protocol(version)) if version == "7"));
     }

@@ -20,9 +20,11 @@ use andon_provider::{decode, encode};
 use andon_value::{Path, PathStep, Type, Value};
 use prost::Message;
 use prost::bytes::Bytes;
-use tokio::net::{UnixListener, UnixStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, UnixListener};
 
 mod cloud;
+mod secret;
 #[path = "../../src/wire/schema6.rs"]
 #[rustfmt::skip]
 mod schema;
@@ -50,25 +52,44 @@ fn main() {
         "loud" => (0..60_000).for_each(|line| eprintln!("line {line} of very many, to fill what holds them")),
         _ => {}
     }
-    let directory = std::env::var("PLUGIN_UNIX_SOCKET_DIR").expect("a directory for the socket");
-    let socket = format!("{directory}/plugin1");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let version = match way.as_str() {
+        "old" => 4,
+        "five" => 5,
+        _ => 6,
+    };
     runtime.block_on(async {
+        if way == "tcp" {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            println!("1|{version}|tcp|{}|grpc|", listener.local_addr().unwrap());
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                tokio::spawn(serve(stream, way.clone()));
+            }
+        }
+        let directory = std::env::var("PLUGIN_UNIX_SOCKET_DIR").expect("a directory for the socket");
+        let socket = format!("{directory}/plugin1");
         let listener = UnixListener::bind(&socket).unwrap();
-        let version = match way.as_str() {
-            "old" => 4,
-            "five" => 5,
-            _ => 6,
-        };
-        println!("1|{version}|unix|{socket}|grpc|");
+        let secret = way.starts_with("tls").then(|| secret::acceptor(&way));
+        let certificate = secret.as_ref().map(|(_, certificate)| certificate.as_str()).unwrap_or_default();
+        println!("1|{version}|unix|{socket}|grpc|{certificate}");
         loop {
             let (stream, _) = listener.accept().await.unwrap();
-            tokio::spawn(serve(stream, way.clone()));
+            let (way, secret) = (way.clone(), secret.clone());
+            tokio::spawn(async move {
+                match secret {
+                    None => serve(stream, way).await,
+                    Some((acceptor, _)) => match acceptor.accept(stream).await {
+                        Ok(stream) => serve(stream, way).await,
+                        Err(error) => eprintln!("no client: {error}"),
+                    },
+                }
+            });
         }
     });
 }
 
-async fn serve(stream: UnixStream, way: String) {
+async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, way: String) {
     let mut connection = h2::server::Builder::new().max_concurrent_streams(10_000).handshake(stream).await.unwrap();
     while let Some(Ok((request, mut respond))) = connection.accept().await {
         let way = way.clone();

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Instant;
 
-use andon_provider::{Found, Places, Program, Protocol, Request, SchemaCache, StartSettings, Wanted, find};
+use andon_provider::{Found, Places, Plugin, Program, Protocol, Request, SchemaCache, StartSettings, Wanted, find};
 use andon_schema::{Attribute, Block, Mode, Nesting, ProviderAddress, VersionConstraint};
 use andon_value::{Path, PathStep, Value, convert, type_to_json};
 use serde_json::{Map, Value as Json};
@@ -81,6 +81,16 @@ fn offers_what_it_should() {
     let began = Instant::now();
     running.shut_down();
     println!("shut down: {:?}", began.elapsed());
+}
+
+/// Its key is of the curve that plugins made with Go have.
+#[test]
+fn speaks_in_secret() {
+    let Some(program) = plugin() else { return };
+    let settings = StartSettings { tls: true, ..StartSettings::default() };
+    let plugin = Plugin::start(&program, settings).unwrap();
+    plugin.prepare().unwrap();
+    plugin.shut_down();
 }
 
 /// What Terraform says that the plugin offers, in its own form.

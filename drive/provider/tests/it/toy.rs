@@ -338,3 +338,56 @@ fn nothing_is_left_behind() {
     }
     assert_eq!(sockets(), 0);
 }
+
+#[test]
+fn what_is_said_may_be_encrypted() {
+    let settings = |tls| StartSettings { tls, start_limit: Duration::from_secs(10), ..StartSettings::default() };
+    let (_directory, plugin) = start_with("tls", settings(true));
+    plugin.unwrap().schema().unwrap();
+    for (way, tls, expected) in [
+        // Somebody else than it says.
+        ("tls-other", true, "its socket does not answer"),
+        ("well", true, "it does not encrypt what is said to it"),
+        ("tls", false, "its first line is empty"),
+    ] {
+        let (_directory, plugin) = start_with(way, settings(tls));
+        let error = plugin.map(drop).unwrap_err();
+        // Without a certificate the toy ends at once.
+        assert!(error.contains(expected) || (way == "tls" && error.contains("it ended at once")), "{way}: {error}");
+    }
+}
+
+#[test]
+fn plugins_listen_on_ports_too_and_may_run_already() {
+    let (_directory, plugin) = start("tcp");
+    plugin.unwrap().schema().unwrap();
+
+    let directory = tempfile::tempdir().unwrap();
+    let mut running = std::process::Command::new(program(directory.path(), "well"))
+        .env("TF_PLUGIN_MAGIC_COOKIE", "d602bf8f470bc67ca7faa0386276bbdd4330efaf76d1a219cb4d6991ca9872b2")
+        .env("PLUGIN_UNIX_SOCKET_DIR", directory.path())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    std::io::BufRead::read_line(&mut std::io::BufReader::new(running.stdout.as_mut().unwrap()), &mut line).unwrap();
+    let address = line.split('|').nth(3).unwrap();
+    let text = format!(
+        "{{\"example.com/a/toy\":{{\"Protocol\":\"grpc\",\"ProtocolVersion\":6,\"Pid\":{},\"Test\":true,\
+         \"Addr\":{{\"Network\":\"unix\",\"String\":\"{address}\"}}}}}}",
+        running.id()
+    );
+    let attachment = andon_provider::attachments(&text).unwrap().into_values().next().unwrap();
+    for _ in 0..2 {
+        let plugin = Plugin::attach(&attachment, StartSettings::default()).unwrap();
+        plugin.schema().unwrap();
+        plugin.shut_down();
+        plugin.kill();
+        drop(plugin);
+    }
+    assert!(running.try_wait().unwrap().is_none(), "it is not ours to end");
+    running.kill().unwrap();
+    running.wait().unwrap();
+    let error = Plugin::attach(&attachment, StartSettings::default()).map(drop).unwrap_err().to_string();
+    assert!(error.contains("its socket does not answer"), "{error}");
+}
