@@ -3,6 +3,7 @@
 //! It shares no code with the planner: it is made of small predicates over plain data, each of which says what must
 //! hold whatever the planner's reasons. A plan with findings must not be applied.
 
+mod history;
 mod objects;
 mod order;
 mod protection;
@@ -30,8 +31,10 @@ pub struct Finding {
 /// What must hold of a plan, or of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Rule {
-    /// Every object of the state is kept, changed or deleted; none is forgotten.
+    /// Every object of the state is kept, changed or deleted; none is forgotten unless the definitions say so.
     Accounted,
+    /// What moves is there, where it goes is free, and a definition says so.
+    Moved,
     /// A change is about an object that the state has, at the same address; no object is changed twice.
     OneObject,
     /// A change has what its action needs, and nothing else.
@@ -61,7 +64,8 @@ pub enum Rule {
 /// Checks a plan against the state and the definitions that it was made from. None is right.
 pub fn audit(plan: &Plan, input: &PlanInput) -> Vec<Finding> {
     let mut findings = Vec::new();
-    let state = &*input.state;
+    let state = &*history::moved(plan, input, &mut findings);
+    history::forgotten(plan, input, &mut findings);
     objects::accounted(plan, state, &mut findings);
     objects::one_object(plan, state, &mut findings);
     objects::shape(plan, &mut findings);

@@ -55,7 +55,8 @@ pub(crate) fn one_object(plan: &Plan, state: &EnvironmentState, findings: &mut V
         if change.identity.as_ref().is_some_and(|identity| !identities.insert(identity)) {
             findings.push(about("its object is changed twice"));
         }
-        if change.action != PlannedAction::DeleteDeposed && !made.insert(&change.address) {
+        let one_of_several = matches!(change.action, PlannedAction::DeleteDeposed | PlannedAction::Forget);
+        if !one_of_several && !made.insert(&change.address) {
             findings.push(about("it is changed twice"));
         }
         match &change.action {
@@ -69,6 +70,12 @@ pub(crate) fn one_object(plan: &Plan, state: &EnvironmentState, findings: &mut V
                 let mut deposed = instance.into_iter().flat_map(|instance| &instance.deposed);
                 if !deposed.any(|object| Some(&object.identity) == change.identity.as_ref()) {
                     findings.push(about("it has no such replaced object"));
+                }
+            }
+            PlannedAction::Forget => {
+                let mut objects = instance.into_iter().flat_map(|instance| instance.objects());
+                if !objects.any(|object| Some(&object.identity) == change.identity.as_ref()) {
+                    findings.push(about("it has no such object to forget"));
                 }
             }
             PlannedAction::Update | PlannedAction::Replace { .. } | PlannedAction::Delete => {
@@ -109,7 +116,7 @@ pub(crate) fn shape(plan: &Plan, findings: &mut Vec<Finding>) {
         let (object, result) = match &change.action {
             PlannedAction::Create | PlannedAction::Read => (false, true),
             PlannedAction::Update | PlannedAction::Replace { .. } => (true, true),
-            PlannedAction::Delete | PlannedAction::DeleteDeposed => (true, false),
+            PlannedAction::Delete | PlannedAction::DeleteDeposed | PlannedAction::Forget => (true, false),
         };
         let mut say = |wrong: bool, message: &str| {
             if wrong {
@@ -133,7 +140,8 @@ pub(crate) fn shape(plan: &Plan, findings: &mut Vec<Finding>) {
 
 pub(crate) fn mode(plan: &Plan, findings: &mut Vec<Finding>) {
     for change in &plan.changes {
-        let deletes = matches!(change.action, PlannedAction::Delete | PlannedAction::DeleteDeposed);
+        let deletes =
+            matches!(change.action, PlannedAction::Delete | PlannedAction::DeleteDeposed | PlannedAction::Forget);
         let allowed = match plan.mode {
             PlanMode::Normal => true,
             PlanMode::Destroy => deletes,

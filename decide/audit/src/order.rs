@@ -28,7 +28,7 @@ pub(crate) fn steps(plan: &Plan, findings: &mut Vec<Finding>) {
         let (makes, removes) = match change.action {
             PlannedAction::Create | PlannedAction::Update | PlannedAction::Read => (true, false),
             PlannedAction::Replace { .. } => (true, true),
-            PlannedAction::Delete | PlannedAction::DeleteDeposed => (false, true),
+            PlannedAction::Delete | PlannedAction::DeleteDeposed | PlannedAction::Forget => (false, true),
         };
         for (kind, expected) in [(StepKind::Make(at), makes), (StepKind::Remove(at), removes)] {
             if seen.contains(&kind) != expected {

@@ -32,8 +32,9 @@ fn module(module_of: &Module, seen: &mut BTreeSet<Arc<str>>, out: &mut Diagnosti
     }
     module_of.resources.values().for_each(|definition| resource(definition, out));
     module_of.checks.values().for_each(|check| refuse(check.span, "checks of stacks are not run", out));
-    module_of.moved.iter().for_each(|moved| refuse(moved.span, "moved objects keep their old address", out));
-    module_of.removed.iter().for_each(|removed| refuse(removed.span, "removed blocks are not followed", out));
+    for provisioner in module_of.removed.iter().flat_map(|removed| &removed.provisioners) {
+        refuse(provisioner.span, "provisioners are not run", out);
+    }
     module_of.imports.iter().for_each(|import| refuse(import.span, "objects cannot be imported", out));
     for variable in module_of.variables.values().filter(|variable| variable.ephemeral) {
         refuse(variable.span, "ephemeral values cannot be kept out of plans", out);

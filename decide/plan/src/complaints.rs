@@ -1,9 +1,11 @@
 //! What providers say of what they are given, as complaints at its places.
 
+use std::collections::BTreeMap;
+
 use andon_lang::definitions::ResourceDefinition;
 use andon_lang::place_in;
 use andon_schema::{Complaint, Failure, InstanceAddress};
-use andon_text::{Diagnostic, Diagnostics};
+use andon_text::{Diagnostic, Diagnostics, Span};
 
 /// What a provider says, without a place.
 pub(crate) fn diagnostic(complaint: &Complaint, address: &InstanceAddress) -> Diagnostic {
@@ -30,4 +32,37 @@ pub(crate) fn refusal(failure: &Failure, address: &InstanceAddress, definition: 
         return Diagnostic { span: diagnostic.span.or(Some(definition.span)), ..diagnostic }.into();
     }
     failure.complaints.iter().map(|complaint| placed(complaint, address, definition)).collect()
+}
+
+/// Sorted by place, then by subject and summary: the same whatever the order of the answers.
+pub(crate) fn in_order(problems: Diagnostics) -> Diagnostics {
+    let mut all: Vec<Diagnostic> = problems.into_iter().collect();
+    all.sort_by(|one, other| {
+        (&one.subject, &one.summary, &one.detail).cmp(&(&other.subject, &other.summary, &other.detail))
+    });
+    let mut sorted: Diagnostics = merged(all).into_iter().collect();
+    sorted.sort();
+    sorted
+}
+
+/// What is wrong with many instances of one block alike is said once, of the first and how many more there are.
+fn merged(all: Vec<Diagnostic>) -> Vec<Diagnostic> {
+    let mut merged: Vec<(Diagnostic, usize)> = Vec::with_capacity(all.len());
+    let mut first: BTreeMap<(Option<Span>, String, String, String), usize> = BTreeMap::new();
+    for problem in all {
+        let key = (problem.span, problem.summary.clone(), problem.label.clone(), problem.detail.clone());
+        match first.get(&key).and_then(|at| merged.get_mut(*at)) {
+            Some((known, _)) if *known == problem => {}
+            Some((known, more)) if known.span.is_some() && known.subject.is_some() => *more += 1,
+            _ => {
+                first.insert(key, merged.len());
+                merged.push((problem, 0));
+            }
+        }
+    }
+    let named = |(problem, more): (Diagnostic, usize)| match (&problem.subject, more) {
+        (Some(subject), 1..) => Diagnostic { subject: Some(format!("{subject} and {more} more")), ..problem },
+        _ => problem,
+    };
+    merged.into_iter().map(named).collect()
 }

@@ -27,6 +27,13 @@ pub(crate) fn removals(
         if !input.covers(&address.resource.stack) {
             continue;
         }
+        let forgets = !verdicts.contains_key(address) && input.forgets(&address.resource);
+        if forgets {
+            for object in instance.objects() {
+                changes.push(removal(input, address, object, object.value.clone(), PlannedAction::Forget));
+            }
+            continue;
+        }
         if let Some(object) = instance.current.as_ref().filter(|_| !verdicts.contains_key(address)) {
             match found(address) {
                 Some(before) => changes.push(removal(input, address, object, before, PlannedAction::Delete)),
@@ -50,6 +57,7 @@ fn removal(
 ) -> PlannedChange {
     PlannedChange {
         address: address.clone(),
+        previous: None,
         action,
         identity: Some(object.identity.clone()),
         config: None,
@@ -99,6 +107,7 @@ pub(crate) fn makings(
         changes.push((
             verdict.node,
             PlannedChange {
+                previous: None,
                 action,
                 identity: object.map(|object| object.identity.clone()),
                 config: Some(change.config),

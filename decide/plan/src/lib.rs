@@ -14,6 +14,7 @@ mod conclude;
 pub mod duties;
 mod evaluation;
 mod graph;
+mod history;
 mod input;
 mod messages;
 mod order;

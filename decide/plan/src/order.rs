@@ -45,7 +45,7 @@ impl Draft {
             let (makes, removes) = match change.action {
                 PlannedAction::Create | PlannedAction::Update | PlannedAction::Read => (true, false),
                 PlannedAction::Replace { .. } => (true, true),
-                PlannedAction::Delete | PlannedAction::DeleteDeposed => (false, true),
+                PlannedAction::Delete | PlannedAction::DeleteDeposed | PlannedAction::Forget => (false, true),
             };
             let make = makes.then(|| draft.push(StepKind::Make(at), Vec::new()));
             let remove = removes.then(|| draft.push(StepKind::Remove(at), Vec::new()));
@@ -206,7 +206,7 @@ impl Draft {
             removed.map(|(change, _)| (&change.address.resource, (Vec::new(), Vec::new()))).collect();
         for (at, change) in changes.iter().enumerate() {
             let stored: &[ResourceAddress] = match &change.action {
-                PlannedAction::Delete | PlannedAction::DeleteDeposed => &change.dependencies,
+                action if action.is_removal() => &change.dependencies,
                 _ => state.current(&change.address).map_or(&[], |object| &object.dependencies),
             };
             let (make, remove) = (self.make.get(at).copied().flatten(), self.remove.get(at).copied().flatten());

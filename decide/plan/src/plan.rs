@@ -17,6 +17,9 @@ pub struct Plan {
     pub mode: PlanMode,
     /// The stacks that it covers, sorted.
     pub stacks: Vec<Arc<str>>,
+    /// Objects that are known by another address from now on: the old one and the new one, in an order in which each
+    /// address is free when its turn comes. All else that the plan says is of the new addresses.
+    pub moves: Vec<(InstanceAddress, InstanceAddress)>,
     /// What will change, in an order in which it could be done one by one.
     pub changes: Vec<PlannedChange>,
     /// The parts of the changes and what each waits for: what an apply walks.
@@ -45,6 +48,8 @@ pub struct Plan {
 pub struct PlannedChange {
     /// The instance.
     pub address: InstanceAddress,
+    /// The address that its object had, where it moves.
+    pub previous: Option<InstanceAddress>,
     /// What will be done.
     pub action: PlannedAction,
     /// The object that there is; `None` for a create or a read.
@@ -91,8 +96,17 @@ pub enum PlannedAction {
     Delete,
     /// An object that was replaced before, and is still there, is deleted.
     DeleteDeposed,
+    /// An object, in use or replaced before, is no longer ours. Nothing is done to it.
+    Forget,
     /// A data source is read, as only the apply knows what to ask for.
     Read,
+}
+
+impl PlannedAction {
+    /// Whether an object is there no more for Andon when it is done, and no other in its place.
+    pub fn is_removal(&self) -> bool {
+        matches!(self, PlannedAction::Delete | PlannedAction::DeleteDeposed | PlannedAction::Forget)
+    }
 }
 
 /// Which part of a replacement comes first.
@@ -206,10 +220,13 @@ pub(crate) const TAINTED: &str = "tainted";
 pub(crate) const TRIGGERED: &str = "replace_triggered_by ";
 
 impl Plan {
-    /// Whether there is nothing to agree to: no change, no drift to record, no output to publish. An apply may still
+    /// Whether there is nothing to agree to: no move, no change, no drift to record, no output to publish. An apply may still
     /// have to record what objects depend on: [`Plan::depends`].
     pub fn is_empty(&self) -> bool {
-        self.changes.is_empty() && self.drift.is_empty() && self.outputs.iter().all(|output| !output.changes())
+        self.moves.is_empty()
+            && self.changes.is_empty()
+            && self.drift.is_empty()
+            && self.outputs.iter().all(|output| !output.changes())
     }
 
     /// The changes that must be done before one may begin, by index, without those that wait for each other only
@@ -256,6 +273,7 @@ impl fmt::Display for PlannedAction {
             PlannedAction::Replace { .. } => "replace",
             PlannedAction::Delete => "delete",
             PlannedAction::DeleteDeposed => "delete the replaced object of",
+            PlannedAction::Forget => "forget",
             PlannedAction::Read => "read",
         })
     }

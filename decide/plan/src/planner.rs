@@ -14,6 +14,7 @@ use crate::compare::{foreseen, ignoring, same, with_marks_of, with_marks_of_sche
 use crate::complaints;
 use crate::duties::{self, Fault};
 use crate::graph::{Configured, Graph, Key, Map, NodeId, Trigger};
+use crate::history;
 use crate::plan::{TAINTED, TRIGGERED};
 use crate::{Drift, Note, Plan, PlanInput, PlanMode, PlannedAction, PlannedChange, Reason, conclude, order};
 
@@ -47,6 +48,8 @@ pub struct Planner {
     data: Vec<(InstanceAddress, Value)>,
     notes: Vec<Note>,
     problems: Diagnostics,
+    /// What has moved; the state of the graph's input is that after it.
+    moves: history::Moves,
 }
 
 /// What a planner wants next.
@@ -131,7 +134,11 @@ pub(crate) enum ChangeKind {
 
 impl Planner {
     /// A planner that has asked nothing yet.
-    pub fn new(input: PlanInput) -> Planner {
+    pub fn new(mut input: PlanInput) -> Planner {
+        let mut moves = history::moves(&input);
+        if let Some(state) = moves.state.take() {
+            input.state = Arc::new(state);
+        }
         let eager = input.mode != PlanMode::Destroy;
         Planner {
             graph: Graph::new(input, eager, false),
@@ -149,7 +156,8 @@ impl Planner {
             drift: Vec::new(),
             data: Vec::new(),
             notes: Vec::new(),
-            problems: Diagnostics::new(),
+            problems: std::mem::take(&mut moves.problems),
+            moves,
         }
     }
 
@@ -212,6 +220,8 @@ impl Planner {
                 continue;
             };
             let found = match &object.provider {
+                // Nobody looks after what is to be forgotten.
+                _ if input.forgets(&address.resource) => Found::Known(Some(object.value.clone())),
                 Some(provider) => match self.graph.want_provider(&address.resource.stack, provider) {
                     Some(node) => {
                         self.unread.entry(node).or_default().push(address.clone());
@@ -684,6 +694,7 @@ impl Planner {
         let mut problems = std::mem::take(&mut self.problems);
         problems.extend(self.graph.take_problems());
         let verdicts = std::mem::take(&mut self.verdicts);
+        problems.extend(self.moves.still_defined(|address| verdicts.contains_key(address)));
         let mut notes = std::mem::take(&mut self.notes);
         let input = self.graph.input().clone();
         let found = |address: &InstanceAddress| match self.objects.get(address) {
@@ -701,7 +712,7 @@ impl Planner {
             problems.extend(conclude::protected(&input, changes.iter().map(|(_, change)| change)));
             problems.extend(conclude::still_used(&input, changes.iter().map(|(_, change)| change)));
         }
-        let problems = in_order(problems);
+        let problems = complaints::in_order(problems);
         if problems.has_errors() {
             return Err(problems);
         }
@@ -710,7 +721,8 @@ impl Planner {
         });
         let nodes: Map<NodeId, usize> =
             changes.iter().enumerate().filter_map(|(at, (node, _))| Some(((*node)?, at))).collect();
-        let changes: Vec<PlannedChange> = changes.into_iter().map(|(_, change)| change).collect();
+        let mut changes: Vec<PlannedChange> = changes.into_iter().map(|(_, change)| change).collect();
+        self.moves.name_previous(&mut changes);
         let touched: BTreeSet<&InstanceAddress> = changes
             .iter()
             .filter(|change| change.action != PlannedAction::DeleteDeposed)
@@ -731,6 +743,7 @@ impl Planner {
             environment: Arc::clone(&input.environment),
             mode: input.mode,
             stacks: input.covered(),
+            moves: std::mem::take(&mut self.moves.moves),
             changes,
             steps,
             outputs: conclude::outputs(&self.graph),
@@ -785,37 +798,4 @@ fn unconfigured(address: &InstanceAddress, provider: &ProviderConfigAddress) -> 
         .detail(format!("It was made with {provider}, which the definitions do not have any more."))
         .help("Put the `provider` block back until the object is deleted.")
         .help(format!("Or have the state forget the object: andon state rm '{address}'"))
-}
-
-/// Sorted by place, then by subject and summary: the same whatever the order of the answers.
-fn in_order(problems: Diagnostics) -> Diagnostics {
-    let mut all: Vec<Diagnostic> = problems.into_iter().collect();
-    all.sort_by(|one, other| {
-        (&one.subject, &one.summary, &one.detail).cmp(&(&other.subject, &other.summary, &other.detail))
-    });
-    let mut sorted: Diagnostics = merged(all).into_iter().collect();
-    sorted.sort();
-    sorted
-}
-
-/// What is wrong with many instances of one block alike is said once, of the first and how many more there are.
-fn merged(all: Vec<Diagnostic>) -> Vec<Diagnostic> {
-    let mut merged: Vec<(Diagnostic, usize)> = Vec::with_capacity(all.len());
-    let mut first: BTreeMap<(Option<Span>, String, String, String), usize> = BTreeMap::new();
-    for problem in all {
-        let key = (problem.span, problem.summary.clone(), problem.label.clone(), problem.detail.clone());
-        match first.get(&key).and_then(|at| merged.get_mut(*at)) {
-            Some((known, _)) if *known == problem => {}
-            Some((known, more)) if known.span.is_some() && known.subject.is_some() => *more += 1,
-            _ => {
-                first.insert(key, merged.len());
-                merged.push((problem, 0));
-            }
-        }
-    }
-    let named = |(problem, more): (Diagnostic, usize)| match (&problem.subject, more) {
-        (Some(subject), 1..) => Diagnostic { subject: Some(format!("{subject} and {more} more")), ..problem },
-        _ => problem,
-    };
-    merged.into_iter().map(named).collect()
 }

@@ -17,6 +17,7 @@ pub fn plan(plan: &Plan, paint: Paint) -> String {
     if !plan.drift.is_empty() && plan.mode != PlanMode::RefreshOnly {
         text.push('\n');
     }
+    text.push_str(&moves_text(plan, paint));
     for change in &plan.changes {
         let change = change_text(change, paint);
         text.push_str(&change);
@@ -47,7 +48,9 @@ pub fn summary(plan: &Plan, paint: Paint) -> String {
         (count(|action| *action == PlannedAction::Update), "to update"),
         (count(|action| matches!(action, PlannedAction::Replace { .. })), "to replace"),
         (count(|action| matches!(action, PlannedAction::Delete | PlannedAction::DeleteDeposed)), "to delete"),
+        (count(|action| *action == PlannedAction::Forget), "to forget"),
         (count(|action| *action == PlannedAction::Read), "to read"),
+        (plan.moves.len(), "moved"),
     ];
     let mut parts: Vec<String> =
         counts.iter().filter(|(count, _)| *count > 0).map(|(count, words)| format!("{count} {words}")).collect();
@@ -82,6 +85,16 @@ fn drift_text(drift: &Drift, paint: Paint) -> String {
     text
 }
 
+/// The moves of objects that are not shown with their change.
+fn moves_text(plan: &Plan, paint: Paint) -> String {
+    let shown: BTreeSet<_> = plan.changes.iter().filter_map(|change| change.previous.as_ref()).collect();
+    let mut text = String::new();
+    for (from, to) in plan.moves.iter().filter(|(from, _)| !shown.contains(from)) {
+        text.push_str(&format!("{} {from} is now {}\n", paint.cyan(">"), paint.bold(&to.to_string())));
+    }
+    text
+}
+
 fn change_text(change: &PlannedChange, paint: Paint) -> String {
     let address = paint.bold(&change.address.to_string());
     let mut because: &[String] = &[];
@@ -90,6 +103,7 @@ fn change_text(change: &PlannedChange, paint: Paint) -> String {
         PlannedAction::Update => format!("{} update {address}", paint.yellow("~")),
         PlannedAction::Delete => format!("{} delete {address}", paint.red("-")),
         PlannedAction::DeleteDeposed => format!("{} delete the replaced object of {address}", paint.red("-")),
+        PlannedAction::Forget => format!("{} forget {address} (it stays as it is)", paint.cyan(".")),
         PlannedAction::Read => format!("{} read {address}", paint.cyan("<")),
         PlannedAction::Replace { order, because: reasons } => {
             because = reasons;
@@ -101,8 +115,10 @@ fn change_text(change: &PlannedChange, paint: Paint) -> String {
             format!("{} replace {address} ({why}{words})", paint.yellow(sign))
         }
     };
-    let body = match change.action {
-        PlannedAction::Delete | PlannedAction::DeleteDeposed => String::new(),
+    let was = change.previous.as_ref().map(|previous| format!(" (it was {previous})")).unwrap_or_default();
+    let head = format!("{head}{was}");
+    let body = match &change.action {
+        action if action.is_removal() => String::new(),
         _ => attributes(change.before.as_ref(), change.after.as_ref(), because, paint),
     };
     let inside = change.report.as_ref().map(|inside| report(inside, paint, 4)).unwrap_or_default();
@@ -164,6 +180,7 @@ pub fn plan_json(plan: &Plan) -> Json {
         };
         json!({
             "address": change.address.to_string(),
+            "previous_address": change.previous.as_ref().map(ToString::to_string),
             "action": action_word(&change.action),
             "order": order,
             "because": because,
@@ -186,6 +203,7 @@ pub fn plan_json(plan: &Plan) -> Json {
     json!({
         "format_version": 1,
         "environment": &*plan.environment,
+        "moves": plan.moves.iter().map(|(from, to)| json!({ "from": from.to_string(), "to": to.to_string() })).collect::<Vec<_>>(),
         "changes": changes.collect::<Vec<_>>(),
         "outputs": outputs.collect::<Vec<_>>(),
         "drift": plan.drift.iter().map(drift_json).collect::<Vec<_>>(),
@@ -213,6 +231,7 @@ fn action_word(action: &PlannedAction) -> &'static str {
         PlannedAction::Replace { .. } => "replace",
         PlannedAction::Delete => "delete",
         PlannedAction::DeleteDeposed => "delete_deposed",
+        PlannedAction::Forget => "forget",
         PlannedAction::Read => "read",
     }
 }

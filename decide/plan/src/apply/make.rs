@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use andon_ledger::{Action, Intent};
+use andon_ledger::{Action, Event, Intent};
 use andon_schema::{
     Answer, Command, Failure, FunctionFault, HostReport, Kept, Planned, Question, ResourceAddress, TypeSchema, Via,
 };
@@ -90,6 +90,10 @@ impl Applier {
     }
 
     pub(super) fn begin_remove(&mut self, change: usize, step: usize) {
+        if let Some((address, identity)) = self.forgotten(change) {
+            self.work.push(Work::Record(Event::Forgotten { address, identity }));
+            return self.step_done(change, step);
+        }
         if self.must_confirm(change, step) {
             self.decide(change, step);
         } else {
@@ -534,6 +538,12 @@ impl Applier {
         };
         let Some((address, identity, prior)) = self.object_of(change) else { return };
         self.run(change, step, Action::Delete, Command::Delete { address, identity, via, prior }, None);
+    }
+
+    /// The object that a change has forgotten.
+    fn forgotten(&self, change: usize) -> Option<(andon_schema::InstanceAddress, andon_schema::Identity)> {
+        let planned = self.change(change).filter(|change| change.action == PlannedAction::Forget)?;
+        Some((planned.address.clone(), planned.identity.clone()?))
     }
 
     fn object_of(&self, change: usize) -> Option<(andon_schema::InstanceAddress, andon_schema::Identity, Value)> {

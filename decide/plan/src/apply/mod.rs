@@ -14,6 +14,7 @@ use andon_schema::{Command, FunctionCall, Identity, InstanceAddress, Question};
 use andon_text::{Diagnostic, Diagnostics};
 
 use crate::graph::{Configured, Graph, Map, NodeId, Place};
+use crate::history;
 use crate::{Plan, PlanInput, PlannedAction, PlannedChange, QuestionId, StepKind};
 use make::{Decision, Inquiry};
 use outcome::Running;
@@ -188,7 +189,9 @@ pub struct Waiting {
 impl Applier {
     /// An applier that has done nothing yet. `input` is what the plan was made from; `identities` gives names that
     /// no object ever had.
-    pub fn new(plan: Plan, input: PlanInput, identities: impl FnMut() -> Identity + Send + 'static) -> Applier {
+    pub fn new(plan: Plan, mut input: PlanInput, identities: impl FnMut() -> Identity + Send + 'static) -> Applier {
+        let work = history::records(&input.state, &plan);
+        input.state = history::settled(&input.state, &plan);
         let mut graph = Graph::new(input, false, true);
         graph.settle_by(&plan);
         let current =
@@ -211,7 +214,7 @@ impl Applier {
             asked: BTreeMap::new(),
             called: BTreeMap::new(),
             running: BTreeMap::new(),
-            work: Vec::new(),
+            work: work.into_iter().map(Work::Record).collect(),
             report: ApplyReport::default(),
         }
     }
@@ -388,9 +391,7 @@ impl Applier {
 
     /// Has everything fail that reads an instance which is not what it was planned to be.
     fn fail_node(&mut self, change: usize) {
-        let removed_only =
-            |action: &PlannedAction| matches!(action, PlannedAction::Delete | PlannedAction::DeleteDeposed);
-        let Some(planned) = self.plan.changes.get(change).filter(|change| !removed_only(&change.action)) else {
+        let Some(planned) = self.plan.changes.get(change).filter(|change| !change.action.is_removal()) else {
             return;
         };
         // In a module that is not open yet, nothing has read it; whoever does is failed when it asks.

@@ -393,6 +393,20 @@ impl World {
             }
             Event::Published { stack, outputs } => drop(state.published.insert(stack, outputs)),
             Event::Withdrawn { stack } => drop(state.published.remove(&stack)),
+            Event::Moved { from, to } => {
+                let instance = state.instances.remove(&from).expect("what moves is there");
+                assert!(state.instances.insert(to, instance).is_none(), "where it goes is free");
+            }
+            Event::Forgotten { address, identity } => {
+                let instance = state.instances.get_mut(&address).unwrap();
+                let count = instance.objects().count();
+                instance.current.take_if(|object| object.identity == identity);
+                instance.deposed.retain(|object| object.identity != identity);
+                assert_eq!(instance.objects().count() + 1, count);
+                if instance.is_empty() {
+                    state.instances.remove(&address);
+                }
+            }
             other => panic!("{other:?}"),
         }
     }
@@ -445,6 +459,9 @@ fn verb(action: Action) -> &'static str {
 /// A plan as text: every change with what it sets, every step with what it waits for.
 pub fn render(plan: &Plan) -> String {
     let mut text = String::new();
+    for (from, to) in &plan.moves {
+        let _ = writeln!(text, "move {from} to {to}");
+    }
     for change in &plan.changes {
         let action = match &change.action {
             PlannedAction::Replace { order, because } => {
@@ -455,7 +472,8 @@ pub fn render(plan: &Plan) -> String {
             PlannedAction::DeleteDeposed => "delete deposed".to_owned(),
             other => other.to_string(),
         };
-        let _ = writeln!(text, "{action} {}", change.address);
+        let was = change.previous.as_ref().map(|from| format!(", which was {from}")).unwrap_or_default();
+        let _ = writeln!(text, "{action} {}{was}", change.address);
     }
     for step in &plan.steps {
         let after: Vec<String> = step.after.iter().map(|at| name(plan, *at)).collect();
