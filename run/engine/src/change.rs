@@ -185,8 +185,10 @@ enum Buried {
 fn bury(plan: &Plan, input: &PlanInput, world: &mut dyn World, sink: &mut dyn Sink) -> Result<Buried, Diagnostics> {
     // A plugin's object that is gone has left nothing here.
     let origins: BTreeMap<_, _> = plan.moves.iter().map(|(from, to)| (to, from)).collect();
-    let known = |address| input.state.current(origins.get(address).copied().unwrap_or(address));
-    let is_ours = |drift: &&Drift| known(&drift.address).is_some_and(|it| it.provider.is_none());
+    let is_ours = |drift: &&Drift| {
+        let origin = origins.get(&drift.address).copied().unwrap_or(&drift.address);
+        input.state.current(origin).is_some_and(|it| it.provider.is_none())
+    };
     let gone = plan.drift.iter().filter(|drift| drift.after.is_none()).filter(is_ours);
     let mut open: BTreeMap<Ticket, InstanceAddress> = BTreeMap::new();
     for (number, drift) in gone.enumerate() {
