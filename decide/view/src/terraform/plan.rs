@@ -171,6 +171,7 @@ fn resource_change(planned: &PlannedChange, plan: &Plan, shown: Shown) -> Json {
         PlannedAction::Replace { order: ReplaceOrder::CreateFirst, .. } => json!(["create", "delete"]),
         PlannedAction::Replace { order: ReplaceOrder::DeleteFirst, .. } => json!(["delete", "create"]),
         PlannedAction::Delete | PlannedAction::DeleteDeposed => json!(["delete"]),
+        PlannedAction::Forget => json!(["forget"]),
         PlannedAction::Read => json!(["read"]),
     };
     let replaced = matches!(planned.action, PlannedAction::Replace { .. });
@@ -183,6 +184,7 @@ fn resource_change(planned: &PlannedChange, plan: &Plan, shown: Shown) -> Json {
     });
     let change = change(actions, planned.before.as_ref(), planned.after.as_ref(), replace);
     in_module(&planned.address, named(&planned.address, planned.provider.as_deref()))
+        .some("previous_address", planned.previous.as_ref().map(InstanceAddress::within_stack))
         .some("deposed", deposed)
         .put("change", change)
         .some("action_reason", reason(planned, plan, shown))
