@@ -15,8 +15,8 @@ use andon_ledger::state_file::{Attributes, StateFile};
 use andon_ledger::{EnvironmentState, InstanceState, ReadData};
 use andon_plan::{Plan, PlanMode, PlannedAction, PlannedChange, PlannedOutput, ReplaceOrder};
 use andon_schema::{
-    Attribute, Block, Identity, InstanceAddress, Kept, Mode, Object, ObjectStatus, ProviderConfigAddress, Schemas,
-    TypeSchema,
+    Attribute, Block, CheckStatus, Checked, CheckedKind, Identity, InstanceAddress, Kept, Mode, Object, ObjectStatus,
+    ProviderConfigAddress, Schemas, TypeSchema,
 };
 use andon_text::Diagnostics;
 use andon_value::{Kind, Marks, Path, PathStep, Type, Value, from_json_implied};
@@ -329,6 +329,22 @@ fn state_of(text: &str) -> EnvironmentState {
         (Arc::from(name), output.value.mark(marks))
     });
     state.published.insert("".into(), outputs.collect());
+    let checks = file.checks.unwrap_or_default();
+    let results = checks.iter().flat_map(|check| {
+        check.objects.iter().flatten().map(|object| Checked {
+            kind: match &*check.kind {
+                "resource" => CheckedKind::Resource,
+                "output" => CheckedKind::Output,
+                "check" => CheckedKind::Check,
+                _ => CheckedKind::Variable,
+            },
+            config: check.address.clone(),
+            object: object.address.clone(),
+            status: if object.status == "pass" { CheckStatus::Pass } else { CheckStatus::Fail },
+            problems: object.messages.clone(),
+        })
+    });
+    state.checked.insert("".into(), results.collect());
     state
 }
 
@@ -474,6 +490,10 @@ fn sorted(json: &Json) -> Json {
             let by_address = elements.iter().map(|it| (it["address"].as_str().unwrap().to_owned(), sorted(it)));
             Json::Object(by_address.collect())
         }
+        Json::Array(elements) if elements.iter().all(|it| it["address"]["to_display"].is_string()) => {
+            let key = |it: &Json| it["address"]["to_display"].as_str().unwrap().to_owned();
+            Json::Object(elements.iter().map(|it| (key(it), sorted(it))).collect())
+        }
         Json::Array(elements) => elements.iter().map(sorted).collect(),
         Json::Object(entries) => {
             Json::Object(entries.iter().map(|(name, json)| (name.clone(), sorted(json))).collect())
@@ -489,6 +509,16 @@ variable "secret" {
 }
 variable "gone" {
   default = true
+  validation {
+    condition     = var.gone
+    error_message = "not gone"
+  }
+}
+check "many" {
+  assert {
+    condition     = length(terraform_data.count) > 100
+    error_message = "too few"
+  }
 }
 resource "terraform_data" "plain" {
   input = { a = [1, 2.5, "x", null, true], "b c" = {}, "é" = "<\u0001>" }
@@ -552,6 +582,12 @@ variable "x" {}
 resource "terraform_data" "in" {
   count = 2
   input = "${var.x}-${count.index}"
+  lifecycle {
+    precondition {
+      condition     = count.index < 9
+      error_message = "too many"
+    }
+  }
 }
 module "deep" {
   source = "./deep"
@@ -617,6 +653,10 @@ fn states_and_plans_are_as_terraform_shows_them() {
     let mut theirs = terraform.show(&["saved"]);
     // Which attributes had a part in a decision is not told.
     theirs.as_object_mut().unwrap().remove("relevant_attributes");
+    // What conditions come to is the planner's to find; how it is shown is the same as in a state.
+    theirs.as_object_mut().unwrap().remove("checks");
+    let prior = theirs["prior_state"].as_object_mut().unwrap();
+    prior.insert("checks".to_owned(), terraform_state_json(&state, "", version)["checks"].clone());
     // Terraform shows here what the outputs will be, as far as it is known.
     theirs["prior_state"]["values"]["outputs"] = terraform_state_json(&state, "", version)["values"]["outputs"].clone();
     let project = project(&[("main.tf", &after), ("mod/main.tf", NESTED), ("mod/deep/main.tf", DEEP)]);
