@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use andon_lang::definitions::Project;
 use andon_provider::{
-    HashCache, LockFile, NotFound, PROVIDER_LOCK_FILE, Places, Program, Request, SchemaCache, can_be_checked,
-    digest_archive, find,
+    HashCache, LockFile, LockedProvider, NotFound, PROVIDER_LOCK_FILE, Places, Program, Request, SchemaCache,
+    can_be_checked, digest_archive, find,
 };
 use andon_schema::{ProviderAddress, VersionConstraint};
 use andon_text::{Diagnostic, Diagnostics};
@@ -116,26 +116,47 @@ impl Verifier {
         let unreadable = |error: std::io::Error| {
             wrong(format!("the package of the provider {name} cannot be read"), format!("{error}."))
         };
-        let (program, digest) = match found.program {
+        let (program, archive) = match found.program {
             Program::File(program) => (program, None),
             Program::Packed(archive) => {
                 let program = self.packages.unpack(&archive, &address.name).map_err(unreadable)?;
-                (program, Some(digest_archive(&archive).map_err(unreadable)?))
+                (program, Some(archive))
             }
         };
-        let Some(entry) = entry.filter(|entry| found.version.is_some() && can_be_checked(&entry.hashes)) else {
-            return Ok(program);
-        };
-        let package = program.parent().unwrap_or(&program);
-        let hash = self.hashes.hash(package).map_err(unreadable)?;
-        if entry.hashes.contains(&hash) || digest.is_some_and(|digest| entry.hashes.contains(&digest)) {
-            return Ok(program);
+        match entry.filter(|_| found.version.is_some()) {
+            Some(entry) => hold(address, entry, &program, archive.as_deref(), &self.hashes).map(|()| program),
+            None => Ok(program),
         }
-        Err(wrong(
-            format!("the package of the provider {name} {} is not the one that was locked", entry.version),
-            not_locked(&package.display().to_string(), &[&hash], &entry.hashes),
-        ))
     }
+}
+
+/// Holds the package of a program against what is locked; `archive` is what it was unpacked from, if anything.
+///
+/// # Errors
+/// Where it is another package, or cannot be read.
+pub(crate) fn hold(
+    address: &ProviderAddress,
+    entry: &LockedProvider,
+    program: &Path,
+    archive: Option<&Path>,
+    hashes: &HashCache,
+) -> Result<(), Diagnostic> {
+    if !can_be_checked(&entry.hashes) {
+        return Ok(());
+    }
+    let name = named(address);
+    let package = program.parent().unwrap_or(program);
+    let hash = hashes.hash(package).map_err(|error| {
+        let summary = format!("the package of the provider {name} cannot be read");
+        Diagnostic::error(summary).detail(format!("{error}.")).help(INSTALL)
+    })?;
+    let digest = || archive.and_then(|archive| digest_archive(archive).ok());
+    if entry.hashes.contains(&hash) || digest().is_some_and(|digest| entry.hashes.contains(&digest)) {
+        return Ok(());
+    }
+    let summary = format!("the package of the provider {name} {} is not the one that was locked", entry.version);
+    let detail = not_locked(&package.display().to_string(), &[&hash], &entry.hashes);
+    Err(Diagnostic::error(summary).detail(detail).help(INSTALL))
 }
 
 const INSTALL: &str = "Run `andon init`.";

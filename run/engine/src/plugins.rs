@@ -12,8 +12,8 @@ use andon_lang::EvaluatedBody;
 use andon_lang::definitions::{Module, Project};
 use andon_ledger::{EnvironmentState, State};
 use andon_provider::{
-    Judged, NotFound, Places, Plugin, PluginDiagnostic, PluginError, Program, Request, SchemaCache, Source,
-    StartSettings, Wanted, find,
+    Found, HashCache, Judged, NotFound, Places, Plugin, PluginDiagnostic, PluginError, Program, Request, SchemaCache,
+    Source, StartSettings, Wanted, find,
 };
 use andon_schema::{
     DEFAULT_HOST, FunctionAnswer, FunctionCall, FunctionFault, Mode, ProviderAddress, ProviderSchema, Schemas,
@@ -21,7 +21,7 @@ use andon_schema::{
 };
 use andon_text::{Diagnostic, Diagnostics, Span};
 
-use crate::locks::{Locks, stack_directories};
+use crate::locks::{Locks, hold, stack_directories};
 
 /// So many questions are with one plugin at a time, as in Terraform.
 const AT_ONCE: usize = 10;
@@ -86,14 +86,18 @@ impl Plugins {
         let places = Places::new(&directories, |name| std::env::var_os(name));
         let unread = places.unread.iter().map(|why| Diagnostic::warning(why.trim_end_matches('.')));
         plugins.failures.extend(unread);
+        let hashes = HashCache::new(cache.clone());
         let cache = SchemaCache::new(cache);
         for (address, need) in needs {
-            let locked = locks.all.providers.get(&address).map(|entry| entry.version.clone());
-            let request = Request { address: address.clone(), constraint: need.constraint, locked };
-            let program = match find(&request, &places).map(|found| found.program) {
-                Ok(Program::File(program)) => program,
-                Ok(Program::Packed(archive)) => match cache.unpack(&archive, &address.name) {
-                    Ok(program) => program,
+            let locked = locks.all.providers.get(&address);
+            let version = locked.map(|entry| entry.version.clone());
+            let request = Request { address: address.clone(), constraint: need.constraint, locked: version };
+            let (program, archive, locked) = match find(&request, &places) {
+                Ok(Found { program: Program::File(program), version }) => {
+                    (program, None, locked.filter(|_| version.is_some()))
+                }
+                Ok(Found { program: Program::Packed(archive), .. }) => match cache.unpack(&archive, &address.name) {
+                    Ok(program) => (program, Some(archive), locked),
                     Err(error) => {
                         let what = format!("{} cannot be unpacked: {error}", archive.display());
                         plugins.failures.push(broken(&address, &what, need.place));
@@ -106,6 +110,12 @@ impl Plugins {
                     continue;
                 }
             };
+            // Nothing is started that is not what was locked.
+            let held = locked.map(|entry| hold(&address, entry, &program, archive.as_deref(), &hashes));
+            if let Some(Err(error)) = held {
+                plugins.failures.push(need.place.map_or(error.clone(), |place| error.at(place)));
+                continue;
+            }
             match cache.load(&program, &Wanted::Types(need.types), StartSettings::default()) {
                 Ok((schema, started)) => {
                     let running = OnceLock::new();

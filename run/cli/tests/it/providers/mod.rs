@@ -175,6 +175,7 @@ fn what_is_locked_is_kept_until_an_upgrade() {
     let program =
         format!(".terraform/providers/registry.example/shop/one/1.1.0/{}/terraform-provider-one_v1.1.0", own());
     project.write(&program, "changed");
+    fails(&project, &["check"], &["shop/one 1.1.0 is not the one that was locked", "Run `andon init`."]);
     assert!(ok(&project, &["init"]).contains("Installed registry.example/shop/one 1.1.0"));
     assert!(!fs::read_to_string(project.directory.join(&program)).unwrap().contains("changed"));
     // A version that will not do any more.
