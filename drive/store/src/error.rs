@@ -142,7 +142,7 @@ pub enum StoreError {
         detail: String,
     },
     /// The database cannot be reached. Nothing of what was to be recorded is there.
-    #[error("the ledger `{place}` cannot be reached: {detail}. Nothing of what was to be recorded is there")]
+    #[error("the ledger `{place}` cannot be reached: {detail}. Nothing was recorded")]
     Unreachable {
         /// Where it is.
         place: String,

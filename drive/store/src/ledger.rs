@@ -273,6 +273,11 @@ impl Ledger {
         &self.shared.keeper.place
     }
 
+    /// Whether it is in a file of this machine.
+    pub fn is_file(&self) -> bool {
+        self.keeper().on_one_machine
+    }
+
     /// Bytes that it takes where it is stored.
     pub fn size(&self) -> Result<u64, StoreError> {
         self.read(|tables| tables.size())

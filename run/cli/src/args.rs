@@ -11,9 +11,16 @@ use crate::variables::VariableArguments;
 /// Where `--help` lists the options that every command has.
 const GLOBAL: &str = "Options of every command";
 
+/// What the process's environment settles beside the options that name their own variable.
+const ENVIRONMENT: &str = "\
+Environment variables:
+  ANDON_LEDGER           The address of a PostgreSQL database for the ledger: postgres://user@host/database
+  ANDON_LEDGER_KEY       An age identity or a passphrase: the ledger is encrypted with it
+  ANDON_LEDGER_KEY_FILE  A file that holds one";
+
 /// Takes a change from a definition file to a healthy, watched server.
 #[derive(Debug, Clone, Parser)]
-#[command(name = "andon", version, max_term_width = 100, disable_help_subcommand = true)]
+#[command(name = "andon", version, max_term_width = 100, disable_help_subcommand = true, after_help = ENVIRONMENT)]
 pub struct Arguments {
     /// Work in DIR instead of the current directory
     #[arg(
@@ -117,6 +124,8 @@ pub enum Command {
     Output(OutputArguments),
     /// Show what happened
     Logs(LogsArguments),
+    /// Take an environment's lock from a holder of which nothing is left
+    ForceUnlock(ForceUnlockArguments),
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -315,6 +324,15 @@ pub struct SshArguments {
     /// A command and its arguments; a shell where none is given
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     pub command: Vec<String>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct ForceUnlockArguments {
+    /// The lock: as the message names it that says who holds it
+    pub id: String,
+    /// Do not ask
+    #[arg(long, short = 'y', visible_alias = "yes")]
+    pub force: bool,
 }
 
 #[derive(Debug, Clone, Args)]

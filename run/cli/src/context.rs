@@ -368,7 +368,8 @@ pub fn schema_cache() -> Option<PathBuf> {
     Some(caches.join("andon/providers"))
 }
 
-fn held(other: &Held) -> String {
+/// Who holds a lock, and since when.
+pub fn held(other: &Held) -> String {
     let Held { environment, holder, .. } = other;
     let ago = match (andon_engine::now().0 - holder.since.0) / 1000 {
         ..1 => "just now".to_owned(),

@@ -64,6 +64,7 @@ fn run(context: &Context) -> Result<(), context::Stop> {
         Command::Docs(arguments) => commands::docs::run(context, arguments),
         Command::Graph(arguments) => commands::graph::run(context, arguments),
         Command::Output(arguments) => commands::output::run(context, arguments),
+        Command::ForceUnlock(arguments) => commands::force_unlock::run(context, arguments),
         Command::Logs(arguments) => commands::logs::run(context, arguments),
         Command::Completions { shell } => {
             let mut script = Vec::new();

@@ -1,11 +1,12 @@
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Instant;
 
 use andon_ledger::codec::CodecError;
-use andon_ledger::{Event, Progress, RunId, Timestamp};
+use andon_ledger::{Event, Progress, RunId, State, Timestamp};
 use andon_schema::InstanceAddress;
-use andon_store::{Ledger, StoreError, Which};
+use andon_store::{Ledger, Place, StoreError, Which};
 
 use crate::spots::{Spot, file, spots};
 use crate::{append, event, run, text};
@@ -175,6 +176,69 @@ fn the_last_handle_may_be_dropped_on_the_writers_thread_on(spot: &Spot) {
     drop(ledger);
     assert_eq!(answer.recv().unwrap().unwrap().len(), 1);
     assert_eq!(spot.open().last_sequence(), Ok(1));
+}
+
+#[test]
+fn handed_in_at_once_is_committed_at_once() {
+    for spot in spots() {
+        let ledger = spot.open();
+        // While one append is told of, on the writer's own thread, the others gather.
+        let (release, released) = std::sync::mpsc::channel();
+        ledger.append_then(Timestamp(0), &run(), "dev", vec![event("first")], move |_| released.recv().unwrap());
+        let handed_in: Vec<_> = (0..2000)
+            .map(|turn| ledger.append_async(Timestamp(0), &run(), "dev", vec![event(&turn.to_string())]))
+            .collect();
+        release.send(()).unwrap();
+        for appending in handed_in {
+            appending.wait().unwrap();
+        }
+        assert_eq!(ledger.last_sequence(), Ok(2001));
+        assert!(ledger.commits() <= 3, "{} commits on {}", ledger.commits(), spot.name);
+        println!("{}: 2000 appends in {} commits", spot.name, ledger.commits());
+    }
+}
+
+#[test]
+fn an_append_costs_the_same_however_long_the_ledger_is() {
+    // Counted, not timed: pages of the file that an append writes, after ten entries and after ten thousand.
+    let spot = file();
+    let Place::File(path) = &spot.place else { return };
+    let log = path.with_file_name("ledger-wal");
+    let ledger = spot.open();
+    let grows = |ledger: &Ledger| {
+        // Everything before is in the file itself, and the log begins anew.
+        let tidy = "PRAGMA wal_checkpoint(TRUNCATE)";
+        rusqlite::Connection::open(path).unwrap().query_row(tidy, [], |_| Ok(())).unwrap();
+        append(ledger, "dev", &["word"]);
+        std::fs::metadata(&log).unwrap().len()
+    };
+    append(&ledger, "dev", &["word"; 10]);
+    let short = grows(&ledger);
+    append(&ledger, "dev", &["word"; 10_000]);
+    let long = grows(&ledger);
+    assert!(long <= short + 6 * 4096, "{short} bytes at first, {long} bytes later");
+}
+
+#[test]
+fn a_long_ledger_opens_at_its_snapshot() {
+    for spot in spots() {
+        let ledger = spot.open();
+        let words = vec!["word"; 1000];
+        let events = || words.iter().map(|word| event(word)).collect::<Vec<_>>();
+        let all: Vec<_> = (0..100).map(|_| ledger.append_async(Timestamp(0), &run(), "dev", events())).collect();
+        for appending in all {
+            appending.wait().unwrap();
+        }
+        ledger.write_snapshot(&State::new(99_990, BTreeMap::new())).unwrap();
+        append(&ledger, "dev", &["after"]);
+        drop(ledger);
+        let start = Instant::now();
+        let ledger = spot.open();
+        let (at, _) = ledger.snapshot().unwrap();
+        let rest = ledger.stream(Which::All, at + 1).count();
+        assert_eq!((at, rest), (99_990, 11));
+        println!("{}: 100,000 entries, opened at the snapshot in {:?}", spot.name, start.elapsed());
+    }
 }
 
 /// Prints what an append costs; run with `--nocapture`.

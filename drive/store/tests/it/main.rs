@@ -11,6 +11,7 @@
 mod appending;
 mod files;
 mod lock;
+mod postgres_server;
 mod processes;
 mod sealing;
 mod server;

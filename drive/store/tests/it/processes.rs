@@ -137,6 +137,49 @@ fn what_append_returned_survives_kill_9_on(spot: &Spot) {
     println!("{}: {} appends were promised", spot.name, promised.len());
 }
 
+/// Counts what reaches the disk, from outside of the process.
+#[test]
+fn a_thousand_intents_and_outcomes_make_tens_of_syncs() {
+    let spot = crate::spots::file();
+    drop(spot.open());
+    let log = tempfile::NamedTempFile::new().unwrap();
+    let child = Command::new("strace")
+        .args(["-f", "-qq", "-e", "trace=fsync,fdatasync,sync_file_range,sync", "-o"])
+        .arg(log.path())
+        .arg(env::current_exe().unwrap())
+        .args(["--exact", "--nocapture", "--test-threads=1", "processes::child_appends_in_batches"])
+        .env(PLACE, &spot.text)
+        .env(NAME, "dev")
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn();
+    let output = match child.map(Child::wait_with_output) {
+        Ok(Ok(output)) if output.status.success() => output,
+        Ok(Ok(output)) if String::from_utf8_lossy(&output.stderr).contains("ptrace") => {
+            return println!("skipped: this machine does not let strace look");
+        }
+        Err(error) => return println!("skipped: there is no strace ({error})"),
+        other => panic!("{other:?}"),
+    };
+    drop(output);
+    let calls = std::fs::read_to_string(log.path()).unwrap();
+    let syncs = calls.lines().filter(|line| line.contains("sync")).count();
+    assert_eq!(spot.open().last_sequence(), Ok(2000));
+    println!("2,000 events: {syncs} syncs");
+    // Twenty batches, each of them durable before the next, and what opening and closing take: not one for each event.
+    assert!((20..50).contains(&syncs), "{syncs} syncs\n{calls}");
+}
+
+#[test]
+fn child_appends_in_batches() {
+    let Some((place, name)) = place() else { return };
+    let ledger = Ledger::open_at(&place, None).unwrap();
+    for batch in 0..20 {
+        let events = (0..100).map(|part| event(&format!("{batch}.{part}"))).collect();
+        ledger.append(Timestamp(0), &run(), &name, events).unwrap();
+    }
+}
+
 #[test]
 fn processes_append_at_once_without_gaps() {
     for spot in spots() {

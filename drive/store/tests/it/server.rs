@@ -12,8 +12,9 @@ use std::thread;
 use andon_ledger::Timestamp;
 use andon_store::{Database, Holder, Key, Ledger, Place, StoreError};
 
-use crate::spots::{client, database, server, start};
-use crate::{append, event, run, text};
+use crate::postgres_server::start;
+use crate::spots::{client, database, server};
+use crate::{append, text};
 
 /// When a connection is cut: before the server has a commit, or before its answer comes back; and how many times.
 #[derive(Clone, Copy)]
@@ -269,21 +270,4 @@ fn connections_are_encrypted_as_asked() {
     check("localhost", &format!("sslmode=verify-ca&sslrootcert={other}"), Err("cannot be reached"));
     check("localhost", &format!("sslmode=verify-full&sslrootcert={other}"), Err("cannot be reached"));
     check("localhost", &format!("sslmode=require&sslrootcert={other}"), Err("cannot be reached"));
-}
-
-#[test]
-fn handed_in_at_once_is_committed_at_once() {
-    for spot in crate::spots::spots() {
-        let ledger = spot.open();
-        let handed_in: Vec<_> = (0..2000)
-            .map(|turn| ledger.append_async(Timestamp(0), &run(), "dev", vec![event(&turn.to_string())]))
-            .collect();
-        for appending in handed_in {
-            appending.wait().unwrap();
-        }
-        assert_eq!(ledger.last_sequence(), Ok(2000));
-        // One for the first, which waits for nobody, and some for what gathers meanwhile.
-        assert!(ledger.commits() <= 100, "{} commits on {}", ledger.commits(), spot.name);
-        println!("{}: 2000 appends in {} commits", spot.name, ledger.commits());
-    }
 }

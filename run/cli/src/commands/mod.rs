@@ -5,6 +5,7 @@ pub mod check;
 pub mod console;
 pub mod docs;
 pub mod fmt;
+pub mod force_unlock;
 pub mod graph;
 pub mod init;
 pub mod logs;

@@ -39,6 +39,7 @@ pub fn run(context: &Context) -> Result<(), Stop> {
     }
     let freed = provider::purge(session.settings(), &digests)
         .map_err(|failure| Stop::from(Diagnostic::error(failure.summary).detail(failure.detail)))?;
+    let elsewhere = ledger.as_ref().is_some_and(|ledger| !ledger.is_file());
     if let Some(ledger) = ledger {
         ledger.close();
     }
@@ -49,6 +50,7 @@ pub fn run(context: &Context) -> Result<(), Stop> {
         }
         _ => {}
     }
-    context.say(&format!("Purged: {freed} image{} and the ledger.", if freed == 1 { "" } else { "s" }));
+    let ledger = if elsewhere { "; the ledger stays in its database" } else { " and the ledger" };
+    context.say(&format!("Purged: {freed} image{}{ledger}.", if freed == 1 { "" } else { "s" }));
     Ok(())
 }

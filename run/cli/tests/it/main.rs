@@ -22,11 +22,14 @@ mod formats;
 mod graph;
 mod help;
 mod kills;
+mod ledger;
 mod midway;
 mod mistakes;
 mod modules;
 mod planned;
 mod plugins;
+#[path = "../../../../drive/store/tests/it/postgres_server.rs"]
+mod postgres_server;
 mod provider_functions;
 mod providers;
 mod secrets;
