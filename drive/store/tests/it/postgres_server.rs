@@ -20,10 +20,6 @@ impl Server {
     pub fn address(&self) -> String {
         format!("postgres:///postgres?user=andon&host={}", self.directory.display())
     }
-
-    pub fn socket(&self) -> PathBuf {
-        self.directory.join(".s.PGSQL.5432")
-    }
 }
 
 /// Starts a server from the distribution's packages, with a directory of its own, and its socket there. It does not run as root.

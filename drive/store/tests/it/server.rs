@@ -86,7 +86,7 @@ fn a_connection_that_is_lost_loses_and_doubles_nothing() {
             let direct = database().unwrap();
             let project = direct.text.rsplit('=').next().unwrap();
             drop(Ledger::open_at(&direct.place, key.as_ref()).unwrap());
-            let cut = between(directory.path(), &server.socket(), cuts);
+            let cut = between(directory.path(), &server.directory.join(".s.PGSQL.5432"), cuts);
             let address = format!("postgres:///postgres?user=andon&host={}", directory.path().display());
             let place = Place::Database(Database::new(&address, project, "here", true).unwrap());
             let ledger = Ledger::open_at(&place, key.as_ref()).unwrap();
@@ -109,7 +109,7 @@ fn a_lock_survives_a_lost_answer() {
     let direct = database().unwrap();
     let watching = direct.open();
     let project = direct.text.rsplit('=').next().unwrap();
-    let cut = between(directory.path(), &server.socket(), Cuts { answer: true, times: 2 });
+    let cut = between(directory.path(), &server.directory.join(".s.PGSQL.5432"), Cuts { answer: true, times: 2 });
     let address = format!("postgres:///postgres?user=andon&host={}", directory.path().display());
     let place = Place::Database(Database::new(&address, project, "here", true).unwrap());
     let ledger = Ledger::open_at(&place, None).unwrap();
