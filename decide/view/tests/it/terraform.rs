@@ -441,6 +441,7 @@ fn plan_of(shown: &Json) -> Plan {
             kept: Kept::default(),
             legacy: false,
             replace: replace.unwrap_or_default(),
+            previous: resource["previous_address"].as_str().map(|text| InstanceAddress::parse(text).unwrap()),
         });
     }
     let typed = |name: &str| shown["planned_values"]["outputs"][name]["type"].clone();
@@ -472,6 +473,7 @@ fn plan_of(shown: &Json) -> Plan {
         stacks: vec!["".into()],
         outputs: outputs.collect(),
         changes,
+        moves: Vec::new(),
         steps: Vec::new(),
         drift: Vec::new(),
         depends: Vec::new(),
