@@ -8,6 +8,7 @@ mod objects;
 mod order;
 mod protection;
 mod run;
+mod scope;
 mod values;
 
 use std::fmt;
@@ -41,6 +42,8 @@ pub enum Rule {
     Shape,
     /// The mode of the plan allows the action.
     Mode,
+    /// What the plan leaves out is not touched: what is excluded, not targeted, or not planned yet.
+    Scope,
     /// What the definitions protect is not deleted.
     Protected,
     /// Every change has its parts, each once, and each waits only for earlier ones.
@@ -66,10 +69,11 @@ pub fn audit(plan: &Plan, input: &PlanInput) -> Vec<Finding> {
     let mut findings = Vec::new();
     let state = &*history::moved(plan, input, &mut findings);
     history::forgotten(plan, input, &mut findings);
-    objects::accounted(plan, state, &mut findings);
+    objects::accounted(plan, state, input, &mut findings);
     objects::one_object(plan, state, &mut findings);
     objects::shape(plan, &mut findings);
     objects::mode(plan, &mut findings);
+    scope::scope(plan, input, &mut findings);
     protection::protected(plan, input, &mut findings);
     order::steps(plan, &mut findings);
     // The order means nothing where the steps are not sound.

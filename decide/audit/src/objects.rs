@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use andon_ledger::EnvironmentState;
-use andon_plan::{Plan, PlanMode, PlannedAction};
+use andon_plan::{Plan, PlanInput, PlanMode, PlannedAction};
 use andon_schema::{Identity, InstanceAddress};
 
 use crate::{Finding, Rule};
 
-pub(crate) fn accounted(plan: &Plan, state: &EnvironmentState, findings: &mut Vec<Finding>) {
+pub(crate) fn accounted(plan: &Plan, state: &EnvironmentState, input: &PlanInput, findings: &mut Vec<Finding>) {
+    let whole = !input.scope.is_partial() && plan.deferred.is_empty();
     let changed: BTreeSet<&Identity> = plan.changes.iter().filter_map(|change| change.identity.as_ref()).collect();
     let gone: BTreeSet<&Identity> =
         plan.drift.iter().filter(|drift| drift.after.is_none()).map(|drift| &drift.identity).collect();
@@ -22,12 +23,12 @@ pub(crate) fn accounted(plan: &Plan, state: &EnvironmentState, findings: &mut Ve
             && !gone.contains(&object.identity)
         {
             kept += 1;
-            if plan.mode == PlanMode::Destroy {
+            if plan.mode == PlanMode::Destroy && whole {
                 findings.push(Finding::about(address, Rule::Accounted, "it is not deleted, and everything should be"));
             }
         }
         let forgotten = instance.deposed.iter().filter(|object| !changed.contains(&object.identity));
-        if plan.mode != PlanMode::RefreshOnly {
+        if plan.mode != PlanMode::RefreshOnly && whole {
             findings.extend(forgotten.map(|object| {
                 let message = format!("the replaced object {} is left", object.identity);
                 Finding::about(address, Rule::Accounted, message)

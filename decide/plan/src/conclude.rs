@@ -10,12 +10,13 @@ use andon_value::Value;
 use crate::graph::{Graph, Key};
 use crate::plan::ReplaceOrder;
 use crate::planner::{ChangeKind, Verdict};
+use crate::removal::Removals;
 use crate::{Depends, Note, PlanInput, PlanMode, PlannedAction, PlannedChange, PlannedOutput, Reason};
 
 /// The changes that are not made for a definition: objects that are defined no more, and those that were replaced.
 pub(crate) fn removals(
     input: &PlanInput,
-    verdicts: &BTreeMap<InstanceAddress, Verdict>,
+    chosen: &Removals,
     found: impl Fn(&InstanceAddress) -> Option<Value>,
     notes: &mut Vec<Note>,
 ) -> Vec<PlannedChange> {
@@ -24,23 +25,20 @@ pub(crate) fn removals(
         return changes;
     }
     for (address, instance) in &input.state.instances {
-        if !input.covers(&address.resource.stack) {
-            continue;
-        }
-        let forgets = !verdicts.contains_key(address) && input.forgets(&address.resource);
-        if forgets {
-            for object in instance.objects() {
+        let (current, deposed) = (chosen.current.contains(address), chosen.deposed.contains(address));
+        if input.forgets(&address.resource) {
+            for object in instance.objects().filter(|_| current || deposed) {
                 changes.push(removal(input, address, object, object.value.clone(), PlannedAction::Forget));
             }
             continue;
         }
-        if let Some(object) = instance.current.as_ref().filter(|_| !verdicts.contains_key(address)) {
+        if let Some(object) = instance.current.as_ref().filter(|_| current) {
             match found(address) {
                 Some(before) => changes.push(removal(input, address, object, before, PlannedAction::Delete)),
                 None => notes.push(Note { address: address.clone(), reason: Reason::AlreadyGone }),
             }
         }
-        for object in &instance.deposed {
+        for object in instance.deposed.iter().filter(|_| deposed) {
             let before = object.value.clone();
             changes.push(removal(input, address, object, before, PlannedAction::DeleteDeposed));
         }
@@ -191,9 +189,6 @@ pub(crate) fn still_used<'a>(input: &PlanInput, changes: impl IntoIterator<Item 
 /// The outputs of every covered stack, as published and as they will be.
 pub(crate) fn outputs(graph: &Graph) -> Vec<PlannedOutput> {
     let input = graph.input();
-    if input.mode == PlanMode::RefreshOnly {
-        return Vec::new();
-    }
     let mut outputs: BTreeMap<(Arc<str>, Arc<str>), PlannedOutput> = BTreeMap::new();
     for (stack, published) in input.state.published.iter().filter(|(stack, _)| input.covers(stack)) {
         for (name, value) in published {
@@ -204,12 +199,26 @@ pub(crate) fn outputs(graph: &Graph) -> Vec<PlannedOutput> {
             outputs.insert((stack, name), output);
         }
     }
+    // Outputs are not all there is to a part of a stack.
+    let is_part = input.mode == PlanMode::Destroy && input.scope.is_partial() || !input.scope.targets.is_empty();
+    if is_part {
+        outputs.values_mut().for_each(|output| output.after = output.before.clone());
+    }
     let roots = graph.roots().iter().filter(|_| input.mode != PlanMode::Destroy);
     for (stack, root) in roots {
         let Some(module) = graph.module(*root) else { continue };
         for (name, definition) in &module.module.outputs {
             let key = Key::Output(*root, Arc::clone(name));
-            let Some(value) = graph.find(&key).and_then(|node| graph.value(node)) else { continue };
+            let Some(node) = graph.find(&key) else { continue };
+            let Some(value) = graph.value(node) else { continue };
+            // What cannot be said yet stays as it is.
+            let only_seen = input.mode == PlanMode::RefreshOnly && !value.is_wholly_known();
+            if graph.is_aside(node) || only_seen {
+                if let Some(output) = outputs.get_mut(&(Arc::clone(stack), Arc::clone(name))) {
+                    output.after = output.before.clone();
+                }
+                continue;
+            }
             let (stack, name) = (Arc::clone(stack), Arc::clone(name));
             let output = outputs.entry((Arc::clone(&stack), Arc::clone(&name))).or_insert(PlannedOutput {
                 stack,

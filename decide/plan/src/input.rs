@@ -6,6 +6,8 @@ use andon_lang::eval::Moment;
 use andon_ledger::EnvironmentState;
 use andon_schema::{ResourceAddress, Schemas};
 
+use crate::Scope;
+
 /// What a plan is made from. The same input and answers give the same plan.
 #[derive(Debug, Clone)]
 pub struct PlanInput {
@@ -25,6 +27,8 @@ pub struct PlanInput {
     pub mode: PlanMode,
     /// Ask how each object is now, rather than trust the state.
     pub refresh: bool,
+    /// What the plan is held to.
+    pub scope: Scope,
     /// When it is made, and at an apply the time and the randomness of that: what `timestamp` and its like read. One
     /// plan has one.
     pub moment: Arc<Moment>,

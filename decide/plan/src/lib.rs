@@ -20,6 +20,9 @@ mod messages;
 mod order;
 mod plan;
 mod planner;
+mod removal;
+mod scope;
+mod scoped;
 mod stack;
 
 pub use apply::{
@@ -28,7 +31,9 @@ pub use apply::{
 pub use evaluation::{Evaluation, EvaluationStep};
 pub use input::{PlanInput, PlanMode};
 pub use plan::{
-    Depends, Drift, Note, Plan, PlannedAction, PlannedChange, PlannedOutput, Reason, ReplaceOrder, Step, StepKind,
+    DeferReason, Deferred, Depends, Drift, Note, Plan, PlannedAction, PlannedChange, PlannedOutput, Reason,
+    ReplaceOrder, Step, StepKind,
 };
 pub use planner::{PlanStep, Planner, QuestionId};
+pub use scope::Scope;
 pub use stack::{STACK_DATA, stack_schema};

@@ -31,6 +31,8 @@ pub(crate) fn no_instance(keys: &Keys, key: &Value, span: Span) -> Diagnostic {
     };
     let diagnostic = Diagnostic::error(format!("there is no instance [{shown}]")).at(span);
     match keys {
+        // Nothing is said of instances that nobody can count.
+        Keys::Unknown => diagnostic,
         Keys::One => diagnostic.detail("There is one instance, without a key."),
         Keys::Count(0) => diagnostic.detail("Its `count` is 0: there are no instances."),
         Keys::Count(1) => diagnostic.detail("Its `count` is 1: there is [0] alone."),

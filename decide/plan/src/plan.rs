@@ -35,6 +35,8 @@ pub struct Plan {
     pub data: Vec<(InstanceAddress, Value)>,
     /// What it will not do, and why, by address.
     pub notes: Vec<Note>,
+    /// What is not planned yet, and the reason, by stack and address: another plan, after this one is applied, knows more.
+    pub deferred: Vec<Deferred>,
     /// How many objects stay as they are.
     pub unchanged: usize,
     /// What the user should know.
@@ -193,6 +195,34 @@ pub struct Note {
     pub reason: Reason,
 }
 
+/// Something that is not planned yet. Objects that there are of it stay as they are.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Deferred {
+    /// The stack.
+    pub stack: Arc<str>,
+    /// What it is, within the stack: a resource, an instance, a module call, or an output as `output.name`.
+    pub address: String,
+    /// Why.
+    pub reason: DeferReason,
+}
+
+/// Why something is not planned yet.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum DeferReason {
+    /// Which instances there will be is not known.
+    Unknown {
+        /// `count` or `for_each`.
+        argument: &'static str,
+        /// What it reads that is not known; some of it, where it is much.
+        reads: Vec<String>,
+    },
+    /// It needs something that is not planned yet.
+    Needs {
+        /// That; some of it, where it is much.
+        on: Vec<String>,
+    },
+}
+
 /// What a plan does not do, and why.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Reason {
@@ -212,10 +242,22 @@ pub enum Reason {
     AlreadyGone,
     /// The instance is defined, and a plan to see drift does not create it.
     NotCreated,
+    /// It is left out, as the user says so of it or of something that it needs.
+    Excluded {
+        /// What it needs of that; empty where it is named itself.
+        on: Vec<String>,
+    },
+    /// Its object is defined no more, and is kept for one that is not planned.
+    StillNeeded {
+        /// That.
+        by: InstanceAddress,
+    },
 }
 
 /// Why an object is replaced that the run which made it could not finish.
 pub(crate) const TAINTED: &str = "tainted";
+/// Why an object is replaced because the user says so.
+pub(crate) const REQUESTED: &str = "requested";
 /// How the reason begins for which an object is replaced with another.
 pub(crate) const TRIGGERED: &str = "replace_triggered_by ";
 
@@ -279,6 +321,24 @@ impl fmt::Display for PlannedAction {
     }
 }
 
+impl fmt::Display for Deferred {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.stack.is_empty() {
+            write!(to, "{}/", self.stack)?;
+        }
+        write!(to, "{} is not planned yet: ", self.address)?;
+        match &self.reason {
+            DeferReason::Unknown { argument, reads } if reads.is_empty() => {
+                write!(to, "its `{argument}` is not known before the apply")
+            }
+            DeferReason::Unknown { argument, reads } => {
+                write!(to, "its `{argument}` reads {}, not known before the apply", reads.join(", "))
+            }
+            DeferReason::Needs { on } => write!(to, "it needs {}", on.join(", ")),
+        }
+    }
+}
+
 impl fmt::Display for Note {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Note { address, reason } = self;
@@ -293,6 +353,9 @@ impl fmt::Display for Note {
             }
             Reason::Unchecked => write!(to, "a condition of {address} is checked while applying"),
             Reason::AlreadyGone => write!(to, "{address} is gone already, so there is nothing to delete"),
+            Reason::Excluded { on } if on.is_empty() => write!(to, "{address} is left out, as the command says"),
+            Reason::Excluded { on } => write!(to, "{address} is left out, as it needs {}", on.join(", ")),
+            Reason::StillNeeded { by } => write!(to, "{address} is kept, as {by} is, which uses it"),
             Reason::NotCreated => write!(to, "{address} is defined but was not created yet"),
         }
     }

@@ -15,7 +15,8 @@ use crate::complaints;
 use crate::duties::{self, Fault};
 use crate::graph::{Configured, Graph, Key, Map, NodeId, Trigger};
 use crate::history;
-use crate::plan::{TAINTED, TRIGGERED};
+use crate::plan::{REQUESTED, TAINTED, TRIGGERED};
+use crate::removal::removals;
 use crate::{Drift, Note, Plan, PlanInput, PlanMode, PlannedAction, PlannedChange, Reason, conclude, order};
 
 /// Names one question of one planner or applier.
@@ -25,8 +26,10 @@ pub struct QuestionId(pub u64);
 /// Makes a plan: hands out questions, takes answers in any order.
 #[derive(Debug)]
 pub struct Planner {
-    graph: Graph,
+    pub(crate) graph: Graph,
     begun: bool,
+    /// What is deleted has been chosen, and how that is is asked.
+    pub(crate) chosen: bool,
     done: bool,
     next_question: u64,
     /// What was asked and not yet answered.
@@ -34,7 +37,7 @@ pub struct Planner {
     /// What is to be asked next.
     questions: Vec<(QuestionId, Question)>,
     /// The objects in use, as they are.
-    objects: BTreeMap<InstanceAddress, Found>,
+    pub(crate) objects: BTreeMap<InstanceAddress, Found>,
     /// What plugins keep with the objects in use, as they said last.
     kept: BTreeMap<InstanceAddress, Kept>,
     /// Objects that are read once their provider's configuration is there.
@@ -42,10 +45,10 @@ pub struct Planner {
     /// Instances whose configuration is there, and whose object has not been read yet.
     parked: BTreeMap<InstanceAddress, Configured>,
     /// What each instance of the definitions comes to.
-    verdicts: BTreeMap<InstanceAddress, Verdict>,
+    pub(crate) verdicts: BTreeMap<InstanceAddress, Verdict>,
     by_node: Map<NodeId, InstanceAddress>,
-    drift: Vec<Drift>,
-    data: Vec<(InstanceAddress, Value)>,
+    pub(crate) drift: Vec<Drift>,
+    pub(crate) data: Vec<(InstanceAddress, Value)>,
     notes: Vec<Note>,
     problems: Diagnostics,
     /// What has moved; the state of the graph's input is that after it.
@@ -66,7 +69,7 @@ pub enum PlanStep {
 
 /// How an object in use is.
 #[derive(Debug, Clone)]
-enum Found {
+pub(crate) enum Found {
     /// It is being read, or will be once its provider is configured.
     Asked,
     /// It is read once the configuration of its instance is there: nothing else says by which provider.
@@ -143,6 +146,7 @@ impl Planner {
         Planner {
             graph: Graph::new(input, eager, false),
             begun: false,
+            chosen: false,
             done: false,
             next_question: 0,
             asked: BTreeMap::new(),
@@ -179,7 +183,7 @@ impl Planner {
             if !self.asked.is_empty() {
                 return PlanStep::Wait;
             }
-            if !self.graph.unblock() {
+            if !self.graph.unblock() && !self.go_further() {
                 self.done = true;
                 return PlanStep::Done(self.conclude());
             }
@@ -201,7 +205,7 @@ impl Planner {
         }
     }
 
-    fn input(&self) -> &PlanInput {
+    pub(crate) fn input(&self) -> &PlanInput {
         self.graph.input()
     }
 
@@ -219,27 +223,50 @@ impl Planner {
             let Some(object) = instance.current.as_ref().filter(|_| input.covers(&address.resource.stack)) else {
                 continue;
             };
-            let found = match &object.provider {
-                // Nobody looks after what is to be forgotten.
-                _ if input.forgets(&address.resource) => Found::Known(Some(object.value.clone())),
-                Some(provider) => match self.graph.want_provider(&address.resource.stack, provider) {
-                    Some(node) => {
-                        self.unread.entry(node).or_default().push(address.clone());
-                        Found::Asked
-                    }
-                    None if input.definition(&address.resource).is_some() => Found::Later,
-                    None => {
-                        self.problems.push(unconfigured(address, provider));
-                        Found::Known(None)
-                    }
-                },
-                None if input.refresh => {
-                    self.ask_object(address, None);
-                    Found::Asked
-                }
-                None => Found::Known(Some(object.value.clone())),
+            // Nobody looks after what is to be forgotten.
+            let is_left = input.scope.excludes(address) || input.forgets(&address.resource);
+            if self.is_read_at_once(address) && !is_left {
+                self.read(address);
+                continue;
+            }
+            let found = match is_left {
+                true => Found::Known(Some(object.value.clone())),
+                false => Found::Later,
             };
             self.objects.insert(address.clone(), found);
+        }
+    }
+
+    /// Has an object in use be read, as soon as that can be.
+    pub(crate) fn read(&mut self, address: &InstanceAddress) {
+        let Some(object) = self.object(address).cloned() else { return };
+        let found = match &object.provider {
+            Some(provider) => match self.graph.want_provider(&address.resource.stack, provider) {
+                Some(node) => {
+                    self.unread.entry(node).or_default().push(address.clone());
+                    Found::Asked
+                }
+                None if self.input().definition(&address.resource).is_some() => Found::Later,
+                None => {
+                    self.problems.push(unconfigured(address, provider));
+                    Found::Known(None)
+                }
+            },
+            None if self.input().refresh => {
+                self.ask_object(address, None);
+                Found::Asked
+            }
+            None => Found::Known(Some(object.value.clone())),
+        };
+        self.objects.insert(address.clone(), found);
+    }
+
+    /// An object stays as it was last seen.
+    fn not_asked(&mut self, address: &InstanceAddress) {
+        let value = self.object(address).map(|object| object.value.clone());
+        self.objects.insert(address.clone(), Found::Known(value.clone()));
+        if let Some(configured) = self.parked.remove(address) {
+            self.propose(configured, value);
         }
     }
 
@@ -260,6 +287,8 @@ impl Planner {
             let provider = self.graph.configured_provider(node).cloned();
             for address in self.unread.remove(&node).unwrap_or_default() {
                 match &provider {
+                    // Nobody can ask a provider that is set aside.
+                    _ if self.graph.is_aside(node) => self.not_asked(&address),
                     Some(provider) => self.ask_object(&address, Some((Arc::clone(provider), None))),
                     // It has been said why.
                     None => self.unreadable(&address),
@@ -296,6 +325,11 @@ impl Planner {
         self.by_node.insert(configured.node, configured.address.clone());
         match self.objects.get(&configured.address) {
             Some(Found::Asked) => drop(self.parked.insert(configured.address.clone(), configured)),
+            Some(Found::Later) if configured.provider.is_none() && !self.input().refresh => {
+                let prior = self.object(&configured.address).map(|object| object.value.clone());
+                self.objects.insert(configured.address.clone(), Found::Known(prior.clone()));
+                self.propose(configured, prior);
+            }
             Some(Found::Later) => {
                 self.objects.insert(configured.address.clone(), Found::Asked);
                 self.ask_object(&configured.address, configured.provider.clone());
@@ -391,6 +425,9 @@ impl Planner {
             return;
         }
         let Some(after) = self.foreseen(&configured) else { return };
+        if self.input().mode == PlanMode::Destroy {
+            return self.conclude_instance(configured, after, None);
+        }
         let address = configured.address.clone();
         self.note(&address, Reason::Deferred { on: self.graph.addresses(self.graph.resources_read(configured.node)) });
         self.graph.finish(configured.node, after.clone(), true);
@@ -422,6 +459,13 @@ impl Planner {
 
     /// Asks what would become of an instance, now that its configuration and its object are known.
     fn propose(&mut self, mut configured: Configured, prior: Option<Value>) {
+        if self.input().mode == PlanMode::Destroy {
+            // It is only read: by the configuration of a provider.
+            if let Some(value) = prior.or_else(|| self.foreseen(&configured)) {
+                self.conclude_instance(configured, value, None);
+            }
+            return;
+        }
         if configured.unchecked {
             self.note(&configured.address, Reason::Unchecked);
         }
@@ -438,6 +482,8 @@ impl Planner {
         let mut because = Vec::new();
         if prior.is_some() && self.input().mode == PlanMode::Normal {
             because.extend(tainted.then(|| TAINTED.to_owned()));
+            let requested = self.input().scope.replace.contains(&configured.address);
+            because.extend(requested.then(|| REQUESTED.to_owned()));
             because.extend(
                 configured
                     .triggers
@@ -693,9 +739,12 @@ impl Planner {
     fn conclude(&mut self) -> Result<Plan, Diagnostics> {
         let mut problems = std::mem::take(&mut self.problems);
         problems.extend(self.graph.take_problems());
+        problems.extend(self.say_scope());
+        self.forget_drift();
         let verdicts = std::mem::take(&mut self.verdicts);
         problems.extend(self.moves.still_defined(|address| verdicts.contains_key(address)));
         let mut notes = std::mem::take(&mut self.notes);
+        let (deferred, left_out) = self.graph.take_left();
         let input = self.graph.input().clone();
         let found = |address: &InstanceAddress| match self.objects.get(address) {
             Some(Found::Known(value)) => value.clone(),
@@ -704,7 +753,10 @@ impl Planner {
         let mut changes: Vec<(Option<NodeId>, PlannedChange)> = Vec::new();
         let mut depends = Vec::new();
         if !problems.has_errors() {
-            let removals = conclude::removals(&input, &verdicts, found, &mut notes);
+            let chosen = removals(&self.graph, |address| verdicts.contains_key(address));
+            let removals = conclude::removals(&input, &chosen, found, &mut notes);
+            notes.extend(chosen.notes);
+            notes.extend(left_out);
             changes.extend(removals.into_iter().map(|change| (None, change)));
             let (makings, unchanged) = conclude::makings(&self.graph, verdicts);
             depends = unchanged;
@@ -731,7 +783,7 @@ impl Planner {
         let kept = self
             .objects
             .iter()
-            .filter(|(address, found)| matches!(found, Found::Known(Some(_))) && !touched.contains(address));
+            .filter(|(address, found)| !matches!(found, Found::Known(None)) && !touched.contains(address));
         let unchanged = kept.count();
         let (changes, steps) = order::arrange(&self.graph, changes, &nodes);
         let mut drift = std::mem::take(&mut self.drift);
@@ -751,6 +803,7 @@ impl Planner {
             depends,
             data,
             notes,
+            deferred,
             unchanged,
             warnings: problems,
             based_on: input.sequence,

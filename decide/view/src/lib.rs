@@ -17,6 +17,6 @@ pub use diagnostics_json::diagnostics_json;
 pub use events::{entry_json, event_json, event_line, status_word};
 pub use expression::{expression, type_lines};
 pub use paint::Paint;
-pub use plan::{drift, plan, plan_json, sensitive_paths, summary, value_json};
+pub use plan::{deferred_json, drift, plan, plan_json, sensitive_paths, summary, value_json};
 pub use progress::{Board, Line, duration};
 pub use report::{check_line, report, report_json};

@@ -1,6 +1,8 @@
 use std::collections::BTreeSet;
 
-use andon_plan::{Drift, Plan, PlanMode, PlannedAction, PlannedChange, PlannedOutput, ReplaceOrder};
+use andon_plan::{
+    DeferReason, Deferred, Drift, Plan, PlanMode, PlannedAction, PlannedChange, PlannedOutput, ReplaceOrder,
+};
 use andon_text::deeper;
 use andon_value::{Kind, Value, encode};
 use serde_json::{Value as Json, json};
@@ -34,6 +36,9 @@ pub fn plan(plan: &Plan, paint: Paint) -> String {
     for note in &plan.notes {
         text.push_str(&paint.dim(&format!("note: {note}\n")));
     }
+    for deferred in &plan.deferred {
+        text.push_str(&paint.dim(&format!("later: {deferred}\n")));
+    }
     text.push_str(&summary(plan, paint));
     text.push('\n');
     text
@@ -57,6 +62,9 @@ pub fn summary(plan: &Plan, paint: Paint) -> String {
     if parts.is_empty() {
         let only_outputs = plan.outputs.iter().any(PlannedOutput::changes);
         parts.push(if only_outputs { "only outputs change".to_owned() } else { "no changes".to_owned() });
+    }
+    if !plan.deferred.is_empty() {
+        parts.push(format!("{} not planned yet", plan.deferred.len()));
     }
     if plan.unchanged > 0 {
         parts.push(format!("{} unchanged", plan.unchanged));
@@ -208,8 +216,23 @@ pub fn plan_json(plan: &Plan) -> Json {
         "outputs": outputs.collect::<Vec<_>>(),
         "drift": plan.drift.iter().map(drift_json).collect::<Vec<_>>(),
         "notes": plan.notes.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "deferred": plan.deferred.iter().map(deferred_json).collect::<Vec<_>>(),
         "unchanged": plan.unchanged,
         "based_on": plan.based_on,
+    })
+}
+
+/// What is not planned yet, and why, as data.
+pub fn deferred_json(deferred: &Deferred) -> Json {
+    let (argument, needs) = match &deferred.reason {
+        DeferReason::Unknown { argument, reads } => (Some(*argument), reads),
+        DeferReason::Needs { on } => (None, on),
+    };
+    json!({
+        "stack": &*deferred.stack,
+        "address": deferred.address,
+        "unknown": argument,
+        "needs": needs.iter().map(|name| name.trim_matches('`')).collect::<Vec<_>>(),
     })
 }
 

@@ -163,6 +163,10 @@ impl<'a> Parser<'a> {
         Parser { text, rest: text }
     }
 
+    pub fn rest(&self) -> &'a str {
+        self.rest
+    }
+
     pub fn is_at_end(&self) -> bool {
         self.rest.is_empty()
     }

@@ -49,8 +49,7 @@ impl CheckedKind {
 
 impl CheckStatus {
     /// Every status.
-    pub const ALL: [CheckStatus; 4] =
-        [CheckStatus::Pass, CheckStatus::Fail, CheckStatus::Error, CheckStatus::Unknown];
+    pub const ALL: [CheckStatus; 4] = [CheckStatus::Pass, CheckStatus::Fail, CheckStatus::Error, CheckStatus::Unknown];
 }
 
 impl fmt::Display for CheckedKind {

@@ -111,7 +111,9 @@ mod tests {
         ] {
             assert_eq!(ProviderConfigAddress::parse(text).map(|it| it.to_string()).as_deref(), Some(text));
         }
-        for text in ["", "provider", "provider[0]", "provider[\"a/b/c\"].", "provider[\"a b\"]", "module.a[0].provider[\"x\"]"] {
+        for text in
+            ["", "provider", "provider[0]", "provider[\"a/b/c\"].", "provider[\"a b\"]", "module.a[0].provider[\"x\"]"]
+        {
             assert_eq!(ProviderConfigAddress::parse(text), None, "{text}");
         }
     }

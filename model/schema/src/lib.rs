@@ -13,6 +13,7 @@ mod provider;
 mod report;
 pub mod source;
 mod talk;
+mod target;
 mod version;
 
 pub use address::{AddressError, InstanceAddress, InstanceKey, Mode, ModuleStep, ResourceAddress};
@@ -27,5 +28,9 @@ pub use identity::{IdentityAttribute, IdentitySchema};
 pub use object::{Identity, Object, ObjectStatus};
 pub use provider::{BUILT_IN_HOST, BUILT_IN_NAMESPACE, DEFAULT_HOST, ProviderAddress, ProviderAddressError};
 pub use report::{Change, CheckResult, EntryStatus, HostEntry, HostReport};
-pub use talk::{Answer, Command, Failure, FunctionAnswer, FunctionCall, FunctionFault, FoundObject, ImportBy, Outcome, Planned, ProvisionerRun, Question};
+pub use talk::{
+    Answer, Command, Failure, FoundObject, FunctionAnswer, FunctionCall, FunctionFault, ImportBy, Outcome, Planned,
+    ProvisionerRun, Question,
+};
+pub use target::{TargetAddress, TargetResource};
 pub use version::{Version, VersionConstraint, VersionError};

@@ -1,8 +1,11 @@
 //! What the user typed.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
+use andon_plan::Scope;
+use andon_schema::{InstanceAddress, TargetAddress};
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
@@ -264,15 +267,26 @@ pub struct PlanArguments {
     /// Exit 2 where there are changes
     #[arg(long)]
     pub detailed_exitcode: bool,
-    /// Trust the state instead of asking how each object is
-    #[arg(long)]
-    pub no_refresh: bool,
+    /// Show only how the world differs from the state, and what outputs become of that
+    #[arg(long, conflicts_with = "destroy")]
+    pub refresh_only: bool,
+    #[command(flatten)]
+    pub scope: ScopeArguments,
+    /// Ask at most so many things at once
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = count)]
+    pub parallelism: usize,
 }
 
 #[derive(Debug, Clone, Args)]
 pub struct ApplyArguments {
     #[command(flatten)]
     pub stacks: StacksArguments,
+    /// Delete everything, as `andon destroy` does
+    #[arg(long)]
+    pub destroy: bool,
+    /// Only record how the world differs from the state, and publish what outputs become of that
+    #[arg(long, conflicts_with = "destroy")]
+    pub refresh_only: bool,
     #[command(flatten)]
     pub go: GoArguments,
 }
@@ -296,8 +310,10 @@ pub struct DownArguments {
 pub struct GoArguments {
     #[command(flatten)]
     pub variables: VariableArguments,
-    /// Do not ask
-    #[arg(short = 'y', long)]
+    #[command(flatten)]
+    pub scope: ScopeArguments,
+    /// Do not ask; `-auto-approve` will do
+    #[arg(short = 'y', long, visible_alias = "auto-approve")]
     pub yes: bool,
     /// Approve changes to this protected environment
     #[arg(long, value_name = "ENV")]
@@ -307,6 +323,62 @@ pub struct GoArguments {
     pub parallelism: usize,
     #[command(flatten)]
     pub lock: LockArguments,
+}
+
+/// What a change is held to, and what is asked of the world for it.
+#[derive(Debug, Clone, Args)]
+pub struct ScopeArguments {
+    /// Only this resource, instance or module, and what it depends on; may be given several times
+    #[arg(long, value_name = "ADDRESS", value_parser = target)]
+    pub target: Vec<TargetAddress>,
+    /// All but this resource, instance or module, and what depends on it; may be given several times
+    #[arg(long, value_name = "ADDRESS", value_parser = target, conflicts_with = "target")]
+    pub exclude: Vec<TargetAddress>,
+    /// Replace the object of this instance; may be given several times
+    #[arg(long, value_name = "ADDRESS", value_parser = instance)]
+    pub replace: Vec<InstanceAddress>,
+    /// Ask how each object is; `-refresh=false` trusts the state
+    #[arg(
+        long,
+        num_args = 0..=1,
+        require_equals = true,
+        default_value_t = true,
+        default_missing_value = "true",
+        action = clap::ArgAction::Set,
+        hide_possible_values = true,
+        hide_default_value = true,
+        value_name = "BOOL"
+    )]
+    pub refresh: bool,
+    /// As -refresh=false
+    #[arg(long, hide = true)]
+    pub no_refresh: bool,
+}
+
+impl ScopeArguments {
+    /// As a plan takes it. A plan of one stack need not name it.
+    pub fn scope(&self, stacks: &[Arc<str>]) -> Scope {
+        let replace = self.replace.iter().cloned().map(|mut address| {
+            if let ([only], true) = (stacks, address.resource.stack.is_empty()) {
+                address.resource.stack = Arc::clone(only);
+            }
+            address
+        });
+        Scope { targets: self.target.clone(), excludes: self.exclude.clone(), replace: replace.collect() }
+    }
+
+    /// Whether to ask how each object is.
+    pub fn refreshes(&self) -> bool {
+        self.refresh && !self.no_refresh
+    }
+}
+
+fn target(text: &str) -> Result<TargetAddress, String> {
+    TargetAddress::parse(text).map_err(|error| error.to_string())
+}
+
+fn instance(text: &str) -> Result<InstanceAddress, String> {
+    InstanceAddress::parse(text).map_err(|error| error.to_string())
 }
 
 #[derive(Debug, Clone, Args)]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use andon_lang::definitions::Project;
 use andon_lang::eval::Moment;
 use andon_ledger::{Event, RunStatus};
-use andon_plan::{ApplyReport, Drift, Plan, PlanInput, PlanMode, SkipReason, Skipped};
+use andon_plan::{ApplyReport, Drift, Plan, PlanInput, PlanMode, Scope, SkipReason, Skipped};
 use andon_schema::{Command, Identity, InstanceAddress, Outcome, Schemas};
 use andon_text::{Diagnostic, Diagnostics};
 
@@ -28,6 +28,8 @@ pub struct ChangeRequest {
     pub mode: PlanMode,
     /// Ask how each object is now.
     pub refresh: bool,
+    /// What the change is held to.
+    pub scope: Scope,
     /// The command, for the ledger: `up`.
     pub command: String,
     /// `user@host`, for the ledger.
@@ -79,6 +81,7 @@ pub fn plan_input(request: &ChangeRequest, journal: &dyn Journal) -> PlanInput {
         sequence: journal.sequence(),
         mode: request.mode,
         refresh: request.refresh,
+        scope: request.scope.clone(),
         moment: Arc::new(Moment::planning(request.planned)),
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use andon_engine::{ChangeError, ChangeRequest, Changed, JournalError, RecoverError, Sink, change, plan, plan_input};
 use andon_lang::definitions::Project;
 use andon_ledger::{Event, RunId, State};
-use andon_plan::{ApplyReport, Plan, PlanMode, PlannedAction};
+use andon_plan::{ApplyReport, Plan, PlanMode, PlannedAction, Scope};
 use andon_schema::{Identity, InstanceAddress};
 use andon_text::Diagnostics;
 use andon_value::Value;
@@ -409,6 +409,7 @@ impl Story {
             stacks: Vec::new(),
             mode,
             refresh: true,
+            scope: Scope::default(),
             command: "sim".to_owned(),
             who: "nobody@nowhere".to_owned(),
             planned: 0,

@@ -190,3 +190,30 @@ fn runs_that_break_the_order_are_refused() {
         assert!(!is_intent || rules(&fewer).contains(&Rule::Recorded));
     }
 }
+
+#[test]
+fn nothing_is_touched_that_a_plan_leaves_out() {
+    let (_, input, mut plan) = setting();
+    let refused = |input: &PlanInput, plan: &Plan| {
+        audit(plan, input)
+            .iter()
+            .filter(|finding| finding.rule == Rule::Scope)
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+    };
+    let target = |text: &str| vec![andon_schema::TargetAddress::parse(text).unwrap()];
+    let mut held = input.clone();
+    held.scope.targets = target("lab_server.new");
+    assert!(refused(&held, &plan).iter().any(|it| it.starts_with("lab_network.n:")), "{:?}", refused(&held, &plan));
+    assert!(!refused(&held, &plan).iter().any(|it| it.starts_with("lab_server.new:")));
+    held.scope.targets.clear();
+    held.scope.excludes = target("lab_network.n");
+    let found = refused(&held, &plan);
+    assert!(
+        found.iter().any(|it| it.starts_with("lab_network.n:"))
+            && found.iter().any(|it| it.starts_with("lab_server.s"))
+    );
+    let reason = andon_plan::DeferReason::Needs { on: Vec::new() };
+    plan.deferred.push(andon_plan::Deferred { stack: "".into(), address: "lab_server.new".to_owned(), reason });
+    assert_eq!(refused(&input, &plan), ["lab_server.new: it is not planned yet, and changes"]);
+}

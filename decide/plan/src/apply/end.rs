@@ -1,6 +1,6 @@
 //! When nothing is left to be done: what is published, and the report.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use andon_ledger::{Action, Event, Outputs};
@@ -10,7 +10,7 @@ use andon_value::Value;
 use super::walk::Status;
 use super::{Applier, SkipReason, Skipped, Work};
 use crate::graph::Key;
-use crate::{Depends, PlanMode, PlannedAction, StepKind};
+use crate::{Depends, PlanMode, PlannedAction, PlannedOutput, StepKind};
 
 impl Applier {
     /// Ends the apply: what was not tried is said, and what stacks give is published.
@@ -19,9 +19,7 @@ impl Applier {
         self.report.cancelled = self.cancelled;
         self.report_skipped();
         self.record_dependencies();
-        if self.plan.mode != PlanMode::RefreshOnly {
-            self.publish();
-        }
+        self.publish();
         let problems = self.graph.take_problems();
         self.report.diagnostics.extend(problems);
     }
@@ -84,28 +82,34 @@ impl Applier {
     }
 
     /// Publishes the outputs of every stack of the plan, where they differ from those published before. An output
-    /// that cannot be evaluated, as what it reads failed, stays as it was.
+    /// that cannot be evaluated, as what it reads failed, stays as it was; so does one that was not planned.
     fn publish(&mut self) {
         let input = self.graph.input().clone();
         for stack in self.plan.stacks.clone() {
             let before = input.state.published.get(&stack);
-            let root = self.graph.roots().get(&stack).copied().filter(|_| self.plan.mode == PlanMode::Normal);
-            let Some(root) = root else {
-                if before.is_some() && !self.is_left(&stack) {
+            let planned: Vec<PlannedOutput> = self
+                .plan
+                .outputs
+                .iter()
+                .filter(|output| output.stack == stack && output.after.is_some())
+                .cloned()
+                .collect();
+            let is_gone = self.plan.mode == PlanMode::Destroy || !self.graph.roots().contains_key(&stack);
+            if is_gone {
+                if before.is_some() && planned.is_empty() && !self.is_left(&stack) {
                     self.work.push(Work::Record(Event::Withdrawn { stack }));
                 }
                 continue;
+            }
+            let (changing, kept): (Vec<_>, Vec<_>) = planned.into_iter().partition(PlannedOutput::changes);
+            let mut outputs: Outputs =
+                kept.into_iter().filter_map(|output| Some((output.name, output.before?))).collect();
+            let values = match self.plan.mode {
+                PlanMode::Normal => self.output_values(&changing),
+                _ => changing.iter().map(|output| output.after.clone()).collect(),
             };
-            let names: Vec<Arc<str>> = self
-                .graph
-                .module(root)
-                .map(|module| module.module.outputs.keys().cloned().collect())
-                .unwrap_or_default();
-            let values = self.output_values(root, &names);
-            let mut outputs: Outputs = BTreeMap::new();
-            for (name, value) in names.into_iter().zip(values) {
-                let value = value.or_else(|| before.and_then(|before| before.get(&name)).cloned());
-                outputs.extend(value.map(|value| (name, value)));
+            for (output, value) in changing.into_iter().zip(values) {
+                outputs.extend(value.or(output.before).map(|value| (output.name, value)));
             }
             if before.is_some_and(|before| *before == outputs) || before.is_none() && outputs.is_empty() {
                 continue;
@@ -124,29 +128,31 @@ impl Applier {
         if self.plan.mode != PlanMode::Normal {
             return false;
         }
-        for stack in self.plan.stacks.clone() {
-            let Some(root) = self.graph.roots().get(&stack).copied() else { continue };
-            let module = self.graph.module(root);
-            let names: Vec<Arc<str>> = module.map(|it| it.module.outputs.keys().cloned().collect()).unwrap_or_default();
-            self.output_values(root, &names);
-        }
+        let changing: Vec<PlannedOutput> =
+            self.plan.outputs.iter().filter(|output| output.changes() && output.after.is_some()).cloned().collect();
+        self.output_values(&changing);
         self.ask_calls()
     }
 
-    fn output_values(&mut self, root: crate::graph::ModuleId, names: &[Arc<str>]) -> Vec<Option<Value>> {
-        let nodes: Vec<_> = names.iter().map(|name| self.graph.want(Key::Output(root, Arc::clone(name)))).collect();
+    fn output_values(&mut self, outputs: &[PlannedOutput]) -> Vec<Option<Value>> {
+        let roots = self.graph.roots().clone();
+        let mut nodes = Vec::with_capacity(outputs.len());
+        for PlannedOutput { stack, name, .. } in outputs {
+            let root = roots.get(stack);
+            nodes.push(root.map(|root| self.graph.want(Key::Output(*root, Arc::clone(name)))));
+        }
         loop {
             for configured in self.graph.advance() {
                 // It is read by an output, and the plan did not get as far.
                 self.graph.fail(configured.node);
             }
-            let open = nodes.iter().any(|node| !self.graph.is_settled(*node));
+            let open = nodes.iter().flatten().any(|node| !self.graph.is_settled(*node));
             if !open || self.graph.has_calls() || !self.graph.unblock() {
                 break;
             }
         }
         let known = |value: &&Value| value.is_wholly_known();
-        nodes.into_iter().map(|node| self.graph.value(node).filter(known).cloned()).collect()
+        nodes.into_iter().map(|node| self.graph.value(node?).filter(known).cloned()).collect()
     }
 
     /// Whether anything is left of a stack that was to be deleted.

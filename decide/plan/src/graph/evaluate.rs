@@ -68,12 +68,15 @@ impl Graph {
             }
             return;
         }
+        if self.leave_out(id, &key) {
+            return;
+        }
         if let Some(value) = self.known_value(&key) {
             self.note_reads(id, Notes::default());
             self.finish(id, value, false);
             return;
         }
-        let (made, notes) = self.evaluate_node(&key);
+        let (made, mut notes) = self.evaluate_node(&key);
         if notes.failed {
             self.fail(id);
             return;
@@ -82,8 +85,11 @@ impl Graph {
             self.wait(id, notes.missing);
             return;
         }
+        let unknown = notes.unknown.take();
         self.note_reads(id, notes);
+        self.set_aside(id, &key, unknown);
         match made {
+            Ok(Made::Instance(_)) if self.is_aside(id) => self.leave(id, &key),
             Err(problems) => {
                 // One block is many instances: whose problem is it?
                 let many = match &key {
@@ -185,6 +191,9 @@ impl Graph {
                 let verified = verified.is_some_and(|(_, definition)| !definition.lifecycle.postconditions.is_empty());
                 let keys = Arc::clone(keys);
                 for (instance, _) in keys.iter() {
+                    if !self.is_in_scope(*resource, &instance) {
+                        continue;
+                    }
                     self.want(Key::Instance(*resource, instance.clone()));
                     if verified {
                         self.want(Key::Verified(*resource, instance));
@@ -523,6 +532,7 @@ fn gather<'v>(keys: &Keys, mut value: impl FnMut(Option<InstanceKey>) -> Option<
         keys.iter().map(|(key, _)| (key.clone(), value(key))).collect();
     let each = all.into_iter().filter_map(|(key, value)| Some((key, value?.clone())));
     of_value(match keys {
+        Keys::Unknown => Value::UNKNOWN,
         Keys::One => each.map(|(_, value)| value).next().unwrap_or(Value::NULL),
         Keys::Count(_) => Value::tuple(each.map(|(_, value)| value)),
         Keys::Each(_) => Value::object(each.filter_map(|(key, value)| match key? {

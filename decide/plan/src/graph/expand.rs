@@ -21,6 +21,8 @@ pub(crate) enum Keys {
     Count(u64),
     /// One for each entry of `for_each`.
     Each(BTreeMap<Arc<str>, Value>),
+    /// Nobody can say yet.
+    Unknown,
 }
 
 /// What `count` and `each` mean in an instance.
@@ -38,6 +40,7 @@ impl Keys {
     /// Every instance, in order.
     pub fn iter(&self) -> Box<dyn Iterator<Item = (Option<InstanceKey>, Each)> + '_> {
         match self {
+            Keys::Unknown => Box::new(std::iter::empty()),
             Keys::One => Box::new(std::iter::once((None, Each::One))),
             Keys::Count(count) => {
                 Box::new((0..*count).map(|index| (Some(InstanceKey::Index(index)), Each::Index(index))))
@@ -63,7 +66,7 @@ impl Keys {
     /// The instance that a key of an index expression names; `None` where it names none.
     pub fn named(&self, key: &Value) -> Option<InstanceKey> {
         let ty = match self {
-            Keys::One => return None,
+            Keys::One | Keys::Unknown => return None,
             Keys::Count(_) => Type::Number,
             Keys::Each(_) => Type::String,
         };
@@ -92,7 +95,7 @@ fn of_count(expr: &Expr, view: &View<'_>) -> Result<Keys, Diagnostics> {
         Diagnostics::from(Diagnostic::error("this is no count").at(expr.span).label(label).detail(detail))
     };
     if value.is_unknown() {
-        return Err(unknown("count", expr, view));
+        return Ok(unknown("count", view));
     }
     // How many there are is no secret once it is planned, but a number that is none of instances still is.
     let secret = value.is_sensitive();
@@ -124,14 +127,14 @@ fn of_for_each(expr: &Expr, view: &View<'_>) -> Result<Keys, Diagnostics> {
         return Err(secret());
     }
     match value.kind() {
-        Kind::Unknown(..) => Err(unknown("for_each", expr, view)),
+        Kind::Unknown(..) => Ok(unknown("for_each", view)),
         Kind::Map(_, entries) | Kind::Object(entries) => Ok(Keys::Each((**entries).clone())),
         Kind::Set(_, elements) => {
             let mut entries = BTreeMap::new();
             for element in elements.iter() {
                 match element.kind() {
                     _ if element.is_sensitive() => return Err(secret()),
-                    Kind::Unknown(..) => return Err(unknown("for_each", expr, view)),
+                    Kind::Unknown(..) => return Ok(unknown("for_each", view)),
                     Kind::String(name) => drop(entries.insert(Arc::clone(name), element.clone())),
                     _ => return Err(wrong("not a set of strings", "`for_each` takes a map, or a set of strings.", "")),
                 }
@@ -149,23 +152,10 @@ fn of_for_each(expr: &Expr, view: &View<'_>) -> Result<Keys, Diagnostics> {
     }
 }
 
-fn unknown(argument: &str, expr: &Expr, view: &View<'_>) -> Diagnostics {
-    let mut diagnostic = Diagnostic::error(format!("`{argument}` is not known before the apply"))
-        .at(expr.span)
-        .label("known only after the apply")
-        .detail(
-            "A plan must say which instances there will be, and this depends on what is known only once something \
-             has been made.",
-        );
-    let culprits = view.unknown_reads();
-    if !culprits.is_empty() {
-        diagnostic.detail.push_str(&format!(" It reads {}.", culprits.join(", ")));
-    }
-    let help = match argument {
-        "count" => "Count something that the definitions say themselves, such as a variable or a list of names.",
-        _ => "Use keys that the definitions say themselves; the values of the map may be unknown, the keys may not.",
-    };
-    diagnostic.help(help).help("Or apply what it reads first, as a stack of its own.").into()
+/// Which instances there are is for another plan to say: all that depends on them is set aside.
+fn unknown(argument: &'static str, view: &View<'_>) -> Keys {
+    view.note_unknown(argument);
+    Keys::Unknown
 }
 
 /// A clause as a sentence.

@@ -8,6 +8,7 @@
 //! took it says what its value is ([`Graph::finish`]).
 
 mod alone;
+mod aside;
 mod blocked;
 mod evaluate;
 mod expand;
@@ -30,6 +31,7 @@ use andon_value::Value;
 
 use crate::{Plan, PlanInput};
 pub(crate) use alone::Evaluated;
+pub(crate) use aside::{Aside, Left, Standing};
 pub(crate) use evaluate::{Configured, Trigger};
 pub(crate) use expand::Keys;
 pub(crate) use modules::{ModuleId, ModuleInstance};
@@ -116,6 +118,8 @@ pub(crate) struct Node {
     round: u32,
     /// Whether it, or something that it reads short of another unchanged resource, changes.
     touched: bool,
+    /// Why it, or something that it reads, is not planned.
+    aside: Option<Aside>,
     /// The managed resources that who reads it reads.
     managed: ResourceSet,
 }
@@ -138,6 +142,9 @@ pub(crate) struct Graph {
     settled: Option<Settled>,
     /// Nothing is configured: what is not settled is unknown.
     of_values: bool,
+    /// What the scope leaves out is wanted by nothing but what may do without.
+    closed: bool,
+    left: Vec<Left>,
     problems: Diagnostics,
 }
 
@@ -157,6 +164,8 @@ impl Graph {
             calls: Vec::new(),
             settled: None,
             of_values: false,
+            closed: false,
+            left: Vec::new(),
             problems: Diagnostics::new(),
         };
         graph.open_stacks();
@@ -188,6 +197,7 @@ impl Graph {
             waiters: Vec::new(),
             round: 0,
             touched: false,
+            aside: None,
             managed: ResourceSet::default(),
         });
         self.index.insert(key, id);

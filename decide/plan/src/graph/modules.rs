@@ -146,8 +146,10 @@ impl Graph {
         let children = Map::default();
         let instance = ModuleInstance { stack, path, module, parent, base, waits, resources, children };
         self.modules.all.push(instance);
-        if self.eager {
+        if self.eager && self.input.scope.targets.is_empty() {
             self.want_all(id);
+        } else if self.eager {
+            self.want_targets(id);
         }
         id
     }

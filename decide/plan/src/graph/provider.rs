@@ -133,6 +133,10 @@ impl Graph {
             if view.is_missing() {
                 return Ok(Content::Value(Value::NULL));
             }
+            if value.is_unknown() {
+                view.note_unknown("for_each");
+                return Ok(Content::Value(Value::NULL));
+            }
             view.set_each(chosen(&value, key, for_each.span)?);
         }
         let empty = Body::default();

@@ -46,6 +46,15 @@ impl Resources {
         }
     }
 
+    pub fn find(&self, address: &ResourceAddress) -> Option<ResourceId> {
+        self.index.get(address).copied()
+    }
+
+    /// Those that are defined.
+    pub fn defined(&self) -> impl Iterator<Item = &ResourceAddress> {
+        self.all.iter().filter(|resource| resource.defined.is_some()).map(|resource| &resource.address)
+    }
+
     pub fn get(&self, id: ResourceId) -> Option<&Resource> {
         self.all.get(id.0 as usize)
     }

@@ -16,10 +16,15 @@ pub(super) struct Settled {
 
 impl Settled {
     pub fn new(plan: &Plan) -> Settled {
-        let current = plan.changes.iter().filter(|change| change.action != PlannedAction::DeleteDeposed);
+        let is_made = |action: &PlannedAction| !matches!(action, PlannedAction::DeleteDeposed | PlannedAction::Delete);
+        let made = plan.changes.iter().filter(|change| is_made(&change.action));
+        // What is deleted is there until then: the configuration of a provider may read it.
+        let deleted = plan.changes.iter().filter(|change| change.action == PlannedAction::Delete);
+        let deleted = deleted.map(|change| (change.address.clone(), change.before.clone()));
+        let observed = plan.drift.iter().map(|drift| (drift.address.clone(), drift.after.clone()));
         Settled {
-            changing: current.map(|change| change.address.clone()).collect(),
-            observed: plan.drift.iter().map(|drift| (drift.address.clone(), drift.after.clone())).collect(),
+            changing: made.map(|change| change.address.clone()).collect(),
+            observed: observed.chain(deleted).collect(),
             data: plan.data.iter().cloned().collect(),
         }
     }

@@ -37,6 +37,8 @@ pub(super) struct Notes {
     pub missing: Vec<(Key, Option<Span>)>,
     /// Something that it read failed, and whoever failed has said why.
     pub failed: bool,
+    /// `count` or `for_each`, where that is not known, and the names of what it reads that is not.
+    pub unknown: Option<(&'static str, Vec<String>)>,
     seen: HashSet<NodeId, BuildHasherDefault<DefaultHasher>>,
 }
 
@@ -129,8 +131,14 @@ impl<'g> View<'g> {
         }
     }
 
+    /// Says that `count` or `for_each` is not known.
+    pub fn note_unknown(&self, argument: &'static str) {
+        let reads = self.unknown_reads();
+        self.notes.borrow_mut().unknown = Some((argument, reads));
+    }
+
     /// The names of what was read and is unknown.
-    pub fn unknown_reads(&self) -> Vec<String> {
+    fn unknown_reads(&self) -> Vec<String> {
         let notes = self.notes.borrow();
         let unknown = notes.reads.iter().filter(|id| {
             let value = self.graph.value(**id);
@@ -221,6 +229,8 @@ impl<'g> View<'g> {
     pub fn instance(&self, keys: &Keys, steps: &[Step], used: usize, span: Span) -> Result<Chosen, Diagnostic> {
         match (keys, steps.get(used)) {
             (Keys::One, _) => Ok(Chosen::Instance(None, used)),
+            // Whichever is meant is unknown, as all are.
+            (Keys::Unknown, _) => Ok(Chosen::All),
             (_, Some(Step::Key(key, at))) => {
                 if key.is_unknown() {
                     // What the key is may hang on a node that has not come yet: wait for that, not for everything.

@@ -6,8 +6,8 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use andon_plan::{ApplyReport, PlanMode};
-use andon_schema::InstanceAddress;
+use andon_plan::{ApplyReport, PlanMode, Scope};
+use andon_schema::{InstanceAddress, TargetAddress};
 use andon_value::Value;
 
 use crate::world::{World, render};
@@ -66,6 +66,12 @@ fn step(world: &mut World, command: &str, definitions: &str) -> Option<String> {
         "drift" => return Some(plan(world, definitions, PlanMode::RefreshOnly)),
         "apply" => return Some(apply(world, definitions, PlanMode::Normal)),
         "down" => return Some(apply(world, definitions, PlanMode::Destroy)),
+        "whole" => world.scope = Scope::default(),
+        "target" => world.scope.targets.push(TargetAddress::parse(rest).unwrap()),
+        "exclude" => world.scope.excludes.push(TargetAddress::parse(rest).unwrap()),
+        "replace" => world.scope.replace.push(InstanceAddress::parse(rest).unwrap()),
+        "refresh" => return Some(apply(world, definitions, PlanMode::RefreshOnly)),
+        "trust" => world.no_refresh = rest != "not",
         "cancel" => world.cancel_after = Some(rest.parse().unwrap()),
         "stacks" => {
             world.stacks =

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use andon_lang::FileSet;
 use andon_ledger::{Action, Entry, EnvironmentState, Event, OutcomeRecord, Result as Tried, RunId, Timestamp};
 use andon_plan::{
-    Applier, ApplyReport, ApplyStep, Plan, PlanInput, PlanMode, PlanStep, PlannedAction, Planner, ReplaceOrder,
+    Applier, ApplyReport, ApplyStep, Plan, PlanInput, PlanMode, PlanStep, PlannedAction, Planner, ReplaceOrder, Scope,
     StepKind, Work,
 };
 use andon_schema::{
@@ -43,6 +43,8 @@ pub struct World {
     pub questions: usize,
     /// Whether a plan refreshes.
     pub no_refresh: bool,
+    /// What a plan is held to.
+    pub scope: Scope,
     /// Nothing may be deleted that another object names.
     pub strict: bool,
     /// Whether that is to be asked at all.
@@ -167,6 +169,7 @@ impl World {
             sequence: self.sequence,
             mode,
             refresh: !self.no_refresh,
+            scope: self.scope.clone(),
             moment: Arc::default(),
         })
     }
@@ -501,6 +504,9 @@ pub fn render(plan: &Plan) -> String {
     }
     for note in &plan.notes {
         let _ = writeln!(text, "note {note}");
+    }
+    for deferred in &plan.deferred {
+        let _ = writeln!(text, "deferred {deferred}");
     }
     for warning in &plan.warnings {
         let _ = writeln!(text, "warning {}", warning.summary);

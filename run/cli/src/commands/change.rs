@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use andon_engine::{ChangeError, ChangeRequest, Changed, Machine, Recorder, RecoverError, change};
 use andon_lang::definitions::Environment;
-use andon_plan::{ApplyReport, Plan, PlanMode, SkipReason};
+use andon_plan::{ApplyReport, Plan, PlanMode, Scope, SkipReason};
 use andon_schema::Identity;
 use andon_text::{Diagnostic, Diagnostics};
 use serde_json::json;
@@ -15,7 +15,8 @@ use crate::terminal::{Follower, ask, print_json};
 
 /// `andon apply`
 pub fn apply(context: &Context, arguments: &ApplyArguments) -> Result<(), Stop> {
-    run(context, "apply", PlanMode::Normal, &arguments.stacks.stacks, &arguments.go)
+    let mode = super::plan::mode(arguments.destroy, arguments.refresh_only);
+    run(context, "apply", mode, &arguments.stacks.stacks, &arguments.go)
 }
 
 /// `andon sync`
@@ -55,7 +56,12 @@ fn run(context: &Context, verb: &str, mode: PlanMode, stacks: &[String], go: &Go
     let swept = andon_engine::provider::sweep(&project.session)
         .map_err(|failure| Stop::from(Diagnostic::error(failure.summary).detail(failure.detail)))?;
     swept.iter().for_each(|line| context.say(line));
-    let request = request(&project, &environment.name, stacks, mode, command);
+    let scope = go.scope.scope(&stacks);
+    let request = ChangeRequest {
+        scope,
+        refresh: go.scope.refreshes(),
+        ..request(&project, &environment.name, stacks, mode, command)
+    };
     let changed = carry_out(context, &project, &request, go, &mut recorder);
     let told = tell(context, &project, verb, changed);
     recorder.snapshot();
@@ -77,6 +83,7 @@ pub fn request(
         stacks,
         mode,
         refresh: true,
+        scope: Scope::default(),
         command,
         who: andon_engine::who(),
         planned: andon_engine::now().0 / 1000,
@@ -207,6 +214,7 @@ fn tell_report(
             "done": report.done.iter().map(|done| done.address.to_string()).collect::<Vec<_>>(),
             "failed": report.failed.iter().map(|failed| failed.address.to_string()).collect::<Vec<_>>(),
             "not_done": skipped,
+            "deferred": plan.deferred.iter().map(andon_view::deferred_json).collect::<Vec<_>>(),
             "unneeded": report.unneeded.iter().map(|unneeded| unneeded.address.to_string()).collect::<Vec<_>>(),
             "diagnostics": andon_view::diagnostics_json(&diagnostics, project.sources()),
         }));
@@ -223,6 +231,7 @@ fn tell_report(
     if sound {
         let (word, did) = if matches!(verb, "down" | "destroy") { ("Gone", "deleted") } else { ("Done", "changed") };
         context.say(&context.err.bold(&format!("{word}: {} {did}.", report.done.len())));
+        say_deferred(context, plan);
         print_outputs(context, plan_with_published(plan, report).as_ref().unwrap_or(plan));
         return Ok(());
     }
@@ -236,6 +245,16 @@ fn tell_report(
         report.skipped.len()
     )));
     Err(Stop::Code(1))
+}
+
+/// What another plan takes up, now that more is known.
+fn say_deferred(context: &Context, plan: &Plan) {
+    if !plan.deferred.is_empty() {
+        let count = plan.deferred.len();
+        let things = if count == 1 { "thing was" } else { "things were" };
+        context
+            .say(&format!("{count} {things} not planned yet: another `andon apply` goes on with what is known now."));
+    }
 }
 
 fn reason(reason: &SkipReason) -> String {

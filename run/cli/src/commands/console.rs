@@ -13,12 +13,12 @@ use andon_lang::complete::is_incomplete;
 use andon_lang::definitions::{Environment, Module, Project as Definitions};
 use andon_lang::eval::Moment;
 use andon_ledger::EnvironmentState;
-use andon_plan::{Evaluation, PlanInput, PlanMode};
+use andon_plan::{Evaluation, PlanInput, PlanMode, Scope};
 use andon_schema::Schemas;
 use andon_text::{Diagnostic, Diagnostics, SourceMap};
 use serde_json::json;
 
-use super::plan::plan;
+use super::plan::{Asked, plan};
 use crate::args::ConsoleArguments;
 use crate::context::{Context, Project, Stop};
 use crate::terminal::print_json;
@@ -96,6 +96,7 @@ impl<'a> Console<'a> {
             sequence: 0,
             mode: PlanMode::Normal,
             refresh: false,
+            scope: Scope::default(),
             moment: moment(),
         };
         Console {
@@ -126,7 +127,7 @@ impl<'a> Console<'a> {
             }
         };
         let plan = match arguments.plan {
-            true => Some(plan(context, &project, &[], PlanMode::Normal, true)?),
+            true => Some(plan(context, &project, &[], Asked::of(PlanMode::Normal))?),
             false => None,
         };
         let input = input(&project, environment);
@@ -208,6 +209,7 @@ fn input(project: &Project, environment: &Environment) -> PlanInput {
         sequence: state.sequence,
         mode: PlanMode::Normal,
         refresh: false,
+        scope: Scope::default(),
         moment: moment(),
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use andon_engine::{Machine, judge, plan as make_plan};
 use andon_lang::eval::Moment;
 use andon_ledger::EnvironmentState;
-use andon_plan::{Plan, PlanInput, PlanMode};
+use andon_plan::{Plan, PlanInput, PlanMode, Scope};
 use andon_text::Diagnostics;
 
 use crate::args::{DriftArguments, PlanArguments};
@@ -18,8 +18,13 @@ const PARALLELISM: usize = 32;
 /// `andon plan`
 pub fn run(context: &Context, arguments: &PlanArguments) -> Result<(), Stop> {
     let project = context.open_sound_with_plugins()?;
-    let mode = if arguments.destroy { PlanMode::Destroy } else { PlanMode::Normal };
-    let plan = plan(context, &project, &arguments.stacks.stacks, mode, !arguments.no_refresh)?;
+    let asked = Asked {
+        mode: mode(arguments.destroy, arguments.refresh_only),
+        refresh: arguments.scope.refreshes(),
+        scope: arguments.scope.scope(&context.stacks(&project, &arguments.stacks.stacks)?),
+        parallelism: arguments.parallelism,
+    };
+    let plan = plan(context, &project, &arguments.stacks.stacks, asked)?;
     if context.arguments.json {
         print_json(&andon_view::plan_json(&plan));
     } else {
@@ -32,7 +37,7 @@ pub fn run(context: &Context, arguments: &PlanArguments) -> Result<(), Stop> {
 /// `andon drift`
 pub fn drift(context: &Context, arguments: &DriftArguments) -> Result<(), Stop> {
     let project = context.open_sound_with_plugins()?;
-    let plan = plan(context, &project, &arguments.stacks.stacks, PlanMode::RefreshOnly, true)?;
+    let plan = plan(context, &project, &arguments.stacks.stacks, Asked::of(PlanMode::RefreshOnly))?;
     if context.arguments.json {
         print_json(&andon_view::plan_json(&plan));
     } else if plan.drift.is_empty() {
@@ -46,14 +51,36 @@ pub fn drift(context: &Context, arguments: &DriftArguments) -> Result<(), Stop> 
     if plan.drift.is_empty() { Ok(()) } else { Err(Stop::Code(2)) }
 }
 
+/// What kind of plan is wanted.
+pub struct Asked {
+    /// What for.
+    pub mode: PlanMode,
+    /// Ask how each object is.
+    pub refresh: bool,
+    /// What it is held to.
+    pub scope: Scope,
+    /// At most so many questions are in the air at once.
+    pub parallelism: usize,
+}
+
+impl Asked {
+    /// A whole plan, made by asking how everything is.
+    pub fn of(mode: PlanMode) -> Asked {
+        Asked { mode, refresh: true, scope: Scope::default(), parallelism: PARALLELISM }
+    }
+}
+
+/// What a plan is for, by what is asked of it.
+pub fn mode(destroy: bool, refresh_only: bool) -> PlanMode {
+    match (destroy, refresh_only) {
+        (true, _) => PlanMode::Destroy,
+        (_, true) => PlanMode::RefreshOnly,
+        _ => PlanMode::Normal,
+    }
+}
+
 /// Plans, and has the plan judged; whatever is wrong has been said.
-pub fn plan(
-    context: &Context,
-    project: &Project,
-    stacks: &[String],
-    mode: PlanMode,
-    refresh: bool,
-) -> Result<Plan, Stop> {
+pub fn plan(context: &Context, project: &Project, stacks: &[String], asked: Asked) -> Result<Plan, Stop> {
     let environment = context.environment(project)?;
     let state = project.session.state();
     let here = state.environments.get(&environment.name).cloned().unwrap_or_default();
@@ -65,11 +92,12 @@ pub fn plan(
         stacks: context.stacks(project, stacks)?,
         state: Arc::new(here),
         sequence: state.sequence,
-        mode,
-        refresh,
+        mode: asked.mode,
+        refresh: asked.refresh,
+        scope: asked.scope,
         moment: Arc::new(Moment::planning(andon_engine::now().0 / 1000)),
     };
-    let mut machine = Machine::new(project.providers.clone(), PARALLELISM, interrupt());
+    let mut machine = Machine::new(project.providers.clone(), asked.parallelism, interrupt());
     let mut follower = Follower::new(context);
     let planned = make_plan(input.clone(), &mut machine, &mut follower).and_then(|plan| {
         judge(&plan, &input)?;
