@@ -10,7 +10,7 @@ use andon_schema::{Attribute, Block, Mode, Nesting, ProviderAddress, VersionCons
 use andon_value::{Path, PathStep, Value, convert, type_to_json};
 use serde_json::{Map, Value as Json};
 
-fn plugin() -> Option<PathBuf> {
+pub(crate) fn plugin() -> Option<PathBuf> {
     let directories: Vec<PathBuf> = std::env::var_os("ANDON_PLUGIN_MIRROR").map(PathBuf::from).into_iter().collect();
     let configuration = tempfile::NamedTempFile::new().unwrap();
     if let [mirror] = directories.as_slice() {

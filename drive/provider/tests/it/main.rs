@@ -13,5 +13,6 @@ mod calls;
 mod codec;
 mod find;
 mod generated;
+mod moto;
 mod pool;
 mod toy;
