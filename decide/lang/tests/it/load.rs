@@ -1,7 +1,6 @@
 //! Projects as they are read: what is there, and what is said of what is wrong.
 
 use andon_lang::{load, not_carried_out};
-use andon_schema::Schemas;
 
 use crate::{files, render, render_all};
 
