@@ -17,8 +17,8 @@ pub(crate) fn known(plan: &Plan, findings: &mut Vec<Finding>) {
             findings.push(Finding::about(&drift.address, Rule::Known, "something of how the object is, is unknown"));
         }
     }
-    for (address, value) in &plan.data {
-        if !value.is_wholly_known() {
+    for (address, data) in &plan.data {
+        if !data.value.is_wholly_known() {
             findings.push(Finding::about(address, Rule::Known, "something of the data that was read is unknown"));
         }
     }

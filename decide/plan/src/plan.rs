@@ -2,6 +2,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
+use andon_ledger::ReadData;
 use andon_schema::{HostReport, Identity, InstanceAddress, Kept, ProviderConfigAddress, ResourceAddress};
 use andon_text::{Diagnostics, Span};
 use andon_value::{Path, Value};
@@ -32,7 +33,7 @@ pub struct Plan {
     /// it.
     pub depends: Vec<Depends>,
     /// Data that was read while planning, by address.
-    pub data: Vec<(InstanceAddress, Value)>,
+    pub data: Vec<(InstanceAddress, ReadData)>,
     /// What it will not do, and why, by address.
     pub notes: Vec<Note>,
     /// What is not planned yet, and the reason, by stack and address: another plan, after this one is applied, knows more.

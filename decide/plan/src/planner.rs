@@ -2,6 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use andon_lang::definitions::{IgnoreChanges, ResourceDefinition};
+use andon_ledger::ReadData;
 use andon_schema::{
     Answer, Complaint, ConfiguredProvider, Failure, FoundObject, FunctionCall, FunctionFault, HostReport,
     InstanceAddress, Kept, Mode, Object, ObjectStatus, Planned, ProviderAddress, ProviderConfigAddress, Question,
@@ -48,7 +49,7 @@ pub struct Planner {
     pub(crate) verdicts: BTreeMap<InstanceAddress, Verdict>,
     by_node: Map<NodeId, InstanceAddress>,
     pub(crate) drift: Vec<Drift>,
-    pub(crate) data: Vec<(InstanceAddress, Value)>,
+    pub(crate) data: Vec<(InstanceAddress, ReadData)>,
     notes: Vec<Note>,
     problems: Diagnostics,
     /// What has moved; the state of the graph's input is that after it.
@@ -142,9 +143,14 @@ impl Planner {
         if let Some(state) = moves.state.take() {
             input.state = Arc::new(state);
         }
-        let eager = input.mode != PlanMode::Destroy;
+        let destroys = input.mode == PlanMode::Destroy;
+        let mut graph = Graph::new(input, !destroys, false);
+        if destroys {
+            // Only the configurations of providers are evaluated, over what there is.
+            graph.settle_by_state();
+        }
         Planner {
-            graph: Graph::new(input, eager, false),
+            graph,
             begun: false,
             chosen: false,
             done: false,
@@ -453,7 +459,7 @@ impl Planner {
             }
         }
         let value = self.marked(configured, &value);
-        self.data.push((configured.address.clone(), value.clone()));
+        self.data.push((configured.address.clone(), self.graph.read_data(configured, value.clone())));
         self.graph.finish(configured.node, value, false);
     }
 

@@ -5,12 +5,13 @@
 //! nothing (null, false, an empty list or text). Sensitive values are stored, with their mark, as the state must hold
 //! them: a ledger is as secret as what it describes.
 
+mod answer;
 mod read;
 mod write;
 
 use serde_json::{Map, Value as Json};
 
-use andon_schema::HostReport;
+use andon_schema::{Answer, HostReport};
 
 use crate::{Event, State};
 
@@ -63,6 +64,16 @@ pub fn encode_state(state: &State) -> Result<String, CodecError> {
 /// Reads what [`encode_state`] wrote, in this version or in an earlier one.
 pub fn decode_state(text: &str) -> Result<State, CodecError> {
     read::state(&parse(text)?)
+}
+
+/// Writes an answer of the world as a record.
+pub fn encode_answer(answer: &Answer) -> Result<String, CodecError> {
+    Ok(record(answer::write(answer)?))
+}
+
+/// Reads what [`encode_answer`] wrote, in this version or in an earlier one.
+pub fn decode_answer(text: &str) -> Result<Answer, CodecError> {
+    answer::read(&parse(text)?)
 }
 
 /// Writes a report of a converge as a record.

@@ -264,6 +264,9 @@ pub struct PlanArguments {
     /// Plan to delete everything
     #[arg(long)]
     pub destroy: bool,
+    /// Save the plan in a sealed file, for `andon apply FILE`
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
     /// Exit 2 where there are changes
     #[arg(long)]
     pub detailed_exitcode: bool,

@@ -1,13 +1,14 @@
 //! What the arguments mean, once the world is consulted: colours, width, the project, the environment.
 
 use std::io::{IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use andon_engine::{OpenError, Plugins, Providers, Recorder, Session, Settings, project, provider};
+use andon_engine::{OpenError, Plugins, Providers, Recorder, SavedPlan, Session, Settings, project, provider};
+use andon_lang::Given;
 use andon_lang::definitions::Environment;
 use andon_schema::Schemas;
 use andon_store::{Held, LockError};
@@ -95,22 +96,43 @@ impl Context {
     }
 
     fn open_by(&self, open: impl FnOnce(Settings) -> Result<Session, OpenError>) -> Result<Project, Stop> {
-        let directory = self.project_directory()?;
-        let settings = Settings {
-            directory: directory.clone(),
+        self.open_given(open, None)
+    }
+
+    /// What the ways in settle.
+    pub fn settings(&self, directory: &Path) -> Settings {
+        Settings {
+            directory: directory.to_owned(),
             data_dir: self.arguments.data_dir.clone(),
             helper: PathBuf::from("/proc/self/exe"),
             mirror: self.arguments.mirror.clone(),
             interrupt: interrupt(),
-        };
-        let mut session = open(settings).map_err(|error| open_error(&error))?;
-        self.give(&mut session)?;
+        }
+    }
+
+    fn open_given(
+        &self,
+        open: impl FnOnce(Settings) -> Result<Session, OpenError>,
+        given: Option<&Given>,
+    ) -> Result<Project, Stop> {
+        let directory = self.project_directory()?;
+        let mut session = open(self.settings(directory)).map_err(|error| open_error(&error))?;
+        match given {
+            Some(given) => session.give(given),
+            None => self.give(&mut session)?,
+        }
         let providers = provider::built_in(&session).map_err(|failure| {
             let diagnostic = Diagnostic::error(&failure.summary).detail(&failure.detail);
             failure.help.iter().fold(diagnostic, |diagnostic, help| diagnostic.help(help))
         })?;
         let schemas = Arc::new(provider::all_schemas(&providers));
         Ok(Project { session, providers, schemas, plugins: Arc::default() })
+    }
+
+    /// Opens the project for a plan that was saved: with the values that its variables had then.
+    pub fn open_saved(&self, saved: &SavedPlan) -> Result<Project, Stop> {
+        let project = self.open_given(Session::open, Some(&saved.given))?;
+        self.sound(self.with_plugins(project))
     }
 
     /// Reads the project's definitions, without its ledger.

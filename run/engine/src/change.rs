@@ -11,7 +11,7 @@ use andon_schema::{Command, Identity, InstanceAddress, Outcome, Schemas};
 use andon_text::{Diagnostic, Diagnostics};
 
 use crate::planning::TICK;
-use crate::{Completion, Job, Journal, JournalError, RecoverError, Sink, Ticket, World, apply, plan, recover};
+use crate::{Completion, Job, Journal, JournalError, RecoverError, SavedPlan, Sink, Ticket, World, apply, plan, recover};
 
 /// What is to be changed.
 #[derive(Debug, Clone)]
@@ -38,6 +38,8 @@ pub struct ChangeRequest {
     pub planned: i64,
     /// What `uuid` and its like draw from at the apply. Nobody else may know it.
     pub seed: [u8; 32],
+    /// The plan that was made and agreed to before; `None` to make one.
+    pub saved: Option<Arc<SavedPlan>>,
 }
 
 /// How a run ended.
@@ -139,13 +141,17 @@ pub fn change(
     let mut input = plan_input(request, journal);
     // What a run left that was cut short is looked at.
     input.refresh |= resolved > 0;
-    let planned = plan(input.clone(), world, sink).map_err(ChangeError::Plan)?;
+    let planned = match &request.saved {
+        Some(saved) => saved.replay(input.clone(), world, sink),
+        None => plan(input.clone(), world, sink),
+    };
+    let planned = planned.map_err(ChangeError::Plan)?;
     judge(&planned, &input).map_err(ChangeError::Plan)?;
     let nothing = planned.is_empty();
     if nothing && planned.depends.is_empty() {
         return Ok(Changed::Nothing(planned));
     }
-    if !nothing && !approve(&planned) {
+    if !nothing && request.saved.is_none() && !approve(&planned) {
         return Ok(Changed::Declined(planned));
     }
     let (command, who) = (request.command.clone(), request.who.clone());

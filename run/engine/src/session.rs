@@ -10,7 +10,7 @@ use andon_fold::ReplayError;
 use andon_lang::Given;
 use andon_lang::definitions::Project;
 use andon_ledger::{Entry, EnvironmentState, Event, RunId, RunStatus, State, Timestamp};
-use andon_schema::Identity;
+use andon_schema::{Failure, Identity};
 use andon_store::{Database, Held, Holder, Key, Ledger, Lock, LockError, Place, StoreError};
 use andon_text::Diagnostics;
 
@@ -78,6 +78,7 @@ pub struct Session {
     settings: Settings,
     project: Arc<Project>,
     diagnostics: Diagnostics,
+    given: Given,
     ledger: Option<Ledger>,
     state: State,
     snapshot_at: u64,
@@ -118,13 +119,20 @@ impl Session {
         project.directory = directory.map(|path| path.to_string_lossy().into()).unwrap_or_default();
         project.home = std::env::var("HOME").unwrap_or_default().into();
         let state = State::default();
-        Ok(Session { settings, project: Arc::new(project), diagnostics, ledger: None, state, snapshot_at: 0 })
+        Ok(Session { settings, project: Arc::new(project), diagnostics, given: Given::default(), ledger: None, state, snapshot_at: 0 })
     }
 
     /// Gives values to the stacks' input variables. What is wrong with them is in [`Session::diagnostics`].
     pub fn give(&mut self, given: &Given) {
         let found = andon_lang::give(Arc::make_mut(&mut self.project), given);
+        self.given.environment.extend(given.environment.iter().cloned());
+        self.given.arguments.extend(given.arguments.iter().cloned());
         self.diagnostics.extend(found);
+    }
+
+    /// The values that were given to the stacks' input variables.
+    pub fn given(&self) -> &Given {
+        &self.given
     }
 
     /// What was settled.
@@ -263,6 +271,24 @@ impl Journal for Recorder {
         self.append(vec![Event::RunEnded { status: RunStatus::Interrupted, summary }])?;
         self.run = own;
         Ok(())
+    }
+}
+
+impl Settings {
+    /// Seals what holds secrets, such as a saved plan, with the key of the process's environment or the project's own.
+    pub fn seal(&self, bytes: &[u8]) -> Result<Vec<u8>, Failure> {
+        let records = records(&self.directory);
+        let unsealed = |error: String| Failure::new("it cannot be sealed", error);
+        let key = Key::from_environment().map_err(|error| unsealed(error.to_string()))?;
+        andon_store::seal(key.as_ref(), &records, bytes).map_err(|error| unsealed(error.to_string()))
+    }
+
+    /// Opens what [`Settings::seal`] sealed.
+    pub fn unseal(&self, sealed: &[u8]) -> Result<Vec<u8>, Failure> {
+        let records = records(&self.directory);
+        let unopened = |error: String| Failure::new("it cannot be opened", error);
+        let key = Key::from_environment().map_err(|error| unopened(error.to_string()))?;
+        andon_store::open(key.as_ref(), &records, sealed).map_err(|error| unopened(error.to_string()))
     }
 }
 

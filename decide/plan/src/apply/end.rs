@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use andon_ledger::{Action, Event, Outputs};
+use andon_ledger::{Action, Event, Outputs, ReadData};
 use andon_schema::{InstanceAddress, ResourceAddress};
 use andon_value::Value;
 
@@ -19,6 +19,7 @@ impl Applier {
         self.report.cancelled = self.cancelled;
         self.report_skipped();
         self.record_dependencies();
+        self.record_data();
         self.publish();
         let problems = self.graph.take_problems();
         self.report.diagnostics.extend(problems);
@@ -38,6 +39,30 @@ impl Applier {
                 Work::Record(Event::Depends { address, identity, dependencies, create_before_destroy })
             })
             .collect();
+        self.work.extend(records);
+    }
+
+    /// Records what data sources gave, where that is new, and drops what no definition asks for any more.
+    fn record_data(&mut self) {
+        let input = self.graph.input().clone();
+        let read = std::mem::take(&mut self.read);
+        let read: BTreeMap<InstanceAddress, ReadData> = self.plan.data.iter().cloned().chain(read).collect();
+        let waiting: BTreeSet<&InstanceAddress> = self.report.skipped.iter().map(|it| &it.address).collect();
+        let failed: BTreeSet<&InstanceAddress> = self.report.failed.iter().map(|it| &it.address).collect();
+        let dropped = input.state.data.keys().filter(|address| input.covers(&address.resource.stack));
+        let dropped = dropped.filter(|address| !read.contains_key(address));
+        let dropped = dropped.filter(|address| !waiting.contains(address) && !failed.contains(address));
+        // What a plan did not come to, as it is held to a part or puts something off, is as it was.
+        let judged: BTreeSet<&ResourceAddress> = read.keys().map(|address| &address.resource).collect();
+        let all = input.mode == PlanMode::Destroy && !input.scope.is_partial();
+        let dropped = dropped.filter(|address| {
+            all || judged.contains(&address.resource) || input.definition(&address.resource).is_none()
+        });
+        let dropped = dropped.map(|address| Event::DataDropped { address: address.clone() });
+        let storable = |data: &ReadData| !data.value.marks_within().ephemeral;
+        let new = read.iter().filter(|(address, data)| input.state.data.get(*address) != Some(data) && storable(data));
+        let new = new.map(|(address, data)| Event::DataRead { address: address.clone(), data: data.clone() });
+        let records: Vec<Work> = dropped.chain(new).map(Work::Record).collect();
         self.work.extend(records);
     }
 

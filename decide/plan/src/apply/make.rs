@@ -431,6 +431,10 @@ impl Applier {
         let value = self.marked(change, value, config);
         let Some(state) = self.states.get(change) else { return };
         let (node, step) = (state.node, state.step);
+        if let Some(configured) = &state.configured {
+            let read = self.graph.read_data(configured, value.clone());
+            self.read.push((configured.address.clone(), read));
+        }
         if let Some(node) = node {
             self.graph.finish(node, value, true);
         }

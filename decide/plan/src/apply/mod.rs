@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
-use andon_ledger::{Event, Intent, Outputs, Progress};
+use andon_ledger::{Event, Intent, Outputs, Progress, ReadData};
 use andon_schema::{Command, FunctionCall, Identity, InstanceAddress, Question};
 use andon_text::{Diagnostic, Diagnostics};
 
@@ -51,6 +51,8 @@ pub struct Applier {
     called: BTreeMap<QuestionId, Arc<FunctionCall>>,
     running: BTreeMap<CommandId, Running>,
     work: Vec<Work>,
+    /// Data that was read while applying.
+    read: Vec<(InstanceAddress, ReadData)>,
     report: ApplyReport,
 }
 
@@ -215,6 +217,7 @@ impl Applier {
             called: BTreeMap::new(),
             running: BTreeMap::new(),
             work: work.into_iter().map(Work::Record).collect(),
+            read: Vec::new(),
             report: ApplyReport::default(),
         }
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use andon_lang::definitions::{Condition, ResourceDefinition};
 use andon_lang::eval::{evaluate_block, values_in_play};
+use andon_ledger::ReadData;
 use andon_schema::{Block, ConfiguredProvider, InstanceAddress, InstanceKey, Mode, ModuleStep, TypeSchema};
 use andon_text::{Diagnostic, Diagnostics};
 use andon_value::{Kind, Marks, Path, Type, Value, convert};
@@ -331,6 +332,12 @@ impl Graph {
             let diagnostic = Diagnostic::error(format!("unknown {what} {kind:?}")).at(definition.span);
             messages::unknown(diagnostic, kind, known.keys().map(String::as_str)).into()
         })
+    }
+
+    /// What was read for an instance that was handed out.
+    pub fn read_data(&self, configured: &Configured, value: Value) -> ReadData {
+        let provider = configured.provider.as_ref().map(|(provider, _)| Arc::new(provider.address.clone()));
+        ReadData { value, provider, schema_version: self.type_schema(configured).map_or(0, |schema| schema.version) }
     }
 
     /// The schema of the type of an instance that was handed out.

@@ -182,6 +182,11 @@ impl Graph {
         self.settled = Some(Settled::new(plan));
     }
 
+    /// Has every instance be what the state says that it is.
+    pub fn settle_by_state(&mut self) {
+        self.settled = Some(Settled::after(None));
+    }
+
     /// The node of a key; it is evaluated by the next [`Graph::advance`] where it is new.
     pub fn want(&mut self, key: Key) -> NodeId {
         if let Some(id) = self.index.get(&key) {

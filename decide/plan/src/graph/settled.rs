@@ -25,7 +25,7 @@ impl Settled {
         Settled {
             changing: made.map(|change| change.address.clone()).collect(),
             observed: observed.chain(deleted).collect(),
-            data: plan.data.iter().cloned().collect(),
+            data: plan.data.iter().map(|(address, data)| (address.clone(), data.value.clone())).collect(),
         }
     }
 
@@ -36,7 +36,7 @@ impl Settled {
             observed.extend(plan.drift.iter().map(|drift| (drift.address.clone(), drift.after.clone())));
             let current = plan.changes.iter().filter(|change| change.action != PlannedAction::DeleteDeposed);
             observed.extend(current.map(|change| (change.address.clone(), change.after.clone())));
-            data.extend(plan.data.iter().cloned());
+            data.extend(plan.data.iter().map(|(address, data)| (address.clone(), data.value.clone())));
         }
         Settled { changing: BTreeSet::new(), observed, data }
     }
@@ -49,6 +49,7 @@ impl Settled {
         if let Some(observed) = self.observed.get(address) {
             return observed.as_ref();
         }
-        self.data.get(address).or_else(|| state.current(address).map(|object| &object.value))
+        let known = self.data.get(address).or_else(|| state.current(address).map(|object| &object.value));
+        known.or_else(|| state.data.get(address).map(|data| &data.value))
     }
 }

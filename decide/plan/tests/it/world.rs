@@ -410,6 +410,8 @@ impl World {
                     state.instances.remove(&address);
                 }
             }
+            Event::DataRead { address, data } => drop(state.data.insert(address, data)),
+            Event::DataDropped { address } => drop(state.data.remove(&address)),
             other => panic!("{other:?}"),
         }
     }

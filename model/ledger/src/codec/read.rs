@@ -14,7 +14,7 @@ use crate::{
     RunStatus, State,
 };
 
-type Read<T> = Result<T, CodecError>;
+pub(super) type Read<T> = Result<T, CodecError>;
 
 pub(super) fn event(record: &Json) -> Read<Event> {
     let record = Node { json: record, name: "record" };
@@ -160,7 +160,7 @@ fn provider(node: Node<'_>) -> Read<Option<Arc<ProviderConfigAddress>>> {
     address.map(|address| Some(Arc::new(address))).ok_or_else(|| text.is_not("the address of a provider configuration"))
 }
 
-fn kept(node: Node<'_>) -> Read<Kept> {
+pub(super) fn kept(node: Node<'_>) -> Read<Kept> {
     let private = match node.optional("private") {
         Some(text) => {
             base64::engine::general_purpose::STANDARD.decode(text.text()?).map_err(|_| text.is_not("base64"))?.into()
@@ -193,7 +193,7 @@ fn checked(node: Node<'_>) -> Read<Checked> {
     })
 }
 
-fn failure(node: Node<'_>) -> Read<Failure> {
+pub(super) fn failure(node: Node<'_>) -> Read<Failure> {
     Ok(Failure {
         summary: node.member("summary")?.string()?,
         detail: node.text_or_empty("detail")?,
@@ -206,7 +206,7 @@ pub(super) fn report_record(record: &Json) -> Read<HostReport> {
     report(Node { json: record, name: "record" })
 }
 
-fn report(node: Node<'_>) -> Read<HostReport> {
+pub(super) fn report(node: Node<'_>) -> Read<HostReport> {
     Ok(HostReport {
         entries: node.each("entries", host_entry)?,
         checks: node.each("checks", check_result)?,
@@ -244,7 +244,7 @@ fn outputs(node: Node<'_>) -> Read<Outputs> {
     node.entries()?.map(|(name, output)| Ok((name.into(), value(output)?))).collect()
 }
 
-fn value(node: Node<'_>) -> Read<Value> {
+pub(super) fn value(node: Node<'_>) -> Read<Value> {
     andon_value::decode(node.json).map_err(|_| node.is_not("a value"))
 }
 
@@ -310,60 +310,64 @@ fn change(node: Node<'_>) -> Read<Change> {
 
 /// A part of a record, with the name of its member for the sake of errors.
 #[derive(Clone, Copy)]
-struct Node<'a> {
+pub(super) struct Node<'a> {
     json: &'a Json,
     name: &'a str,
 }
 
 impl<'a> Node<'a> {
-    fn optional(self, name: &'a str) -> Option<Node<'a>> {
+    pub fn new(json: &'a Json) -> Node<'a> {
+        Node { json, name: "record" }
+    }
+
+    pub fn optional(self, name: &'a str) -> Option<Node<'a>> {
         self.json.get(name).map(|json| Node { json, name })
     }
 
-    fn member(self, name: &'a str) -> Read<Node<'a>> {
+    pub fn member(self, name: &'a str) -> Read<Node<'a>> {
         self.optional(name).ok_or_else(|| CodecError::Shape { member: name.to_owned(), expected: "there" })
     }
 
-    fn text(self) -> Read<&'a str> {
+    pub fn text(self) -> Read<&'a str> {
         self.json.as_str().ok_or_else(|| self.is_not("a text"))
     }
 
-    fn string(self) -> Read<String> {
+    pub fn string(self) -> Read<String> {
         self.text().map(str::to_owned)
     }
 
-    fn text_or_empty(self, name: &'a str) -> Read<String> {
+    pub fn text_or_empty(self, name: &'a str) -> Read<String> {
         self.optional(name).map_or(Ok(String::new()), Node::string)
     }
 
-    fn number(self) -> Read<u64> {
+    pub fn number(self) -> Read<u64> {
         self.json.as_u64().ok_or_else(|| self.is_not("a whole number"))
     }
 
-    fn number_or_zero(self, name: &'a str) -> Read<u64> {
+    pub fn number_or_zero(self, name: &'a str) -> Read<u64> {
         self.optional(name).map_or(Ok(0), Node::number)
     }
 
-    fn flag(self, name: &'a str) -> Read<bool> {
+    pub fn flag(self, name: &'a str) -> Read<bool> {
         let flag = |node: Node<'_>| node.json.as_bool().ok_or_else(|| node.is_not("true or false"));
         self.optional(name).map_or(Ok(false), flag)
     }
 
-    fn each<T>(self, name: &'a str, read: impl Fn(Node<'a>) -> Read<T>) -> Read<Vec<T>> {
+    pub fn each<T>(self, name: &'a str, read: impl Fn(Node<'a>) -> Read<T>) -> Read<Vec<T>> {
         self.optional(name).map_or(Ok(Vec::new()), |list| list.elements(read))
     }
 
-    fn elements<T>(self, read: impl Fn(Node<'a>) -> Read<T>) -> Read<Vec<T>> {
+    pub fn elements<T>(self, read: impl Fn(Node<'a>) -> Read<T>) -> Read<Vec<T>> {
         let elements = self.json.as_array().ok_or_else(|| self.is_not("a list"))?;
         elements.iter().map(|json| read(Node { json, name: self.name })).collect()
     }
 
-    fn entries(self) -> Read<impl Iterator<Item = (&'a str, Node<'a>)>> {
+    pub fn entries(self) -> Read<impl Iterator<Item = (&'a str, Node<'a>)>> {
         let entries = self.json.as_object().ok_or_else(|| self.is_not("an object"))?;
         Ok(entries.iter().map(|(name, json)| (name.as_str(), Node { json, name })))
     }
 
-    fn is_not(self, expected: &'static str) -> CodecError {
+    pub fn is_not(self, expected: &'static str) -> CodecError {
         CodecError::Shape { member: self.name.to_owned(), expected }
     }
 }

@@ -12,8 +12,8 @@ use crate::{
     RunStatus, State,
 };
 
-type Members = Map<String, Json>;
-type Written<T> = Result<T, CodecError>;
+pub(super) type Members = Map<String, Json>;
+pub(super) type Written<T> = Result<T, CodecError>;
 
 pub(super) fn event(event: &Event) -> Written<Members> {
     match event {
@@ -143,7 +143,7 @@ fn checked(checked: &Checked) -> Json {
 }
 
 /// What a provider keeps with an object stands beside the attributes.
-fn with_kept(members: Members, kept: &Kept) -> Written<Members> {
+pub(super) fn with_kept(members: Members, kept: &Kept) -> Written<Members> {
     let members = members
         .with_number("schema_version", kept.schema_version)
         .with_text("private", &base64::engine::general_purpose::STANDARD.encode(&kept.private));
@@ -181,7 +181,7 @@ fn object(object: &Object) -> Written<Json> {
     Ok(Json::Object(with_kept(members, &object.kept)?))
 }
 
-fn failure(failure: &Failure) -> Members {
+pub(super) fn failure(failure: &Failure) -> Members {
     Members::new()
         .with("summary", failure.summary.as_str())
         .with_text("detail", &failure.detail)
@@ -230,7 +230,7 @@ fn outputs(outputs: &Outputs) -> Written<Members> {
     outputs.iter().map(|(name, output)| Ok((name.to_string(), value(output)?))).collect()
 }
 
-fn value(value: &Value) -> Written<Json> {
+pub(super) fn value(value: &Value) -> Written<Json> {
     if value.marks_within().ephemeral {
         return Err(CodecError::NotStored("an ephemeral value"));
     }
@@ -314,7 +314,7 @@ fn each<T>(items: impl IntoIterator<Item = T>, write: impl Fn(T) -> Written<Json
 }
 
 /// Members are added in a chain; the `with_` forms leave out what holds nothing.
-trait With: Sized {
+pub(super) trait With: Sized {
     fn with(self, name: &str, member: impl Into<Json>) -> Self;
 
     fn with_text(self, name: &str, text: &str) -> Self {

@@ -1,0 +1,338 @@
+//! Saved plans: the answers that a plan was made from.
+//!
+//! A plan is a function of its input and of the world's answers (invariant 2). So a saved plan holds what the input was
+//! made from and every answer, and whoever applies it makes the plan again, with no plugin started: where the same
+//! questions no longer come up, or another plan comes of them, what it was made from has moved, and nothing is done.
+//! The file is sealed: it holds secrets as the state does.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use andon_lang::definitions::Project;
+use andon_lang::{FileSet, Given, GivenArgument};
+use andon_ledger::codec::{decode_answer, encode_answer};
+use andon_plan::{Plan, PlanInput, PlanMode};
+use andon_schema::{Answer, Failure, Question};
+use andon_text::{Diagnostic, Diagnostics};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value as Json, json};
+use sha2::{Digest, Sha256};
+
+use crate::{Completion, Job, Sink, Ticket, World, plan};
+
+/// The version of the format that this program writes, and the only one that it reads: a saved plan is applied by the
+/// program that made it.
+const VERSION: u64 = 1;
+
+/// What a saved plan begins with, before it is sealed.
+const KIND: &str = "andon plan";
+
+/// A plan, as it was saved.
+#[derive(Debug, Clone)]
+pub struct SavedPlan {
+    /// The version of Andon that made it.
+    pub andon: String,
+    /// The environment.
+    pub environment: Arc<str>,
+    /// The stacks that were asked for; empty for all.
+    pub stacks: Vec<Arc<str>>,
+    /// What it is for.
+    pub mode: PlanMode,
+    /// Whether objects were looked at.
+    pub refresh: bool,
+    /// The scope, as the command line gave it: an option and its value each.
+    pub scope: Vec<(String, String)>,
+    /// When it was made, in seconds since 1970.
+    pub planned: i64,
+    /// The values that input variables were given from outside of the project's files.
+    pub given: Given,
+    /// The digest of every file of the project, by path.
+    pub files: BTreeMap<String, String>,
+    /// The ledger entry that it is based on.
+    pub sequence: u64,
+    /// What the world answered, by the digest of the question, in the order of the questions.
+    answers: Vec<(String, Answer)>,
+    /// The digest of the plan.
+    digest: String,
+}
+
+/// What is saved beside the plan itself.
+#[derive(Debug, Clone)]
+pub struct Circumstances {
+    /// As [`SavedPlan::given`].
+    pub given: Given,
+    /// As [`SavedPlan::scope`].
+    pub scope: Vec<(String, String)>,
+    /// As [`SavedPlan::planned`].
+    pub planned: i64,
+    /// The stacks that were asked for.
+    pub stacks: Vec<Arc<str>>,
+}
+
+/// Plans, and keeps what the plan was made from.
+pub fn plan_and_save(
+    input: PlanInput,
+    circumstances: Circumstances,
+    world: &mut dyn World,
+    sink: &mut dyn Sink,
+) -> Result<(Plan, SavedPlan), Diagnostics> {
+    let (environment, mode, refresh, sequence) =
+        (Arc::clone(&input.environment), input.mode, input.refresh, input.sequence);
+    let files = digests(&input.project);
+    let mut recorder = Recorder { world, asked: BTreeMap::new(), answers: Vec::new() };
+    let plan = plan(input, &mut recorder, sink)?;
+    let Circumstances { given, scope, planned, stacks } = circumstances;
+    let saved = SavedPlan {
+        andon: env!("CARGO_PKG_VERSION").to_owned(),
+        environment,
+        stacks,
+        mode,
+        refresh,
+        scope,
+        planned,
+        given,
+        files,
+        sequence,
+        answers: recorder.answers,
+        digest: digest_of(&plan),
+    };
+    Ok((plan, saved))
+}
+
+impl SavedPlan {
+    /// Makes the plan again, from the answers that were saved. What is open only while a run lasts is asked for anew.
+    ///
+    /// # Errors
+    /// Where what it was made from has moved since; the words say what.
+    pub fn replay(&self, input: PlanInput, world: &mut dyn World, sink: &mut dyn Sink) -> Result<Plan, Diagnostics> {
+        let moved = moved_files(&self.files, &digests(&input.project));
+        if !moved.is_empty() {
+            return Err(stale(format!("Since it was made, {} changed.", listed(&moved))));
+        }
+        let mut answers: BTreeMap<&str, VecDeque<&Answer>> = BTreeMap::new();
+        for (question, answer) in &self.answers {
+            answers.entry(question).or_default().push_back(answer);
+        }
+        let mut replayer = Replayer { world, answers, ready: VecDeque::new(), unanswered: Vec::new() };
+        let made = plan(input, &mut replayer, sink);
+        if let Some(first) = replayer.unanswered.first() {
+            return Err(stale(format!("It did not ask about {first} as a plan would now.")));
+        }
+        let made = made?;
+        if digest_of(&made) != self.digest {
+            return Err(stale("A plan that is made now is another one: the state has changed.".to_owned()));
+        }
+        Ok(made)
+    }
+
+    /// As bytes, not sealed yet.
+    ///
+    /// # Errors
+    /// Where an answer holds what must not be in a file.
+    pub fn encode(&self) -> Result<Vec<u8>, Failure> {
+        let answers = self.answers.iter().map(|(question, answer)| {
+            let answer = encode_answer(answer).map_err(|error| Failure::new("the plan cannot be saved", error.to_string()))?;
+            Ok(json!([question, answer]))
+        });
+        let arguments = self.given.arguments.iter().map(|argument| match argument {
+            GivenArgument::Text { name, text } => json!({ "name": name, "text": text }),
+            GivenArgument::File { path, content } => json!({ "path": path, "content": STANDARD.encode(content) }),
+        });
+        let record = json!({
+            "kind": KIND,
+            "version": VERSION,
+            "andon": self.andon,
+            "environment": &*self.environment,
+            "stacks": self.stacks.iter().map(|stack| &**stack).collect::<Vec<_>>(),
+            "mode": mode_word(self.mode),
+            "refresh": self.refresh,
+            "scope": self.scope,
+            "planned": self.planned,
+            "given": { "environment": self.given.environment, "arguments": arguments.collect::<Vec<_>>() },
+            "files": self.files,
+            "sequence": self.sequence,
+            "answers": answers.collect::<Result<Vec<Json>, Failure>>()?,
+            "digest": self.digest,
+        });
+        Ok(record.to_string().into_bytes())
+    }
+
+    /// What [`SavedPlan::encode`] wrote.
+    ///
+    /// # Errors
+    /// Where it is no saved plan, or one of another version of Andon.
+    pub fn decode(bytes: &[u8]) -> Result<SavedPlan, Failure> {
+        let json: Json = serde_json::from_slice(bytes).map_err(|error| damaged(&error.to_string()))?;
+        if json["kind"] != KIND {
+            return Err(damaged("it begins as no plan does"));
+        }
+        let andon = json["andon"].as_str().unwrap_or_default().to_owned();
+        if json["version"] != VERSION || andon != env!("CARGO_PKG_VERSION") {
+            let detail = format!("Andon {andon} made it, and this is {}.", env!("CARGO_PKG_VERSION"));
+            return Err(Failure::new("the plan was made by another version of Andon", detail).help("Plan again."));
+        }
+        read(&json, andon).ok_or_else(|| damaged("something of it is missing"))
+    }
+}
+
+fn read(json: &Json, andon: String) -> Option<SavedPlan> {
+    let text = |name: &str| json[name].as_str().map(str::to_owned);
+    let pair = |pair: &Json| Some((pair.get(0)?.as_str()?.to_owned(), pair.get(1)?.as_str()?.to_owned()));
+    let pairs = |list: &Json| list.as_array()?.iter().map(pair).collect::<Option<Vec<_>>>();
+    let argument = |argument: &Json| {
+        let field = |name: &str| argument[name].as_str().map(str::to_owned);
+        match field("name") {
+            Some(name) => Some(GivenArgument::Text { name, text: field("text")? }),
+            None => {
+                let content = STANDARD.decode(field("content")?).ok()?;
+                Some(GivenArgument::File { path: field("path")?, content: content.into() })
+            }
+        }
+    };
+    let answer = |(question, answer): (String, String)| Some((question, decode_answer(&answer).ok()?));
+    let files = json["files"].as_object()?.iter();
+    Some(SavedPlan {
+        andon,
+        environment: text("environment")?.into(),
+        stacks: json["stacks"].as_array()?.iter().map(|it| it.as_str().map(Arc::from)).collect::<Option<_>>()?,
+        mode: mode_of(json["mode"].as_str()?)?,
+        refresh: json["refresh"].as_bool()?,
+        scope: pairs(&json["scope"])?,
+        planned: json["planned"].as_i64()?,
+        given: Given {
+            environment: pairs(&json["given"]["environment"])?,
+            arguments: json["given"]["arguments"].as_array()?.iter().map(argument).collect::<Option<_>>()?,
+        },
+        files: files.map(|(path, digest)| Some((path.clone(), digest.as_str()?.to_owned()))).collect::<Option<_>>()?,
+        sequence: json["sequence"].as_u64()?,
+        answers: pairs(&json["answers"])?.into_iter().map(answer).collect::<Option<_>>()?,
+        digest: text("digest")?,
+    })
+}
+
+/// A world that keeps what another one answers.
+struct Recorder<'a> {
+    world: &'a mut dyn World,
+    asked: BTreeMap<Ticket, String>,
+    answers: Vec<(String, Answer)>,
+}
+
+impl World for Recorder<'_> {
+    fn start(&mut self, ticket: Ticket, job: Job) {
+        if let Job::Ask(question) = &job
+            && is_kept(question)
+        {
+            self.asked.insert(ticket, digest(question));
+        }
+        self.world.start(ticket, job);
+    }
+
+    fn wait(&mut self, at_most: Duration) -> Completion {
+        let completion = self.world.wait(at_most);
+        if let Completion::Answered(ticket, answer) = &completion
+            && let Some(question) = self.asked.remove(ticket)
+        {
+            self.answers.push((question, answer.clone()));
+        }
+        completion
+    }
+}
+
+/// A world that answers what was answered before.
+struct Replayer<'a> {
+    world: &'a mut dyn World,
+    answers: BTreeMap<&'a str, VecDeque<&'a Answer>>,
+    ready: VecDeque<Completion>,
+    /// What it was asked about, and was not asked about before.
+    unanswered: Vec<String>,
+}
+
+impl World for Replayer<'_> {
+    fn start(&mut self, ticket: Ticket, job: Job) {
+        let question = match job {
+            Job::Ask(question) if is_kept(&question) => question,
+            job => return self.world.start(ticket, job),
+        };
+        let known = self.answers.get_mut(digest(&question).as_str()).and_then(VecDeque::pop_front).cloned();
+        let answer = known.unwrap_or_else(|| {
+            let about = question.address().map_or_else(|| "a function".to_owned(), ToString::to_string);
+            self.unanswered.push(about);
+            Answer::Failed(Failure::new("the saved plan has no answer to this", "What it was made from has moved."))
+        });
+        self.ready.push_back(Completion::Answered(ticket, answer));
+    }
+
+    fn wait(&mut self, at_most: Duration) -> Completion {
+        match self.ready.pop_front() {
+            Some(completion) => completion,
+            None => self.world.wait(at_most),
+        }
+    }
+}
+
+/// What is open only while a run lasts is in no file.
+fn is_kept(question: &Question) -> bool {
+    !matches!(question, Question::OpenEphemeral { .. })
+}
+
+/// The same program writes the same question in the same way.
+fn digest(question: &Question) -> String {
+    hex(&format!("{question:?}"))
+}
+
+fn digest_of(plan: &Plan) -> String {
+    // What happened meanwhile in other environments changes nothing.
+    hex(&format!("{:?}", Plan { based_on: 0, ..plan.clone() }))
+}
+
+fn hex(text: &str) -> String {
+    Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn digests(project: &Project) -> BTreeMap<String, String> {
+    let files: &FileSet = &project.files;
+    let hex = |content: &[u8]| Sha256::digest(content).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    files.under("").map(|(path, content)| (path.to_string(), hex(content))).collect()
+}
+
+fn moved_files(before: &BTreeMap<String, String>, now: &BTreeMap<String, String>) -> Vec<String> {
+    let gone = before.keys().filter(|path| !now.contains_key(*path));
+    let new = now.iter().filter(|(path, digest)| before.get(*path) != Some(digest)).map(|(path, _)| path);
+    let mut moved: Vec<String> = gone.chain(new).cloned().collect();
+    moved.sort();
+    moved
+}
+
+fn listed(names: &[String]) -> String {
+    const SHOWN: usize = 3;
+    let shown: Vec<&str> = names.iter().take(SHOWN).map(String::as_str).collect();
+    match names.len().checked_sub(SHOWN) {
+        Some(more @ 1..) => format!("{} and {more} more", shown.join(", ")),
+        _ => shown.join(", "),
+    }
+}
+
+fn stale(detail: String) -> Diagnostics {
+    Diagnostic::error("what the plan was made from has moved")
+        .detail(detail)
+        .help("Nothing was done. Plan again, and look at what it shows.")
+        .into()
+}
+
+fn damaged(why: &str) -> Failure {
+    Failure::new("this is no saved plan, or a damaged one", format!("{why}.")).help("Plan again with `-out`.")
+}
+
+fn mode_word(mode: PlanMode) -> &'static str {
+    match mode {
+        PlanMode::Normal => "normal",
+        PlanMode::Destroy => "destroy",
+        PlanMode::RefreshOnly => "refresh-only",
+    }
+}
+
+fn mode_of(word: &str) -> Option<PlanMode> {
+    [PlanMode::Normal, PlanMode::Destroy, PlanMode::RefreshOnly].into_iter().find(|mode| mode_word(*mode) == word)
+}
