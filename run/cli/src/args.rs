@@ -370,6 +370,11 @@ impl ScopeArguments {
         Scope { targets: self.target.clone(), excludes: self.exclude.clone(), replace: replace.collect() }
     }
 
+    /// Whether anything was said of what to plan.
+    pub fn is_given(&self) -> bool {
+        !(self.target.is_empty() && self.exclude.is_empty() && self.replace.is_empty()) || !self.refreshes()
+    }
+
     /// Whether to ask how each object is.
     pub fn refreshes(&self) -> bool {
         self.refresh && !self.no_refresh

@@ -16,7 +16,7 @@ use andon_text::{Diagnostic, Diagnostics, SourceMap, nearest};
 use andon_view::Paint;
 
 use crate::args::{Arguments, Colour, LockArguments};
-use crate::variables;
+use crate::variables::{self, VariableArguments};
 
 /// Set by the first interrupt; the second one ends the program.
 static INTERRUPT: AtomicBool = AtomicBool::new(false);
@@ -130,8 +130,12 @@ impl Context {
     }
 
     /// Opens the project for a plan that was saved: with the values that its variables had then.
-    pub fn open_saved(&self, saved: &SavedPlan) -> Result<Project, Stop> {
-        let project = self.open_given(Session::open, Some(&saved.given))?;
+    /// Those that are there only while a run lasts are given again.
+    pub fn open_saved(&self, saved: &SavedPlan, again: &VariableArguments) -> Result<Project, Stop> {
+        let again = again.read(&self.arguments.directory)?;
+        let arguments = saved.given.arguments.iter().chain(&again.arguments).cloned().collect();
+        let given = Given { arguments, ..saved.given.clone() };
+        let project = self.open_given(Session::open, Some(&given))?;
         self.sound(self.with_plugins(project))
     }
 

@@ -10,10 +10,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use andon_lang::definitions::Project;
-use andon_lang::{FileSet, Given, GivenArgument};
+use andon_lang::{Given, GivenArgument};
 use andon_ledger::codec::{decode_answer, encode_answer};
-use andon_plan::{Plan, PlanInput, PlanMode};
-use andon_schema::{Answer, Failure, Question};
+use andon_plan::{Plan, PlanInput, PlanMode, Scope};
+use andon_schema::{Answer, Failure, InstanceAddress, Question, TargetAddress};
 use andon_text::{Diagnostic, Diagnostics};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -42,13 +42,13 @@ pub struct SavedPlan {
     pub mode: PlanMode,
     /// Whether objects were looked at.
     pub refresh: bool,
-    /// The scope, as the command line gave it: an option and its value each.
-    pub scope: Vec<(String, String)>,
+    /// What it is held to.
+    pub scope: Scope,
     /// When it was made, in seconds since 1970.
     pub planned: i64,
     /// The values that input variables were given from outside of the project's files.
     pub given: Given,
-    /// The digest of every file of the project, by path.
+    /// The digest of every definition file of the project, by path. What else definitions read shows in the questions.
     pub files: BTreeMap<String, String>,
     /// The ledger entry that it is based on.
     pub sequence: u64,
@@ -63,8 +63,6 @@ pub struct SavedPlan {
 pub struct Circumstances {
     /// As [`SavedPlan::given`].
     pub given: Given,
-    /// As [`SavedPlan::scope`].
-    pub scope: Vec<(String, String)>,
     /// As [`SavedPlan::planned`].
     pub planned: i64,
     /// The stacks that were asked for.
@@ -80,10 +78,11 @@ pub fn plan_and_save(
 ) -> Result<(Plan, SavedPlan), Diagnostics> {
     let (environment, mode, refresh, sequence) =
         (Arc::clone(&input.environment), input.mode, input.refresh, input.sequence);
+    let scope = input.scope.clone();
     let files = digests(&input.project);
     let mut recorder = Recorder { world, asked: BTreeMap::new(), answers: Vec::new() };
     let plan = plan(input, &mut recorder, sink)?;
-    let Circumstances { given, scope, planned, stacks } = circumstances;
+    let Circumstances { given, planned, stacks } = circumstances;
     let saved = SavedPlan {
         andon: env!("CARGO_PKG_VERSION").to_owned(),
         environment,
@@ -148,7 +147,9 @@ impl SavedPlan {
             "stacks": self.stacks.iter().map(|stack| &**stack).collect::<Vec<_>>(),
             "mode": mode_word(self.mode),
             "refresh": self.refresh,
-            "scope": self.scope,
+            "targets": self.scope.targets.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "excludes": self.scope.excludes.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "replace": self.scope.replace.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "planned": self.planned,
             "given": { "environment": self.given.environment, "arguments": arguments.collect::<Vec<_>>() },
             "files": self.files,
@@ -196,10 +197,14 @@ fn read(json: &Json, andon: String) -> Option<SavedPlan> {
     Some(SavedPlan {
         andon,
         environment: text("environment")?.into(),
-        stacks: json["stacks"].as_array()?.iter().map(|it| it.as_str().map(Arc::from)).collect::<Option<_>>()?,
+        stacks: each(&json["stacks"], |text| Some(text.into()))?,
         mode: mode_of(json["mode"].as_str()?)?,
         refresh: json["refresh"].as_bool()?,
-        scope: pairs(&json["scope"])?,
+        scope: Scope {
+            targets: each(&json["targets"], |text| TargetAddress::parse(text).ok())?,
+            excludes: each(&json["excludes"], |text| TargetAddress::parse(text).ok())?,
+            replace: each(&json["replace"], |text| InstanceAddress::parse(text).ok())?,
+        },
         planned: json["planned"].as_i64()?,
         given: Given {
             environment: pairs(&json["given"]["environment"])?,
@@ -210,6 +215,10 @@ fn read(json: &Json, andon: String) -> Option<SavedPlan> {
         answers: pairs(&json["answers"])?.into_iter().map(answer).collect::<Option<_>>()?,
         digest: text("digest")?,
     })
+}
+
+fn each<T>(list: &Json, read: impl Fn(&str) -> Option<T>) -> Option<Vec<T>> {
+    list.as_array()?.iter().map(|it| read(it.as_str()?)).collect()
 }
 
 /// A world that keeps what another one answers.
@@ -291,10 +300,11 @@ fn hex(text: &str) -> String {
     Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// What definitions are made of, so that it can be said what of it has moved.
 fn digests(project: &Project) -> BTreeMap<String, String> {
-    let files: &FileSet = &project.files;
     let hex = |content: &[u8]| Sha256::digest(content).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-    files.under("").map(|(path, content)| (path.to_string(), hex(content))).collect()
+    let content = |path: &Arc<str>| project.files.read("", path).map(|content| (path.to_string(), hex(content)));
+    project.bodies.keys().filter_map(content).collect()
 }
 
 fn moved_files(before: &BTreeMap<String, String>, now: &BTreeMap<String, String>) -> Vec<String> {

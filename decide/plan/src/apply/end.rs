@@ -1,6 +1,6 @@
 //! When nothing is left to be done: what is published, and the report.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use andon_ledger::{Action, Event, Outputs, ReadData};

@@ -1,11 +1,12 @@
 //! `apply`, `destroy`, `up`, `down` and `sync`: a plan, the user's yes, and the apply.
 
+use std::path::Path;
 use std::sync::Arc;
 
-use andon_engine::{ChangeError, ChangeRequest, Changed, Machine, Recorder, RecoverError, change};
+use andon_engine::{ChangeError, ChangeRequest, Changed, Machine, Recorder, RecoverError, SavedPlan, change};
 use andon_lang::definitions::Environment;
 use andon_plan::{ApplyReport, Plan, PlanMode, Scope, SkipReason};
-use andon_schema::Identity;
+use andon_schema::{Failure, Identity};
 use andon_text::{Diagnostic, Diagnostics};
 use serde_json::json;
 
@@ -13,8 +14,16 @@ use crate::args::{ApplyArguments, DownArguments, GoArguments, UpArguments};
 use crate::context::{Context, Project, Stop, interrupt};
 use crate::terminal::{Follower, ask, print_json};
 
+/// What every sealed file begins with (<https://c2sp.org/age>).
+const SEALED: &[u8] = b"age-encryption.org/";
+
 /// `andon apply`
 pub fn apply(context: &Context, arguments: &ApplyArguments) -> Result<(), Stop> {
+    if let [name] = arguments.stacks.stacks.as_slice()
+        && let Some(sealed) = saved_plan(Path::new(name))
+    {
+        return apply_saved(context, arguments, Path::new(name), &sealed);
+    }
     let mode = super::plan::mode(arguments.destroy, arguments.refresh_only);
     run(context, "apply", mode, &arguments.stacks.stacks, &arguments.go)
 }
@@ -38,6 +47,57 @@ pub fn up(context: &Context, arguments: &UpArguments) -> Result<(), Stop> {
 pub fn down(context: &Context, arguments: &DownArguments) -> Result<(), Stop> {
     run(context, "down", PlanMode::Destroy, &[], &arguments.go)?;
     if arguments.purge { super::purge::run(context) } else { Ok(()) }
+}
+
+/// What is in a file that is a saved plan; `None` for any other name.
+fn saved_plan(path: &Path) -> Option<Vec<u8>> {
+    let content = path.is_file().then(|| std::fs::read(path).ok())??;
+    content.starts_with(SEALED).then_some(content)
+}
+
+/// Applies a plan that was saved, and nothing else.
+fn apply_saved(context: &Context, arguments: &ApplyArguments, path: &Path, sealed: &[u8]) -> Result<(), Stop> {
+    let go = &arguments.go;
+    let refuse = |failure: Failure| {
+        let summary = format!("the plan in `{}` cannot be applied", path.display());
+        let detail = format!("{}: {}", failure.summary, failure.detail);
+        let diagnostic = Diagnostic::error(summary).detail(detail);
+        Stop::from(failure.help.into_iter().fold(diagnostic, |diagnostic, help| diagnostic.help(help)))
+    };
+    if arguments.destroy || arguments.refresh_only || go.scope.is_given() {
+        let failure = Failure::new("it is what it is", "A saved plan is applied as it was made.");
+        return Err(refuse(failure.help("Leave out the options that say what to plan, or plan again with them.")));
+    }
+    let bytes = context.settings(context.project_directory()?).unseal(sealed).map_err(refuse)?;
+    let saved = SavedPlan::decode(&bytes).map_err(refuse)?;
+    if let Some(named) = context.arguments.environment.as_deref().filter(|named| *named != &*saved.environment) {
+        let detail = format!("It is of {}, and {named} was named.", saved.environment);
+        return Err(refuse(Failure::new("it is of another environment", detail)));
+    }
+    let project = context.open_saved(&saved, &go.variables)?;
+    let environments = &project.session.project().environments;
+    let Some(environment) = environments.get(&saved.environment) else {
+        let detail = format!("The project has no environment {}.", saved.environment);
+        return Err(refuse(Failure::new("its environment is gone", detail)));
+    };
+    if let Err(refusal) = refuse_unapproved(environment, go) {
+        context.say_diagnostics(&refusal, project.sources());
+        return Err(Stop::Code(1));
+    }
+    context.require_machine(&project)?;
+    let command = format!("apply {}", path.display());
+    let mut recorder = context.lock(&project, &saved.environment, &command, &go.lock)?;
+    let request = ChangeRequest {
+        scope: saved.scope.clone(),
+        refresh: saved.refresh,
+        planned: saved.planned,
+        ..request(&project, &saved.environment, saved.stacks.clone(), saved.mode, command)
+    };
+    let request = ChangeRequest { saved: Some(Arc::new(saved)), ..request };
+    let changed = carry_out(context, &project, &request, go, &mut recorder);
+    let told = tell(context, &project, "apply", changed);
+    recorder.snapshot();
+    told
 }
 
 fn run(context: &Context, verb: &str, mode: PlanMode, stacks: &[String], go: &GoArguments) -> Result<(), Stop> {
@@ -88,6 +148,7 @@ pub fn request(
         who: andon_engine::who(),
         planned: andon_engine::now().0 / 1000,
         seed: seed(),
+        saved: None,
     }
 }
 

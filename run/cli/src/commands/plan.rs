@@ -1,12 +1,18 @@
 //! `plan` and `drift`: everything that would change, and nothing that does.
 
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use andon_engine::{Machine, judge, plan as make_plan};
+use andon_engine::saved::{self, Circumstances};
+use andon_engine::{Machine, SavedPlan, Sink, World, judge, plan as make_plan};
 use andon_lang::eval::Moment;
+use andon_lang::{Given, GivenArgument};
 use andon_ledger::EnvironmentState;
 use andon_plan::{Plan, PlanInput, PlanMode, Scope};
-use andon_text::Diagnostics;
+use andon_text::{Diagnostic, Diagnostics};
 
 use crate::args::{DriftArguments, PlanArguments};
 use crate::context::{Context, Project, Stop, interrupt};
@@ -24,12 +30,18 @@ pub fn run(context: &Context, arguments: &PlanArguments) -> Result<(), Stop> {
         scope: arguments.scope.scope(&context.stacks(&project, &arguments.stacks.stacks)?),
         parallelism: arguments.parallelism,
     };
-    let plan = plan(context, &project, &arguments.stacks.stacks, asked)?;
+    let plan = match &arguments.out {
+        Some(file) => plan_and_save(context, &project, &arguments.stacks.stacks, asked, file)?,
+        None => plan(context, &project, &arguments.stacks.stacks, asked)?,
+    };
     if context.arguments.json {
         print_json(&andon_view::plan_json(&plan));
     } else {
         say_warnings(context, &project, &plan.warnings);
         context.print(&andon_view::plan(&plan, context.out));
+    }
+    if let Some(file) = &arguments.out {
+        context.say(&format!("Saved in {0}. To do just this: andon apply {0}", file.display()));
     }
     if arguments.detailed_exitcode && !plan.is_empty() { Err(Stop::Code(2)) } else { Ok(()) }
 }
@@ -81,6 +93,88 @@ pub fn mode(destroy: bool, refresh_only: bool) -> PlanMode {
 
 /// Plans, and has the plan judged; whatever is wrong has been said.
 pub fn plan(context: &Context, project: &Project, stacks: &[String], asked: Asked) -> Result<Plan, Stop> {
+    let planned = andon_engine::now().0 / 1000;
+    make(context, project, stacks, asked, planned, &mut |input, world, sink| make_plan(input, world, sink))
+}
+
+/// The same, and saves the plan in a file.
+fn plan_and_save(
+    context: &Context,
+    project: &Project,
+    stacks: &[String],
+    asked: Asked,
+    file: &Path,
+) -> Result<Plan, Stop> {
+    let planned = andon_engine::now().0 / 1000;
+    let given = lasting(project);
+    let circumstances = Circumstances { given, planned, stacks: context.stacks(project, stacks)? };
+    let mut saved = None;
+    let plan = make(context, project, stacks, asked, planned, &mut |input, world, sink| {
+        let (plan, made) = saved::plan_and_save(input, circumstances.clone(), world, sink)?;
+        saved = Some(made);
+        Ok(plan)
+    })?;
+    if let Some(saved) = saved {
+        write_saved(project, &saved, file).map_err(|failure| {
+            let summary = format!("the plan cannot be saved in `{}`", file.display());
+            Stop::from(Diagnostic::error(summary).detail(failure))
+        })?;
+    }
+    Ok(plan)
+}
+
+/// The values that were given to variables, without those of variables that are there only while a run lasts.
+fn lasting(project: &Project) -> Given {
+    let ephemeral: BTreeSet<&str> = project
+        .session
+        .project()
+        .stacks
+        .values()
+        .flat_map(|stack| stack.module.variables.values())
+        .filter(|variable| variable.ephemeral)
+        .map(|variable| &*variable.name.name)
+        .collect();
+    let mut given = project.session.given().clone();
+    given.environment.retain(|(name, _)| !ephemeral.contains(name.as_str()));
+    given.arguments.retain(|argument| match argument {
+        GivenArgument::Text { name, .. } => !ephemeral.contains(name.as_str()),
+        GivenArgument::File { .. } => true,
+    });
+    given
+}
+
+/// Writes a saved plan: sealed, for its owner's eyes, and whole or not at all.
+fn write_saved(project: &Project, saved: &SavedPlan, file: &Path) -> Result<(), String> {
+    let bytes = saved.encode().map_err(|failure| failure.to_string())?;
+    let sealed = project.session.settings().seal(&bytes).map_err(|failure| failure.to_string())?;
+    let mut name = file.as_os_str().to_owned();
+    name.push(".part");
+    let part = PathBuf::from(name);
+    let written = std::fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&part)
+        .and_then(|mut to| to.write_all(&sealed).and_then(|()| to.sync_all()))
+        .and_then(|()| std::fs::rename(&part, file));
+    written.map_err(|error| {
+        let _ = std::fs::remove_file(&part);
+        error.to_string()
+    })
+}
+
+/// How a plan is made of its input.
+type Make<'a> = &'a mut dyn FnMut(PlanInput, &mut dyn World, &mut dyn Sink) -> Result<Plan, Diagnostics>;
+
+fn make(
+    context: &Context,
+    project: &Project,
+    stacks: &[String],
+    asked: Asked,
+    planned: i64,
+    make: Make<'_>,
+) -> Result<Plan, Stop> {
     let environment = context.environment(project)?;
     let state = project.session.state();
     let here = state.environments.get(&environment.name).cloned().unwrap_or_default();
@@ -95,11 +189,11 @@ pub fn plan(context: &Context, project: &Project, stacks: &[String], asked: Aske
         mode: asked.mode,
         refresh: asked.refresh,
         scope: asked.scope,
-        moment: Arc::new(Moment::planning(andon_engine::now().0 / 1000)),
+        moment: Arc::new(Moment::planning(planned)),
     };
     let mut machine = Machine::new(project.providers.clone(), asked.parallelism, interrupt());
     let mut follower = Follower::new(context);
-    let planned = make_plan(input.clone(), &mut machine, &mut follower).and_then(|plan| {
+    let planned = make(input.clone(), &mut machine, &mut follower).and_then(|plan| {
         judge(&plan, &input)?;
         Ok(plan)
     });
