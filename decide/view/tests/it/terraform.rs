@@ -468,6 +468,7 @@ fn plan_of(shown: &Json) -> Plan {
         }
     });
     Plan {
+        deferred: Vec::new(),
         environment: "default".into(),
         mode: PlanMode::Normal,
         stacks: vec!["".into()],
