@@ -11,7 +11,9 @@ use andon_schema::{Command, Identity, InstanceAddress, Outcome, Schemas};
 use andon_text::{Diagnostic, Diagnostics};
 
 use crate::planning::TICK;
-use crate::{Completion, Job, Journal, JournalError, RecoverError, SavedPlan, Sink, Ticket, World, apply, plan, recover};
+use crate::{
+    Completion, Job, Journal, JournalError, RecoverError, SavedPlan, Sink, Ticket, World, apply, plan, recover,
+};
 
 /// What is to be changed.
 #[derive(Debug, Clone)]

@@ -132,7 +132,8 @@ impl SavedPlan {
     /// Where an answer holds what must not be in a file.
     pub fn encode(&self) -> Result<Vec<u8>, Failure> {
         let answers = self.answers.iter().map(|(question, answer)| {
-            let answer = encode_answer(answer).map_err(|error| Failure::new("the plan cannot be saved", error.to_string()))?;
+            let answer =
+                encode_answer(answer).map_err(|error| Failure::new("the plan cannot be saved", error.to_string()))?;
             Ok(json!([question, answer]))
         });
         let arguments = self.given.arguments.iter().map(|argument| match argument {

@@ -119,7 +119,15 @@ impl Session {
         project.directory = directory.map(|path| path.to_string_lossy().into()).unwrap_or_default();
         project.home = std::env::var("HOME").unwrap_or_default().into();
         let state = State::default();
-        Ok(Session { settings, project: Arc::new(project), diagnostics, given: Given::default(), ledger: None, state, snapshot_at: 0 })
+        Ok(Session {
+            settings,
+            project: Arc::new(project),
+            diagnostics,
+            given: Given::default(),
+            ledger: None,
+            state,
+            snapshot_at: 0,
+        })
     }
 
     /// Gives values to the stacks' input variables. What is wrong with them is in [`Session::diagnostics`].

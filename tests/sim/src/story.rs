@@ -414,6 +414,7 @@ impl Story {
             who: "nobody@nowhere".to_owned(),
             planned: 0,
             seed: [0; 32],
+            saved: None,
         }
     }
 

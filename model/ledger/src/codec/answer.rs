@@ -1,8 +1,6 @@
 //! Answers of the world, as saved plans hold them.
 
-use andon_schema::{
-    Answer, Complaint, Failure, FoundObject, FunctionFault, Planned,
-};
+use andon_schema::{Answer, Complaint, Failure, FoundObject, FunctionFault, Planned};
 use andon_value::{Path, PathStep, Value};
 use serde_json::Value as Json;
 
