@@ -1,6 +1,6 @@
 //! Values that input variables of stacks are given, and which of them counts. From the weakest to the strongest:
 //! `TF_VAR_*` of the process's environment, the stack's `terraform.tfvars` and `*.auto.tfvars`, `variables` of the
-//! project's environment, and what the command line says, the later the stronger.
+//! project's environment, what the command line says, and what a run of a test does, the later the stronger.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -135,6 +135,9 @@ pub fn given_value(
     variable: &Variable,
 ) -> Result<Option<GivenValue>, Diagnostics> {
     let name = &variable.name.name;
+    if let Some(value) = project.trial.as_ref().and_then(|trial| trial.variables.get(name)) {
+        return Ok(Some(value.clone()));
+    }
     if let Some(value) = project.outside.arguments.get(name) {
         return value.of(project, variable).map(Some);
     }

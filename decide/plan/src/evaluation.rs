@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use andon_hcl::ast::Expr;
-use andon_lang::definitions::Module;
+use andon_lang::definitions::{Condition, Module};
 use andon_schema::{FunctionAnswer, FunctionCall};
 use andon_text::{Diagnostic, Diagnostics};
 use andon_value::Value;
@@ -54,8 +54,18 @@ impl Evaluation {
 
     /// Evaluates an expression, as far as that goes.
     pub fn evaluate(&mut self, expr: &Expr) -> EvaluationStep {
+        self.step(&|graph, root| graph.evaluate_in(root, expr))
+    }
+
+    /// Whether a condition of something holds: true, or unknown where it hangs on what nobody knows yet. Where it does
+    /// not hold, that is the error.
+    pub fn check(&mut self, condition: &Condition, of: &str) -> EvaluationStep {
+        self.step(&|graph, root| graph.check_in(root, condition, of))
+    }
+
+    fn step(&mut self, attempt: &dyn Fn(&mut Graph, ModuleId) -> Evaluated) -> EvaluationStep {
         loop {
-            match self.graph.evaluate_in(self.root, expr) {
+            match attempt(&mut self.graph, self.root) {
                 Evaluated::Done(result) => return EvaluationStep::Done(result),
                 Evaluated::Failed => return EvaluationStep::Done(Err(self.failed())),
                 Evaluated::Waits => {}

@@ -17,6 +17,7 @@ mod graph;
 mod history;
 mod input;
 mod messages;
+mod mock;
 mod order;
 mod plan;
 mod planner;
@@ -30,6 +31,7 @@ pub use apply::{
 };
 pub use evaluation::{Evaluation, EvaluationStep};
 pub use input::{PlanInput, PlanMode};
+pub use mock::{mock_object, mock_plan};
 pub use plan::{
     DeferReason, Deferred, Depends, Drift, Note, Plan, PlannedAction, PlannedChange, PlannedOutput, Reason,
     ReplaceOrder, Step, StepKind,

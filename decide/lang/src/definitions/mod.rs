@@ -2,6 +2,7 @@
 
 mod history;
 mod provider;
+mod stack_test;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -20,6 +21,7 @@ pub use provider::{
     Backend, Configuration, ProviderDefinition, ProviderKey, ProviderReference, RequiredProvider, Settings,
     configuration, implied_name,
 };
+pub use stack_test::{Mock, MockProvider, Override, RunOptions, StackTest, TestProvider, TestRun, Trial};
 
 /// A project: everything that its definition files say.
 #[derive(Debug, Clone, Default)]
@@ -43,6 +45,10 @@ pub struct Project {
     pub images: BTreeMap<Arc<str>, Arc<Image>>,
     /// Tests of roles and images, in the order of the files.
     pub tests: Vec<Arc<Test>>,
+    /// Tests of stacks, by stack and then by file.
+    pub stack_tests: Vec<Arc<StackTest>>,
+    /// What a run of a test of a stack gives; nothing outside of such a run.
+    pub trial: Option<Arc<Trial>>,
     /// Values for the stacks' input variables from outside of the project's files.
     pub outside: Outside,
     /// The text of every definition file.

@@ -15,6 +15,7 @@ mod secrets;
 mod settings;
 mod stack_test;
 mod test;
+mod test_runs;
 mod values;
 mod version;
 
@@ -39,7 +40,7 @@ pub fn load(files: Arc<FileSet>, directory_name: &str) -> (Project, Diagnostics)
     let mut loader = Loader::new(&files);
     let mut project = Project { name: directory_name.into(), files: files.clone(), ..Project::default() };
     environment::load(&mut loader, &mut project);
-    module::load_stacks(&mut loader, &mut project);
+    let mut modules = module::load_stacks(&mut loader, &mut project);
     for (path, body) in loader.matching("roles", ".role.hcl") {
         role::load(&mut loader, &mut project, &path, &body);
     }
@@ -49,7 +50,7 @@ pub fn load(files: Arc<FileSet>, directory_name: &str) -> (Project, Diagnostics)
     for (_, body) in loader.matching("tests", ".test.hcl") {
         test::load(&mut loader, &mut project, &body);
     }
-    stack_test::load(&mut loader, &project);
+    project.stack_tests = stack_test::load(&mut loader, &project, &mut modules);
     if project.environments.is_empty() {
         let name: Arc<str> = "default".into();
         let environment = Environment { name: name.clone(), variables: None, protected: false, span: None };
@@ -270,7 +271,7 @@ fn parse(path: &str, id: SourceId, text: &str, shape: &Shape) -> (Body, Diagnost
 }
 
 fn is_definition_file(path: &str) -> bool {
-    const SUFFIXES: [&str; 9] = [
+    const SUFFIXES: [&str; 11] = [
         ".tf",
         ".tf.json",
         ".tfvars",
@@ -280,6 +281,8 @@ fn is_definition_file(path: &str) -> bool {
         ".test.hcl",
         ".tftest.hcl",
         ".tftest.json",
+        ".tfmock.hcl",
+        ".tfmock.json",
     ];
     path == "andon.hcl" || SUFFIXES.iter().any(|suffix| path.ends_with(suffix))
 }

@@ -16,12 +16,13 @@ use crate::shape::{self, STACK_FILE};
 
 /// Modules read so far, and the way to the one being read.
 #[derive(Default)]
-struct Modules {
+pub(super) struct Modules {
     done: BTreeMap<Arc<str>, Arc<Module>>,
     way: Vec<Arc<str>>,
 }
 
-pub(super) fn load_stacks(loader: &mut Loader<'_>, project: &mut Project) {
+/// Reads every stack; gives back the modules that were read.
+pub(super) fn load_stacks(loader: &mut Loader<'_>, project: &mut Project) -> Modules {
     let mut modules = Modules::default();
     let directories: BTreeSet<Arc<str>> = (loader.files.paths())
         .filter(|path| path.starts_with("stacks/") && path.matches('/').count() == 2)
@@ -42,6 +43,7 @@ pub(super) fn load_stacks(loader: &mut Loader<'_>, project: &mut Project) {
         let name = directory.strip_prefix("stacks/").unwrap_or(directory);
         add_stack(loader, project, &mut modules, name, directory);
     }
+    modules
 }
 
 fn add_stack(loader: &mut Loader<'_>, project: &mut Project, modules: &mut Modules, name: &str, directory: &str) {
@@ -250,7 +252,7 @@ fn calls(
 }
 
 /// The module in a directory that is called, unless that closes a circle.
-fn called(loader: &mut Loader<'_>, modules: &mut Modules, at: Span, directory: &str) -> Option<Arc<Module>> {
+pub(super) fn called(loader: &mut Loader<'_>, modules: &mut Modules, at: Span, directory: &str) -> Option<Arc<Module>> {
     if let Some(from) = modules.way.iter().position(|way| **way == *directory) {
         let chain: Vec<&str> = modules.way.iter().skip(from).map(|way| &**way).chain([directory]).collect();
         loader.out.push(

@@ -1,21 +1,24 @@
 //! `*.tftest.hcl` and `*.tftest.json`: tests of stacks in Terraform's test language, beside a stack's files or in its
-//! `tests` directory. No run of them is carried out yet, so all that is made of them is what is wrong with them.
+//! `tests` directory, or in the project's. Here is what is wrong with them; what they define is read by
+//! [`super::test_runs`].
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use andon_hcl::ast::{Block, Body, Expr, ExprKind};
 use andon_schema::Mode;
-use andon_text::{Diagnostic, Span};
+use andon_text::{Diagnostic, SourceId, Span};
 
-use super::{Loader, blocks};
-use crate::definitions::Project;
+use super::module::Modules;
+use super::{Loader, blocks, test_runs};
+use crate::definitions::{Project, StackTest};
 use crate::reference::{name_at, static_traversals};
 use crate::shape::{STACK_TEST_FILE, twice};
 
-pub(super) fn load(loader: &mut Loader<'_>, project: &Project) {
+pub(super) fn load(loader: &mut Loader<'_>, project: &Project, modules: &mut Modules) -> Vec<Arc<StackTest>> {
     let directories: BTreeSet<Arc<str>> =
         project.stacks.values().map(|stack| stack.module.directory.clone()).chain(["".into()]).collect();
+    let mut all = Vec::new();
     for directory in directories {
         let tests = if directory.is_empty() { "tests".to_owned() } else { format!("{directory}/tests") };
         for folder in [&*directory, &tests] {
@@ -25,9 +28,26 @@ pub(super) fn load(loader: &mut Loader<'_>, project: &Project) {
             for path in paths {
                 let body = loader.body(&path, &STACK_TEST_FILE);
                 file(loader, &path, &body);
+                match test_runs::owner(project, folder, &path) {
+                    Some(stack) => all.push(Arc::new(test_runs::read(loader, stack, modules, &path, &body))),
+                    None => loader.out.extend(ownerless(loader.ids.get(&path).copied(), project)),
+                }
             }
         }
     }
+    all
+}
+
+/// A file whose stack is not known.
+fn ownerless(source: Option<SourceId>, project: &Project) -> Option<Diagnostic> {
+    let diagnostic = Diagnostic::error("it is not known which stack this file tests").at(Span::new(source?, 0, 0));
+    let names: Vec<&str> = project.stacks.keys().map(|name| &**name).collect();
+    Some(match names.first() {
+        Some(first) => diagnostic
+            .detail(format!("The project has the stacks {}.", names.join(", ")))
+            .help(format!("Put it into stacks/{first}/tests, or have its name begin with the stack's: tests/{first}.tftest.hcl")),
+        None => diagnostic.help("Define a stack: a directory of *.tf files in stacks/."),
+    })
 }
 
 fn file(loader: &mut Loader<'_>, path: &Arc<str>, body: &Body) {
@@ -39,14 +59,18 @@ fn file(loader: &mut Loader<'_>, path: &Arc<str>, body: &Body) {
     }
     overrides(loader, body);
     values_only(loader, body);
-    let mut providers: BTreeMap<String, Span> = BTreeMap::new();
+    let mut providers: BTreeMap<String, (Span, bool)> = BTreeMap::new();
     for block in body.blocks().filter(|block| matches!(&*block.kind.name, "provider" | "mock_provider")) {
         let [name] = block.labels.as_slice() else { continue };
         let alias = loader.text(&block.body, "alias");
         let name = alias.map_or(name.name.to_string(), |alias| format!("{}.{}", name.name, alias.name));
         match providers.get(&name) {
-            Some(first) => loader.out.push(twice("provider", &name, block.head, *first)),
-            None => drop(providers.insert(name, block.head)),
+            // Two `provider` blocks are complained of as in any other file.
+            Some((first, mocked)) if *mocked || &*block.kind.name == "mock_provider" => {
+                loader.out.push(twice("provider", &name, block.head, *first));
+            }
+            Some(_) => {}
+            None => drop(providers.insert(name, (block.head, &*block.kind.name == "mock_provider"))),
         }
         if &*block.kind.name == "mock_provider" {
             mock_provider(loader, &block.body);

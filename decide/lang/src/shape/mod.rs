@@ -17,7 +17,7 @@ pub(crate) use stack::{
     BUILT_IN_PROVIDER, DATA, EPHEMERAL, MODULE, PROVIDER, PROVISIONER, RESOURCE, STACK_FILE, VALUES_FILE,
 };
 
-pub(crate) use stack_test::STACK_TEST_FILE;
+pub(crate) use stack_test::{MOCK_FILE, STACK_TEST_FILE};
 
 /// What a body may hold.
 #[derive(Debug)]

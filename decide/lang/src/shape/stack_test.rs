@@ -68,6 +68,7 @@ static RUN: Shape = closed(
         optional("expect_failures", "What must refuse the given values: variables, outputs, checks or resources.")
             .expression(),
         optional("state_key", "Runs of one key share their state.").text(),
+        optional("parallel", "Whether it may run beside its neighbours, where no run needs another."),
     ],
     &[
         at_most_once("plan_options", &[], &PLAN_OPTIONS, "How the plan is made."),
@@ -80,10 +81,24 @@ static RUN: Shape = closed(
     ],
 );
 
+static SETTINGS: Shape = closed(&[optional("parallel", "What runs say of themselves that say nothing.")], &[]);
+
+/// A `*.tfmock.hcl` file: what a mocked provider gives, for several tests.
+pub(crate) static MOCK_FILE: Shape = closed(
+    &[],
+    &[
+        any("mock_resource", &["type"], &MOCK, "What resources of a type are made to be."),
+        any("mock_data", &["type"], &MOCK, "What data sources of a type are made to be."),
+        OVERRIDE_RESOURCE_BLOCK,
+        OVERRIDE_DATA_BLOCK,
+    ],
+);
+
 /// A `*.tftest.hcl` file.
 pub(crate) static STACK_TEST_FILE: Shape = closed(
     &[],
     &[
+        at_most_once("test", &[], &SETTINGS, "How the file's runs are made."),
         any("run", &["name"], &RUN, "One plan or apply, and what must be true after it."),
         at_most_once("variables", &[], &VARIABLES, "Values for the stack's input variables in every run."),
         any("provider", &["name"], &PROVIDER, "A configuration of a provider for the runs."),

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use andon_hcl::ast::Expr;
+use andon_lang::definitions::Condition;
 use andon_schema::Mode;
 use andon_text::{Diagnostic, Diagnostics};
-use andon_value::{Marks, Value};
+use andon_value::{Marks, Type, Value};
 
+use super::evaluate::check;
 use super::settled::Settled;
 use super::view::{View, evaluate};
 use super::{Graph, ModuleId, ResourceId};
@@ -42,10 +44,26 @@ impl Graph {
 
     /// Tries an expression in a module, after what earlier tries found that it reads.
     pub fn evaluate_in(&mut self, module: ModuleId, expr: &Expr) -> Evaluated {
+        self.attempt_in(module, |view| evaluate(expr, view))
+    }
+
+    /// Tries whether a condition holds, in the same way. It comes to true, or to unknown where that hangs on something
+    /// unknown; what does not hold is complained of.
+    pub fn check_in(&mut self, module: ModuleId, condition: &Condition, of: &str) -> Evaluated {
+        let one = std::slice::from_ref(condition);
+        let verdict = |unchecked| if unchecked { Value::unknown(Type::Bool) } else { Value::from(true) };
+        self.attempt_in(module, |view| check(one, "condition", of, view).map(verdict))
+    }
+
+    fn attempt_in(
+        &mut self,
+        module: ModuleId,
+        attempt: impl FnOnce(&View<'_>) -> Result<Value, Diagnostics>,
+    ) -> Evaluated {
         let (result, notes) = {
             let Some(instance) = self.module(module) else { return Evaluated::Failed };
             let view = View::new(self, module, instance);
-            (evaluate(expr, &view), view.into_notes())
+            (attempt(&view), view.into_notes())
         };
         if notes.failed {
             return Evaluated::Failed;

@@ -4,7 +4,7 @@ use std::hash::{BuildHasherDefault, DefaultHasher};
 use std::sync::Arc;
 
 use andon_hcl::ast::Expr;
-use andon_lang::definitions::ResourceKey;
+use andon_lang::definitions::{ResourceKey, Trial};
 use andon_lang::eval::{Inputs, Name, ProviderFunction, Resolved, Scope, Step};
 use andon_schema::{FunctionAnswer, FunctionCall, InstanceKey, Mode, ProviderAddress};
 use andon_text::{Diagnostic, Span};
@@ -332,6 +332,14 @@ impl<'g> View<'g> {
             return Ok(Resolved { value: value.clone(), used: 1 });
         }
         let span = root.span.to(*at);
+        // What a test gives may name variables of its own, too.
+        let of_test = self.trial().and_then(|trial| trial.variables.get(name)).filter(|_| is_variable);
+        if let Some(given) = of_test
+            && !module.variables.contains_key(name)
+            && self.module.parent.is_none()
+        {
+            return Ok(Resolved { value: given.value.clone(), used: 1 });
+        }
         let (key, what) = if is_variable {
             (module.variables.contains_key(name).then(|| Key::Variable(self.id, Arc::clone(name))), "variable")
         } else {
@@ -348,6 +356,24 @@ impl<'g> View<'g> {
                 Err(messages::unknown(diagnostic, name, known))
             }
         }
+    }
+
+    /// What a run of a test gives.
+    fn trial(&self) -> Option<&Trial> {
+        self.graph.input.project.trial.as_deref()
+    }
+
+    /// An output of the module itself: what the conditions of a test may read.
+    fn resolve_output(&self, root: Name<'_>, steps: &[Step]) -> Result<Resolved, Diagnostic> {
+        let Some(Step::Attribute(name, at)) = steps.first() else {
+            return Err(messages::incomplete(root, "output.NAME"));
+        };
+        if self.module.module.outputs.contains_key(name) {
+            let value = self.value(Key::Output(self.id, Arc::clone(name)), Some(root.span.to(*at)));
+            return Ok(View::answer(value, 1, steps));
+        }
+        let diagnostic = Diagnostic::error(format!("there is no output {name:?}")).at(root.span.to(*at));
+        Err(messages::unknown(diagnostic, name, self.module.module.outputs.keys().map(|name| &**name)))
     }
 
     fn unknown_resource(&self, root: Name<'_>, steps: &[Step]) -> Diagnostic {
@@ -411,7 +437,11 @@ impl Scope for View<'_> {
                 }
                 _ => Err(messages::incomplete(root, "resource.TYPE.NAME")),
             },
-            _ => self.resolve_resource(root, steps),
+            "output" if self.graph.of_values && self.trial().is_some() => self.resolve_output(root, steps),
+            name => match self.trial().and_then(|trial| trial.names.get(name)) {
+                Some(value) => Ok(Resolved { value: value.clone(), used: 0 }),
+                None => self.resolve_resource(root, steps),
+            },
         }
     }
 
