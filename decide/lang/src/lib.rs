@@ -35,7 +35,7 @@ pub use given::{Given, GivenArgument, GivenValue, Outside, give, given_value, mi
 pub use image::{Recipe, image_recipe};
 pub use lint::{Lint, lint, lints};
 pub use literal::string as written_string;
-pub use load::load;
+pub use load::{load, load_with_tests};
 pub use reference::{Reference, StaticStep, static_traversals};
 pub use refused::not_carried_out;
 pub use role::{Prediction, Undecided, catalog, predict};

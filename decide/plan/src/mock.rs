@@ -51,12 +51,10 @@ impl Maker {
         let Some(entries) = planned.as_entries() else { return planned.clone() };
         let members = entries.iter().map(|(name, value)| {
             let given = given.and_then(|given| given.get(name));
-            let made = self.within(name, |maker| {
-                match (schema.attributes.get(&**name), schema.blocks.get(&**name)) {
-                    (Some(attribute), _) => maker.attribute(attribute, value, given),
-                    (_, Some(nested)) => maker.blocks(nested, value, given),
-                    _ => value.clone(),
-                }
+            let made = self.within(name, |maker| match (schema.attributes.get(&**name), schema.blocks.get(&**name)) {
+                (Some(attribute), _) => maker.attribute(attribute, value, given),
+                (_, Some(nested)) => maker.blocks(nested, value, given),
+                _ => value.clone(),
             });
             (Arc::clone(name), made)
         });
@@ -106,14 +104,17 @@ impl Maker {
                 let all: Vec<Value> = elements.iter().map(|value| element(self, value)).collect();
                 Value::set(ty.clone(), all)
             }
-            Kind::Tuple(elements) => Value::tuple(elements.iter().map(|value| element(self, value)).collect::<Vec<_>>()),
+            Kind::Tuple(elements) => {
+                Value::tuple(elements.iter().map(|value| element(self, value)).collect::<Vec<_>>())
+            }
             Kind::Map(ty, entries) => {
-                let all: Vec<_> = entries.iter().map(|(name, value)| (Arc::clone(name), element(self, value))).collect();
+                let all: Vec<_> =
+                    entries.iter().map(|(name, value)| (Arc::clone(name), element(self, value))).collect();
                 Value::map(ty.clone(), all)
             }
-            Kind::Object(entries) => {
-                Value::object(entries.iter().map(|(name, it)| (Arc::clone(name), element(self, it))).collect::<Vec<_>>())
-            }
+            Kind::Object(entries) => Value::object(
+                entries.iter().map(|(name, it)| (Arc::clone(name), element(self, it))).collect::<Vec<_>>(),
+            ),
             _ => return value.clone(),
         };
         made.mark(value.marks())

@@ -97,7 +97,7 @@ pub enum Command {
     /// Check definitions: syntax, types, references, what is written out, lints
     #[command(alias = "validate")]
     Check(CheckArguments),
-    /// Run the tests of roles and images on throw-away servers
+    /// Run the tests of stacks, and those of roles and images on throw-away servers
     Test(TestArguments),
     /// Show everything that a change would do
     Plan(PlanArguments),
@@ -151,6 +151,14 @@ impl Command {
             Command::Drift(arguments) => Some(&arguments.variables),
             Command::Console(arguments) => Some(&arguments.variables),
             _ => None,
+        }
+    }
+
+    /// The name of the directories that tests of stacks are in.
+    pub fn tests(&self) -> &str {
+        match self {
+            Command::Test(arguments) => &arguments.test_directory,
+            _ => "tests",
         }
     }
 
@@ -220,8 +228,20 @@ pub struct FmtArguments {
 
 #[derive(Debug, Clone, Args)]
 pub struct TestArguments {
-    /// Only the tests whose names contain this
+    /// Only the tests whose names, or of stacks whose files, contain this
     pub filter: Option<String>,
+    /// Only the tests in FILE; may be given several times
+    #[arg(id = "files", long = "filter", value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// Where the tests of a stack are, from the stack's directory; `tests` without it
+    #[arg(long, value_name = "DIR", default_value = "tests", hide_default_value = true)]
+    pub test_directory: String,
+    /// Show the plan of each run of a stack's test
+    #[arg(long)]
+    pub verbose: bool,
+    /// Write the results of tests of stacks to FILE, too, as JUnit XML
+    #[arg(long, value_name = "FILE")]
+    pub junit_xml: Option<PathBuf>,
     /// Leave the servers of failed tests for a look; the next `andon test` deletes them
     #[arg(long)]
     pub keep: bool,

@@ -106,6 +106,7 @@ impl Context {
             data_dir: self.arguments.data_dir.clone(),
             helper: PathBuf::from("/proc/self/exe"),
             mirror: self.arguments.mirror.clone(),
+            tests: self.arguments.command.tests().to_owned(),
             interrupt: interrupt(),
         }
     }
@@ -156,11 +157,6 @@ impl Context {
         project.plugins.add_to(Arc::make_mut(&mut project.schemas));
         project.providers.set_plugins(Arc::clone(&project.plugins));
         project
-    }
-
-    /// Opens the project and refuses definitions with errors; their warnings are said.
-    pub fn open_sound(&self) -> Result<Project, Stop> {
-        self.sound(self.open()?)
     }
 
     /// Says what is wrong with the definitions; refuses them where there are errors.

@@ -20,6 +20,7 @@ pub mod provider;
 mod recover;
 pub mod saved;
 mod session;
+mod stack_tests;
 pub mod testing;
 mod world;
 
@@ -34,4 +35,5 @@ pub use plugins::{Plugins, named};
 pub use recover::{RecoverError, recover};
 pub use saved::SavedPlan;
 pub use session::{OpenError, Recorder, Session, Settings, now, random, records, who};
+pub use stack_tests::{Bench, FileReport, RunReport, TestEvent, TestStatus, run_tests};
 pub use world::{Completion, Found, Job, Ticket, World};

@@ -34,6 +34,8 @@ pub struct Settings {
     pub helper: PathBuf,
     /// The package mirror that bases are made from; the machine's own where none is given.
     pub mirror: Option<String>,
+    /// The name of the directories that tests of stacks are in.
+    pub tests: String,
     /// Set when the user asks for an end.
     pub interrupt: Arc<AtomicBool>,
 }
@@ -114,7 +116,11 @@ impl Session {
         let files = read_files(&settings.directory)?;
         let directory = settings.directory.canonicalize().ok();
         let name = directory.as_deref().and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
-        let (mut project, mut diagnostics) = andon_lang::load(Arc::new(files), name.as_deref().unwrap_or("project"));
+        let (mut project, mut diagnostics) = andon_lang::load_with_tests(
+            Arc::new(files),
+            name.as_deref().unwrap_or("project"),
+            &settings.tests,
+        );
         diagnostics.extend(crate::init::changed(&settings.directory));
         project.directory = directory.map(|path| path.to_string_lossy().into()).unwrap_or_default();
         project.home = std::env::var("HOME").unwrap_or_default().into();

@@ -37,6 +37,11 @@ pub(crate) use values::read_values;
 /// Reads a project. `directory_name` is the project's name where no `project` block gives one. The project holds all
 /// that could be understood, whatever the diagnostics say.
 pub fn load(files: Arc<FileSet>, directory_name: &str) -> (Project, Diagnostics) {
+    load_with_tests(files, directory_name, "tests")
+}
+
+/// The same, with the tests of stacks in a directory of this name.
+pub fn load_with_tests(files: Arc<FileSet>, directory_name: &str, tests: &str) -> (Project, Diagnostics) {
     let mut loader = Loader::new(&files);
     let mut project = Project { name: directory_name.into(), files: files.clone(), ..Project::default() };
     environment::load(&mut loader, &mut project);
@@ -50,7 +55,7 @@ pub fn load(files: Arc<FileSet>, directory_name: &str) -> (Project, Diagnostics)
     for (_, body) in loader.matching("tests", ".test.hcl") {
         test::load(&mut loader, &mut project, &body);
     }
-    project.stack_tests = stack_test::load(&mut loader, &project, &mut modules);
+    project.stack_tests = stack_test::load(&mut loader, &project, &mut modules, tests);
     if project.environments.is_empty() {
         let name: Arc<str> = "default".into();
         let environment = Environment { name: name.clone(), variables: None, protected: false, span: None };

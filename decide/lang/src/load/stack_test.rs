@@ -12,23 +12,30 @@ use andon_text::{Diagnostic, SourceId, Span};
 use super::module::Modules;
 use super::{Loader, blocks, test_runs};
 use crate::definitions::{Project, StackTest};
+use crate::files::resolve;
 use crate::reference::{name_at, static_traversals};
 use crate::shape::{STACK_TEST_FILE, twice};
 
-pub(super) fn load(loader: &mut Loader<'_>, project: &Project, modules: &mut Modules) -> Vec<Arc<StackTest>> {
+pub(super) fn load(
+    loader: &mut Loader<'_>,
+    project: &Project,
+    modules: &mut Modules,
+    tests: &str,
+) -> Vec<Arc<StackTest>> {
     let directories: BTreeSet<Arc<str>> =
         project.stacks.values().map(|stack| stack.module.directory.clone()).chain(["".into()]).collect();
     let mut all = Vec::new();
     for directory in directories {
-        let tests = if directory.is_empty() { "tests".to_owned() } else { format!("{directory}/tests") };
-        for folder in [&*directory, &tests] {
+        let tests = resolve(&directory, tests).unwrap_or_default();
+        let folders: BTreeSet<&str> = [&*directory, &tests].into();
+        for folder in folders {
             let mut paths = loader.paths(folder, ".tftest.hcl");
             paths.extend(loader.paths(folder, ".tftest.json"));
             paths.sort();
             for path in paths {
                 let body = loader.body(&path, &STACK_TEST_FILE);
                 file(loader, &path, &body);
-                match test_runs::owner(project, folder, &path) {
+                match test_runs::owner(project, &directory, &path) {
                     Some(stack) => all.push(Arc::new(test_runs::read(loader, stack, modules, &path, &body))),
                     None => loader.out.extend(ownerless(loader.ids.get(&path).copied(), project)),
                 }
@@ -43,9 +50,9 @@ fn ownerless(source: Option<SourceId>, project: &Project) -> Option<Diagnostic> 
     let diagnostic = Diagnostic::error("it is not known which stack this file tests").at(Span::new(source?, 0, 0));
     let names: Vec<&str> = project.stacks.keys().map(|name| &**name).collect();
     Some(match names.first() {
-        Some(first) => diagnostic
-            .detail(format!("The project has the stacks {}.", names.join(", ")))
-            .help(format!("Put it into stacks/{first}/tests, or have its name begin with the stack's: tests/{first}.tftest.hcl")),
+        Some(first) => diagnostic.detail(format!("The project has the stacks {}.", names.join(", "))).help(format!(
+            "Put it into stacks/{first}/tests, or have its name begin with the stack's: tests/{first}.tftest.hcl"
+        )),
         None => diagnostic.help("Define a stack: a directory of *.tf files in stacks/."),
     })
 }

@@ -16,11 +16,10 @@ use crate::definitions::{
 use crate::files::resolve;
 use crate::shape::{MOCK_FILE, PROVIDER};
 
-/// The stack that a file tests: the one that it is beside, or whose `tests` it is in; of those in the project's own
-/// `tests`, the stack that its name is or begins with.
-pub(super) fn owner<'p>(project: &'p Project, folder: &str, path: &str) -> Option<&'p Stack> {
-    let place = folder.strip_suffix("tests").map_or(folder, |outer| outer.trim_end_matches('/'));
-    let beside = |stack: &&Stack| *stack.module.directory == *place || *stack.module.directory == *folder;
+/// The stack that a file tests: the one whose directory it belongs to; of those of the project's own directory, the stack
+/// that its name is or begins with.
+pub(super) fn owner<'p>(project: &'p Project, directory: &str, path: &str) -> Option<&'p Stack> {
+    let beside = |stack: &&Stack| *stack.module.directory == *directory;
     if let Some(stack) = project.stacks.values().find(beside) {
         return Some(stack);
     }
@@ -145,11 +144,7 @@ fn overrides(loader: &mut Loader<'_>, body: &Body) -> Vec<Override> {
     all
 }
 
-fn mock_provider(
-    loader: &mut Loader<'_>,
-    directory: &Arc<str>,
-    block: &Block,
-) -> Option<(ProviderKey, TestProvider)> {
+fn mock_provider(loader: &mut Loader<'_>, directory: &Arc<str>, block: &Block) -> Option<(ProviderKey, TestProvider)> {
     let name = block.labels.first()?.clone();
     let alias = loader.text(&block.body, "alias");
     let during_plan = during(&block.body) == Some(true);

@@ -1,4 +1,7 @@
-//! `test`: roles and images, proved on throw-away servers.
+//! `test`: stacks by their `*.tftest.hcl`; roles and images, proved on throw-away servers.
+
+mod junit;
+mod stacks;
 
 use std::sync::Arc;
 
@@ -22,33 +25,55 @@ const PARALLELISM: usize = 16;
 
 /// `andon test`
 pub fn run(context: &Context, arguments: &TestArguments) -> Result<(), Stop> {
-    let project = context.open_sound()?;
-    context.require_machine(&project)?;
-    clear(context, &project, arguments)?;
-    let wanted =
-        |test: &&Arc<Test>| arguments.filter.as_ref().is_none_or(|filter| test.name.name.contains(filter.as_str()));
+    let project = context.open_sound_with_plugins()?;
+    let of_stacks = stacks::chosen(&project, arguments);
+    let in_file = |test: &Test| {
+        let path = project.sources().get(test.span.source).map(|source| Arc::clone(source.path())).unwrap_or_default();
+        arguments.files.is_empty() || arguments.files.iter().any(|file| stacks::same(file, &path))
+    };
+    let wanted = |test: &&Arc<Test>| {
+        let named = arguments.filter.as_ref().is_none_or(|filter| test.name.name.contains(filter.as_str()));
+        named && in_file(test)
+    };
     let tests: Vec<_> = project.session.project().tests.iter().filter(wanted).cloned().collect();
-    if tests.is_empty() {
-        let what = arguments.filter.as_ref().map(|filter| format!(" whose name contains `{filter}`"));
-        return Err(Diagnostic::error(format!("the project has no test{}", what.unwrap_or_default()))
+    if tests.is_empty() && of_stacks.is_empty() {
+        let what = match (&arguments.filter, arguments.files.as_slice()) {
+            (Some(filter), _) => format!(" whose name contains `{filter}`"),
+            (None, [first, ..]) => format!(" in {}", first.display()),
+            _ => String::new(),
+        };
+        return Err(Diagnostic::error(format!("the project has no test{what}"))
+            .help("Tests of stacks are in `*.tftest.hcl` beside a stack's files or in `tests/`.")
             .help("Tests of roles and images are in `tests/*.test.hcl`.")
             .into());
     }
-    let mut failed = 0;
+    let mut tally = match of_stacks.is_empty() {
+        true => stacks::Tally::default(),
+        false => stacks::run(context, &project, arguments, &of_stacks)?,
+    };
+    let stopped = || interrupt().load(std::sync::atomic::Ordering::Relaxed);
+    if !tests.is_empty() && !stopped() {
+        context.require_machine(&project)?;
+        clear(context, &project, arguments)?;
+    }
     for test in &tests {
+        if stopped() {
+            break;
+        }
         let began = now();
         let reasons = one(context, &project, test, arguments)?;
-        failed += usize::from(!reasons.is_empty());
+        tally.failed += usize::from(!reasons.is_empty());
+        tally.passed += usize::from(reasons.is_empty());
         tell(context, &project, test, &reasons, began);
-        if interrupt().load(std::sync::atomic::Ordering::Relaxed) {
-            context.say("Stopped.");
-            return Err(Stop::Code(1));
-        }
     }
-    if !context.arguments.json {
-        context.print(&format!("{} passed, {failed} failed\n", tests.len() - failed));
+    if stopped() {
+        context.say("Stopped.");
+        return Err(Stop::Code(1));
     }
-    if failed == 0 { Ok(()) } else { Err(Stop::Code(1)) }
+    if !of_stacks.is_empty() || !context.arguments.json {
+        stacks::summary(context, tally);
+    }
+    if tally.failed == 0 { Ok(()) } else { Err(Stop::Code(1)) }
 }
 
 fn tell(context: &Context, project: &Project, test: &Test, reasons: &Diagnostics, began: Timestamp) {

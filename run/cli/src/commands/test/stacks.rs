@@ -1,0 +1,222 @@
+//! Tests of stacks: `*.tftest.hcl`.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use andon_engine::{Bench, FileReport, RunReport, TestEvent, TestStatus, run_tests};
+use andon_lang::definitions::{StackTest, TestRun};
+use andon_plan::PlanMode;
+use andon_text::{Diagnostic, Diagnostics};
+use serde_json::{Value as Json, json};
+
+use super::PARALLELISM;
+use super::junit::junit;
+use crate::args::TestArguments;
+use crate::commands::change::request;
+use crate::context::{Context, Project, Stop, interrupt};
+use crate::terminal::print_json;
+
+/// How many runs came to what.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Tally {
+    pub passed: usize,
+    pub failed: usize,
+    pub skipped: usize,
+}
+
+/// The files of tests that are meant.
+pub fn chosen(project: &Project, arguments: &TestArguments) -> Vec<Arc<StackTest>> {
+    let named = |test: &&Arc<StackTest>| {
+        let of_files = arguments.files.is_empty() || arguments.files.iter().any(|file| same(file, &test.path));
+        of_files && arguments.filter.as_ref().is_none_or(|filter| test.path.contains(filter.as_str()))
+    };
+    project.session.project().stack_tests.iter().filter(named).cloned().collect()
+}
+
+/// Whether a path that the user wrote names a file of the project.
+pub fn same(written: &Path, path: &str) -> bool {
+    written.components().filter(|part| !matches!(part, std::path::Component::CurDir)).eq(Path::new(path).components())
+}
+
+/// Runs files of tests, one after the other, and tells of each.
+pub fn run(
+    context: &Context,
+    project: &Project,
+    arguments: &TestArguments,
+    tests: &[Arc<StackTest>],
+) -> Result<Tally, Stop> {
+    let environment = context.environment(project)?;
+    let request = request(project, &environment.name, Vec::new(), PlanMode::Normal, "test".to_owned());
+    let bench = Bench {
+        request,
+        providers: &project.providers,
+        plugins: &project.plugins,
+        parallelism: PARALLELISM,
+        interrupt: interrupt(),
+    };
+    if context.arguments.json {
+        let files = tests.iter().map(|test| {
+            let runs: Vec<&str> = test.runs.iter().map(|run| &*run.name.name).collect();
+            (test.path.to_string(), json!(runs))
+        });
+        let files: serde_json::Map<String, Json> = files.collect();
+        let words = format!("{} files of tests", files.len());
+        print_json(&json!({ "@level": "info", "@message": words, "type": "test_abstract", "test_abstract": files }));
+    }
+    let mut reports: Vec<FileReport> = Vec::with_capacity(tests.len());
+    for test in tests {
+        reports.push(run_tests(&bench, test, &mut |event| tell(context, project, arguments, &event)));
+    }
+    if let Some(path) = &arguments.junit_xml {
+        std::fs::write(context.arguments.directory.join(path), junit(&reports, project.sources())).map_err(
+            |error| {
+                Diagnostic::error(format!("the results cannot be written to {}", path.display()))
+                    .detail(format!("{error}."))
+            },
+        )?;
+    }
+    let mut tally = Tally::default();
+    for file in &reports {
+        for run in &file.runs {
+            match run.status {
+                TestStatus::Pass => tally.passed += 1,
+                TestStatus::Skip => tally.skipped += 1,
+                TestStatus::Fail | TestStatus::Error => tally.failed += 1,
+            }
+        }
+        let of_runs = file.runs.iter().any(|run| run.status >= TestStatus::Fail);
+        tally.failed += usize::from(file.status == TestStatus::Error && !of_runs);
+    }
+    Ok(tally)
+}
+
+fn tell(context: &Context, project: &Project, arguments: &TestArguments, event: &TestEvent<'_>) {
+    if context.arguments.json {
+        return tell_data(project, event);
+    }
+    let paint = context.out;
+    match event {
+        TestEvent::FileBegan(test) => context.print(&format!("{}\n", paint.bold(&test.path))),
+        TestEvent::RunBegan(..) | TestEvent::Clearing(_) => {}
+        TestEvent::RunEnded(_, run) => {
+            let word = match run.status {
+                TestStatus::Pass => paint.green("ok  "),
+                TestStatus::Skip => paint.dim("skip"),
+                TestStatus::Fail | TestStatus::Error => paint.red("FAIL"),
+            };
+            let took =
+                if run.began.is_some() { format!(" ({})", andon_view::duration(run.took_ms)) } else { String::new() };
+            context.print(&format!("  {word} {}{took}\n", run.name));
+            if let Some(plan) = run.plan.as_ref().filter(|_| arguments.verbose) {
+                context.print(&andon_view::plan(plan, paint));
+            }
+            if !run.diagnostics.is_empty() {
+                context.say_diagnostics(&run.diagnostics, project.sources());
+            }
+        }
+        TestEvent::FileEnded(_, file) => {
+            if !file.diagnostics.is_empty() {
+                context.say_diagnostics(&file.diagnostics, project.sources());
+            }
+            for line in left(file) {
+                context.say(&line);
+            }
+        }
+    }
+}
+
+/// What could not be deleted.
+fn left(file: &FileReport) -> Vec<String> {
+    if file.left.is_empty() {
+        return Vec::new();
+    }
+    let head =
+        format!("{} could not delete all that it made. This is left, and nothing but you knows of it:", file.path);
+    let lines = file.left.iter().map(|(run, address)| format!("  {address} (run \"{run}\")"));
+    std::iter::once(head).chain(lines).collect()
+}
+
+fn word(status: TestStatus) -> &'static str {
+    match status {
+        TestStatus::Pass => "pass",
+        TestStatus::Skip => "skip",
+        TestStatus::Fail => "fail",
+        TestStatus::Error => "error",
+    }
+}
+
+/// Lines in the shape that `terraform test -json` gives.
+fn tell_data(project: &Project, event: &TestEvent<'_>) {
+    let of_file = |test: &StackTest, words: &str, rest: Json| {
+        print_json(&json!({
+            "@level": "info", "@message": format!("{}... {words}", test.path), "@testfile": &*test.path,
+            "type": "test_file", "test_file": rest,
+        }));
+    };
+    let of_run = |test: &StackTest, name: &str, words: &str, rest: Json| {
+        print_json(&json!({
+            "@level": "info", "@message": format!("  \"{name}\"... {words}"), "@testfile": &*test.path,
+            "@testrun": name, "type": "test_run", "test_run": rest,
+        }));
+    };
+    match event {
+        TestEvent::FileBegan(test) => {
+            of_file(test, "in progress", json!({ "path": &*test.path, "progress": "starting" }));
+        }
+        TestEvent::RunBegan(test, TestRun { name, .. }) => {
+            let run = json!({ "path": &*test.path, "run": &*name.name, "progress": "starting", "elapsed": 0 });
+            of_run(test, &name.name, "in progress", run);
+        }
+        TestEvent::RunEnded(test, report) => {
+            let RunReport { name, status, took_ms, .. } = report;
+            let run = json!({
+                "path": &*test.path, "run": &**name, "progress": "complete", "status": word(*status), "elapsed": took_ms,
+            });
+            of_run(test, name, word(*status), run);
+            diagnostics(project, test, Some(name), &report.diagnostics);
+        }
+        TestEvent::Clearing(test) => {
+            of_file(test, "tearing down", json!({ "path": &*test.path, "progress": "teardown" }));
+        }
+        TestEvent::FileEnded(test, file) => {
+            diagnostics(project, test, None, &file.diagnostics);
+            if !file.left.is_empty() {
+                let left = file.left.iter().map(|(run, address)| json!({ "run": &**run, "instance": address }));
+                let left: Vec<Json> = left.collect();
+                print_json(&json!({
+                    "@level": "error", "@message": format!("{} could not delete all that it made", test.path),
+                    "@testfile": &*test.path, "type": "test_cleanup", "test_cleanup": { "failed_resources": left },
+                }));
+            }
+            let rest = json!({ "path": &*test.path, "progress": "complete", "status": word(file.status) });
+            of_file(test, word(file.status), rest);
+        }
+    }
+}
+
+fn diagnostics(project: &Project, test: &StackTest, run: Option<&str>, all: &Diagnostics) {
+    let Json::Array(data) = andon_view::diagnostics_json(all, project.sources()) else { return };
+    for (diagnostic, data) in all.iter().zip(data) {
+        let (level, word) = if diagnostic.is_error() { ("error", "Error") } else { ("warn", "Warning") };
+        print_json(&json!({
+            "@level": level, "@message": format!("{word}: {}", diagnostic.summary), "@testfile": &*test.path,
+            "@testrun": run, "type": "diagnostic", "diagnostic": data,
+        }));
+    }
+}
+
+/// The last line of all.
+pub fn summary(context: &Context, tally: Tally) {
+    let Tally { passed, failed, skipped } = tally;
+    let rest = if skipped > 0 { format!(", {skipped} skipped") } else { String::new() };
+    let words = format!("{passed} passed, {failed} failed{rest}");
+    if context.arguments.json {
+        let status = if failed > 0 { "fail" } else { "pass" };
+        print_json(&json!({
+            "@level": "info", "@message": words, "type": "test_summary",
+            "test_summary": { "status": status, "passed": passed, "failed": failed, "skipped": skipped },
+        }));
+    } else {
+        context.print(&format!("{words}\n"));
+    }
+}
