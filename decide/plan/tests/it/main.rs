@@ -4,4 +4,5 @@
 
 mod cases;
 mod duties;
+mod mocks;
 mod world;

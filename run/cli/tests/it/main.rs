@@ -33,6 +33,7 @@ mod postgres_server;
 mod provider_functions;
 mod providers;
 mod secrets;
+mod stack_tests;
 mod tidy;
 mod tour;
 mod trust;

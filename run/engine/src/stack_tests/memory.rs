@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use andon_ledger::{Entry, EnvironmentState, Event, RunId, State};
+use andon_ledger::{Entry, EnvironmentState, Event, Outputs, RunId, RunStatus, State};
 
 use crate::{Journal, JournalError, Sink};
 
@@ -25,6 +25,20 @@ impl Sink for Nobody {
 impl Memory {
     pub fn new(environment: Arc<str>) -> Memory {
         Memory { environment, ..Memory::default() }
+    }
+
+    /// Has other stacks be said to have published something.
+    pub fn publish(&mut self, published: &[(Arc<str>, Outputs)]) -> Result<(), JournalError> {
+        if published.is_empty() {
+            return Ok(());
+        }
+        let (command, who, version) = ("test".to_owned(), String::new(), String::new());
+        let said = published
+            .iter()
+            .map(|(stack, outputs)| Event::Published { stack: Arc::clone(stack), outputs: outputs.clone() });
+        let end = Event::RunEnded { status: RunStatus::Succeeded, summary: String::new() };
+        let events = std::iter::once(Event::RunBegan { command, who, version }).chain(said).chain([end]);
+        self.append(events.collect()).map(drop)
     }
 }
 

@@ -26,7 +26,10 @@ use self::memory::{Memory, Nobody};
 use self::prepare::{Prepared, idle, prepare};
 use self::scope::{TestScope, Variables, add, outer};
 use self::world::{Rules, TestWorld};
-use crate::{ChangeError, ChangeRequest, Changed, Journal as _, Plugins, Providers, change, judge, plan, plan_input};
+use crate::{
+    ChangeError, ChangeRequest, Changed, Journal as _, JournalError, Plugins, Providers, change, judge, plan,
+    plan_input,
+};
 
 /// What runs of tests are made with.
 pub struct Bench<'a> {
@@ -356,6 +359,8 @@ impl<'a> File<'a> {
         let mode = if run.options.refresh_only { PlanMode::RefreshOnly } else { PlanMode::Normal };
         let scope = self.scope(&run.options);
         let request = ChangeRequest { scope, ..self.request(&prepared.project, mode, run.options.refresh) };
+        let broken = |error: JournalError| Diagnostics::from(Diagnostic::error(error.to_string()));
+        slot.journal.publish(&prepared.published).map_err(broken)?;
         let input = plan_input(&request, &slot.journal);
         let mut outcome = Outcome {
             plan: None,
@@ -389,7 +394,7 @@ impl<'a> File<'a> {
                 outcome.applied = true;
             }
             Err(ChangeError::Plan(diagnostics) | ChangeError::Buried(diagnostics)) => outcome.planning = diagnostics,
-            Err(ChangeError::Journal(error)) => return Err(Diagnostic::error(error.to_string()).into()),
+            Err(ChangeError::Journal(error)) => return Err(broken(error)),
             Err(ChangeError::Recover(_)) => {
                 return Err(Diagnostic::error("what a run left open could not be resolved").at(run.span).into());
             }

@@ -9,6 +9,8 @@ use andon_lang::definitions::{
     TestRun, Trial,
 };
 use andon_lang::eval::evaluate;
+use andon_ledger::Outputs;
+use andon_plan::STACK_DATA;
 use andon_schema::Mode;
 use andon_text::{Diagnostic, Diagnostics};
 use andon_value::Value;
@@ -20,6 +22,8 @@ use super::world::{Given, MockedProvider, Rules};
 pub(super) struct Prepared {
     pub project: Arc<Project>,
     pub rules: Rules,
+    /// What other stacks are said to have published.
+    pub published: Vec<(Arc<str>, Outputs)>,
 }
 
 pub(super) fn prepare(
@@ -53,10 +57,12 @@ pub(super) fn prepare(
     let of_mocks = of_mocks.flat_map(|mock| mock.overrides.iter().map(|it| (it, mock.during_plan)));
     let all = run.overrides.iter().chain(&test.overrides).map(|it| (it, false)).chain(of_mocks);
     let mut seen: BTreeSet<String> = BTreeSet::new();
+    let mut published = Vec::new();
     for (found, during) in all {
         let given = values(found.values.as_ref(), scope, &mut problems);
         if found.target.resource.is_some() {
             let during_plan = found.during_plan.unwrap_or(during);
+            published.extend(other_stack(&module, &found.target, &given, scope));
             rules.overrides.push((found.target.clone(), Given { values: given, during_plan }));
         } else if seen.insert(path(&found.target)) {
             replace_module(&mut module, found, given, &mut trial, &mut problems);
@@ -73,7 +79,7 @@ pub(super) fn prepare(
     for (other, stack) in &base.stacks {
         project.stacks.entry(Arc::clone(other)).or_insert_with(|| stack.clone());
     }
-    if problems.has_errors() { Err(problems) } else { Ok(Prepared { project: Arc::new(project), rules }) }
+    if problems.has_errors() { Err(problems) } else { Ok(Prepared { project: Arc::new(project), rules, published }) }
 }
 
 /// The configurations of providers that a run gets from its file: those that it names, or else all.
@@ -106,6 +112,19 @@ fn values(expr: Option<&Expr>, scope: &TestScope<'_>, problems: &mut Diagnostics
             Value::NULL
         }
     }
+}
+
+/// What another stack published, by the override of the `data "andon_stack"` that reads it: no provider is asked for that.
+fn other_stack(module: &Module, target: &Target, given: &Value, scope: &TestScope<'_>) -> Option<(Arc<str>, Outputs)> {
+    let (key, _) = target.resource.as_ref().filter(|(key, _)| key.mode == Mode::Data && *key.kind == *STACK_DATA)?;
+    let mut at = module;
+    for step in target.module.iter() {
+        at = &at.calls.get(&step.name)?.module;
+    }
+    let name = at.resources.get(key)?.body.attribute("name")?;
+    let name = evaluate(&name.value, scope).ok()?;
+    let outputs = given.get("outputs")?.as_entries()?;
+    Some((Arc::clone(name.as_str()?), (**outputs).clone()))
 }
 
 fn path(target: &Target) -> String {
