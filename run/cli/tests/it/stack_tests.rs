@@ -619,3 +619,101 @@ fn ctrl_c_ends_the_runs_and_leaves_nothing() {
     assert!(said.contains("Stopped."), "{said}");
     assert!(!project.directory.join(".andon").exists());
 }
+
+/// What the real AWS plugin offers is mocked whole: it is not started for any run.
+#[test]
+fn a_plugin_is_mocked_by_its_schemas() {
+    let Some(mirror) = std::env::var_os("ANDON_PLUGIN_MIRROR") else {
+        println!("skipped: no mirror has the AWS plugin; name one in ANDON_PLUGIN_MIRROR");
+        return;
+    };
+    let project = project(
+        "tests-aws",
+        r#"
+== main.tf
+terraform {
+  required_providers {
+    aws = { source = "hashicorp/aws" }
+  }
+}
+provider "aws" { region = "eu-west-1" }
+variable "name" { default = "bucket" }
+data "aws_caller_identity" "me" {}
+data "aws_iam_policy_document" "p" {
+  statement {
+    actions   = ["s3:*"]
+    resources = [aws_s3_bucket.b.arn]
+  }
+}
+resource "aws_s3_bucket" "b" {
+  bucket = "${var.name}-${data.aws_caller_identity.me.account_id}"
+  tags   = { a = "b" }
+}
+resource "aws_s3_bucket_policy" "p" {
+  bucket = aws_s3_bucket.b.id
+  policy = data.aws_iam_policy_document.p.json
+}
+resource "aws_instance" "i" {
+  count         = 2
+  ami           = "x"
+  instance_type = "t3.micro"
+  root_block_device { volume_size = 10 }
+}
+output "arn" { value = aws_s3_bucket.b.arn }
+output "ids" { value = aws_instance.i[*].id }
+output "bucket" { value = aws_s3_bucket.b.bucket }
+== tests/a.tftest.hcl
+mock_provider "aws" {
+  mock_data "aws_iam_policy_document" {
+    defaults = { json = "{}" }
+  }
+  mock_data "aws_caller_identity" {
+    defaults = { account_id = "1234" }
+  }
+  mock_resource "aws_s3_bucket" {
+    defaults = { arn = "arn:aws:s3:::x" }
+  }
+}
+run "planned" {
+  command = plan
+  assert {
+    condition     = aws_s3_bucket.b.bucket == "bucket-1234"
+    error_message = "wrong"
+  }
+}
+run "applied" {
+  assert {
+    condition     = output.arn == "arn:aws:s3:::x" && output.ids[0] != output.ids[1]
+    error_message = "wrong"
+  }
+  assert {
+    condition     = length(aws_instance.i[0].root_block_device[0].volume_id) == 8
+    error_message = "wrong"
+  }
+  assert {
+    condition     = aws_s3_bucket_policy.p.policy == "{}"
+    error_message = "wrong"
+  }
+}
+run "changed" {
+  variables { name = "other" }
+  assert {
+    condition     = output.bucket == "other-1234" && output.arn == run.applied.arn
+    error_message = "wrong"
+  }
+}
+"#,
+    );
+    let mirror = std::path::Path::new(&mirror).display();
+    project.write("rc", &format!("provider_installation {{\n  filesystem_mirror {{\n    path = \"{mirror}\"\n  }}\n}}\n"));
+    let run = |words: &[&str]| {
+        let mut command = project.command(words);
+        command.env("TF_CLI_CONFIG_FILE", project.directory.join("rc"));
+        command.env("XDG_CACHE_HOME", project.directory.join("cache")).output().unwrap()
+    };
+    let output = run(&["init"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let output = run(&["test"]);
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.contains("3 passed, 0 failed"), "{said}");
+}

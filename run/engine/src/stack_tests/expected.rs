@@ -57,7 +57,8 @@ pub(super) fn condition_of(diagnostic: &Diagnostic) -> Option<&str> {
         Some((stack, rest)) if !stack.contains(['.', '[', '"']) => rest,
         _ => subject,
     };
-    let kinds = ["a validation of ", "a precondition of ", "a postcondition of "];
+    let kinds =
+        ["a validation of ", "a precondition of ", "a postcondition of ", "a assertion of ", "an assertion of "];
     let is_condition = kinds.iter().any(|kind| diagnostic.summary.starts_with(kind));
     (is_condition || subject.starts_with("check.")).then_some(subject)
 }

@@ -255,7 +255,10 @@ impl<'a> File<'a> {
                     .help("Say `command = plan` in this run."),
             );
         }
-        rest.extend(expected.sift(applying));
+        // What a plan warns of, its apply may say again.
+        let again = expected.sift(applying).into_iter();
+        let new: Vec<Diagnostic> = again.filter(|said| rest.iter().all(|it| it != said)).collect();
+        rest.extend(new);
         let rest: Diagnostics = rest.into_iter().map(as_error).collect();
         let failed = rest.has_errors();
         report.diagnostics.extend(rest);
