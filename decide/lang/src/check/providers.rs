@@ -33,9 +33,11 @@ pub(super) fn check(checked: &Checked<'_>) {
     }
 }
 
-/// A configuration is there where a block defines it or the module's caller passes it; one without an alias always is.
+/// A configuration is there where a block defines it, or the module's caller passes it, or its test; one without an alias
+/// always is.
 fn is_there(checked: &Checked<'_>, key: &ProviderKey) -> bool {
-    let passed = || !checked.is_root() && aliases(checked.module).any(|alias| alias == *key);
+    let tested = || checked.project.stack_tests.iter().any(|test| test.providers.contains_key(key));
+    let passed = || (!checked.is_root() || tested()) && aliases(checked.module).any(|alias| alias == *key);
     key.1.is_none() || checked.module.providers.contains_key(key) || passed()
 }
 
