@@ -73,7 +73,7 @@ pub fn run(context: &Context, arguments: &TestArguments) -> Result<(), Stop> {
     if !of_stacks.is_empty() || !context.arguments.json {
         stacks::summary(context, tally);
     }
-    if tally.failed == 0 { Ok(()) } else { Err(Stop::Code(1)) }
+    if tally.bad() == 0 { Ok(()) } else { Err(Stop::Code(1)) }
 }
 
 fn tell(context: &Context, project: &Project, test: &Test, reasons: &Diagnostics, began: Timestamp) {

@@ -21,6 +21,7 @@ use crate::terminal::print_json;
 pub struct Tally {
     pub passed: usize,
     pub failed: usize,
+    pub errored: usize,
     pub skipped: usize,
 }
 
@@ -81,11 +82,12 @@ pub fn run(
             match run.status {
                 TestStatus::Pass => tally.passed += 1,
                 TestStatus::Skip => tally.skipped += 1,
-                TestStatus::Fail | TestStatus::Error => tally.failed += 1,
+                TestStatus::Fail => tally.failed += 1,
+                TestStatus::Error => tally.errored += 1,
             }
         }
         let of_runs = file.runs.iter().any(|run| run.status >= TestStatus::Fail);
-        tally.failed += usize::from(file.status == TestStatus::Error && !of_runs);
+        tally.errored += usize::from(file.status == TestStatus::Error && !of_runs);
     }
     Ok(tally)
 }
@@ -198,25 +200,41 @@ fn diagnostics(project: &Project, test: &StackTest, run: Option<&str>, all: &Dia
     let Json::Array(data) = andon_view::diagnostics_json(all, project.sources()) else { return };
     for (diagnostic, data) in all.iter().zip(data) {
         let (level, word) = if diagnostic.is_error() { ("error", "Error") } else { ("warn", "Warning") };
-        print_json(&json!({
+        let mut line = json!({
             "@level": level, "@message": format!("{word}: {}", diagnostic.summary), "@testfile": &*test.path,
-            "@testrun": run, "type": "diagnostic", "diagnostic": data,
-        }));
+            "type": "diagnostic", "diagnostic": data,
+        });
+        if let (Some(run), Some(line)) = (run, line.as_object_mut()) {
+            line.insert("@testrun".to_owned(), run.into());
+        }
+        print_json(&line);
+    }
+}
+
+impl Tally {
+    /// How many did not come out well.
+    pub fn bad(self) -> usize {
+        self.failed + self.errored
     }
 }
 
 /// The last line of all.
 pub fn summary(context: &Context, tally: Tally) {
-    let Tally { passed, failed, skipped } = tally;
+    let Tally { passed, failed, errored, skipped } = tally;
     let rest = if skipped > 0 { format!(", {skipped} skipped") } else { String::new() };
-    let words = format!("{passed} passed, {failed} failed{rest}");
-    if context.arguments.json {
-        let status = if failed > 0 { "fail" } else { "pass" };
-        print_json(&json!({
-            "@level": "info", "@message": words, "type": "test_summary",
-            "test_summary": { "status": status, "passed": passed, "failed": failed, "skipped": skipped },
-        }));
-    } else {
-        context.print(&format!("{words}\n"));
+    let words = format!("{passed} passed, {} failed{rest}", tally.bad());
+    if !context.arguments.json {
+        return context.print(&format!("{words}\n"));
     }
+    let status = match (errored, failed) {
+        (1.., _) => "error",
+        (0, 1..) => "fail",
+        (0, 0) => "pass",
+    };
+    print_json(&json!({
+        "@level": "info", "@message": words, "type": "test_summary",
+        "test_summary": {
+            "status": status, "passed": passed, "failed": failed, "errored": errored, "skipped": skipped,
+        },
+    }));
 }
