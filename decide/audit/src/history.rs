@@ -12,7 +12,7 @@ use crate::{Finding, Rule};
 
 /// The state after the plan's moves, each of which must be one that can be done then.
 pub(crate) fn moved<'a>(plan: &Plan, input: &'a PlanInput, findings: &mut Vec<Finding>) -> Cow<'a, EnvironmentState> {
-    if plan.moves.is_empty() {
+    if plan.moves.is_empty() && plan.adopted.is_empty() {
         return Cow::Borrowed(&input.state);
     }
     let mut state = EnvironmentState::clone(&input.state);
@@ -43,7 +43,40 @@ pub(crate) fn moved<'a>(plan: &Plan, input: &'a PlanInput, findings: &mut Vec<Fi
             }
         }
     }
+    adopt(plan, input, &mut state, findings);
     Cow::Owned(state)
+}
+
+/// Takes up what is imported, each where nothing is and where a block says so; and what is of another type now.
+fn adopt(plan: &Plan, input: &PlanInput, state: &mut EnvironmentState, findings: &mut Vec<Finding>) {
+    for adoption in &plan.adopted {
+        let address = &adoption.address;
+        let mut wrong = |message: &str| findings.push(Finding::about(address, Rule::Adopted, message));
+        let current = state.current(address).map(|object| &object.identity);
+        if !plan.stacks.contains(&address.resource.stack) {
+            wrong("it is imported into, and the plan does not cover it");
+        }
+        match &adoption.by {
+            Some(_) if current.is_some() => wrong("it is imported into, and it has an object"),
+            Some(_) if !some_block_imports(input, address) => wrong("it is imported into, and no definition says so"),
+            None if current != Some(&adoption.object.identity) => wrong("another object than its own changes its type"),
+            _ => {}
+        }
+        state.instances.entry(address.clone()).or_default().current = Some(adoption.object.clone());
+    }
+}
+
+fn some_block_imports(input: &PlanInput, address: &InstanceAddress) -> bool {
+    let stack = input.project.stacks.get(&address.resource.stack);
+    stack.is_some_and(|stack| {
+        stack.module.imports.iter().any(|import| {
+            let (to, resource) = (&import.to, &address.resource);
+            to.resource.kind == resource.kind
+                && to.resource.name == resource.name
+                && to.module.len() == resource.module.len()
+                && to.module.iter().zip(resource.module.iter()).all(|((name, _), step)| name.name == step.name)
+        })
+    })
 }
 
 /// Whether a `count` that came or went may be the reason: only the key differs.

@@ -36,6 +36,8 @@ pub enum Rule {
     Accounted,
     /// What moves is there, where it goes is free, and a definition says so.
     Moved,
+    /// What is imported goes where nothing is, and a definition says so.
+    Adopted,
     /// A change is about an object that the state has, at the same address; no object is changed twice.
     OneObject,
     /// A change has what its action needs, and nothing else.

@@ -35,7 +35,6 @@ fn module(module_of: &Module, seen: &mut BTreeSet<Arc<str>>, out: &mut Diagnosti
     for provisioner in module_of.removed.iter().flat_map(|removed| &removed.provisioners) {
         refuse(provisioner.span, "provisioners are not run", out);
     }
-    module_of.imports.iter().for_each(|import| refuse(import.span, "objects cannot be imported", out));
     for variable in module_of.variables.values().filter(|variable| variable.ephemeral) {
         refuse(variable.span, "ephemeral values cannot be kept out of plans", out);
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use andon_lang::definitions::ResourceDefinition;
 use andon_lang::place_in;
-use andon_schema::{Complaint, Failure, InstanceAddress};
+use andon_schema::{Complaint, Failure, InstanceAddress, ProviderConfigAddress};
 use andon_text::{Diagnostic, Diagnostics, Span};
 
 /// What a provider says, without a place.
@@ -65,4 +65,13 @@ fn merged(all: Vec<Diagnostic>) -> Vec<Diagnostic> {
         _ => problem,
     };
     merged.into_iter().map(named).collect()
+}
+
+/// An object is there, and the configuration of the provider that made it is not.
+pub(crate) fn unconfigured(address: &InstanceAddress, provider: &ProviderConfigAddress) -> Diagnostic {
+    Diagnostic::error("the provider configuration of an object is gone")
+        .subject(address.to_string())
+        .detail(format!("It was made with {provider}, which the definitions do not have any more."))
+        .help("Put the `provider` block back until the object is deleted.")
+        .help(format!("Or have the state forget the object: andon state rm '{address}'"))
 }

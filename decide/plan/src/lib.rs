@@ -25,15 +25,17 @@ mod removal;
 mod scope;
 mod scoped;
 mod stack;
+mod triggers;
 
 pub use apply::{
     Applied, Applier, ApplyReport, ApplyStep, CommandId, Failed, SkipReason, Skipped, Unneeded, Waiting, Work,
 };
 pub use evaluation::{Evaluation, EvaluationStep};
+pub use history::{HandError, StateAddress, moved_by_hand};
 pub use input::{PlanInput, PlanMode};
 pub use mock::{mock_object, mock_plan};
 pub use plan::{
-    DeferReason, Deferred, Depends, Drift, Note, Plan, PlannedAction, PlannedChange, PlannedOutput, Reason,
+    Adoption, DeferReason, Deferred, Depends, Drift, Note, Plan, PlannedAction, PlannedChange, PlannedOutput, Reason,
     ReplaceOrder, Step, StepKind,
 };
 pub use planner::{PlanStep, Planner, QuestionId};

@@ -3,7 +3,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use andon_ledger::ReadData;
-use andon_schema::{HostReport, Identity, InstanceAddress, Kept, ProviderConfigAddress, ResourceAddress};
+use andon_schema::{
+    HostReport, Identity, ImportBy, InstanceAddress, Kept, Object, ProviderConfigAddress, ResourceAddress,
+};
 use andon_text::{Diagnostics, Span};
 use andon_value::{Path, Value};
 
@@ -21,6 +23,9 @@ pub struct Plan {
     /// Objects that are known by another address from now on: the old one and the new one, in an order in which each
     /// address is free when its turn comes. All else that the plan says is of the new addresses.
     pub moves: Vec<(InstanceAddress, InstanceAddress)>,
+    /// Objects that become ours, or are known as ones of another type, by address. All else that the plan says is of the
+    /// state with them.
+    pub adopted: Vec<Adoption>,
     /// What will change, in an order in which it could be done one by one.
     pub changes: Vec<PlannedChange>,
     /// The parts of the changes and what each waits for: what an apply walks.
@@ -44,6 +49,19 @@ pub struct Plan {
     pub warnings: Diagnostics,
     /// The ledger entry that it is based on; a plan is stale where the environment has later ones.
     pub based_on: u64,
+}
+
+/// An object that becomes ours, or is known as one of another type; nothing is done to it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Adoption {
+    /// The instance.
+    pub address: InstanceAddress,
+    /// The object. The name of one that is imported stands for it in this plan alone: the apply gives it one.
+    pub object: Object,
+    /// What names it in the world; `None` for one that has moved to another type.
+    pub by: Option<ImportBy>,
+    /// The block that imports it.
+    pub span: Option<Span>,
 }
 
 /// What will be done to one instance.
@@ -267,6 +285,7 @@ impl Plan {
     /// have to record what objects depend on: [`Plan::depends`].
     pub fn is_empty(&self) -> bool {
         self.moves.is_empty()
+            && self.adopted.is_empty()
             && self.changes.is_empty()
             && self.drift.is_empty()
             && self.outputs.iter().all(|output| !output.changes())

@@ -14,7 +14,7 @@ use andon_value::{Kind, Path, Value};
 use crate::compare::{foreseen, ignoring, same, with_marks_of, with_marks_of_schema, written};
 use crate::complaints;
 use crate::duties::{self, Fault};
-use crate::graph::{Configured, Graph, Key, Map, NodeId, Trigger};
+use crate::graph::{Configured, Graph, Map, NodeId};
 use crate::history;
 use crate::plan::{REQUESTED, TAINTED, TRIGGERED};
 use crate::removal::removals;
@@ -40,20 +40,21 @@ pub struct Planner {
     /// The objects in use, as they are.
     pub(crate) objects: BTreeMap<InstanceAddress, Found>,
     /// What plugins keep with the objects in use, as they said last.
-    kept: BTreeMap<InstanceAddress, Kept>,
+    pub(crate) kept: BTreeMap<InstanceAddress, Kept>,
     /// Objects that are read once their provider's configuration is there.
     unread: BTreeMap<NodeId, Vec<InstanceAddress>>,
     /// Instances whose configuration is there, and whose object has not been read yet.
     parked: BTreeMap<InstanceAddress, Configured>,
     /// What each instance of the definitions comes to.
     pub(crate) verdicts: BTreeMap<InstanceAddress, Verdict>,
-    by_node: Map<NodeId, InstanceAddress>,
+    pub(crate) by_node: Map<NodeId, InstanceAddress>,
     pub(crate) drift: Vec<Drift>,
     pub(crate) data: Vec<(InstanceAddress, ReadData)>,
     notes: Vec<Note>,
-    problems: Diagnostics,
+    pub(crate) problems: Diagnostics,
     /// What has moved; the state of the graph's input is that after it.
     moves: history::Moves,
+    pub(crate) imports: history::Imports,
 }
 
 /// What a planner wants next.
@@ -80,16 +81,18 @@ pub(crate) enum Found {
 }
 
 #[derive(Debug)]
-enum Asked {
+pub(crate) enum Asked {
     Object(InstanceAddress),
     Data(Configured),
     Change(Box<Proposal>),
     Function(Arc<FunctionCall>),
+    /// What is to become the object of an instance.
+    Import(Box<Configured>),
 }
 
 /// A change that the world was asked about.
 #[derive(Debug)]
-struct Proposal {
+pub(crate) struct Proposal {
     configured: Configured,
     /// The object as it is; `None` where there is none.
     prior: Option<Value>,
@@ -167,6 +170,7 @@ impl Planner {
             data: Vec::new(),
             notes: Vec::new(),
             problems: std::mem::take(&mut moves.problems),
+            imports: history::Imports::after(&moves),
             moves,
         }
     }
@@ -203,6 +207,7 @@ impl Planner {
             (None, _) => {}
             (Some(Asked::Object(address)), Answer::Object(value)) => self.observed(address, value, None),
             (Some(Asked::Object(address)), Answer::Found(found)) => self.found(address, *found),
+            (Some(Asked::Import(configured)), Answer::Found(found)) => self.imported(*configured, *found),
             (Some(Asked::Data(configured)), Answer::Object(Some(value))) => self.data_read(&configured, value),
             (Some(Asked::Function(call)), Answer::Function(answer)) => self.graph.called(&call, answer),
             (Some(Asked::Function(call)), answer) => self.graph.called(&call, Err(FunctionFault::of(answer))),
@@ -217,6 +222,7 @@ impl Planner {
 
     /// Asks how every object in use is.
     fn begin(&mut self) {
+        self.begin_imports();
         let input = self.input().clone();
         if let Some((identity, intent)) = input.state.pending.iter().next() {
             self.problems.push(
@@ -231,7 +237,8 @@ impl Planner {
             };
             // Nobody looks after what is to be forgotten.
             let is_left = input.scope.excludes(address) || input.forgets(&address.resource);
-            if self.is_read_at_once(address) && !is_left {
+            let is_retyped = self.imports.retyped.contains_key(address);
+            if self.is_read_at_once(address) && !is_left && !is_retyped {
                 self.read(address);
                 continue;
             }
@@ -254,7 +261,7 @@ impl Planner {
                 }
                 None if self.input().definition(&address.resource).is_some() => Found::Later,
                 None => {
-                    self.problems.push(unconfigured(address, provider));
+                    self.problems.push(complaints::unconfigured(address, provider));
                     Found::Known(None)
                 }
             },
@@ -303,7 +310,7 @@ impl Planner {
         }
     }
 
-    fn ask(&mut self, asked: Asked, question: Question) {
+    pub(crate) fn ask(&mut self, asked: Asked, question: Question) {
         let id = QuestionId(self.next_question);
         self.next_question += 1;
         self.asked.insert(id, asked);
@@ -318,6 +325,7 @@ impl Planner {
                 self.ask(Asked::Function(Arc::clone(&call)), Question::CallFunction(call));
             }
             self.read_configured();
+            self.take_imports();
             if configured.is_empty() {
                 return;
             }
@@ -327,10 +335,13 @@ impl Planner {
         }
     }
 
-    fn configured(&mut self, configured: Configured) {
+    pub(crate) fn configured(&mut self, configured: Configured) {
         self.by_node.insert(configured.node, configured.address.clone());
         match self.objects.get(&configured.address) {
             Some(Found::Asked) => drop(self.parked.insert(configured.address.clone(), configured)),
+            Some(Found::Later) if self.imports.retyped.contains_key(&configured.address) => {
+                self.move_object(configured)
+            }
             Some(Found::Later) if configured.provider.is_none() && !self.input().refresh => {
                 let prior = self.object(&configured.address).map(|object| object.value.clone());
                 self.objects.insert(configured.address.clone(), Found::Known(prior.clone()));
@@ -346,7 +357,11 @@ impl Planner {
                 self.propose(configured, prior);
             }
             None if configured.address.resource.mode == Mode::Data => self.propose_read(configured),
-            None => self.propose(configured, None),
+            None => {
+                if let Some(configured) = self.import_first(configured) {
+                    self.propose(configured, None);
+                }
+            }
         }
     }
 
@@ -384,7 +399,7 @@ impl Planner {
     }
 
     /// Complains about a provider's answer.
-    fn blame(
+    pub(crate) fn blame(
         &mut self,
         address: &InstanceAddress,
         span: Option<Span>,
@@ -464,7 +479,7 @@ impl Planner {
     }
 
     /// Asks what would become of an instance, now that its configuration and its object are known.
-    fn propose(&mut self, mut configured: Configured, prior: Option<Value>) {
+    pub(crate) fn propose(&mut self, mut configured: Configured, prior: Option<Value>) {
         if self.input().mode == PlanMode::Destroy {
             // It is only read: by the configuration of a provider.
             if let Some(value) = prior.or_else(|| self.foreseen(&configured)) {
@@ -515,7 +530,7 @@ impl Planner {
     }
 
     /// By which plugin an instance is made, and what that is given back.
-    fn via(&self, configured: &Configured, kept: Kept) -> Option<Box<Via>> {
+    pub(crate) fn via(&self, configured: &Configured, kept: Kept) -> Option<Box<Via>> {
         let (provider, meta) = configured.provider.clone()?;
         Some(Box::new(Via { provider, kept, meta }))
     }
@@ -646,6 +661,7 @@ impl Planner {
         let (address, configured) = match asked {
             Asked::Object(address) => (address, None),
             Asked::Data(configured) => (&configured.address, Some(configured)),
+            Asked::Import(configured) => (&configured.address, Some(&**configured)),
             Asked::Change(proposal) => (&proposal.configured.address, Some(&proposal.configured)),
             Asked::Function(_) => return,
         };
@@ -682,32 +698,10 @@ impl Planner {
         self.objects.insert(address.clone(), Found::Known(None));
     }
 
-    fn warn(&mut self, address: &InstanceAddress, span: Option<Span>, warnings: &[Complaint]) {
+    pub(crate) fn warn(&mut self, address: &InstanceAddress, span: Option<Span>, warnings: &[Complaint]) {
         for complaint in warnings {
             let diagnostic = complaints::diagnostic(complaint, address);
             self.problems.push(Diagnostic { span: diagnostic.span.or(span), ..diagnostic });
-        }
-    }
-
-    /// Whether what a trigger names is updated or replaced.
-    fn fires(&self, trigger: &Trigger) -> bool {
-        let changes = |node: &NodeId| {
-            let address = self.by_node.get(node)?;
-            let change = self.verdicts.get(address)?.change.as_ref()?;
-            let before = change.before.as_ref().filter(|_| change.kind != ChangeKind::Read)?;
-            if trigger.path.is_empty() {
-                return Some(true);
-            }
-            Some(match (before.at(&trigger.path), change.after.at(&trigger.path)) {
-                (Some(before), Some(after)) => !same(before, after),
-                (None, None) => false,
-                _ => true,
-            })
-        };
-        match self.graph.key(trigger.node) {
-            Some(Key::Instance(..)) => changes(&trigger.node) == Some(true),
-            Some(Key::Resource(_)) => self.graph.reads(trigger.node).iter().any(|node| changes(node) == Some(true)),
-            _ => false,
         }
     }
 
@@ -743,6 +737,7 @@ impl Planner {
 
 impl Planner {
     fn conclude(&mut self) -> Result<Plan, Diagnostics> {
+        self.conclude_imports();
         let mut problems = std::mem::take(&mut self.problems);
         problems.extend(self.graph.take_problems());
         problems.extend(self.say_scope());
@@ -802,6 +797,7 @@ impl Planner {
             mode: input.mode,
             stacks: input.covered(),
             moves: std::mem::take(&mut self.moves.moves),
+            adopted: self.imports.take_adopted(),
             changes,
             steps,
             outputs: conclude::outputs(&self.graph),
@@ -848,13 +844,4 @@ fn without_empty(value: &Value) -> Value {
         };
         if empty { Value::null(part.ty()) } else { part }
     })
-}
-
-/// An object is there, and the configuration of the provider that made it is not.
-fn unconfigured(address: &InstanceAddress, provider: &ProviderConfigAddress) -> Diagnostic {
-    Diagnostic::error("the provider configuration of an object is gone")
-        .subject(address.to_string())
-        .detail(format!("It was made with {provider}, which the definitions do not have any more."))
-        .help("Put the `provider` block back until the object is deleted.")
-        .help(format!("Or have the state forget the object: andon state rm '{address}'"))
 }

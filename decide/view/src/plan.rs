@@ -20,6 +20,9 @@ pub fn plan(plan: &Plan, paint: Paint) -> String {
         text.push('\n');
     }
     text.push_str(&moves_text(plan, paint));
+    for adoption in plan.adopted.iter().filter(|adoption| adoption.by.is_some()) {
+        text.push_str(&format!("{} import {}\n", paint.cyan("<="), paint.bold(&adoption.address.to_string())));
+    }
     for change in &plan.changes {
         let change = change_text(change, paint);
         text.push_str(&change);
@@ -56,6 +59,7 @@ pub fn summary(plan: &Plan, paint: Paint) -> String {
         (count(|action| *action == PlannedAction::Forget), "to forget"),
         (count(|action| *action == PlannedAction::Read), "to read"),
         (plan.moves.len(), "moved"),
+        (plan.adopted.iter().filter(|adoption| adoption.by.is_some()).count(), "to import"),
     ];
     let mut parts: Vec<String> =
         counts.iter().filter(|(count, _)| *count > 0).map(|(count, words)| format!("{count} {words}")).collect();
@@ -211,6 +215,7 @@ pub fn plan_json(plan: &Plan) -> Json {
     json!({
         "format_version": 1,
         "environment": &*plan.environment,
+        "imports": plan.adopted.iter().filter(|it| it.by.is_some()).map(|it| it.address.to_string()).collect::<Vec<_>>(),
         "moves": plan.moves.iter().map(|(from, to)| json!({ "from": from.to_string(), "to": to.to_string() })).collect::<Vec<_>>(),
         "changes": changes.collect::<Vec<_>>(),
         "outputs": outputs.collect::<Vec<_>>(),

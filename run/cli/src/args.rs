@@ -9,6 +9,7 @@ use andon_schema::{InstanceAddress, TargetAddress};
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
+use crate::state_args::{StateCommand, TaintArguments, WorkspaceCommand};
 use crate::variables::VariableArguments;
 
 /// Where `--help` lists the options that every command has.
@@ -127,6 +128,22 @@ pub enum Command {
     Output(OutputArguments),
     /// Show what happened
     Logs(LogsArguments),
+    /// Look at what the state says, and change it
+    State {
+        /// What is done
+        #[command(subcommand)]
+        command: StateCommand,
+    },
+    /// Have the next apply replace an object
+    Taint(TaintArguments),
+    /// Have an object be kept that would be replaced
+    Untaint(TaintArguments),
+    /// List environments, by Terraform's word for them
+    Workspace {
+        /// What is done
+        #[command(subcommand)]
+        command: WorkspaceCommand,
+    },
     /// Take an environment's lock from a holder of which nothing is left
     ForceUnlock(ForceUnlockArguments),
     /// Print a completion script for a shell

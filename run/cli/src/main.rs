@@ -5,6 +5,7 @@ mod clock;
 mod commands;
 mod context;
 mod dashes;
+mod state_args;
 mod terminal;
 mod variables;
 
@@ -64,6 +65,10 @@ fn run(context: &Context) -> Result<(), context::Stop> {
         Command::Docs(arguments) => commands::docs::run(context, arguments),
         Command::Graph(arguments) => commands::graph::run(context, arguments),
         Command::Output(arguments) => commands::output::run(context, arguments),
+        Command::State { command } => commands::state::run(context, command),
+        Command::Taint(arguments) => commands::state::taint(context, arguments),
+        Command::Untaint(arguments) => commands::state::untaint(context, arguments),
+        Command::Workspace { command } => commands::workspace::run(context, command),
         Command::ForceUnlock(arguments) => commands::force_unlock::run(context, arguments),
         Command::Logs(arguments) => commands::logs::run(context, arguments),
         Command::Completions { shell } => {

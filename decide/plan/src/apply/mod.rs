@@ -191,7 +191,12 @@ pub struct Waiting {
 impl Applier {
     /// An applier that has done nothing yet. `input` is what the plan was made from; `identities` gives names that
     /// no object ever had.
-    pub fn new(plan: Plan, mut input: PlanInput, identities: impl FnMut() -> Identity + Send + 'static) -> Applier {
+    pub fn new(
+        mut plan: Plan,
+        mut input: PlanInput,
+        mut identities: impl FnMut() -> Identity + Send + 'static,
+    ) -> Applier {
+        history::name_adopted(&mut plan, &mut identities);
         let work = history::records(&input.state, &plan);
         input.state = history::settled(&input.state, &plan);
         let mut graph = Graph::new(input, false, true);

@@ -125,6 +125,7 @@ impl Graph {
                 let alias = alias.iter().map(|alias| format!(".{alias}")).collect::<String>();
                 within(module, format!("provider.{name}{alias}"))
             }
+            Key::Import(module, _) => within(module, "import".to_owned()),
             Key::Function(call) => format!("the function {} of {}", call.function, call.provider),
             Key::Keys(resource) | Key::Resource(resource) => {
                 self.resources.get(*resource).map(|resource| resource.address.to_string()).unwrap_or_default()

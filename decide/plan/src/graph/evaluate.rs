@@ -219,6 +219,7 @@ impl Graph {
             | Key::Outputs(module)
             | Key::Contents(module)
             | Key::Before(module)
+            | Key::Import(module, _)
             | Key::Provider(module, ..) => Some(*module),
             Key::Function(_) => None,
         };
@@ -240,6 +241,7 @@ impl Graph {
             Key::Resource(resource) => Ok(resource_value(&view, *resource)),
             Key::Instance(resource, key) => self.instance(&mut view, *resource, key),
             Key::Provider(_, block, key) => self.provider(&mut view, block, key).map(Made::Content),
+            Key::Import(_, at) => self.imports(&mut view, *at).map(Made::Content),
             // It is nothing that is evaluated here.
             Key::Function(_) => Ok(nothing()),
             Key::StackName(resource, key) => self.stack_name(&mut view, *resource, key),

@@ -12,6 +12,7 @@ mod aside;
 mod blocked;
 mod evaluate;
 mod expand;
+mod import;
 mod modules;
 mod provider;
 mod resources;
@@ -25,7 +26,7 @@ use std::hash::{BuildHasherDefault, DefaultHasher};
 use std::sync::Arc;
 
 use andon_lang::definitions::ProviderKey;
-use andon_schema::{ConfiguredProvider, FunctionAnswer, FunctionCall, InstanceKey};
+use andon_schema::{ConfiguredProvider, FunctionAnswer, FunctionCall, InstanceAddress, InstanceKey, Object};
 use andon_text::{Diagnostic, Diagnostics, Span};
 use andon_value::Value;
 
@@ -34,6 +35,7 @@ pub(crate) use alone::Evaluated;
 pub(crate) use aside::{Aside, Left, Standing};
 pub(crate) use evaluate::{Configured, Trigger};
 pub(crate) use expand::Keys;
+pub(crate) use import::Imported;
 pub(crate) use modules::{ModuleId, ModuleInstance};
 pub(crate) use resources::{Place, ResourceId, ResourceSet};
 use settled::Settled;
@@ -78,6 +80,8 @@ pub(crate) enum Key {
     Provider(ModuleId, ProviderKey, Option<InstanceKey>),
     /// A call of a provider's function, whoever makes it.
     Function(Arc<FunctionCall>),
+    /// What an `import` block of a root module imports.
+    Import(ModuleId, usize),
 }
 
 /// What a node holds once it is ready.
@@ -91,6 +95,8 @@ pub(crate) enum Content {
     Function(FunctionAnswer),
     /// A configuration of a provider.
     Provider(Arc<ConfiguredProvider>),
+    /// What is imported.
+    Imports(Arc<Vec<Imported>>),
 }
 
 #[derive(Debug)]
@@ -175,6 +181,12 @@ impl Graph {
     /// What it was made from.
     pub fn input(&self) -> &PlanInput {
         &self.input
+    }
+
+    /// Has the state have an object.
+    pub fn put(&mut self, address: &InstanceAddress, object: Object) {
+        let state = Arc::make_mut(&mut self.input.state);
+        state.instances.entry(address.clone()).or_default().current = Some(object);
     }
 
     /// Has instances that a plan does not change be what they are: their configuration is not evaluated.

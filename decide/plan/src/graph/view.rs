@@ -138,7 +138,7 @@ impl<'g> View<'g> {
     }
 
     /// The names of what was read and is unknown.
-    fn unknown_reads(&self) -> Vec<String> {
+    pub fn unknown_reads(&self) -> Vec<String> {
         let notes = self.notes.borrow();
         let unknown = notes.reads.iter().filter(|id| {
             let value = self.graph.value(**id);

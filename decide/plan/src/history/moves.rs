@@ -7,13 +7,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use andon_lang::definitions::{Module, ResourceKey, Target};
+use andon_lang::definitions::{Module, ResourceKey};
 use andon_ledger::EnvironmentState;
 use andon_schema::{InstanceAddress, InstanceKey, Mode};
 use andon_text::{Diagnostic, Diagnostics, Span};
 
 use super::after_moves;
-use super::statement::{Statement, names, resource_name};
+use super::statement::{Place, Statement, names, resource_name};
 use crate::{PlanInput, PlannedChange};
 
 /// What moves.
@@ -132,7 +132,7 @@ fn implied(input: &PlanInput, written: &[Statement]) -> Vec<Statement> {
             let (mode, kind) = (address.resource.mode, Arc::clone(&address.resource.kind));
             let resource = ResourceKey { mode, kind, name: Arc::clone(&address.resource.name) };
             let module = Arc::clone(&address.resource.module);
-            Target { module, resource: Some((resource, key.clone())), span: definition.span }
+            Place { module, resource: Some((resource, key.clone())) }
         };
         let (stack, from, to) = (Arc::clone(&address.resource.stack), target(&address.key), target(&to));
         statements.push(Statement { stack, within: Vec::new(), from, to, span: None });
@@ -141,7 +141,7 @@ fn implied(input: &PlanInput, written: &[Statement]) -> Vec<Statement> {
 }
 
 /// The one instance of a root module's address, where it has a key or is that of a resource without one.
-fn single(stack: &Arc<str>, target: &Target) -> Option<InstanceAddress> {
+fn single(stack: &Arc<str>, target: &Place) -> Option<InstanceAddress> {
     let (key, instance) = target.resource.clone()?;
     let ResourceKey { mode, kind, name } = key;
     let (stack, module) = (Arc::clone(stack), Arc::clone(&target.module));
@@ -215,18 +215,18 @@ fn in_order(statements: Vec<Statement>) -> Result<Vec<Statement>, Diagnostic> {
 }
 
 /// Where the objects are, while moves are followed.
-struct Places {
+pub(super) struct Places {
     /// Instances by the names that lead to their resource: what is below a module lies together.
     there: BTreeMap<Vec<Arc<str>>, BTreeSet<InstanceAddress>>,
     /// Where what has moved comes from.
     origins: BTreeMap<InstanceAddress, InstanceAddress>,
     /// The single moves, in order.
     hops: Vec<(InstanceAddress, InstanceAddress)>,
-    taken: Vec<(InstanceAddress, InstanceAddress, Option<Span>)>,
+    pub taken: Vec<(InstanceAddress, InstanceAddress, Option<Span>)>,
 }
 
 impl Places {
-    fn new(state: &EnvironmentState) -> Places {
+    pub fn new(state: &EnvironmentState) -> Places {
         let mut there: BTreeMap<Vec<Arc<str>>, BTreeSet<InstanceAddress>> = BTreeMap::new();
         for address in state.instances.keys() {
             there.entry(place(address)).or_default().insert(address.clone());
@@ -234,7 +234,7 @@ impl Places {
         Places { there, origins: BTreeMap::new(), hops: Vec::new(), taken: Vec::new() }
     }
 
-    fn follow(&mut self, statement: &Statement) {
+    pub fn follow(&mut self, statement: &Statement) {
         let from = names(&statement.stack, &statement.source_way());
         let below = self.there.range(from.clone()..).take_while(|(way, _)| way.starts_with(&from));
         let met: Vec<InstanceAddress> = below.flat_map(|(_, addresses)| addresses.iter().cloned()).collect();
@@ -275,7 +275,7 @@ impl Places {
 
     /// From where to where in the end, in an order in which each place is free when its turn comes; step by step where
     /// there is no such order, as objects change places.
-    fn moves(self) -> Vec<(InstanceAddress, InstanceAddress)> {
+    pub fn moves(self) -> Vec<(InstanceAddress, InstanceAddress)> {
         let mut to_of: BTreeMap<&InstanceAddress, &InstanceAddress> =
             self.origins.iter().map(|(to, from)| (from, to)).collect();
         let mut moves = Vec::with_capacity(to_of.len());

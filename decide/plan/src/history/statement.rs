@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use andon_lang::definitions::{Moved, Target};
+use andon_lang::definitions::{Moved, ResourceKey, Target};
 use andon_schema::{InstanceAddress, InstanceKey, ModuleStep, ResourceAddress};
 use andon_text::Span;
 
@@ -12,10 +12,25 @@ pub(super) struct Statement {
     pub stack: Arc<str>,
     /// The names of the calls that lead to the module of its block.
     pub within: Vec<Arc<str>>,
-    pub from: Target,
-    pub to: Target,
+    pub from: Place,
+    pub to: Place,
     /// Its block; `None` for one that is implied.
     pub span: Option<Span>,
+}
+
+/// What an address names in a state: a module, a resource, or one instance of either.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Place {
+    /// The way into modules.
+    pub module: Arc<[ModuleStep]>,
+    /// The resource, and perhaps one instance of it; `None` where the address ends at a module.
+    pub resource: Option<(ResourceKey, Option<InstanceKey>)>,
+}
+
+impl From<&Target> for Place {
+    fn from(target: &Target) -> Place {
+        Place { module: Arc::clone(&target.module), resource: target.resource.clone() }
+    }
 }
 
 /// A way through modules to a resource or a module: a name, and which instances are meant.
@@ -36,7 +51,7 @@ impl Which {
 
 impl Statement {
     pub fn of(stack: &Arc<str>, within: &[Arc<str>], moved: &Moved) -> Statement {
-        let (from, to, span) = (moved.from.clone(), moved.to.clone(), Some(moved.span));
+        let (from, to, span) = (Place::from(&moved.from), Place::from(&moved.to), Some(moved.span));
         Statement { stack: Arc::clone(stack), within: within.to_vec(), from, to, span }
     }
 
@@ -53,7 +68,7 @@ impl Statement {
         self.way(&self.to)
     }
 
-    fn way(&self, target: &Target) -> Way {
+    fn way(&self, target: &Place) -> Way {
         let mut way: Way = self.within.iter().map(|name| (Arc::clone(name), Which::All)).collect();
         way.extend(target.module.iter().map(|step| (Arc::clone(&step.name), Which::One(step.key.clone()))));
         if let Some((key, instance)) = &target.resource {
@@ -117,7 +132,7 @@ fn key_of(address: &InstanceAddress) -> Option<InstanceKey> {
     address.key.clone()
 }
 
-fn last_key(target: &Target) -> Option<&InstanceKey> {
+fn last_key(target: &Place) -> Option<&InstanceKey> {
     match &target.resource {
         Some((_, key)) => key.as_ref(),
         None => target.module.last().and_then(|step| step.key.as_ref()),

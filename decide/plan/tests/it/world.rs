@@ -400,6 +400,10 @@ impl World {
                 let instance = state.instances.remove(&from).expect("what moves is there");
                 assert!(state.instances.insert(to, instance).is_none(), "where it goes is free");
             }
+            Event::Adopted { address, object, deposed: false } => {
+                self.objects.insert(object.identity.to_string(), (address.clone(), object.value.clone()));
+                state.instances.entry(address).or_default().current = Some(object);
+            }
             Event::Forgotten { address, identity } => {
                 let instance = state.instances.get_mut(&address).unwrap();
                 let count = instance.objects().count();
@@ -466,6 +470,9 @@ pub fn render(plan: &Plan) -> String {
     let mut text = String::new();
     for (from, to) in &plan.moves {
         let _ = writeln!(text, "move {from} to {to}");
+    }
+    for adoption in &plan.adopted {
+        let _ = writeln!(text, "import {}", adoption.address);
     }
     for change in &plan.changes {
         let action = match &change.action {

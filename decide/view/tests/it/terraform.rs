@@ -469,6 +469,7 @@ fn plan_of(shown: &Json) -> Plan {
     });
     Plan {
         deferred: Vec::new(),
+        adopted: Vec::new(),
         environment: "default".into(),
         mode: PlanMode::Normal,
         stacks: vec!["".into()],

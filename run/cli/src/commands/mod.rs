@@ -14,5 +14,7 @@ pub mod output;
 pub mod plan;
 pub mod purge;
 pub mod ssh;
+pub mod state;
 pub mod status;
 pub mod test;
+pub mod workspace;

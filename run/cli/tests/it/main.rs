@@ -34,6 +34,7 @@ mod provider_functions;
 mod providers;
 mod secrets;
 mod stack_tests;
+mod state;
 mod tidy;
 mod tour;
 mod trust;

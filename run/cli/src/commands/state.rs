@@ -1,0 +1,359 @@
+//! `state`, `taint` and `untaint`: what there is, and changes of what is said of it. Nothing is done to any object.
+
+use std::sync::Arc;
+
+use andon_engine::{Journal, Recorder};
+use andon_ledger::{EnvironmentState, Event, OutcomeRecord, Result as Tried, RunStatus};
+use andon_plan::{StateAddress, moved_by_hand};
+use andon_schema::{InstanceAddress, Object, ObjectStatus, ProviderAddress, ProviderConfigAddress};
+use andon_text::{Diagnostic, nearest};
+use andon_value::Value;
+use serde_json::json;
+
+use crate::args::LockArguments;
+use crate::context::{Context, Project, Stop};
+use crate::state_args::{
+    ForgetArguments, ListArguments, MoveArguments, ReplaceProviderArguments, ResolveArguments, ShowArguments,
+    StateCommand, TaintArguments,
+};
+use crate::terminal::{ask, print_json};
+
+/// `andon state …`
+pub fn run(context: &Context, command: &StateCommand) -> Result<(), Stop> {
+    match command {
+        StateCommand::List(arguments) => list(context, arguments),
+        StateCommand::Show(arguments) => show(context, arguments),
+        StateCommand::Mv(arguments) => mv(context, arguments),
+        StateCommand::Rm(arguments) => rm(context, arguments),
+        StateCommand::ReplaceProvider(arguments) => replace_provider(context, arguments),
+        StateCommand::Resolve(arguments) => resolve(context, arguments),
+    }
+}
+
+fn list(context: &Context, arguments: &ListArguments) -> Result<(), Stop> {
+    let project = context.open()?;
+    let here = project.session.state().environment(&context.environment(&project)?.name);
+    let wanted = addresses(&arguments.addresses)?;
+    let objects = here.instances.iter().flat_map(|(address, instance)| {
+        instance.current.iter().chain(instance.deposed.first()).take(1).map(move |object| (address, &object.value))
+    });
+    let mut all: Vec<(&InstanceAddress, &Value)> =
+        objects.chain(here.data.iter().map(|(address, data)| (address, &data.value))).collect();
+    all.retain(|(address, value)| {
+        let named = wanted.is_empty() || wanted.iter().any(|wanted| wanted.covers(address));
+        named && arguments.id.as_deref().is_none_or(|id| value.get_str("id") == Some(id))
+    });
+    all.sort_by_key(|(address, _)| *address);
+    for (text, wanted) in arguments.addresses.iter().zip(&wanted) {
+        let known: Vec<&InstanceAddress> = here.instances.keys().chain(here.data.keys()).collect();
+        if !known.iter().any(|address| wanted.covers(address)) {
+            return Err(nothing(text, &here));
+        }
+    }
+    if context.arguments.json {
+        let rows = all.iter().map(|(address, value)| {
+            let id = value.get_str("id").filter(|_| !value.get("id").is_some_and(Value::is_sensitive));
+            json!({ "address": address.to_string(), "id": id })
+        });
+        print_json(&json!(rows.collect::<Vec<_>>()));
+    } else {
+        context.print(&all.iter().map(|(address, _)| format!("{address}\n")).collect::<String>());
+    }
+    Ok(())
+}
+
+fn show(context: &Context, arguments: &ShowArguments) -> Result<(), Stop> {
+    let project = context.open()?;
+    let here = project.session.state().environment(&context.environment(&project)?.name);
+    let address = instance(&arguments.address)?;
+    let object = here.current(&address);
+    let data = here.data.get(&address);
+    let Some(value) = object.map(|object| &object.value).or(data.map(|data| &data.value)) else {
+        return Err(nothing(&arguments.address, &here));
+    };
+    let tainted = object.is_some_and(|object| object.status == ObjectStatus::Tainted);
+    if context.arguments.json {
+        let provider = object.and_then(|object| object.provider.as_ref()).map(ToString::to_string);
+        print_json(&json!({
+            "address": address.to_string(),
+            "provider": provider,
+            "tainted": tainted,
+            "depends_on": object.map(|it| it.dependencies.iter().map(ToString::to_string).collect::<Vec<_>>()),
+            "attributes": andon_view::value_json(value),
+        }));
+        return Ok(());
+    }
+    let resource = &address.resource;
+    let word = if data.is_some() { "data" } else { "resource" };
+    let mut text = format!("# {address}:{}\n", if tainted { " (tainted)" } else { "" });
+    text.push_str(&format!("{word} \"{}\" \"{}\" {{\n", resource.kind, resource.name));
+    let entries = value.as_entries().cloned().unwrap_or_default();
+    let shown: Vec<_> = entries.iter().filter(|(_, value)| !value.is_null()).collect();
+    let width = shown.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
+    for (name, value) in shown {
+        text.push_str(&format!("    {name:width$} = {}\n", andon_value::render(value, 4)));
+    }
+    context.print(&(text + "}\n"));
+    Ok(())
+}
+
+fn mv(context: &Context, arguments: &MoveArguments) -> Result<(), Stop> {
+    let (from, to) = (address(&arguments.source)?, address(&arguments.destination)?);
+    let decide = |state: &EnvironmentState| {
+        let (moves, events) = moved_by_hand(state, &from, &to).map_err(|error| {
+            let diagnostic = Diagnostic::error(error.to_string());
+            diagnostic.help("`andon state list` shows what there is; nothing was done.")
+        })?;
+        let word = if arguments.dry_run { "Would move" } else { "Move" };
+        let mut lines: Vec<String> = moves.iter().map(|(from, to)| format!("{word} \"{from}\" to \"{to}\"")).collect();
+        if !arguments.dry_run {
+            lines.push(format!("Successfully moved {} object(s).", moves.len()));
+        }
+        let data = moves.iter().map(|(from, to)| json!({ "from": from.to_string(), "to": to.to_string() }));
+        Ok(Decided { events, lines, data: json!({ "moved": data.collect::<Vec<_>>(), "dry_run": arguments.dry_run }) })
+    };
+    let command = format!("state mv {from} {to}");
+    record(context, &command, &arguments.lock, arguments.dry_run, decide)
+}
+
+fn rm(context: &Context, arguments: &ForgetArguments) -> Result<(), Stop> {
+    let wanted = addresses(&arguments.addresses)?;
+    let decide = |state: &EnvironmentState| {
+        for (text, wanted) in arguments.addresses.iter().zip(&wanted) {
+            let mut known = state.instances.keys().chain(state.data.keys());
+            if !known.any(|address| wanted.covers(address)) {
+                return Err(unknown(text, state));
+            }
+        }
+        let meant = |address: &InstanceAddress| wanted.iter().any(|wanted| wanted.covers(address));
+        let objects = state.objects().filter(|(address, _)| meant(address));
+        let mut events: Vec<Event> = objects
+            .map(|(address, object)| Event::Forgotten { address: address.clone(), identity: object.identity.clone() })
+            .collect();
+        let data = state.data.keys().filter(|address| meant(address));
+        events.extend(data.map(|address| Event::DataDropped { address: address.clone() }));
+        let gone: Vec<&InstanceAddress> =
+            state.instances.keys().chain(state.data.keys()).filter(|address| meant(address)).collect();
+        let word = if arguments.dry_run { "Would remove" } else { "Removed" };
+        let mut lines: Vec<String> = gone.iter().map(|address| format!("{word} {address}")).collect();
+        if !arguments.dry_run {
+            lines.push(format!("Successfully removed {} resource instance(s).", gone.len()));
+        }
+        let gone: Vec<String> = gone.iter().map(ToString::to_string).collect();
+        Ok(Decided { events, lines, data: json!({ "removed": gone, "dry_run": arguments.dry_run }) })
+    };
+    let command = format!("state rm {}", arguments.addresses.join(" "));
+    record(context, &command, &arguments.lock, arguments.dry_run, decide)
+}
+
+fn replace_provider(context: &Context, arguments: &ReplaceProviderArguments) -> Result<(), Stop> {
+    let provider =
+        |text: &str| ProviderAddress::parse(text).map_err(|error| Stop::from(Diagnostic::error(error.to_string())));
+    let (from, to) = (provider(&arguments.from)?, provider(&arguments.to)?);
+    let decide = |state: &EnvironmentState| {
+        let of = |provider: &Arc<ProviderConfigAddress>| provider.provider == from;
+        let mut events = Vec::new();
+        let mut lines = Vec::new();
+        for (address, instance) in &state.instances {
+            let mut changed = false;
+            for object in instance.objects().filter(|object| object.provider.as_ref().is_some_and(of)) {
+                let Some(provider) = &object.provider else { continue };
+                let provider = ProviderConfigAddress { provider: to.clone(), ..(**provider).clone() };
+                let deposed = instance.current.as_ref() != Some(object);
+                let object = Object { provider: Some(Arc::new(provider)), ..object.clone() };
+                events.push(Event::Adopted { address: address.clone(), object, deposed });
+                changed = true;
+            }
+            lines.extend(changed.then(|| address.to_string()));
+        }
+        if events.is_empty() {
+            return Err(Diagnostic::error(format!("no object is of the provider {from}")).help("Nothing was done."));
+        }
+        let data = json!({ "replaced": lines, "from": from.to_string(), "to": to.to_string() });
+        let count = lines.len();
+        lines.push(format!("Successfully replaced provider for {count} resources."));
+        Ok(Decided { events, lines, data })
+    };
+    let question = format!("Have all objects of {from} be objects of {to}? Only `yes` does:");
+    if !(arguments.auto_approve || ask(context, &question, "yes")) {
+        context.say("Nothing was done.");
+        return Err(Stop::Code(1));
+    }
+    record(context, &format!("state replace-provider {from} {to}"), &arguments.lock, false, decide)
+}
+
+/// `andon taint`
+pub fn taint(context: &Context, arguments: &TaintArguments) -> Result<(), Stop> {
+    mark(context, arguments, ObjectStatus::Tainted)
+}
+
+/// `andon untaint`
+pub fn untaint(context: &Context, arguments: &TaintArguments) -> Result<(), Stop> {
+    mark(context, arguments, ObjectStatus::Ready)
+}
+
+fn mark(context: &Context, arguments: &TaintArguments, status: ObjectStatus) -> Result<(), Stop> {
+    let address = instance(&arguments.address)?;
+    let tainted = status == ObjectStatus::Tainted;
+    let decide = |state: &EnvironmentState| {
+        let data = json!({ "address": address.to_string(), "tainted": tainted });
+        let Some(object) = state.current(&address) else {
+            if arguments.allow_missing {
+                let lines = vec![format!("There is no object at {address}, and none is needed.")];
+                return Ok(Decided { events: Vec::new(), lines, data });
+            }
+            return Err(unknown(&arguments.address, state));
+        };
+        if object.status == status && !tainted {
+            return Err(Diagnostic::error(format!("{address} is not tainted")).help("Nothing was done."));
+        }
+        let line = match tainted {
+            true => format!("Resource instance {address} has been marked as tainted."),
+            false => format!("Resource instance {address} has been successfully untainted."),
+        };
+        let (address, identity) = (address.clone(), object.identity.clone());
+        let events =
+            if object.status == status { Vec::new() } else { vec![Event::Marked { address, identity, status }] };
+        Ok(Decided { events, lines: vec![line], data })
+    };
+    let verb = if tainted { "taint" } else { "untaint" };
+    record(context, &format!("{verb} {address}"), &arguments.lock, false, decide)
+}
+
+/// An effect that a run was cut short in, of which only the user can find out what came.
+fn resolve(context: &Context, arguments: &ResolveArguments) -> Result<(), Stop> {
+    let address = instance(&arguments.address)?;
+    let (project, mut recorder) = locked(context, &format!("state resolve {address}"), &arguments.lock)?;
+    let here = recorder.state();
+    let pending = here.pending.values().filter(|intent| intent.address == address);
+    let outcomes: Vec<Event> = pending
+        .map(|intent| {
+            Event::Outcome(OutcomeRecord {
+                address: intent.address.clone(),
+                action: intent.action,
+                identity: intent.identity.clone(),
+                result: Tried::Resolved,
+                object: None,
+                report: None,
+            })
+        })
+        .collect();
+    if outcomes.is_empty() {
+        let diagnostic = Diagnostic::error(format!("nothing is unknown of {address}"));
+        let open: Vec<String> = here.pending.values().map(|intent| intent.address.to_string()).collect();
+        let help = match open.is_empty() {
+            true => "No run was cut short in the middle of anything.".to_owned(),
+            false => format!("It is of {}.", open.join(", ")),
+        };
+        return Err(diagnostic.help(help).into());
+    }
+    let own = recorder.take_over();
+    recorder.append(outcomes).map_err(unrecorded)?;
+    if let Some(own) = own.filter(|_| recorder.state().pending.is_empty()) {
+        recorder.hand_back(own).map_err(unrecorded)?;
+    }
+    recorder.snapshot();
+    drop(project);
+    if context.arguments.json {
+        print_json(&json!({ "address": address.to_string(), "resolved": "absent" }));
+    } else {
+        context.print(&format!("There is nothing of {address}: that is recorded.\n"));
+    }
+    Ok(())
+}
+
+/// What is to be recorded, and what is said of it.
+struct Decided {
+    events: Vec<Event>,
+    lines: Vec<String>,
+    data: serde_json::Value,
+}
+
+/// Has a run record what is decided about the state, under the environment's lock.
+fn record(
+    context: &Context,
+    command: &str,
+    lock: &LockArguments,
+    dry_run: bool,
+    decide: impl FnOnce(&EnvironmentState) -> Result<Decided, Diagnostic>,
+) -> Result<(), Stop> {
+    let decided = if dry_run {
+        let project = context.open()?;
+        let here = project.session.state().environment(&context.environment(&project)?.name);
+        decide(&here)?
+    } else {
+        let (_project, mut recorder) = locked(context, command, lock)?;
+        close_cut_short(&mut recorder)?;
+        let mut decided = decide(recorder.state())?;
+        let events = std::mem::take(&mut decided.events);
+        if !events.is_empty() {
+            let (command, who) = (command.to_owned(), andon_engine::who());
+            let began = Event::RunBegan { command, who, version: env!("CARGO_PKG_VERSION").to_owned() };
+            let summary = decided.lines.last().cloned().unwrap_or_default();
+            let ended = Event::RunEnded { status: RunStatus::Succeeded, summary };
+            let all = std::iter::once(began).chain(events).chain([ended]).collect();
+            // All of it or nothing, in one commit.
+            recorder.append(all).map_err(unrecorded)?;
+            recorder.snapshot();
+        }
+        decided
+    };
+    if context.arguments.json {
+        print_json(&decided.data);
+    } else {
+        context.print(&decided.lines.iter().map(|line| format!("{line}\n")).collect::<String>());
+    }
+    Ok(())
+}
+
+fn locked(context: &Context, command: &str, lock: &LockArguments) -> Result<(Project, Recorder), Stop> {
+    let project = context.open()?;
+    let environment = Arc::clone(&context.environment(&project)?.name);
+    let recorder = context.lock(&project, &environment, command, lock)?;
+    Ok((project, recorder))
+}
+
+/// Closes a run that was cut short with nothing open; refuses to go on where something is.
+fn close_cut_short(recorder: &mut Recorder) -> Result<(), Stop> {
+    if let Some(intent) = recorder.state().pending.values().next() {
+        let address = &intent.address;
+        return Err(Diagnostic::error("an earlier run was cut short, and what it left is not known yet")
+            .subject(address.to_string())
+            .help("`andon apply` looks at it first; what it cannot find out is resolved with `andon state resolve`.")
+            .into());
+    }
+    match recorder.take_over() {
+        Some(own) => recorder.hand_back(own).map_err(unrecorded),
+        None => Ok(()),
+    }
+}
+
+fn unrecorded(error: andon_engine::JournalError) -> Stop {
+    Diagnostic::error(error.to_string()).help("Nothing was done.").into()
+}
+
+fn address(text: &str) -> Result<StateAddress, Stop> {
+    StateAddress::parse(text).map_err(|error| Diagnostic::error(error.to_string()).into())
+}
+
+fn addresses(texts: &[String]) -> Result<Vec<StateAddress>, Stop> {
+    texts.iter().map(|text| address(text)).collect()
+}
+
+fn instance(text: &str) -> Result<InstanceAddress, Stop> {
+    InstanceAddress::parse(text).map_err(|error| Diagnostic::error(error.to_string()).into())
+}
+
+fn nothing(text: &str, state: &EnvironmentState) -> Stop {
+    unknown(text, state).into()
+}
+
+/// There is nothing at an address: what was meant?
+fn unknown(text: &str, state: &EnvironmentState) -> Diagnostic {
+    let known: Vec<String> = state.instances.keys().chain(state.data.keys()).map(ToString::to_string).collect();
+    let diagnostic = Diagnostic::error(format!("there is no object at {text}"));
+    match nearest(text, known.iter().map(String::as_str)) {
+        Some(near) => diagnostic.help(format!("Did you mean `{near}`?")),
+        None => diagnostic.help("`andon state list` shows what there is."),
+    }
+}

@@ -1,0 +1,107 @@
+//! What the user typed for the commands that look at the state, and that change what it says.
+
+use clap::{Args, Subcommand};
+
+use crate::args::LockArguments;
+
+#[derive(Debug, Clone, Subcommand)]
+pub enum StateCommand {
+    /// List what there is
+    List(ListArguments),
+    /// Show one object: all its attributes
+    Show(ShowArguments),
+    /// Have objects known by another address
+    #[command(alias = "move")]
+    Mv(MoveArguments),
+    /// Forget objects; nothing is done to them
+    #[command(alias = "remove")]
+    Rm(ForgetArguments),
+    /// Have the objects of a provider be those of another one
+    ReplaceProvider(ReplaceProviderArguments),
+    /// Say what became of an object whose making was cut short
+    Resolve(ResolveArguments),
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct ListArguments {
+    /// Only what is at these addresses: instances, resources, or modules with all that is in them
+    #[arg(value_name = "ADDRESS")]
+    pub addresses: Vec<String>,
+    /// Only objects whose attribute `id` is this
+    #[arg(long, value_name = "ID")]
+    pub id: Option<String>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct ShowArguments {
+    /// The instance
+    pub address: String,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct MoveArguments {
+    /// The instance, the resource with all its instances, or the module with all that is in it
+    pub source: String,
+    /// The address that it has from now on
+    pub destination: String,
+    /// Only say what would move
+    #[arg(long)]
+    pub dry_run: bool,
+    #[command(flatten)]
+    pub lock: LockArguments,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct ForgetArguments {
+    /// Instances, resources, or modules with all that is in them
+    #[arg(value_name = "ADDRESS", required = true)]
+    pub addresses: Vec<String>,
+    /// Only say what would be forgotten
+    #[arg(long)]
+    pub dry_run: bool,
+    #[command(flatten)]
+    pub lock: LockArguments,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct ReplaceProviderArguments {
+    /// The provider whose objects they are: `hashicorp/aws`, `registry.example.net/team/cloud`
+    pub from: String,
+    /// The provider whose they are from now on
+    pub to: String,
+    /// Do not ask
+    #[arg(long, visible_alias = "yes")]
+    pub auto_approve: bool,
+    #[command(flatten)]
+    pub lock: LockArguments,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct ResolveArguments {
+    /// The instance
+    pub address: String,
+    /// There is nothing of it
+    #[arg(long, required = true)]
+    pub absent: bool,
+    #[command(flatten)]
+    pub lock: LockArguments,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct TaintArguments {
+    /// The instance
+    pub address: String,
+    /// It is no mistake where there is no such object
+    #[arg(long)]
+    pub allow_missing: bool,
+    #[command(flatten)]
+    pub lock: LockArguments,
+}
+
+#[derive(Debug, Clone, Subcommand)]
+pub enum WorkspaceCommand {
+    /// List the environments, the one in use with a star
+    List,
+    /// Print the environment in use
+    Show,
+}

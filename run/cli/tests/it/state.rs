@@ -1,0 +1,101 @@
+//! The commands that look at the state, and that change what it says, as whole terminals.
+
+use crate::support::Project;
+
+fn project(name: &str) -> Project {
+    let mut project = Project::empty(name);
+    project.data_dir = project.directory.join(".data");
+    project.write(
+        "main.tf",
+        "resource \"terraform_data\" \"a\" {\n  count = 2\n  input = count.index\n}\n\
+         resource \"terraform_data\" \"user\" { input = terraform_data.a[0].input }\n",
+    );
+    project.ok(&["apply", "-y"]);
+    project
+}
+
+/// The answers of some command lines, one after the other, with what the last apply named masked.
+fn told(project: &Project, lines: &[&str]) -> String {
+    let mut text = String::new();
+    for line in lines {
+        let words: Vec<&str> = line.split(' ').collect();
+        let ran = project.andon(&words);
+        text.push_str(&format!("$ andon {line}\n{}{}", ran.out, ran.err));
+    }
+    text
+}
+
+#[test]
+fn objects_are_listed_moved_and_forgotten() {
+    let project = project("state");
+    let text = told(
+        &project,
+        &[
+            "state list",
+            "state list terraform_data.a[1]",
+            "state list terraform_data.b",
+            "state mv -dry-run terraform_data.a terraform_data.b",
+            "state mv terraform_data.a terraform_data.b",
+            "state mv terraform_data.user terraform_data.b[1]",
+            "state mv terraform_data.nothing terraform_data.c",
+            "state mv terraform_data.b[1] module.m.terraform_data.b",
+            "state list module.m",
+            "taint terraform_data.user",
+            "untaint terraform_data.user",
+            "untaint terraform_data.user",
+            "taint -allow-missing terraform_data.gone",
+            "state rm -dry-run terraform_data.b",
+            "state rm terraform_data.b module.m",
+            "state rm terraform_data.b",
+            "state list -json",
+            "state resolve terraform_data.user --absent",
+            "state replace-provider -auto-approve hashicorp/aws example.net/a/b",
+            "workspace show",
+            "workspace list",
+        ],
+    );
+    let id = text.split("\"id\":\"").nth(1).or_else(|| text.split("\"id\": \"").nth(1)).unwrap();
+    let id = id.split('"').next().unwrap();
+    let text = text.replace(id, "ID");
+    let place = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/state.txt");
+    if std::env::var_os("BLESS").is_some() {
+        std::fs::write(&place, &text).unwrap();
+    }
+    assert_eq!(text, std::fs::read_to_string(&place).unwrap_or_default(), "BLESS=1 writes what is said now");
+    // Each of them is a run that the ledger tells of.
+    let logs = project.ok(&["logs", "--runs"]).out;
+    assert!(logs.contains("state mv terraform_data.a terraform_data.b"), "{logs}");
+    assert!(logs.contains("untaint terraform_data.user"), "{logs}");
+}
+
+#[test]
+fn history_in_definitions_is_followed_once() {
+    let project = project("history");
+    project.write(
+        "main.tf",
+        "moved {\n  from = terraform_data.a\n  to   = terraform_data.b\n}\n\
+         removed {\n  from = terraform_data.user\n  lifecycle { destroy = false }\n}\n\
+         import {\n  to = terraform_data.c\n  id = \"any\"\n}\n\
+         resource \"terraform_data\" \"b\" {\n  count = 2\n  input = count.index\n}\n\
+         resource \"terraform_data\" \"c\" { input = \"x\" }\n",
+    );
+    let plan = project.ok(&["plan"]).out;
+    for line in [
+        "terraform_data.a[0] is now terraform_data.b[0]",
+        "forget terraform_data.user",
+        "import terraform_data.c",
+        "1 to update, 1 to forget, 2 moved, 1 to import",
+    ] {
+        assert!(plan.contains(line), "{line}: {plan}");
+    }
+    project.ok(&["apply", "-y"]);
+    let listed = "terraform_data.b[0]\nterraform_data.b[1]\nterraform_data.c\n";
+    assert_eq!(project.ok(&["state", "list"]).out, listed);
+    let again = project.ok(&["plan"]).out;
+    assert!(again.contains("no changes, 3 unchanged"), "{again}");
+    let shown = project.ok(&["state", "show", "terraform_data.c"]).out;
+    assert_eq!(
+        shown,
+        "# terraform_data.c:\nresource \"terraform_data\" \"c\" {\n    id     = \"any\"\n    input  = \"x\"\n    output = \"x\"\n}\n"
+    );
+}
