@@ -128,6 +128,8 @@ fn no_address(span: Span) -> Diagnostic {
 fn parts_of<'e>(expr: &'e Expr, parts: &mut Vec<Part<'e>>) -> bool {
     match &expr.kind {
         ExprKind::Variable(name) => parts.push(Part::Name(Ident { name: name.clone(), span: expr.span })),
+        // There is a provider of that name.
+        ExprKind::Null => parts.push(Part::Name(Ident { name: "null".into(), span: expr.span })),
         ExprKind::Attribute { target, name } => {
             if !deeper(|| parts_of(target, parts)) {
                 return false;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use andon_hcl::ast::{Block, Body, ExprKind};
 use andon_schema::Mode;
-use andon_text::Diagnostic;
+use andon_text::{Diagnostic, Severity};
 
 use super::module::{self, Modules};
 use super::{Loader, blocks, called, settings};
@@ -75,7 +75,11 @@ fn run(loader: &mut Loader<'_>, directory: &Arc<str>, modules: &mut Modules, blo
         let all = options.map(|options| loader.references(options, name)).unwrap_or_default();
         all.iter().filter_map(|expr| loader.target(expr)).collect()
     };
+    // What is no address is only told, as in Terraform: a plan that is not carried out need not know it.
+    let before = std::mem::take(&mut loader.out);
     let (replace, target) = (targets(loader, "replace"), targets(loader, "target"));
+    let told = std::mem::replace(&mut loader.out, before);
+    loader.out.extend(told.into_iter().map(|it| Diagnostic { severity: Severity::Warning, ..it }));
     let options = RunOptions {
         refresh_only: options.is_some_and(|options| is_word(options, "mode", "refresh-only")),
         refresh: options.is_none_or(|options| loader.flag(options, "refresh", true)),
@@ -155,7 +159,7 @@ fn mock_provider(loader: &mut Loader<'_>, directory: &Arc<str>, block: &Block) -
         paths.extend(loader.paths(&folder, ".tfmock.json"));
         paths.sort();
         if paths.is_empty() {
-            let diagnostic = Diagnostic::error("there are no mocks in this directory").at(source.span);
+            let diagnostic = Diagnostic::warning("there are no mocks in this directory").at(source.span);
             loader.out.push(diagnostic.help("Name a directory with *.tfmock.hcl files; the path starts at the stack."));
         }
         for path in paths {

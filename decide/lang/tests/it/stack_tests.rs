@@ -60,11 +60,24 @@ fn json_is_held_against_the_same_shape() {
         "mock_provider": {"null": {"mock_resource": {"x": {"defaults": {"id": "a"}, "override_during": "plan"}}}},
         "override_resource": {"target": "terraform_data.d", "values": {}}}"#;
     assert_eq!(said("a.tftest.json", fine), "");
-    let wrong = r#"{"run": {"a": {"command": "foo", "lifecycle": {}}}, "test": {}}"#;
+    let wrong = r#"{"run": {"a": {"command": "foo", "lifecycle": {}}}}"#;
     assert_eq!(
         said("a.tftest.json", wrong),
-        "1:28 \"command\" is one of the words apply and plan\n1:34 unsupported argument \"lifecycle\"\n1:53 unsupported argument \"test\"\n"
+        "1:28 \"command\" is one of the words apply and plan\n1:34 unsupported argument \"lifecycle\"\n"
     );
+}
+
+/// What Terraform has since 1.12.
+#[test]
+fn runs_may_say_that_they_are_made_side_by_side() {
+    for (text, expected) in [
+        ("test {\n parallel = true\n}\nrun \"a\" {\n parallel = false\n}", ""),
+        ("test {}\nrun \"a\" {}", ""),
+        ("test {\n foo = true\n}\nrun \"a\" {}", "2:2 unsupported argument \"foo\"\n"),
+        ("run \"a\" {\n parallel = 3\n}", "2:13 \"parallel\" must be written out as true or false\n"),
+    ] {
+        assert_eq!(said("a.tftest.hcl", text), expected, "{text}");
+    }
 }
 
 /// One run of Terraform judges the files of all cases; what it does not come to, as others stop it before, is asked alone.
