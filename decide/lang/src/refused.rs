@@ -19,7 +19,10 @@ pub fn not_carried_out(project: &Project, stacks: &[Arc<str>]) -> Diagnostics {
             continue;
         }
         if let Some(backend) = &stack.module.settings.backend {
-            refuse(backend.span, "state cannot be kept elsewhere", &mut out);
+            let diagnostic = Diagnostic::error("state is kept in the ledger, and nowhere else").at(backend.span);
+            let kept = "What Terraform kept there can be taken over: `terraform state pull > FILE`, then take this block \
+                        out, and `andon state push FILE`.";
+            out.push(diagnostic.help(kept).help("Where many share a ledger, it is in a database: ANDON_LEDGER."));
         }
         module(&stack.module, &mut seen, &mut out);
     }
@@ -32,9 +35,6 @@ fn module(module_of: &Module, seen: &mut BTreeSet<Arc<str>>, out: &mut Diagnosti
     }
     module_of.resources.values().for_each(|definition| resource(definition, out));
     module_of.checks.values().for_each(|check| refuse(check.span, "checks of stacks are not run", out));
-    for provisioner in module_of.removed.iter().flat_map(|removed| &removed.provisioners) {
-        refuse(provisioner.span, "provisioners are not run", out);
-    }
     for variable in module_of.variables.values().filter(|variable| variable.ephemeral) {
         refuse(variable.span, "ephemeral values cannot be kept out of plans", out);
     }
@@ -47,12 +47,6 @@ fn module(module_of: &Module, seen: &mut BTreeSet<Arc<str>>, out: &mut Diagnosti
 fn resource(definition: &ResourceDefinition, out: &mut Diagnostics) {
     if definition.key.mode == Mode::Ephemeral {
         return refuse(definition.span, "ephemeral resources are not opened", out);
-    }
-    if definition.key.mode == Mode::Data && &*definition.key.kind == "terraform_remote_state" {
-        refuse(definition.span, "the state of another configuration cannot be read", out);
-    }
-    for provisioner in &definition.provisioners {
-        refuse(provisioner.span, "provisioners are not run", out);
     }
 }
 

@@ -66,7 +66,7 @@ impl Apply<'_> {
             match work {
                 Work::Ask(id, question) => jobs.push((Running::Question(id), Job::Ask(question))),
                 Work::Do(id, command, intent) => {
-                    events.push(Event::Intent(intent));
+                    events.extend(intent.map(Event::Intent));
                     jobs.push((Running::Command(id), Job::Do(command)));
                 }
                 Work::Record(event) => events.push(event),

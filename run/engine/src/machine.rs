@@ -1,6 +1,7 @@
 //! The real world: providers on this machine, called from a pool of threads.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -9,7 +10,7 @@ use std::time::Duration;
 use andon_ledger::Progress;
 use andon_schema::{Answer, Command, Failure, InstanceAddress, Outcome, Question, Schemas};
 
-use crate::provider::{Planned, PluginHost, Provider, Request};
+use crate::provider::{Planned, PluginHost, Provider, Published, Request, read_remote_state};
 use crate::{Completion, Job, Plugins, Ticket, World};
 
 /// Providers by resource type.
@@ -18,6 +19,8 @@ pub struct Providers {
     by_type: BTreeMap<String, Arc<dyn Provider>>,
     schemas: Schemas,
     plugins: Arc<Plugins>,
+    directories: BTreeMap<Arc<str>, PathBuf>,
+    published: Published,
 }
 
 impl Providers {
@@ -32,6 +35,21 @@ impl Providers {
     /// Has these plugins answer for what is theirs.
     pub fn set_plugins(&mut self, plugins: Arc<Plugins>) {
         self.plugins = plugins;
+    }
+
+    /// Has `terraform_remote_state` find this in the ledger.
+    pub fn set_published(&mut self, published: Published) {
+        self.published = published;
+    }
+
+    /// The directory that the paths of a stack start from.
+    fn directory(&self, address: &InstanceAddress) -> &Path {
+        self.directories.get(&address.resource.stack).map_or(Path::new("."), |it| it)
+    }
+
+    /// Has the paths of each stack start from these directories.
+    pub fn set_directories(&mut self, directories: BTreeMap<Arc<str>, PathBuf>) {
+        self.directories = directories;
     }
 
     /// The schemas of all types.
@@ -61,6 +79,7 @@ struct Shared {
     queue: Mutex<Queue>,
     work_came: Condvar,
     sender: Mutex<Sender<Completion>>,
+    interrupt: Arc<AtomicBool>,
 }
 
 #[derive(Default)]
@@ -78,9 +97,9 @@ impl Machine {
         let (sender, completions) = channel();
         let queue = Mutex::new(Queue { limit: parallelism.max(1), ..Queue::default() });
         let plugins = PluginHost::new(Arc::clone(&providers.plugins));
-        let shared =
-            Arc::new(Shared { providers, plugins, queue, work_came: Condvar::new(), sender: Mutex::new(sender) });
-        Machine { shared, completions, interrupt, told_of_interrupt: false }
+        let (work_came, sender) = (Condvar::new(), Mutex::new(sender));
+        let shared = Shared { providers, plugins, queue, work_came, sender, interrupt: Arc::clone(&interrupt) };
+        Machine { shared: Arc::new(shared), completions, interrupt, told_of_interrupt: false }
     }
 }
 
@@ -186,6 +205,23 @@ impl Shared {
             }
             _ => {}
         }
+        if let Job::Do(Command::Provision { runs, .. }) = &job {
+            let directory = self.providers.directory(address);
+            let say = |text: &str| self.say(address, text);
+            let place = andon_provision::Place { directory, interrupt: &self.interrupt, say: &say };
+            let outcome = match andon_provision::run(runs, &place) {
+                Ok(()) => Outcome::done(None, None),
+                Err(failure) => Outcome::failed(failure, None, None),
+            };
+            return self.send(Completion::Finished(ticket, outcome));
+        }
+        if let Job::Ask(Question::ReadData { config, .. }) = &job
+            && &*address.resource.kind == "terraform_remote_state"
+        {
+            let found = read_remote_state(config, self.providers.directory(address), &self.providers.published);
+            let answer = found.map_or_else(Answer::Failed, |value| Answer::Object(Some(value)));
+            return self.send(Completion::Answered(ticket, answer));
+        }
         let provider = self.providers.of(address);
         let say = |text: &str| self.say(address, text);
         let completion = match (&job, provider) {
@@ -249,7 +285,7 @@ fn execute(provider: &dyn Provider, command: &Command, say: &dyn Fn(&str)) -> Ou
         }
         Command::Delete { address, identity, prior, .. } => provider.delete(address, identity, prior, say),
         Command::Provision { .. } => {
-            let failure = Failure::new("nothing runs provisioners here", "A driver is at fault.");
+            let failure = Failure::new("no provider runs provisioners", "A driver is at fault.");
             Outcome::failed(failure, None, None)
         }
     }

@@ -10,7 +10,9 @@ use crate::definitions::ResourceDefinition;
 use crate::shape::suggest;
 
 /// The backends that there are, each with what its configuration must have.
-const BACKENDS: [(&str, &[&str]); 13] = [
+const BACKENDS: [(&str, &[&str]); 14] = [
+    // The outputs that a stack of this project has published in another environment.
+    ("andon", &["environment"]),
     ("azurerm", &["container_name", "key"]),
     ("cloud", &[]),
     ("consul", &["path"]),

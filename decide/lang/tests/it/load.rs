@@ -172,17 +172,17 @@ fn check_refused(given: &str, expected: &str) {
 #[test]
 fn what_no_plan_carries_out_yet_is_refused_at_its_place() {
     for (given, expected) in [
-        ("moved {\n  from = a.b\n  to = a.c\n}", "1:1 moved objects keep their old address yet"),
-        ("removed {\n  from = a.b\n}", "1:1 removed blocks are not followed yet"),
+        ("moved {\n  from = a.b\n  to = a.c\n}", ""),
+        ("removed {\n  from = a.b\n}", ""),
         ("import {\n  to = a.b\n  id = \"x\"\n}", "1:1 objects cannot be imported yet"),
         ("ephemeral \"a_b\" \"c\" {}", "1:1 ephemeral resources are not opened yet"),
         (
             "check \"a\" {\n  assert {\n    condition = true\n    error_message = \"x\"\n  }\n}",
             "1:1 checks of stacks are not run yet",
         ),
-        ("terraform {\n  backend \"s3\" {}\n}", "2:3 state cannot be kept elsewhere yet"),
-        ("terraform {\n  cloud {}\n}", "2:3 state cannot be kept elsewhere yet"),
-        ("resource \"lab_y\" \"a\" {\n  provisioner \"local-exec\" {}\n}", "2:3 provisioners are not run yet"),
+        ("terraform {\n  backend \"s3\" {}\n}", "2:3 state is kept in the ledger, and nowhere else"),
+        ("terraform {\n  cloud {}\n}", "2:3 state is kept in the ledger, and nowhere else"),
+        ("resource \"lab_y\" \"a\" {\n  provisioner \"local-exec\" {}\n}", ""),
         ("resource \"x_y\" \"a\" {}", ""),
         ("variable \"a\" {\n  ephemeral = true\n}", "1:1 ephemeral values cannot be kept out of plans yet"),
         ("provider \"aws\" {\n  region = \"x\"\n}", ""),

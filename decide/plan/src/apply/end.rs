@@ -16,6 +16,7 @@ impl Applier {
     /// Ends the apply: what was not tried is said, and what stacks give is published.
     pub(super) fn close(&mut self) {
         self.asked.clear();
+        self.give_up_provisioning();
         self.report.cancelled = self.cancelled;
         self.report_skipped();
         self.record_dependencies();

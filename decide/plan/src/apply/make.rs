@@ -172,6 +172,7 @@ impl Applier {
             unplaced.iter().for_each(|change| self.place(*change));
             self.take_failures();
             self.remove_configured();
+            self.provision_known();
             if idle && (unplaced.is_empty() || unplaced == self.unplaced) {
                 return;
             }
@@ -503,7 +504,7 @@ impl Applier {
         }
     }
 
-    fn remove(&mut self, change: usize, step: usize) {
+    pub(super) fn remove(&mut self, change: usize, step: usize) {
         // Where a replacement turned out not to be needed, or to be an update, the object stays.
         let kept = self.states.get(change).and_then(|state| state.decision.as_ref());
         if matches!(kept, Some(Decision::Nothing(_) | Decision::Update(_))) {
@@ -541,6 +542,9 @@ impl Applier {
             None => None,
         };
         let Some((address, identity, prior)) = self.object_of(change) else { return };
+        if self.takes_leave(change) {
+            return self.provision(change, step, identity, prior, true);
+        }
         self.run(change, step, Action::Delete, Command::Delete { address, identity, via, prior }, None);
     }
 
@@ -573,7 +577,7 @@ impl Applier {
         };
         let id = CommandId(self.fresh());
         self.running.insert(id, Running { change, step, intent: intent.clone(), resolved });
-        self.work.push(Work::Do(id, command, intent));
+        self.work.push(Work::Do(id, command, Some(intent)));
     }
 
     /// What the definition reads, by the plan and by what is known now.

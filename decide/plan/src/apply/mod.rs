@@ -3,6 +3,7 @@
 mod end;
 mod make;
 mod outcome;
+mod provision;
 mod walk;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,7 +11,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use andon_ledger::{Event, Intent, Outputs, Progress, ReadData};
-use andon_schema::{Command, FunctionCall, Identity, InstanceAddress, Question};
+use andon_schema::{Command, FunctionCall, Identity, InstanceAddress, ProvisionerRun, Question};
 use andon_text::{Diagnostic, Diagnostics};
 
 use crate::graph::{Configured, Graph, Map, NodeId, Place};
@@ -18,6 +19,7 @@ use crate::history;
 use crate::{Plan, PlanInput, PlannedAction, PlannedChange, QuestionId, StepKind};
 use make::{Decision, Inquiry};
 use outcome::Running;
+use provision::Provisioning;
 use walk::{Status, Walk};
 
 /// Names one command of one applier.
@@ -50,6 +52,9 @@ pub struct Applier {
     asked: BTreeMap<QuestionId, Inquiry>,
     called: BTreeMap<QuestionId, Arc<FunctionCall>>,
     running: BTreeMap<CommandId, Running>,
+    /// Provisioners whose arguments are waited for.
+    provisioning: Vec<Provisioning>,
+    running_provisioners: BTreeMap<CommandId, (Provisioning, Vec<ProvisionerRun>)>,
     work: Vec<Work>,
     /// Data that was read while applying.
     read: Vec<(InstanceAddress, ReadData)>,
@@ -78,6 +83,8 @@ struct ChangeState {
     decision: Option<Decision>,
     /// The old object is gone.
     removed: bool,
+    /// What runs before the old object is deleted has run.
+    left: bool,
     unneeded: bool,
     failed: bool,
 }
@@ -100,8 +107,9 @@ pub enum Work {
     /// Answer a question.
     Ask(QuestionId, Question),
     /// Append the intent to the ledger, carry the command out, give the outcome to [`Applier::outcome`], and append
-    /// the record that it returns before asking for the next step.
-    Do(CommandId, Command, Intent),
+    /// the record that it returns before asking for the next step. Provisioners come without an intent: what they do
+    /// is not known to the state.
+    Do(CommandId, Command, Option<Intent>),
     /// Append this to the ledger: an observation, what an object depends on, published outputs, or their withdrawal.
     Record(Event),
     /// Show this to those who follow.
@@ -221,6 +229,8 @@ impl Applier {
             asked: BTreeMap::new(),
             called: BTreeMap::new(),
             running: BTreeMap::new(),
+            provisioning: Vec::new(),
+            running_provisioners: BTreeMap::new(),
             work: work.into_iter().map(Work::Record).collect(),
             read: Vec::new(),
             report: ApplyReport::default(),
@@ -256,13 +266,14 @@ impl Applier {
                 continue;
             }
             let open = !self.asked.is_empty() || !self.called.is_empty();
-            if !self.running.is_empty() || open && !self.cancelled {
+            if !self.running.is_empty() || !self.running_provisioners.is_empty() || open && !self.cancelled {
                 return ApplyStep::Wait;
             }
-            let waits = !self.awaiting.is_empty() || !self.removing.is_empty();
+            let waits = !self.awaiting.is_empty() || !self.removing.is_empty() || !self.provisioning.is_empty();
             if !self.cancelled && waits {
                 if !self.graph.unblock() {
                     self.give_up_awaiting();
+                    self.give_up_provisioning();
                 }
                 continue;
             }

@@ -21,8 +21,12 @@ pub(super) struct Running {
 
 impl Applier {
     /// Takes the outcome of a command. The record is to be appended to the ledger; `None` for a command that is not
-    /// under way, and where nobody knows what came of it: its intent stays open, and the next run looks.
+    /// under way, for provisioners, and where nobody knows what came of it: its intent stays open, and the next run
+    /// looks.
     pub fn outcome(&mut self, id: CommandId, outcome: Outcome) -> Option<OutcomeRecord> {
+        if self.provisioners_ended(id, &outcome) {
+            return None;
+        }
         let running = self.running.remove(&id)?;
         let outcome = match outcome {
             Outcome::Lost(failure) => {
@@ -41,7 +45,7 @@ impl Applier {
             *failure = failure.without_secrets_of(&config);
         }
         let value = value.map(|value| self.marked(running.change, &value, &config));
-        let object = value.clone().map(|value| self.object_after(&running, &result, value, kept));
+        let mut object = value.clone().map(|value| self.object_after(&running, &result, value, kept));
         match &result {
             Tried::Failed(failure) => {
                 let problems = self.refusal(running.change, failure);
@@ -53,13 +57,14 @@ impl Applier {
                 }
                 self.step_done(running.change, running.step);
             }
-            _ => {
-                let node = self.states.get(running.change).and_then(|state| state.node);
-                if let (Some(node), Some(value)) = (node, value) {
-                    self.graph.finish(node, value, true);
+            _ if self.is_provisioned(running.change, running.intent.action) => {
+                if let Some(object) = &mut object {
+                    object.status = ObjectStatus::Tainted;
                 }
-                self.verify(running.change, running.step);
+                let identity = running.intent.identity.clone();
+                self.provision(running.change, running.step, identity, value.unwrap_or(Value::NULL), false);
             }
+            _ => self.made(running.change, running.step, value.unwrap_or(Value::NULL)),
         }
         Some(record(running.intent, result, object, report))
     }
@@ -90,6 +95,14 @@ impl Applier {
         }
     }
 
+    /// Has everything that reads an instance read what was made.
+    pub(super) fn made(&mut self, change: usize, step: usize, value: Value) {
+        if let Some(node) = self.states.get(change).and_then(|state| state.node) {
+            self.graph.finish(node, value, true);
+        }
+        self.verify(change, step);
+    }
+
     /// Checks what must hold of an instance that was made, and is done with the step unless it does not.
     pub(super) fn verify(&mut self, change: usize, step: usize) {
         let definition = self.states.get(change).and_then(|state| state.configured.as_ref());
@@ -109,7 +122,7 @@ impl Applier {
     }
 
     /// Evaluates what can be; what comes of it is kept for the next turn.
-    fn evaluate_quietly(&mut self) {
+    pub(super) fn evaluate_quietly(&mut self) {
         let earlier = self.graph.take_problems();
         self.report.diagnostics.extend(earlier);
         let configured = self.graph.advance();

@@ -132,7 +132,8 @@ impl Graph {
             }
             Key::Instance(resource, instance)
             | Key::StackName(resource, instance)
-            | Key::Verified(resource, instance) => self
+            | Key::Verified(resource, instance)
+            | Key::Provisioners(resource, instance, _) => self
                 .resources
                 .get(*resource)
                 .map(|resource| resource.address.instance(instance.clone()).to_string())

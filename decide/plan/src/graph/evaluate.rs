@@ -12,7 +12,9 @@ use andon_value::{Kind, Marks, Path, Type, Value, convert};
 use super::expand::{Keys, keys, sentence};
 use super::target::{depends_on, target};
 use super::view::{Notes, View, evaluate};
-use super::{Content, Graph, Key, ModuleId, ModuleInstance, NodeId, ResourceId, ResourceSet, State, variable};
+use super::{
+    Content, Graph, Key, ModuleId, ModuleInstance, NodeId, ResourceId, ResourceSet, State, provision, variable,
+};
 use crate::{STACK_DATA, messages};
 
 /// An instance whose configuration has been evaluated.
@@ -42,20 +44,20 @@ pub(crate) struct Trigger {
 }
 
 /// What an evaluation came to, before it is known whether it may be kept.
-enum Made {
+pub(super) enum Made {
     Content(Content),
     Instance(Box<Instance>),
 }
 
 /// What an instance is configured with.
-struct Instance {
+pub(super) struct Instance {
     config: Value,
     triggers: Vec<(Key, Path, String)>,
     unchecked: bool,
     provider: Option<(Arc<ConfiguredProvider>, Option<Value>)>,
 }
 
-type Result<T> = std::result::Result<T, Diagnostics>;
+pub(super) type Result<T> = std::result::Result<T, Diagnostics>;
 
 impl Graph {
     /// Evaluates a node, and keeps what comes of it unless something was missing.
@@ -221,6 +223,8 @@ impl Graph {
             | Key::Before(module)
             | Key::Import(module, _)
             | Key::Provider(module, ..) => Some(*module),
+            Key::Provisioners(resource, _, false) => self.module_of(*resource),
+            Key::Provisioners(resource, key, true) => return self.late_provisioners(*resource, key),
             Key::Function(_) => None,
         };
         let Some((id, instance)) = module.and_then(|id| self.module(id).map(|module| (id, module))) else {
@@ -246,6 +250,7 @@ impl Graph {
             Key::Function(_) => Ok(nothing()),
             Key::StackName(resource, key) => self.stack_name(&mut view, *resource, key),
             Key::Verified(resource, key) => self.verified(&mut view, *resource, key),
+            Key::Provisioners(resource, key, _) => self.provisioners(&mut view, *resource, key),
         };
         (made, view.into_notes())
     }
@@ -254,7 +259,7 @@ impl Graph {
         self.resources.get(resource)?.defined.as_ref().map(|(module, _)| *module)
     }
 
-    fn defined(&self, resource: ResourceId) -> Result<&Arc<ResourceDefinition>> {
+    pub(super) fn defined(&self, resource: ResourceId) -> Result<&Arc<ResourceDefinition>> {
         let defined = self.resources.get(resource).and_then(|resource| resource.defined.as_ref());
         let gone = || Diagnostic::error("a resource is needed that the definitions do not have any more").into();
         defined.map(|(_, definition)| definition).ok_or_else(gone)
@@ -268,7 +273,7 @@ impl Graph {
     }
 
     /// Has `count` and `each` mean what they do in an instance. `false` where that is not known yet.
-    fn enter(&self, view: &mut View<'_>, resource: ResourceId, key: &Option<InstanceKey>) -> Result<bool> {
+    pub(super) fn enter(&self, view: &mut View<'_>, resource: ResourceId, key: &Option<InstanceKey>) -> Result<bool> {
         let Some(keys) = view.keys(Key::Keys(resource), None) else { return Ok(false) };
         match keys.each(key) {
             Some(each) => {
@@ -310,6 +315,7 @@ impl Graph {
             }
             None => None,
         };
+        provision::follow(definition, view);
         Ok(Made::Instance(Box::new(Instance { config, triggers, unchecked, provider })))
     }
 
@@ -424,7 +430,7 @@ fn read_call(view: &View<'_>) {
     }
 }
 
-fn nothing() -> Made {
+pub(super) fn nothing() -> Made {
     of_value(Value::NULL)
 }
 

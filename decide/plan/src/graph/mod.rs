@@ -15,6 +15,7 @@ mod expand;
 mod import;
 mod modules;
 mod provider;
+mod provision;
 mod resources;
 mod settled;
 mod target;
@@ -26,7 +27,9 @@ use std::hash::{BuildHasherDefault, DefaultHasher};
 use std::sync::Arc;
 
 use andon_lang::definitions::ProviderKey;
-use andon_schema::{ConfiguredProvider, FunctionAnswer, FunctionCall, InstanceAddress, InstanceKey, Object};
+use andon_schema::{
+    ConfiguredProvider, FunctionAnswer, FunctionCall, InstanceAddress, InstanceKey, Object, ProvisionerRun,
+};
 use andon_text::{Diagnostic, Diagnostics, Span};
 use andon_value::Value;
 
@@ -37,6 +40,7 @@ pub(crate) use evaluate::{Configured, Trigger};
 pub(crate) use expand::Keys;
 pub(crate) use import::Imported;
 pub(crate) use modules::{ModuleId, ModuleInstance};
+pub(crate) use provision::has_late_provisioners;
 pub(crate) use resources::{Place, ResourceId, ResourceSet};
 use settled::Settled;
 
@@ -76,6 +80,8 @@ pub(crate) enum Key {
     StackName(ResourceId, Option<InstanceKey>),
     /// The postconditions of an instance.
     Verified(ResourceId, Option<InstanceKey>),
+    /// The provisioners of an instance: those that run before its object is deleted, or those that run once it is made.
+    Provisioners(ResourceId, Option<InstanceKey>, bool),
     /// A configuration of a provider: the module that has its block, its name there, and which of a `for_each`.
     Provider(ModuleId, ProviderKey, Option<InstanceKey>),
     /// A call of a provider's function, whoever makes it.
@@ -97,6 +103,8 @@ pub(crate) enum Content {
     Provider(Arc<ConfiguredProvider>),
     /// What is imported.
     Imports(Arc<Vec<Imported>>),
+    /// Provisioners that are ready to be run.
+    Provisioners(Arc<[ProvisionerRun]>),
 }
 
 #[derive(Debug)]
@@ -146,6 +154,8 @@ pub(crate) struct Graph {
     configured: Vec<Configured>,
     calls: Vec<Arc<FunctionCall>>,
     settled: Option<Settled>,
+    /// What `self` is for provisioners, by their node's key.
+    provisioned: Map<Key, Value>,
     /// Nothing is configured: what is not settled is unknown.
     of_values: bool,
     /// What the scope leaves out is wanted by nothing but what may do without.
@@ -169,6 +179,7 @@ impl Graph {
             configured: Vec::new(),
             calls: Vec::new(),
             settled: None,
+            provisioned: Map::default(),
             of_values: false,
             closed: false,
             left: Vec::new(),

@@ -271,11 +271,12 @@ impl World {
                         match work {
                             Work::Record(event) => self.append(event),
                             Work::Tell(_) => {}
-                            Work::Do(id, command, intent) => {
+                            Work::Do(id, command, Some(intent)) => {
                                 self.log.push(format!("begin {} {}", verb(intent.action), intent.address));
                                 self.append(Event::Intent(intent));
                                 open.push(Open::Command(id, command));
                             }
+                            Work::Do(id, command, None) => open.push(Open::Command(id, command)),
                             Work::Ask(id, question) => open.push(Open::Question(id, question)),
                         }
                     }
@@ -290,7 +291,7 @@ impl World {
                         }
                         Open::Command(id, command) => {
                             let outcome = self.perform(&command);
-                            let record = applier.outcome(id, outcome).unwrap();
+                            let Some(record) = applier.outcome(id, outcome) else { continue };
                             self.log.push(format!("end {} {}", verb(record.action), record.address));
                             self.append(Event::Outcome(record));
                             outcomes += 1;
@@ -335,7 +336,16 @@ impl World {
                 }
                 if half { failed(Some(value)) } else { Outcome::done(Some(value), None) }
             }
-            Command::Provision { .. } => panic!("no definition here has provisioners"),
+            Command::Provision { runs, .. } => {
+                for run in runs {
+                    let command = run.config.get("command").map(|it| andon_value::render(it, 0)).unwrap_or_default();
+                    self.log.push(format!("run {} of {address}: {command}", run.kind));
+                    if command.contains("fail") && !run.continues {
+                        return failed(None);
+                    }
+                }
+                Outcome::done(None, None)
+            }
             Command::Delete { .. } => {
                 assert!(self.objects.remove(&identity).is_some(), "{address} {identity} is not there to delete");
                 let users = self.objects.values().filter(|_| self.strict);
@@ -369,7 +379,7 @@ impl World {
                     Some(object) if is_current => instance.current = Some(object),
                     Some(object) if action == Action::Delete => instance.deposed.push(object),
                     Some(object) => {
-                        assert_eq!(object.status == ObjectStatus::Tainted, matches!(result, Tried::Failed(_)));
+                        assert!(object.status == ObjectStatus::Tainted || !matches!(result, Tried::Failed(_)));
                         instance.deposed.extend(instance.current.replace(object));
                     }
                     None if is_current => instance.current = None,
@@ -393,6 +403,13 @@ impl World {
                 let object = state.instances.get_mut(&address).unwrap().current.as_mut().unwrap();
                 assert_eq!(object.identity, identity);
                 (object.dependencies, object.create_before_destroy) = (dependencies, create_before_destroy);
+            }
+            Event::Marked { address, identity, status } => {
+                let object = state.instances.get_mut(&address).unwrap().current.as_mut().unwrap();
+                assert_eq!(object.identity, identity);
+                assert_ne!(object.status, status);
+                self.log.push(format!("{address} is {status:?}"));
+                object.status = status;
             }
             Event::Published { stack, outputs } => drop(state.published.insert(stack, outputs)),
             Event::Withdrawn { stack } => drop(state.published.remove(&stack)),

@@ -10,7 +10,7 @@ use serde_json::Value;
 const RINGS: [(&str, &[&str]); 4] = [
     ("model", &["text", "value", "hcl", "schema", "ledger"]),
     ("decide", &["lang", "plan", "converge", "audit", "fold", "view"]),
-    ("drive", &["host", "reach", "image", "lab", "store", "provider", "source"]),
+    ("drive", &["host", "reach", "image", "lab", "store", "provider", "provision", "source"]),
     ("run", &["engine", "cli"]),
 ];
 

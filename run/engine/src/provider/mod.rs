@@ -5,13 +5,14 @@ mod host;
 mod image;
 mod lab;
 mod plugin;
+mod remote_state;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 use andon_image::Images;
 use andon_lab::{Lab, LabSettings, Missing};
-use andon_lang::definitions::{Module, Project};
+use andon_lang::definitions::{Module, Project, Stack};
 use andon_ledger::Intent;
 use andon_schema::{
     Attribute, Block, EntryStatus, Failure, HostReport, Identity, InstanceAddress, Mode, Object, Outcome, Schemas,
@@ -27,6 +28,8 @@ pub use host::HostProvider;
 pub use image::ImageProvider;
 pub use lab::LabProvider;
 pub use plugin::PluginHost;
+pub use remote_state::Published;
+pub(crate) use remote_state::read as read_remote_state;
 
 /// What would become of an instance.
 pub struct Planned {
@@ -110,6 +113,11 @@ pub fn built_in_for(session: &Session, project: &Arc<Project>) -> Result<Provide
     let images = Arc::new(Images::open(&settings.data_dir, mirrors)?);
     let lab = lab(settings)?;
     let mut providers = Providers::default();
+    let directory = |stack: &Stack| settings.directory.join(&*stack.module.directory);
+    let environments = session.state().environments.iter();
+    let published = environments.map(|(name, it)| (Arc::clone(name), it.published.clone()));
+    providers.set_published(published.filter(|(_, published)| !published.is_empty()).collect());
+    providers.set_directories(project.stacks.iter().map(|(name, it)| (Arc::clone(name), directory(it))).collect());
     providers.add(Arc::new(DataProvider));
     providers.add(Arc::new(LabProvider { lab: lab.clone(), images: Arc::clone(&images), owner: owner(settings) }));
     providers.add(Arc::new(ImageProvider {
