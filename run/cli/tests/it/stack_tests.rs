@@ -623,12 +623,9 @@ fn ctrl_c_ends_the_runs_and_leaves_nothing() {
 /// What the real AWS plugin offers is mocked whole: it is not started for any run.
 #[test]
 fn a_plugin_is_mocked_by_its_schemas() {
-    let Some(mirror) = std::env::var_os("ANDON_PLUGIN_MIRROR") else {
-        println!("skipped: no mirror has the AWS plugin; name one in ANDON_PLUGIN_MIRROR");
-        return;
-    };
-    let project = project(
+    passes_mocked(
         "tests-aws",
+        3,
         r#"
 == main.tf
 terraform {
@@ -704,8 +701,88 @@ run "changed" {
 }
 "#,
     );
+}
+
+#[test]
+fn configurations_of_one_provider_are_mocked_apart() {
+    passes_mocked(
+        "tests-aliases",
+        2,
+        r#"
+== main.tf
+terraform {
+  required_providers {
+    aws = {
+      source                = "hashicorp/aws"
+      configuration_aliases = [aws.west]
+    }
+  }
+}
+resource "aws_sqs_queue" "q" { name = "q" }
+resource "aws_sqs_queue" "w" {
+  provider = aws.west
+  name     = "w"
+}
+module "m" {
+  source    = "./m"
+  providers = { aws = aws.west }
+}
+output "u" { value = [aws_sqs_queue.q.url, aws_sqs_queue.w.url, module.m.u] }
+== m/main.tf
+terraform {
+  required_providers {
+    aws = { source = "hashicorp/aws" }
+  }
+}
+resource "aws_sqs_queue" "in" { name = "in" }
+output "u" { value = aws_sqs_queue.in.url }
+== mocks/a.tfmock.hcl
+mock_resource "aws_sqs_queue" {
+  defaults = { url = "west" }
+}
+== tests/a.tftest.hcl
+mock_provider "aws" {
+  mock_resource "aws_sqs_queue" {
+    defaults = { url = "main" }
+  }
+}
+mock_provider "aws" {
+  alias           = "west"
+  source          = "./mocks"
+  override_during = plan
+}
+run "both" {
+  assert {
+    condition     = jsonencode(output.u) == jsonencode(["main", "west", "west"])
+    error_message = jsonencode(output.u)
+  }
+}
+run "mapped" {
+  providers = {
+    aws      = aws.west
+    aws.west = aws.west
+  }
+  state_key = "other"
+  command   = plan
+  assert {
+    condition     = jsonencode(output.u) == jsonencode(["west", "west", "west"])
+    error_message = jsonencode(output.u)
+  }
+}
+"#,
+    );
+}
+
+/// Installs the plugins of a project from the mirror; then all of so many runs pass.
+fn passes_mocked(name: &str, runs: usize, text: &str) {
+    let Some(mirror) = std::env::var_os("ANDON_PLUGIN_MIRROR") else {
+        println!("skipped: no mirror has the AWS plugin; name one in ANDON_PLUGIN_MIRROR");
+        return;
+    };
+    let project = project(name, text);
     let mirror = std::path::Path::new(&mirror).display();
-    project.write("rc", &format!("provider_installation {{\n  filesystem_mirror {{\n    path = \"{mirror}\"\n  }}\n}}\n"));
+    project
+        .write("rc", &format!("provider_installation {{\n  filesystem_mirror {{\n    path = \"{mirror}\"\n  }}\n}}\n"));
     let run = |words: &[&str]| {
         let mut command = project.command(words);
         command.env("TF_CLI_CONFIG_FILE", project.directory.join("rc"));
@@ -715,5 +792,5 @@ run "changed" {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let output = run(&["test"]);
     let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() && said.contains("3 passed, 0 failed"), "{said}");
+    assert!(output.status.success() && said.contains(&format!("{runs} passed, 0 failed")), "{said}");
 }
