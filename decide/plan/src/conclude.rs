@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use andon_schema::{InstanceAddress, Mode, Object, ResourceAddress};
+use andon_schema::{Checked, InstanceAddress, Mode, Object, ResourceAddress};
 use andon_text::{Diagnostic, Diagnostics};
 use andon_value::Value;
 
@@ -108,7 +108,7 @@ pub(crate) fn makings(
                 previous: None,
                 action,
                 identity: object.map(|object| object.identity.clone()),
-                config: Some(change.config),
+                config: Some(storable(&change.config)),
                 before: change.before,
                 after: Some(change.after),
                 report: change.report,
@@ -135,7 +135,16 @@ fn create_first(graph: &Graph, verdicts: &BTreeMap<InstanceAddress, Verdict>) ->
         .map(|verdict| verdict.node)
         .collect();
     let mut seen: BTreeSet<crate::graph::NodeId> = open.iter().copied().collect();
+    // One order is that of all instances of a resource.
+    let mut instances: BTreeMap<&ResourceAddress, Vec<crate::graph::NodeId>> = BTreeMap::new();
+    let mut resources = BTreeMap::new();
+    for (address, verdict) in verdicts {
+        instances.entry(&address.resource).or_default().push(verdict.node);
+        resources.insert(verdict.node, &address.resource);
+    }
     while let Some(node) = open.pop() {
+        let siblings = resources.get(&node).and_then(|resource| instances.remove(resource)).unwrap_or_default();
+        open.extend(siblings.into_iter().filter(|sibling| seen.insert(*sibling)));
         open.extend(graph.reads(node).iter().copied().filter(|read| seen.insert(*read)));
     }
     let first = verdicts
@@ -184,6 +193,35 @@ pub(crate) fn still_used<'a>(input: &PlanInput, changes: impl IntoIterator<Item 
         }
     }
     warnings
+}
+
+/// A value without what must not be stored.
+pub(crate) fn storable(value: &Value) -> Value {
+    if !value.marks_within().ephemeral {
+        return value.clone();
+    }
+    value.map_deep(&mut |part| if part.marks().ephemeral { Value::null(part.ty()) } else { part })
+}
+
+/// What conditions came to. Of a plan of a part, what was not judged stays as it was.
+pub(crate) fn checks(graph: &Graph) -> BTreeMap<Arc<str>, Vec<Checked>> {
+    let input = graph.input();
+    let mut checks = graph.checked().by_stack();
+    if input.mode == PlanMode::Destroy {
+        checks.clear();
+    }
+    if input.scope.is_partial() {
+        for (stack, earlier) in input.state.checked.iter().filter(|(stack, _)| input.covers(stack)) {
+            let results = checks.entry(Arc::clone(stack)).or_default();
+            for checked in earlier {
+                if !results.iter().any(|it| (it.kind, &it.object) == (checked.kind, &checked.object)) {
+                    results.push(checked.clone());
+                }
+            }
+            results.sort();
+        }
+    }
+    checks
 }
 
 /// The outputs of every covered stack, as published and as they will be.

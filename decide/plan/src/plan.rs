@@ -1,10 +1,10 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
 use andon_ledger::ReadData;
 use andon_schema::{
-    HostReport, Identity, ImportBy, InstanceAddress, Kept, Object, ProviderConfigAddress, ResourceAddress,
+    Checked, HostReport, Identity, ImportBy, InstanceAddress, Kept, Object, ProviderConfigAddress, ResourceAddress,
 };
 use andon_text::{Diagnostics, Span};
 use andon_value::{Path, Value};
@@ -43,6 +43,8 @@ pub struct Plan {
     pub notes: Vec<Note>,
     /// What is not planned yet, and the reason, by stack and address: another plan, after this one is applied, knows more.
     pub deferred: Vec<Deferred>,
+    /// What conditions came to, by stack.
+    pub checks: BTreeMap<Arc<str>, Vec<Checked>>,
     /// How many objects stay as they are.
     pub unchanged: usize,
     /// What the user should know.

@@ -1,12 +1,14 @@
+mod opening;
+mod reading;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use andon_lang::definitions::{IgnoreChanges, ResourceDefinition};
 use andon_ledger::ReadData;
 use andon_schema::{
-    Answer, Complaint, ConfiguredProvider, Failure, FoundObject, FunctionCall, FunctionFault, HostReport,
-    InstanceAddress, Kept, Mode, Object, ObjectStatus, Planned, ProviderAddress, ProviderConfigAddress, Question,
-    ResourceAddress, TypeSchema, Via,
+    Answer, Complaint, Failure, FoundObject, FunctionCall, FunctionFault, HostReport, InstanceAddress, Kept, Mode,
+    Object, ObjectStatus, Planned, ProviderAddress, ProviderConfigAddress, Question, ResourceAddress, TypeSchema, Via,
 };
 use andon_text::{Diagnostic, Diagnostics, Span};
 use andon_value::{Kind, Path, Value};
@@ -14,11 +16,13 @@ use andon_value::{Kind, Path, Value};
 use crate::compare::{foreseen, ignoring, same, with_marks_of, with_marks_of_schema, written};
 use crate::complaints;
 use crate::duties::{self, Fault};
-use crate::graph::{Configured, Graph, Map, NodeId};
+use crate::graph::{Configured, Graph, Map, NodeId, warnings};
 use crate::history;
 use crate::plan::{REQUESTED, TAINTED, TRIGGERED};
 use crate::removal::removals;
 use crate::{Drift, Note, Plan, PlanInput, PlanMode, PlannedAction, PlannedChange, Reason, conclude, order};
+
+pub(crate) use opening::ephemeral;
 
 /// Names one question of one planner or applier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -84,6 +88,7 @@ pub(crate) enum Found {
 pub(crate) enum Asked {
     Object(InstanceAddress),
     Data(Configured),
+    Ephemeral(Configured),
     Change(Box<Proposal>),
     Function(Arc<FunctionCall>),
     /// What is to become the object of an instance.
@@ -94,6 +99,8 @@ pub(crate) enum Asked {
 #[derive(Debug)]
 pub(crate) struct Proposal {
     configured: Configured,
+    /// The configuration with what `ignore_changes` leaves out of it: a new object has that, too.
+    whole: Option<Value>,
     /// The object as it is; `None` where there is none.
     prior: Option<Value>,
     /// Why it is replaced; empty where that is not so, or not known yet.
@@ -209,6 +216,9 @@ impl Planner {
             (Some(Asked::Object(address)), Answer::Found(found)) => self.found(address, *found),
             (Some(Asked::Import(configured)), Answer::Found(found)) => self.imported(*configured, *found),
             (Some(Asked::Data(configured)), Answer::Object(Some(value))) => self.data_read(&configured, value),
+            (Some(Asked::Ephemeral(configured)), Answer::Object(Some(value))) => {
+                self.graph.finish(configured.node, ephemeral(value), false);
+            }
             (Some(Asked::Function(call)), Answer::Function(answer)) => self.graph.called(&call, answer),
             (Some(Asked::Function(call)), answer) => self.graph.called(&call, Err(FunctionFault::of(answer))),
             (Some(Asked::Change(proposal)), Answer::Planned(planned)) => self.planned(*proposal, *planned),
@@ -218,96 +228,6 @@ impl Planner {
 
     pub(crate) fn input(&self) -> &PlanInput {
         self.graph.input()
-    }
-
-    /// Asks how every object in use is.
-    fn begin(&mut self) {
-        self.begin_imports();
-        let input = self.input().clone();
-        if let Some((identity, intent)) = input.state.pending.iter().next() {
-            self.problems.push(
-                Diagnostic::error("an earlier run was cut short, and what it left is not known yet")
-                    .subject(intent.address.to_string())
-                    .detail(format!("Nobody has looked yet what became of the object {identity}.")),
-            );
-        }
-        for (address, instance) in &input.state.instances {
-            let Some(object) = instance.current.as_ref().filter(|_| input.covers(&address.resource.stack)) else {
-                continue;
-            };
-            // Nobody looks after what is to be forgotten.
-            let is_left = input.scope.excludes(address) || input.forgets(&address.resource);
-            let is_retyped = self.imports.retyped.contains_key(address);
-            if self.is_read_at_once(address) && !is_left && !is_retyped {
-                self.read(address);
-                continue;
-            }
-            let found = match is_left {
-                true => Found::Known(Some(object.value.clone())),
-                false => Found::Later,
-            };
-            self.objects.insert(address.clone(), found);
-        }
-    }
-
-    /// Has an object in use be read, as soon as that can be.
-    pub(crate) fn read(&mut self, address: &InstanceAddress) {
-        let Some(object) = self.object(address).cloned() else { return };
-        let found = match &object.provider {
-            Some(provider) => match self.graph.want_provider(&address.resource.stack, provider) {
-                Some(node) => {
-                    self.unread.entry(node).or_default().push(address.clone());
-                    Found::Asked
-                }
-                None if self.input().definition(&address.resource).is_some() => Found::Later,
-                None => {
-                    self.problems.push(complaints::unconfigured(address, provider));
-                    Found::Known(None)
-                }
-            },
-            None if self.input().refresh => {
-                self.ask_object(address, None);
-                Found::Asked
-            }
-            None => Found::Known(Some(object.value.clone())),
-        };
-        self.objects.insert(address.clone(), found);
-    }
-
-    /// An object stays as it was last seen.
-    fn not_asked(&mut self, address: &InstanceAddress) {
-        let value = self.object(address).map(|object| object.value.clone());
-        self.objects.insert(address.clone(), Found::Known(value.clone()));
-        if let Some(configured) = self.parked.remove(address) {
-            self.propose(configured, value);
-        }
-    }
-
-    /// Asks how an object in use is.
-    fn ask_object(&mut self, address: &InstanceAddress, provider: Option<(Arc<ConfiguredProvider>, Option<Value>)>) {
-        let Some(object) = self.object(address).cloned() else { return };
-        let via = provider.map(|(provider, meta)| Box::new(Via { provider, kept: object.kept.clone(), meta }));
-        let refresh = self.input().refresh;
-        let (identity, prior) = (object.identity, object.value);
-        let question = Question::ReadObject { address: address.clone(), identity, via, prior, refresh };
-        self.ask(Asked::Object(address.clone()), question);
-    }
-
-    /// Reads the objects whose provider's configuration has come.
-    fn read_configured(&mut self) {
-        let settled: Vec<NodeId> = self.unread.keys().copied().filter(|node| self.graph.is_settled(*node)).collect();
-        for node in settled {
-            let provider = self.graph.configured_provider(node).cloned();
-            for address in self.unread.remove(&node).unwrap_or_default() {
-                match &provider {
-                    // Nobody can ask a provider that is set aside.
-                    _ if self.graph.is_aside(node) => self.not_asked(&address),
-                    Some(provider) => self.ask_object(&address, Some((Arc::clone(provider), None))),
-                    // It has been said why.
-                    None => self.unreadable(&address),
-                }
-            }
-        }
     }
 
     pub(crate) fn ask(&mut self, asked: Asked, question: Question) {
@@ -337,6 +257,9 @@ impl Planner {
 
     pub(crate) fn configured(&mut self, configured: Configured) {
         self.by_node.insert(configured.node, configured.address.clone());
+        if configured.address.resource.mode == Mode::Ephemeral {
+            return self.open_ephemeral(configured);
+        }
         match self.objects.get(&configured.address) {
             Some(Found::Asked) => drop(self.parked.insert(configured.address.clone(), configured)),
             Some(Found::Later) if self.imports.retyped.contains_key(&configured.address) => {
@@ -449,6 +372,10 @@ impl Planner {
         if self.input().mode == PlanMode::Destroy {
             return self.conclude_instance(configured, after, None);
         }
+        // The apply reads it for its check, and nothing else hangs on it.
+        if self.graph.is_scoped(configured.node) {
+            return self.graph.finish(configured.node, after, true);
+        }
         let address = configured.address.clone();
         self.note(&address, Reason::Deferred { on: self.graph.addresses(self.graph.resources_read(configured.node)) });
         self.graph.finish(configured.node, after.clone(), true);
@@ -513,20 +440,22 @@ impl Planner {
                     .map(|trigger| format!("{TRIGGERED}{}", trigger.text)),
             );
         }
+        let mut whole = None;
         if let Some(prior) = &prior
+            && because.is_empty()
             && configured.definition.lifecycle.ignore_changes != IgnoreChanges::None
             && let Some(schema) = self.graph.type_schema(&configured)
         {
             let ignored = &configured.definition.lifecycle.ignore_changes;
             let (config, attributes) = ignoring(&configured.config, prior, ignored, &schema.block);
-            configured.config = config;
+            whole = Some(std::mem::replace(&mut configured.config, config));
             if !attributes.is_empty() {
                 self.note(&configured.address, Reason::Ignored { attributes });
             }
         }
         let anew = prior.is_none() || !because.is_empty();
         let kept = self.kept.get(&configured.address).cloned().unwrap_or_default();
-        self.ask_change(Proposal { configured, prior, because, replace: Vec::new(), kept, anew });
+        self.ask_change(Proposal { configured, whole, prior, because, replace: Vec::new(), kept, anew });
     }
 
     /// By which plugin an instance is made, and what that is given back.
@@ -607,6 +536,11 @@ impl Planner {
             Some(before) if proposal.anew => (ChangeKind::Replace(proposal.because), Some(before)),
             Some(before) if !replace.is_empty() => {
                 let because = replace.iter().map(written).collect();
+                if let Some(whole) = proposal.whole.take() {
+                    let address = &proposal.configured.address;
+                    self.notes.retain(|it| it.address != *address || !matches!(it.reason, Reason::Ignored { .. }));
+                    proposal.configured.config = whole;
+                }
                 // What was planned to be kept is given back when it is asked what a new object would be.
                 return self.ask_change(Proposal {
                     prior: Some(before),
@@ -660,13 +594,19 @@ impl Planner {
     fn refused(&mut self, asked: &Asked, answer: Answer) {
         let (address, configured) = match asked {
             Asked::Object(address) => (address, None),
-            Asked::Data(configured) => (&configured.address, Some(configured)),
+            Asked::Data(configured) | Asked::Ephemeral(configured) => (&configured.address, Some(configured)),
             Asked::Import(configured) => (&configured.address, Some(&**configured)),
             Asked::Change(proposal) => (&proposal.configured.address, Some(&proposal.configured)),
             Asked::Function(_) => return,
         };
         let diagnostic = match answer {
             Answer::Failed(failure) => match configured {
+                Some(configured) if self.graph.is_scoped(configured.node) => {
+                    let failure = failure.without_secrets_of(&configured.config);
+                    let refusal = complaints::refusal(&failure, &configured.address, &configured.definition);
+                    self.problems.extend(warnings(refusal));
+                    return self.graph.fail(configured.node);
+                }
                 Some(configured) => return self.refused_by_provider(configured, &failure),
                 None => failure.diagnostic(address),
             },
@@ -806,6 +746,7 @@ impl Planner {
             data,
             notes,
             deferred,
+            checks: conclude::checks(&self.graph),
             unchanged,
             warnings: problems,
             based_on: input.sequence,

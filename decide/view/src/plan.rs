@@ -3,6 +3,7 @@ use std::collections::BTreeSet;
 use andon_plan::{
     DeferReason, Deferred, Drift, Plan, PlanMode, PlannedAction, PlannedChange, PlannedOutput, ReplaceOrder,
 };
+use andon_schema::Checked;
 use andon_text::deeper;
 use andon_value::{Kind, Value, encode};
 use serde_json::{Value as Json, json};
@@ -221,10 +222,21 @@ pub fn plan_json(plan: &Plan) -> Json {
         "outputs": outputs.collect::<Vec<_>>(),
         "drift": plan.drift.iter().map(drift_json).collect::<Vec<_>>(),
         "notes": plan.notes.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "checks": plan.checks.iter().map(|(stack, results)| checks_json(stack, results)).collect::<Vec<_>>(),
         "deferred": plan.deferred.iter().map(deferred_json).collect::<Vec<_>>(),
         "unchanged": plan.unchanged,
         "based_on": plan.based_on,
     })
+}
+
+fn checks_json(stack: &str, results: &[Checked]) -> Json {
+    let results = results.iter().map(|checked| {
+        json!({
+            "kind": checked.kind.to_string(), "address": checked.object,
+            "status": checked.status.to_string(), "problems": checked.problems,
+        })
+    });
+    json!({ "stack": stack, "results": results.collect::<Vec<_>>() })
 }
 
 /// What is not planned yet, and why, as data.

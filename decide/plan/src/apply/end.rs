@@ -22,6 +22,7 @@ impl Applier {
         self.record_dependencies();
         self.record_data();
         self.publish();
+        self.record_checks();
         let problems = self.graph.take_problems();
         self.report.diagnostics.extend(problems);
     }
@@ -157,7 +158,7 @@ impl Applier {
         let changing: Vec<PlannedOutput> =
             self.plan.outputs.iter().filter(|output| output.changes() && output.after.is_some()).cloned().collect();
         self.output_values(&changing);
-        self.ask_calls()
+        self.ask_calls() || !self.work.is_empty()
     }
 
     fn output_values(&mut self, outputs: &[PlannedOutput]) -> Vec<Option<Value>> {
@@ -169,11 +170,14 @@ impl Applier {
         }
         loop {
             for configured in self.graph.advance() {
-                // It is read by an output, and the plan did not get as far.
-                self.graph.fail(configured.node);
+                match self.is_beside(&configured) {
+                    true => self.ask_beside(configured),
+                    // It is read by an output, and the plan did not get as far.
+                    false => self.graph.fail(configured.node),
+                }
             }
             let open = nodes.iter().flatten().any(|node| !self.graph.is_settled(*node));
-            if !open || self.graph.has_calls() || !self.graph.unblock() {
+            if !open || self.graph.has_calls() || !self.beside.is_empty() || !self.graph.unblock() {
                 break;
             }
         }

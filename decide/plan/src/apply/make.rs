@@ -13,6 +13,7 @@ use super::outcome::Running;
 use super::{Applier, CommandId, Work};
 use crate::compare::{contradiction, ignoring, same, with_marks_of, with_marks_of_schema, written};
 use crate::complaints;
+use crate::conclude::storable;
 use crate::duties::{self, Fault};
 use crate::graph::{Configured, Place};
 use crate::plan::ReplaceOrder;
@@ -67,6 +68,9 @@ impl Applier {
                 other => Err(FunctionFault::of(other)),
             };
             return self.graph.called(&call, answer);
+        }
+        if let Some(configured) = self.beside.remove(&id) {
+            return self.answered_beside(configured, answer);
         }
         let Some(inquiry) = self.asked.remove(&id) else { return };
         if self.cancelled {
@@ -192,6 +196,9 @@ impl Applier {
     }
 
     fn configured(&mut self, configured: Configured) {
+        if self.is_beside(&configured) {
+            return self.ask_beside(configured);
+        }
         let at = self.by_address.get(&configured.address).copied();
         let state = at.and_then(|at| self.states.get_mut(at));
         let (Some(at), Some(state)) = (at, state) else {
@@ -241,6 +248,9 @@ impl Applier {
     fn inquire(&mut self, change: usize) {
         let Some(configured) = self.states.get(change).and_then(|state| state.configured.clone()) else { return };
         let Some(planned) = self.change(change).cloned() else { return };
+        let removed = self.states.get(change).is_some_and(|state| state.removed);
+        let replaces = matches!(planned.action, PlannedAction::Replace { .. });
+        let whole = configured.config.clone();
         let config = match (&planned.before, self.graph.type_schema(&configured)) {
             (Some(before), Some(schema)) => {
                 ignoring(&configured.config, before, &configured.definition.lifecycle.ignore_changes, &schema.block).0
@@ -251,11 +261,14 @@ impl Applier {
             let detail = "A provider left something unknown that it reads.";
             return self.refuse(change, self.complaint(change, "its configuration is still not known", detail));
         }
-        let as_planned = planned.config.as_ref().is_some_and(|known| same(known, &config));
+        // A new object has what `ignore_changes` leaves out of an old one, too.
+        let made = if replaces { &whole } else { &config };
+        let as_planned = planned.config.as_ref().is_some_and(|known| same(known, &storable(made)));
         if planned.action == PlannedAction::Read {
             return self.decision(change, Decision::Read { config });
         }
         if let Some(after) = planned.after.clone().filter(|_| as_planned) {
+            let config = made.clone();
             let resolved = Resolved { config, planned: after, kept: planned.kept.clone(), legacy: planned.legacy };
             let decision = match planned.action {
                 PlannedAction::Update => Decision::Update(resolved),
@@ -263,11 +276,11 @@ impl Applier {
             };
             return self.decision(change, decision);
         }
-        let removed = self.states.get(change).is_some_and(|state| state.removed);
         let kind = match planned.before {
             Some(_) if !removed && !is_forced(&planned) => InquiryKind::Object,
             _ => InquiryKind::New,
         };
+        let config = if kind == InquiryKind::New { whole } else { config };
         self.ask(change, kind, config);
     }
 
@@ -365,7 +378,11 @@ impl Applier {
                     let detail = format!("It would be replaced, because of: {}.", because.join(", "));
                     self.contradicts(change, &detail)
                 }
-                false => self.ask(change, InquiryKind::New, inquiry.config),
+                false => {
+                    let state = self.states.get(change).and_then(|state| state.configured.as_ref());
+                    let whole = state.map_or(inquiry.config, |configured| configured.config.clone());
+                    self.ask(change, InquiryKind::New, whole);
+                }
             };
         }
         let clean = report.as_ref().is_none_or(HostReport::is_clean);
@@ -603,11 +620,6 @@ impl Applier {
         let mut objects = instance.current.iter().chain(&instance.deposed);
         objects.find(|object| Some(&object.identity) == planned.identity.as_ref())
     }
-}
-
-/// A value without what must not be stored.
-fn storable(value: &Value) -> Value {
-    value.map_deep(&mut |part| if part.marks().ephemeral { Value::null(part.ty()) } else { part })
 }
 
 /// Whether an object is replaced whatever its configuration comes to.

@@ -1,5 +1,6 @@
 //! Carrying out a plan.
 
+mod beside;
 mod end;
 mod make;
 mod outcome;
@@ -51,6 +52,8 @@ pub struct Applier {
     next_id: u64,
     asked: BTreeMap<QuestionId, Inquiry>,
     called: BTreeMap<QuestionId, Arc<FunctionCall>>,
+    /// What is asked for no change: ephemeral resources, and data that is there for a check alone.
+    beside: BTreeMap<QuestionId, Configured>,
     running: BTreeMap<CommandId, Running>,
     /// Provisioners whose arguments are waited for.
     provisioning: Vec<Provisioning>,
@@ -228,6 +231,7 @@ impl Applier {
             next_id: 0,
             asked: BTreeMap::new(),
             called: BTreeMap::new(),
+            beside: BTreeMap::new(),
             running: BTreeMap::new(),
             provisioning: Vec::new(),
             running_provisioners: BTreeMap::new(),
@@ -265,7 +269,7 @@ impl Applier {
             if !self.cancelled && self.walk.has_ready() {
                 continue;
             }
-            let open = !self.asked.is_empty() || !self.called.is_empty();
+            let open = !self.asked.is_empty() || !self.called.is_empty() || !self.beside.is_empty();
             if !self.running.is_empty() || !self.running_provisioners.is_empty() || open && !self.cancelled {
                 return ApplyStep::Wait;
             }
@@ -277,7 +281,7 @@ impl Applier {
                 }
                 continue;
             }
-            if !self.cancelled && self.want_outputs() {
+            if !self.cancelled && (self.want_outputs() || self.want_checks()) {
                 continue;
             }
             self.close();

@@ -121,6 +121,7 @@ impl Graph {
             Key::Output(module, name) => within(module, format!("output.{name}")),
             Key::CallKeys(module, name) | Key::Call(module, name) => within(module, format!("module.{name}")),
             Key::Outputs(module) | Key::Contents(module) | Key::Before(module) => within(module, String::new()),
+            Key::Check(module, name) => within(module, format!("check.{name}")),
             Key::Provider(module, (name, alias), _) => {
                 let alias = alias.iter().map(|alias| format!(".{alias}")).collect::<String>();
                 within(module, format!("provider.{name}{alias}"))

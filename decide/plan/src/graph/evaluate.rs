@@ -5,10 +5,13 @@ use std::sync::Arc;
 use andon_lang::definitions::{Condition, ResourceDefinition};
 use andon_lang::eval::{evaluate_block, values_in_play};
 use andon_ledger::ReadData;
-use andon_schema::{Block, ConfiguredProvider, InstanceAddress, InstanceKey, Mode, ModuleStep, TypeSchema};
+use andon_schema::{
+    Block, CheckedKind, ConfiguredProvider, InstanceAddress, InstanceKey, Mode, ModuleStep, TypeSchema,
+};
 use andon_text::{Diagnostic, Diagnostics};
 use andon_value::{Kind, Marks, Path, Type, Value, convert};
 
+use super::checks::{check_block, judge, warnings};
 use super::expand::{Keys, keys, sentence};
 use super::target::{depends_on, target};
 use super::view::{Notes, View, evaluate};
@@ -81,6 +84,7 @@ impl Graph {
         }
         let (made, mut notes) = self.evaluate_node(&key);
         if notes.failed {
+            self.check_failed(&key);
             self.fail(id);
             return;
         }
@@ -89,6 +93,8 @@ impl Graph {
             return;
         }
         let unknown = notes.unknown.take();
+        self.note_checked(&key, std::mem::take(&mut notes.judged));
+        self.problems.extend(std::mem::take(&mut notes.warnings));
         self.note_reads(id, notes);
         self.set_aside(id, &key, unknown);
         match made {
@@ -103,7 +109,9 @@ impl Graph {
                     Some(address) if problem.subject.is_none() => problem.subject(address.clone()),
                     _ => problem,
                 };
-                self.problems.extend(problems.into_iter().map(named));
+                let problems: Diagnostics = problems.into_iter().map(named).collect();
+                let problems = if self.is_scoped(id) { warnings(problems) } else { problems };
+                self.problems.extend(problems);
                 self.fail(id);
             }
             Ok(Made::Content(content)) => {
@@ -222,6 +230,7 @@ impl Graph {
             | Key::Contents(module)
             | Key::Before(module)
             | Key::Import(module, _)
+            | Key::Check(module, _)
             | Key::Provider(module, ..) => Some(*module),
             Key::Provisioners(resource, _, false) => self.module_of(*resource),
             Key::Provisioners(resource, key, true) => return self.late_provisioners(*resource, key),
@@ -241,6 +250,7 @@ impl Graph {
             Key::Outputs(_) => Ok(outputs(&view)),
             Key::Contents(_) => Ok(contents(&view)),
             Key::Before(_) => before(&mut view),
+            Key::Check(_, name) => Ok(of_value(check_block(&view, name))),
             Key::Keys(resource) => self.resource_keys(&view, *resource),
             Key::Resource(resource) => Ok(resource_value(&view, *resource)),
             Key::Instance(resource, key) => self.instance(&mut view, *resource, key),
@@ -298,7 +308,8 @@ impl Graph {
         }
         let provider = self.provider_of(view, definition)?;
         let schema = self.schema(definition, view.module())?;
-        let unchecked = check(&definition.lifecycle.preconditions, "precondition", &self.address(resource, key), view)?;
+        let (address, conditions) = (self.address(resource, key), &definition.lifecycle.preconditions);
+        let unchecked = judge(conditions, CheckedKind::Resource, "precondition", &address, view)?;
         let mut triggers = Vec::new();
         for expr in &definition.lifecycle.replace_triggered_by {
             let target = target(expr, view)?;
@@ -417,8 +428,8 @@ impl Graph {
         }
         let Some(value) = view.value(Key::Instance(resource, key.clone()), None) else { return Ok(nothing()) };
         view.set_self(value.clone());
-        let unchecked =
-            check(&definition.lifecycle.postconditions, "postcondition", &self.address(resource, key), view)?;
+        let (address, conditions) = (self.address(resource, key), &definition.lifecycle.postconditions);
+        let unchecked = judge(conditions, CheckedKind::Resource, "postcondition", &address, view)?;
         Ok(of_value(Value::from(!unchecked)))
     }
 }
@@ -446,7 +457,8 @@ fn local(view: &View<'_>, name: &Arc<str>) -> Result<Made> {
 fn output(view: &View<'_>, name: &Arc<str>) -> Result<Made> {
     let Some(output) = view.module().module.outputs.get(name) else { return Ok(nothing()) };
     depends_on(&output.depends_on, view)?;
-    check(&output.preconditions, "precondition", &inside(view, &format!("output.{name}")), view)?;
+    let of = inside(view, &format!("output.{name}"));
+    judge(&output.preconditions, CheckedKind::Output, "precondition", &of, view)?;
     let value = evaluate(&output.value, view)?;
     if view.is_missing() {
         return Ok(nothing());
@@ -590,6 +602,7 @@ pub(super) fn inside(view: &View<'_>, name: &str) -> String {
 pub(super) fn check(conditions: &[Condition], what: &str, of: &str, view: &View<'_>) -> Result<bool> {
     let mut problems = Diagnostics::new();
     let mut unchecked = false;
+    let article = if what == "assertion" { "an" } else { "a" };
     for condition in conditions {
         match holds(condition, view) {
             Ok(Some(true)) => {}
@@ -606,7 +619,7 @@ pub(super) fn check(conditions: &[Condition], what: &str, of: &str, view: &View<
                 let values = values_in_play(&condition.condition, view);
                 let lines = values.iter().map(|(text, value)| format!("{text} is {value}."));
                 let lines: Vec<String> = [message].into_iter().filter(|line| !line.is_empty()).chain(lines).collect();
-                let diagnostic = Diagnostic::error(format!("a {what} of {of} does not hold")).subject(of);
+                let diagnostic = Diagnostic::error(format!("{article} {what} of {of} does not hold")).subject(of);
                 let mut diagnostic =
                     diagnostic.at(condition.condition.span).label("this is false").detail(lines.join("\n"));
                 diagnostic.values = values;

@@ -10,6 +10,7 @@
 mod alone;
 mod aside;
 mod blocked;
+mod checks;
 mod evaluate;
 mod expand;
 mod import;
@@ -22,7 +23,7 @@ mod target;
 mod variable;
 mod view;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, DefaultHasher};
 use std::sync::Arc;
 
@@ -36,6 +37,7 @@ use andon_value::Value;
 use crate::{Plan, PlanInput};
 pub(crate) use alone::Evaluated;
 pub(crate) use aside::{Aside, Left, Standing};
+pub(crate) use checks::warnings;
 pub(crate) use evaluate::{Configured, Trigger};
 pub(crate) use expand::Keys;
 pub(crate) use import::Imported;
@@ -82,6 +84,8 @@ pub(crate) enum Key {
     Verified(ResourceId, Option<InstanceKey>),
     /// The provisioners of an instance: those that run before its object is deleted, or those that run once it is made.
     Provisioners(ResourceId, Option<InstanceKey>, bool),
+    /// A `check` block.
+    Check(ModuleId, Arc<str>),
     /// A configuration of a provider: the module that has its block, its name there, and which of a `for_each`.
     Provider(ModuleId, ProviderKey, Option<InstanceKey>),
     /// A call of a provider's function, whoever makes it.
@@ -161,6 +165,9 @@ pub(crate) struct Graph {
     /// What the scope leaves out is wanted by nothing but what may do without.
     closed: bool,
     left: Vec<Left>,
+    results: checks::Results,
+    /// Data sources that are there for a `check` block alone.
+    scoped: BTreeSet<ResourceId>,
     problems: Diagnostics,
 }
 
@@ -183,6 +190,8 @@ impl Graph {
             of_values: false,
             closed: false,
             left: Vec::new(),
+            results: checks::Results::default(),
+            scoped: BTreeSet::new(),
             problems: Diagnostics::new(),
         };
         graph.open_stacks();

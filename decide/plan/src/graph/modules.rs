@@ -62,6 +62,11 @@ impl Graph {
         &self.modules.roots
     }
 
+    /// How many module instances there are so far.
+    pub fn modules_open(&self) -> usize {
+        self.modules.all.len()
+    }
+
     /// A module instance.
     pub fn module(&self, id: ModuleId) -> Option<&ModuleInstance> {
         self.modules.get(id)
@@ -143,6 +148,14 @@ impl Graph {
             self.resources.define(resource, id, Arc::clone(definition));
             resources.insert(key.clone(), resource);
         }
+        for data in module.checks.values().filter_map(|check| check.data.as_ref()) {
+            let ResourceKey { mode, kind, name } = data.key.clone();
+            let address = ResourceAddress { stack: Arc::clone(&stack), module: Arc::clone(&path), mode, kind, name };
+            let resource = self.resources.intern(&address);
+            self.resources.define(resource, id, Arc::clone(data));
+            self.add_scoped(resource);
+            resources.insert(data.key.clone(), resource);
+        }
         let children = Map::default();
         let instance = ModuleInstance { stack, path, module, parent, base, waits, resources, children };
         self.modules.all.push(instance);
@@ -165,7 +178,8 @@ impl Graph {
             .chain(module.locals.keys().map(|name| Key::Local(id, Arc::clone(name))))
             .chain(resources.into_iter().map(Key::Keys))
             .chain(module.calls.keys().map(|name| Key::CallKeys(id, Arc::clone(name))))
-            .chain(module.outputs.keys().map(|name| Key::Output(id, Arc::clone(name))));
+            .chain(module.outputs.keys().map(|name| Key::Output(id, Arc::clone(name))))
+            .chain(module.checks.keys().map(|name| Key::Check(id, Arc::clone(name))));
         for key in keys {
             self.want(key);
         }

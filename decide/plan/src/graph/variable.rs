@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use andon_lang::definitions::Variable;
 use andon_lang::{GivenValue, given_value};
+use andon_schema::CheckedKind;
 use andon_text::{Diagnostic, Diagnostics, Span};
 use andon_value::Value;
 
 use super::Graph;
-use super::evaluate::{check, inside};
+use super::checks::judge;
+use super::evaluate::inside;
 use super::view::{Constants, View, evaluate};
 use crate::messages;
 
@@ -56,7 +58,7 @@ pub(super) fn variable(view: &mut View<'_>, name: &Arc<str>) -> Result<Value> {
     let value = variable.value(given, "variable").map_err(|problems| placed(problems, place, variable))?;
     view.set_variable(Arc::clone(name), value.clone());
     let name = inside(view, &format!("var.{name}"));
-    if let Err(problems) = check(&variable.validations, "validation", &name, view) {
+    if let Err(problems) = judge(&variable.validations, CheckedKind::Variable, "validation", &name, view) {
         return Err(problems.into_iter().map(|problem| judged(problem, place, &name)).collect());
     }
     Ok(value)

@@ -7,9 +7,10 @@ use andon_hcl::ast::Expr;
 use andon_lang::definitions::{ResourceKey, Trial};
 use andon_lang::eval::{Inputs, Name, ProviderFunction, Resolved, Scope, Step};
 use andon_schema::{FunctionAnswer, FunctionCall, InstanceKey, Mode, ProviderAddress};
-use andon_text::{Diagnostic, Span};
+use andon_text::{Diagnostic, Diagnostics, Span};
 use andon_value::{Marks, Value};
 
+use super::checks::Judged;
 use super::expand::{Each, Keys};
 use super::{Content, Graph, Key, ModuleId, ModuleInstance, NodeId, ResourceId, State};
 use crate::{STACK_DATA, messages};
@@ -39,6 +40,10 @@ pub(super) struct Notes {
     pub failed: bool,
     /// `count` or `for_each`, where that is not known, and the names of what it reads that is not.
     pub unknown: Option<(&'static str, Vec<String>)>,
+    /// What conditions came to.
+    pub judged: Vec<Judged>,
+    /// What to warn of.
+    pub warnings: Diagnostics,
     seen: HashSet<NodeId, BuildHasherDefault<DefaultHasher>>,
 }
 
@@ -131,6 +136,16 @@ impl<'g> View<'g> {
         }
     }
 
+    /// Says what conditions came to.
+    pub fn note_judged(&self, judged: Judged) {
+        self.notes.borrow_mut().judged.push(judged);
+    }
+
+    /// Warns of something.
+    pub fn note_warnings(&self, warnings: Diagnostics) {
+        self.notes.borrow_mut().warnings.extend(warnings);
+    }
+
     /// Says that `count` or `for_each` is not known.
     pub fn note_unknown(&self, argument: &'static str) {
         let reads = self.unknown_reads();
@@ -152,6 +167,7 @@ impl<'g> View<'g> {
     pub fn resource(&self, root: &Arc<str>, steps: &[Step]) -> Option<(ResourceId, ResourceKey, usize)> {
         let (mode, kind, name, used) = match (&**root, steps) {
             ("data", [Step::Attribute(kind, _), Step::Attribute(name, _), ..]) => (Mode::Data, kind, name, 2),
+            ("ephemeral", [Step::Attribute(kind, _), Step::Attribute(name, _), ..]) => (Mode::Ephemeral, kind, name, 2),
             (_, [Step::Attribute(name, _), ..]) => (Mode::Managed, root, name, 1),
             _ => return None,
         };

@@ -5,4 +5,6 @@
 mod cases;
 mod duties;
 mod mocks;
+mod oracle;
+mod scope;
 mod world;

@@ -12,8 +12,8 @@ use andon_plan::{
     StepKind, Work,
 };
 use andon_schema::{
-    Answer, Attribute, Block, Command, Failure, HostEntry, HostReport, Identity, InstanceAddress, ObjectStatus,
-    Outcome, Planned, Question, Schemas, TypeSchema,
+    Answer, Attribute, Block, CheckStatus, CheckedKind, Command, Failure, HostEntry, HostReport, Identity,
+    InstanceAddress, ObjectStatus, Outcome, Planned, ProviderAddress, ProviderSchema, Question, Schemas, TypeSchema,
 };
 use andon_text::{Diagnostics, SourceMap};
 use andon_value::{Type, Value};
@@ -76,10 +76,14 @@ const RESOURCES: &[Shape] = &[
     ("andon_image", &[("definition", "o string"), ("digest", "c string")]),
     ("terraform_data", &[("input", "o any"), ("triggers_replace", "ox any"), ("output", "c any"), ("id", "c string")]),
 ];
+/// What a plugin offers; of an attribute, `w` is write-only.
+const PLUGIN: &[Shape] = &[("toy_thing", &[("name", "o string"), ("password", "ow string"), ("id", "c string")])];
+const EPHEMERAL: &[Shape] = &[("toy_secret", &[("name", "o string"), ("value", "cs string")])];
+const CONFIG: Shape = ("toy", &[("token", "o string")]);
 const DATA: &[Shape] = &[("lab_lookup", &[("name", "o string"), ("result", "c string")])];
 
 fn flags(kind: &str, attribute: &str) -> &'static str {
-    let shapes = RESOURCES.iter().chain(DATA).find(|(name, _)| *name == kind).unwrap();
+    let shapes = RESOURCES.iter().chain(DATA).chain(PLUGIN).chain(EPHEMERAL).find(|(name, _)| *name == kind).unwrap();
     shapes.1.iter().find(|(name, _)| *name == attribute).unwrap().1.split_once(' ').unwrap().0
 }
 
@@ -97,6 +101,7 @@ fn schema(shape: &Shape) -> (String, TypeSchema) {
         attribute.optional = flags.contains('o');
         attribute.computed = flags.contains('c');
         attribute.sensitive = flags.contains('s');
+        attribute.write_only = flags.contains('w');
         ((*name).to_owned(), attribute)
     });
     let block = Block { attributes: attributes.collect(), ..Block::default() };
@@ -109,6 +114,13 @@ pub fn schemas() -> Arc<Schemas> {
         data: DATA.iter().map(schema).collect(),
         ..Schemas::default()
     };
+    let toy = ProviderSchema {
+        config: schema(&CONFIG).1.block,
+        resources: PLUGIN.iter().map(schema).collect(),
+        ephemeral: EPHEMERAL.iter().map(schema).collect(),
+        ..ProviderSchema::default()
+    };
+    schemas.providers.insert(ProviderAddress::parse("toy/toy").unwrap(), Arc::new(toy));
     schemas.data.insert(andon_plan::STACK_DATA.to_owned(), andon_plan::stack_schema());
     Arc::new(schemas)
 }
@@ -120,6 +132,7 @@ fn proposed(kind: &str, config: &Value, prior: Option<&Value>) -> (Value, Vec<St
         let flags = flags(kind, name);
         let old = prior.and_then(|prior| prior.get(name));
         let value = match old {
+            _ if flags.contains('w') => Value::null(Type::String),
             _ if flags.contains('c') && given.is_null() => old.cloned().unwrap_or(Value::UNKNOWN),
             _ => given.clone(),
         };
@@ -128,13 +141,19 @@ fn proposed(kind: &str, config: &Value, prior: Option<&Value>) -> (Value, Vec<St
         }
         (name.clone(), value)
     });
-    let entries: Vec<_> = entries.collect();
+    let mut entries: Vec<_> = entries.collect();
+    // As the real one has it: the output follows the input, and only the apply says so.
+    let changed = prior.is_some_and(|prior| prior.get("input") != config.get("input"));
+    if kind == "terraform_data" && changed {
+        entries.iter_mut().filter(|(name, _)| &**name == "output").for_each(|(_, value)| *value = Value::UNKNOWN);
+    }
     (Value::object(entries), replace)
 }
 
 fn made(kind: &str, planned: &Value, config: &Value, identity: &Identity) -> Value {
     let entries = planned.as_entries().unwrap().iter().map(|(name, value)| {
-        let given = config.get(name).filter(|given| !given.is_null());
+        let is_kept = !flags(kind, name).contains('w');
+        let given = config.get(name).filter(|given| !given.is_null() && is_kept);
         let value = match given {
             Some(given) => given.clone(),
             None if !value.is_wholly_known() && kind == "terraform_data" && &**name == "output" => {
@@ -227,7 +246,13 @@ impl World {
                 let report = (kind == "andon_host").then(|| self.report(address));
                 Answer::Planned(Box::new(Planned::new(value, &replace, report)))
             }
-            _ => panic!("no definition here has a plugin's"),
+            Question::OpenEphemeral { config, via, .. } => {
+                let token = via.provider.config.get_str("token").unwrap_or("nothing").to_owned();
+                let name = config.get_str("name").unwrap();
+                let value = Value::from(format!("secret of {name}, by {token}"));
+                Answer::Object(Some(Value::object([("name", Value::from(name)), ("value", value)])))
+            }
+            _ => panic!("no definition here asks this"),
         }
     }
 
@@ -411,6 +436,7 @@ impl World {
                 self.log.push(format!("{address} is {status:?}"));
                 object.status = status;
             }
+            Event::Checked { stack, results } => drop(state.checked.insert(stack, results)),
             Event::Published { stack, outputs } => drop(state.published.insert(stack, outputs)),
             Event::Withdrawn { stack } => drop(state.published.remove(&stack)),
             Event::Moved { from, to } => {
@@ -530,6 +556,11 @@ pub fn render(plan: &Plan) -> String {
     }
     for note in &plan.notes {
         let _ = writeln!(text, "note {note}");
+    }
+    for (_, results) in &plan.checks {
+        for it in results.iter().filter(|it| it.kind == CheckedKind::Check || it.status != CheckStatus::Pass) {
+            let _ = writeln!(text, "{} {}: {} {:?}", it.kind, it.object, it.status, it.problems);
+        }
     }
     for deferred in &plan.deferred {
         let _ = writeln!(text, "deferred {deferred}");

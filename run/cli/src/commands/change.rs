@@ -178,6 +178,9 @@ fn carry_out(
             print_json(&json!({ "type": "plan", "plan": andon_view::plan_json(plan) }));
         } else {
             context.print(&andon_view::plan(plan, context.out));
+            if !plan.warnings.is_empty() {
+                context.say_diagnostics(&plan.warnings, project.sources());
+            }
         }
         let question = if deletes { "Delete all of this? Only `yes` goes on:" } else { "Go on? Only `yes` does:" };
         go.yes || go.approve.is_some() || ask(context, question, "yes")
@@ -207,6 +210,9 @@ fn tell(context: &Context, project: &Project, verb: &str, changed: Result<Change
                 print_json(&json!({ "type": "result", "status": "nothing_to_do" }));
             } else {
                 context.print(&andon_view::plan(&plan, context.out));
+                if !plan.warnings.is_empty() {
+                    context.say_diagnostics(&plan.warnings, sources);
+                }
                 print_outputs(context, &plan);
             }
             Ok(())

@@ -1,0 +1,110 @@
+//! What an apply asks for no change of its plan: what ephemeral resources give, and data that a `check` alone reads.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use andon_ledger::Event;
+use andon_schema::{Answer, CheckStatus, Checked, CheckedKind, Kept, Mode, Question, Via};
+use andon_text::{Diagnostic, Diagnostics};
+
+use super::{Applier, Work};
+use crate::graph::{Configured, warnings};
+use crate::planner::ephemeral;
+use crate::{PlanMode, QuestionId, complaints};
+
+impl Applier {
+    pub(super) fn is_beside(&self, configured: &Configured) -> bool {
+        configured.address.resource.mode == Mode::Ephemeral || self.graph.is_scoped(configured.node)
+    }
+
+    pub(super) fn ask_beside(&mut self, configured: Configured) {
+        let (address, config) = (configured.address.clone(), configured.config.clone());
+        let via = configured.provider.clone();
+        let via = via.map(|(provider, meta)| Box::new(Via { provider, kept: Kept::default(), meta }));
+        let question = match (address.resource.mode, via) {
+            (Mode::Ephemeral, Some(via)) if config.is_wholly_known() => {
+                Question::OpenEphemeral { address, via, config }
+            }
+            (Mode::Data, via) if config.is_wholly_known() => Question::ReadData { address, via, config },
+            _ => {
+                let problem = Diagnostic::error("its configuration is still not known").subject(address.to_string());
+                return self.failed_beside(&configured, problem.at(configured.definition.span).into());
+            }
+        };
+        let id = QuestionId(self.fresh());
+        self.beside.insert(id, configured);
+        self.work.push(Work::Ask(id, question));
+    }
+
+    pub(super) fn answered_beside(&mut self, configured: Configured, answer: Answer) {
+        match answer {
+            Answer::Object(Some(value)) if configured.address.resource.mode == Mode::Ephemeral => {
+                self.graph.finish(configured.node, ephemeral(value), false);
+            }
+            Answer::Object(Some(value)) => self.graph.finish(configured.node, value, false),
+            Answer::Failed(failure) => {
+                let failure = failure.without_secrets_of(&configured.config);
+                let refusal = complaints::refusal(&failure, &configured.address, &configured.definition);
+                self.failed_beside(&configured, refusal);
+            }
+            _ => {
+                let problem = Diagnostic::error("the provider answered another question");
+                self.failed_beside(&configured, problem.subject(configured.address.to_string()).into());
+            }
+        }
+    }
+
+    fn failed_beside(&mut self, configured: &Configured, problems: Diagnostics) {
+        let only_warned = self.graph.is_scoped(configured.node);
+        self.report.diagnostics.extend(if only_warned { warnings(problems) } else { problems });
+        self.graph.fail(configured.node);
+    }
+
+    /// Has the checks judged that the plan could not judge. Whether there is anything to wait for.
+    pub(super) fn want_checks(&mut self) -> bool {
+        if self.plan.mode != PlanMode::Normal {
+            return false;
+        }
+        let is_open = |checked: &&Checked| checked.kind == CheckedKind::Check && checked.status == CheckStatus::Unknown;
+        let mut open: Vec<(Arc<str>, String)> = Vec::new();
+        for (stack, results) in &self.plan.checks {
+            open.extend(results.iter().filter(is_open).map(|it| (Arc::clone(stack), it.object.clone())));
+        }
+        loop {
+            let modules = self.graph.modules_open();
+            let mut waits = false;
+            for (stack, object) in &open {
+                let node = self.graph.want_check(stack, object);
+                waits |= node.is_some_and(|node| !self.graph.is_settled(node));
+            }
+            self.evaluate();
+            if !self.work.is_empty() || !self.beside.is_empty() || waits && self.graph.unblock() {
+                return true;
+            }
+            // A module that was opened on the way to a check is gone into.
+            if self.graph.modules_open() == modules {
+                return false;
+            }
+        }
+    }
+
+    /// Records what conditions came to, where that is new.
+    pub(super) fn record_checks(&mut self) {
+        let mut results: BTreeMap<Arc<str>, Vec<Checked>> = self.plan.checks.clone();
+        for (stack, found) in self.graph.checked().by_stack() {
+            let known = results.entry(stack).or_default();
+            for checked in found {
+                known.retain(|it| (it.kind, &it.object) != (checked.kind, &checked.object));
+                known.push(checked);
+            }
+            known.sort();
+        }
+        for stack in self.plan.stacks.clone() {
+            let results = results.remove(&stack).unwrap_or_default();
+            let before = self.graph.input().state.checked.get(&stack).map_or(&[][..], Vec::as_slice);
+            if before != results.as_slice() {
+                self.work.push(Work::Record(Event::Checked { stack, results }));
+            }
+        }
+    }
+}

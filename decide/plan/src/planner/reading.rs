@@ -1,0 +1,103 @@
+//! Which objects a planner reads, and when.
+
+use std::sync::Arc;
+
+use andon_schema::{ConfiguredProvider, InstanceAddress, Question, Via};
+use andon_text::Diagnostic;
+use andon_value::Value;
+
+use super::{Asked, Found, Planner};
+use crate::complaints;
+use crate::graph::NodeId;
+
+impl Planner {
+    /// Asks how every object in use is.
+    pub(super) fn begin(&mut self) {
+        self.begin_imports();
+        let input = self.input().clone();
+        if let Some((identity, intent)) = input.state.pending.iter().next() {
+            self.problems.push(
+                Diagnostic::error("an earlier run was cut short, and what it left is not known yet")
+                    .subject(intent.address.to_string())
+                    .detail(format!("Nobody has looked yet what became of the object {identity}.")),
+            );
+        }
+        for (address, instance) in &input.state.instances {
+            let Some(object) = instance.current.as_ref().filter(|_| input.covers(&address.resource.stack)) else {
+                continue;
+            };
+            // Nobody looks after what is to be forgotten.
+            let is_left = input.scope.excludes(address) || input.forgets(&address.resource);
+            let is_retyped = self.imports.retyped.contains_key(address);
+            if self.is_read_at_once(address) && !is_left && !is_retyped {
+                self.read(address);
+                continue;
+            }
+            let found = match is_left {
+                true => Found::Known(Some(object.value.clone())),
+                false => Found::Later,
+            };
+            self.objects.insert(address.clone(), found);
+        }
+    }
+
+    /// Has an object in use be read, as soon as that can be.
+    pub(crate) fn read(&mut self, address: &InstanceAddress) {
+        let Some(object) = self.object(address).cloned() else { return };
+        let found = match &object.provider {
+            Some(provider) => match self.graph.want_provider(&address.resource.stack, provider) {
+                Some(node) => {
+                    self.unread.entry(node).or_default().push(address.clone());
+                    Found::Asked
+                }
+                None if self.input().definition(&address.resource).is_some() => Found::Later,
+                None => {
+                    self.problems.push(complaints::unconfigured(address, provider));
+                    Found::Known(None)
+                }
+            },
+            None if self.input().refresh => {
+                self.ask_object(address, None);
+                Found::Asked
+            }
+            None => Found::Known(Some(object.value.clone())),
+        };
+        self.objects.insert(address.clone(), found);
+    }
+
+    /// An object stays as it was last seen.
+    fn not_asked(&mut self, address: &InstanceAddress) {
+        let value = self.object(address).map(|object| object.value.clone());
+        self.objects.insert(address.clone(), Found::Known(value.clone()));
+        if let Some(configured) = self.parked.remove(address) {
+            self.propose(configured, value);
+        }
+    }
+
+    /// Asks how an object in use is.
+    pub(super) fn ask_object(&mut self, address: &InstanceAddress, provider: Option<(Arc<ConfiguredProvider>, Option<Value>)>) {
+        let Some(object) = self.object(address).cloned() else { return };
+        let via = provider.map(|(provider, meta)| Box::new(Via { provider, kept: object.kept.clone(), meta }));
+        let refresh = self.input().refresh;
+        let (identity, prior) = (object.identity, object.value);
+        let question = Question::ReadObject { address: address.clone(), identity, via, prior, refresh };
+        self.ask(Asked::Object(address.clone()), question);
+    }
+
+    /// Reads the objects whose provider's configuration has come.
+    pub(super) fn read_configured(&mut self) {
+        let settled: Vec<NodeId> = self.unread.keys().copied().filter(|node| self.graph.is_settled(*node)).collect();
+        for node in settled {
+            let provider = self.graph.configured_provider(node).cloned();
+            for address in self.unread.remove(&node).unwrap_or_default() {
+                match &provider {
+                    // Nobody can ask a provider that is set aside.
+                    _ if self.graph.is_aside(node) => self.not_asked(&address),
+                    Some(provider) => self.ask_object(&address, Some((Arc::clone(provider), None))),
+                    // It has been said why.
+                    None => self.unreadable(&address),
+                }
+            }
+        }
+    }
+}
