@@ -481,7 +481,6 @@ fn plan_of(shown: &Json) -> Plan {
         depends: Vec::new(),
         data: Vec::new(),
         notes: Vec::new(),
-        deferred: Vec::new(),
         checks: BTreeMap::new(),
         unchanged: 0,
         warnings: Diagnostics::new(),
