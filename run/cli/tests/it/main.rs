@@ -32,6 +32,7 @@ mod plugins;
 mod postgres_server;
 mod provider_functions;
 mod providers;
+mod provisioners;
 mod secrets;
 mod stack_tests;
 mod state;
