@@ -9,6 +9,7 @@
 
 mod support;
 
+mod aws;
 mod bad_input;
 mod bad_projects;
 mod check;
