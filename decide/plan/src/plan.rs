@@ -192,6 +192,9 @@ pub struct Drift {
     pub report: Option<HostReport>,
     /// What its provider keeps with it now.
     pub kept: Kept,
+    /// No definition speaks of what differs, and nothing is planned for the object: the difference is recorded by the
+    /// next apply that has something to do, and is no reason for one.
+    pub background: bool,
 }
 
 /// An object that stays as it is, and whose definition reads other resources than the state says.
@@ -289,7 +292,7 @@ impl Plan {
         self.moves.is_empty()
             && self.adopted.is_empty()
             && self.changes.is_empty()
-            && self.drift.is_empty()
+            && self.drift.iter().all(|drift| drift.background)
             && self.outputs.iter().all(|output| !output.changes())
     }
 

@@ -350,7 +350,15 @@ impl Planner {
         if value.as_ref().is_none_or(differs) {
             let (identity, after) = (object.identity, value.clone());
             let kept = self.kept.get(&address).cloned().unwrap_or_default();
-            self.drift.push(Drift { address: address.clone(), identity, before, after, report: None, kept });
+            self.drift.push(Drift {
+                address: address.clone(),
+                identity,
+                before,
+                after,
+                report: None,
+                kept,
+                background: false,
+            });
         }
         self.objects.insert(address.clone(), Found::Known(value.clone()));
         if let Some(configured) = self.parked.remove(&address) {
@@ -584,7 +592,7 @@ impl Planner {
                 let Some(object) = self.object(address).cloned() else { return };
                 let (before, after) = (object.value, Some(now.clone()));
                 let (address, identity, kept) = (address.clone(), object.identity, object.kept);
-                let drift = Drift { address, identity, before, after, report: Some(report), kept };
+                let drift = Drift { address, identity, before, after, report: Some(report), kept, background: false };
                 self.drift.push(drift);
             }
         }
@@ -729,6 +737,13 @@ impl Planner {
         let (changes, steps) = order::arrange(&self.graph, changes, &nodes);
         let mut drift = std::mem::take(&mut self.drift);
         drift.sort_by(|one, other| one.address.cmp(&other.address));
+        if input.mode != PlanMode::RefreshOnly {
+            let planned: BTreeSet<&InstanceAddress> = changes.iter().map(|change| &change.address).collect();
+            for drift in drift.iter_mut().filter(|drift| drift.after.is_some()) {
+                let plugin = input.state.current(&drift.address).is_some_and(|object| object.provider.is_some());
+                drift.background = plugin && !planned.contains(&drift.address);
+            }
+        }
         let mut data = std::mem::take(&mut self.data);
         data.sort_by(|(one, _), (other, _)| one.cmp(other));
         notes.sort();

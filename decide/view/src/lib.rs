@@ -2,6 +2,7 @@
 
 mod diagnostics;
 mod diagnostics_json;
+mod difference;
 pub mod docs;
 mod events;
 mod expression;

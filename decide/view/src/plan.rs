@@ -8,16 +8,19 @@ use andon_text::deeper;
 use andon_value::{Kind, Value, encode};
 use serde_json::{Value as Json, json};
 
+use crate::difference::difference;
 use crate::{Paint, report, report_json};
 
 /// A whole plan, as the user agrees to it: every change with its attributes and what happens inside servers, what is
 /// published, what will not be done and why, and a count. One line where it would do nothing.
 pub fn plan(plan: &Plan, paint: Paint) -> String {
     let mut text = String::new();
-    for drift in plan.drift.iter().filter(|_| plan.mode != PlanMode::RefreshOnly) {
+    let told: Vec<&Drift> =
+        plan.drift.iter().filter(|drift| plan.mode != PlanMode::RefreshOnly && !drift.background).collect();
+    for drift in &told {
         text.push_str(&drift_text(drift, paint));
     }
-    if !plan.drift.is_empty() && plan.mode != PlanMode::RefreshOnly {
+    if !told.is_empty() {
         text.push('\n');
     }
     text.push_str(&moves_text(plan, paint));
@@ -42,6 +45,16 @@ pub fn plan(plan: &Plan, paint: Paint) -> String {
     }
     for deferred in &plan.deferred {
         text.push_str(&paint.dim(&format!("later: {deferred}\n")));
+    }
+    match plan.drift.iter().filter(|drift| drift.background).count() {
+        0 => {}
+        1 => text
+            .push_str(&paint.dim("note: 1 object differs in what no definition speaks of; `andon drift` shows it\n")),
+        count => {
+            text.push_str(&paint.dim(&format!(
+                "note: {count} objects differ in what no definition speaks of; `andon drift` shows it\n"
+            )))
+        }
     }
     text.push_str(&summary(plan, paint));
     text.push('\n');
@@ -139,28 +152,70 @@ fn change_text(change: &PlannedChange, paint: Paint) -> String {
 }
 
 /// The attributes that differ, a line each; all that are given, for something new.
+/// The attributes that change; of an object that is made, those that there will be. What is known only later is named in
+/// one line where it is much.
 fn attributes(before: Option<&Value>, after: Option<&Value>, because: &[String], paint: Paint) -> String {
+    const LISTED: usize = 6;
     let entries = |value: Option<&Value>| value.and_then(Value::as_entries).cloned().unwrap_or_default();
     let (old, new) = (entries(before), entries(after));
     let names: BTreeSet<_> = old.keys().chain(new.keys()).collect();
     let none = Value::NULL;
+    let later: Vec<&str> = match before {
+        None => new.iter().filter(|(_, value)| value.is_unknown()).map(|(name, _)| &**name).collect(),
+        Some(_) => Vec::new(),
+    };
+    let folded = later.len() > LISTED;
     let mut text = String::new();
     for name in names {
         let (was, is) = (old.get(name).unwrap_or(&none), new.get(name).unwrap_or(&none));
-        let shown = |value: &Value| andon_value::render(value, 6);
-        if was == is || (was.is_null() && is.is_null()) {
+        if was == is || (was.is_null() && is.is_null()) || folded && is.is_unknown() {
             continue;
         }
-        let mark =
-            if because.iter().any(|reason| **reason == **name) { paint.red("  # replaces") } else { String::new() };
-        let line = match (was.is_null(), is.is_null()) {
-            (true, _) => format!("{name} = {}", shown(is)),
-            (false, true) => format!("{name} = {} → null", shown(was)),
-            (false, false) => format!("{name} = {} → {}", shown(was), shown(is)),
+        if folded && is_empty(is) {
+            continue;
+        }
+        let mark = match because.iter().any(|reason| is_about(reason, name)) {
+            true => paint.red("  # replaces"),
+            false => String::new(),
         };
-        text.push_str(&format!("      {line}{mark}\n"));
+        text.push_str(&difference(name, was, is, 6, &mark, paint));
+    }
+    if folded {
+        for line in wrapped("known after the apply: ", &later) {
+            text.push_str(&format!("      {}\n", paint.dim(&line)));
+        }
     }
     text
+}
+
+/// Names in lines of at most so many characters, where no name is longer.
+fn wrapped(head: &str, names: &[&str]) -> Vec<String> {
+    const LONGEST: usize = 90;
+    let mut lines = vec![head.to_owned()];
+    for (at, name) in names.iter().enumerate() {
+        let comma = if at + 1 == names.len() { "" } else { ", " };
+        match lines.last_mut() {
+            Some(line) if line.len() + name.len() + comma.len() <= LONGEST => *line += &format!("{name}{comma}"),
+            _ => lines.push(format!("  {name}{comma}")),
+        }
+    }
+    lines.iter().map(|line| line.trim_end().to_owned()).collect()
+}
+
+/// Whether a reason to replace an object is about an attribute: its name, or a way into its value.
+fn is_about(reason: &str, name: &str) -> bool {
+    reason.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+}
+
+/// Whether a collection has nothing in it.
+fn is_empty(value: &Value) -> bool {
+    match value.kind() {
+        Kind::List(_, elements) => elements.is_empty(),
+        Kind::Tuple(elements) => elements.is_empty(),
+        Kind::Set(_, elements) => elements.is_empty(),
+        Kind::Map(_, entries) => entries.is_empty(),
+        _ => false,
+    }
 }
 
 fn output_line(output: &PlannedOutput, paint: Paint) -> String {
@@ -258,6 +313,7 @@ fn drift_json(drift: &Drift) -> Json {
         "address": drift.address.to_string(),
         "identity": drift.identity.as_str(),
         "gone": drift.after.is_none(),
+        "background": drift.background,
         "before": value_json(&drift.before),
         "after": drift.after.as_ref().map(value_json),
         "report": drift.report.as_ref().map(report_json),
