@@ -66,3 +66,18 @@ fn path_of(ignored: &IgnoredPath) -> Path {
 pub(crate) fn foreseen(config: &Value, schema: &Block) -> Value {
     duties::planned_unknown(schema, config)
 }
+
+/// The value with null for every collection and text in it that is empty.
+pub(crate) fn without_empty(value: &Value) -> Value {
+    value.map_deep(&mut |part| {
+        let empty = match part.kind() {
+            Kind::List(_, elements) => elements.is_empty(),
+            Kind::Tuple(elements) => elements.is_empty(),
+            Kind::Set(_, elements) => elements.is_empty(),
+            Kind::Map(_, entries) => entries.is_empty(),
+            Kind::String(text) => text.is_empty(),
+            _ => false,
+        };
+        if empty { Value::null(part.ty()) } else { part }
+    })
+}

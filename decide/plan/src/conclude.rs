@@ -11,7 +11,7 @@ use crate::graph::{Graph, Key};
 use crate::plan::ReplaceOrder;
 use crate::planner::{ChangeKind, Verdict};
 use crate::removal::Removals;
-use crate::{Depends, Note, PlanInput, PlanMode, PlannedAction, PlannedChange, PlannedOutput, Reason};
+use crate::{Depends, Drift, Note, PlanInput, PlanMode, PlannedAction, PlannedChange, PlannedOutput, Reason};
 
 /// The changes that are not made for a definition: objects that are defined no more, and those that were replaced.
 pub(crate) fn removals(
@@ -151,6 +151,18 @@ fn create_first(graph: &Graph, verdicts: &BTreeMap<InstanceAddress, Verdict>) ->
         .iter()
         .filter(|(address, verdict)| address.resource.mode == Mode::Managed && seen.contains(&verdict.node));
     first.map(|(address, _)| address.clone()).collect()
+}
+
+/// Says of which drift no definition speaks: a plugin's object that is there, and for which nothing is planned.
+pub(crate) fn background(drift: &mut [Drift], changes: &[PlannedChange], input: &PlanInput) {
+    if input.mode == PlanMode::RefreshOnly {
+        return;
+    }
+    let planned: BTreeSet<&InstanceAddress> = changes.iter().map(|change| &change.address).collect();
+    for drift in drift.iter_mut().filter(|drift| drift.after.is_some()) {
+        let plugin = input.state.current(&drift.address).is_some_and(|object| object.provider.is_some());
+        drift.background = plugin && !planned.contains(&drift.address);
+    }
 }
 
 /// Complaints about changes that the definitions forbid.

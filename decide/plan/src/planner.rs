@@ -11,9 +11,9 @@ use andon_schema::{
     Object, ObjectStatus, Planned, ProviderAddress, ProviderConfigAddress, Question, ResourceAddress, TypeSchema, Via,
 };
 use andon_text::{Diagnostic, Diagnostics, Span};
-use andon_value::{Kind, Path, Value};
+use andon_value::{Path, Value};
 
-use crate::compare::{foreseen, ignoring, same, with_marks_of, with_marks_of_schema, written};
+use crate::compare::{foreseen, ignoring, same, with_marks_of, with_marks_of_schema, without_empty, written};
 use crate::complaints;
 use crate::duties::{self, Fault};
 use crate::graph::{Configured, Graph, Map, NodeId, warnings};
@@ -737,13 +737,7 @@ impl Planner {
         let (changes, steps) = order::arrange(&self.graph, changes, &nodes);
         let mut drift = std::mem::take(&mut self.drift);
         drift.sort_by(|one, other| one.address.cmp(&other.address));
-        if input.mode != PlanMode::RefreshOnly {
-            let planned: BTreeSet<&InstanceAddress> = changes.iter().map(|change| &change.address).collect();
-            for drift in drift.iter_mut().filter(|drift| drift.after.is_some()) {
-                let plugin = input.state.current(&drift.address).is_some_and(|object| object.provider.is_some());
-                drift.background = plugin && !planned.contains(&drift.address);
-            }
-        }
+        conclude::background(&mut drift, &changes, &input);
         let mut data = std::mem::take(&mut self.data);
         data.sort_by(|(one, _), (other, _)| one.cmp(other));
         notes.sort();
@@ -785,19 +779,4 @@ impl Change {
 
 fn provider_address(configured: &Configured) -> Option<Arc<ProviderConfigAddress>> {
     configured.provider.as_ref().map(|(provider, _)| Arc::new(provider.address.clone()))
-}
-
-/// The value with null for every collection and text in it that is empty.
-fn without_empty(value: &Value) -> Value {
-    value.map_deep(&mut |part| {
-        let empty = match part.kind() {
-            Kind::List(_, elements) => elements.is_empty(),
-            Kind::Tuple(elements) => elements.is_empty(),
-            Kind::Set(_, elements) => elements.is_empty(),
-            Kind::Map(_, entries) => entries.is_empty(),
-            Kind::String(text) => text.is_empty(),
-            _ => false,
-        };
-        if empty { Value::null(part.ty()) } else { part }
-    })
 }

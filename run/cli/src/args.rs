@@ -409,7 +409,8 @@ impl ScopeArguments {
 
     /// Whether anything was said of what to plan.
     pub fn is_given(&self) -> bool {
-        !(self.target.is_empty() && self.exclude.is_empty() && self.replace.is_empty()) || !self.refreshes()
+        let whole = self.target.is_empty() && self.exclude.is_empty() && self.replace.is_empty();
+        !(whole && self.refreshes())
     }
 
     /// Whether to ask how each object is.

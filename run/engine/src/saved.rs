@@ -117,7 +117,7 @@ impl SavedPlan {
         let mut replayer = Replayer { world, answers, ready: VecDeque::new(), unanswered: Vec::new() };
         let made = plan(input, &mut replayer, sink);
         if let Some(first) = replayer.unanswered.first() {
-            return Err(stale(format!("It did not ask about {first} as a plan would now.")));
+            return Err(stale(format!("{first} is not as it was then.")));
         }
         let made = made?;
         if digest_of(&made) != self.digest {
@@ -167,11 +167,11 @@ impl SavedPlan {
     /// Where it is no saved plan, or one of another version of Andon.
     pub fn decode(bytes: &[u8]) -> Result<SavedPlan, Failure> {
         let json: Json = serde_json::from_slice(bytes).map_err(|error| damaged(&error.to_string()))?;
-        if json["kind"] != KIND {
+        if at(&json, "kind") != KIND {
             return Err(damaged("it begins as no plan does"));
         }
-        let andon = json["andon"].as_str().unwrap_or_default().to_owned();
-        if json["version"] != VERSION || andon != env!("CARGO_PKG_VERSION") {
+        let andon = at(&json, "andon").as_str().unwrap_or_default().to_owned();
+        if *at(&json, "version") != VERSION || andon != env!("CARGO_PKG_VERSION") {
             let detail = format!("Andon {andon} made it, and this is {}.", env!("CARGO_PKG_VERSION"));
             return Err(Failure::new("the plan was made by another version of Andon", detail).help("Plan again."));
         }
@@ -180,11 +180,11 @@ impl SavedPlan {
 }
 
 fn read(json: &Json, andon: String) -> Option<SavedPlan> {
-    let text = |name: &str| json[name].as_str().map(str::to_owned);
+    let text = |name: &str| at(json, name).as_str().map(str::to_owned);
     let pair = |pair: &Json| Some((pair.get(0)?.as_str()?.to_owned(), pair.get(1)?.as_str()?.to_owned()));
     let pairs = |list: &Json| list.as_array()?.iter().map(pair).collect::<Option<Vec<_>>>();
     let argument = |argument: &Json| {
-        let field = |name: &str| argument[name].as_str().map(str::to_owned);
+        let field = |name: &str| at(argument, name).as_str().map(str::to_owned);
         match field("name") {
             Some(name) => Some(GivenArgument::Text { name, text: field("text")? }),
             None => {
@@ -194,28 +194,33 @@ fn read(json: &Json, andon: String) -> Option<SavedPlan> {
         }
     };
     let answer = |(question, answer): (String, String)| Some((question, decode_answer(&answer).ok()?));
-    let files = json["files"].as_object()?.iter();
+    let files = at(json, "files").as_object()?.iter();
     Some(SavedPlan {
         andon,
         environment: text("environment")?.into(),
-        stacks: each(&json["stacks"], |text| Some(text.into()))?,
-        mode: mode_of(json["mode"].as_str()?)?,
-        refresh: json["refresh"].as_bool()?,
+        stacks: each(at(json, "stacks"), |text| Some(text.into()))?,
+        mode: mode_of(at(json, "mode").as_str()?)?,
+        refresh: at(json, "refresh").as_bool()?,
         scope: Scope {
-            targets: each(&json["targets"], |text| TargetAddress::parse(text).ok())?,
-            excludes: each(&json["excludes"], |text| TargetAddress::parse(text).ok())?,
-            replace: each(&json["replace"], |text| InstanceAddress::parse(text).ok())?,
+            targets: each(at(json, "targets"), |text| TargetAddress::parse(text).ok())?,
+            excludes: each(at(json, "excludes"), |text| TargetAddress::parse(text).ok())?,
+            replace: each(at(json, "replace"), |text| InstanceAddress::parse(text).ok())?,
         },
-        planned: json["planned"].as_i64()?,
+        planned: at(json, "planned").as_i64()?,
         given: Given {
-            environment: pairs(&json["given"]["environment"])?,
-            arguments: json["given"]["arguments"].as_array()?.iter().map(argument).collect::<Option<_>>()?,
+            environment: pairs(at(at(json, "given"), "environment"))?,
+            arguments: at(at(json, "given"), "arguments").as_array()?.iter().map(argument).collect::<Option<_>>()?,
         },
         files: files.map(|(path, digest)| Some((path.clone(), digest.as_str()?.to_owned()))).collect::<Option<_>>()?,
-        sequence: json["sequence"].as_u64()?,
-        answers: pairs(&json["answers"])?.into_iter().map(answer).collect::<Option<_>>()?,
+        sequence: at(json, "sequence").as_u64()?,
+        answers: pairs(at(json, "answers"))?.into_iter().map(answer).collect::<Option<_>>()?,
         digest: text("digest")?,
     })
+}
+
+/// A member; null where there is none.
+fn at<'a>(json: &'a Json, name: &str) -> &'a Json {
+    json.get(name).unwrap_or(&Json::Null)
 }
 
 fn each<T>(list: &Json, read: impl Fn(&str) -> Option<T>) -> Option<Vec<T>> {

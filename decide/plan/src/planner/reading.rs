@@ -75,7 +75,11 @@ impl Planner {
     }
 
     /// Asks how an object in use is.
-    pub(super) fn ask_object(&mut self, address: &InstanceAddress, provider: Option<(Arc<ConfiguredProvider>, Option<Value>)>) {
+    pub(super) fn ask_object(
+        &mut self,
+        address: &InstanceAddress,
+        provider: Option<(Arc<ConfiguredProvider>, Option<Value>)>,
+    ) {
         let Some(object) = self.object(address).cloned() else { return };
         let via = provider.map(|(provider, meta)| Box::new(Via { provider, kept: object.kept.clone(), meta }));
         let refresh = self.input().refresh;

@@ -235,7 +235,6 @@ fn an_aws_configuration_lives_its_life() {
     assert!(text.contains("3 to update") && !text.contains("to replace"), "{text}");
     exits(0, &project, &["apply", "-y"]);
     project.edit("main.tf", "name   = \"web\"", "name   = \"web2\"");
-    project.edit("main.tf", "name = \"bot\" }", "name = \"robot\" }");
     let text = exits(2, &project, &["plan", "--detailed-exitcode"]);
     assert!(text.contains("to replace"), "{text}");
     exits(0, &project, &["apply", "-y"]);
