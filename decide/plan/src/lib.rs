@@ -31,7 +31,7 @@ pub use apply::{
     Applied, Applier, ApplyReport, ApplyStep, CommandId, Failed, SkipReason, Skipped, Unneeded, Waiting, Work,
 };
 pub use evaluation::{Evaluation, EvaluationStep};
-pub use history::{HandError, StateAddress, moved_by_hand};
+pub use history::{HandError, StateAddress, TakeOverError, moved_by_hand, state_file, taken_over};
 pub use input::{PlanInput, PlanMode};
 pub use mock::{mock_object, mock_plan};
 pub use plan::{

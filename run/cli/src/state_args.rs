@@ -18,6 +18,10 @@ pub enum StateCommand {
     Rm(ForgetArguments),
     /// Have the objects of a provider be those of another one
     ReplaceProvider(ReplaceProviderArguments),
+    /// Print what there is as a state file of Terraform's
+    Pull(PullArguments),
+    /// Take over what a state file of Terraform's has
+    Push(PushArguments),
     /// Say what became of an object whose making was cut short
     Resolve(ResolveArguments),
 }
@@ -72,6 +76,25 @@ pub struct ReplaceProviderArguments {
     /// Do not ask
     #[arg(long, visible_alias = "yes")]
     pub auto_approve: bool,
+    #[command(flatten)]
+    pub lock: LockArguments,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct PullArguments {
+    /// The stack; needed where the project has several
+    pub stack: Option<String>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct PushArguments {
+    /// The state file, of version 4; `-` reads it from standard input
+    pub file: std::path::PathBuf,
+    /// The stack; needed where the project has several
+    pub stack: Option<String>,
+    /// Forget what there is of the stack; nothing is done to it
+    #[arg(long)]
+    pub force: bool,
     #[command(flatten)]
     pub lock: LockArguments,
 }

@@ -1,6 +1,7 @@
 //! The history of objects: what `moved`, `removed` and `import` blocks say of those that are there.
 
 mod by_hand;
+mod files;
 mod imports;
 mod moved_state;
 mod moves;
@@ -16,6 +17,7 @@ use andon_schema::Identity;
 use crate::{Adoption, Depends, Plan};
 
 pub use by_hand::{HandError, StateAddress, moved_by_hand};
+pub use files::{TakeOverError, state_file, taken_over};
 pub(crate) use imports::Imports;
 use moved_state::{after_moves, redirected};
 pub(crate) use moves::{Moves, moves};

@@ -15,6 +15,7 @@ pub mod plan;
 pub mod purge;
 pub mod ssh;
 pub mod state;
+pub mod state_file;
 pub mod status;
 pub mod test;
 pub mod workspace;

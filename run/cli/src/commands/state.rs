@@ -26,6 +26,8 @@ pub fn run(context: &Context, command: &StateCommand) -> Result<(), Stop> {
         StateCommand::Mv(arguments) => mv(context, arguments),
         StateCommand::Rm(arguments) => rm(context, arguments),
         StateCommand::ReplaceProvider(arguments) => replace_provider(context, arguments),
+        StateCommand::Pull(arguments) => super::state_file::pull(context, arguments),
+        StateCommand::Push(arguments) => super::state_file::push(context, arguments),
         StateCommand::Resolve(arguments) => resolve(context, arguments),
     }
 }
@@ -263,14 +265,17 @@ fn resolve(context: &Context, arguments: &ResolveArguments) -> Result<(), Stop> 
 }
 
 /// What is to be recorded, and what is said of it.
-struct Decided {
-    events: Vec<Event>,
-    lines: Vec<String>,
-    data: serde_json::Value,
+pub struct Decided {
+    /// The events, in order.
+    pub events: Vec<Event>,
+    /// For people.
+    pub lines: Vec<String>,
+    /// For scripts.
+    pub data: serde_json::Value,
 }
 
 /// Has a run record what is decided about the state, under the environment's lock.
-fn record(
+pub fn record(
     context: &Context,
     command: &str,
     lock: &LockArguments,

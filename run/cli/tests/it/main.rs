@@ -37,6 +37,7 @@ mod provisioners;
 mod secrets;
 mod stack_tests;
 mod state;
+mod state_file;
 mod tidy;
 mod tour;
 mod trust;

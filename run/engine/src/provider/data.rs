@@ -63,7 +63,7 @@ impl Provider for DataProvider {
     }
 
     fn create(&self, request: &Request<'_>, _: &Value) -> Outcome {
-        let id = request.identity.map_or(Value::NULL, uuid);
+        let id = request.identity.map_or(Value::NULL, |identity| uuid(identity.as_str()).into());
         plain_outcome(Ok(Some(with_output(request.config, id))))
     }
 
@@ -100,15 +100,15 @@ fn unknown(value: &Value) -> Value {
     like.mark(value.marks())
 }
 
-/// A name in the form of a version 4 UUID, as Terraform's are; the same identity has the same.
-fn uuid(identity: &Identity) -> Value {
-    let digest = Sha256::digest(identity.as_str());
+/// A name in the form of a version 4 UUID, as Terraform's are; the same text has the same.
+pub fn uuid(of: &str) -> String {
+    let digest = Sha256::digest(of);
     let mut hex: Vec<char> = digest.iter().flat_map(|byte| format!("{byte:02x}").chars().collect::<Vec<_>>()).collect();
     hex.truncate(32);
     hex.iter_mut().skip(12).take(1).for_each(|version| *version = '4');
     hex.iter_mut().skip(16).take(1).for_each(|variant| *variant = 'a');
     let part = |from: usize, count: usize| hex.iter().skip(from).take(count).collect::<String>();
-    [part(0, 8), part(8, 4), part(12, 4), part(16, 4), part(20, 12)].join("-").into()
+    [part(0, 8), part(8, 4), part(12, 4), part(16, 4), part(20, 12)].join("-")
 }
 
 fn with_output(config: &Value, id: Value) -> Value {

@@ -23,7 +23,7 @@ use andon_value::Value;
 use crate::agent::schemas;
 use crate::{Found, Providers, Session, Settings};
 
-pub use data::DataProvider;
+pub use data::{DataProvider, uuid};
 pub use host::HostProvider;
 pub use image::ImageProvider;
 pub use lab::LabProvider;

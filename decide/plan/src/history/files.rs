@@ -1,0 +1,366 @@
+//! What a stack has, as a state file, and what a state file has, as a stack's: how work moves between Terraform and Andon.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use andon_lang::definitions::implied_name;
+use andon_ledger::state_file::{Attributes, Check, CheckObject, Instance, Output, RawJson, Resource, StateFile};
+use andon_ledger::{EnvironmentState, Event, Outputs, ReadData};
+use andon_schema::{
+    Block, CheckStatus, Checked, Identity, InstanceAddress, Kept, Mode, ModuleStep, Object, ObjectStatus,
+    ProviderAddress, ProviderConfigAddress, ResourceAddress, Schemas, TypeSchema,
+};
+use andon_text::deeper;
+use andon_value::{Kind, Marks, Path, PathStep, Type, Value};
+
+use crate::compare::{with_marks_of, with_marks_of_schema};
+use crate::duties::sensitive_paths;
+
+/// The version of Terraform whose format the files have.
+const TERRAFORM: &str = "1.11.4";
+
+/// Why a state file cannot be taken over.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TakeOverError {
+    /// What is named is no configuration of a provider.
+    #[error("{address} has a provider that cannot be read: {provider}")]
+    Provider {
+        /// The resource.
+        address: String,
+        /// What the file says.
+        provider: String,
+    },
+    /// Its attributes are in the form that Terraform before 0.12 wrote.
+    #[error("the attributes of {0} are as Terraform before 0.12 wrote them")]
+    Flat(String),
+    /// Its attributes cannot be read.
+    #[error("the attributes of {address} cannot be read: {reason}")]
+    Attributes {
+        /// The instance.
+        address: String,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// What an environment has of a stack, as a state file. Dependencies are closed over, as Terraform has them.
+pub fn state_file(state: &EnvironmentState, stack: &str, schemas: &Schemas, serial: u64, lineage: String) -> StateFile {
+    let mut resources: BTreeMap<(ResourceAddress, String), Resource> = BTreeMap::new();
+    let mut add = |address: &InstanceAddress, provider: String, instance: Instance| {
+        let resource = &address.resource;
+        let entry = resources.entry((resource.clone(), provider.clone())).or_insert_with(|| Resource {
+            module: module_of(resource),
+            mode: resource.mode,
+            kind: resource.kind.to_string(),
+            name: resource.name.to_string(),
+            provider,
+            instances: Vec::new(),
+        });
+        entry.instances.push(instance);
+    };
+    let closure = Closure::of(state, stack);
+    for (address, there) in state.instances.iter().filter(|(address, _)| *address.resource.stack == *stack) {
+        let current = there.current.iter().map(|object| (object, None));
+        let deposed = there.deposed.iter().map(|object| (object, Some(deposed_key(&object.identity))));
+        for (object, deposed) in current.chain(deposed) {
+            let provider = provider_of(address, object.provider.as_deref());
+            let schema = schema_of(schemas, &provider.provider, address);
+            let instance =
+                Instance {
+                    deposed,
+                    tainted: object.status == ObjectStatus::Tainted,
+                    private: object.kept.private.to_vec(),
+                    dependencies: closure.names(&object.dependencies),
+                    create_before_destroy: object.create_before_destroy,
+                    identity_schema_version: object.kept.identity.as_ref().map(|_| {
+                        schema.and_then(|schema| schema.identity.as_ref()).map_or(0, |identity| identity.version)
+                    }),
+                    identity: object.kept.identity.as_ref().and_then(|it| RawJson::encode(it, &it.ty()).ok()),
+                    ..instance(address, &object.value, object.kept.schema_version, schema)
+                };
+            add(address, provider.to_string(), instance);
+        }
+    }
+    for (address, read) in state.data.iter().filter(|(address, _)| *address.resource.stack == *stack) {
+        let provider = provider_of(address, read.provider.as_deref());
+        let schema = schema_of(schemas, &provider.provider, address);
+        add(address, provider.to_string(), instance(address, &read.value, read.schema_version, schema));
+    }
+    let outputs = state.published.get(stack).into_iter().flat_map(|outputs| outputs.iter());
+    let outputs = outputs.filter(|(_, value)| !value.is_null()).map(|(name, value)| {
+        let output = Output { value: value.unmark_deep().0, sensitive: value.is_sensitive() };
+        (name.to_string(), output)
+    });
+    StateFile {
+        terraform_version: TERRAFORM.to_owned(),
+        serial,
+        lineage,
+        outputs: outputs.collect(),
+        resources: resources.into_values().collect(),
+        checks: state.checked.get(stack).filter(|results| !results.is_empty()).map(|results| checks(results)),
+    }
+}
+
+/// What has to be recorded for an environment to have in a stack what a state file has. What a schema is at hand for is
+/// of its type; what is not, or was written by another version of it, is as the file has it, and the next plan has its
+/// provider bring it up to date.
+///
+/// # Errors
+/// A part of the file that cannot be taken over; then nothing of it is.
+pub fn taken_over(
+    file: &StateFile,
+    stack: &str,
+    schemas: &Schemas,
+    mut identity: impl FnMut() -> Identity,
+) -> Result<Vec<Event>, TakeOverError> {
+    let mut places: BTreeMap<String, BTreeSet<ResourceAddress>> = BTreeMap::new();
+    let mut all = Vec::new();
+    for resource in &file.resources {
+        let unreadable =
+            || TakeOverError::Provider { address: resource.to_string(), provider: resource.provider.clone() };
+        let provider = ProviderConfigAddress::parse(&resource.provider).ok_or_else(unreadable)?;
+        let address = resource.address(stack).map_err(|_| unreadable())?;
+        places.entry(in_configuration(&address)).or_default().insert(address.clone());
+        all.push((resource, address, provider));
+    }
+    let mut events = Vec::new();
+    for (resource, address, provider) in all {
+        let configured = (!provider.provider.is_built_in()).then(|| Arc::new(provider.clone()));
+        for instance in &resource.instances {
+            let address = address.instance(instance.key.clone());
+            let schema = schema_of(schemas, &provider.provider, &address);
+            let value = value_of(&address, instance, schema)?;
+            if address.resource.mode == Mode::Data {
+                let provider = configured.clone();
+                let data = ReadData { value, provider, schema_version: instance.schema_version };
+                events.push(Event::DataRead { address, data });
+                continue;
+            }
+            let dependencies = instance.dependencies.iter().filter_map(|name| places.get(name)).flatten();
+            let object = Object {
+                identity: identity(),
+                value,
+                status: if instance.tainted { ObjectStatus::Tainted } else { ObjectStatus::Ready },
+                dependencies: dependencies.cloned().collect(),
+                create_before_destroy: instance.create_before_destroy,
+                provider: configured.clone(),
+                kept: Kept {
+                    schema_version: instance.schema_version,
+                    private: instance.private.clone().into(),
+                    identity: identity_of(instance, schema),
+                },
+            };
+            events.push(Event::Adopted { address, object, deposed: instance.deposed.is_some() });
+        }
+    }
+    // An instance's object in use comes before those that it took the place of.
+    events.sort_by_key(|event| matches!(event, Event::Adopted { deposed: true, .. }));
+    let outputs: Outputs = file
+        .outputs
+        .iter()
+        .map(|(name, output)| {
+            let marks = Marks { sensitive: output.sensitive, ..Marks::NONE };
+            (name.as_str().into(), output.value.clone().mark(marks))
+        })
+        .collect();
+    events.push(Event::Published { stack: stack.into(), outputs });
+    Ok(events)
+}
+
+fn instance(address: &InstanceAddress, value: &Value, schema_version: u64, schema: Option<&TypeSchema>) -> Instance {
+    let nothing = Block::default();
+    let ty = match schema {
+        Some(schema) if schema.version == schema_version => schema.block.implied_type(),
+        _ => value.ty(),
+    };
+    Instance {
+        key: address.key.clone(),
+        deposed: None,
+        tainted: false,
+        schema_version,
+        // What is stored is wholly known.
+        attributes: Attributes::Json(RawJson::encode(value, &ty).unwrap_or_default()),
+        sensitive: secrets(schema.map_or(&nothing, |schema| &schema.block), value),
+        identity_schema_version: None,
+        identity: None,
+        private: Vec::new(),
+        dependencies: Vec::new(),
+        create_before_destroy: false,
+    }
+}
+
+/// The paths of the secrets as Terraform has them: what a provider computes is a secret only where its schema says so.
+fn secrets(schema: &Block, value: &Value) -> Vec<Path> {
+    let computed = |path: &Path| match path.steps().first() {
+        Some(PathStep::Attribute(name)) => {
+            schema.attributes.get(&**name).is_some_and(|it| !it.required && !it.optional)
+        }
+        _ => false,
+    };
+    let mut found = sensitive_paths(schema, value);
+    if found.iter().any(computed) {
+        let own = sensitive_paths(schema, &value.unmark_deep().0);
+        found.retain(|path| !computed(path) || own.contains(path));
+    }
+    found
+}
+
+fn value_of(
+    address: &InstanceAddress,
+    instance: &Instance,
+    schema: Option<&TypeSchema>,
+) -> Result<Value, TakeOverError> {
+    let Attributes::Json(json) = &instance.attributes else {
+        return Err(TakeOverError::Flat(address.within_stack()));
+    };
+    let schema = schema.filter(|schema| schema.version == instance.schema_version);
+    let typed = schema.and_then(|schema| json.decode(&schema.block.implied_type()).ok());
+    let untyped = || {
+        json.decode_untyped()
+            .map_err(|error| TakeOverError::Attributes { address: address.within_stack(), reason: error.to_string() })
+    };
+    let value = typed.map_or_else(untyped, Ok)?;
+    let value = schema.map_or_else(|| value.clone(), |schema| with_marks_of_schema(&value, &schema.block));
+    let value = instance.sensitive.iter().fold(value, |value, path| secret_at(&value, path.steps()));
+    // What it keeps is as secret as what it was given, whatever Terraform shows of it.
+    match (&*address.resource.kind, value.get("input"), value.get("output"), value.as_entries()) {
+        ("terraform_data", Some(input), Some(output), Some(entries)) => {
+            let output = with_marks_of(output, input);
+            let entries = entries.iter().map(|(name, value)| (Arc::clone(name), value.clone()));
+            Ok(Value::object(entries.chain([("output".into(), output)])).mark(value.marks()))
+        }
+        _ => Ok(value),
+    }
+}
+
+/// The value with the part that a path leads to marked as a secret. A path that leads nowhere marks nothing.
+fn secret_at(value: &Value, path: &[PathStep]) -> Value {
+    let Some((step, rest)) = path.split_first() else {
+        return if value.is_null() { value.clone() } else { value.clone().mark(Marks::SENSITIVE) };
+    };
+    let named = |entries: &BTreeMap<Arc<str>, Value>| {
+        let mut entries = entries.clone();
+        if let PathStep::Attribute(name) | PathStep::Key(name) = step
+            && let Some(child) = entries.get_mut(name)
+        {
+            *child = deeper(|| secret_at(child, rest));
+        }
+        Arc::new(entries)
+    };
+    let listed = |elements: &[Value]| -> Arc<[Value]> {
+        let marked = elements.iter().enumerate().map(|(at, child)| match step {
+            PathStep::Index(index) if *index == at => deeper(|| secret_at(child, rest)),
+            _ => child.clone(),
+        });
+        marked.collect()
+    };
+    let kind = match value.kind() {
+        Kind::Object(entries) => Kind::Object(named(entries)),
+        Kind::Map(ty, entries) => Kind::Map(ty.clone(), named(entries)),
+        Kind::Tuple(elements) => Kind::Tuple(listed(elements)),
+        Kind::List(ty, elements) => Kind::List(ty.clone(), listed(elements)),
+        _ => return value.clone(),
+    };
+    Value::new(kind).mark(value.marks())
+}
+
+fn identity_of(instance: &Instance, schema: Option<&TypeSchema>) -> Option<Value> {
+    let json = instance.identity.as_ref()?;
+    let schema = schema.and_then(|schema| schema.identity.as_ref());
+    let schema = schema.filter(|schema| Some(schema.version) == instance.identity_schema_version);
+    let ty = schema.map(|it| Type::object(it.attributes.iter().map(|(name, it)| (name.as_str(), it.ty.clone()))));
+    ty.and_then(|ty| json.decode(&ty).ok()).or_else(|| json.decode_untyped().ok())
+}
+
+/// What resources read, and what that reads in turn.
+struct Closure<'s> {
+    direct: BTreeMap<&'s ResourceAddress, BTreeSet<&'s ResourceAddress>>,
+    stack: &'s str,
+}
+
+impl<'s> Closure<'s> {
+    fn of(state: &'s EnvironmentState, stack: &'s str) -> Closure<'s> {
+        let mut direct: BTreeMap<&ResourceAddress, BTreeSet<&ResourceAddress>> = BTreeMap::new();
+        for (address, object) in state.objects().filter(|(address, _)| *address.resource.stack == *stack) {
+            direct.entry(&address.resource).or_default().extend(&object.dependencies);
+        }
+        Closure { direct, stack }
+    }
+
+    /// As configurations name them.
+    fn names(&self, dependencies: &'s [ResourceAddress]) -> Vec<String> {
+        let mut seen: BTreeSet<&ResourceAddress> = BTreeSet::new();
+        let mut open: Vec<&ResourceAddress> = dependencies.iter().collect();
+        while let Some(next) = open.pop() {
+            if *next.stack == *self.stack && seen.insert(next) {
+                open.extend(self.direct.get(next).into_iter().flatten());
+            }
+        }
+        let names: BTreeSet<String> = seen.into_iter().map(in_configuration).collect();
+        names.into_iter().collect()
+    }
+}
+
+/// As a configuration names it: one name for all instances of a module.
+fn in_configuration(address: &ResourceAddress) -> String {
+    let module = address.module.iter().map(|step| ModuleStep { name: step.name.clone(), key: None });
+    ResourceAddress { module: module.collect(), ..address.clone() }.within_stack()
+}
+
+fn module_of(address: &ResourceAddress) -> String {
+    let step = |step: &ModuleStep| {
+        format!("module.{}{}", step.name, step.key.as_ref().map(ToString::to_string).unwrap_or_default())
+    };
+    address.module.iter().map(step).collect::<Vec<_>>().join(".")
+}
+
+/// The configuration of the provider. What is built in has none, and is named all the same.
+fn provider_of(address: &InstanceAddress, provider: Option<&ProviderConfigAddress>) -> ProviderConfigAddress {
+    let implied = || ProviderConfigAddress::of(ProviderAddress::implied(implied_name(&address.resource.kind)));
+    provider.cloned().unwrap_or_else(implied)
+}
+
+fn schema_of<'s>(
+    schemas: &'s Schemas,
+    provider: &ProviderAddress,
+    address: &InstanceAddress,
+) -> Option<&'s TypeSchema> {
+    schemas.type_of(provider, address.resource.mode, &address.resource.kind).ok().flatten()
+}
+
+/// The name of an object that was replaced and is still there: 8 hexadecimal digits.
+fn deposed_key(identity: &Identity) -> String {
+    let digits = identity.as_str().chars().filter(char::is_ascii_hexdigit).take(8);
+    format!("{:0<8}", digits.collect::<String>())
+}
+
+fn checks(results: &[Checked]) -> Vec<Check> {
+    let mut groups: BTreeMap<(String, &str), Vec<&Checked>> = BTreeMap::new();
+    for result in results {
+        groups.entry((result.kind.to_string(), &result.config)).or_default().push(result);
+    }
+    let group = |((kind, address), group): ((String, &str), Vec<&Checked>)| {
+        let worst = group.iter().map(|result| result.status).max_by_key(|status| severity(*status));
+        let object = |result: &Checked| CheckObject {
+            address: result.object.clone(),
+            status: result.status.to_string(),
+            messages: result.problems.clone(),
+        };
+        Check {
+            kind,
+            address: address.to_owned(),
+            status: worst.unwrap_or(CheckStatus::Pass).to_string(),
+            objects: Some(group.into_iter().map(object).collect()),
+        }
+    };
+    groups.into_iter().map(group).collect()
+}
+
+fn severity(status: CheckStatus) -> u8 {
+    match status {
+        CheckStatus::Pass => 0,
+        CheckStatus::Unknown => 1,
+        CheckStatus::Fail => 2,
+        CheckStatus::Error => 3,
+    }
+}

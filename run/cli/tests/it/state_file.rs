@@ -1,0 +1,136 @@
+//! `state pull` and `state push` beside the real Terraform: work goes from one to the other, and neither finds anything
+//! to do.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::support::Project;
+
+const DEFINITIONS: &str = r#"
+variable "token" {
+  default   = "hush"
+  sensitive = true
+}
+resource "terraform_data" "base" {
+  for_each         = toset(["a b", "c"])
+  input            = { name = each.key, ports = [80, "x"] }
+  triggers_replace = null
+}
+resource "terraform_data" "middle" {
+  count = 2
+  input = terraform_data.base["c"].output.name
+}
+resource "terraform_data" "top" {
+  input            = [terraform_data.middle[0].output, var.token]
+  triggers_replace = tolist(["x", "y"])
+  lifecycle {
+    create_before_destroy = true
+  }
+}
+module "inner" {
+  source   = "./inner"
+  for_each = toset(["k"])
+  value    = terraform_data.top.id
+}
+output "names" { value = { for key, it in terraform_data.base : key => it.output.name } }
+output "numbers" { value = tolist([1.5, 2]) }
+output "token" {
+  value     = var.token
+  sensitive = true
+}
+"#;
+
+const INNER: &str = "variable \"value\" {}\nresource \"terraform_data\" \"in\" { input = var.value }\n";
+
+fn project(name: &str) -> Project {
+    let mut project = Project::empty(name);
+    project.data_dir = project.directory.join(".data");
+    project.write("main.tf", DEFINITIONS);
+    project.write("inner/main.tf", INNER);
+    project
+}
+
+/// Runs the real Terraform in the project; `None` where there is none here. What it said, and its exit code.
+fn terraform(project: &Project, words: &[&str]) -> Option<(i32, String)> {
+    let program = std::env::var_os("ANDON_TERRAFORM").map_or_else(|| PathBuf::from("terraform"), PathBuf::from);
+    let ran =
+        Command::new(&program).args(words).current_dir(&project.directory).env("CHECKPOINT_DISABLE", "1").output();
+    let Ok(ran) = ran else {
+        println!("skipped: {} cannot be run; set ANDON_TERRAFORM to a terraform", program.display());
+        return None;
+    };
+    let said = format!("{}{}", String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
+    Some((ran.status.code().unwrap_or(-1), said))
+}
+
+#[test]
+fn what_terraform_made_goes_on_here() {
+    let project = project("push");
+    let Some((0, _)) = terraform(&project, &["init", "-no-color"]) else { return };
+    let (code, said) = terraform(&project, &["apply", "-auto-approve", "-no-color"]).unwrap();
+    assert_eq!(code, 0, "{said}");
+    project.ok(&["state", "push", "terraform.tfstate"]);
+    let plan = project.ok(&["plan"]).out;
+    assert!(plan.contains("no changes, 6 unchanged"), "{plan}");
+    assert!(!project.ok(&["state", "show", "terraform_data.top"]).out.contains("hush"));
+    assert_eq!(project.ok(&["output", "token"]).out.trim(), "\"hush\"");
+    // Objects that are there stay as they are, unless that is said.
+    let refused = project.exits(1, &["state", "push", "terraform.tfstate"]);
+    assert!(refused.err.contains("6 objects are there already"), "{refused}");
+    project.ok(&["state", "push", "-force", "terraform.tfstate"]);
+    let plan = project.ok(&["plan"]).out;
+    assert!(plan.contains("no changes, 6 unchanged"), "{plan}");
+    // And back again, as if nobody had been here.
+    let there: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(project.directory.join("terraform.tfstate")).unwrap()).unwrap();
+    let back: serde_json::Value = serde_json::from_str(&project.ok(&["state", "pull"]).out).unwrap();
+    for part in ["version", "terraform_version", "outputs", "resources", "check_results"] {
+        assert_eq!(back[part], there[part], "{part}");
+    }
+}
+
+#[test]
+fn what_is_made_here_goes_on_with_terraform() {
+    let project = project("pull");
+    project.ok(&["apply", "-y"]);
+    let pulled = project.ok(&["state", "pull"]).out;
+    assert_eq!(project.ok(&["state", "pull"]).out, pulled);
+    let Some((0, _)) = terraform(&project, &["init", "-no-color"]) else { return };
+    project.write("terraform.tfstate", &pulled);
+    let (code, said) = terraform(&project, &["plan", "-detailed-exitcode", "-no-color"]).unwrap();
+    assert_eq!(code, 0, "{said}");
+    // Terraform finds nothing in it to write otherwise.
+    let (code, said) = terraform(&project, &["apply", "-auto-approve", "-no-color"]).unwrap();
+    assert_eq!(code, 0, "{said}");
+    let after: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(project.directory.join("terraform.tfstate")).unwrap()).unwrap();
+    let before: serde_json::Value = serde_json::from_str(&pulled).unwrap();
+    assert_eq!(after, before);
+}
+
+#[test]
+fn odd_files_are_refused_whole() {
+    let project = project("push-odd");
+    for (text, said) in [
+        ("", "it is not JSON"),
+        ("{}", "it has no format version"),
+        ("{\"version\":3}", "it has format version 3"),
+        (
+            r#"{"version":4,"resources":[{"mode":"managed","type":"a","name":"b","provider":"x","instances":[]}]}"#,
+            "a.b has a provider that cannot be read: x",
+        ),
+        (
+            r#"{"version":4,"resources":[{"mode":"managed","type":"a_b","name":"b",
+               "provider":"provider[\"registry.terraform.io/hashicorp/a\"]",
+               "instances":[{"schema_version":0,"attributes_flat":{"id":"x"}}]}]}"#,
+            "the attributes of a_b.b are as Terraform before 0.12 wrote them",
+        ),
+    ] {
+        project.write("odd.tfstate", text);
+        let refused = project.exits(1, &["state", "push", "odd.tfstate"]);
+        assert!(refused.err.contains(said) && refused.err.contains("Nothing was done."), "{said}: {refused}");
+    }
+    assert_eq!(project.ok(&["state", "list"]).out, "");
+    let missing = project.exits(1, &["state", "push", "no.tfstate"]);
+    assert!(missing.err.contains("`no.tfstate` cannot be read"), "{missing}");
+}
