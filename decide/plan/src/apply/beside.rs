@@ -60,12 +60,13 @@ impl Applier {
         self.graph.fail(configured.node);
     }
 
-    /// Has the checks judged that the plan could not judge. Whether there is anything to wait for.
+    /// Has the checks judged again that the plan did not find to hold: of what it could not judge, more may be known, and
+    /// beside an assertion that does not hold may be such a one. Whether there is anything to wait for.
     pub(super) fn want_checks(&mut self) -> bool {
         if self.plan.mode != PlanMode::Normal {
             return false;
         }
-        let is_open = |checked: &&Checked| checked.kind == CheckedKind::Check && checked.status == CheckStatus::Unknown;
+        let is_open = |checked: &&Checked| checked.kind == CheckedKind::Check && checked.status != CheckStatus::Pass;
         let mut open: Vec<(Arc<str>, String)> = Vec::new();
         for (stack, results) in &self.plan.checks {
             open.extend(results.iter().filter(is_open).map(|it| (Arc::clone(stack), it.object.clone())));

@@ -24,7 +24,9 @@ impl Applier {
         self.publish();
         self.record_checks();
         let problems = self.graph.take_problems();
-        self.report.diagnostics.extend(problems);
+        // What the plan warned of is not said twice.
+        let said = std::mem::take(&mut self.report.diagnostics).into_iter().chain(problems);
+        self.report.diagnostics = said.filter(|it| self.plan.warnings.iter().all(|warned| warned != it)).collect();
     }
 
     /// Records what objects that stay as they are depend on now. Where something that one depends on was to be changed

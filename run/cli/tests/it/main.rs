@@ -36,6 +36,7 @@ mod providers;
 mod provisioners;
 mod secrets;
 mod stack_tests;
+mod stack_tests_of_checks;
 mod state;
 mod state_file;
 mod tidy;

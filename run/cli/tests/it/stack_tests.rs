@@ -50,7 +50,7 @@ fn asked(project: &Project) -> Option<BTreeMap<String, String>> {
 
 /// The project and how its runs end: `FILE RUN: STATUS` lines.
 #[track_caller]
-fn check(name: &str, text: &str, expected: &str) {
+pub fn check(name: &str, text: &str, expected: &str) {
     let project = project(name, text);
     let ran = project.andon(&["test", "--json"]);
     let expected: BTreeMap<String, String> =

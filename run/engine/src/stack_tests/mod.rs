@@ -17,7 +17,7 @@ use andon_lang::definitions::{Condition, Module, Project, RunOptions, Stack, Sta
 use andon_lang::{Reference, static_traversals};
 use andon_ledger::Timestamp;
 use andon_plan::{ApplyReport, Evaluation, EvaluationStep, Plan, PlanInput, PlanMode, PlannedAction, Scope};
-use andon_schema::{Identity, ResourceAddress, TargetAddress, TargetResource};
+use andon_schema::{CheckStatus, Checked, CheckedKind, Identity, ResourceAddress, TargetAddress, TargetResource};
 use andon_text::{Diagnostic, Diagnostics, Span};
 use andon_value::Value;
 
@@ -377,6 +377,7 @@ impl<'a> File<'a> {
                 Ok(planned) => {
                     judge(&planned, &input)?;
                     outcome.planning = planned.warnings.clone();
+                    outcome.planning.extend(undecided(&planned, run));
                     outcome.plan = Some(planned);
                 }
                 Err(diagnostics) => outcome.planning = diagnostics,
@@ -529,6 +530,18 @@ fn said(report: ApplyReport) -> Diagnostics {
         all.push(Diagnostic::error("the run was stopped"));
     }
     all
+}
+
+/// The checks that a plan cannot judge: nothing comes after it in a run that only plans, so they do not hold.
+fn undecided(plan: &Plan, run: &TestRun) -> Diagnostics {
+    let is_open = |it: &&Checked| it.kind == CheckedKind::Check && it.status == CheckStatus::Unknown;
+    let open = plan.checks.values().flatten().filter(is_open);
+    let told = open.map(|Checked { object, .. }| {
+        let diagnostic = Diagnostic::error(format!("an assertion of {object} is not known to hold")).subject(object);
+        let diagnostic = diagnostic.at(run.span).label("it reads what only an apply decides");
+        diagnostic.help("Leave `command = plan` out of this run, or name the check in expect_failures.")
+    });
+    told.collect()
 }
 
 /// In a test, a check that fails is a failure.
