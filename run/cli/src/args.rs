@@ -134,6 +134,8 @@ pub enum Command {
         #[command(subcommand)]
         command: StateCommand,
     },
+    /// Have an object that is there already be known here
+    Import(ImportArguments),
     /// Have the next apply replace an object
     Taint(TaintArguments),
     /// Have an object be kept that would be replaced
@@ -167,6 +169,7 @@ impl Command {
             Command::Down(arguments) => Some(&arguments.go.variables),
             Command::Drift(arguments) => Some(&arguments.variables),
             Command::Console(arguments) => Some(&arguments.variables),
+            Command::Import(arguments) => Some(&arguments.variables),
             _ => None,
         }
     }
@@ -262,6 +265,18 @@ pub struct TestArguments {
     /// Leave the servers of failed tests for a look; the next `andon test` deletes them
     #[arg(long)]
     pub keep: bool,
+    #[command(flatten)]
+    pub variables: VariableArguments,
+    #[command(flatten)]
+    pub lock: LockArguments,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct ImportArguments {
+    /// The resource instance that takes the object over; it must be defined
+    pub address: String,
+    /// What the object's provider calls it
+    pub id: String,
     #[command(flatten)]
     pub variables: VariableArguments,
     #[command(flatten)]

@@ -66,6 +66,7 @@ fn run(context: &Context) -> Result<(), context::Stop> {
         Command::Graph(arguments) => commands::graph::run(context, arguments),
         Command::Output(arguments) => commands::output::run(context, arguments),
         Command::State { command } => commands::state::run(context, command),
+        Command::Import(arguments) => commands::import::run(context, arguments),
         Command::Taint(arguments) => commands::state::taint(context, arguments),
         Command::Untaint(arguments) => commands::state::untaint(context, arguments),
         Command::Workspace { command } => commands::workspace::run(context, command),

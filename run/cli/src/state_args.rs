@@ -104,8 +104,11 @@ pub struct ResolveArguments {
     /// The instance
     pub address: String,
     /// There is nothing of it
-    #[arg(long, required = true)]
+    #[arg(long, required_unless_present = "id", conflicts_with = "id")]
     pub absent: bool,
+    /// It is there: what its provider calls it
+    #[arg(long, value_name = "ID")]
+    pub id: Option<String>,
     #[command(flatten)]
     pub lock: LockArguments,
 }

@@ -7,6 +7,7 @@ pub mod docs;
 pub mod fmt;
 pub mod force_unlock;
 pub mod graph;
+pub mod import;
 pub mod init;
 pub mod logs;
 pub mod new;

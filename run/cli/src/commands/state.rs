@@ -101,7 +101,7 @@ fn show(context: &Context, arguments: &ShowArguments) -> Result<(), Stop> {
 
 fn mv(context: &Context, arguments: &MoveArguments) -> Result<(), Stop> {
     let (from, to) = (address(&arguments.source)?, address(&arguments.destination)?);
-    let decide = |state: &EnvironmentState| {
+    let decide = |state: &EnvironmentState| -> Result<Decided, Diagnostic> {
         let (moves, events) = moved_by_hand(state, &from, &to).map_err(|error| {
             let diagnostic = Diagnostic::error(error.to_string());
             diagnostic.help("`andon state list` shows what there is; nothing was done.")
@@ -120,7 +120,7 @@ fn mv(context: &Context, arguments: &MoveArguments) -> Result<(), Stop> {
 
 fn rm(context: &Context, arguments: &ForgetArguments) -> Result<(), Stop> {
     let wanted = addresses(&arguments.addresses)?;
-    let decide = |state: &EnvironmentState| {
+    let decide = |state: &EnvironmentState| -> Result<Decided, Diagnostic> {
         for (text, wanted) in arguments.addresses.iter().zip(&wanted) {
             let mut known = state.instances.keys().chain(state.data.keys());
             if !known.any(|address| wanted.covers(address)) {
@@ -152,7 +152,7 @@ fn replace_provider(context: &Context, arguments: &ReplaceProviderArguments) -> 
     let provider =
         |text: &str| ProviderAddress::parse(text).map_err(|error| Stop::from(Diagnostic::error(error.to_string())));
     let (from, to) = (provider(&arguments.from)?, provider(&arguments.to)?);
-    let decide = |state: &EnvironmentState| {
+    let decide = |state: &EnvironmentState| -> Result<Decided, Diagnostic> {
         let of = |provider: &Arc<ProviderConfigAddress>| provider.provider == from;
         let mut events = Vec::new();
         let mut lines = Vec::new();
@@ -197,7 +197,7 @@ pub fn untaint(context: &Context, arguments: &TaintArguments) -> Result<(), Stop
 fn mark(context: &Context, arguments: &TaintArguments, status: ObjectStatus) -> Result<(), Stop> {
     let address = instance(&arguments.address)?;
     let tainted = status == ObjectStatus::Tainted;
-    let decide = |state: &EnvironmentState| {
+    let decide = |state: &EnvironmentState| -> Result<Decided, Diagnostic> {
         let data = json!({ "address": address.to_string(), "tainted": tainted });
         let Some(object) = state.current(&address) else {
             if arguments.allow_missing {
@@ -225,17 +225,35 @@ fn mark(context: &Context, arguments: &TaintArguments, status: ObjectStatus) -> 
 /// An effect that a run was cut short in, of which only the user can find out what came.
 fn resolve(context: &Context, arguments: &ResolveArguments) -> Result<(), Stop> {
     let address = instance(&arguments.address)?;
+    let asked = match &arguments.id {
+        Some(id) => Some((context.open_sound_with_plugins()?, id)),
+        None => None,
+    };
     let (project, mut recorder) = locked(context, &format!("state resolve {address}"), &arguments.lock)?;
     let here = recorder.state();
-    let pending = here.pending.values().filter(|intent| intent.address == address);
-    let outcomes: Vec<Event> = pending
+    let pending = || here.pending.values().filter(|intent| intent.address == address);
+    let found = match (&asked, pending().next()) {
+        (Some((project, id)), Some(_)) => {
+            // What it takes the place of is no reason to look for nothing.
+            let mut state = here.clone();
+            state.instances.remove(&address);
+            Some(super::import::found(context, project, &state, &address, id)?)
+        }
+        _ => None,
+    };
+    let outcomes: Vec<Event> = pending()
         .map(|intent| {
             Event::Outcome(OutcomeRecord {
                 address: intent.address.clone(),
                 action: intent.action,
                 identity: intent.identity.clone(),
                 result: Tried::Resolved,
-                object: None,
+                object: found.clone().map(|found| Object {
+                    identity: intent.identity.clone(),
+                    dependencies: intent.dependencies.clone(),
+                    create_before_destroy: intent.create_before_destroy,
+                    ..found
+                }),
                 report: None,
             })
         })
@@ -256,10 +274,14 @@ fn resolve(context: &Context, arguments: &ResolveArguments) -> Result<(), Stop> 
     }
     recorder.snapshot();
     drop(project);
+    let (word, line) = match found {
+        Some(_) => ("there", format!("{address} is there: that is recorded.\n")),
+        None => ("absent", format!("There is nothing of {address}: that is recorded.\n")),
+    };
     if context.arguments.json {
-        print_json(&json!({ "address": address.to_string(), "resolved": "absent" }));
+        print_json(&json!({ "address": address.to_string(), "resolved": word }));
     } else {
-        context.print(&format!("There is nothing of {address}: that is recorded.\n"));
+        context.print(&line);
     }
     Ok(())
 }
@@ -275,21 +297,21 @@ pub struct Decided {
 }
 
 /// Has a run record what is decided about the state, under the environment's lock.
-pub fn record(
+pub fn record<E: Into<Stop>>(
     context: &Context,
     command: &str,
     lock: &LockArguments,
     dry_run: bool,
-    decide: impl FnOnce(&EnvironmentState) -> Result<Decided, Diagnostic>,
+    decide: impl FnOnce(&EnvironmentState) -> Result<Decided, E>,
 ) -> Result<(), Stop> {
     let decided = if dry_run {
         let project = context.open()?;
         let here = project.session.state().environment(&context.environment(&project)?.name);
-        decide(&here)?
+        decide(&here).map_err(Into::into)?
     } else {
         let (_project, mut recorder) = locked(context, command, lock)?;
         close_cut_short(&mut recorder)?;
-        let mut decided = decide(recorder.state())?;
+        let mut decided = decide(recorder.state()).map_err(Into::into)?;
         let events = std::mem::take(&mut decided.events);
         if !events.is_empty() {
             let (command, who) = (command.to_owned(), andon_engine::who());
@@ -345,7 +367,7 @@ fn addresses(texts: &[String]) -> Result<Vec<StateAddress>, Stop> {
     texts.iter().map(|text| address(text)).collect()
 }
 
-fn instance(text: &str) -> Result<InstanceAddress, Stop> {
+pub fn instance(text: &str) -> Result<InstanceAddress, Stop> {
     InstanceAddress::parse(text).map_err(|error| Diagnostic::error(error.to_string()).into())
 }
 

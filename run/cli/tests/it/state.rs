@@ -99,3 +99,35 @@ fn history_in_definitions_is_followed_once() {
         "# terraform_data.c:\nresource \"terraform_data\" \"c\" {\n    id     = \"any\"\n    input  = \"x\"\n    output = \"x\"\n}\n"
     );
 }
+
+#[test]
+fn what_is_there_already_is_imported() {
+    let project = project("import");
+    project.write(
+        "main.tf",
+        "variable \"input\" {}\nresource \"terraform_data\" \"a\" { input = var.input }\n\
+         resource \"terraform_data\" \"b\" {\n  for_each = { \"x.${1}\" = terraform_data.a.output }\n  input    = each.value\n}\n",
+    );
+    let (given, b) = ("-var=input=x", "terraform_data.b[\"x.1\"]");
+    project.ok(&["apply", "-y", given]);
+    project.ok(&["state", "rm", b]);
+    let odd = "a \"${x}\" \\ %{b}\n";
+    project.ok(&["import", given, b, odd]);
+    let shown = project.ok(&["state", "show", "-json", b]).out;
+    let shown: serde_json::Value = serde_json::from_str(&shown).unwrap();
+    assert_eq!(shown["attributes"]["id"], odd);
+    // What is defined otherwise is left to the next apply.
+    let plan = project.ok(&["plan", given]).out;
+    assert!(plan.contains("1 to update"), "{plan}");
+    for (words, said) in [
+        ([given, b, "y"], "there is an object at terraform_data.b[\"x.1\"] already"),
+        ([given, "terraform_data.b[\"y\"]", "y"], "there is no instance terraform_data.b[\"y\"] to import into"),
+        ([given, "terraform_data.c", "y"], "terraform_data.c is imported into, and not defined"),
+        ([given, "data.terraform_remote_state.c", "y"], "nothing can be imported into data.terraform_remote_state.c"),
+    ] {
+        let refused = project.exits(1, &[&["import"], &words[..]].concat());
+        assert!(refused.err.contains(said), "{said}: {refused}");
+    }
+    assert_eq!(project.ok(&["state", "list"]).out.lines().count(), 2);
+    assert!(project.ok(&["logs", "--runs"]).out.contains("import terraform_data.b"));
+}
