@@ -3,6 +3,8 @@
 //!
 //! `CASES=100` puts more to it; `SEED=7` begins elsewhere. Where there is no `terraform`, nothing is compared.
 
+#![allow(clippy::disallowed_types, clippy::disallowed_macros, reason = "Terraform itself is asked, where it is there")]
+
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};

@@ -557,7 +557,7 @@ pub fn render(plan: &Plan) -> String {
     for note in &plan.notes {
         let _ = writeln!(text, "note {note}");
     }
-    for (_, results) in &plan.checks {
+    for results in plan.checks.values() {
         for it in results.iter().filter(|it| it.kind == CheckedKind::Check || it.status != CheckStatus::Pass) {
             let _ = writeln!(text, "{} {}: {} {:?}", it.kind, it.object, it.status, it.problems);
         }
