@@ -199,6 +199,101 @@ END
   done
 }
 
+# What the engine does with a thousand resources: planned, applied durably, planned again; two resources of a thousand
+# instances each, the second reading the first one by one; a hundred thousand planned.
+measure_engine() {
+  local terraform=${ANDON_TERRAFORM:-$(command -v terraform || true)} name ours theirs verb
+  [[ $terraform ]] || note "skipped: terraform is not installed (or name it in ANDON_TERRAFORM)"
+  project flat
+  for number in $(seq 0 999); do
+    local input="\"value $number\""
+    ((number % 10)) && input="terraform_data.r$((number - 1)).input"
+    printf 'resource "terraform_data" "r%s" {\n  input = %s\n}\n' "$number" "$input"
+  done >"$work/flat/main.tf"
+  project pairs
+  cat >"$work/pairs/main.tf" <<'END'
+resource "terraform_data" "one" {
+  count = 1000
+  input = "value ${count.index}"
+}
+resource "terraform_data" "two" {
+  count = 1000
+  input = terraform_data.one[count.index].id
+}
+END
+  for name in flat pairs; do
+    mkdir -p "$work/terraform-$name"
+    cp "$work/$name/main.tf" "$work/terraform-$name"
+    [[ $terraform ]] && "$terraform" -chdir="$work/terraform-$name" init >"$work/log" 2>&1
+    for verb in "plan" "apply" "no-op plan"; do
+      local own=(plan) other=(plan)
+      [[ $verb == apply ]] && own=(apply -y) other=(apply -auto-approve)
+      read -r -a ours < <(timed_with_memory "$andon" -C "$work/$name" "${own[@]}")
+      theirs=("" "")
+      [[ $terraform ]] && read -r -a theirs < <(timed_with_memory "$terraform" -chdir="$work/terraform-$name" "${other[@]}")
+      row "$name: $verb (once; ${ours[1]} MiB${theirs[1]:+ against ${theirs[1]} MiB})" "${ours[0]}" terraform "${theirs[0]}"
+    done
+  done
+  for count in 1000 10000 100000; do
+    project "many-$count"
+    printf 'resource "terraform_data" "one" {\n  count = %s\n  input = "value ${count.index}"\n}\n' "$count" >"$work/many-$count/main.tf"
+    read -r -a ours < <(timed_with_memory "$andon" -C "$work/many-$count" plan)
+    row "plan of $count (once; ${ours[1]} MiB)" "${ours[0]}"
+  done
+}
+
+# A no-op plan of ten AWS resources, in an imitation of the cloud on loopback.
+measure_aws() {
+  local terraform=${ANDON_TERRAFORM:-$(command -v terraform || true)} place=$work/aws port=5877 server ours theirs
+  if [[ ! ${ANDON_PLUGIN_MIRROR:-} ]] || ! command -v moto_server >/dev/null; then
+    note "skipped: no mirror has the AWS plugin (ANDON_PLUGIN_MIRROR), or moto_server is not installed"
+    return
+  fi
+  moto_server -p "$port" >"$work/moto.log" 2>&1 &
+  server=$!
+  project aws
+  printf 'provider_installation {\n  filesystem_mirror {\n    path = "%s"\n  }\n}\n' "$ANDON_PLUGIN_MIRROR" >"$place/rc"
+  cat >"$place/main.tf" <<END
+terraform {
+  required_providers {
+    aws = { source = "hashicorp/aws" }
+  }
+}
+provider "aws" {
+  region                      = "us-east-1"
+  access_key                  = "nobody"
+  secret_key                  = "nothing"
+  skip_credentials_validation = true
+  skip_requesting_account_id  = true
+  skip_metadata_api_check     = true
+  endpoints {
+    ssm = "http://127.0.0.1:$port"
+  }
+}
+resource "aws_ssm_parameter" "p" {
+  count = 10
+  name  = "p\${count.index}"
+  type  = "String"
+  value = "v"
+}
+END
+  export TF_CLI_CONFIG_FILE=$place/rc XDG_CACHE_HOME=$place/cache
+  timeout 60 bash -c "until curl -s -o /dev/null http://127.0.0.1:$port/; do sleep 0.2; done" || true
+  "$andon" -C "$place" init >"$work/log" 2>&1 && "$andon" -C "$place" apply -y >"$work/log" 2>&1 || note "failed: aws"
+  ours=$(medians "$andon" -C "$place" plan)
+  theirs=""
+  if [[ $terraform ]]; then
+    mkdir -p "$work/aws-terraform"
+    sed 's/"p\${/"t${/' "$place/main.tf" >"$work/aws-terraform/main.tf"
+    "$terraform" -chdir="$work/aws-terraform" init >"$work/log" 2>&1
+    "$terraform" -chdir="$work/aws-terraform" apply -auto-approve >"$work/log" 2>&1
+    theirs=$(timed "$terraform" -chdir="$work/aws-terraform" plan)
+  fi
+  row "no-op plan of 10 AWS resources" "$ours" terraform "$theirs" "under 1.5 s"
+  unset TF_CLI_CONFIG_FILE XDG_CACHE_HOME
+  kill "$server"
+}
+
 # A check of ten AWS resources: before anything is known of the plugin, and again. Both sides ask the same plugin.
 measure_plugins() {
   local terraform=${ANDON_TERRAFORM:-$(command -v terraform || true)} place=$work/plugins cold warm theirs
