@@ -306,8 +306,9 @@ impl Graph {
         if definition.key.mode == Mode::Data && &*definition.key.kind == STACK_DATA {
             return Ok(stack_value(view, resource, key));
         }
-        let provider = self.provider_of(view, definition)?;
+        // A provider that is not there is said of at the definition.
         let schema = self.schema(definition, view.module())?;
+        let provider = self.provider_of(view, definition)?;
         let (address, conditions) = (self.address(resource, key), &definition.lifecycle.preconditions);
         let unchecked = judge(conditions, CheckedKind::Resource, "precondition", &address, view)?;
         let mut triggers = Vec::new();

@@ -239,13 +239,13 @@ fn unknown_names_come_with_the_nearest() {
     insta::assert_snapshot!(Bad::new()
             .write("stacks/web/more.tf", "resource \"aws_vpc\" \"main\" {}\n")
             .said(&["up", "-y"]), @r#"
-        error: the provider registry.terraform.io/hashicorp/aws cannot be run yet
+        error: the provider registry.terraform.io/hashicorp/aws is not installed
          --> stacks/web/more.tf:1:1
           |
         1 | resource "aws_vpc" "main" {}
           | ^^^^^^^^^^^^^^^^^^^^^^^^^
           |
-          = help: Take it out for now; `andon check` and the other commands that change nothing take it.
+          = help: Run `andon init`, which installs what the definitions need.
         Nothing was done.
     "#);
     insta::assert_snapshot!(Bad::new()
