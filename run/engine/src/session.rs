@@ -116,11 +116,8 @@ impl Session {
         let files = read_files(&settings.directory)?;
         let directory = settings.directory.canonicalize().ok();
         let name = directory.as_deref().and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
-        let (mut project, mut diagnostics) = andon_lang::load_with_tests(
-            Arc::new(files),
-            name.as_deref().unwrap_or("project"),
-            &settings.tests,
-        );
+        let (mut project, mut diagnostics) =
+            andon_lang::load_with_tests(Arc::new(files), name.as_deref().unwrap_or("project"), &settings.tests);
         diagnostics.extend(crate::init::changed(&settings.directory));
         project.directory = directory.map(|path| path.to_string_lossy().into()).unwrap_or_default();
         project.home = std::env::var("HOME").unwrap_or_default().into();

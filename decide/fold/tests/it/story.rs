@@ -49,10 +49,15 @@ fn event(words: &[&str]) -> Event {
             Event::Outcome(record) => Event::Outcome(OutcomeRecord { object: Some(object(other)), ..record }),
             other => other,
         },
-        ["saw", at, name, value] => {
-            Event::Observed { address: address(at), identity: identity(name), value: Some(Value::from(value)), kept: Kept::default() }
+        ["saw", at, name, value] => Event::Observed {
+            address: address(at),
+            identity: identity(name),
+            value: Some(Value::from(value)),
+            kept: Kept::default(),
+        },
+        ["gone", at, name] => {
+            Event::Observed { address: address(at), identity: identity(name), value: None, kept: Kept::default() }
         }
-        ["gone", at, name] => Event::Observed { address: address(at), identity: identity(name), value: None, kept: Kept::default() },
         ["forget", at, name] => Event::Forgotten { address: address(at), identity: identity(name) },
         ["depends", at, name, on] => Event::Depends {
             address: address(at),
