@@ -237,6 +237,8 @@ fn resolve(context: &Context, arguments: &ResolveArguments) -> Result<(), Stop> 
             // What it takes the place of is no reason to look for nothing.
             let mut state = here.clone();
             state.instances.remove(&address);
+            // Nor is what nobody knows yet: this look is how it becomes known.
+            state.pending.clear();
             Some(super::import::found(context, project, &state, &address, id)?)
         }
         _ => None,
