@@ -207,8 +207,8 @@ pub(crate) fn still_used<'a>(input: &PlanInput, changes: impl IntoIterator<Item 
     warnings
 }
 
-/// A value without what must not be stored.
-pub(crate) fn storable(value: &Value) -> Value {
+/// A value without what must not be stored: all that is ephemeral is null.
+pub fn storable(value: &Value) -> Value {
     if !value.marks_within().ephemeral {
         return value.clone();
     }

@@ -30,6 +30,7 @@ mod triggers;
 pub use apply::{
     Applied, Applier, ApplyReport, ApplyStep, CommandId, Failed, SkipReason, Skipped, Unneeded, Waiting, Work,
 };
+pub use conclude::storable;
 pub use evaluation::{Evaluation, EvaluationStep};
 pub use history::{HandError, StateAddress, TakeOverError, moved_by_hand, state_file, taken_over};
 pub use input::{PlanInput, PlanMode};

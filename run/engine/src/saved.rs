@@ -12,9 +12,10 @@ use std::time::Duration;
 use andon_lang::definitions::Project;
 use andon_lang::{Given, GivenArgument};
 use andon_ledger::codec::{decode_answer, encode_answer};
-use andon_plan::{Plan, PlanInput, PlanMode, Scope};
-use andon_schema::{Answer, Failure, InstanceAddress, Question, TargetAddress};
+use andon_plan::{Plan, PlanInput, PlanMode, Scope, storable};
+use andon_schema::{Answer, ConfiguredProvider, Failure, InstanceAddress, Question, TargetAddress};
 use andon_text::{Diagnostic, Diagnostics};
+use andon_value::Value;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value as Json, json};
@@ -292,9 +293,29 @@ fn is_kept(question: &Question) -> bool {
     !matches!(question, Question::OpenEphemeral { .. })
 }
 
-/// The same program writes the same question in the same way.
+/// The same program writes the same question in the same way, whatever ephemeral values are in it: those are others in
+/// every run.
 fn digest(question: &Question) -> String {
-    hex(&format!("{question:?}"))
+    let mut lasting = question.clone();
+    if let Question::PlanChange { config, proposed, .. } = &mut lasting {
+        // This is made of the rest, and has no marks that tell what is ephemeral.
+        *proposed = proposed.take().map(|proposed| Value::null(proposed.ty()));
+        *config = storable(config);
+    }
+    let via = match &mut lasting {
+        Question::PlanChange { via, .. } | Question::ReadObject { via, .. } | Question::ReadData { via, .. } => {
+            via.as_mut()
+        }
+        Question::Import { via, .. } | Question::MoveObject { via, .. } | Question::OpenEphemeral { via, .. } => {
+            Some(via)
+        }
+        Question::CallFunction(_) => None,
+    };
+    if let Some(via) = via {
+        let config = storable(&via.provider.config);
+        via.provider = Arc::new(ConfiguredProvider { address: via.provider.address.clone(), config });
+    }
+    hex(&format!("{lasting:?}"))
 }
 
 fn digest_of(plan: &Plan) -> String {

@@ -1,7 +1,9 @@
 //! Resources and data sources against their schemas.
 
+use std::collections::BTreeMap;
+
 use andon_hcl::ast::{Expr, ExprKind, Item};
-use andon_schema::{Block, Mode, NoSuchType};
+use andon_schema::{Attribute, Block, Mode, NestedBlock, Nesting, NoSuchType};
 use andon_text::{Diagnostic, nearest};
 use andon_value::Value;
 
@@ -171,12 +173,42 @@ fn nothing_ephemeral(checked: &Checked<'_>, definition: &ResourceDefinition, sch
     for item in definition.body.items.iter() {
         let (name, span) = match item {
             Item::Attribute(attribute) => (&attribute.name.name, attribute.value.span),
-            Item::Block(block) => (&block.kind.name, block.head),
+            Item::Block(block) => match block.labels.first().filter(|_| &*block.kind.name == "dynamic") {
+                Some(made) => (&made.name, block.head),
+                None => (&block.kind.name, block.head),
+            },
         };
-        let kept = schema.attributes.get(&**name).is_none_or(|attribute| !attribute.write_only);
-        if kept && value.get(name).is_some_and(|value| value.marks_within().ephemeral) {
+        if keeps_ephemeral(&schema.attributes, &schema.blocks, name, value) {
             let diagnostic = Diagnostic::error(format!("argument \"{name}\" is kept, and this value must not be"));
             checked.report([diagnostic.at(span).label("this is ephemeral")]);
+        }
+    }
+}
+
+static NO_BLOCKS: BTreeMap<String, NestedBlock> = BTreeMap::new();
+
+/// Whether an ephemeral value is in what an object has under a name, there where it is not write-only.
+fn keeps_ephemeral(
+    attributes: &BTreeMap<String, Attribute>,
+    blocks: &BTreeMap<String, NestedBlock>,
+    name: &str,
+    object: &Value,
+) -> bool {
+    let Some(value) = object.get(name).filter(|value| value.marks_within().ephemeral) else { return false };
+    let (nesting, attributes, blocks) = match (attributes.get(name), blocks.get(name)) {
+        (Some(Attribute { write_only: true, .. }), _) => return false,
+        (Some(Attribute { nested: Some(nested), .. }), _) => (nested.nesting, &nested.attributes, &NO_BLOCKS),
+        (None, Some(nested)) => (nested.nesting, &nested.block.attributes, &nested.block.blocks),
+        _ => return true,
+    };
+    let keeps = |object: &Value| {
+        let mut names = attributes.keys().chain(blocks.keys());
+        object.marks().ephemeral || names.any(|name| keeps_ephemeral(attributes, blocks, name, object))
+    };
+    match nesting {
+        Nesting::Single | Nesting::Group => keeps(&value),
+        Nesting::List | Nesting::Set | Nesting::Map => {
+            value.marks().ephemeral || value.steps().any(|(_, object)| keeps(object))
         }
     }
 }

@@ -9,9 +9,9 @@ use andon_value::{Kind, Marks, Path, PathStep, Value};
 use super::shape::{Member, Shape, map_members, map_objects};
 
 /// A provider's value with the marks that the configuration has in the same places, and with everything marked that the
-/// schema calls a secret. An ephemeral value may only stand where nothing is stored, so that this mark is not put back.
+/// schema calls a secret.
 pub fn marked(schema: &Block, value: &Value, config: &Value) -> Value {
-    with_marks_of_schema(&with_marks_of(value, &without_ephemeral(config)), schema)
+    with_marks_of_schema(&with_marks_of(value, config), schema)
 }
 
 fn without_ephemeral(value: &Value) -> Value {
@@ -25,8 +25,13 @@ fn without_ephemeral(value: &Value) -> Value {
 }
 
 /// The value with the marks that `from` has in the same places. Where the two have not the same shape, what is marked
-/// inside `from` marks the whole.
+/// inside `from` marks the whole. An ephemeral value may only stand where nothing is stored, so that this mark is not put
+/// back.
 pub(crate) fn with_marks_of(value: &Value, from: &Value) -> Value {
+    with_marks_within(value, &without_ephemeral(from))
+}
+
+fn with_marks_within(value: &Value, from: &Value) -> Value {
     if from.marks_within() == Marks::NONE {
         return value.clone();
     }
@@ -35,12 +40,12 @@ pub(crate) fn with_marks_of(value: &Value, from: &Value) -> Value {
 
 fn with_marks_here(value: &Value, from: &Value) -> Value {
     let elements = |elements: &[Value], others: &[Value]| -> Arc<[Value]> {
-        elements.iter().zip(others).map(|(value, other)| with_marks_of(value, other)).collect()
+        elements.iter().zip(others).map(|(value, other)| with_marks_within(value, other)).collect()
     };
     let marked = match (value.kind(), from.kind()) {
         (Kind::Object(entries) | Kind::Map(_, entries), Kind::Object(others) | Kind::Map(_, others)) => {
             let entries = entries.iter().map(|(name, value)| {
-                let value = others.get(name).map_or_else(|| value.clone(), |other| with_marks_of(value, other));
+                let value = others.get(name).map_or_else(|| value.clone(), |other| with_marks_within(value, other));
                 (name.clone(), value)
             });
             let entries = Arc::new(entries.collect());

@@ -323,7 +323,9 @@ impl<'g> View<'g> {
             ("path", "root") => Value::from("."),
             ("path", "cwd") => self.inputs().absolute(".").unwrap_or_else(|| ".".to_owned()).into(),
             ("terraform", "workspace") => Value::string(Arc::clone(&self.graph.input.environment)),
-            ("terraform", "applying") => Value::from(self.graph.applying),
+            ("terraform", "applying") => {
+                Value::from(self.graph.applying).mark(Marks { ephemeral: true, ..Marks::NONE })
+            }
             (root_name, _) => {
                 let known = if root_name == "path" { ["module", "root", "cwd"] } else { ["workspace", "applying", ""] };
                 let diagnostic = Diagnostic::error(format!("there is no `{root_name}.{name}`")).at(root.span.to(*at));

@@ -180,8 +180,12 @@ impl Thing<'_> {
         let proposed = value(request.proposed_new_state, self.ty);
         let config = value(request.config, self.ty);
         assert_eq!(config.is_null(), proposed.is_null());
-        let mut planned = proposed.clone();
         let mut replace = Vec::new();
+        // What is write-only is in no plan.
+        let mut planned = match proposed.is_null() {
+            true => proposed.clone(),
+            false => self.but(&proposed, "token", Value::null(Type::String)),
+        };
         if prior.is_null() {
             planned = self.but(&planned, "id", Value::unknown(Type::String).with_prefix("id-"));
         } else if !proposed.is_null() && prior.get("name") != proposed.get("name") {
@@ -218,6 +222,9 @@ impl Thing<'_> {
             return answer;
         }
         let name = planned.get_str("name").unwrap().to_owned();
+        if let Some(token) = value(request.config, self.ty).get_str("token") {
+            eprintln!("{name} has the token {token}");
+        }
         let id = format!("id-{name}");
         let mut made = self.but(&planned, "id", Value::from(id.as_str()));
         if name == "half" {
@@ -286,6 +293,7 @@ impl Thing<'_> {
     fn open(&self, request: wire::OpenRequest) -> wire::OpenResponse {
         let config = value(request.config, self.ty);
         let lasting = config.get_str("name") == Some("lasting");
+        eprintln!("opened {}", config.get_str("secret").unwrap_or_default());
         wire::OpenResponse {
             diagnostics: vec![],
             renew_at: (!lasting).then(soon),
@@ -314,5 +322,6 @@ fn renew(request: wire::OpenedRequest) -> wire::RenewResponse {
 }
 
 fn close(request: wire::OpenedRequest) -> wire::CloseResponse {
+    eprintln!("closed");
     wire::CloseResponse { diagnostics: vec![warning(&format!("closed after {} renewals", count(request.private)))] }
 }

@@ -18,6 +18,7 @@ mod days;
 mod depth;
 mod docs;
 mod edges;
+mod ephemeral;
 mod format;
 mod formats;
 mod graph;
