@@ -206,7 +206,7 @@ fn keeps_ephemeral(
         object.marks().ephemeral || names.any(|name| keeps_ephemeral(attributes, blocks, name, object))
     };
     match nesting {
-        Nesting::Single | Nesting::Group => keeps(&value),
+        Nesting::Single | Nesting::Group => keeps(value),
         Nesting::List | Nesting::Set | Nesting::Map => {
             value.marks().ephemeral || value.steps().any(|(_, object)| keeps(object))
         }
