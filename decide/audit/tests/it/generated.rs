@@ -37,7 +37,8 @@ fn parts() -> impl Strategy<Value = (Vec<Part>, bool)> {
 
 /// The definitions. Each reads only those before it, or those after it: over two versions, references may turn round.
 fn definitions(parts: &[Part], backwards: bool, all_create_first: bool) -> String {
-    let mut text = String::new();
+    // A directory without any definition is none of a stack.
+    let mut text = "locals {}\n".to_owned();
     for (at, part) in parts.iter().enumerate().filter(|(_, part)| part.present) {
         let count = part.count.map(|count| format!("  count = {count}\n")).unwrap_or_default();
         let (mut tags, mut waits, mut image) = (Vec::new(), Vec::new(), format!("\"v{}\"", part.image));
@@ -60,7 +61,7 @@ fn definitions(parts: &[Part], backwards: bool, all_create_first: bool) -> Strin
                 (3, _) => waits.push(name),
                 (4, _) => tags.push(format!("local.l{other}")),
                 (5, _) => tags.push(format!("try(join(\",\", {name}[*].address), \"none\")")),
-                (_, Some(one)) => tags.push(format!("terraform.applying ? {one} : {one}")),
+                (_, Some(one)) => tags.push(format!("{one} == \"\" ? \"none\" : {one}")),
                 _ => {}
             }
         }
