@@ -35,15 +35,17 @@ impl Path {
     }
 }
 
+/// What is wrong with a part, as seen from what holds it.
+pub(crate) fn within(step: PathStep) -> impl FnOnce(JsonError) -> JsonError {
+    |error| match error {
+        JsonError::Unknown(path) => JsonError::Unknown(path.within(step)),
+        JsonError::Infinite(path) => JsonError::Infinite(path.within(step)),
+        other => other,
+    }
+}
+
 /// The value in plain JSON, as `jsonencode` has it: types, marks and the difference between lists and sets are lost.
 pub fn to_json(value: &Value) -> Result<Json, JsonError> {
-    fn within(step: PathStep) -> impl FnOnce(JsonError) -> JsonError {
-        |error| match error {
-            JsonError::Unknown(path) => JsonError::Unknown(path.within(step)),
-            JsonError::Infinite(path) => JsonError::Infinite(path.within(step)),
-            other => other,
-        }
-    }
     Ok(match value.kind() {
         Kind::Null(_) => Json::Null,
         Kind::Unknown(..) => return Err(JsonError::Unknown(Path::new())),

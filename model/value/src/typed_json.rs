@@ -4,8 +4,8 @@ use std::sync::Arc;
 use andon_text::deeper;
 use serde_json::{Map, Value as Json};
 
-use crate::json::number_to_json;
-use crate::{JsonError, Kind, Path, PathStep, Type, Value, convert, from_json_implied, type_from_json, type_to_json};
+use crate::json::{number_to_json, within};
+use crate::{JsonError, Kind, Path, Type, Value, convert, from_json_implied, type_from_json, type_to_json};
 
 /// The value in JSON by a type, as state files and provider plugins have it: as [`crate::to_json`] does, but where the
 /// type leaves something open, the value comes with its own type, as `{"value": …, "type": …}`. Marks are left out.
@@ -14,13 +14,6 @@ pub fn to_typed_json(value: &Value, ty: &Type) -> Result<Json, JsonError> {
 }
 
 fn typed_here(value: &Value, ty: &Type) -> Result<Json, JsonError> {
-    fn within(step: PathStep) -> impl FnOnce(JsonError) -> JsonError {
-        |error| match error {
-            JsonError::Unknown(path) => JsonError::Unknown(path.within(step)),
-            JsonError::Infinite(path) => JsonError::Infinite(path.within(step)),
-            other => other,
-        }
-    }
     if *ty == Type::Dynamic {
         let own = value.ty();
         if own != Type::Dynamic {

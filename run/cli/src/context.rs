@@ -200,7 +200,7 @@ impl Context {
         for (provider, _, _) in project.plugins.absent() {
             self.say(&format!(
                 "note: the provider {provider} is not at hand, so what belongs to it is of no known type; \
-                 `terraform init` installs it"
+                 `andon init` installs it"
             ));
         }
     }

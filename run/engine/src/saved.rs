@@ -51,39 +51,25 @@ pub struct SavedPlan {
     pub given: Given,
     /// The digest of every definition file of the project, by path. What else definitions read shows in the questions.
     pub files: BTreeMap<String, String>,
-    /// The ledger entry that it is based on.
-    pub sequence: u64,
     /// What the world answered, by the digest of the question, in the order of the questions.
     answers: Vec<(String, Answer)>,
     /// The digest of the plan.
     digest: String,
 }
 
-/// What is saved beside the plan itself.
-#[derive(Debug, Clone)]
-pub struct Circumstances {
-    /// As [`SavedPlan::given`].
-    pub given: Given,
-    /// As [`SavedPlan::planned`].
-    pub planned: i64,
-    /// The stacks that were asked for.
-    pub stacks: Vec<Arc<str>>,
-}
-
-/// Plans, and keeps what the plan was made from.
+/// Plans, and keeps what the plan was made from: `given` and `planned` are those of [`SavedPlan`].
 pub fn plan_and_save(
     input: PlanInput,
-    circumstances: Circumstances,
+    given: Given,
+    planned: i64,
     world: &mut dyn World,
     sink: &mut dyn Sink,
 ) -> Result<(Plan, SavedPlan), Diagnostics> {
-    let (environment, mode, refresh, sequence) =
-        (Arc::clone(&input.environment), input.mode, input.refresh, input.sequence);
-    let scope = input.scope.clone();
+    let (environment, mode, refresh) = (Arc::clone(&input.environment), input.mode, input.refresh);
+    let (scope, stacks) = (input.scope.clone(), input.stacks.clone());
     let files = digests(&input.project);
     let mut recorder = Recorder { world, asked: BTreeMap::new(), answers: Vec::new() };
     let plan = plan(input, &mut recorder, sink)?;
-    let Circumstances { given, planned, stacks } = circumstances;
     let saved = SavedPlan {
         andon: env!("CARGO_PKG_VERSION").to_owned(),
         environment,
@@ -94,7 +80,6 @@ pub fn plan_and_save(
         planned,
         given,
         files,
-        sequence,
         answers: recorder.answers,
         digest: digest_of(&plan),
     };
@@ -155,7 +140,6 @@ impl SavedPlan {
             "planned": self.planned,
             "given": { "environment": self.given.environment, "arguments": arguments.collect::<Vec<_>>() },
             "files": self.files,
-            "sequence": self.sequence,
             "answers": answers.collect::<Result<Vec<Json>, Failure>>()?,
             "digest": self.digest,
         });
@@ -213,7 +197,6 @@ fn read(json: &Json, andon: String) -> Option<SavedPlan> {
             arguments: at(at(json, "given"), "arguments").as_array()?.iter().map(argument).collect::<Option<_>>()?,
         },
         files: files.map(|(path, digest)| Some((path.clone(), digest.as_str()?.to_owned()))).collect::<Option<_>>()?,
-        sequence: at(json, "sequence").as_u64()?,
         answers: pairs(at(json, "answers"))?.into_iter().map(answer).collect::<Option<_>>()?,
         digest: text("digest")?,
     })

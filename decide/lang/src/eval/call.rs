@@ -152,7 +152,7 @@ impl Evaluator<'_> {
             ProviderFunction::Unknown => Ok(Value::UNKNOWN),
             ProviderFunction::Absent(address) => {
                 let error = missing(format!("the provider {address} is not at hand"));
-                Err(self.fail(error.help("Install the provider, as `terraform init` does.")))
+                Err(self.fail(error.help("Run `andon init`, which installs it.")))
             }
             ProviderFunction::NoProvider => {
                 let error = missing(format!("no provider has the local name {} here", quote(provider)));

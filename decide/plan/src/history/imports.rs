@@ -225,8 +225,7 @@ impl Planner {
             }
             let diagnostic = match input.definition(&address.resource) {
                 None => Diagnostic::error(format!("{address} is imported into, and not defined"))
-                    .help("Write a `resource` block for it.")
-                    .help("Or have one written: andon plan -generate-config-out=generated.tf"),
+                    .help("Write a `resource` block for it."),
                 Some(definition) => Diagnostic::error(format!("there is no instance {address} to import into"))
                     .related(definition.span, "this has other instances"),
             };

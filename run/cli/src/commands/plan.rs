@@ -6,7 +6,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use andon_engine::saved::{self, Circumstances};
+use andon_engine::saved;
 use andon_engine::{Machine, SavedPlan, Sink, World, judge, plan as make_plan};
 use andon_lang::eval::Moment;
 use andon_lang::{Given, GivenArgument};
@@ -107,10 +107,9 @@ fn plan_and_save(
 ) -> Result<Plan, Stop> {
     let planned = andon_engine::now().0 / 1000;
     let given = lasting(project);
-    let circumstances = Circumstances { given, planned, stacks: context.stacks(project, stacks)? };
     let mut saved = None;
     let plan = make(context, project, stacks, asked, planned, &mut |input, world, sink| {
-        let (plan, made) = saved::plan_and_save(input, circumstances.clone(), world, sink)?;
+        let (plan, made) = saved::plan_and_save(input, given.clone(), planned, world, sink)?;
         saved = Some(made);
         Ok(plan)
     })?;

@@ -125,7 +125,7 @@ fn a_plugin_that_is_not_at_hand_leaves_calls_unchecked_and_stops_a_plan() {
     assert!(checked.err.contains("the provider hashicorp/toy is not at hand"), "{checked}");
     let planned = run(&project, &["plan"]);
     assert_eq!(planned.code, Some(1), "{planned}");
-    assert!(planned.err.contains("is not at hand") && planned.err.contains("terraform init"), "{planned}");
+    assert!(planned.err.contains("is not at hand") && planned.err.contains("andon init"), "{planned}");
     assert_eq!(starts(&project), "");
 }
 
