@@ -11,15 +11,18 @@ use crate::graph::{Graph, Key};
 use crate::plan::ReplaceOrder;
 use crate::planner::{ChangeKind, Verdict};
 use crate::removal::Removals;
-use crate::{Depends, Drift, Note, PlanInput, PlanMode, PlannedAction, PlannedChange, PlannedOutput, Reason};
+use crate::{
+    Depends, Drift, Note, PlanInput, PlanMode, PlannedAction, PlannedChange, PlannedOutput, Reason, Undefined,
+};
 
 /// The changes that are not made for a definition: objects that are defined no more, and those that were replaced.
 pub(crate) fn removals(
-    input: &PlanInput,
+    graph: &Graph,
     chosen: &Removals,
     found: impl Fn(&InstanceAddress) -> Option<Value>,
     notes: &mut Vec<Note>,
 ) -> Vec<PlannedChange> {
+    let input = graph.input();
     let mut changes = Vec::new();
     if input.mode == PlanMode::RefreshOnly {
         return changes;
@@ -28,19 +31,23 @@ pub(crate) fn removals(
         let (current, deposed) = (chosen.current.contains(address), chosen.deposed.contains(address));
         if input.forgets(&address.resource) {
             for object in instance.objects().filter(|_| current || deposed) {
-                changes.push(removal(input, address, object, object.value.clone(), PlannedAction::Forget));
+                let (before, why) = (object.value.clone(), graph.undefined(address));
+                changes.push(removal(input, address, object, before, PlannedAction::Forget, why));
             }
             continue;
         }
         if let Some(object) = instance.current.as_ref().filter(|_| current) {
             match found(address) {
-                Some(before) => changes.push(removal(input, address, object, before, PlannedAction::Delete)),
+                Some(before) => {
+                    let why = graph.undefined(address);
+                    changes.push(removal(input, address, object, before, PlannedAction::Delete, why));
+                }
                 None => notes.push(Note { address: address.clone(), reason: Reason::AlreadyGone }),
             }
         }
         for object in instance.deposed.iter().filter(|_| deposed) {
             let before = object.value.clone();
-            changes.push(removal(input, address, object, before, PlannedAction::DeleteDeposed));
+            changes.push(removal(input, address, object, before, PlannedAction::DeleteDeposed, None));
         }
     }
     changes
@@ -52,6 +59,7 @@ fn removal(
     object: &Object,
     before: Value,
     action: PlannedAction,
+    undefined: Option<Undefined>,
 ) -> PlannedChange {
     PlannedChange {
         address: address.clone(),
@@ -69,6 +77,7 @@ fn removal(
         kept: object.kept.clone(),
         legacy: false,
         replace: Vec::new(),
+        undefined,
     }
 }
 
@@ -119,6 +128,7 @@ pub(crate) fn makings(
                 kept: change.kept,
                 legacy: change.legacy,
                 replace: change.replace,
+                undefined: None,
                 address,
             },
         ));
@@ -153,7 +163,8 @@ fn create_first(graph: &Graph, verdicts: &BTreeMap<InstanceAddress, Verdict>) ->
     first.map(|(address, _)| address.clone()).collect()
 }
 
-/// Says of which drift no definition speaks: a plugin's object that is there, and for which nothing is planned.
+/// Says of which drift no definition speaks: a plugin's object that is there, for which nothing is planned, and which
+/// feeds nothing that is.
 pub(crate) fn background(drift: &mut [Drift], changes: &[PlannedChange], input: &PlanInput) {
     if input.mode == PlanMode::RefreshOnly {
         return;
@@ -161,7 +172,7 @@ pub(crate) fn background(drift: &mut [Drift], changes: &[PlannedChange], input: 
     let planned: BTreeSet<&InstanceAddress> = changes.iter().map(|change| &change.address).collect();
     for drift in drift.iter_mut().filter(|drift| drift.after.is_some()) {
         let plugin = input.state.current(&drift.address).is_some_and(|object| object.provider.is_some());
-        drift.background = plugin && !planned.contains(&drift.address);
+        drift.background = plugin && !planned.contains(&drift.address) && drift.feeds.is_empty();
     }
 }
 
@@ -174,6 +185,7 @@ pub(crate) fn protected<'a>(input: &PlanInput, changes: impl IntoIterator<Item =
         let why = match &change.action {
             PlannedAction::Delete => "The plan would delete it.".to_owned(),
             PlannedAction::Replace { because, .. } => {
+                let because: Vec<String> = because.iter().map(ToString::to_string).collect();
                 format!("The plan would replace it, because of: {}.", because.join(", "))
             }
             _ => continue,

@@ -13,6 +13,7 @@ mod complaints;
 mod conclude;
 pub mod duties;
 mod evaluation;
+mod feeds;
 mod graph;
 mod history;
 mod input;
@@ -37,7 +38,7 @@ pub use input::{PlanInput, PlanMode};
 pub use mock::{mock_object, mock_plan};
 pub use plan::{
     Adoption, DeferReason, Deferred, Depends, Drift, Note, Plan, PlannedAction, PlannedChange, PlannedOutput, Reason,
-    ReplaceOrder, Step, StepKind,
+    Repetition, ReplaceOrder, ReplaceReason, Step, StepKind, Undefined,
 };
 pub use planner::{PlanStep, Planner, QuestionId};
 pub use scope::Scope;

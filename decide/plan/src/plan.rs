@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use andon_ledger::ReadData;
 use andon_schema::{
-    Checked, HostReport, Identity, ImportBy, InstanceAddress, Kept, Object, ProviderConfigAddress, ResourceAddress,
+    Checked, HostReport, Identity, ImportBy, InstanceAddress, Kept, ModuleStep, Object, ProviderConfigAddress,
+    ResourceAddress,
 };
 use andon_text::{Diagnostics, Span};
 use andon_value::{Path, Value};
 
 use crate::PlanMode;
+use crate::compare::written;
 
 /// Everything that an apply will do, and what it will not do and why. Plain data.
 #[derive(Debug, Clone, PartialEq)]
@@ -99,6 +101,9 @@ pub struct PlannedChange {
     pub legacy: bool,
     /// What of it cannot change in place.
     pub replace: Vec<Path>,
+    /// Why no definition asks for the object that is deleted or forgotten; `None` of any other change, and of what was
+    /// replaced before.
+    pub undefined: Option<Undefined>,
 }
 
 /// What will be done to an instance.
@@ -112,8 +117,8 @@ pub enum PlannedAction {
     Replace {
         /// Which comes first.
         order: ReplaceOrder,
-        /// Why: the attributes that cannot change in place, or words such as `tainted`.
-        because: Vec<String>,
+        /// Why; never empty.
+        because: Vec<ReplaceReason>,
     },
     /// The object is deleted.
     Delete,
@@ -130,6 +135,47 @@ impl PlannedAction {
     pub fn is_removal(&self) -> bool {
         matches!(self, PlannedAction::Delete | PlannedAction::DeleteDeposed | PlannedAction::Forget)
     }
+}
+
+/// Why an object is replaced.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ReplaceReason {
+    /// This of it cannot change in place.
+    Fixed(Path),
+    /// The run that made it could not finish it, or the user says that it is not to be kept.
+    Tainted,
+    /// The plan was asked to.
+    Requested,
+    /// What `replace_triggered_by` names changes: as it is written there.
+    Triggered(String),
+}
+
+/// Why no definition asks for an object that is deleted or forgotten. The first of these that is so.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Undefined {
+    /// Everything is to go.
+    Everything,
+    /// Its stack is defined no more.
+    Stack,
+    /// The module that it is in is called no more: the way to that.
+    Call(Arc<[ModuleStep]>),
+    /// The module that it is in is called, and has no such instance any more: the way to that, and what the call has.
+    ModuleInstance(Arc<[ModuleStep]>, Repetition),
+    /// There is no block of it.
+    Resource,
+    /// There is a block of it, and no such instance any more: what the block has.
+    Instance(Repetition),
+}
+
+/// Which instances a resource or a module call has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Repetition {
+    /// One, without a key.
+    One,
+    /// As many as `count` says.
+    Count(u64),
+    /// One for each entry of `for_each`: so many.
+    Each(usize),
 }
 
 /// Which part of a replacement comes first.
@@ -195,6 +241,8 @@ pub struct Drift {
     /// No definition speaks of what differs, and nothing is planned for the object: the difference is recorded by the
     /// next apply that has something to do, and is no reason for one.
     pub background: bool,
+    /// The instances that something is planned for and whose definitions read this one; some of them, where they are many.
+    pub feeds: Vec<InstanceAddress>,
 }
 
 /// An object that stays as it is, and whose definition reads other resources than the state says.
@@ -278,13 +326,6 @@ pub enum Reason {
     },
 }
 
-/// Why an object is replaced that the run which made it could not finish.
-pub(crate) const TAINTED: &str = "tainted";
-/// Why an object is replaced because the user says so.
-pub(crate) const REQUESTED: &str = "requested";
-/// How the reason begins for which an object is replaced with another.
-pub(crate) const TRIGGERED: &str = "replace_triggered_by ";
-
 impl Plan {
     /// Whether there is nothing to agree to: no move, no change, no drift to record, no output to publish. An apply may still
     /// have to record what objects depend on: [`Plan::depends`].
@@ -343,6 +384,17 @@ impl fmt::Display for PlannedAction {
             PlannedAction::Forget => "forget",
             PlannedAction::Read => "read",
         })
+    }
+}
+
+impl fmt::Display for ReplaceReason {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ReplaceReason::Fixed(path) => to.write_str(&written(path)),
+            ReplaceReason::Tainted => to.write_str("tainted"),
+            ReplaceReason::Requested => to.write_str("requested"),
+            ReplaceReason::Triggered(by) => write!(to, "replace_triggered_by {by}"),
+        }
     }
 }
 

@@ -13,14 +13,16 @@ use andon_schema::{
 use andon_text::{Diagnostic, Diagnostics, Span};
 use andon_value::{Path, Value};
 
-use crate::compare::{foreseen, ignoring, same, with_marks_of, with_marks_of_schema, without_empty, written};
+use crate::compare::{foreseen, ignoring, same, with_marks_of, with_marks_of_schema, without_empty};
 use crate::complaints;
 use crate::duties::{self, Fault};
+use crate::feeds::feeds;
 use crate::graph::{Configured, Graph, Map, NodeId, warnings};
 use crate::history;
-use crate::plan::{REQUESTED, TAINTED, TRIGGERED};
 use crate::removal::removals;
-use crate::{Drift, Note, Plan, PlanInput, PlanMode, PlannedAction, PlannedChange, Reason, conclude, order};
+use crate::{
+    Drift, Note, Plan, PlanInput, PlanMode, PlannedAction, PlannedChange, Reason, ReplaceReason, conclude, order,
+};
 
 pub(crate) use opening::ephemeral;
 
@@ -104,7 +106,7 @@ pub(crate) struct Proposal {
     /// The object as it is; `None` where there is none.
     prior: Option<Value>,
     /// Why it is replaced; empty where that is not so, or not known yet.
-    because: Vec<String>,
+    because: Vec<ReplaceReason>,
     /// What of it cannot change in place.
     replace: Vec<Path>,
     /// What the plugin kept with the object, or planned to keep when it was asked first.
@@ -142,7 +144,7 @@ pub(crate) struct Change {
 pub(crate) enum ChangeKind {
     Create,
     Update,
-    Replace(Vec<String>),
+    Replace(Vec<ReplaceReason>),
     Read,
 }
 
@@ -358,6 +360,7 @@ impl Planner {
                 report: None,
                 kept,
                 background: false,
+                feeds: Vec::new(),
             });
         }
         self.objects.insert(address.clone(), Found::Known(value.clone()));
@@ -437,15 +440,15 @@ impl Planner {
         let tainted = self.object(&configured.address).is_some_and(|object| object.status == ObjectStatus::Tainted);
         let mut because = Vec::new();
         if prior.is_some() && self.input().mode == PlanMode::Normal {
-            because.extend(tainted.then(|| TAINTED.to_owned()));
+            because.extend(tainted.then_some(ReplaceReason::Tainted));
             let requested = self.input().scope.replace.contains(&configured.address);
-            because.extend(requested.then(|| REQUESTED.to_owned()));
+            because.extend(requested.then_some(ReplaceReason::Requested));
             because.extend(
                 configured
                     .triggers
                     .iter()
                     .filter(|trigger| self.fires(trigger))
-                    .map(|trigger| format!("{TRIGGERED}{}", trigger.text)),
+                    .map(|trigger| ReplaceReason::Triggered(trigger.text.to_string())),
             );
         }
         let mut whole = None;
@@ -543,7 +546,7 @@ impl Planner {
             }
             Some(before) if proposal.anew => (ChangeKind::Replace(proposal.because), Some(before)),
             Some(before) if !replace.is_empty() => {
-                let because = replace.iter().map(written).collect();
+                let because = replace.iter().cloned().map(ReplaceReason::Fixed).collect();
                 if let Some(whole) = proposal.whole.take() {
                     let address = &proposal.configured.address;
                     self.notes.retain(|it| it.address != *address || !matches!(it.reason, Reason::Ignored { .. }));
@@ -592,8 +595,8 @@ impl Planner {
                 let Some(object) = self.object(address).cloned() else { return };
                 let (before, after) = (object.value, Some(now.clone()));
                 let (address, identity, kept) = (address.clone(), object.identity, object.kept);
-                let drift = Drift { address, identity, before, after, report: Some(report), kept, background: false };
-                self.drift.push(drift);
+                let (report, background, feeds) = (Some(report), false, Vec::new());
+                self.drift.push(Drift { address, identity, before, after, report, kept, background, feeds });
             }
         }
     }
@@ -703,7 +706,7 @@ impl Planner {
         let mut depends = Vec::new();
         if !problems.has_errors() {
             let chosen = removals(&self.graph, |address| verdicts.contains_key(address));
-            let removals = conclude::removals(&input, &chosen, found, &mut notes);
+            let removals = conclude::removals(&self.graph, &chosen, found, &mut notes);
             notes.extend(chosen.notes);
             notes.extend(left_out);
             changes.extend(removals.into_iter().map(|change| (None, change)));
@@ -737,6 +740,7 @@ impl Planner {
         let (changes, steps) = order::arrange(&self.graph, changes, &nodes);
         let mut drift = std::mem::take(&mut self.drift);
         drift.sort_by(|one, other| one.address.cmp(&other.address));
+        feeds(&mut drift, &self.graph, &changes);
         conclude::background(&mut drift, &changes, &input);
         let mut data = std::mem::take(&mut self.data);
         data.sort_by(|(one, _), (other, _)| one.cmp(other));

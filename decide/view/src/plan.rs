@@ -123,7 +123,7 @@ fn moves_text(plan: &Plan, paint: Paint) -> String {
 
 fn change_text(change: &PlannedChange, paint: Paint) -> String {
     let address = paint.bold(&change.address.to_string());
-    let mut because: &[String] = &[];
+    let mut because: Vec<String> = Vec::new();
     let head = match &change.action {
         PlannedAction::Create => format!("{} create {address}", paint.green("+")),
         PlannedAction::Update => format!("{} update {address}", paint.yellow("~")),
@@ -132,7 +132,7 @@ fn change_text(change: &PlannedChange, paint: Paint) -> String {
         PlannedAction::Forget => format!("{} forget {address} (it stays as it is)", paint.cyan(".")),
         PlannedAction::Read => format!("{} read {address}", paint.cyan("<")),
         PlannedAction::Replace { order, because: reasons } => {
-            because = reasons;
+            because = reasons.iter().map(ToString::to_string).collect();
             let (sign, words) = match order {
                 ReplaceOrder::CreateFirst => ("+/-", "the new one is made before the old one is deleted"),
                 ReplaceOrder::DeleteFirst => ("-/+", "the old one is deleted before the new one is made"),
@@ -145,7 +145,7 @@ fn change_text(change: &PlannedChange, paint: Paint) -> String {
     let head = format!("{head}{was}");
     let body = match &change.action {
         action if action.is_removal() => String::new(),
-        _ => attributes(change.before.as_ref(), change.after.as_ref(), because, paint),
+        _ => attributes(change.before.as_ref(), change.after.as_ref(), &because, paint),
     };
     let inside = change.report.as_ref().map(|inside| report(inside, paint, 4)).unwrap_or_default();
     format!("{head}\n{body}{inside}")
@@ -239,10 +239,10 @@ pub fn plan_json(plan: &Plan) -> Json {
     let changes = plan.changes.iter().map(|change| {
         let (order, because) = match &change.action {
             PlannedAction::Replace { order: ReplaceOrder::CreateFirst, because } => {
-                ("create_first".into(), because.clone())
+                ("create_first".into(), because.iter().map(ToString::to_string).collect())
             }
             PlannedAction::Replace { order: ReplaceOrder::DeleteFirst, because } => {
-                ("delete_first".into(), because.clone())
+                ("delete_first".into(), because.iter().map(ToString::to_string).collect())
             }
             _ => (Json::Null, Vec::new()),
         };

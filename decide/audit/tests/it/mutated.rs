@@ -1,7 +1,7 @@
 //! The checker refuses plans that have been tampered with.
 
 use andon_audit::{Rule, audit, audit_run};
-use andon_plan::{Depends, Plan, PlanInput, PlanMode, PlannedAction, ReplaceOrder, StepKind};
+use andon_plan::{Depends, Plan, PlanInput, PlanMode, PlannedAction, ReplaceOrder, ReplaceReason, StepKind};
 use andon_schema::Identity;
 use andon_value::{Type, Value};
 
@@ -113,7 +113,7 @@ fn every_rule_bites() {
     refused(Rule::Steps, |plan| plan.steps.push(plan.steps[0].clone()));
     refused(Rule::ReplaceOrder, |plan| {
         let one = at(plan, "lab_server.s[0]");
-        let because = vec!["image".to_owned()];
+        let because = vec![ReplaceReason::Requested];
         plan.changes[one].action = PlannedAction::Replace { order: ReplaceOrder::DeleteFirst, because };
     });
     refused(Rule::ReplaceOrder, |plan| {

@@ -625,9 +625,9 @@ impl Applier {
 /// Whether an object is replaced whatever its configuration comes to.
 fn is_forced(planned: &PlannedChange) -> bool {
     match &planned.action {
-        PlannedAction::Replace { because, .. } => because.iter().any(|why| {
-            why == crate::plan::TAINTED || why == crate::plan::REQUESTED || why.starts_with(crate::plan::TRIGGERED)
-        }),
+        PlannedAction::Replace { because, .. } => {
+            because.iter().any(|why| !matches!(why, crate::ReplaceReason::Fixed(_)))
+        }
         _ => false,
     }
 }

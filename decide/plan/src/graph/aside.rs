@@ -246,7 +246,7 @@ impl Graph {
                 on.truncate(3);
                 on
             };
-            match (aside, self.instance_address(node)) {
+            match (aside, self.instance_of(node)) {
                 (Aside::Later, address) => {
                     let Some(stack) = self.stack_of(node) else { continue };
                     let name = self.name(node);
@@ -291,7 +291,13 @@ impl Graph {
         names
     }
 
-    fn instance_address(&self, node: NodeId) -> Option<InstanceAddress> {
+    /// The name of a resource within the graph.
+    pub fn resource_id(&self, address: &ResourceAddress) -> Option<ResourceId> {
+        self.resources.find(address)
+    }
+
+    /// The instance that a node stands for.
+    pub fn instance_of(&self, node: NodeId) -> Option<InstanceAddress> {
         let Some(Key::Instance(resource, key)) = self.key(node) else { return None };
         Some(self.resources.get(*resource)?.address.instance(key.clone()))
     }

@@ -20,6 +20,7 @@ mod provision;
 mod resources;
 mod settled;
 mod target;
+mod undefined;
 mod variable;
 mod view;
 
@@ -320,6 +321,11 @@ impl Graph {
     /// Whether a node has failed.
     pub fn has_failed(&self, id: NodeId) -> bool {
         self.node(id).is_some_and(|node| matches!(node.state, State::Failed))
+    }
+
+    /// Every node.
+    pub fn ids(&self) -> impl Iterator<Item = NodeId> + '_ {
+        (0..u32::try_from(self.nodes.len()).unwrap_or(u32::MAX)).map(NodeId)
     }
 
     /// What a node's evaluation followed.

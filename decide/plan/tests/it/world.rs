@@ -521,6 +521,7 @@ pub fn render(plan: &Plan) -> String {
         let action = match &change.action {
             PlannedAction::Replace { order, because } => {
                 let order = if *order == ReplaceOrder::CreateFirst { "create first" } else { "delete first" };
+                let because: Vec<String> = because.iter().map(ToString::to_string).collect();
                 format!("replace ({order}; {})", because.join(", "))
             }
             PlannedAction::Delete => "delete".to_owned(),

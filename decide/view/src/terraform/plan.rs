@@ -4,10 +4,13 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use andon_lang::definitions::{Module, Project, ResourceKey};
+use andon_lang::definitions::Project;
 use andon_ledger::EnvironmentState;
-use andon_plan::{Drift, Plan, PlanMode, PlannedAction, PlannedChange, PlannedOutput, Reason, ReplaceOrder};
-use andon_schema::{InstanceAddress, InstanceKey, ResourceAddress, Schemas};
+use andon_plan::{
+    Drift, Plan, PlannedAction, PlannedChange, PlannedOutput, Reason, Repetition, ReplaceOrder, ReplaceReason,
+    Undefined,
+};
+use andon_schema::{InstanceAddress, InstanceKey, Schemas};
 use andon_value::{Path, Value};
 use serde_json::{Map, Value as Json, json};
 
@@ -145,7 +148,7 @@ fn resource_changes(plan: &Plan, changes: &[&PlannedChange], shown: Shown) -> Ve
         .filter(|change| change.action != PlannedAction::DeleteDeposed)
         .map(|change| &change.address)
         .collect();
-    let made = changes.iter().map(|change| (&change.address, resource_change(change, plan, shown)));
+    let made = changes.iter().map(|change| (&change.address, resource_change(change, shown)));
     let stays = unchanged(plan, &changed, shown).map(|(address, object)| {
         let value = Some(&object.value);
         let change = change(json!(["no-op"]), value, value, &[]);
@@ -164,7 +167,7 @@ fn in_module(address: &InstanceAddress, members: Members) -> Members {
     members.unless_empty("module_address", module)
 }
 
-fn resource_change(planned: &PlannedChange, plan: &Plan, shown: Shown) -> Json {
+fn resource_change(planned: &PlannedChange, shown: Shown) -> Json {
     let actions = match &planned.action {
         PlannedAction::Create => json!(["create"]),
         PlannedAction::Update => json!(["update"]),
@@ -187,7 +190,7 @@ fn resource_change(planned: &PlannedChange, plan: &Plan, shown: Shown) -> Json {
         .some("previous_address", planned.previous.as_ref().map(InstanceAddress::within_stack))
         .some("deposed", deposed)
         .put("change", change)
-        .some("action_reason", reason(planned, plan, shown))
+        .some("action_reason", reason(planned))
         .json()
 }
 
@@ -240,15 +243,15 @@ fn output_change(output: &PlannedOutput) -> Json {
 }
 
 /// Why an object is replaced, deleted, or read only by the apply.
-fn reason(change: &PlannedChange, plan: &Plan, shown: Shown) -> Option<&'static str> {
+fn reason(change: &PlannedChange) -> Option<&'static str> {
     match &change.action {
-        PlannedAction::Replace { because, .. } => Some(match because.first().map(String::as_str) {
-            Some("tainted") => "replace_because_tainted",
-            Some("requested") => "replace_by_request",
-            Some(text) if text.starts_with("replace_triggered_by ") => "replace_by_triggers",
-            _ => "replace_because_cannot_update",
+        PlannedAction::Replace { because, .. } => Some(match because.first() {
+            Some(ReplaceReason::Tainted) => "replace_because_tainted",
+            Some(ReplaceReason::Requested) => "replace_by_request",
+            Some(ReplaceReason::Triggered(_)) => "replace_by_triggers",
+            Some(ReplaceReason::Fixed(_)) | None => "replace_because_cannot_update",
         }),
-        PlannedAction::Delete if plan.mode != PlanMode::Destroy => Some(deleted(&change.address, plan, shown)),
+        PlannedAction::Delete => deleted(change),
         PlannedAction::Read => {
             let known = change.config.as_ref().is_some_and(Value::is_wholly_known);
             Some(if known { "read_because_dependency_pending" } else { "read_because_config_unknown" })
@@ -258,41 +261,18 @@ fn reason(change: &PlannedChange, plan: &Plan, shown: Shown) -> Option<&'static 
 }
 
 /// Which part of the definitions is gone.
-fn deleted(address: &InstanceAddress, plan: &Plan, shown: Shown) -> &'static str {
-    let no_config = "delete_because_no_resource_config";
-    let Some(stack) = shown.project.stacks.get(shown.stack) else { return no_config };
-    let mut module: &Module = &stack.module;
-    for step in address.resource.module.iter() {
-        let Some(call) = module.calls.get(&step.name) else { return no_config };
-        module = &call.module;
-    }
-    let ResourceAddress { mode, kind, name, .. } = address.resource.clone();
-    let Some(definition) = module.resources.get(&ResourceKey { mode, kind, name }) else { return no_config };
-    if !is_module_left(&address.resource, plan, shown) {
-        return "delete_because_no_module";
-    }
-    match (&definition.count, &definition.for_each, &address.key) {
-        (Some(_), _, Some(InstanceKey::Index(_))) => "delete_because_count_index",
-        (_, Some(_), Some(InstanceKey::Name(_))) => "delete_because_each_key",
-        _ => "delete_because_wrong_repetition",
-    }
-}
-
-/// Whether the instance of a module that a resource is in has anything left. Of one that had nothing but what is deleted,
-/// it cannot be told whether it is gone itself.
-fn is_module_left(resource: &ResourceAddress, plan: &Plan, shown: Shown) -> bool {
-    if resource.module.iter().all(|step| step.key.is_none()) {
-        return true;
-    }
-    let inside = |address: &InstanceAddress| {
-        address.resource.stack == resource.stack && address.resource.module.starts_with(&resource.module)
-    };
-    let deleted: BTreeSet<&InstanceAddress> = plan
-        .changes
-        .iter()
-        .filter(|change| change.action == PlannedAction::Delete)
-        .map(|change| &change.address)
-        .collect();
-    let changed = plan.changes.iter().map(|change| &change.address);
-    changed.chain(shown.state.instances.keys()).any(|address| inside(address) && !deleted.contains(address))
+fn deleted(change: &PlannedChange) -> Option<&'static str> {
+    Some(match change.undefined.as_ref()? {
+        Undefined::Everything => return None,
+        Undefined::ModuleInstance(..) => "delete_because_no_module",
+        Undefined::Stack | Undefined::Call(_) | Undefined::Resource if change.previous.is_some() => {
+            "delete_because_no_move_target"
+        }
+        Undefined::Stack | Undefined::Call(_) | Undefined::Resource => "delete_because_no_resource_config",
+        Undefined::Instance(repetition) => match (repetition, &change.address.key) {
+            (Repetition::Count(_), Some(InstanceKey::Index(_))) => "delete_because_count_index",
+            (Repetition::Each(_), Some(InstanceKey::Name(_))) => "delete_because_each_key",
+            _ => "delete_because_wrong_repetition",
+        },
+    })
 }

@@ -13,7 +13,9 @@ use std::sync::Arc;
 
 use andon_ledger::state_file::{Attributes, StateFile};
 use andon_ledger::{EnvironmentState, InstanceState, ReadData};
-use andon_plan::{Plan, PlanMode, PlannedAction, PlannedChange, PlannedOutput, ReplaceOrder};
+use andon_plan::{
+    Plan, PlanMode, PlannedAction, PlannedChange, PlannedOutput, Repetition, ReplaceOrder, ReplaceReason, Undefined,
+};
 use andon_schema::{
     Attribute, Block, CheckStatus, Checked, CheckedKind, Identity, InstanceAddress, Kept, Mode, Object, ObjectStatus,
     ProviderConfigAddress, Schemas, TypeSchema,
@@ -400,11 +402,19 @@ fn plan_of(shown: &Json) -> Plan {
     for resource in shown["resource_changes"].as_array().unwrap() {
         let change = &resource["change"];
         let because = match resource["action_reason"].as_str() {
-            Some("replace_because_tainted") => "tainted",
-            Some("replace_by_triggers") => "replace_triggered_by x",
-            _ => "x",
+            Some("replace_because_tainted") => ReplaceReason::Tainted,
+            Some("replace_by_triggers") => ReplaceReason::Triggered("x".to_owned()),
+            _ => ReplaceReason::Fixed(Path::new()),
         };
-        let replace = |order| PlannedAction::Replace { order, because: vec![because.to_owned()] };
+        let replace = |order| PlannedAction::Replace { order, because: vec![because.clone()] };
+        let undefined = match resource["action_reason"].as_str() {
+            Some("delete_because_no_resource_config") => Some(Undefined::Resource),
+            Some("delete_because_no_module") => Some(Undefined::ModuleInstance([].into(), Repetition::One)),
+            Some("delete_because_count_index") => Some(Undefined::Instance(Repetition::Count(0))),
+            Some("delete_because_each_key") => Some(Undefined::Instance(Repetition::Each(0))),
+            Some("delete_because_wrong_repetition") => Some(Undefined::Instance(Repetition::One)),
+            _ => None,
+        };
         let actions: Vec<&str> = change["actions"].as_array().unwrap().iter().map(|it| it.as_str().unwrap()).collect();
         let action = match actions.as_slice() {
             ["no-op"] => continue,
@@ -441,6 +451,7 @@ fn plan_of(shown: &Json) -> Plan {
             kept: Kept::default(),
             legacy: false,
             replace: replace.unwrap_or_default(),
+            undefined,
             previous: resource["previous_address"].as_str().map(|text| InstanceAddress::parse(text).unwrap()),
         });
     }
