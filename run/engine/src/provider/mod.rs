@@ -1,5 +1,6 @@
 //! The built-in providers: each joins one kind of resource to the drivers that make it real.
 
+pub mod calls;
 mod data;
 mod host;
 mod image;

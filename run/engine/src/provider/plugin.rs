@@ -1,19 +1,19 @@
-//! Provider plugins as drivers: each question and command becomes the calls of the protocol that it takes, and their
-//! answers become one answer. What core owes around the calls is decided elsewhere (`andon_plan`).
+//! Provider plugins as drivers: each call goes to the plugin that it is for, which is started when it is first needed.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use andon_provider::{
-    ApplyRequest, CallError, Configured, DataRequest, Deferral, EphemeralKeeper, EphemeralRequest, ImportRequest, Key,
-    Meta, MoveRequest, PlanRequest, Plugin, PluginDiagnostic, PluginError, Pool, PoolFailure, ReadRequest,
-    StartSettings, Stored, UpgradeRequest,
+    ApplyAnswer, ApplyRequest, Configured, DataAnswer, DataRequest, EphemeralKeeper, EphemeralRequest, ImportAnswer,
+    ImportRequest, Key, MoveAnswer, MoveRequest, PlanAnswer, PlanRequest, PluginDiagnostic, Pool, PoolFailure,
+    ReadAnswer, ReadRequest, StartSettings, StateAnswer, UpgradeRequest,
 };
 use andon_schema::{
-    Answer, Command, Complaint, Failure, FoundObject, FunctionAnswer, FunctionCall, ImportBy, InstanceAddress, Kept,
-    Outcome, Planned, ProviderAddress, ProviderConfigAddress, ProviderSchema, Question, TypeSchema, Via,
+    Answer, Command, ConfiguredProvider, Failure, FunctionAnswer, FunctionCall, InstanceAddress, Mode, Outcome,
+    ProviderAddress, ProviderSchema, Question, TypeSchema, Via,
 };
-use andon_value::{Value, to_json, to_typed_json};
+use andon_value::Value;
 
+use super::calls::{self, Asked, Calls, Offer, broken, sound};
 use crate::Plugins;
 
 /// The provider plugins of one run, started as they are needed.
@@ -21,15 +21,6 @@ pub struct PluginHost {
     plugins: Arc<Plugins>,
     pool: Pool,
     open: Mutex<Vec<EphemeralKeeper>>,
-}
-
-/// A plugin that is ready to be asked about one type.
-struct Ready<'a> {
-    configured: Configured,
-    provider: Arc<ProviderSchema>,
-    schema: TypeSchema,
-    kind: &'a str,
-    via: &'a Via,
 }
 
 type Result<T> = std::result::Result<T, Failure>;
@@ -47,42 +38,17 @@ impl PluginHost {
 
     /// Answers a question that a plugin has to answer.
     pub fn answer(&self, question: &Question) -> Answer {
-        let answer = match question {
-            Question::PlanChange { address, via: Some(via), prior, proposed, config, .. } => {
-                self.plan(address, via, prior.as_ref(), proposed.as_ref(), config).map(Answer::from)
-            }
-            Question::ReadObject { address, via: Some(via), prior, refresh, .. } => {
-                self.read(address, via, prior, *refresh).map(|found| Answer::Found(Box::new(found)))
-            }
-            Question::ReadData { address, via: Some(via), config } => {
-                self.read_data(address, via, config).map(|value| Answer::Object(Some(value)))
-            }
-            Question::Import { address, via, by } => {
-                self.import(address, via, by).map(|found| Answer::Found(Box::new(found)))
-            }
-            Question::MoveObject { address, via, from, kind, prior } => {
-                self.move_object(address, via, from, kind, prior).map(|found| Answer::Found(Box::new(found)))
-            }
+        match question {
             Question::OpenEphemeral { address, via, config } => {
-                self.open(address, via, config).map(|value| Answer::Object(Some(value)))
+                self.open(address, via, config).map_or_else(Answer::Failed, |value| Answer::Object(Some(value)))
             }
-            _ => Err(Failure::new("no plugin answers this", "It is a question about what is built in.")),
-        };
-        answer.unwrap_or_else(Answer::Failed)
+            question => calls::answer(self, question),
+        }
     }
 
     /// Carries out a command that a plugin has to carry out.
     pub fn execute(&self, command: &Command, say: &dyn Fn(&str)) -> Outcome {
-        match command {
-            Command::Create { address, via: Some(via), config, planned, .. } => {
-                self.apply(address, via, None, Some((planned, config)), say)
-            }
-            Command::Update { address, via: Some(via), prior, config, planned, .. } => {
-                self.apply(address, via, Some(prior), Some((planned, config)), say)
-            }
-            Command::Delete { address, via: Some(via), prior, .. } => self.apply(address, via, Some(prior), None, say),
-            _ => Outcome::failed(Failure::new("no plugin does this", "It is for what is built in."), None, None),
-        }
+        calls::execute(self, command, say)
     }
 
     /// Asks the plugins to break off what they are doing; what is under way ends as they see fit.
@@ -103,379 +69,76 @@ impl PluginHost {
         said
     }
 
-    /// The plugin, configured, and the schema of a type that it has.
-    fn ready<'a>(&self, address: &'a InstanceAddress, via: &'a Via) -> Result<Ready<'a>> {
-        let name = &via.provider.address.provider;
-        let Some((source, provider)) = self.plugins.source(name) else {
-            return Err(Failure::new(format!("the provider {name} is not installed"), "It is needed to go on.")
-                .help("Run `andon init`, which installs what the definitions need."));
-        };
-        let kind = &*address.resource.kind;
-        let schema = provider.types(address.resource.mode).get(kind).cloned();
-        let schema = schema.ok_or_else(|| {
-            Failure::new(format!("the provider {name} has no {} {kind}", address.resource.mode.noun()), "")
-                .help("Install a version of it that has.")
-        })?;
-        let key = Key::new(source, &via.provider.config);
-        let configured = self.pool.configured(&key, &provider).map_err(|failure| unconfigured(via, &failure))?;
-        Ok(Ready { configured, provider, schema, kind, via })
-    }
-
-    fn plan(
-        &self,
-        address: &InstanceAddress,
-        via: &Via,
-        prior: Option<&Value>,
-        proposed: Option<&Value>,
-        config: &Value,
-    ) -> Result<Planned> {
-        let ready = self.ready(address, via)?;
-        let config = config.unmark_deep().0;
-        let mut warnings = ready.validated(address, &config)?;
-        let prior = prior.map_or_else(|| ready.nothing(), |prior| prior.unmark_deep().0);
-        let request = PlanRequest {
-            kind: ready.kind,
-            schema: &ready.schema,
-            prior: &prior,
-            proposed: proposed.unwrap_or(&config),
-            config: &config,
-            private: &via.kept.private,
-            meta: ready.meta(),
-            identity: via.kept.identity.as_ref(),
-        };
-        let answer = ready.plugin().plan(&request).wait().map_err(|error| ready.broken(&error))?;
-        ready.not_deferred(answer.deferral)?;
-        warnings.extend(ready.sound(answer.diagnostics)?);
-        Ok(Planned {
-            value: answer.planned,
-            replace: answer.requires_replace,
-            report: None,
-            kept: ready.kept(answer.private, answer.identity),
-            legacy: answer.legacy,
-            warnings,
-        })
-    }
-
-    fn read(&self, address: &InstanceAddress, via: &Via, prior: &Value, refresh: bool) -> Result<FoundObject> {
-        let ready = self.ready(address, via)?;
-        let (stored, mut warnings) = ready.upgraded(prior)?;
-        if !refresh {
-            let kept = Kept { schema_version: ready.schema.version, ..via.kept.clone() };
-            return Ok(FoundObject { now: Some(stored.clone()), stored, kept, warnings });
-        }
-        let (now, kept, more) = ready.read(&stored, &via.kept)?;
-        warnings.extend(more);
-        Ok(FoundObject { stored, now, kept, warnings })
-    }
-
-    fn read_data(&self, address: &InstanceAddress, via: &Via, config: &Value) -> Result<Value> {
-        let ready = self.ready(address, via)?;
-        let config = config.unmark_deep().0;
-        ready.validated(address, &config)?;
-        let (kind, schema, meta) = (ready.kind, &ready.schema, ready.meta());
-        let answer = ready.plugin().read_data(&DataRequest { kind, schema, config: &config, meta }).wait();
-        let answer = answer.map_err(|error| ready.broken(&error))?;
-        ready.not_deferred(answer.deferral)?;
-        ready.sound(answer.diagnostics)?;
-        if answer.state.is_null() {
-            return Err(ready.senseless("It read nothing, and did not say why."));
-        }
-        Ok(answer.state)
-    }
-
-    fn import(&self, address: &InstanceAddress, via: &Via, by: &ImportBy) -> Result<FoundObject> {
-        let ready = self.ready(address, via)?;
-        let unmarked;
-        let by = match by {
-            ImportBy::Id(id) => andon_provider::ImportBy::Id(id),
-            ImportBy::Identity(identity) => {
-                unmarked = identity.unmark_deep().0;
-                andon_provider::ImportBy::Identity(&unmarked)
-            }
-        };
-        let answer = ready.plugin().import(&ImportRequest { kind: ready.kind, schema: &ready.schema, by }).wait();
-        let answer = answer.map_err(|error| ready.broken(&error))?;
-        ready.not_deferred(answer.deferral)?;
-        let mut warnings = ready.sound(answer.diagnostics)?;
-        let mut imported = answer.imported.into_iter();
-        let (Some(imported), None) = (imported.next(), imported.next()) else {
-            return Err(ready.senseless("It imported no object, or more than one."));
-        };
-        if imported.kind != ready.kind {
-            return Err(ready.senseless(&format!("It imported an object of the type {}.", imported.kind)));
-        }
-        let Some(state) = imported.state.filter(|state| !state.is_null()) else {
-            return Err(ready.senseless("It imported nothing, and did not say why."));
-        };
-        let kept = ready.kept(imported.private, imported.identity);
-        let (now, kept, more) = ready.read(&state, &kept)?;
-        warnings.extend(more);
-        let Some(now) = now else {
-            let detail = format!("The provider {} has no object of this name.", ready.name());
-            return Err(Failure::new("there is nothing to import", detail).help("Check the name."));
-        };
-        Ok(FoundObject { stored: now.clone(), now: Some(now), kept, warnings })
-    }
-
-    fn move_object(
-        &self,
-        address: &InstanceAddress,
-        via: &Via,
-        from: &ProviderConfigAddress,
-        from_kind: &str,
-        prior: &Value,
-    ) -> Result<FoundObject> {
-        let ready = self.ready(address, via)?;
-        let json = self.stored_json(&from.provider, from_kind, prior)?;
-        let from_provider = from.provider.to_string();
-        let request = MoveRequest {
-            from_provider: &from_provider,
-            from_kind,
-            from_version: via.kept.schema_version,
-            from_state: Stored::Json(&json),
-            from_private: &via.kept.private,
-            from_identity: None,
-            kind: ready.kind,
-            schema: &ready.schema,
-        };
-        let answer = ready.plugin().move_state(&request).wait().map_err(|error| ready.broken(&error))?;
-        let warnings = ready.sound(answer.diagnostics)?;
-        if answer.state.is_null() {
-            return Err(ready.senseless("It moved nothing, and did not say why."));
-        }
-        let kept = ready.kept(answer.private, answer.identity);
-        Ok(FoundObject { stored: answer.state.clone(), now: Some(answer.state), kept, warnings })
-    }
-
-    fn stored_json(&self, provider: &ProviderAddress, kind: &str, value: &Value) -> Result<serde_json::Value> {
-        let schema = self.plugins.source(provider).and_then(|(_, schema)| schema.resources.get(kind).cloned());
-        stored_json(schema.as_ref(), value)
-    }
-
     fn open(&self, address: &InstanceAddress, via: &Via, config: &Value) -> Result<Value> {
         let ready = self.ready(address, via)?;
         let config = config.unmark_deep().0;
         ready.validated(address, &config)?;
         let request = EphemeralRequest { kind: ready.kind, schema: &ready.schema, config: &config };
-        let answer = ready.plugin().open_ephemeral(&request).wait().map_err(|error| ready.broken(&error))?;
+        let answer = ready.calls.plugin.open_ephemeral(&request).wait().map_err(|error| ready.broken(&error))?;
         ready.not_deferred(answer.deferral)?;
         let opened = ready.sound(answer.diagnostics);
         if opened.is_ok() {
-            let keeper = EphemeralKeeper::new(Arc::clone(&ready.configured.plugin), answer.opened);
+            let keeper = EphemeralKeeper::new(Arc::clone(&ready.calls.plugin), answer.opened);
             self.open.lock().unwrap_or_else(PoisonError::into_inner).push(keeper);
         }
         opened?;
         Ok(answer.value)
     }
+}
 
-    /// `wanted` is what is planned and configured; `None` to delete.
-    fn apply(
-        &self,
-        address: &InstanceAddress,
-        via: &Via,
-        prior: Option<&Value>,
-        wanted: Option<(&Value, &Value)>,
-        say: &dyn Fn(&str),
-    ) -> Outcome {
-        let before = prior.map(|prior| prior.unmark_deep().0);
-        match self.try_apply(address, via, prior, wanted, say) {
-            Ok(outcome) => outcome,
-            // Nothing was asked of the world yet.
-            Err(failure) => Outcome::Failed { failure, value: before, report: None, kept: via.kept.clone() },
-        }
+impl Offer for PluginHost {
+    type Calls = Configured;
+
+    fn schema(&self, provider: &ProviderAddress) -> Option<Arc<ProviderSchema>> {
+        self.plugins.source(provider).map(|(_, schema)| schema)
     }
 
-    fn try_apply(
-        &self,
-        address: &InstanceAddress,
-        via: &Via,
-        prior: Option<&Value>,
-        wanted: Option<(&Value, &Value)>,
-        say: &dyn Fn(&str),
-    ) -> Result<Outcome> {
-        let ready = self.ready(address, via)?;
-        let nothing = ready.nothing();
-        let prior = match prior {
-            // An object that was replaced long ago may be as an older schema had it.
-            Some(prior) if via.kept.schema_version < ready.schema.version => ready.upgraded(prior)?.0,
-            Some(prior) => prior.unmark_deep().0,
-            None => nothing.clone(),
+    fn configured(&self, provider: &ConfiguredProvider) -> Result<Configured> {
+        let name = &provider.address.provider;
+        let Some((source, schema)) = self.plugins.source(name) else {
+            return Err(Failure::new(format!("the provider {name} is not installed"), "It is needed to go on."));
         };
-        let mut private = via.kept.private.to_vec();
-        let (planned, config) = match wanted {
-            Some((planned, config)) => (planned.unmark_deep().0, config.unmark_deep().0),
-            None => {
-                if ready.provider.capabilities.plan_destroy {
-                    let request = PlanRequest {
-                        kind: ready.kind,
-                        schema: &ready.schema,
-                        prior: &prior,
-                        proposed: &nothing,
-                        config: &nothing,
-                        private: &private,
-                        meta: ready.meta(),
-                        identity: via.kept.identity.as_ref(),
-                    };
-                    let answer = ready.plugin().plan(&request).wait().map_err(|error| ready.broken(&error))?;
-                    ready.sound(answer.diagnostics)?;
-                    private = answer.private;
-                }
-                (nothing.clone(), nothing.clone())
-            }
-        };
-        let request = ApplyRequest {
-            kind: ready.kind,
-            schema: &ready.schema,
-            prior: &prior,
-            planned: &planned,
-            config: &config,
-            private: &private,
-            meta: ready.meta(),
-            identity: via.kept.identity.as_ref(),
-        };
-        let answer = match ready.plugin().apply(&request).wait() {
-            Ok(answer) => answer,
-            // It was asked, and its answer cannot be had: what it did, nobody knows.
-            Err(error) => return Ok(Outcome::Lost(ready.broken(&error))),
-        };
-        let kept = ready.kept(answer.private, answer.identity);
-        let value = (!answer.state.is_null()).then_some(answer.state);
-        Ok(match ready.sound(answer.diagnostics) {
-            Ok(warnings) => {
-                warnings.iter().for_each(|it| say(&format!("warning: {}. {}", it.summary, it.detail)));
-                Outcome::Done { value, report: None, kept }
-            }
-            Err(failure) => {
-                // Where it says nothing of the object, that is as it was.
-                let gone = value.is_none() && wanted.is_some() && !prior.is_null();
-                let value = if gone { Some(prior) } else { value };
-                Outcome::Failed { failure, value, report: None, kept }
-            }
-        })
+        let key = Key::new(source, &provider.config);
+        self.pool.configured(&key, &schema).map_err(|failure| unconfigured(provider, &failure))
     }
 }
 
-impl Ready<'_> {
-    fn plugin(&self) -> &Plugin {
-        &self.configured.plugin
+impl Calls for Configured {
+    fn validate(&self, mode: Mode, kind: &str, schema: &TypeSchema, config: &Value) -> Asked<Vec<PluginDiagnostic>> {
+        self.plugin.validate_type(mode, kind, schema, config).wait()
     }
 
-    fn name(&self) -> &ProviderAddress {
-        &self.via.provider.address.provider
+    fn upgrade(&self, request: &UpgradeRequest<'_>) -> Asked<StateAnswer> {
+        self.plugin.upgrade(request).wait()
     }
 
-    fn nothing(&self) -> Value {
-        Value::null(self.schema.block.implied_type())
+    fn read(&self, request: &ReadRequest<'_>) -> Asked<ReadAnswer> {
+        self.plugin.read(request).wait()
     }
 
-    fn meta(&self) -> Option<Meta<'_>> {
-        self.via.meta.as_ref().map(|value| Meta { schema: &self.provider.meta, value })
+    fn plan(&self, request: &PlanRequest<'_>) -> Asked<PlanAnswer> {
+        self.plugin.plan(request).wait()
     }
 
-    fn kept(&self, private: Vec<u8>, identity: Option<Value>) -> Kept {
-        Kept { schema_version: self.schema.version, private: private.into(), identity }
+    fn apply(&self, request: &ApplyRequest<'_>) -> Asked<ApplyAnswer> {
+        self.plugin.apply(request).wait()
     }
 
-    /// What the plugin has to say of a configuration: an error, or warnings.
-    fn validated(&self, address: &InstanceAddress, config: &Value) -> Result<Vec<Complaint>> {
-        let mode = address.resource.mode;
-        let said = self.plugin().validate_type(mode, self.kind, &self.schema, config).wait();
-        self.sound(said.map_err(|error| self.broken(&error))?)
+    fn read_data(&self, request: &DataRequest<'_>) -> Asked<DataAnswer> {
+        self.plugin.read_data(request).wait()
     }
 
-    /// What is stored, as an object of today's schema.
-    fn upgraded(&self, stored: &Value) -> Result<(Value, Vec<Complaint>)> {
-        let version = self.via.kept.schema_version;
-        if version > self.schema.version {
-            let detail = format!(
-                "It was written by version {version} of the type's schema; the provider {} that is installed knows \
-                 versions up to {}.",
-                self.name(),
-                self.schema.version
-            );
-            return Err(
-                Failure::new("a newer provider wrote what is stored", detail).help("Install the newer provider.")
-            );
-        }
-        let json = stored_json(Some(&self.schema), stored)?;
-        let request = UpgradeRequest { kind: self.kind, schema: &self.schema, version, stored: Stored::Json(&json) };
-        let answer = self.plugin().upgrade(&request).wait().map_err(|error| self.broken(&error))?;
-        let warnings = self.sound(answer.diagnostics)?;
-        if answer.state.is_null() {
-            return Err(self.senseless("It could make nothing of what is stored, and did not say why."));
-        }
-        Ok((answer.state, warnings))
+    fn import(&self, request: &ImportRequest<'_>) -> Asked<ImportAnswer> {
+        self.plugin.import(request).wait()
     }
 
-    fn read(&self, state: &Value, kept: &Kept) -> Result<(Option<Value>, Kept, Vec<Complaint>)> {
-        let request = ReadRequest {
-            kind: self.kind,
-            schema: &self.schema,
-            state,
-            private: &kept.private,
-            meta: self.meta(),
-            identity: kept.identity.as_ref(),
-        };
-        let answer = self.plugin().read(&request).wait().map_err(|error| self.broken(&error))?;
-        self.not_deferred(answer.deferral)?;
-        let warnings = self.sound(answer.diagnostics)?;
-        let now = (!answer.state.is_null()).then_some(answer.state);
-        let identity = answer.identity.or_else(|| kept.identity.clone());
-        Ok((now, self.kept(answer.private, identity), warnings))
-    }
-
-    /// The warnings, unless there is an error among what it said.
-    fn sound(&self, said: Vec<PluginDiagnostic>) -> Result<Vec<Complaint>> {
-        sound(said)
-    }
-
-    fn not_deferred(&self, deferral: Option<Deferral>) -> Result<()> {
-        match deferral {
-            None => Ok(()),
-            Some(_) => Err(self.senseless("It put the question off, though it was told that this cannot be done.")),
-        }
-    }
-
-    fn senseless(&self, detail: &str) -> Failure {
-        Failure::new(format!("the provider {} gave an answer that makes no sense", self.name()), detail)
-            .help("This is a fault of the provider: report it to whoever makes it.")
-    }
-
-    fn broken(&self, error: &PluginError) -> Failure {
-        broken(self.name(), error)
+    fn move_state(&self, request: &MoveRequest<'_>) -> Asked<MoveAnswer> {
+        self.plugin.move_state(request).wait()
     }
 }
 
-/// What is stored of an object, as JSON: by the schema where it fits, and as it is where it does not.
-fn stored_json(schema: Option<&TypeSchema>, value: &Value) -> Result<serde_json::Value> {
-    let value = value.unmark_deep().0;
-    let typed = schema.and_then(|schema| to_typed_json(&value, &schema.block.implied_type()).ok());
-    let json = typed.map_or_else(|| to_json(&value), Ok);
-    json.map_err(|error| Failure::new("what is stored of the object cannot be read", error.to_string()))
-}
-
-fn sound(said: Vec<PluginDiagnostic>) -> Result<Vec<Complaint>> {
-    let complaints: Vec<Complaint> = said.into_iter().map(complaint).collect();
-    let Some(first) = complaints.iter().find(|complaint| complaint.error) else { return Ok(complaints) };
-    let failure = Failure::new(first.summary.clone(), first.detail.clone());
-    Err(Failure { complaints, ..failure })
-}
-
-fn complaint(said: PluginDiagnostic) -> Complaint {
-    let PluginDiagnostic { error, summary, detail, path } = said;
-    Complaint { error, summary, detail, path }
-}
-
-fn broken(name: &ProviderAddress, error: &PluginError) -> Failure {
-    let summary = match error {
-        PluginError::Call { failure: CallError::Gone, .. } => format!("the provider {name} has crashed"),
-        _ => format!("the provider {name} cannot be asked"),
-    };
-    Failure::new(summary, error.to_string())
-}
-
-fn unconfigured(via: &Via, failure: &PoolFailure) -> Failure {
-    let name = &via.provider.address.provider;
+fn unconfigured(provider: &ConfiguredProvider, failure: &PoolFailure) -> Failure {
+    let name = &provider.address.provider;
     match failure {
         PoolFailure::Plugin(error) => broken(name, error),
         PoolFailure::Refused(said) => match sound(said.clone()) {
@@ -484,7 +147,7 @@ fn unconfigured(via: &Via, failure: &PoolFailure) -> Failure {
                 let detail = format!("{}\n{}", refused.summary, refused.detail);
                 let failure =
                     Failure::new(format!("the provider {name} refuses its configuration"), detail.trim().to_owned());
-                failure.without_secrets_of(&via.provider.config)
+                failure.without_secrets_of(&provider.config)
             }
         },
         PoolFailure::Ended => Failure::new("the run was broken off", "The provider plugins are ended."),
