@@ -22,6 +22,7 @@ mod mock;
 mod order;
 mod plan;
 mod planner;
+mod prior;
 mod removal;
 mod scope;
 mod scoped;
@@ -33,7 +34,7 @@ pub use apply::{
 };
 pub use conclude::storable;
 pub use evaluation::{Evaluation, EvaluationStep};
-pub use history::{HandError, StateAddress, TakeOverError, moved_by_hand, state_file, taken_over};
+pub use history::{HandError, StateAddress, TakeOverError, moved_by_hand, state_file, state_of_file, taken_over};
 pub use input::{PlanInput, PlanMode};
 pub use mock::{mock_object, mock_plan};
 pub use plan::{
@@ -41,5 +42,6 @@ pub use plan::{
     Repetition, ReplaceOrder, ReplaceReason, Step, StepKind, Undefined,
 };
 pub use planner::{PlanStep, Planner, QuestionId};
+pub use prior::prior_state;
 pub use scope::Scope;
 pub use stack::{STACK_DATA, stack_schema};

@@ -128,6 +128,8 @@ pub enum Command {
     Output(OutputArguments),
     /// Show what happened
     Logs(LogsArguments),
+    /// Show what there is, or what a saved plan would do
+    Show(ShowArguments),
     /// Look at what the state says, and change it
     State {
         /// What is done
@@ -575,6 +577,20 @@ pub struct OutputArguments {
     /// Print the one output's text as it is
     #[arg(long)]
     pub raw: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+With --json, it is Terraform's format of plans (1.2) or of states (1.0), in which secrets stand as they are.")]
+pub struct ShowArguments {
+    /// A plan that `andon plan --out` saved, or a state file of Terraform's; what there is now without it
+    #[arg(value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// Only this stack; needed with --json where there are several
+    #[arg(long, value_name = "STACK")]
+    pub stack: Option<String>,
+    #[command(flatten)]
+    pub variables: VariableArguments,
 }
 
 #[derive(Debug, Clone, Args)]

@@ -17,6 +17,11 @@ pub fn date_and_time(at: Timestamp) -> String {
     zoned(at).strftime("%Y-%m-%d %H:%M:%S").to_string()
 }
 
+/// `2026-11-21T14:03:59Z`
+pub fn rfc3339_seconds(at: Timestamp) -> String {
+    zoned(at).strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
 /// `2026-11-21T14:03:59.123Z`
 pub fn rfc3339(at: Timestamp) -> String {
     zoned(at).strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string()

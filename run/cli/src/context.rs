@@ -133,11 +133,16 @@ impl Context {
     /// Opens the project for a plan that was saved: with the values that its variables had then.
     /// Those that are there only while a run lasts are given again.
     pub fn open_saved(&self, saved: &SavedPlan, again: &VariableArguments) -> Result<Project, Stop> {
+        self.sound(self.open_saved_to_look(saved, again)?)
+    }
+
+    /// The same for who only looks at the plan: what was said of the definitions when it was made is not said again.
+    pub fn open_saved_to_look(&self, saved: &SavedPlan, again: &VariableArguments) -> Result<Project, Stop> {
         let again = again.read(&self.arguments.directory)?;
         let arguments = saved.given.arguments.iter().chain(&again.arguments).cloned().collect();
         let given = Given { arguments, ..saved.given.clone() };
         let project = self.open_given(Session::open, Some(&given))?;
-        self.sound(self.with_plugins(project))
+        Ok(self.with_plugins(project))
     }
 
     /// Reads the project's definitions, without its ledger.

@@ -65,6 +65,7 @@ fn run(context: &Context) -> Result<(), context::Stop> {
         Command::Docs(arguments) => commands::docs::run(context, arguments),
         Command::Graph(arguments) => commands::graph::run(context, arguments),
         Command::Output(arguments) => commands::output::run(context, arguments),
+        Command::Show(arguments) => commands::show::run(context, arguments),
         Command::State { command } => commands::state::run(context, command),
         Command::Import(arguments) => commands::import::run(context, arguments),
         Command::Taint(arguments) => commands::state::taint(context, arguments),

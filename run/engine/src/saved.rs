@@ -25,7 +25,7 @@ use crate::{Completion, Job, Sink, Ticket, World, plan};
 
 /// The version of the format that this program writes, and the only one that it reads: a saved plan is applied by the
 /// program that made it.
-const VERSION: u64 = 1;
+const VERSION: u64 = 2;
 
 /// What a saved plan begins with, before it is sealed.
 const KIND: &str = "andon plan";
@@ -51,6 +51,8 @@ pub struct SavedPlan {
     pub given: Given,
     /// The digest of every definition file of the project, by path. What else definitions read shows in the questions.
     pub files: BTreeMap<String, String>,
+    /// The ledger's entry that the state goes up to which it was made against.
+    pub based_on: u64,
     /// What the world answered, by the digest of the question, in the order of the questions.
     answers: Vec<(String, Answer)>,
     /// The digest of the plan.
@@ -80,6 +82,7 @@ pub fn plan_and_save(
         planned,
         given,
         files,
+        based_on: plan.based_on,
         answers: recorder.answers,
         digest: digest_of(&plan),
     };
@@ -140,6 +143,7 @@ impl SavedPlan {
             "planned": self.planned,
             "given": { "environment": self.given.environment, "arguments": arguments.collect::<Vec<_>>() },
             "files": self.files,
+            "based_on": self.based_on,
             "answers": answers.collect::<Result<Vec<Json>, Failure>>()?,
             "digest": self.digest,
         });
@@ -197,6 +201,7 @@ fn read(json: &Json, andon: String) -> Option<SavedPlan> {
             arguments: at(at(json, "given"), "arguments").as_array()?.iter().map(argument).collect::<Option<_>>()?,
         },
         files: files.map(|(path, digest)| Some((path.clone(), digest.as_str()?.to_owned()))).collect::<Option<_>>()?,
+        based_on: at(json, "based_on").as_u64()?,
         answers: pairs(at(json, "answers"))?.into_iter().map(answer).collect::<Option<_>>()?,
         digest: text("digest")?,
     })

@@ -184,6 +184,26 @@ impl Session {
         &self.state
     }
 
+    /// All that the ledger said there was, up to an entry.
+    ///
+    /// # Errors
+    /// Where the ledger cannot be read.
+    pub fn state_at(&self, sequence: u64) -> Result<State, OpenError> {
+        if self.state.sequence == sequence {
+            return Ok(self.state.clone());
+        }
+        let mut state = State::default();
+        let Some(ledger) = self.ledger()? else { return Ok(state) };
+        for entry in ledger.stream(andon_store::Which::All, 1) {
+            let entry = entry?;
+            if entry.sequence > sequence {
+                break;
+            }
+            andon_fold::apply(&mut state, &entry)?;
+        }
+        Ok(state)
+    }
+
     /// The planned name of every object that any environment has or is about to have, as of now.
     pub fn identities(&self) -> Result<BTreeSet<Identity>, OpenError> {
         let mut state = self.state.clone();

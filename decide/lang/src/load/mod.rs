@@ -12,7 +12,7 @@ mod overrides;
 mod resource;
 mod role;
 mod secrets;
-mod settings;
+pub(crate) mod settings;
 mod stack_test;
 mod test;
 mod test_runs;

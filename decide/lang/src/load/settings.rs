@@ -13,7 +13,7 @@ use crate::literal::string;
 use crate::shape::{BUILT_IN_PROVIDER, PROVIDER, check_body, suggest, twice};
 
 /// The version of the Terraform language that `required_version` of a stack or module is held against.
-const TERRAFORM_VERSION: &str = "1.11.4";
+pub const TERRAFORM_VERSION: &str = "1.11.4";
 
 pub(super) fn settings(loader: &mut Loader<'_>, body: &Body) -> Settings {
     let mut settings = Settings::default();

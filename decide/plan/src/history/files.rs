@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use andon_lang::TERRAFORM_VERSION;
 use andon_lang::definitions::implied_name;
 use andon_ledger::state_file::{Attributes, Check, CheckObject, Instance, Output, RawJson, Resource, StateFile};
 use andon_ledger::{EnvironmentState, Event, Outputs, ReadData};
 use andon_schema::{
-    Block, CheckStatus, Checked, Identity, InstanceAddress, Kept, Mode, ModuleStep, Object, ObjectStatus,
+    Block, CheckStatus, Checked, CheckedKind, Identity, InstanceAddress, Kept, Mode, ModuleStep, Object, ObjectStatus,
     ProviderAddress, ProviderConfigAddress, ResourceAddress, Schemas, TypeSchema,
 };
 use andon_text::deeper;
@@ -15,9 +16,6 @@ use andon_value::{Kind, Marks, Path, PathStep, Type, Value};
 
 use crate::compare::{with_marks_of, with_marks_of_schema};
 use crate::duties::sensitive_paths;
-
-/// The version of Terraform whose format the files have.
-const TERRAFORM: &str = "1.11.4";
 
 /// Why a state file cannot be taken over.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -92,7 +90,7 @@ pub fn state_file(state: &EnvironmentState, stack: &str, schemas: &Schemas, seri
         (name.to_string(), output)
     });
     StateFile {
-        terraform_version: TERRAFORM.to_owned(),
+        terraform_version: TERRAFORM_VERSION.to_owned(),
         serial,
         lineage,
         outputs: outputs.collect(),
@@ -165,6 +163,46 @@ pub fn taken_over(
         .collect();
     events.push(Event::Published { stack: stack.into(), outputs });
     Ok(events)
+}
+
+/// What a state file has, as the state of a stack that has nothing else.
+///
+/// # Errors
+/// A part of the file that cannot be read.
+pub fn state_of_file(
+    file: &StateFile,
+    stack: &str,
+    schemas: &Schemas,
+    identity: impl FnMut() -> Identity,
+) -> Result<EnvironmentState, TakeOverError> {
+    let mut state = EnvironmentState::default();
+    for event in taken_over(file, stack, schemas, identity)? {
+        match event {
+            Event::Adopted { address, object, deposed: true } => {
+                state.instances.entry(address).or_default().deposed.push(object);
+            }
+            Event::Adopted { address, object, .. } => {
+                state.instances.entry(address).or_default().current = Some(object);
+            }
+            Event::DataRead { address, data } => drop(state.data.insert(address, data)),
+            Event::Published { stack, outputs } => drop(state.published.insert(stack, outputs)),
+            _ => {}
+        }
+    }
+    let checks = file.checks.iter().flatten().flat_map(|check| {
+        let objects = check.objects.iter().flatten();
+        objects.filter_map(|object| {
+            Some(Checked {
+                kind: CheckedKind::ALL.into_iter().find(|kind| kind.to_string() == check.kind)?,
+                config: check.address.clone(),
+                object: object.address.clone(),
+                status: CheckStatus::ALL.into_iter().find(|status| status.to_string() == object.status)?,
+                problems: object.messages.clone(),
+            })
+        })
+    });
+    state.checked.insert(stack.into(), checks.collect());
+    Ok(state)
 }
 
 fn instance(address: &InstanceAddress, value: &Value, schema_version: u64, schema: Option<&TypeSchema>) -> Instance {

@@ -8,9 +8,11 @@ mod checks;
 mod configuration;
 mod plan;
 mod state;
+mod text;
 mod values;
 
 pub use checks::checks_json;
 pub use configuration::configuration_json;
 pub use plan::{Shown, terraform_plan_json};
 pub use state::terraform_state_json;
+pub use text::state_text;

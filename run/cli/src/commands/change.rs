@@ -50,7 +50,7 @@ pub fn down(context: &Context, arguments: &DownArguments) -> Result<(), Stop> {
 }
 
 /// What is in a file that is a saved plan; `None` for any other name.
-fn saved_plan(path: &Path) -> Option<Vec<u8>> {
+pub(super) fn saved_plan(path: &Path) -> Option<Vec<u8>> {
     let content = path.is_file().then(|| std::fs::read(path).ok())??;
     content.starts_with(SEALED).then_some(content)
 }

@@ -14,6 +14,7 @@ pub mod new;
 pub mod output;
 pub mod plan;
 pub mod purge;
+pub mod show;
 pub mod ssh;
 pub mod state;
 pub mod state_file;

@@ -1,0 +1,43 @@
+//! The state that a plan was made against: what there was, as planning found it to be.
+
+use andon_ledger::EnvironmentState;
+use andon_schema::Object;
+
+use crate::{Plan, PlanInput, PlanMode};
+
+/// What there is according to a plan, before it is applied: moved, adopted, and as it was found in the world.
+pub fn prior_state(input: &PlanInput, plan: &Plan) -> EnvironmentState {
+    let mut prior = EnvironmentState::clone(&input.state);
+    for (from, to) in &plan.moves {
+        if let Some(instance) = prior.instances.remove(from) {
+            prior.instances.insert(to.clone(), instance);
+        }
+    }
+    for adoption in &plan.adopted {
+        prior.instances.entry(adoption.address.clone()).or_default().current = Some(adoption.object.clone());
+    }
+    for drift in &plan.drift {
+        let Some(instance) = prior.instances.get_mut(&drift.address) else { continue };
+        match (&drift.after, &mut instance.current) {
+            (Some(value), Some(object)) => {
+                *object = Object { value: value.clone(), kept: drift.kept.clone(), ..object.clone() };
+            }
+            _ => instance.current = None,
+        }
+        if instance.is_empty() {
+            prior.instances.remove(&drift.address);
+        }
+    }
+    for depends in &plan.depends {
+        let current = prior.instances.get_mut(&depends.address).and_then(|instance| instance.current.as_mut());
+        if let Some(object) = current {
+            object.dependencies.clone_from(&depends.dependencies);
+        }
+    }
+    // What was read while planning is all the data that there is; of a plan of a part, what was not read stays.
+    if plan.mode == PlanMode::Normal && !input.scope.is_partial() {
+        prior.data.retain(|address, _| !plan.stacks.contains(&address.resource.stack));
+    }
+    prior.data.extend(plan.data.iter().cloned());
+    prior
+}
