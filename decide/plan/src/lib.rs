@@ -44,4 +44,4 @@ pub use plan::{
 pub use planner::{PlanStep, Planner, QuestionId};
 pub use prior::prior_state;
 pub use scope::Scope;
-pub use stack::{STACK_DATA, stack_schema};
+pub use stack::{STACK_DATA, VALUE, stack_schema};

@@ -5,6 +5,9 @@ use andon_value::Type;
 /// published, and by no provider.
 pub const STACK_DATA: &str = "andon_stack";
 
+/// The resource that publishes one value to the registry, and the data source that reads one.
+pub const VALUE: &str = "andon_value";
+
 /// The schema of [`STACK_DATA`], for [`andon_schema::Schemas::data`].
 pub fn stack_schema() -> TypeSchema {
     let attributes = [

@@ -8,9 +8,11 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use andon_ledger::Progress;
+use andon_plan::VALUE;
 use andon_schema::{Answer, Command, Failure, InstanceAddress, Outcome, Question, Schemas};
+use andon_value::Value;
 
-use crate::provider::{Planned, PluginHost, Provider, Published, Request, read_remote_state};
+use crate::provider::{Planned, PluginHost, Provider, Published, Request, ValueProvider, read_remote_state};
 use crate::{Completion, Job, Plugins, Ticket, World};
 
 /// Providers by resource type.
@@ -21,6 +23,7 @@ pub struct Providers {
     plugins: Arc<Plugins>,
     directories: BTreeMap<Arc<str>, PathBuf>,
     published: Published,
+    values: ValueProvider,
 }
 
 impl Providers {
@@ -40,6 +43,28 @@ impl Providers {
     /// Has `terraform_remote_state` find this in the ledger.
     pub fn set_published(&mut self, published: Published) {
         self.published = published;
+    }
+
+    /// Has `andon_value` publish to, and find in, this registry.
+    pub fn set_values(&mut self, values: ValueProvider) {
+        self.add(Arc::new(values.clone()));
+        self.values = values;
+    }
+
+    /// The same, at work in one environment: what is published is its.
+    pub fn in_environment(mut self, environment: &Arc<str>) -> Providers {
+        let values = ValueProvider { environment: Arc::clone(environment), ..self.values.clone() };
+        self.set_values(values);
+        self
+    }
+
+    /// What a data source gives that is built in.
+    fn read_data(&self, address: &InstanceAddress, config: &Value) -> Result<Value, Failure> {
+        match &*address.resource.kind {
+            "terraform_remote_state" => read_remote_state(config, self.directory(address), &self.published),
+            VALUE => self.values.registry.read(config, address, &self.values.environment, &self.published),
+            kind => Err(Failure::new(format!("there is no data source {kind}"), "No provider at hand has it.")),
+        }
     }
 
     /// The directory that the paths of a stack start from.
@@ -215,11 +240,11 @@ impl Shared {
             };
             return self.send(Completion::Finished(ticket, outcome));
         }
-        if let Job::Ask(Question::ReadData { config, .. }) = &job
-            && &*address.resource.kind == "terraform_remote_state"
-        {
-            let found = read_remote_state(config, self.providers.directory(address), &self.providers.published);
-            let answer = found.map_or_else(Answer::Failed, |value| Answer::Object(Some(value)));
+        if let Job::Ask(Question::ReadData { config, .. }) = &job {
+            let answer = self
+                .providers
+                .read_data(address, config)
+                .map_or_else(Answer::Failed, |value| Answer::Object(Some(value)));
             return self.send(Completion::Answered(ticket, answer));
         }
         let provider = self.providers.of(address);

@@ -38,9 +38,13 @@ pub(super) fn check(project: &Project, out: &mut Diagnostics) {
 /// The stacks that a module and those it calls read from.
 pub(super) fn read_stacks(module: &Module, found: &mut Vec<(Arc<str>, Span)>) {
     for (key, resource) in &module.resources {
+        let reads = match &*key.kind {
+            "andon_stack" => "name",
+            "andon_value" if resource.body.attribute("environment").is_none() => "stack",
+            _ => continue,
+        };
         if key.mode == Mode::Data
-            && &*key.kind == "andon_stack"
-            && let Some(name) = resource.body.attribute("name")
+            && let Some(name) = resource.body.attribute(reads)
             && let Some(stack) = literal::string(&name.value)
         {
             found.push((stack, name.value.span));

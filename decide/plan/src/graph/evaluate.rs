@@ -18,7 +18,7 @@ use super::view::{Notes, View, evaluate};
 use super::{
     Content, Graph, Key, ModuleId, ModuleInstance, NodeId, ResourceId, ResourceSet, State, provision, variable,
 };
-use crate::{STACK_DATA, messages};
+use crate::{STACK_DATA, VALUE, messages};
 
 /// An instance whose configuration has been evaluated.
 #[derive(Debug, Clone)]
@@ -320,6 +320,14 @@ impl Graph {
             }
         }
         let config = evaluate_block(&definition.body, schema, view)?;
+        if definition.key.mode == Mode::Data && &*definition.key.kind == VALUE {
+            match self.published_here(&config, view) {
+                Some((root, Some(output))) => return Ok(output_value(&config, root, output, view)),
+                // All that may publish in this run what is read comes first.
+                Some((root, None)) => drop(view.read(Key::Contents(root), None)),
+                None => {}
+            }
+        }
         let provider = match provider {
             Some(provider) => {
                 let meta = self.provider_meta(view, &provider.address.provider)?;
@@ -329,6 +337,16 @@ impl Graph {
         };
         provision::follow(definition, view);
         Ok(Made::Instance(Box::new(Instance { config, triggers, unchecked, provider })))
+    }
+
+    /// The other stack of this graph that a `data "andon_value"` reads from, and the output that it reads, if it is one.
+    fn published_here(&self, config: &Value, view: &View<'_>) -> Option<(ModuleId, Option<Arc<str>>)> {
+        let elsewhere = config.get("environment").is_some_and(|environment| !environment.is_null());
+        let stack = config.get_str("stack").filter(|stack| !elsewhere && **stack != *view.module().stack)?;
+        let root = *self.roots().get(stack)?;
+        let outputs = &self.module(root)?.module.outputs;
+        let output = config.get_str("name").and_then(|name| outputs.get_key_value(name));
+        Some((root, output.map(|(name, _)| Arc::clone(name))))
     }
 
     /// The schema of a resource, data source or ephemeral resource of a module instance.
@@ -584,6 +602,14 @@ fn stack_value(view: &View<'_>, resource: ResourceId, key: &Option<InstanceKey>)
     };
     let outputs = outputs.unwrap_or(Value::NULL);
     of_value(Value::object([("name", Value::string(Arc::clone(name))), ("outputs", outputs)]))
+}
+
+/// `data "andon_value"` that reads an output of another stack of this graph.
+fn output_value(config: &Value, root: ModuleId, output: Arc<str>, view: &View<'_>) -> Made {
+    let Some(value) = view.value(Key::Output(root, output), None).cloned() else { return nothing() };
+    let given = |name: &'static str| (name, config.get(name).cloned().unwrap_or(Value::NULL));
+    let given = ["name", "stack", "environment", "default"].map(given);
+    of_value(Value::object(given.into_iter().chain([("value", value)])))
 }
 
 /// Whether a value has an infinite number in it.

@@ -170,7 +170,8 @@ fn carry_out(
     go: &GoArguments,
     recorder: &mut Recorder,
 ) -> Result<Changed, ChangeError> {
-    let mut machine = Machine::new(project.providers.clone(), go.parallelism, interrupt());
+    let mut machine =
+        Machine::new(project.providers.clone().in_environment(&request.environment), go.parallelism, interrupt());
     let mut follower = Follower::new(context);
     let deletes = request.mode == PlanMode::Destroy;
     let mut approve = |plan: &Plan| {

@@ -75,7 +75,7 @@ pub fn found(
         scope: Scope { targets: vec![target], ..Scope::default() },
         moment: Arc::new(Moment::planning(andon_engine::now().0 / 1000)),
     };
-    let mut machine = Machine::new(project.providers.clone(), 32, interrupt());
+    let mut machine = Machine::new(project.providers.clone().in_environment(environment), 32, interrupt());
     let mut follower = Follower::new(context);
     let planned = plan(input, &mut machine, &mut follower);
     drop(follower);

@@ -190,7 +190,8 @@ fn make(
         scope: asked.scope,
         moment: Arc::new(Moment::planning(planned)),
     };
-    let mut machine = Machine::new(project.providers.clone(), asked.parallelism, interrupt());
+    let mut machine =
+        Machine::new(project.providers.clone().in_environment(&environment.name), asked.parallelism, interrupt());
     let mut follower = Follower::new(context);
     let planned = make(input.clone(), &mut machine, &mut follower).and_then(|plan| {
         judge(&plan, &input)?;

@@ -432,3 +432,13 @@ impl Random {
         &of[self.below(of.len() as u64) as usize]
     }
 }
+
+/// Holds what was said against what is written in a file beside the tests.
+#[track_caller]
+pub fn snapshot(file: &str, text: &str) {
+    let place = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it").join(file);
+    if std::env::var_os("BLESS").is_some() {
+        fs::write(&place, text).unwrap();
+    }
+    assert_eq!(text, fs::read_to_string(&place).unwrap_or_default(), "BLESS=1 writes what is said now");
+}

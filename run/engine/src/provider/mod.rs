@@ -6,6 +6,7 @@ mod host;
 mod image;
 mod lab;
 mod plugin;
+mod published_value;
 mod remote_state;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,6 +30,7 @@ pub use host::HostProvider;
 pub use image::ImageProvider;
 pub use lab::LabProvider;
 pub use plugin::PluginHost;
+pub use published_value::{Registry, ValueProvider};
 pub use remote_state::Published;
 pub(crate) use remote_state::read as read_remote_state;
 
@@ -119,6 +121,8 @@ pub fn built_in_for(session: &Session, project: &Arc<Project>) -> Result<Provide
     let published = environments.map(|(name, it)| (Arc::clone(name), it.published.clone()));
     providers.set_published(published.filter(|(_, published)| !published.is_empty()).collect());
     providers.set_directories(project.stacks.iter().map(|(name, it)| (Arc::clone(name), directory(it))).collect());
+    let registry = Arc::new(Registry::of(session.state()));
+    providers.set_values(ValueProvider { registry, project: Arc::clone(project), environment: Arc::default() });
     providers.add(Arc::new(DataProvider));
     providers.add(Arc::new(LabProvider { lab: lab.clone(), images: Arc::clone(&images), owner: owner(settings) }));
     providers.add(Arc::new(ImageProvider {
@@ -188,7 +192,7 @@ pub fn lab(settings: &Settings) -> Result<Lab, Failure> {
 /// The schemas of all that is built in, whatever the project.
 pub fn built_in_schemas() -> Schemas {
     let mut all = schemas();
-    let own = [Lab::schemas(), data::schemas(), host::schemas(), image::schemas()];
+    let own = [Lab::schemas(), data::schemas(), host::schemas(), image::schemas(), published_value::schemas()];
     all.resources = own.into_iter().flatten().collect();
     add_data(&mut all);
     all
@@ -208,6 +212,7 @@ fn one_type(
 fn add_data(all: &mut Schemas) {
     all.data.insert("andon_stack".to_owned(), andon_plan::stack_schema());
     all.data.extend(data::remote_state_schema());
+    all.data.extend(published_value::data_schemas());
 }
 
 /// Every schema at hand: of the providers, of stacks' outputs, of host resources and checks.
