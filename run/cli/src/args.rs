@@ -20,7 +20,8 @@ const ENVIRONMENT: &str = "\
 Environment variables:
   ANDON_LEDGER           The address of a PostgreSQL database for the ledger: postgres://user@host/database
   ANDON_LEDGER_KEY       An age identity or a passphrase: the ledger is encrypted with it
-  ANDON_LEDGER_KEY_FILE  A file that holds one";
+  ANDON_LEDGER_KEY_FILE  A file that holds one
+  TF_WORKSPACE           The environment, where -e and ANDON_ENVIRONMENT name none";
 
 /// Takes a change from a definition file to a healthy, watched server.
 #[derive(Debug, Clone, Parser)]
@@ -38,7 +39,7 @@ pub struct Arguments {
     )]
     pub directory: PathBuf,
 
-    /// The environment; the first unprotected one of andon.hcl where none is given
+    /// The environment; the selected one, or the first unprotected one of andon.hcl, where none is given
     #[arg(short, long, global = true, help_heading = GLOBAL, value_name = "ENV", env = "ANDON_ENVIRONMENT")]
     pub environment: Option<String>,
 
@@ -142,7 +143,7 @@ pub enum Command {
     Taint(TaintArguments),
     /// Have an object be kept that would be replaced
     Untaint(TaintArguments),
-    /// List environments, by Terraform's word for them
+    /// List, make, select and delete environments, by Terraform's word for them
     Workspace {
         /// What is done
         #[command(subcommand)]

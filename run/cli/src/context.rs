@@ -7,10 +7,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use andon_engine::workspaces::named_by_variable;
 use andon_engine::{OpenError, Plugins, Providers, Recorder, SavedPlan, Session, Settings, project, provider};
 use andon_lang::Given;
 use andon_lang::definitions::Environment;
-use andon_schema::Schemas;
+use andon_schema::{Failure, Schemas};
 use andon_store::{Held, LockError};
 use andon_text::{Diagnostic, Diagnostics, SourceMap, nearest};
 use andon_view::Paint;
@@ -248,20 +249,33 @@ impl Context {
         self.meant(&project.session)
     }
 
+    /// The environment that is named: by an option, by Terraform's variable, or by the last `workspace select`.
+    fn environment_in_use(&self, session: &Session) -> Option<Arc<str>> {
+        let given = self.arguments.environment.as_deref().map(Arc::from);
+        given.or_else(named_by_variable).or_else(|| session.workspaces().selected.clone())
+    }
+
     fn meant<'a>(&self, session: &'a Session) -> Result<&'a Environment, Stop> {
         let environments = &session.project().environments;
-        match &self.arguments.environment {
-            Some(name) => environments.get(&**name).ok_or_else(|| {
+        let workspaces = session.workspaces();
+        match self.environment_in_use(session) {
+            Some(name) => environments.get(&*name).ok_or_else(|| {
                 let names: Vec<&str> = environments.keys().map(|name| &**name).collect();
                 let diagnostic = Diagnostic::error(format!("there is no environment `{name}`"));
-                let help = match nearest(name, names.iter().copied()) {
+                let help = match nearest(&name, names.iter().copied()) {
                     Some(near) => format!("Did you mean `{near}`?"),
                     None => format!("The project has {}.", names.join(", ")),
                 };
-                diagnostic.help(help).into()
+                let diagnostic = diagnostic.help(help);
+                match workspaces.selected.as_ref() == Some(&name) && self.arguments.environment.is_none() {
+                    true => diagnostic.help("It was selected: select another one with `andon workspace select NAME`."),
+                    false => diagnostic,
+                }
+                .into()
             }),
             None => environments
                 .values()
+                .filter(|it| !workspaces.made.contains(&it.name))
                 .filter(|environment| !environment.protected || environments.len() == 1)
                 .min_by_key(|environment| environment.span)
                 .ok_or_else(|| {
@@ -413,6 +427,10 @@ pub fn held(other: &Held) -> String {
 pub fn open_error(error: &OpenError) -> Stop {
     let diagnostic = Diagnostic::error(error.to_string());
     match error {
+        OpenError::Workspaces(Failure { summary, detail, help, .. }) => {
+            let diagnostic = Diagnostic::error(summary).detail(detail);
+            help.iter().fold(diagnostic, |diagnostic, help| diagnostic.help(help)).into()
+        }
         OpenError::Replay(_) => {
             diagnostic.help("Keep a copy of `.andon/ledger.db`: it must not be changed by hand.").into()
         }

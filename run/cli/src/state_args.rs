@@ -130,4 +130,41 @@ pub enum WorkspaceCommand {
     List,
     /// Print the environment in use
     Show,
+    /// Make an environment, and use it from now on
+    New(NewWorkspaceArguments),
+    /// Use another environment from now on, wherever none is named
+    Select(SelectArguments),
+    /// Delete an environment that was made with `new`
+    Delete(DeleteArguments),
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct NewWorkspaceArguments {
+    /// What it is called
+    pub name: String,
+    /// Take over what a state file of Terraform's has
+    #[arg(long, value_name = "FILE")]
+    pub state: Option<std::path::PathBuf>,
+    #[command(flatten)]
+    pub lock: LockArguments,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct SelectArguments {
+    /// The environment
+    pub name: String,
+    /// Make it where there is none of that name
+    #[arg(long)]
+    pub or_create: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct DeleteArguments {
+    /// The environment
+    pub name: String,
+    /// Also where it has objects: they are forgotten, and nothing is done to them
+    #[arg(long)]
+    pub force: bool,
+    #[command(flatten)]
+    pub lock: LockArguments,
 }

@@ -8,13 +8,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use andon_fold::ReplayError;
 use andon_lang::Given;
-use andon_lang::definitions::Project;
+use andon_lang::definitions::{Environment, Project};
 use andon_ledger::{Entry, EnvironmentState, Event, RunId, RunStatus, State, Timestamp};
 use andon_schema::{Failure, Identity};
 use andon_store::{Database, Held, Holder, Key, Ledger, Lock, LockError, Place, StoreError};
 use andon_text::Diagnostics;
 
 use crate::project::{ReadError, read_files};
+use crate::workspaces::{Workspaces, named_by_variable};
 use crate::{Journal, JournalError};
 
 /// The variable with the address of a database, where the ledger is not in a file of the project.
@@ -55,6 +56,9 @@ pub enum OpenError {
     /// The environment's lock could not be had.
     #[error(transparent)]
     Lock(LockError),
+    /// What is remembered of environments cannot be read.
+    #[error("{0}")]
+    Workspaces(Failure),
     /// An event could not be recorded.
     #[error(transparent)]
     Journal(#[from] JournalError),
@@ -81,6 +85,7 @@ pub struct Session {
     project: Arc<Project>,
     diagnostics: Diagnostics,
     given: Given,
+    workspaces: Workspaces,
     ledger: Option<Ledger>,
     state: State,
     snapshot_at: u64,
@@ -121,12 +126,18 @@ impl Session {
         diagnostics.extend(crate::init::changed(&settings.directory));
         project.directory = directory.map(|path| path.to_string_lossy().into()).unwrap_or_default();
         project.home = std::env::var("HOME").unwrap_or_default().into();
+        let workspaces = Workspaces::read(&settings.directory).map_err(OpenError::Workspaces)?;
+        for name in workspaces.made.iter().cloned().chain(named_by_variable()) {
+            let environment = Environment { name: name.clone(), variables: None, protected: false, span: None };
+            project.environments.entry(name).or_insert(environment);
+        }
         let state = State::default();
         Ok(Session {
             settings,
             project: Arc::new(project),
             diagnostics,
             given: Given::default(),
+            workspaces,
             ledger: None,
             state,
             snapshot_at: 0,
@@ -144,6 +155,11 @@ impl Session {
     /// The values that were given to the stacks' input variables.
     pub fn given(&self) -> &Given {
         &self.given
+    }
+
+    /// What is remembered of the project's environments.
+    pub fn workspaces(&self) -> &Workspaces {
+        &self.workspaces
     }
 
     /// What was settled.

@@ -298,6 +298,23 @@ pub struct Decided {
     pub data: serde_json::Value,
 }
 
+/// As [`record`], in a certain environment, and without data for scripts.
+pub fn record_in(
+    context: &Context,
+    environment: &str,
+    command: &str,
+    lock: &LockArguments,
+    decide: impl FnOnce(&EnvironmentState) -> Result<Decided, Diagnostic>,
+) -> Result<(), Stop> {
+    let project = context.open()?;
+    let mut recorder = context.lock(&project, environment, command, lock)?;
+    let decided = record_under(&mut recorder, command, decide)?;
+    if !context.arguments.json {
+        context.print(&decided.lines.iter().map(|line| format!("{line}\n")).collect::<String>());
+    }
+    Ok(())
+}
+
 /// Has a run record what is decided about the state, under the environment's lock.
 pub fn record<E: Into<Stop>>(
     context: &Context,
@@ -312,20 +329,7 @@ pub fn record<E: Into<Stop>>(
         decide(&here).map_err(Into::into)?
     } else {
         let (_project, mut recorder) = locked(context, command, lock)?;
-        close_cut_short(&mut recorder)?;
-        let mut decided = decide(recorder.state()).map_err(Into::into)?;
-        let events = std::mem::take(&mut decided.events);
-        if !events.is_empty() {
-            let (command, who) = (command.to_owned(), andon_engine::who());
-            let began = Event::RunBegan { command, who, version: env!("CARGO_PKG_VERSION").to_owned() };
-            let summary = decided.lines.last().cloned().unwrap_or_default();
-            let ended = Event::RunEnded { status: RunStatus::Succeeded, summary };
-            let all = std::iter::once(began).chain(events).chain([ended]).collect();
-            // All of it or nothing, in one commit.
-            recorder.append(all).map_err(unrecorded)?;
-            recorder.snapshot();
-        }
-        decided
+        record_under(&mut recorder, command, decide)?
     };
     if context.arguments.json {
         print_json(&decided.data);
@@ -333,6 +337,27 @@ pub fn record<E: Into<Stop>>(
         context.print(&decided.lines.iter().map(|line| format!("{line}\n")).collect::<String>());
     }
     Ok(())
+}
+
+fn record_under<E: Into<Stop>>(
+    recorder: &mut Recorder,
+    command: &str,
+    decide: impl FnOnce(&EnvironmentState) -> Result<Decided, E>,
+) -> Result<Decided, Stop> {
+    close_cut_short(recorder)?;
+    let mut decided = decide(recorder.state()).map_err(Into::into)?;
+    let events = std::mem::take(&mut decided.events);
+    if !events.is_empty() {
+        let (command, who) = (command.to_owned(), andon_engine::who());
+        let began = Event::RunBegan { command, who, version: env!("CARGO_PKG_VERSION").to_owned() };
+        let summary = decided.lines.last().cloned().unwrap_or_default();
+        let ended = Event::RunEnded { status: RunStatus::Succeeded, summary };
+        let all = std::iter::once(began).chain(events).chain([ended]).collect();
+        // All of it or nothing, in one commit.
+        recorder.append(all).map_err(unrecorded)?;
+        recorder.snapshot();
+    }
+    Ok(decided)
 }
 
 fn locked(context: &Context, command: &str, lock: &LockArguments) -> Result<(Project, Recorder), Stop> {
