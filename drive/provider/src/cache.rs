@@ -132,6 +132,14 @@ impl SchemaCache {
     }
 }
 
+impl Plugin {
+    /// What it offers, of all of it only what is wanted; asked for, and not kept.
+    pub fn offer(&self, wanted: &Wanted) -> Result<ProviderSchema, PluginError> {
+        let schema = provider_schema(&self.schema()?, wanted);
+        schema.map_err(|source| PluginError::Schema { path: self.program().to_owned(), source })
+    }
+}
+
 /// What a plugin offers, of all of it only what is wanted.
 fn provider_schema(raw: &RawSchema, wanted: &Wanted) -> Result<ProviderSchema, SchemaError> {
     let blobs = entries(raw).map(|(kind, name, bytes)| (kind, name.to_owned(), || Ok(bytes.clone())));

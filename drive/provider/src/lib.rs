@@ -27,6 +27,7 @@ mod pool;
 mod process;
 mod runtime;
 mod schema;
+mod schema_json;
 mod tls;
 mod values;
 mod wire;

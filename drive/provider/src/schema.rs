@@ -238,7 +238,7 @@ fn nested_type(nested: &NestedAttributes) -> Type {
 }
 
 /// A schema of protocol 5 as protocol 6 would have it.
-fn upgraded(schema: schema5::Schema) -> schema6::Schema {
+pub(crate) fn upgraded(schema: schema5::Schema) -> schema6::Schema {
     schema6::Schema { version: schema.version, block: schema.block.map(upgraded_block) }
 }
 
@@ -247,6 +247,7 @@ fn upgraded_block(block: schema5::Block) -> schema6::Block {
         name: it.name,
         r#type: it.r#type,
         description: it.description,
+        description_kind: it.description_kind,
         required: it.required,
         optional: it.optional,
         computed: it.computed,
@@ -267,6 +268,7 @@ fn upgraded_block(block: schema5::Block) -> schema6::Block {
         attributes: block.attributes.into_iter().map(attribute).collect(),
         block_types: block.block_types.into_iter().map(nested).collect(),
         description: block.description,
+        description_kind: block.description_kind,
         deprecated: block.deprecated,
     }
 }

@@ -22,6 +22,7 @@ pub mod saved;
 mod session;
 mod stack_tests;
 pub mod testing;
+pub mod workspaces;
 mod world;
 
 pub use apply::{WaitingView, apply};
@@ -31,7 +32,7 @@ pub use journal::{Journal, JournalError, Sink};
 pub use locks::{Locks, Verifier};
 pub use machine::{Machine, Providers};
 pub use planning::{evaluate, plan};
-pub use plugins::{Plugins, named};
+pub use plugins::{Plugins, REATTACH_VARIABLE, named};
 pub use recover::{RecoverError, recover};
 pub use saved::SavedPlan;
 pub use session::{OpenError, Recorder, Session, Settings, now, random, records, who};

@@ -12,8 +12,8 @@ use andon_lang::EvaluatedBody;
 use andon_lang::definitions::{Module, Project};
 use andon_ledger::{EnvironmentState, State};
 use andon_provider::{
-    Found, HashCache, Judged, NotFound, Places, Plugin, PluginDiagnostic, PluginError, Program, Request, SchemaCache,
-    Source, StartSettings, Wanted, find,
+    Attachment, Found, HashCache, Judged, NotFound, Places, Plugin, PluginDiagnostic, PluginError, Program, Request,
+    SchemaCache, Source, StartSettings, Wanted, attachments, find,
 };
 use andon_schema::{
     DEFAULT_HOST, FunctionAnswer, FunctionCall, FunctionFault, Mode, ProviderAddress, ProviderSchema, Schemas,
@@ -39,7 +39,7 @@ pub struct Plugins {
 
 /// A plugin that can be asked.
 struct AtHand {
-    program: PathBuf,
+    source: Source,
     schema: Arc<ProviderSchema>,
     judged: Mutex<Judged>,
     /// Started when there is something to ask.
@@ -88,7 +88,18 @@ impl Plugins {
         plugins.failures.extend(unread);
         let hashes = HashCache::new(cache.clone());
         let cache = SchemaCache::new(cache);
+        let attached = attached().unwrap_or_else(|wrong| {
+            plugins.failures.push(*wrong);
+            BTreeMap::new()
+        });
         for (address, need) in needs {
+            if let Some(attachment) = attached.get(&address) {
+                match AtHand::attach(attachment, need.types) {
+                    Ok(plugin) => drop(plugins.at_hand.insert(address, plugin)),
+                    Err(error) => plugins.failures.push(failed(&address, &error, need.place).help(REATTACH)),
+                }
+                continue;
+            }
             let locked = locks.all.providers.get(&address);
             let version = locked.map(|entry| entry.version.clone());
             let request = Request { address: address.clone(), constraint: need.constraint, locked: version };
@@ -123,7 +134,8 @@ impl Plugins {
                         let _ = running.set(Ok(started));
                     }
                     let judged = Mutex::new(cache.judged(&program));
-                    plugins.at_hand.insert(address, AtHand { program, schema: Arc::new(schema), judged, running });
+                    let (source, schema) = (Source::Program(program), Arc::new(schema));
+                    plugins.at_hand.insert(address, AtHand { source, schema, judged, running });
                 }
                 Err(error) => plugins.failures.push(failed(&address, &error, need.place)),
             }
@@ -134,7 +146,7 @@ impl Plugins {
     /// Where a plugin is, and what it offers, as far as that is needed; `None` where it is not at hand.
     pub fn source(&self, provider: &ProviderAddress) -> Option<(Source, Arc<ProviderSchema>)> {
         let plugin = self.at_hand.get(provider)?;
-        Some((Source::Program(plugin.program.clone()), Arc::clone(&plugin.schema)))
+        Some((plugin.source.clone(), Arc::clone(&plugin.schema)))
     }
 
     /// Adds what they offer to the schemas at hand.
@@ -228,8 +240,16 @@ impl Plugins {
 }
 
 impl AtHand {
+    /// A plugin that somebody else started: what it offers is asked every time, as it may be another one by then.
+    fn attach(attachment: &Attachment, types: BTreeSet<(Mode, String)>) -> Result<AtHand, PluginError> {
+        let plugin = Plugin::attach(attachment, StartSettings::default())?;
+        let schema = Arc::new(plugin.offer(&Wanted::Types(types))?);
+        let source = Source::Attached(attachment.clone());
+        Ok(AtHand { source, schema, judged: Mutex::default(), running: OnceLock::from(Ok(plugin)) })
+    }
+
     fn running(&self) -> &Result<Plugin, PluginError> {
-        self.running.get_or_init(|| Plugin::start(&self.program, StartSettings::default()))
+        self.running.get_or_init(|| Plugin::open(&self.source, StartSettings::default()))
     }
 
     fn judge(&self, address: &ProviderAddress, bodies: &[&EvaluatedBody]) -> Diagnostics {
@@ -299,6 +319,27 @@ impl AtHand {
             None => Some(TypeSchema::of(self.schema.config.clone())),
         }
     }
+}
+
+/// The variable that names plugins which somebody else started.
+pub const REATTACH_VARIABLE: &str = "TF_REATTACH_PROVIDERS";
+
+const REATTACH: &str = "TF_REATTACH_PROVIDERS names it: start it again, or unset the variable.";
+
+/// The plugins that somebody else started, to debug or to test them
+/// (<https://developer.hashicorp.com/terraform/plugin/debugging#debugger-based-debugging>). They are neither installed
+/// nor locked, and never ended from here.
+///
+/// # Errors
+/// Where the variable that names them is not understood.
+pub(crate) fn attached() -> Result<BTreeMap<ProviderAddress, Attachment>, Box<Diagnostic>> {
+    let Some(text) = std::env::var_os(REATTACH_VARIABLE).filter(|text| !text.is_empty()) else {
+        return Ok(BTreeMap::new());
+    };
+    attachments(&text.to_string_lossy()).map_err(|why| {
+        let diagnostic = Diagnostic::error(format!("{REATTACH_VARIABLE} is not understood"));
+        Box::new(diagnostic.detail(format!("{}.", capital(&why))).help("Give it what the plugin printed, or unset it."))
+    })
 }
 
 /// What a plugin may read beside a configuration: the environment's variables that are called after it.

@@ -66,7 +66,7 @@ fn configure(request: &wire::ConfigureRequest, way: &str) -> wire::ConfigureResp
     let config = value(request.config.clone(), &config_type());
     let times = CONFIGURED.fetch_add(1, Ordering::Relaxed);
     let said = match config.get_str("region") {
-        _ if times > 0 => Some(complaint("it was configured before", "", &[])),
+        _ if times > 0 && way != "attached" => Some(complaint("it was configured before", "", &[])),
         Some("nowhere") => Some(complaint("there is no region \"nowhere\"", "", &[attribute("region")])),
         Some("far") => Some(warning("that is far")),
         _ => None,

@@ -407,6 +407,7 @@ fn five(schema: Schema) -> schema5::Schema {
         optional: it.optional,
         computed: it.computed,
         sensitive: it.sensitive,
+        description_kind: it.description_kind,
         deprecated: it.deprecated,
         write_only: it.write_only,
     };

@@ -16,6 +16,9 @@ pub struct Block {
     pub block_types: ::prost::alloc::vec::Vec<NestedBlock>,
     #[prost(string, tag = "4")]
     pub description: ::prost::alloc::string::String,
+    /// plain, markdown; from 0
+    #[prost(int32, tag = "5")]
+    pub description_kind: i32,
     #[prost(bool, tag = "6")]
     pub deprecated: bool,
 }
@@ -35,6 +38,9 @@ pub struct Attribute {
     pub computed: bool,
     #[prost(bool, tag = "7")]
     pub sensitive: bool,
+    /// plain, markdown; from 0
+    #[prost(int32, tag = "8")]
+    pub description_kind: i32,
     #[prost(bool, tag = "9")]
     pub deprecated: bool,
     #[prost(bool, tag = "10")]

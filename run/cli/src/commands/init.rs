@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::time::Instant;
 
 use andon_engine::init::{Event, InitError, Outcome, Provided, Request, Status, init};
-use andon_engine::named;
+use andon_engine::{REATTACH_VARIABLE, named};
 use andon_lang::modules::Installed;
 use andon_source::Settings;
 use andon_text::Diagnostic;
@@ -122,6 +122,9 @@ fn text(outcome: &Outcome) -> String {
 
 fn provider_text(provided: &Provided) -> String {
     let name = named(&provided.address);
+    if provided.status == Status::Attached {
+        return format!("Using {name} that runs already, as {REATTACH_VARIABLE} names it\n");
+    }
     let Some(version) = &provided.version else {
         return format!("Using {name} under development in {}\n", provided.origin);
     };
@@ -134,6 +137,7 @@ fn provider_json(provided: &Provided) -> serde_json::Value {
         "address": provided.address.to_string(),
         "version": provided.version.as_ref().map(ToString::to_string),
         "status": match (&provided.version, provided.status) {
+            (_, Status::Attached) => "attached",
             (None, _) => "under development",
             (_, Status::Kept) => "kept",
             (_, Status::Installed) => "installed",
@@ -155,6 +159,7 @@ fn module_json(module: &Installed, status: Status) -> serde_json::Value {
         "status": match status {
             Status::Kept => "kept",
             Status::Installed => "installed",
+            Status::Attached => "attached",
         },
     })
 }

@@ -9,6 +9,7 @@
 
 mod support;
 
+mod attached;
 mod aws;
 mod bad_input;
 mod bad_projects;
@@ -35,6 +36,7 @@ mod postgres_server;
 mod provider_functions;
 mod providers;
 mod provisioners;
+mod published_values;
 mod secrets;
 mod stack_tests;
 mod stack_tests_of_checks;
@@ -44,3 +46,4 @@ mod tidy;
 mod tour;
 mod trust;
 mod variables;
+mod workspaces;

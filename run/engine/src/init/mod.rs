@@ -109,6 +109,8 @@ pub enum Status {
     Kept,
     /// It was installed.
     Installed,
+    /// It runs already, and was installed nowhere.
+    Attached,
 }
 
 /// Why nothing could be installed at all.

@@ -23,7 +23,7 @@ use andon_text::{Diagnostic, Span};
 use super::fetch::at_once;
 use super::{Event, InitError, Outcome, Provided, Request, Sink, Status, disk};
 use crate::locks::{Locks, not_locked, stack_directories};
-use crate::plugins::{Need, capital, named, needs};
+use crate::plugins::{Need, attached, capital, named, needs};
 
 /// Where installed packages are, below the project's directory.
 const INSTALLED: &str = ".terraform/providers";
@@ -38,7 +38,21 @@ pub(super) fn install(
     sink: Sink<'_>,
     outcome: &mut Outcome,
 ) -> Result<(), InitError> {
-    let needs: Vec<(ProviderAddress, Need)> = needs(project).into_iter().collect();
+    let attached = match attached() {
+        Ok(attached) => attached,
+        Err(wrong) => {
+            outcome.diagnostics.push(*wrong);
+            return Ok(());
+        }
+    };
+    let (attached, needs): (Vec<_>, Vec<_>) = needs(project).into_iter().partition(|(it, _)| attached.contains_key(it));
+    outcome.providers.extend(attached.iter().map(|(address, _)| Provided {
+        address: address.clone(),
+        version: None,
+        status: Status::Attached,
+        origin: String::new(),
+        signer: None,
+    }));
     let path = request.directory.join(PROVIDER_LOCK_FILE);
     if needs.is_empty() && !path.exists() {
         return Ok(());
@@ -73,7 +87,8 @@ pub(super) fn install(
     let platform = Platform::current();
     let installer = Installer { request, sink, base, places, hashes, platform, web: OnceLock::new(), locks: &locks };
     let mut lock = locks.own.clone();
-    lock.providers.clear();
+    // Who attaches a provider needs no entry for it; whoever does not, does.
+    lock.providers.retain(|address, _| attached.iter().any(|(it, _)| it == address));
     let results = at_once(&needs, |(address, need)| installer.provide(address, need));
     for ((address, need), result) in needs.iter().zip(results) {
         match result {
