@@ -322,6 +322,9 @@ pub struct PlanArguments {
     /// Save the plan in a sealed file, for `andon apply FILE`
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
+    /// Write definitions of what is imported and not defined to FILE, a new one of the stack, and plan with them
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["destroy", "refresh_only"])]
+    pub generate_config_out: Option<PathBuf>,
     /// Exit 2 where there are changes
     #[arg(long)]
     pub detailed_exitcode: bool,

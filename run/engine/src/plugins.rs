@@ -9,7 +9,7 @@ use std::thread;
 
 use andon_hcl::ast::Ident;
 use andon_lang::EvaluatedBody;
-use andon_lang::definitions::{Module, Project};
+use andon_lang::definitions::{Module, Project, implied_name};
 use andon_ledger::{EnvironmentState, State};
 use andon_provider::{
     Attachment, Found, HashCache, Judged, NotFound, Places, Plugin, PluginDiagnostic, PluginError, Program, Request,
@@ -431,6 +431,14 @@ pub(crate) fn needs(project: &Project) -> BTreeMap<ProviderAddress, Need> {
                 need.ask(definition.version.as_ref(), definition.span);
             }
             need.place = need.place.into_iter().chain([definition.span]).min();
+        }
+        // What is imported may not be defined yet.
+        for import in module.imports.iter().filter(|import| import.to.module.is_empty()) {
+            let kind = &import.to.resource.kind;
+            let name = import.provider.as_ref().map_or(implied_name(kind), |provider| &*provider.name.name);
+            let need = needs.entry(module.provider_address(name)).or_default();
+            need.types.insert((import.to.resource.mode, kind.to_string()));
+            need.place = need.place.into_iter().chain([import.span]).min();
         }
         let of_checks = module.checks.values().filter_map(|check| check.data.as_ref());
         for definition in module.resources.values().chain(of_checks) {

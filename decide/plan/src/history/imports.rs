@@ -224,8 +224,9 @@ impl Planner {
                 continue;
             }
             let diagnostic = match input.definition(&address.resource) {
-                None => Diagnostic::error(format!("{address} is imported into, and not defined"))
-                    .help("Write a `resource` block for it."),
+                None => Diagnostic::error(format!("{address} is imported into, and not defined")).help(
+                    "Write a `resource` block for it, or have it written by `andon plan -generate-config-out=FILE`.",
+                ),
                 Some(definition) => Diagnostic::error(format!("there is no instance {address} to import into"))
                     .related(definition.span, "this has other instances"),
             };

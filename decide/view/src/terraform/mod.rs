@@ -6,6 +6,7 @@
 
 mod checks;
 mod configuration;
+mod generated;
 mod plan;
 mod state;
 mod text;
@@ -13,6 +14,7 @@ mod values;
 
 pub use checks::checks_json;
 pub use configuration::configuration_json;
+pub use generated::generated_resource;
 pub use plan::{Shown, terraform_plan_json};
 pub use state::terraform_state_json;
 pub use text::state_text;

@@ -6,6 +6,7 @@ pub mod console;
 pub mod docs;
 pub mod fmt;
 pub mod force_unlock;
+pub mod generate;
 pub mod graph;
 pub mod import;
 pub mod init;

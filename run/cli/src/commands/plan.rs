@@ -23,6 +23,9 @@ const PARALLELISM: usize = 32;
 
 /// `andon plan`
 pub fn run(context: &Context, arguments: &PlanArguments) -> Result<(), Stop> {
+    if let Some(file) = &arguments.generate_config_out {
+        super::generate::generate(context, arguments, file)?;
+    }
     let project = context.open_sound_with_plugins()?;
     let asked = Asked {
         mode: mode(arguments.destroy, arguments.refresh_only),

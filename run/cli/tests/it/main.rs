@@ -22,6 +22,7 @@ mod edges;
 mod ephemeral;
 mod format;
 mod formats;
+mod generated;
 mod graph;
 mod help;
 mod kills;
