@@ -328,6 +328,9 @@ pub struct PlanArguments {
     /// Exit 2 where there are changes
     #[arg(long)]
     pub detailed_exitcode: bool,
+    /// Show every instance by itself and every value whole, rather than what is alike together
+    #[arg(long)]
+    pub full: bool,
     /// Show only how the world differs from the state, and what outputs become of that
     #[arg(long, conflicts_with = "destroy")]
     pub refresh_only: bool,
@@ -376,6 +379,9 @@ pub struct GoArguments {
     /// Do not ask; `-auto-approve` will do
     #[arg(short = 'y', long, visible_alias = "auto-approve")]
     pub yes: bool,
+    /// Show every instance by itself and every value whole, rather than what is alike together
+    #[arg(long)]
+    pub full: bool,
     /// Approve changes to this protected environment
     #[arg(long, value_name = "ENV")]
     pub approve: Option<String>,

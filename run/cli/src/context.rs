@@ -14,7 +14,7 @@ use andon_lang::definitions::Environment;
 use andon_schema::{Failure, Schemas};
 use andon_store::{Held, LockError};
 use andon_text::{Diagnostic, Diagnostics, SourceMap, nearest};
-use andon_view::Paint;
+use andon_view::{Look, Paint};
 
 use crate::args::{Arguments, Colour, LockArguments};
 use crate::variables::{self, VariableArguments};
@@ -69,6 +69,12 @@ impl Context {
         let out = Paint { colour: wanted(std::io::stdout().is_terminal()) };
         let err = Paint { colour: wanted(live) };
         Context { arguments, out, err, width: width(), live }
+    }
+
+    /// How what is said on standard output looks: as wide as its terminal, or as `COLUMNS` says; whole lines elsewhere.
+    pub fn look(&self, full: bool) -> Look {
+        let width = columns_wanted().or_else(|| columns(libc::STDOUT_FILENO));
+        Look { paint: self.out, width: width.map(sensible), full }
     }
 
     /// The project's directory; refuses one that holds none.
@@ -473,11 +479,27 @@ fn catch_interrupts() {
     }
 }
 
+/// The columns that standard error has room for.
 fn width() -> usize {
+    columns_wanted().or_else(|| columns(libc::STDERR_FILENO)).map_or(100, sensible)
+}
+
+/// What the user says of the terminal's width, where it is said.
+fn columns_wanted() -> Option<usize> {
+    std::env::var("COLUMNS").ok()?.parse().ok().filter(|columns| *columns > 0)
+}
+
+/// The columns of the terminal that is behind a file; `None` where there is none.
+fn columns(file: libc::c_int) -> Option<usize> {
     // SAFETY: the structure is plain data, and the call only writes to it.
     let columns = unsafe {
         let mut size: libc::winsize = std::mem::zeroed();
-        if libc::ioctl(libc::STDERR_FILENO, libc::TIOCGWINSZ, &raw mut size) == 0 { size.ws_col } else { 0 }
+        if libc::ioctl(file, libc::TIOCGWINSZ, &raw mut size) == 0 { size.ws_col } else { 0 }
     };
-    if columns == 0 { 100 } else { usize::from(columns).clamp(40, 200) }
+    (columns > 0).then_some(usize::from(columns))
+}
+
+/// Less is of no use, and more is hard to read.
+fn sensible(columns: usize) -> usize {
+    columns.clamp(20, 200)
 }

@@ -178,7 +178,7 @@ fn carry_out(
         if context.arguments.json {
             print_json(&json!({ "type": "plan", "plan": andon_view::plan_json(plan) }));
         } else {
-            context.print(&andon_view::plan(plan, context.out));
+            context.print(&andon_view::plan(plan, context.look(go.full)));
             if !plan.warnings.is_empty() {
                 context.say_diagnostics(&plan.warnings, project.sources());
             }
@@ -210,7 +210,7 @@ fn tell(context: &Context, project: &Project, verb: &str, changed: Result<Change
                 print_json(&json!({ "type": "plan", "plan": andon_view::plan_json(&plan) }));
                 print_json(&json!({ "type": "result", "status": "nothing_to_do" }));
             } else {
-                context.print(&andon_view::plan(&plan, context.out));
+                context.print(&andon_view::plan(&plan, context.look(false)));
                 if !plan.warnings.is_empty() {
                     context.say_diagnostics(&plan.warnings, sources);
                 }

@@ -41,7 +41,7 @@ pub fn run(context: &Context, arguments: &PlanArguments) -> Result<(), Stop> {
         print_json(&andon_view::plan_json(&plan));
     } else {
         say_warnings(context, &project, &plan.warnings);
-        context.print(&andon_view::plan(&plan, context.out));
+        context.print(&andon_view::plan(&plan, context.look(arguments.full)));
     }
     if let Some(file) = &arguments.out {
         context.say(&format!("Saved in {0}. To do just this: andon apply {0}", file.display()));
@@ -58,7 +58,7 @@ pub fn drift(context: &Context, arguments: &DriftArguments) -> Result<(), Stop> 
     } else if plan.drift.is_empty() {
         context.print(&format!("No drift in {}: everything is as defined.\n", plan.environment));
     } else {
-        context.print(&andon_view::drift(&plan, context.out));
+        context.print(&andon_view::drift(&plan, context.look(false)));
         let count = plan.drift.len();
         let things = if count == 1 { "thing differs" } else { "things differ" };
         context.print(&format!("{count} {things} in {}. `andon sync` puts it right.\n", plan.environment));
