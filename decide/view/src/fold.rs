@@ -75,7 +75,7 @@ pub(crate) fn fold(text: &str, width: Option<usize>, colour: bool) -> String {
 fn fold_line(out: &mut String, line: &str, width: usize, colour: bool) {
     let indent = line.len() - line.trim_start_matches(' ').len();
     let hang = " ".repeat((indent + HANG).min(width / 2));
-    let mut row = Row { text: String::new(), columns: 0, breaks: None, filled: false };
+    let mut row = Row { text: String::new(), columns: 0, breaks: None, firm: false, filled: false };
     let mut code = "";
     let mut rest = line;
     while !rest.is_empty() {
@@ -90,6 +90,10 @@ fn fold_line(out: &mut String, line: &str, width: usize, colour: bool) {
         let wide = columns(&shown);
         while row.columns + wide > width && row.filled {
             row.turn(out, &hang, code);
+        }
+        // What is beside a value, and what it becomes, stay together where they can.
+        if rest.starts_with("# ") && row.text.ends_with("  ") || rest.starts_with("→ ") {
+            row.may_break(true, code);
         }
         row.push(&shown, wide, code);
         rest = rest.get(grapheme.len()..).unwrap_or_default();
@@ -112,23 +116,34 @@ struct Row<'a> {
     columns: usize,
     /// After which byte it may best be broken, and the colour there.
     breaks: Option<(usize, &'a str)>,
+    /// No other place is as good.
+    firm: bool,
     /// It has more than what it is moved in by.
     filled: bool,
 }
 
 impl<'a> Row<'a> {
     fn push(&mut self, shown: &str, wide: usize, code: &'a str) {
+        let after_word = !self.text.ends_with(|last: char| last.is_ascii_digit() || last == '.');
         self.text.push_str(shown);
         self.columns += wide;
         self.filled |= shown != " ";
-        if self.filled && matches!(shown, " " | "," | "/") {
-            self.breaks = Some((self.text.len(), code));
+        if matches!(shown, " " | "," | "/") || shown == "." && after_word {
+            self.may_break(false, code);
+        }
+    }
+
+    fn may_break(&mut self, firm: bool, code: &'a str) {
+        if self.filled && (firm || !self.firm) {
+            (self.breaks, self.firm) = (Some((self.text.len(), code)), firm);
         }
     }
 
     /// Ends the line where it may best be broken, and begins the next with what is left of it.
     fn turn(&mut self, out: &mut String, hang: &str, code: &str) {
-        let far = |at: usize| self.text.get(..at).is_some_and(|kept| columns(&plain(kept)) > hang.len());
+        // A line that is hardly begun is better broken in a word than ended.
+        let least = hang.len() + if self.firm { 0 } else { self.columns.saturating_sub(hang.len()) / 3 };
+        let far = |at: usize| self.text.get(..at).is_some_and(|kept| columns(&plain(kept)) > least);
         let (at, active) = self.breaks.filter(|(at, _)| far(*at)).unwrap_or((self.text.len(), code));
         let (kept, left) = self.text.split_at(at);
         out.push_str(kept.trim_end_matches(' '));
@@ -137,7 +152,7 @@ impl<'a> Row<'a> {
         self.columns = columns(&plain(&next));
         self.filled = self.columns > hang.len();
         self.text = next;
-        self.breaks = None;
+        (self.breaks, self.firm) = (None, false);
         out.push('\n');
     }
 }
@@ -165,7 +180,9 @@ mod tests {
         for (line, width, expected) in [
             ("short", 10, "short"),
             ("  one two three", 11, "  one two\n     three"),
-            ("  name = \"aaaaaaaaaaaaaaaaaaaaaa\"", 20, "  name =\n      \"aaaaaaaaaaaaa\n      aaaaaaaaa\""),
+            ("  name = \"aaaaaaaaaaaaaaaaaaaaaa\"", 20, "  name = \"aaaaaaaaaa\n      aaaaaaaaaaaa\""),
+            ("  size = 10 → 20  # in 5 of them", 24, "  size = 10 → 20\n      # in 5 of them"),
+            ("- delete module.shop[0..9].kind.name", 26, "- delete module.\n    shop[0..9].kind.name"),
             ("漢字漢字漢字", 5, "漢字\n  漢\n  字\n  漢\n  字"),
             ("e\u{301}e\u{301}e\u{301}e\u{301}", 4, "e\u{301}e\u{301}e\u{301}e\u{301}"),
             ("👩‍👩‍👧‍👦👩‍👩‍👧‍👦x", 5, "👩‍👩‍👧‍👦👩‍👩‍👧‍👦x"),

@@ -92,8 +92,11 @@ pub(crate) struct Group<'a> {
     pub report: String,
 }
 
-/// So many different values are shown as they are.
-const FEW: usize = 4;
+/// What an attribute is before and after, and who has that.
+type Values<'a> = BTreeMap<(Value, Value), Vec<&'a InstanceAddress>>;
+
+/// Into as many groups at most one is parted whose members differ in what takes several lines.
+const PARTS: usize = 4;
 
 /// Puts together what is alike, in the order in which it is shown: by what asks for most care, then as it came.
 pub(crate) fn grouped<'a>(items: &'a [Item<'a>], look: Look) -> Vec<Group<'a>> {
@@ -122,11 +125,34 @@ pub(crate) fn grouped<'a>(items: &'a [Item<'a>], look: Look) -> Vec<Group<'a>> {
             }
         }
     }
+    let mut groups: Vec<Group<'a>> = groups.into_iter().flat_map(Group::parted).collect();
     groups.sort_by_key(|group| group.items.first().map(|item| item.sort));
     groups
 }
 
 impl<'a> Group<'a> {
+    /// The groups of those that have the same in an attribute that takes several lines to show, where they are few.
+    fn parted(self) -> Vec<Group<'a>> {
+        let many = self.items.len() > 1;
+        let large = |(was, is, _): &(Value, Value, Vec<_>)| !is.is_unknown() && (is_large(was) || is_large(is));
+        for (name, _) in self.shape.iter().filter(|_| many) {
+            let values = self.values(name);
+            if values.len() < 2 || values.len() > PARTS || !values.iter().any(large) {
+                continue;
+            }
+            let items: BTreeMap<&InstanceAddress, &'a Item<'a>> =
+                self.items.iter().map(|item| (item.address, *item)).collect();
+            let part = |members: Vec<&'a InstanceAddress>| Group {
+                items: members.iter().filter_map(|member| items.get(member).copied()).collect(),
+                why: self.why.clone(),
+                shape: self.shape.clone(),
+                report: self.report.clone(),
+            };
+            return values.into_iter().flat_map(|(_, _, members)| part(members).parted()).collect();
+        }
+        vec![self]
+    }
+
     pub fn addresses(&self) -> Vec<&'a InstanceAddress> {
         self.items.iter().map(|item| item.address).collect()
     }
@@ -141,23 +167,41 @@ impl<'a> Group<'a> {
         if self.items.iter().all(|item| of(item) == (was.clone(), is.clone())) {
             return vec![(was, is, self.addresses())];
         }
-        let mut all: BTreeMap<(Value, Value), Vec<&'a InstanceAddress>> = BTreeMap::new();
+        let mut all: Values<'a> = BTreeMap::new();
         for item in &self.items {
             all.entry(of(item)).or_default().push(item.address);
         }
-        if all.len() > FEW || all.len() == self.items.len() {
-            let whole = std::mem::take(&mut all);
-            for ((was, is), members) in whole {
-                for member in members {
-                    let keys = Keys::of(member);
-                    let values = (keys.taken_from_value(&was), keys.taken_from_value(&is));
-                    all.entry(values).or_default().push(member);
-                }
+        // By whichever way of taking the keys out leaves least that differs.
+        for strict in [true, false] {
+            let less = self.without_keys(&all, strict);
+            if less.len() < all.len() {
+                all = less;
             }
         }
         let mut all: Vec<_> = all.into_iter().map(|((was, is), members)| (was, is, members)).collect();
-        all.sort_by_key(|(_, _, members)| std::cmp::Reverse(members.len()));
+        all.sort_by_key(|(_, _, members)| (std::cmp::Reverse(members.len()), members.first().copied()));
         all
+    }
+
+    /// Values with what stands for the keys of who has them, where that makes them the same as those of others.
+    fn without_keys(&self, all: &Values<'a>, strict: bool) -> Values<'a> {
+        let mut less = Values::new();
+        let mut origins: BTreeMap<(Value, Value), (Value, Value)> = BTreeMap::new();
+        for ((was, is), members) in all {
+            for member in members {
+                let keys = Keys { strict, ..Keys::of(member) };
+                let values = (keys.taken_from_value(was), keys.taken_from_value(is));
+                origins.insert(values.clone(), (was.clone(), is.clone()));
+                less.entry(values).or_default().push(member);
+            }
+        }
+        // Who is alone with a value keeps it as it is.
+        less.into_iter()
+            .map(|(values, members)| match (members.len(), origins.remove(&values)) {
+                (1, Some(own)) => (own, members),
+                _ => (values, members),
+            })
+            .collect()
     }
 
     /// Text in which letters stand for keys, with the keys of these members.
@@ -202,6 +246,16 @@ impl<'a> Group<'a> {
     }
 }
 
+/// Whether a value takes several lines.
+pub(crate) fn is_large(value: &Value) -> bool {
+    match value.kind() {
+        _ if value.marks().sensitive => false,
+        Kind::List(..) | Kind::Tuple(_) | Kind::Set(..) | Kind::Map(..) | Kind::Object(_) => true,
+        Kind::String(text) => text.contains('\n') || text.starts_with(['{', '[']),
+        _ => false,
+    }
+}
+
 /// The attributes that differ, and how.
 fn shape(item: &Item<'_>) -> Shape {
     let none = Value::NULL;
@@ -242,7 +296,11 @@ fn stand_in(at: usize) -> Option<char> {
 }
 
 /// The keys of one instance, and what stands for each.
-struct Keys(Vec<(char, String)>);
+struct Keys {
+    keys: Vec<(char, String)>,
+    /// A number stands alone only where it is no end of a word, either.
+    strict: bool,
+}
 
 impl Keys {
     fn of(address: &InstanceAddress) -> Keys {
@@ -253,15 +311,15 @@ impl Keys {
             };
             (!text.is_empty()).then_some((stand_in(at)?, text))
         });
-        Keys(keys.collect())
+        Keys { keys: keys.collect(), strict: false }
     }
 
     /// The text with what stands for them in their place, where they stand alone.
     fn taken_from<'t>(&self, text: &'t str) -> Cow<'t, str> {
         let mut text = Cow::Borrowed(text);
-        for (letter, key) in &self.0 {
+        for (letter, key) in &self.keys {
             if text.contains(key.as_str()) {
-                text = Cow::Owned(replaced(&text, key, *letter));
+                text = Cow::Owned(replaced(&text, key, *letter, self.strict));
             }
         }
         text
@@ -291,8 +349,8 @@ impl Keys {
 }
 
 /// A text with a letter for each place where a key stands alone: among digits a number does not.
-fn replaced(text: &str, key: &str, letter: char) -> String {
-    let is_number = key.bytes().all(|byte| byte.is_ascii_digit());
+fn replaced(text: &str, key: &str, letter: char, strict: bool) -> String {
+    let is_number = !strict && key.bytes().all(|byte| byte.is_ascii_digit());
     let joins = |next: Option<char>| match is_number {
         true => next.is_some_and(|next| next.is_ascii_digit()),
         false => next.is_some_and(char::is_alphanumeric),

@@ -3,7 +3,7 @@
 use andon_schema::InstanceAddress;
 use andon_value::{Kind, Path, PathStep, Value};
 
-use super::alike::{Group, Sort, Way};
+use super::alike::{Group, Sort, Way, is_large};
 use super::names::number;
 use crate::difference::{difference, shown};
 use crate::{Look, Paint};
@@ -66,6 +66,11 @@ fn begins_with(path: &Path, name: &str) -> bool {
 /// One attribute, of all that the group has in it: one value, or a few and who has each.
 fn attribute(group: &Group<'_>, name: &str, mark: &str, without_empty: bool, look: Look) -> String {
     let values = group.values(name);
+    // Of what becomes something that nobody knows, it does not count what all of it is.
+    let becomes_unknown = values.iter().all(|(was, is, _)| is.is_unknown() && is_large(was));
+    if becomes_unknown && !look.full {
+        return format!("{:INDENT$}{name} = {{…}} → (known after apply){mark}\n", "");
+    }
     if let [(was, is, members)] = values.as_slice() {
         if without_empty && is_empty(is) {
             return String::new();

@@ -182,7 +182,7 @@ fn group_text(group: &Group<'_>, look: Look) -> String {
     let (sign, verb) = body::sign(sort, paint);
     let many = match members.len() {
         1 => String::new(),
-        count => format!(" ({} alike)", number(count)),
+        count => format!(" ({} instances)", number(count)),
     };
     let words = match (sort, members.len()) {
         (Sort::Gone, 1) => " is gone",
