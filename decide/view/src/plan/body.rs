@@ -69,7 +69,9 @@ fn attribute(group: &Group<'_>, name: &str, mark: &str, without_empty: bool, loo
     // Of what becomes something that nobody knows, it does not count what all of it is.
     let becomes_unknown = values.iter().all(|(was, is, _)| is.is_unknown() && is_large(was));
     if becomes_unknown && !look.full {
-        return format!("{:INDENT$}{name} = {{…}} → (known after apply){mark}\n", "");
+        let is_text = values.iter().all(|(was, ..)| was.as_str().is_some());
+        let old = if is_text { "\"…\"" } else { "{…}" };
+        return format!("{:INDENT$}{name} = {old} → (known after apply){mark}\n", "");
     }
     if let [(was, is, members)] = values.as_slice() {
         if without_empty && is_empty(is) {

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use andon_plan::{Drift, Note, Plan, PlanMode, PlannedAction, PlannedChange, PlannedOutput, Reason};
-use andon_schema::{ImportBy, InstanceAddress};
+use andon_schema::InstanceAddress;
 use andon_value::Value;
 
 use crate::difference::{difference, shown};
@@ -34,12 +34,13 @@ pub fn plan(plan: &Plan, look: impl Into<Look>) -> String {
         text.push('\n');
     }
     text.push_str(&moves_text(plan, look));
-    let adopted = plan.adopted.iter().filter(|adoption| adoption.by.is_some());
+    // What is imported and changed is said once, with the change.
+    let adopted = plan.adopted.iter().filter(|adoption| adoption.by.is_some() && !whole.changes(&adoption.address));
     let imports: Vec<Item<'_>> = adopted
         .map(|adoption| Item {
             address: &adoption.address,
             sort: Sort::Import,
-            why: adoption.by.iter().map(|by| Why::Keyed(import_words(by))).collect(),
+            why: adoption.by.iter().map(|by| Why::Keyed(why::imported(by))).collect(),
             before: None,
             after: Some(&adoption.object.value),
             fixed: &[],
@@ -159,18 +160,6 @@ fn item<'a>(change: &'a PlannedChange, whole: &Whole<'_>) -> Item<'a> {
         after: change.after.as_ref(),
         fixed: &change.replace,
         report: change.report.as_ref(),
-    }
-}
-
-fn import_words(by: &ImportBy) -> String {
-    match by {
-        ImportBy::Id(id) => format!("by the id {}", andon_value::quote(id)),
-        ImportBy::Identity(identity) => {
-            let entries = identity.as_entries().cloned().unwrap_or_default();
-            let given = entries.iter().filter(|(_, value)| !value.is_null());
-            let given: Vec<String> = given.map(|(name, value)| format!("{name} = {}", shown(value, 8))).collect();
-            format!("by {}", given.join(", "))
-        }
     }
 }
 

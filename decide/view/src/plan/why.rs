@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use andon_plan::{
     Drift, Plan, PlanMode, PlannedAction, PlannedChange, Reason, Repetition, ReplaceOrder, ReplaceReason, Undefined,
 };
-use andon_schema::{InstanceAddress, InstanceKey, ResourceAddress};
+use andon_schema::{ImportBy, InstanceAddress, InstanceKey, ResourceAddress};
 use andon_value::{Value, quote};
 
 use super::alike::Why;
 use super::names::{Room, listed, name, way};
+use crate::difference::shown;
 use crate::fold::inline;
 
 /// What the reasons of single changes are found with: made once for a plan.
@@ -20,6 +21,7 @@ pub(crate) struct Whole<'a> {
     /// What the reading of data waits for.
     waits: BTreeMap<&'a InstanceAddress, &'a [ResourceAddress]>,
     by_address: BTreeMap<&'a InstanceAddress, &'a PlannedChange>,
+    imported: BTreeMap<&'a InstanceAddress, &'a ImportBy>,
 }
 
 impl<'a> Whole<'a> {
@@ -34,7 +36,13 @@ impl<'a> Whole<'a> {
             changed: plan.changes.iter().map(|change| &change.address.resource).collect(),
             waits: waits.collect(),
             by_address: current.map(|change| (&change.address, change)).collect(),
+            imported: plan.adopted.iter().filter_map(|it| Some((&it.address, it.by.as_ref()?))).collect(),
         }
+    }
+
+    /// Whether something is done to the object in use of an instance.
+    pub fn changes(&self, address: &InstanceAddress) -> bool {
+        self.by_address.contains_key(address)
     }
 
     /// Why something is done to an instance, a line each; empty where the definitions ask for it and that is all.
@@ -57,6 +65,8 @@ impl<'a> Whole<'a> {
             PlannedAction::Read => why.extend(self.read_late(change).map(Why::Plain)),
             PlannedAction::Create | PlannedAction::Update => {}
         }
+        let imported = self.imported.get(&change.address).filter(|_| change.action != PlannedAction::DeleteDeposed);
+        why.extend(imported.map(|by| Why::Keyed(format!("imported {}", self::imported(by)))));
         if let Some(previous) = &change.previous {
             why.push(Why::Keyed(format!("it was {}", name(previous))));
         }
@@ -86,13 +96,15 @@ impl<'a> Whole<'a> {
 
     /// Why it matters that an object is not as it was left.
     pub fn of_drift(&self, drift: &Drift) -> Vec<Why> {
+        if self.plan.mode == PlanMode::RefreshOnly {
+            return Vec::new();
+        }
         let plain = |text: &str| Why::Plain(text.to_owned());
         let mut why = Vec::new();
         let change = self.by_address.get(&drift.address);
         let names = drifted(drift);
         let quoted = |names: &[&str]| names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
         match (change.map(|change| &change.action), &drift.after) {
-            _ if self.plan.mode == PlanMode::RefreshOnly => {}
             (Some(PlannedAction::Create), None) => why.push(plain("this plan makes it again")),
             (None, None) => why.push(plain("nothing is left to delete")),
             (Some(PlannedAction::Update), Some(_)) => {
@@ -124,6 +136,19 @@ impl<'a> Whole<'a> {
             why.push(plain("nothing is done about it: an apply takes it over into the state"));
         }
         why
+    }
+}
+
+/// By what an object is found that is imported.
+pub(crate) fn imported(by: &ImportBy) -> String {
+    match by {
+        ImportBy::Id(id) => format!("by the id {}", quote(id)),
+        ImportBy::Identity(identity) => {
+            let entries = identity.as_entries().cloned().unwrap_or_default();
+            let given = entries.iter().filter(|(_, value)| !value.is_null());
+            let given: Vec<String> = given.map(|(name, value)| format!("{name} = {}", shown(value, 8))).collect();
+            format!("by {}", given.join(", "))
+        }
     }
 }
 

@@ -84,10 +84,10 @@ fn history_in_definitions_is_followed_once() {
     );
     let plan = project.ok(&["plan"]).out;
     for line in [
-        "terraform_data.a[0] is now terraform_data.b[0]",
+        "terraform_data.a[0, 1] are now terraform_data.b[0, 1]",
         "forget terraform_data.user",
-        "import terraform_data.c",
-        "1 to update, 1 to forget, 2 moved, 1 to import",
+        "~ update terraform_data.c\n    imported by the id \"any\"\n",
+        "2 moved, 1 to import, 1 to update, 1 to forget",
     ] {
         assert!(plan.contains(line), "{line}: {plan}");
     }
