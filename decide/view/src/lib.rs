@@ -1,5 +1,6 @@
 //! View models as terminal text and JSON. Pure: width, colour and the clock come in as arguments, text goes out.
 
+mod built_in_schema;
 mod diagnostics;
 mod diagnostics_json;
 mod difference;
@@ -16,6 +17,7 @@ mod progress;
 mod report;
 pub mod terraform;
 
+pub use built_in_schema::built_in_schema;
 pub use diagnostics::diagnostics;
 pub use diagnostics_json::diagnostics_json;
 pub use events::{entry_json, event_json, event_line, status_word};

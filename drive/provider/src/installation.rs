@@ -130,6 +130,12 @@ impl Places {
         self.implied = false;
     }
 
+    /// Takes packages from one origin alone, whatever the configuration says.
+    pub fn only_from(&mut self, origin: Origin) {
+        self.methods = vec![(Selection::default(), origin)];
+        self.implied = false;
+    }
+
     /// Where packages of a provider come from, the preferred origins first.
     pub fn origins(&self, address: &ProviderAddress) -> Vec<&Origin> {
         let fitting = self.methods.iter().filter(|(selection, _)| selection.has(address)).map(|(_, origin)| origin);

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use andon_engine::init::Platform;
 use andon_plan::Scope;
 use andon_schema::{InstanceAddress, TargetAddress};
 use clap::{Args, Parser, Subcommand};
@@ -149,6 +150,12 @@ pub enum Command {
         #[command(subcommand)]
         command: WorkspaceCommand,
     },
+    /// Show which providers the project needs, what they offer, and lock or mirror their packages
+    Providers {
+        /// What is done; without it, the providers that each module needs are shown
+        #[command(subcommand)]
+        command: Option<ProvidersCommand>,
+    },
     /// Take an environment's lock from a holder of which nothing is left
     ForceUnlock(ForceUnlockArguments),
     /// Print a completion script for a shell
@@ -272,6 +279,45 @@ pub struct TestArguments {
     pub variables: VariableArguments,
     #[command(flatten)]
     pub lock: LockArguments,
+}
+
+#[derive(Debug, Clone, Subcommand)]
+pub enum ProvidersCommand {
+    /// Print what every provider offers, as Terraform does; with -json
+    Schema,
+    /// Have the lock file know the packages for other platforms, too
+    Lock(LockPackagesArguments),
+    /// Keep the packages in a directory that others can install from
+    Mirror(MirrorArguments),
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct LockPackagesArguments {
+    /// Only these providers: `hashicorp/aws`, `registry.example.net/team/cloud`
+    #[arg(value_name = "PROVIDER")]
+    pub providers: Vec<String>,
+    /// A platform, such as linux_amd64; may be given several times; this machine's without it
+    #[arg(long, value_name = "OS_ARCH")]
+    pub platform: Vec<Platform>,
+    /// Look in this directory of packages, not in the providers' registries
+    #[arg(long, value_name = "DIR", conflicts_with = "net_mirror")]
+    pub fs_mirror: Option<PathBuf>,
+    /// Ask this network mirror, not the providers' registries
+    #[arg(long, value_name = "URL")]
+    pub net_mirror: Option<String>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct MirrorArguments {
+    /// The directory; packages that it has are left as they are
+    #[arg(value_name = "DIR")]
+    pub to: PathBuf,
+    /// A platform, such as linux_amd64; may be given several times; this machine's without it
+    #[arg(long, value_name = "OS_ARCH")]
+    pub platform: Vec<Platform>,
+    /// Whether the lock file settles the versions
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, action = clap::ArgAction::Set, default_value_t = true, default_missing_value = "true", hide_possible_values = true, hide_default_value = true)]
+    pub lock_file: bool,
 }
 
 #[derive(Debug, Clone, Args)]

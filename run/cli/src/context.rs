@@ -140,7 +140,8 @@ impl Context {
     /// Opens the project for a plan that was saved: with the values that its variables had then.
     /// Those that are there only while a run lasts are given again.
     pub fn open_saved(&self, saved: &SavedPlan, again: &VariableArguments) -> Result<Project, Stop> {
-        self.sound(self.open_saved_to_look(saved, again)?)
+        let project = self.sound(self.open_saved_to_look(saved, again)?)?;
+        self.locked_providers(project)
     }
 
     /// The same for who only looks at the plan: what was said of the definitions when it was made is not said again.
@@ -184,7 +185,14 @@ impl Context {
 
     /// The same with the provider plugins that are installed, which have their say.
     pub fn open_sound_with_plugins(&self) -> Result<Project, Stop> {
-        self.sound(self.with_plugins(self.open()?))
+        let project = self.sound(self.with_plugins(self.open()?))?;
+        self.locked_providers(project)
+    }
+
+    /// Refuses to go on with providers that the lock file does not settle.
+    pub fn locked_providers(&self, project: Project) -> Result<Project, Stop> {
+        let unlocked = project.plugins.unlocked().clone();
+        self.said(project, &unlocked)
     }
 
     /// Opens the project to look at its values: what plugins offer is known, and they are not asked what is wrong.

@@ -71,6 +71,7 @@ fn run(context: &Context) -> Result<(), context::Stop> {
         Command::Taint(arguments) => commands::state::taint(context, arguments),
         Command::Untaint(arguments) => commands::state::untaint(context, arguments),
         Command::Workspace { command } => commands::workspace::run(context, command),
+        Command::Providers { command } => commands::providers::run(context, command.as_ref()),
         Command::ForceUnlock(arguments) => commands::force_unlock::run(context, arguments),
         Command::Logs(arguments) => commands::logs::run(context, arguments),
         Command::Completions { shell } => {

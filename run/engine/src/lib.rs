@@ -32,7 +32,7 @@ pub use journal::{Journal, JournalError, Sink};
 pub use locks::{Locks, Verifier};
 pub use machine::{Machine, Providers};
 pub use planning::{evaluate, plan};
-pub use plugins::{Plugins, REATTACH_VARIABLE, named};
+pub use plugins::{Plugins, REATTACH_VARIABLE, Requirements, built_in_used, kept_providers, named};
 pub use recover::{RecoverError, recover};
 pub use saved::SavedPlan;
 pub use session::{OpenError, Recorder, Session, Settings, now, random, records, who};

@@ -12,8 +12,8 @@ use andon_lang::EvaluatedBody;
 use andon_lang::definitions::{Module, Project, implied_name};
 use andon_ledger::{EnvironmentState, State};
 use andon_provider::{
-    Attachment, Found, HashCache, Judged, NotFound, Places, Plugin, PluginDiagnostic, PluginError, Program, Request,
-    SchemaCache, Source, StartSettings, Wanted, attachments, find,
+    Attachment, Found, HashCache, Judged, LockedProvider, NotFound, Places, Plugin, PluginDiagnostic, PluginError,
+    Program, Request, SchemaCache, Source, StartSettings, Wanted, attachments, find,
 };
 use andon_schema::{
     DEFAULT_HOST, FunctionAnswer, FunctionCall, FunctionFault, Mode, ProviderAddress, ProviderSchema, Schemas,
@@ -35,6 +35,8 @@ pub struct Plugins {
     absent: BTreeMap<ProviderAddress, (NotFound, Option<Span>)>,
     /// What is wrong with those that are there.
     failures: Diagnostics,
+    /// Those of which the lock file says nothing, or something else than the definitions.
+    unlocked: Diagnostics,
 }
 
 /// A plugin that can be asked.
@@ -101,6 +103,9 @@ impl Plugins {
                 continue;
             }
             let locked = locks.all.providers.get(&address);
+            if places.under_development(&address).is_none() {
+                plugins.unlocked.extend(inconsistent(&address, &need, locked));
+            }
             let version = locked.map(|entry| entry.version.clone());
             let request = Request { address: address.clone(), constraint: need.constraint, locked: version };
             let (program, archive, locked) = match find(&request, &places) {
@@ -149,6 +154,34 @@ impl Plugins {
         Some((plugin.source.clone(), Arc::clone(&plugin.schema)))
     }
 
+    /// What each offers, as Terraform's `providers schema -json` writes it. Every plugin is asked.
+    ///
+    /// # Errors
+    /// Those that are not at hand, or do not answer.
+    pub fn terraform_schemas(&self) -> Result<BTreeMap<ProviderAddress, serde_json::Value>, Diagnostics> {
+        let mut found = self.failures.clone();
+        for (address, why, place) in self.absent() {
+            let diagnostic = Diagnostic::error(format!("the provider {} is not installed", named(address)))
+                .detail(format!("{}.", capital(&why.to_string())))
+                .help("Run `andon init`, which installs what the definitions need.");
+            found.push(place.map_or(diagnostic.clone(), |place| diagnostic.at(place)));
+        }
+        let mut all = BTreeMap::new();
+        for (address, plugin) in &self.at_hand {
+            let offered = match plugin.running() {
+                Ok(running) => running.schema().map_err(|error| failed(address, &error, None)),
+                Err(error) => Err(failed(address, error, None)),
+            };
+            let json =
+                offered.and_then(|raw| raw.terraform_json().map_err(|error| broken(address, &error.to_string(), None)));
+            match json {
+                Ok(json) => drop(all.insert(address.clone(), json)),
+                Err(error) => found.push(error),
+            }
+        }
+        if found.has_errors() { Err(found) } else { Ok(all) }
+    }
+
     /// Adds what they offer to the schemas at hand.
     pub fn add_to(&self, schemas: &mut Schemas) {
         let offered = self.at_hand.iter().map(|(address, plugin)| (address.clone(), Arc::clone(&plugin.schema)));
@@ -158,6 +191,11 @@ impl Plugins {
     /// What is wrong with plugins that are installed.
     pub fn failures(&self) -> &Diagnostics {
         &self.failures
+    }
+
+    /// The providers that the lock file does not settle as the definitions want it: no plan is made with them.
+    pub fn unlocked(&self) -> &Diagnostics {
+        &self.unlocked
     }
 
     /// The providers of the project's resources that are not at hand: why, and where the project first needs them.
@@ -382,6 +420,22 @@ fn complaint(body: &EvaluatedBody, said: &PluginDiagnostic) -> Diagnostic {
         .detail(detail.join("\n"))
 }
 
+/// What is wrong with what the lock file says of a provider.
+fn inconsistent(address: &ProviderAddress, need: &Need, locked: Option<&LockedProvider>) -> Option<Diagnostic> {
+    let (detail, help) = match locked {
+        None => (format!("It selects no version of the provider {address}."), "Run `andon init`, which selects one."),
+        Some(locked) if need.constraint.allows(&locked.version) => return None,
+        Some(locked) => {
+            let detail = format!("It selects {address} {}, and {} is wanted.", locked.version, need.constraint);
+            (detail, "Run `andon init --upgrade`, which selects another one.")
+        }
+    };
+    let diagnostic = Diagnostic::error("the dependency lock file is inconsistent with the definitions");
+    let asked = need.asked.iter().map(|(span, _)| *span).next().or(need.place);
+    let diagnostic = asked.map_or(diagnostic.clone(), |span| diagnostic.at(span));
+    Some(diagnostic.detail(detail).help(help))
+}
+
 /// A text as the begin of a sentence.
 pub(crate) fn capital(text: &str) -> String {
     let mut letters = text.chars();
@@ -412,8 +466,48 @@ fn add_kept(needs: &mut BTreeMap<ProviderAddress, Need>, state: &State) {
     }
 }
 
+/// The plugins of objects that there are, defined or not.
+pub fn kept_providers(state: &State) -> BTreeSet<ProviderAddress> {
+    let objects = state.environments.values().flat_map(EnvironmentState::objects);
+    let providers = objects.filter_map(|(_, object)| object.provider.as_ref());
+    providers.filter(|it| !it.provider.is_built_in()).map(|it| it.provider.clone()).collect()
+}
+
+/// What of what is built in a project uses.
+pub fn built_in_used(project: &Project) -> BTreeSet<ProviderAddress> {
+    all_needs(project).into_keys().filter(ProviderAddress::is_built_in).collect()
+}
+
+/// The providers that a module needs, and those of the modules that it calls.
+#[derive(Debug, Default)]
+pub struct Requirements {
+    /// The versions that it asks for, of each; all where it asks for none.
+    pub providers: BTreeMap<ProviderAddress, String>,
+    /// By the name of the call.
+    pub modules: BTreeMap<Arc<str>, Requirements>,
+}
+
+impl Requirements {
+    /// Those of a module. Modules nest as deep as the loader lets them.
+    pub fn of(module: &Module) -> Requirements {
+        let mut needs = BTreeMap::new();
+        add_needs(module, &mut needs);
+        let providers = needs.into_iter().map(|(address, need)| (address, need.constraint.sorted().to_string()));
+        let found = module.calls.iter().filter(|(_, call)| call.found);
+        let modules = found.map(|(name, call)| (name.clone(), Requirements::of(&call.module)));
+        Requirements { providers: providers.collect(), modules: modules.collect() }
+    }
+}
+
 /// What a project needs of each plugin.
 pub(crate) fn needs(project: &Project) -> BTreeMap<ProviderAddress, Need> {
+    let mut needs = all_needs(project);
+    needs.retain(|address, _| !address.is_built_in());
+    needs
+}
+
+/// The same, of what is built in, too.
+fn all_needs(project: &Project) -> BTreeMap<ProviderAddress, Need> {
     let mut needs: BTreeMap<ProviderAddress, Need> = BTreeMap::new();
     let mut seen = BTreeSet::new();
     let mut open: Vec<&Module> = project.stacks.values().map(|stack| &*stack.module).collect();
@@ -422,31 +516,34 @@ pub(crate) fn needs(project: &Project) -> BTreeMap<ProviderAddress, Need> {
             continue;
         }
         open.extend(module.calls.values().filter(|call| call.found).map(|call| &*call.module));
-        for required in module.settings.required_providers.values() {
-            needs.entry(required.address.clone()).or_default().ask(required.version.as_ref(), required.span);
-        }
-        for definition in module.providers.values() {
-            let need = needs.entry(module.provider_address(&definition.name.name)).or_default();
-            if definition.version.is_some() {
-                need.ask(definition.version.as_ref(), definition.span);
-            }
-            need.place = need.place.into_iter().chain([definition.span]).min();
-        }
-        // What is imported may not be defined yet.
-        for import in module.imports.iter().filter(|import| import.to.module.is_empty()) {
-            let kind = &import.to.resource.kind;
-            let name = import.provider.as_ref().map_or(implied_name(kind), |provider| &*provider.name.name);
-            let need = needs.entry(module.provider_address(name)).or_default();
-            need.types.insert((import.to.resource.mode, kind.to_string()));
-            need.place = need.place.into_iter().chain([import.span]).min();
-        }
-        let of_checks = module.checks.values().filter_map(|check| check.data.as_ref());
-        for definition in module.resources.values().chain(of_checks) {
-            let need = needs.entry(module.provider_of(definition)).or_default();
-            need.types.insert((definition.key.mode, definition.key.kind.to_string()));
-            need.place = need.place.into_iter().chain([definition.span]).min();
-        }
+        add_needs(module, &mut needs);
     }
-    needs.retain(|address, _| !address.is_built_in());
     needs
+}
+
+fn add_needs(module: &Module, needs: &mut BTreeMap<ProviderAddress, Need>) {
+    for required in module.settings.required_providers.values() {
+        needs.entry(required.address.clone()).or_default().ask(required.version.as_ref(), required.span);
+    }
+    for definition in module.providers.values() {
+        let need = needs.entry(module.provider_address(&definition.name.name)).or_default();
+        if definition.version.is_some() {
+            need.ask(definition.version.as_ref(), definition.span);
+        }
+        need.place = need.place.into_iter().chain([definition.span]).min();
+    }
+    // What is imported may not be defined yet.
+    for import in module.imports.iter().filter(|import| import.to.module.is_empty()) {
+        let kind = &import.to.resource.kind;
+        let name = import.provider.as_ref().map_or(implied_name(kind), |provider| &*provider.name.name);
+        let need = needs.entry(module.provider_address(name)).or_default();
+        need.types.insert((import.to.resource.mode, kind.to_string()));
+        need.place = need.place.into_iter().chain([import.span]).min();
+    }
+    let of_checks = module.checks.values().filter_map(|check| check.data.as_ref());
+    for definition in module.resources.values().chain(of_checks) {
+        let need = needs.entry(module.provider_of(definition)).or_default();
+        need.types.insert((definition.key.mode, definition.key.kind.to_string()));
+        need.place = need.place.into_iter().chain([definition.span]).min();
+    }
 }

@@ -102,8 +102,10 @@ fn apply_saved(context: &Context, arguments: &ApplyArguments, path: &Path, seale
 
 fn run(context: &Context, verb: &str, mode: PlanMode, stacks: &[String], go: &GoArguments) -> Result<(), Stop> {
     // To delete, definitions need not be sound: the state knows what there is.
-    let project =
-        if mode == PlanMode::Destroy { context.open_any_with_plugins()? } else { context.open_sound_with_plugins()? };
+    let project = match mode {
+        PlanMode::Destroy => context.locked_providers(context.open_any_with_plugins()?)?,
+        _ => context.open_sound_with_plugins()?,
+    };
     let environment = context.environment(&project)?;
     let stacks = context.stacks(&project, stacks)?;
     if let Err(refusal) = refuse_unapproved(environment, go) {

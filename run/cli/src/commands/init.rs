@@ -1,12 +1,14 @@
 //! `init`: installs what a project takes from elsewhere.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Mutex;
 use std::time::Instant;
 
 use andon_engine::init::{Event, InitError, Outcome, Provided, Request, Status, init};
-use andon_engine::{REATTACH_VARIABLE, named};
+use andon_engine::{REATTACH_VARIABLE, Session, kept_providers, named};
 use andon_lang::modules::Installed;
+use andon_schema::ProviderAddress;
 use andon_source::Settings;
 use andon_text::Diagnostic;
 use serde_json::json;
@@ -27,6 +29,7 @@ pub fn run(context: &Context, arguments: &InitArguments) -> Result<(), Stop> {
         cache: schema_cache(),
         hosts: Settings::from_environment(),
         interrupt: interrupt(),
+        kept: kept(context, directory),
     };
     let lines = Mutex::new(Lines::default());
     let outcome = init(&request, &|event| {
@@ -44,6 +47,17 @@ pub fn run(context: &Context, arguments: &InitArguments) -> Result<(), Stop> {
             Err(Stop::Code(130))
         }
         Err(error) => Err(Diagnostic::error(error.to_string()).into()),
+    }
+}
+
+/// The providers of what there is. A ledger that cannot be read now is the business of whoever needs it.
+fn kept(context: &Context, directory: &Path) -> Vec<ProviderAddress> {
+    match Session::open(context.settings(directory)) {
+        Ok(session) => kept_providers(session.state()).into_iter().collect(),
+        Err(error) => {
+            context.say(&format!("note: what there is was not looked at: {error}"));
+            Vec::new()
+        }
     }
 }
 

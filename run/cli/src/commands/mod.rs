@@ -14,6 +14,7 @@ pub mod logs;
 pub mod new;
 pub mod output;
 pub mod plan;
+pub mod providers;
 pub mod purge;
 pub mod show;
 pub mod ssh;

@@ -26,6 +26,10 @@ pub fn with_toy(name: &str, versions: &[&str], definitions: &str) -> Option<Proj
         project.write(&path, &format!("#!/bin/sh\necho {version} >> {}\nexec {}\n", started.display(), toy.display()));
         fs::set_permissions(project.directory.join(path), fs::Permissions::from_mode(0o755)).unwrap();
     }
+    if let [version] = versions {
+        let entry = format!("provider \"registry.terraform.io/hashicorp/toy\" {{\n  version = \"{version}\"\n}}\n");
+        project.write(".terraform.lock.hcl", &entry);
+    }
     project.write("main.tf", definitions);
     Some(project)
 }

@@ -7,6 +7,7 @@
 
 mod disk;
 mod fetch;
+mod mirror;
 mod providers;
 
 use std::collections::BTreeSet;
@@ -17,6 +18,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use andon_lang::definitions::Project;
 use andon_lang::modules::{Call, Installed, LOCK_FILE, Lock, Locked, RECORD, Record};
 use andon_lang::{FileSet, load};
+pub use andon_provider::{Origin, Platform};
 use andon_schema::source::ModuleSource;
 use andon_schema::{ProviderAddress, Version};
 use andon_source::{Hosts, Settings as HostSettings, Web};
@@ -26,6 +28,7 @@ use crate::project::{ReadError, read_own_files, read_package};
 use disk::Store;
 pub use disk::changed;
 use fetch::Want;
+pub use mirror::{Looked, Packages, PackagesOutcome, lock_packages, mirror_packages};
 
 /// Modules that call modules that call modules: deeper than this, something makes them up.
 const DEEPEST: usize = 64;
@@ -44,6 +47,8 @@ pub struct Request {
     pub plugin_directories: Vec<PathBuf>,
     /// Where hashes of installed packages are kept.
     pub cache: Option<PathBuf>,
+    /// Providers of objects that there are, needed whether anything defines them or not.
+    pub kept: Vec<ProviderAddress>,
     /// What is known of hosts.
     pub hosts: HostSettings,
     /// Set when the user asks for an end.

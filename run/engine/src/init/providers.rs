@@ -26,7 +26,7 @@ use crate::locks::{Locks, not_locked, stack_directories};
 use crate::plugins::{Need, attached, capital, named, needs};
 
 /// Where installed packages are, below the project's directory.
-const INSTALLED: &str = ".terraform/providers";
+pub(super) const INSTALLED: &str = ".terraform/providers";
 
 /// The protocols, by major version, that plugins may speak.
 const PROTOCOLS: [&str; 2] = ["5", "6"];
@@ -45,7 +45,11 @@ pub(super) fn install(
             return Ok(());
         }
     };
-    let (attached, needs): (Vec<_>, Vec<_>) = needs(project).into_iter().partition(|(it, _)| attached.contains_key(it));
+    let mut needs = needs(project);
+    for address in &request.kept {
+        needs.entry(address.clone()).or_default();
+    }
+    let (attached, needs): (Vec<_>, Vec<_>) = needs.into_iter().partition(|(it, _)| attached.contains_key(it));
     outcome.providers.extend(attached.iter().map(|(address, _)| Provided {
         address: address.clone(),
         version: None,
@@ -145,7 +149,7 @@ fn write_lock(
 }
 
 /// A diagnostic at the place where a provider is asked for.
-fn placed(diagnostic: Diagnostic, need: &Need) -> Diagnostic {
+pub(super) fn placed(diagnostic: Diagnostic, need: &Need) -> Diagnostic {
     let asked = need.asked.iter().filter(|(_, version)| version.is_some()).chain(&need.asked).map(|(span, _)| *span);
     match asked.chain(need.place).next() {
         Some(span) => diagnostic.at(span),
@@ -173,7 +177,7 @@ fn turn(lock: &Path, request: &Request, sink: Sink<'_>) -> Result<Turn, InitErro
 }
 
 /// Why a provider is not installed.
-enum Failure {
+pub(super) enum Failure {
     Interrupted,
     Said(Box<Diagnostic>),
 }
@@ -191,27 +195,28 @@ struct Done {
     warnings: Vec<Diagnostic>,
 }
 
-struct Installer<'r> {
-    request: &'r Request,
-    sink: Sink<'r>,
-    base: PathBuf,
-    places: Places,
-    hashes: HashCache,
-    platform: Platform,
+/// Finds and brings packages.
+pub(super) struct Installer<'r> {
+    pub request: &'r Request,
+    pub sink: Sink<'r>,
+    pub base: PathBuf,
+    pub places: Places,
+    pub hashes: HashCache,
+    pub platform: Platform,
     /// Made when somebody is to be asked.
-    web: OnceLock<Web>,
-    locks: &'r Locks,
+    pub web: OnceLock<Web>,
+    pub locks: &'r Locks,
 }
 
 /// A package that was brought to the disk.
-struct Brought {
+pub(super) struct Brought {
     /// Where it is now: its place, or beside it.
     unpacked: PathBuf,
     /// What it comes to.
-    hashes: BTreeSet<String>,
+    pub hashes: BTreeSet<String>,
     /// What may go into the lock file besides.
-    signed: BTreeSet<String>,
-    signer: Option<String>,
+    pub signed: BTreeSet<String>,
+    pub signer: Option<String>,
     origin: String,
 }
 
@@ -288,7 +293,7 @@ impl Installer<'_> {
     }
 
     /// The newest version that will do, or the one that is locked, and the origins that have it.
-    fn choose(
+    pub fn choose(
         &self,
         address: &ProviderAddress,
         need: &Need,
@@ -449,7 +454,7 @@ impl Installer<'_> {
     }
 
     /// Brings a package from the first origin that has it, unpacked into a directory.
-    fn fetch(
+    pub fn fetch(
         &self,
         address: &ProviderAddress,
         version: &Version,
@@ -553,7 +558,7 @@ impl Installer<'_> {
     }
 }
 
-fn constraints(need: &Need) -> String {
+pub(super) fn constraints(need: &Need) -> String {
     need.constraint.clone().sorted().to_string()
 }
 
@@ -617,7 +622,7 @@ fn none_will_do(
     }
 }
 
-fn broken(name: &str, why: &str) -> Failure {
+pub(super) fn broken(name: &str, why: &str) -> Failure {
     Diagnostic::error(format!("the provider {name} cannot be installed")).detail(format!("{}.", capital(why))).into()
 }
 

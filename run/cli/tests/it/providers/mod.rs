@@ -1,6 +1,7 @@
 //! `andon init` with provider plugins: from a registry, from directories and from a mirror, all of the test's own; and
 //! beside a real `terraform`, where there is one.
 
+mod commands;
 mod origins;
 mod registry;
 
