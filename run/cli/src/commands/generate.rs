@@ -207,7 +207,10 @@ fn described(project: &Project, adoption: &Adoption, import: &Import) -> String 
         None => provider.name.name.to_string(),
     });
     let from = match &adoption.by {
-        Some(ImportBy::Id(id)) => format!(" from {}", andon_value::quote(id)),
+        // In a remark nothing is evaluated.
+        Some(ImportBy::Id(id)) => {
+            format!(" from {}", andon_value::quote(id).replace("$${", "${").replace("%%{", "%{"))
+        }
         _ => String::new(),
     };
     let block = schema.map_or(&nothing, |schema| &schema.block);
