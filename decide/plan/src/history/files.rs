@@ -162,6 +162,7 @@ pub fn taken_over(
         })
         .collect();
     events.push(Event::Published { stack: stack.into(), outputs });
+    events.extend(checked(file).map(|results| Event::Checked { stack: stack.into(), results }));
     Ok(events)
 }
 
@@ -186,10 +187,16 @@ pub fn state_of_file(
             }
             Event::DataRead { address, data } => drop(state.data.insert(address, data)),
             Event::Published { stack, outputs } => drop(state.published.insert(stack, outputs)),
+            Event::Checked { stack, results } => drop(state.checked.insert(stack, results)),
             _ => {}
         }
     }
-    let checks = file.checks.iter().flatten().flat_map(|check| {
+    Ok(state)
+}
+
+/// What came of the conditions when they were last checked; `None` where the file does not say.
+fn checked(file: &StateFile) -> Option<Vec<Checked>> {
+    let results = file.checks.as_ref()?.iter().flat_map(|check| {
         let objects = check.objects.iter().flatten();
         objects.filter_map(|object| {
             Some(Checked {
@@ -201,8 +208,7 @@ pub fn state_of_file(
             })
         })
     });
-    state.checked.insert(stack.into(), checks.collect());
-    Ok(state)
+    Some(results.collect())
 }
 
 fn instance(address: &InstanceAddress, value: &Value, schema_version: u64, schema: Option<&TypeSchema>) -> Instance {

@@ -1,4 +1,4 @@
-use andon_schema::Checked;
+use andon_schema::{Checked, CheckedKind};
 use serde_json::{Value as Json, json};
 
 use super::values::Members;
@@ -22,7 +22,7 @@ fn definition(first: &Checked, group: &[&Checked]) -> Json {
     let name = own.rsplit('.').next().unwrap_or_default();
     let mut parts = own.split('.').rev().skip(1);
     let address = Members::default()
-        .put("kind", first.kind.to_string())
+        .put("kind", kind(first.kind))
         .put("to_display", first.config.as_str())
         .put("name", name)
         .unless_empty("module", module);
@@ -53,6 +53,14 @@ fn definition(first: &Checked, group: &[&Checked]) -> Json {
         .put("status", status.map(|status| status.to_string()).unwrap_or_default())
         .unless_empty("instances", instances)
         .json()
+}
+
+/// As this format names it, and no other.
+fn kind(kind: CheckedKind) -> String {
+    match kind {
+        CheckedKind::Output => "output_value".to_owned(),
+        _ => kind.to_string(),
+    }
 }
 
 fn severity(status: &str) -> u8 {

@@ -4,14 +4,14 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use andon_lang::definitions::Project;
-use andon_ledger::EnvironmentState;
+use andon_lang::definitions::{Module, Project, ResourceKey};
+use andon_ledger::{EnvironmentState, ReadData};
 use andon_plan::{
     Drift, Plan, PlannedAction, PlannedChange, PlannedOutput, Reason, Repetition, ReplaceOrder, ReplaceReason,
     Undefined,
 };
-use andon_schema::{InstanceAddress, InstanceKey, Schemas};
-use andon_value::{Path, Value};
+use andon_schema::{ImportBy, InstanceAddress, InstanceKey, ResourceAddress, Schemas};
+use andon_value::{Marks, Path, Value};
 use serde_json::{Map, Value as Json, json};
 
 use super::state::{deposed_key, named, output, values};
@@ -51,7 +51,12 @@ pub fn terraform_plan_json(plan: &Plan, shown: Shown) -> Json {
     let variables = shown.variables.iter().map(|(name, value)| (name.to_string(), json!({ "value": known(value) })));
     let configuration =
         shown.project.stacks.get(shown.stack).map(|stack| configuration_json(&stack.module, shown.schemas));
-    let prior = terraform_state_json(&prior_state(&changes, shown), shown.stack, shown.terraform_version);
+    let mut prior = prior_state(&changes, &outputs, shown);
+    // What conditions came to before is no part of it.
+    if prior.checked.contains_key(shown.stack) {
+        prior.to_mut().checked.remove(shown.stack);
+    }
+    let prior = terraform_state_json(&prior, shown.stack, shown.terraform_version);
     let complete = !plan.notes.iter().any(|note| of_stack(&note.address) && is_put_off(&note.reason));
     Members::default()
         .put("format_version", "1.2")
@@ -71,9 +76,21 @@ pub fn terraform_plan_json(plan: &Plan, shown: Shown) -> Json {
         .json()
 }
 
-/// The state without the data that the apply reads anew.
-fn prior_state<'a>(changes: &[&PlannedChange], shown: Shown<'a>) -> Cow<'a, EnvironmentState> {
+/// The state without the data that the apply reads anew, and with the outputs that are known by now.
+fn prior_state<'a>(
+    changes: &[&PlannedChange],
+    outputs: &[&PlannedOutput],
+    shown: Shown<'a>,
+) -> Cow<'a, EnvironmentState> {
     let mut state = Cow::Borrowed(shown.state);
+    for output in outputs {
+        let Some(after) = output.after.as_ref().filter(|after| output.changes() && after.is_wholly_known()) else {
+            continue;
+        };
+        let marks = Marks { sensitive: output.sensitive, ..Marks::NONE };
+        let published = state.to_mut().published.entry(shown.stack.into()).or_default();
+        published.insert(Arc::clone(&output.name), after.unmark_deep().0.mark(marks));
+    }
     for change in changes.iter().filter(|change| change.action == PlannedAction::Read) {
         state.to_mut().data.remove(&change.address);
     }
@@ -114,7 +131,23 @@ fn planned_values(plan: &Plan, changes: &[&PlannedChange], outputs: &[&PlannedOu
             .json();
         (address.clone(), json)
     });
-    let mut resources: Vec<(InstanceAddress, Json)> = made.chain(stays).collect();
+    // Of what is forgotten nothing will be said any more but that.
+    let forgotten = changes.iter().filter(|change| change.action == PlannedAction::Forget).map(|change| {
+        let json = named(&change.address, change.provider.as_deref())
+            .put("schema_version", change.kept.schema_version)
+            .put("sensitive_values", false)
+            .json();
+        (change.address.clone(), json)
+    });
+    let nested = nested_data(plan, shown).map(|(address, read)| {
+        let json = named(address, read.provider.as_deref())
+            .put("schema_version", read.schema_version)
+            .put("values", known(&read.value))
+            .put("sensitive_values", sensitive(&read.value))
+            .json();
+        (address.clone(), json)
+    });
+    let mut resources: Vec<(InstanceAddress, Json)> = made.chain(stays).chain(forgotten).chain(nested).collect();
     resources.sort_by(|(one, _), (other, _)| one.cmp(other));
     let outputs = outputs.iter().filter_map(|planned| {
         let value = planned.after.as_ref()?;
@@ -148,13 +181,31 @@ fn resource_changes(plan: &Plan, changes: &[&PlannedChange], shown: Shown) -> Ve
         .filter(|change| change.action != PlannedAction::DeleteDeposed)
         .map(|change| &change.address)
         .collect();
-    let made = changes.iter().map(|change| (&change.address, resource_change(change, shown)));
+    let importing: BTreeMap<&InstanceAddress, &ImportBy> =
+        plan.adopted.iter().filter_map(|adoption| Some((&adoption.address, adoption.by.as_ref()?))).collect();
+    let previous: BTreeMap<&InstanceAddress, &InstanceAddress> =
+        plan.moves.iter().map(|(from, to)| (to, from)).collect();
+    let made = changes.iter().map(|change| {
+        let import = importing.get(&change.address).filter(|_| change.action != PlannedAction::DeleteDeposed).copied();
+        (&change.address, resource_change(change, shown, import))
+    });
     let stays = unchanged(plan, &changed, shown).map(|(address, object)| {
         let value = Some(&object.value);
         let change = change(json!(["no-op"]), value, value, &[]);
-        (address, in_module(address, named(address, object.provider.as_deref())).put("change", change).json())
+        let json = in_module(address, named(address, object.provider.as_deref()))
+            .some("previous_address", previous.get(address).map(|previous| previous.within_stack()))
+            .put("change", imported(change, importing.get(address).copied()).json());
+        (address, json.json())
     });
-    let mut all: Vec<(&InstanceAddress, Json)> = made.chain(stays).collect();
+    // What a check alone reads is read once more by the apply.
+    let nested = nested_data(plan, shown).map(|(address, read)| {
+        let change = change(json!(["read"]), None, Some(&read.value), &[]).json();
+        let json = in_module(address, named(address, read.provider.as_deref()))
+            .put("change", change)
+            .put("action_reason", "read_because_check_nested");
+        (address, json.json())
+    });
+    let mut all: Vec<(&InstanceAddress, Json)> = made.chain(stays).chain(nested).collect();
     all.sort_by_key(|(address, _)| *address);
     all.into_iter().map(|(_, json)| json).collect()
 }
@@ -167,7 +218,7 @@ fn in_module(address: &InstanceAddress, members: Members) -> Members {
     members.unless_empty("module_address", module)
 }
 
-fn resource_change(planned: &PlannedChange, shown: Shown) -> Json {
+fn resource_change(planned: &PlannedChange, shown: Shown, import: Option<&ImportBy>) -> Json {
     let actions = match &planned.action {
         PlannedAction::Create => json!(["create"]),
         PlannedAction::Update => json!(["update"]),
@@ -189,13 +240,24 @@ fn resource_change(planned: &PlannedChange, shown: Shown) -> Json {
     in_module(&planned.address, named(&planned.address, planned.provider.as_deref()))
         .some("previous_address", planned.previous.as_ref().map(InstanceAddress::within_stack))
         .some("deposed", deposed)
-        .put("change", change)
-        .some("action_reason", reason(planned))
+        .put("change", imported(change, import).json())
+        .some("action_reason", reason(planned, shown))
         .json()
 }
 
+/// What names the object that an import block takes over.
+fn imported(change: Members, import: Option<&ImportBy>) -> Members {
+    change.some(
+        "importing",
+        import.map(|by| match by {
+            ImportBy::Id(id) => json!({ "id": &**id }),
+            ImportBy::Identity(identity) => json!({ "identity": known(identity) }),
+        }),
+    )
+}
+
 /// Before and after, and what of them is unknown and secret.
-fn change(actions: Json, before: Option<&Value>, after: Option<&Value>, replace: &[Path]) -> Json {
+fn change(actions: Json, before: Option<&Value>, after: Option<&Value>, replace: &[Path]) -> Members {
     let or_null = |value: Option<&Value>| value.map_or(Json::Null, known);
     let secret = |value: Option<&Value>| value.map_or(Json::Bool(false), sensitive);
     Members::default()
@@ -206,7 +268,6 @@ fn change(actions: Json, before: Option<&Value>, after: Option<&Value>, replace:
         .put("before_sensitive", secret(before))
         .put("after_sensitive", secret(after))
         .unless_empty("replace_paths", replace.iter().map(|it| path(it.steps())).collect::<Vec<_>>())
-        .json()
 }
 
 fn drifted(drift: &Drift, state: &EnvironmentState) -> Json {
@@ -214,7 +275,7 @@ fn drifted(drift: &Drift, state: &EnvironmentState) -> Json {
     let object = state.object(&drift.address, &drift.identity);
     let provider = object.and_then(|object| object.provider.as_deref());
     let change = change(actions, Some(&drift.before), drift.after.as_ref(), &[]);
-    in_module(&drift.address, named(&drift.address, provider)).put("change", change).json()
+    in_module(&drift.address, named(&drift.address, provider)).put("change", change.json()).json()
 }
 
 fn output_change(output: &PlannedOutput) -> Json {
@@ -243,7 +304,7 @@ fn output_change(output: &PlannedOutput) -> Json {
 }
 
 /// Why an object is replaced, deleted, or read only by the apply.
-fn reason(change: &PlannedChange) -> Option<&'static str> {
+fn reason(change: &PlannedChange, shown: Shown) -> Option<&'static str> {
     match &change.action {
         PlannedAction::Replace { because, .. } => Some(match because.first() {
             Some(ReplaceReason::Tainted) => "replace_because_tainted",
@@ -251,7 +312,7 @@ fn reason(change: &PlannedChange) -> Option<&'static str> {
             Some(ReplaceReason::Triggered(_)) => "replace_by_triggers",
             Some(ReplaceReason::Fixed(_)) | None => "replace_because_cannot_update",
         }),
-        PlannedAction::Delete => deleted(change),
+        PlannedAction::Delete | PlannedAction::Forget => deleted(change, shown),
         PlannedAction::Read => {
             let known = change.config.as_ref().is_some_and(Value::is_wholly_known);
             Some(if known { "read_because_dependency_pending" } else { "read_because_config_unknown" })
@@ -260,10 +321,40 @@ fn reason(change: &PlannedChange) -> Option<&'static str> {
     }
 }
 
+/// The data that was read for `check` blocks.
+fn nested_data<'a>(plan: &'a Plan, shown: Shown<'a>) -> impl Iterator<Item = (&'a InstanceAddress, &'a ReadData)> {
+    let data = plan.data.iter().filter(move |(address, _)| *address.resource.stack == *shown.stack);
+    let of_check = move |resource: &ResourceAddress| {
+        let key = key_of(resource);
+        let mut of_checks = module_of(resource, shown).into_iter().flat_map(|module| module.checks.values());
+        of_checks.any(|check| check.data.as_ref().is_some_and(|data| data.key == key))
+    };
+    data.filter(move |(address, _)| of_check(&address.resource)).map(|(address, read)| (address, read))
+}
+
+/// Whether there is a block of a resource, whatever instances it and the modules around it have.
+fn has_block(resource: &ResourceAddress, shown: Shown) -> bool {
+    module_of(resource, shown).is_some_and(|module| module.resources.contains_key(&key_of(resource)))
+}
+
+fn module_of<'a>(resource: &ResourceAddress, shown: Shown<'a>) -> Option<&'a Module> {
+    let root = &*shown.project.stacks.get(shown.stack)?.module;
+    resource.module.iter().try_fold(root, |module, step| Some(&*module.calls.get(&step.name)?.module))
+}
+
+fn key_of(resource: &ResourceAddress) -> ResourceKey {
+    let ResourceAddress { mode, kind, name, .. } = resource.clone();
+    ResourceKey { mode, kind, name }
+}
+
 /// Which part of the definitions is gone.
-fn deleted(change: &PlannedChange) -> Option<&'static str> {
+fn deleted(change: &PlannedChange, shown: Shown) -> Option<&'static str> {
     Some(match change.undefined.as_ref()? {
         Undefined::Everything => return None,
+        // That there is no block of it is said first.
+        Undefined::ModuleInstance(..) if !has_block(&change.address.resource, shown) => {
+            "delete_because_no_resource_config"
+        }
         Undefined::ModuleInstance(..) => "delete_because_no_module",
         Undefined::Stack | Undefined::Call(_) | Undefined::Resource if change.previous.is_some() => {
             "delete_because_no_move_target"

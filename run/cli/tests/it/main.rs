@@ -39,6 +39,7 @@ mod providers;
 mod provisioners;
 mod published_values;
 mod secrets;
+mod show;
 mod stack_tests;
 mod stack_tests_of_checks;
 mod state;
