@@ -2,6 +2,7 @@ use andon_ledger::{Action, Entry, Event, Progress, Result as Tried, RunStatus};
 use andon_schema::{CheckStatus, Failure, ObjectStatus};
 use serde_json::{Value as Json, json};
 
+use crate::fold::inline;
 use crate::{report_json, value_json};
 
 /// An event as data for people's scripts. Secrets are the text `(sensitive value)`.
@@ -77,6 +78,9 @@ pub fn event_json(event: &Event) -> Json {
             "type": "waiting", "address": address.to_string(),
             "on": on.iter().map(ToString::to_string).collect::<Vec<_>>(),
         }),
+        Event::Progress(Progress::Failed { address, reason }) => {
+            json!({ "type": "failed", "address": address.to_string(), "reason": reason })
+        }
         Event::Progress(Progress::Skipped { address, reason }) => {
             json!({ "type": "skipped", "address": address.to_string(), "reason": reason })
         }
@@ -97,6 +101,10 @@ pub fn entry_json(entry: &Entry, at: &str) -> Json {
 
 /// An event in one line; `None` for what only lasts while it happens.
 pub fn event_line(event: &Event) -> Option<String> {
+    line(event).map(|line| inline(&line).into_owned())
+}
+
+fn line(event: &Event) -> Option<String> {
     Some(match event {
         Event::RunBegan { command, who, .. } => format!("{who} began `{command}`"),
         Event::RunEnded { status, summary } => format!("the run {}: {summary}", status_word(*status)),
@@ -149,7 +157,7 @@ pub fn status_word(status: RunStatus) -> &'static str {
     }
 }
 
-fn action_word(action: Action) -> &'static str {
+pub(crate) fn action_word(action: Action) -> &'static str {
     match action {
         Action::Create => "create",
         Action::Update => "update",

@@ -1,8 +1,13 @@
 use std::collections::BTreeMap;
 
 use andon_ledger::{Action, Event, Progress, Result as Tried, Timestamp};
-use andon_schema::InstanceAddress;
+use andon_schema::{InstanceAddress, ObjectStatus};
+use serde_json::{Value as Json, json};
+use unicode_segmentation::UnicodeSegmentation;
 
+use crate::events::action_word;
+use crate::fold::{clean, columns, inline};
+use crate::plan::{listed, name};
 use crate::{Paint, report};
 
 /// What is running, for how long, and what waits for what: folded from events as they come.
@@ -18,12 +23,32 @@ pub struct Board {
 struct Running {
     action: Action,
     since: Timestamp,
+    /// When it was last said that it still runs.
+    said: Timestamp,
     note: String,
+    /// The object is made, and what is defined to run for it runs.
+    provisioning: bool,
 }
 
 /// A line for a terminal that is no terminal, or above the live lines of one that is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Line(pub String);
+
+/// Work that has been running for long, and still does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Still {
+    /// The instance.
+    pub address: InstanceAddress,
+    /// What is done to it.
+    pub action: Action,
+    /// Since when, in milliseconds; whole intervals.
+    pub elapsed_ms: i64,
+    /// What it is at, as it said last; may be empty.
+    pub note: String,
+}
+
+/// So often it is said that something still runs.
+const STILL_MS: i64 = 10_000;
 
 /// At most so many waiting changes are shown; the rest is counted.
 const WAITING_SHOWN: usize = 6;
@@ -39,24 +64,52 @@ impl Board {
     pub fn event(&mut self, event: &Event, now: Timestamp, paint: Paint) -> Vec<Line> {
         match event {
             Event::Intent(intent) => {
-                let running = Running { action: intent.action, since: now, note: String::new() };
+                let (action, note) = (intent.action, String::new());
+                let running = Running { action, since: now, said: now, note, provisioning: false };
                 self.running.insert(intent.address.clone(), running);
                 self.waiting.retain(|(address, _)| *address != intent.address);
-                vec![Line(format!("  {} {}", doing(intent.action), intent.address))]
+                vec![Line(format!("  {} {}", doing(intent.action), name(&intent.address)))]
             }
             Event::Progress(Progress::Note { address, text }) => {
+                let text = inline(text).into_owned();
                 if let Some(running) = self.running.get_mut(address) {
-                    running.note.clone_from(text);
+                    running.note.clone_from(&text);
                 }
-                vec![Line(paint.dim(&format!("  {address}: {text}")))]
+                vec![Line(paint.dim(&format!("  {}: {text}", name(address))))]
+            }
+            Event::Progress(Progress::Failed { address, reason }) => {
+                let running = self.running.remove(address);
+                self.done += 1;
+                let took = running.as_ref().map(|running| took(running, now)).unwrap_or_default();
+                let word = running.map_or("deleting", |running| doing(running.action));
+                let (address, reason) = (name(address), inline(reason));
+                vec![Line(format!("{} {word} {address} failed{took}: {reason}", paint.red("✗")))]
+            }
+            // What a run marks that made the object is that all has run that is defined to run for it.
+            Event::Marked { address, status: ObjectStatus::Ready, .. } => {
+                let running = self.running.get(address).filter(|running| running.provisioning).cloned();
+                let Some(running) = running else { return Vec::new() };
+                self.running.remove(address);
+                self.done += 1;
+                vec![Line(format!("{} created {}{}", paint.green("✓"), name(address), took(&running, now)))]
             }
             // What was not done is told at the end, once for all steps of a change.
             Event::Progress(Progress::Waiting { .. } | Progress::Skipped { .. }) => Vec::new(),
             Event::Outcome(record) => {
-                let since = self.running.remove(&record.address).map(|running| running.since);
+                let inside = record.report.as_ref().map(|inside| report(inside, paint, 4)).unwrap_or_default();
+                let inside = inside.lines().map(|line| clean(line).into_owned());
+                let address = name(&record.address);
+                let tainted = record.object.as_ref().is_some_and(|it| it.status == ObjectStatus::Tainted);
+                if let (Tried::Done, true, Some(running)) =
+                    (&record.result, tainted, self.running.get_mut(&record.address))
+                {
+                    running.provisioning = true;
+                    running.note = "running its provisioners".to_owned();
+                    let line = format!("  made {address}{}; its provisioners run", took(running, now));
+                    return std::iter::once(line).chain(inside).map(Line).collect();
+                }
+                let took = self.running.remove(&record.address).map(|running| took(&running, now)).unwrap_or_default();
                 self.done += 1;
-                let took = since.map(|since| format!(" ({})", duration(now.0 - since.0))).unwrap_or_default();
-                let address = &record.address;
                 let line = match &record.result {
                     Tried::Done => format!("{} {} {address}{took}", paint.green("✓"), did(record.action)),
                     Tried::Resolved => {
@@ -64,12 +117,11 @@ impl Board {
                         format!("{} {address} {found}, after a run that was cut short", paint.yellow("✓"))
                     }
                     Tried::Failed(failure) => {
-                        let word = doing(record.action);
-                        format!("{} {word} {address} failed{took}: {}", paint.red("✗"), failure.summary)
+                        let (word, summary) = (doing(record.action), inline(&failure.summary));
+                        format!("{} {word} {address} failed{took}: {summary}", paint.red("✗"))
                     }
                 };
-                let inside = record.report.as_ref().map(|inside| report(inside, paint, 4)).unwrap_or_default();
-                std::iter::once(line).chain(inside.lines().map(str::to_owned)).map(Line).collect()
+                std::iter::once(line).chain(inside).map(Line).collect()
             }
             Event::Published { stack, outputs } if !outputs.is_empty() => {
                 let stack = if stack.is_empty() { "outputs".to_owned() } else { format!("outputs of {stack}") };
@@ -79,17 +131,33 @@ impl Board {
         }
     }
 
+    /// What has been running for another ten seconds.
+    pub fn still(&mut self, now: Timestamp) -> Vec<Still> {
+        let late = self.running.iter_mut().filter(|(_, running)| now.0 - running.said.0 >= STILL_MS);
+        late.map(|(address, running)| {
+            let elapsed_ms = (now.0 - running.since.0) / STILL_MS * STILL_MS;
+            running.said = Timestamp(running.since.0 + elapsed_ms);
+            Still { address: address.clone(), action: running.action, elapsed_ms, note: running.note.clone() }
+        })
+        .collect()
+    }
+
+    /// How long something has been running, in milliseconds; `None` where it does not run.
+    pub fn elapsed_ms(&self, address: &InstanceAddress, now: Timestamp) -> Option<i64> {
+        self.running.get(address).map(|running| now.0 - running.since.0)
+    }
+
     /// The live lines of a terminal: what runs and for how long, then what waits and for what.
     pub fn live(&self, now: Timestamp, width: usize, paint: Paint) -> Vec<String> {
         let mut lines = Vec::new();
         for (address, running) in &self.running {
             let note = if running.note.is_empty() { String::new() } else { format!("  {}", running.note) };
             let time = duration(now.0 - running.since.0);
-            lines.push(cut(&format!("  {} {address}  {time}{note}", doing(running.action)), width));
+            lines.push(cut(&format!("  {} {}  {time}{note}", doing(running.action), name(address)), width));
         }
         for (address, on) in self.waiting.iter().take(WAITING_SHOWN) {
-            let on: Vec<String> = on.iter().take(3).map(ToString::to_string).collect();
-            lines.push(paint.dim(&cut(&format!("  waiting   {address}  for {}", on.join(", ")), width)));
+            let on = listed(on.iter().map(name), on.len(), 2);
+            lines.push(paint.dim(&cut(&format!("  waiting   {}  for {on}", name(address)), width)));
         }
         if self.waiting.len() > WAITING_SHOWN {
             let more = self.waiting.len() - WAITING_SHOWN;
@@ -100,6 +168,27 @@ impl Board {
         }
         lines
     }
+}
+
+impl Still {
+    /// As a line.
+    pub fn line(&self, paint: Paint) -> Line {
+        let note = if self.note.is_empty() { String::new() } else { format!(": {}", self.note) };
+        let time = duration(self.elapsed_ms);
+        Line(paint.dim(&format!("  still {} {} ({time}){note}", doing(self.action), name(&self.address))))
+    }
+
+    /// As data.
+    pub fn json(&self) -> Json {
+        json!({
+            "type": "still", "address": self.address.to_string(), "action": action_word(self.action),
+            "elapsed_ms": self.elapsed_ms, "note": self.note,
+        })
+    }
+}
+
+fn took(running: &Running, now: Timestamp) -> String {
+    format!(" ({})", duration(now.0 - running.since.0))
 }
 
 fn doing(action: Action) -> &'static str {
@@ -129,10 +218,19 @@ pub fn duration(milliseconds: i64) -> String {
     }
 }
 
+/// The beginning of a line that is too long.
 fn cut(line: &str, width: usize) -> String {
-    if line.chars().count() <= width {
+    if columns(line) <= width {
         return line.to_owned();
     }
-    let kept: String = line.chars().take(width.saturating_sub(1)).collect();
+    let mut kept = String::new();
+    let mut used = 1;
+    for grapheme in line.graphemes(true) {
+        used += columns(grapheme);
+        if used > width {
+            break;
+        }
+        kept.push_str(grapheme);
+    }
     kept + "…"
 }

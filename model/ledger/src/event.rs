@@ -162,6 +162,13 @@ pub enum Progress {
         /// What for; all of them.
         on: Vec<InstanceAddress>,
     },
+    /// What has no effect of its own to be recorded failed: the provisioners of an object.
+    Failed {
+        /// The instance.
+        address: InstanceAddress,
+        /// Why, in one line.
+        reason: String,
+    },
     /// Planned work will not be tried, as something that it needs failed or the run is ending.
     Skipped {
         /// The instance.

@@ -5,7 +5,7 @@ use std::io::{BufRead, IsTerminal, Write};
 use std::path::Path;
 
 use andon_engine::{Sink, WaitingView, now};
-use andon_ledger::Event;
+use andon_ledger::{Event, Timestamp};
 use andon_text::Diagnostic;
 use andon_view::{Board, Paint};
 use serde_json::Value as Json;
@@ -20,6 +20,7 @@ pub struct Follower {
     live: bool,
     json: bool,
     drawn: usize,
+    began: Option<Timestamp>,
 }
 
 impl Follower {
@@ -27,7 +28,20 @@ impl Follower {
     pub fn new(context: &Context) -> Follower {
         let json = context.arguments.json;
         let live = context.live && !json;
-        Follower { board: Board::default(), paint: context.err, width: context.width, live, json, drawn: 0 }
+        Follower {
+            board: Board::default(),
+            paint: context.err,
+            width: context.width,
+            live,
+            json,
+            drawn: 0,
+            began: None,
+        }
+    }
+
+    /// How long it is since the first effect began, in milliseconds; `None` where none did.
+    pub fn took_ms(&self) -> Option<i64> {
+        self.began.map(|began| now().0 - began.0)
     }
 
     /// Says something between the lines of the run.
@@ -67,11 +81,27 @@ impl Drop for Follower {
 
 impl Sink for Follower {
     fn event(&mut self, event: &Event) {
+        let now = now();
+        if matches!(event, Event::Intent(_)) {
+            self.began.get_or_insert(now);
+        }
         if self.json {
-            print_json(&andon_view::event_json(event));
+            let mut json = andon_view::event_json(event);
+            let address = match event {
+                Event::Outcome(record) => Some(&record.address),
+                Event::Marked { address, .. } => Some(address),
+                _ => None,
+            };
+            if let (Some(elapsed), Some(json)) =
+                (address.and_then(|address| self.board.elapsed_ms(address, now)), json.as_object_mut())
+            {
+                json.insert("elapsed_ms".to_owned(), elapsed.into());
+            }
+            self.board.event(event, now, self.paint);
+            print_json(&json);
             return;
         }
-        let lines = self.board.event(event, now(), self.paint);
+        let lines = self.board.event(event, now, self.paint);
         // What only lasts while it runs is in the live lines already.
         let passing =
             self.live && matches!(event, Event::Intent(_) | Event::Progress(andon_ledger::Progress::Note { .. }));
@@ -80,7 +110,13 @@ impl Sink for Follower {
 
     fn tick(&mut self) {
         if self.live {
-            self.say(Vec::new());
+            return self.say(Vec::new());
+        }
+        for still in self.board.still(now()) {
+            match self.json {
+                true => print_json(&still.json()),
+                false => self.say([still.line(self.paint).0]),
+            }
         }
     }
 

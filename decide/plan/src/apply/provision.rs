@@ -4,7 +4,7 @@
 //! short in between leaves an object that the next plan replaces. Provisioners have no intent of their own, as nobody
 //! can look what came of them.
 
-use andon_ledger::{Action, Event};
+use andon_ledger::{Action, Event, Progress};
 use andon_schema::{Command, Identity, ObjectStatus, Outcome, ProvisionerRun};
 use andon_text::Diagnostics;
 use andon_value::Value;
@@ -134,6 +134,10 @@ impl Applier {
             true => "The object was not deleted; the next apply tries again.",
             false => "The object was made and is marked as tainted: the next apply replaces it.",
         };
+        if let (Some(planned), Some(problem)) = (self.change(it.change), problems.iter().next()) {
+            let (address, reason) = (planned.address.clone(), problem.summary.clone());
+            self.work.push(Work::Tell(Progress::Failed { address, reason }));
+        }
         self.step_failed(it.change, it.step, problems.into_iter().map(|problem| problem.help(help)).collect());
     }
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use andon_plan::ReplaceOrder;
 use andon_schema::{HostReport, InstanceAddress, InstanceKey};
-use andon_value::{Kind, Path, Value};
+use andon_value::{Kind, Marks, Path, Value};
 
 use super::names::{self, Room, brackets, family, key_sets};
 use crate::{Look, report};
@@ -161,7 +161,7 @@ impl<'a> Group<'a> {
     pub fn values(&self, name: &str) -> Vec<(Value, Value, Vec<&'a InstanceAddress>)> {
         let of = |item: &Item<'_>| {
             let one = |value: Option<&Value>| value.and_then(|it| it.get(name)).cloned().unwrap_or(Value::NULL);
-            (one(item.before), one(item.after))
+            veiled(one(item.before), one(item.after))
         };
         let Some((was, is)) = self.items.first().map(|item| of(item)) else { return Vec::new() };
         if self.items.iter().all(|item| of(item) == (was.clone(), is.clone())) {
@@ -244,6 +244,20 @@ impl<'a> Group<'a> {
             _ => format!("in {} of them", names::number(members.len())),
         }
     }
+}
+
+/// Two values of which it counts only whether they are the same, where one is a secret: whether two instances have the
+/// same one is nobody's business.
+fn veiled(was: Value, is: Value) -> (Value, Value) {
+    if was.marks() == Marks::NONE && is.marks() == Marks::NONE {
+        return (was, is);
+    }
+    let same = was.unmark_deep().0 == is.unmark_deep().0;
+    let veil = |value: Value, text: &str| match value.is_null() || value.is_unknown() {
+        true => value,
+        false => Value::from(text).mark(value.marks()),
+    };
+    (veil(was, "a secret"), veil(is, if same { "a secret" } else { "another" }))
 }
 
 /// Whether a value takes several lines.

@@ -17,7 +17,7 @@ use crate::difference::{difference, shown};
 use crate::fold::{fold, inline};
 use crate::{Look, Paint};
 use alike::{Group, Item, Sort, Why, grouped};
-use names::{Room, family, listed, name, number, together};
+pub(crate) use names::{Room, family, listed, name, number, together};
 use why::Whole;
 
 /// A plan of more lines than this ends with the names of what is deleted and replaced.

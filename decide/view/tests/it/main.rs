@@ -8,6 +8,8 @@
 )]
 
 mod graph;
+mod plan;
+mod progress;
 mod terraform;
 
 use std::sync::Arc;

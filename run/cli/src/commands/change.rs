@@ -165,13 +165,14 @@ pub fn identities() -> impl FnMut() -> Identity + Send + 'static {
     || Identity::from_random(andon_engine::random())
 }
 
+/// Carries a request out; and how long that took since the first effect began, in milliseconds.
 fn carry_out(
     context: &Context,
     project: &Project,
     request: &ChangeRequest,
     go: &GoArguments,
     recorder: &mut Recorder,
-) -> Result<Changed, ChangeError> {
+) -> (Result<Changed, ChangeError>, Option<i64>) {
     let mut machine =
         Machine::new(project.providers.clone().in_environment(&request.environment), go.parallelism, interrupt());
     let mut follower = Follower::new(context);
@@ -188,7 +189,8 @@ fn carry_out(
         let question = if deletes { "Delete all of this? Only `yes` goes on:" } else { "Go on? Only `yes` does:" };
         go.yes || go.approve.is_some() || ask(context, question, "yes")
     };
-    change(request, identities(), &mut machine, recorder, &mut follower, &mut approve)
+    let changed = change(request, identities(), &mut machine, recorder, &mut follower, &mut approve);
+    (changed, follower.took_ms())
 }
 
 /// A protected environment wants its name said.
@@ -204,7 +206,12 @@ fn refuse_unapproved(environment: &Environment, go: &GoArguments) -> Result<(), 
     Ok(())
 }
 
-fn tell(context: &Context, project: &Project, verb: &str, changed: Result<Changed, ChangeError>) -> Result<(), Stop> {
+fn tell(
+    context: &Context,
+    project: &Project,
+    verb: &str,
+    (changed, took_ms): (Result<Changed, ChangeError>, Option<i64>),
+) -> Result<(), Stop> {
     let sources = project.sources();
     match changed {
         Ok(Changed::Nothing(plan)) => {
@@ -224,7 +231,7 @@ fn tell(context: &Context, project: &Project, verb: &str, changed: Result<Change
             context.say("Nothing was done.");
             Err(Stop::Code(1))
         }
-        Ok(Changed::Applied(plan, report)) => tell_report(context, project, verb, &plan, &report),
+        Ok(Changed::Applied(plan, report)) => tell_report(context, project, verb, &plan, &report, took_ms),
         Err(ChangeError::Buried(diagnostics)) => {
             context.say_diagnostics(&diagnostics, sources);
             context.say("Nothing else was done.");
@@ -262,7 +269,9 @@ fn tell_report(
     verb: &str,
     plan: &Plan,
     report: &ApplyReport,
+    took_ms: Option<i64>,
 ) -> Result<(), Stop> {
+    let took = took_ms.map(andon_view::duration);
     let failures = report.failed.iter().flat_map(|failed| &failed.diagnostics).chain(&report.diagnostics).cloned();
     let diagnostics: Diagnostics = failures.collect();
     let sound = report.failed.is_empty() && !report.cancelled && !diagnostics.has_errors();
@@ -280,7 +289,7 @@ fn tell_report(
             "failed"
         };
         print_json(&json!({
-            "type": "result", "status": status,
+            "type": "result", "status": status, "elapsed_ms": took_ms,
             "done": report.done.iter().map(|done| done.address.to_string()).collect::<Vec<_>>(),
             "failed": report.failed.iter().map(|failed| failed.address.to_string()).collect::<Vec<_>>(),
             "not_done": skipped,
@@ -299,18 +308,18 @@ fn tell_report(
     }
     let counts = format!("{} done", report.done.len());
     if sound {
-        let (word, did) = if matches!(verb, "down" | "destroy") { ("Gone", "deleted") } else { ("Done", "changed") };
-        context.say(&context.err.bold(&format!("{word}: {} {did}.", report.done.len())));
+        let word = if matches!(verb, "down" | "destroy") { "Gone" } else { "Done" };
+        let took = took.map(|took| format!(" in {took}")).unwrap_or_default();
+        context.say(&context.err.bold(&format!("{word}: {}{took}.", andon_view::done(report))));
         say_deferred(context, plan);
         print_outputs(context, plan_with_published(plan, report).as_ref().unwrap_or(plan));
         return Ok(());
     }
-    for skipped in &report.skipped {
-        context.say(&format!("not done: {} {}: {}", skipped.action, skipped.address, reason(&skipped.reason)));
-    }
+    andon_view::not_done(report).iter().for_each(|line| context.say(line));
     let stopped = if report.cancelled { "Stopped" } else { "Failed" };
+    let took = took.map(|took| format!(" after {took}")).unwrap_or_default();
     context.say(&context.err.bold(&format!(
-        "{stopped}: {counts}, {} failed, {} not done. Run it again to go on from here.",
+        "{stopped}{took}: {counts}, {} failed, {} not done. Run it again to go on from here.",
         report.failed.len(),
         report.skipped.len()
     )));

@@ -73,12 +73,12 @@ fn a_package_that_does_not_exist_in_a_server() {
         "roles/more.role.hcl:6",
         "andon-no-such-package",
         "not done: create web/lab_balancer.web: it needs web/andon_host.web",
-        "Failed: 4 done, 2 failed, 1 not done. Run it again to go on from here.",
+        ": 4 done, 2 failed, 1 not done. Run it again to go on from here.",
     ];
     fails(&project, &["up", "-y"], &said);
     let kept = project.identities();
     assert_eq!(project.in_server("web-0", "cat /etc/before"), "1", "what came before it is done");
-    fails(&project, &["up", "-y"], &["andon-no-such-package", "Failed: 0 done, 2 failed, 1 not done"]);
+    fails(&project, &["up", "-y"], &["andon-no-such-package", "0 done, 2 failed, 1 not done"]);
     project.edit("roles/more.role.hcl", "package \"andon-no-such-package\" {}", "");
     goes_on(&project, &kept);
 }
@@ -95,7 +95,7 @@ fn a_package_that_does_not_exist_in_an_image() {
         "the image `web` was not baked",
         "roles/web.role.hcl:19",
         "andon-no-such-package",
-        "not done: replace web/lab_server.web[0]: it needs web/andon_image.web",
+        "not done: replace web/lab_server.web[0, 1]: it needs web/andon_image.web",
     ];
     fails(&project, &["up", "-y"], &said);
     let (status, _) = get(&format!("127.0.0.1:{}", project.port), "/", Duration::from_secs(10)).unwrap();
@@ -274,7 +274,7 @@ fn a_full_disk_under_images() {
     small.fill(".data/servers", 500);
     let ran = small.run(ANDON, &["up", "-y"]);
     assert_eq!(ran.code, Some(1), "{ran}");
-    tells(&ran, &["No space left on device", "web/andon_image.web failed", "not done: replace web/lab_server.web[0]"]);
+    tells(&ran, &["No space left on device", "web/andon_image.web failed", "not done: replace web/lab_server.web[0, 1]"]);
     let left = small.shell("ls .data/images/tmp").out;
     assert_eq!(left, "", "half an image is left\n{ran}");
     let (status, _) = get(&format!("127.0.0.1:{}", small.project.port), "/", Duration::from_secs(10)).unwrap();
@@ -371,7 +371,7 @@ fn ctrl_c_lets_what_runs_finish() {
             "created web/andon_host.web[0]",
             "created web/andon_host.web[1]",
             "not done: create web/lab_balancer.web: it was stopped",
-            "Stopped: 6 done, 0 failed, 1 not done. Run it again to go on from here.",
+            ": 6 done, 0 failed, 1 not done. Run it again to go on from here.",
         ];
         tells(&ran, &said);
         is_true(&project, &ran);

@@ -1,0 +1,143 @@
+//! How an apply is told while it happens.
+
+use andon_ledger::{Action, Event, Intent, OutcomeRecord, Progress, Result as Tried, Timestamp};
+use andon_schema::{Failure, Identity, InstanceAddress, Kept, Object, ObjectStatus};
+use andon_value::Value;
+use andon_view::{Board, Paint};
+
+fn address(text: &str) -> InstanceAddress {
+    InstanceAddress::parse(text).unwrap()
+}
+
+fn identity() -> Identity {
+    Identity::from_random(1)
+}
+
+fn intent(text: &str, action: Action) -> Event {
+    Event::Intent(Intent {
+        address: address(text),
+        action,
+        identity: identity(),
+        dependencies: Vec::new(),
+        create_before_destroy: false,
+        provider: None,
+        planned: None,
+    })
+}
+
+fn outcome(text: &str, action: Action, result: Tried, status: ObjectStatus) -> Event {
+    let object = Object {
+        identity: identity(),
+        value: Value::NULL,
+        status,
+        dependencies: Vec::new(),
+        create_before_destroy: false,
+        provider: None,
+        kept: Kept::default(),
+    };
+    let (address, identity) = (address(text), identity());
+    Event::Outcome(OutcomeRecord { address, action, identity, result, object: Some(object), report: None })
+}
+
+fn ready(text: &str) -> Event {
+    Event::Marked { address: address(text), identity: identity(), status: ObjectStatus::Ready }
+}
+
+fn note(text: &str, words: &str) -> Event {
+    Event::Progress(Progress::Note { address: address(text), text: words.to_owned() })
+}
+
+/// What is said of events, each with its time in seconds.
+fn told(events: &[(i64, Event)]) -> Vec<String> {
+    let mut board = Board::default();
+    let mut lines = Vec::new();
+    for (second, event) in events {
+        let now = Timestamp(second * 1000);
+        lines.extend(board.still(now).iter().map(|still| still.line(Paint::PLAIN).0));
+        lines.extend(board.event(event, now, Paint::PLAIN).into_iter().map(|line| line.0));
+    }
+    lines
+}
+
+#[test]
+fn an_object_is_said_done_when_it_is() {
+    use ObjectStatus::{Ready, Tainted};
+    let failed = |why: &str| Tried::Failed(Failure::new(why, ""));
+    for (events, expected) in [
+        (
+            vec![(0, intent("a.b", Action::Create)), (2, outcome("a.b", Action::Create, Tried::Done, Ready))],
+            vec!["  creating a.b", "✓ created a.b (2.0 s)"],
+        ),
+        (
+            // The provisioners of an object come after it is made, and it is done once they have run.
+            vec![
+                (0, intent("a.b", Action::Create)),
+                (1, outcome("a.b", Action::Create, Tried::Done, Tainted)),
+                (2, note("a.b", "local-exec: hello \u{1b}[2J")),
+                (3, ready("a.b")),
+            ],
+            vec![
+                "  creating a.b",
+                "  made a.b (1.0 s); its provisioners run",
+                "  a.b: local-exec: hello \\u001b[2J",
+                "✓ created a.b (3.0 s)",
+            ],
+        ),
+        (
+            vec![
+                (0, intent("a.b", Action::Create)),
+                (1, outcome("a.b", Action::Create, Tried::Done, Tainted)),
+                (2, Event::Progress(Progress::Failed { address: address("a.b"), reason: "exit status 3".into() })),
+            ],
+            vec![
+                "  creating a.b",
+                "  made a.b (1.0 s); its provisioners run",
+                "✗ creating a.b failed (2.0 s): exit status 3",
+            ],
+        ),
+        (
+            // What was marked without having been made in this run is no news of it.
+            vec![(0, ready("a.b"))],
+            vec![],
+        ),
+        (
+            vec![
+                (0, intent("a.b[0]", Action::Delete)),
+                (9, note("a.b[0]", "draining")),
+                (10, note("c.d", "x")),
+                (19, note("c.d", "y")),
+                (75, outcome("a.b[0]", Action::Delete, failed("it is busy"), Ready)),
+            ],
+            vec![
+                "  deleting a.b[0]",
+                "  a.b[0]: draining",
+                "  still deleting a.b[0] (10.0 s): draining",
+                "  c.d: x",
+                "  c.d: y",
+                "  still deleting a.b[0] (1 min 10 s): draining",
+                "✗ deleting a.b[0] failed (1 min 15 s): it is busy",
+            ],
+        ),
+    ] {
+        assert_eq!(told(&events), expected);
+    }
+}
+
+#[test]
+fn live_lines_fit_the_terminal() {
+    let mut board = Board::default();
+    let long = "module.漢字漢字漢字漢字.terraform_data.something_with_a_long_name[\"a\u{1b}[2Jkey\"]";
+    board.event(&intent(long, Action::Create), Timestamp(0), Paint::PLAIN);
+    board.set_waiting(vec![(address("a.b"), (0..9).map(|at| address(&format!("c.d[{at}]"))).collect())]);
+    for width in [20, 40, 80] {
+        for line in board.live(Timestamp(61_000), width, Paint::PLAIN) {
+            assert!(unicode_width::UnicodeWidthStr::width(&*line) <= width, "{line:?}");
+            assert!(!line.contains('\u{1b}'), "{line:?}");
+        }
+    }
+    let still = board.still(Timestamp(25_000));
+    assert_eq!(still[0].elapsed_ms, 20_000);
+    assert_eq!(still[0].json()["elapsed_ms"], 20_000);
+    assert_eq!(board.still(Timestamp(29_999)), []);
+    assert_eq!(board.elapsed_ms(&address(long), Timestamp(29_999)), Some(29_999));
+}
