@@ -92,7 +92,7 @@ pub struct PushArguments {
     pub file: std::path::PathBuf,
     /// The stack; needed where the project has several
     pub stack: Option<String>,
-    /// Forget what there is of the stack; nothing is done to it
+    /// Take over any file: what there is of the stack is forgotten, and nothing is done to it
     #[arg(long)]
     pub force: bool,
     #[command(flatten)]

@@ -1,17 +1,19 @@
 //! `state pull` and `state push`: what a stack has as a state file of Terraform's, there and back.
 
 use std::io::Read;
+use std::path::Path;
 use std::sync::Arc;
 
 use andon_ledger::state_file::StateFile;
 use andon_ledger::{EnvironmentState, Event};
 use andon_plan::{state_file, taken_over};
+use andon_store::{StoreError, Which};
 use andon_text::Diagnostic;
 use serde_json::json;
 
 use super::change::identities;
 use super::state::{Decided, record};
-use crate::context::{Context, Project, Stop};
+use crate::context::{Context, Project, Stop, open_error};
 use crate::state_args::{PullArguments, PushArguments};
 
 /// `andon state pull`
@@ -19,11 +21,52 @@ pub fn pull(context: &Context, arguments: &PullArguments) -> Result<(), Stop> {
     let project = context.open_any_with_plugins()?;
     let stack = stack(context, &project, arguments.stack.as_ref())?;
     let environment = &context.environment(&project)?.name;
-    let state = project.session.state();
-    let definitions = project.session.project();
-    let lineage = andon_engine::provider::uuid(&format!("{}\n{environment}\n{stack}", definitions.name));
-    let here = state.environment(environment);
-    context.print(&state_file(&here, &stack, &project.schemas, state.sequence, lineage).write());
+    let now = as_file(&project, environment, &project.session.state().environment(environment), &stack)?;
+    context.print(&now.write());
+    Ok(())
+}
+
+/// What a stack has, as a state file. Its lineage is that of the stack in this environment, and its serial counts what
+/// was recorded of the environment.
+fn as_file(
+    project: &Project,
+    environment: &Arc<str>,
+    here: &EnvironmentState,
+    stack: &Arc<str>,
+) -> Result<StateFile, Stop> {
+    let lineage = format!("{}\n{environment}\n{stack}", project.session.project().name);
+    let lineage = andon_engine::provider::uuid(&lineage);
+    let failed = |error: StoreError| open_error(&error.into());
+    let last = match project.session.ledger().map_err(failed)? {
+        Some(ledger) => ledger.last(&Which::Environment(Arc::clone(environment)), 1).map_err(failed)?,
+        None => Vec::new(),
+    };
+    let serial = last.last().map_or(0, |entry| entry.sequence);
+    Ok(state_file(here, stack, &project.schemas, serial, lineage))
+}
+
+/// Whether a file may take the place of what is there, as Terraform judges it: it must go on from that.
+fn goes_on(file: &StateFile, there: &StateFile, path: &Path) -> Result<(), Diagnostic> {
+    let count = there.resources.iter().map(|resource| resource.instances.len()).sum();
+    let refused = |why: String| {
+        Diagnostic::error(format!("`{}` does not go on from what there is", path.display()))
+            .detail(format!("{} there already. {why}", objects_are(count)))
+            .help("`andon state pull` gives the state as it is now, to go on from.")
+            .help("-force has the objects that are there forgotten, without anything done to them; nothing was done.")
+    };
+    if file.lineage != there.lineage {
+        let theirs = if file.lineage.is_empty() { "none".to_owned() } else { file.lineage.clone() };
+        return Err(refused(format!("The file is of another lineage: {theirs} instead of {}.", there.lineage)));
+    }
+    if file.serial < there.serial {
+        return Err(refused(format!(
+            "The file is older: its serial is {}, and {} is here.",
+            file.serial, there.serial
+        )));
+    }
+    if file.serial == there.serial && file.write() != there.write() {
+        return Err(refused(format!("The file has the same serial, {}, and says something else.", file.serial)));
+    }
     Ok(())
 }
 
@@ -40,23 +83,25 @@ pub fn push(context: &Context, arguments: &PushArguments) -> Result<(), Stop> {
         .map_err(|error| refused(&format!("`{}` cannot be taken over: {error}", path.display())))?;
     let project = context.open_any_with_plugins()?;
     let stack = stack(context, &project, arguments.stack.as_ref())?;
+    let environment = Arc::clone(&context.environment(&project)?.name);
     let schemas = Arc::clone(&project.schemas);
-    drop(project);
-    let decide = |state: &EnvironmentState| {
+    let decide = |state: &EnvironmentState| -> Result<Decided, Stop> {
         let objects = state.objects().filter(|(address, _)| address.resource.stack == stack);
         let forgotten = objects
             .map(|(address, object)| Event::Forgotten { address: address.clone(), identity: object.identity.clone() });
         let mut events: Vec<Event> = forgotten.collect();
         if !arguments.force && !events.is_empty() {
-            let summary = format!("{} there already, so that nothing is taken over", objects_are(events.len()));
-            return Err(Diagnostic::error(summary).help(
-                "-force has the objects that are there forgotten, without anything done to them; nothing was done.",
-            ));
+            let there = as_file(&project, &environment, state, &stack)?;
+            goes_on(&file, &there, path)?;
+            if file.serial == there.serial {
+                let lines = vec![format!("`{}` says what there is: nothing is to be done.", path.display())];
+                return Ok(Decided { events: Vec::new(), lines, data: json!({ "objects": 0, "stack": &*stack }) });
+            }
         }
         let data = state.data.keys().filter(|address| address.resource.stack == stack);
         events.extend(data.map(|address| Event::DataDropped { address: address.clone() }));
         let new = taken_over(&file, &stack, &schemas, identities())
-            .map_err(|error| refused(&format!("`{}` cannot be taken over: {error}", path.display())))?;
+            .map_err(|error| Stop::from(refused(&format!("`{}` cannot be taken over: {error}", path.display()))))?;
         let count = new.iter().filter(|event| matches!(event, Event::Adopted { .. })).count();
         events.extend(new);
         let lines = vec![format!("{} known from now on, as `{}` has it.", objects_are(count), path.display())];

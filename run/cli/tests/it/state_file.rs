@@ -74,9 +74,9 @@ fn what_terraform_made_goes_on_here() {
     assert!(plan.contains("no changes, 6 unchanged"), "{plan}");
     assert!(!project.ok(&["state", "show", "terraform_data.top"]).out.contains("hush"));
     assert_eq!(project.ok(&["output", "token"]).out.trim(), "\"hush\"");
-    // Objects that are there stay as they are, unless that is said.
+    // Objects that are there stay as they are, unless the file goes on from them, or that is said.
     let refused = project.exits(1, &["state", "push", "terraform.tfstate"]);
-    assert!(refused.err.contains("6 objects are there already"), "{refused}");
+    assert!(refused.err.contains("6 objects are there already. The file is of another lineage"), "{refused}");
     project.ok(&["state", "push", "-force", "terraform.tfstate"]);
     let plan = project.ok(&["plan"]).out;
     assert!(plan.contains("no changes, 6 unchanged"), "{plan}");
@@ -106,6 +106,54 @@ fn what_is_made_here_goes_on_with_terraform() {
         serde_json::from_str(&std::fs::read_to_string(project.directory.join("terraform.tfstate")).unwrap()).unwrap();
     let before: serde_json::Value = serde_json::from_str(&pulled).unwrap();
     assert_eq!(after, before);
+}
+
+#[test]
+fn a_file_must_go_on_from_what_is_there() {
+    let mut project = Project::empty("push-lineage");
+    project.data_dir = project.directory.join(".data");
+    project.write("main.tf", "resource \"terraform_data\" \"a\" { input = terraform.workspace }\n");
+    project.ok(&["apply", "-y"]);
+    let first = project.ok(&["state", "pull"]).out;
+    let changed = |from: &str, serial: u64, lineage: Option<&str>| {
+        let mut file: serde_json::Value = serde_json::from_str(from).unwrap();
+        file["serial"] = serial.into();
+        if let Some(lineage) = lineage {
+            file["lineage"] = lineage.into();
+        }
+        file["resources"][0]["instances"][0]["attributes"]["id"] = "changed".into();
+        project.write("changed.tfstate", &file.to_string());
+    };
+    let serial = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap()["serial"].as_u64().unwrap();
+    project.write("same.tfstate", &first);
+    let same = project.ok(&["state", "push", "same.tfstate"]).out;
+    assert!(same.contains("nothing is to be done"), "{same}");
+    let now = serial(&first);
+    for (number, lineage, why) in [
+        (now, None, "has the same serial"),
+        (now - 1, None, "is older"),
+        (now + 1, Some(""), "another lineage: none"),
+        (now + 1, Some("d8b1b4b2-0000-4000-a000-000000000000"), "another lineage: d8b1"),
+    ] {
+        changed(&first, number, lineage);
+        let refused = project.exits(1, &["state", "push", "changed.tfstate"]);
+        assert!(refused.err.contains(why) && refused.err.contains("-force"), "{why}: {refused}");
+    }
+    changed(&first, now + 1, None);
+    project.ok(&["state", "push", "changed.tfstate"]);
+    assert!(project.ok(&["state", "show", "terraform_data.a"]).out.contains("changed"));
+    // What is recorded of another environment is no reason to refuse.
+    let pulled = project.ok(&["state", "pull"]).out;
+    assert!(serial(&pulled) > now);
+    project.ok(&["workspace", "new", "other"]);
+    project.ok(&["apply", "-y"]);
+    project.ok(&["workspace", "select", "default"]);
+    assert_eq!(project.ok(&["state", "pull"]).out, pulled);
+    changed(&pulled, serial(&pulled) + 1, None);
+    project.ok(&["state", "push", "changed.tfstate"]);
+    // Forced, anything goes.
+    changed(&first, 1, Some("x"));
+    project.ok(&["state", "push", "-force", "changed.tfstate"]);
 }
 
 #[test]
