@@ -156,6 +156,8 @@ pub enum Command {
         #[command(subcommand)]
         command: Option<ProvidersCommand>,
     },
+    /// Encrypt the ledger with another key, or leave it clear
+    Rekey(RekeyArguments),
     /// Take an environment's lock from a holder of which nothing is left
     ForceUnlock(ForceUnlockArguments),
     /// Print a completion script for a shell
@@ -279,6 +281,16 @@ pub struct TestArguments {
     pub variables: VariableArguments,
     #[command(flatten)]
     pub lock: LockArguments,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct RekeyArguments {
+    /// The file with the new key: an age identity, or a passphrase
+    #[arg(long, value_name = "FILE", required_unless_present = "clear", conflicts_with = "clear")]
+    pub key_file: Option<PathBuf>,
+    /// Encrypt it no more
+    #[arg(long)]
+    pub clear: bool,
 }
 
 #[derive(Debug, Clone, Subcommand)]

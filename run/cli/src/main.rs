@@ -72,6 +72,7 @@ fn run(context: &Context) -> Result<(), context::Stop> {
         Command::Untaint(arguments) => commands::state::untaint(context, arguments),
         Command::Workspace { command } => commands::workspace::run(context, command),
         Command::Providers { command } => commands::providers::run(context, command.as_ref()),
+        Command::Rekey(arguments) => commands::rekey::run(context, arguments),
         Command::ForceUnlock(arguments) => commands::force_unlock::run(context, arguments),
         Command::Logs(arguments) => commands::logs::run(context, arguments),
         Command::Completions { shell } => {

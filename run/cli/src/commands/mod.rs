@@ -16,6 +16,7 @@ pub mod output;
 pub mod plan;
 pub mod providers;
 pub mod purge;
+pub mod rekey;
 pub mod show;
 pub mod ssh;
 pub mod state;

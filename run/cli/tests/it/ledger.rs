@@ -88,6 +88,40 @@ fn a_key_seals_all_that_is_kept() {
 }
 
 #[test]
+fn a_ledger_is_given_another_key_and_none() {
+    let project = project("ledger-rekey");
+    refused(&project, &[], &["rekey", "-clear"], "there is no ledger yet");
+    ok(&project, &[], &["apply", "-y"]);
+    let file = |name: &str, text: &str| {
+        let path = project.directory.join(name);
+        fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    let (one, two) = (file("one.key", &andon_store::Key::generate()), file("two.key", "a passphrase of mine\n"));
+    let said = ok(&project, &[], &["rekey", &format!("-key-file={one}")]);
+    assert!(said.out.contains("ANDON_LEDGER_KEY_FILE"), "{said}");
+    refused(&project, &[], &["plan"], "is encrypted");
+    refused(&project, &[], &["rekey", "-clear"], "is encrypted");
+    let first: Given<'_> = &[("ANDON_LEDGER_KEY_FILE", &one)];
+    refused(&project, first, &["rekey", "-key-file=/nowhere"], "cannot be read");
+    refused(&project, first, &["rekey"], "--key-file");
+    let said = ok(&project, first, &["rekey", "-json", &format!("-key-file={two}")]);
+    assert!(said.out.contains("\"encrypted\":true"), "{said}");
+    refused(&project, first, &["plan"], "another key");
+    let second: Given<'_> = &[("ANDON_LEDGER_KEY_FILE", &two)];
+    let plan = ok(&project, second, &["plan"]);
+    assert!(plan.out.contains("no changes"), "{plan}");
+    for (at, bytes) in
+        ["ledger.db", "ledger.db-wal"].map(|name| (name, fs::read(project.directory.join(".andon").join(name))))
+    {
+        let bytes = bytes.unwrap_or_default();
+        assert!(!bytes.windows(8).any(|part| part == b"sentinel"), "{at} holds what was clear before");
+    }
+    ok(&project, second, &["rekey", "-clear"]);
+    assert!(ok(&project, &[], &["plan"]).out.contains("no changes"));
+}
+
+#[test]
 fn killed_runs_lose_nothing_of_a_sealed_file() {
     survives_kills(&project("ledger-file"), &[("ANDON_LEDGER_KEY", &andon_store::Key::generate())]);
 }
