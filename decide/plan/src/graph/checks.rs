@@ -123,18 +123,26 @@ impl Graph {
     }
 }
 
-/// The assertions of a `check` block. What is wrong with them is warned of.
-pub(super) fn check_block(view: &View<'_>, name: &Arc<str>) -> Value {
+/// The assertions of a `check` block. What does not hold is warned of.
+///
+/// # Errors
+/// What is wrong with an assertion itself.
+pub(super) fn check_block(view: &View<'_>, name: &Arc<str>) -> Result<Value, Diagnostics> {
     let module = view.module();
-    let Some(block) = module.module.checks.get(name) else { return Value::NULL };
+    let Some(block) = module.module.checks.get(name) else { return Ok(Value::NULL) };
     if let Some(resource) = block.data.as_ref().and_then(|data| module.resources.get(&data.key)) {
         view.read(Key::Resource(*resource), Some(block.span));
     }
     let of = inside(view, &format!("check.{name}"));
     if let Err(problems) = judge(&block.asserts, CheckedKind::Check, "assertion", &of, view) {
-        view.note_warnings(warnings(problems));
+        let (broken, wrong): (Vec<_>, Vec<_>) =
+            problems.into_iter().partition(|problem| problem.subject.as_deref() == Some(&*of));
+        view.note_warnings(warnings(broken.into_iter().collect()));
+        if !wrong.is_empty() {
+            return Err(wrong.into_iter().collect());
+        }
     }
-    Value::NULL
+    Ok(Value::NULL)
 }
 
 /// The same problems, none of which ends anything.

@@ -250,7 +250,7 @@ impl Graph {
             Key::Outputs(_) => Ok(outputs(&view)),
             Key::Contents(_) => Ok(contents(&view)),
             Key::Before(_) => before(&mut view),
-            Key::Check(_, name) => Ok(of_value(check_block(&view, name))),
+            Key::Check(_, name) => check_block(&view, name).map(of_value),
             Key::Keys(resource) => self.resource_keys(&view, *resource),
             Key::Resource(resource) => Ok(resource_value(&view, *resource)),
             Key::Instance(resource, key) => self.instance(&mut view, *resource, key),

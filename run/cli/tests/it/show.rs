@@ -157,3 +157,22 @@ fn there_may_be_nothing_to_show() {
     let ran = project.exits(1, &["show", "saved"]);
     assert!(ran.err.contains("main.tf changed"), "{ran}");
 }
+
+#[test]
+fn an_assertion_that_cannot_be_judged_is_an_error_as_in_terraform() {
+    let mut project = Project::empty("unjudged");
+    project.data_dir = project.directory.join(".data");
+    let definitions = |condition: &str| {
+        format!(
+            "variable \"l\" {{ default = [\"a\"] }}\ncheck \"c\" {{\n  assert {{\n    condition     = {condition}\n    \
+             error_message = \"no\"\n  }}\n}}\n"
+        )
+    };
+    project.write("main.tf", &definitions("var.l[3] == \"a\""));
+    let ran = project.exits(1, &["plan"]);
+    assert!(ran.err.contains("error: invalid index"), "{ran}");
+    // What does not hold is only warned of.
+    project.write("main.tf", &definitions("var.l[0] == \"b\""));
+    let ran = project.exits(0, &["plan"]);
+    assert!(ran.err.contains("warning: an assertion of check.c does not hold"), "{ran}");
+}
