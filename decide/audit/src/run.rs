@@ -14,6 +14,8 @@ pub fn audit_run<'a>(plan: &Plan, entries: impl IntoIterator<Item = &'a Entry>) 
     for entry in entries {
         match &entry.event {
             Event::Intent(intent) => run.intent(&intent.address, intent.action, &intent.identity),
+            // What an earlier run was cut short in, and this one found out.
+            Event::Outcome(outcome) if outcome.result == Tried::Resolved => {}
             Event::Outcome(outcome) => {
                 let good = matches!(outcome.result, Tried::Done);
                 run.outcome(&outcome.address, outcome.action, &outcome.identity, good);

@@ -206,6 +206,8 @@ pub struct Intent {
     pub provider: Option<Arc<ProviderConfigAddress>>,
     /// What a plugin is to make, as far as it is known: what tells people what to look for where a run was cut short.
     pub planned: Option<Value>,
+    /// Whether what is made is to be provisioned: until that is done it is not as it should be.
+    pub provisioned: bool,
 }
 
 /// What came of an intent.

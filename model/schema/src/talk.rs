@@ -268,8 +268,8 @@ pub enum Outcome {
         value: Option<Value>,
         /// What was done inside servers until then.
         report: Option<HostReport>,
-        /// What the plugin keeps with the object.
-        kept: Kept,
+        /// What the plugin keeps with the object; `None` where that is what it kept before.
+        kept: Option<Kept>,
     },
 }
 
@@ -355,9 +355,9 @@ impl Outcome {
         Outcome::Done { value, report, kept: Kept::default() }
     }
 
-    /// It failed, and what keeps nothing beside the attributes left this.
+    /// It failed, and left this; whatever is kept beside the attributes is as it was.
     pub fn failed(failure: Failure, value: Option<Value>, report: Option<HostReport>) -> Outcome {
-        Outcome::Failed { failure, value, report, kept: Kept::default() }
+        Outcome::Failed { failure, value, report, kept: None }
     }
 }
 

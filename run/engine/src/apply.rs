@@ -11,20 +11,22 @@ use andon_text::Diagnostic;
 use crate::planning::TICK;
 use crate::{Completion, Job, Journal, JournalError, Sink, Ticket, World};
 
-/// Applies a plan. An interrupt starts nothing new and waits for what runs.
+/// Applies a plan. An interrupt starts nothing new and waits for what runs. `opening` is what the plan takes for granted
+/// and the ledger does not say yet: it is appended with the first of what the plan itself has to say.
 ///
 /// `Err` where the ledger can no longer be written: then nothing more is tried, what runs is not waited for, and the
 /// intents that are open are resolved by the next run.
 pub fn apply(
     plan: Plan,
     input: PlanInput,
+    opening: Vec<Event>,
     identities: impl FnMut() -> Identity + Send + 'static,
     world: &mut dyn World,
     journal: &mut dyn Journal,
     sink: &mut dyn Sink,
 ) -> Result<ApplyReport, JournalError> {
     let applier = Applier::new(plan, input, identities);
-    Apply { applier, running: BTreeMap::new(), next_ticket: 0, world, journal, sink }.run()
+    Apply { applier, opening, running: BTreeMap::new(), next_ticket: 0, world, journal, sink }.run()
 }
 
 /// What a ticket stands for.
@@ -35,6 +37,7 @@ enum Running {
 
 struct Apply<'a> {
     applier: Applier,
+    opening: Vec<Event>,
     running: BTreeMap<Ticket, Running>,
     next_ticket: u64,
     world: &'a mut dyn World,
@@ -46,7 +49,11 @@ impl Apply<'_> {
     fn run(mut self) -> Result<ApplyReport, JournalError> {
         loop {
             match self.applier.next() {
-                ApplyStep::Done(report) => return Ok(report),
+                ApplyStep::Done(report) => {
+                    let opening = std::mem::take(&mut self.opening);
+                    self.record(opening)?;
+                    return Ok(report);
+                }
                 ApplyStep::Run(work) => self.begin(work)?,
                 ApplyStep::Wait if self.running.is_empty() => {
                     let diagnostic = Diagnostic::error("the apply waits for outcomes of commands that it did not give")
@@ -60,7 +67,7 @@ impl Apply<'_> {
 
     /// Appends every record and intent of a batch in one commit, and only then starts its work.
     fn begin(&mut self, work: Vec<Work>) -> Result<(), JournalError> {
-        let mut events = Vec::new();
+        let mut events = std::mem::take(&mut self.opening);
         let mut jobs = Vec::new();
         for work in work {
             match work {

@@ -5,14 +5,15 @@ use std::sync::Arc;
 
 use andon_lang::definitions::Project;
 use andon_lang::eval::Moment;
-use andon_ledger::{Event, RunStatus};
+use andon_ledger::{EnvironmentState, Event, OutcomeRecord, RunStatus};
 use andon_plan::{ApplyReport, Drift, Plan, PlanInput, PlanMode, Scope, SkipReason, Skipped};
 use andon_schema::{Command, Identity, InstanceAddress, Outcome, Schemas};
 use andon_text::{Diagnostic, Diagnostics};
 
 use crate::planning::TICK;
 use crate::{
-    Completion, Job, Journal, JournalError, RecoverError, SavedPlan, Sink, Ticket, World, apply, plan, recover,
+    Completion, Job, Journal, JournalError, RecoverError, Recovered, SavedPlan, Sink, Ticket, World, apply, plan,
+    recover,
 };
 
 /// What is to be changed.
@@ -91,25 +92,43 @@ pub fn plan_input(request: &ChangeRequest, journal: &dyn Journal) -> PlanInput {
 }
 
 /// Resolves what a run that was cut short has left, and closes that run. Does nothing where none was.
-pub fn settle(world: &mut dyn World, journal: &mut dyn Journal, sink: &mut dyn Sink) -> Result<usize, ChangeError> {
+fn settle(world: &mut dyn World, journal: &mut dyn Journal, sink: &mut dyn Sink) -> Result<Recovered, ChangeError> {
     if let Some(own) = journal.take_over() {
-        let resolved = recover(world, journal, sink).map_err(ChangeError::Recover)?;
+        let recovered = recover(world, journal, sink).map_err(ChangeError::Recover)?;
         journal.hand_back(own)?;
-        return Ok(resolved);
+        return Ok(recovered);
     }
-    if journal.state().pending.is_empty() {
-        return Ok(0);
+    let state = journal.state();
+    if state.pending.values().all(|it| it.provider.is_some() && state.object(&it.address, &it.identity).is_some()) {
+        return recover(world, journal, sink).map_err(ChangeError::Recover);
     }
     // A run that came to its end did not get the answers to all that it did.
     let (command, version) = ("look for lost answers".to_owned(), env!("CARGO_PKG_VERSION").to_owned());
     journal.append(vec![Event::RunBegan { command, who: crate::who(), version }])?;
-    let resolved = recover(world, journal, sink);
-    let (status, summary) = match &resolved {
-        Ok(count) => (RunStatus::Succeeded, format!("{count} found")),
+    let recovered = recover(world, journal, sink);
+    let (status, summary) = match &recovered {
+        Ok(recovered) if recovered.presumed.is_empty() => {
+            (RunStatus::Succeeded, format!("{} found", recovered.resolved))
+        }
+        Ok(_) => (RunStatus::Interrupted, "the next plan looks at the rest".to_owned()),
         Err(_) => (RunStatus::Failed, "what became of something is still not known".to_owned()),
     };
     journal.append(vec![Event::RunEnded { status, summary }])?;
-    resolved.map_err(ChangeError::Recover)
+    recovered.map_err(ChangeError::Recover)
+}
+
+/// The state as it is once these outcomes are appended, each of an object that is there.
+fn presume(state: &EnvironmentState, outcomes: &[OutcomeRecord]) -> EnvironmentState {
+    let mut state = state.clone();
+    for OutcomeRecord { address, identity, object, .. } in outcomes {
+        state.pending.remove(identity);
+        let Some(instance) = state.instances.get_mut(address) else { continue };
+        let known = instance.current.iter_mut().chain(&mut instance.deposed).find(|known| known.identity == *identity);
+        if let (Some(known), Some(object)) = (known, object) {
+            known.clone_from(object);
+        }
+    }
+    state
 }
 
 /// Refuses a plan that the checker finds fault with.
@@ -139,10 +158,13 @@ pub fn change(
     sink: &mut dyn Sink,
     approve: &mut dyn FnMut(&Plan) -> bool,
 ) -> Result<Changed, ChangeError> {
-    let resolved = settle(world, journal, sink)?;
+    let Recovered { resolved, presumed } = settle(world, journal, sink)?;
     let mut input = plan_input(request, journal);
+    if !presumed.is_empty() {
+        input.state = Arc::new(presume(&input.state, &presumed));
+    }
     // What a run left that was cut short is looked at.
-    input.refresh |= resolved > 0;
+    input.refresh |= resolved > 0 || !presumed.is_empty();
     let planned = match &request.saved {
         Some(saved) => saved.replay(input.clone(), world, sink),
         None => plan(input.clone(), world, sink),
@@ -150,7 +172,7 @@ pub fn change(
     let planned = planned.map_err(ChangeError::Plan)?;
     judge(&planned, &input).map_err(ChangeError::Plan)?;
     let nothing = planned.is_empty();
-    if nothing && planned.depends.is_empty() {
+    if nothing && planned.depends.is_empty() && presumed.is_empty() {
         return Ok(Changed::Nothing(planned));
     }
     if !nothing && request.saved.is_none() && !approve(&planned) {
@@ -179,7 +201,8 @@ pub fn change(
     }
     let moment = Arc::new(Moment::applying(request.planned, crate::now().0 / 1000, request.seed));
     let input = PlanInput { moment, ..input };
-    let report = apply(planned.clone(), input, identities, world, journal, sink)?;
+    let opening = presumed.into_iter().map(Event::Outcome).collect();
+    let report = apply(planned.clone(), input, opening, identities, world, journal, sink)?;
     let (status, summary) = ending(&report);
     journal.append(vec![Event::RunEnded { status, summary }])?;
     Ok(if nothing { Changed::Nothing(planned) } else { Changed::Applied(Box::new(planned), report) })

@@ -5,6 +5,7 @@
 //! before each effect and its outcome after it. Everything that reaches the world goes through those two traits, so
 //! that the same engine runs over a simulated world in tests.
 
+pub mod adopt;
 pub mod agent;
 mod apply;
 mod change;
@@ -26,14 +27,14 @@ pub mod workspaces;
 mod world;
 
 pub use apply::{WaitingView, apply};
-pub use change::{ChangeError, ChangeRequest, Changed, change, judge, plan_input, settle};
+pub use change::{ChangeError, ChangeRequest, Changed, change, judge, plan_input};
 pub use check::check;
 pub use journal::{Journal, JournalError, Sink};
 pub use locks::{Locks, Verifier};
 pub use machine::{Machine, Providers};
 pub use planning::{evaluate, plan};
 pub use plugins::{Plugins, REATTACH_VARIABLE, Requirements, built_in_used, kept_providers, named};
-pub use recover::{RecoverError, recover};
+pub use recover::{RecoverError, Recovered, recover};
 pub use saved::SavedPlan;
 pub use session::{OpenError, Recorder, Session, Settings, now, random, records, who};
 pub use stack_tests::{Bench, FileReport, RunReport, TestEvent, TestStatus, run_tests};

@@ -25,22 +25,34 @@ impl From<JournalError> for RecoverError {
     }
 }
 
-/// Resolves every pending intent of the journal's environment, all at once, and appends what was found. The number of
-/// intents resolved. What could not be resolved stays pending, and the first such is the error.
-pub fn recover(world: &mut dyn World, journal: &mut dyn Journal, sink: &mut dyn Sink) -> Result<usize, RecoverError> {
+/// What is known of what was left.
+#[derive(Debug, Default)]
+pub struct Recovered {
+    /// How many intents were looked into, each with its outcome appended.
+    pub resolved: usize,
+    /// The outcomes of those that only a plan can look into, as only it has their providers: each object is as it was,
+    /// as far as anybody knows. They are to be appended with what the plan finds, and not before: a run that comes to
+    /// no apply leaves their intents open.
+    pub presumed: Vec<OutcomeRecord>,
+}
+
+/// Resolves every pending intent of the journal's environment that it can, all at once, and appends what was found.
+/// What could not be resolved stays pending, and the first such is the error.
+pub fn recover(
+    world: &mut dyn World,
+    journal: &mut dyn Journal,
+    sink: &mut dyn Sink,
+) -> Result<Recovered, RecoverError> {
     let pending: Vec<Intent> = journal.state().pending.values().cloned().collect();
     let mut open: BTreeMap<Ticket, Intent> = BTreeMap::new();
-    let count = pending.len();
+    let mut recovered = Recovered::default();
     let mut lost = None;
     for (number, intent) in pending.into_iter().enumerate() {
         let object = known_object(journal, &intent).cloned();
         if intent.provider.is_some() {
             match object {
-                // It is there as far as anybody knows: the plan that follows asks its plugin how it is.
                 Some(object) => {
-                    let event = Event::Outcome(resolution(journal, &intent, Found::There(object.value)));
-                    sink.event(&event);
-                    journal.append(vec![event])?;
+                    recovered.presumed.push(resolution(journal, &intent, Found::There(object.value)));
                 }
                 None => lost = lost.or_else(|| Some(RecoverError::Unresolved(Box::new(unknowable(&intent))))),
             }
@@ -60,6 +72,7 @@ pub fn recover(world: &mut dyn World, journal: &mut dyn Journal, sink: &mut dyn 
                         let event = Event::Outcome(resolution(journal, &intent, found));
                         sink.event(&event);
                         journal.append(vec![event])?;
+                        recovered.resolved += 1;
                     }
                     Err(reason) => {
                         failure = failure.or_else(|| Some(RecoverError::Unresolved(Box::new((intent.address, reason)))))
@@ -72,7 +85,7 @@ pub fn recover(world: &mut dyn World, journal: &mut dyn Journal, sink: &mut dyn 
             Completion::Quiet => sink.tick(),
         }
     }
-    failure.map_or(Ok(count), Err)
+    failure.map_or(Ok(recovered), Err)
 }
 
 /// A plugin was told to make something, and nobody knows whether it did: only the user can find out.
@@ -103,6 +116,8 @@ fn known_object<'a>(journal: &'a dyn Journal, intent: &Intent) -> Option<&'a Obj
 /// The outcome that takes the place of the one that was never written.
 fn resolution(journal: &dyn Journal, intent: &Intent, found: Found) -> OutcomeRecord {
     let (value, status) = match found {
+        // What its provisioners came to, nobody knows.
+        Found::There(value) if intent.provisioned => (Some(value), ObjectStatus::Tainted),
         Found::There(value) => (Some(value), ObjectStatus::Ready),
         Found::Broken(value) => (Some(value), ObjectStatus::Tainted),
         Found::Absent => (None, ObjectStatus::Ready),

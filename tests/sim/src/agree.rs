@@ -7,13 +7,16 @@ use crate::earth::Earth;
 use crate::kinds::{HOST, bare};
 
 /// Everything in which they do not: each object of the world is in the state under its identity with equal attributes,
-/// and each object of the state is in the world.
+/// and each object of the state is in the world. Of what an open intent is about, nobody knows.
 pub(crate) fn differences(state: &EnvironmentState, earth: &Earth) -> Vec<String> {
     let mut problems = Vec::new();
     let mut known: Vec<&Identity> = Vec::new();
     for (address, object) in state.objects().filter(|(address, _)| &*address.resource.kind != HOST) {
         let identity = &object.identity;
         known.push(identity);
+        if state.pending.contains_key(identity) {
+            continue;
+        }
         match earth.things.get(identity) {
             None => problems.push(format!("the state has {address} ({identity}), and the world does not")),
             Some(thing) if thing.value != bare(&object.value) => {
@@ -27,7 +30,7 @@ pub(crate) fn differences(state: &EnvironmentState, earth: &Earth) -> Vec<String
     }
     known.sort();
     for (identity, thing) in &earth.things {
-        if known.binary_search(&identity).is_err() {
+        if known.binary_search(&identity).is_err() && !state.pending.contains_key(identity) {
             problems.push(format!("the world has {} ({identity}), and the state does not", thing.address));
         }
     }

@@ -13,8 +13,12 @@ pub(crate) struct Faults {
     pub half: u8,
     /// An answer takes long; a command then ends in a time-out, done or not.
     pub slow: u8,
-    /// A question is not answered.
+    /// A question is not answered; of a plugin, any of its calls.
     pub silent: u8,
+    /// The answer to a command is lost, whatever was done: a plugin's alone.
+    pub lose: u8,
+    /// The plugin dies at this step of the world, and with it every call that is under way.
+    pub plugin_crash_at_step: Option<usize>,
     /// The process dies at this append, before anything is stored.
     pub crash_before_append: Option<usize>,
     /// The process dies at this append, after all of it is stored and before anybody hears of it.
@@ -32,7 +36,9 @@ impl Faults {
     pub fn roll(dice: &mut Dice) -> Faults {
         let mut faults = Faults::default();
         if dice.chance(60) {
-            for odds in [&mut faults.refuse, &mut faults.fail_after, &mut faults.half, &mut faults.slow] {
+            let all =
+                [&mut faults.refuse, &mut faults.fail_after, &mut faults.half, &mut faults.slow, &mut faults.lose];
+            for odds in all {
                 if dice.chance(40) {
                     *odds = u8::try_from(dice.between(3, 30)).unwrap_or(3);
                 }
@@ -54,6 +60,15 @@ impl Faults {
             7 => faults.interrupt_at_step = soon(dice, 150),
             _ => {}
         }
+        // Who asks for an end a second time gets it at once.
+        if let Some(first) = faults.interrupt_at_step
+            && dice.chance(40)
+        {
+            faults.crash_at_step = Some(first + dice.between(1, 20));
+        }
+        if dice.chance(25) {
+            faults.plugin_crash_at_step = soon(dice, 150);
+        }
         faults
     }
 
@@ -65,6 +80,7 @@ impl Faults {
             ("stopping half-way", self.half),
             ("slow", self.slow),
             ("silent", self.silent),
+            ("lost", self.lose),
         ];
         let moments = [
             ("crash before append", self.crash_before_append),
@@ -72,6 +88,7 @@ impl Faults {
             ("crash at step", self.crash_at_step),
             ("disk full at append", self.full_at_append),
             ("interrupt at step", self.interrupt_at_step),
+            ("plugin crash at step", self.plugin_crash_at_step),
         ];
         let odds = odds.iter().filter(|(_, odds)| *odds > 0).map(|(name, odds)| format!(", {odds} % {name}"));
         let moments = moments.iter().filter_map(|(name, at)| at.map(|at| format!(", {name} {at}")));

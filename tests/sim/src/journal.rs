@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use andon_engine::{Journal, JournalError};
 use andon_ledger::codec::{decode_event, decode_state, encode_event, encode_state};
-use andon_ledger::{Entry, EnvironmentState, Event, RunId, RunStatus, State, Timestamp};
+use andon_ledger::{Action, Entry, EnvironmentState, Event, Intent, OutcomeRecord, RunId, RunStatus, State, Timestamp};
 
 use crate::dice::Dice;
 use crate::faults::Faults;
@@ -66,7 +66,25 @@ impl<'a> SimJournal<'a> {
             disk.snapshot = Some(encode_state(&state).map_err(|error| error.to_string())?);
         }
         let trace = Rc::clone(trace);
-        Ok(SimJournal { disk, state, none: EnvironmentState::default(), run, trace, faults, appends: 0 })
+        let mut journal = SimJournal { disk, state, none: EnvironmentState::default(), run, trace, faults, appends: 0 };
+        journal.forget_creation().map_err(|error| error.to_string())?;
+        Ok(journal)
+    }
+
+    /// Makes the planted mistake of taking a lost creation to have made nothing.
+    fn forget_creation(&mut self) -> Result<(), JournalError> {
+        let here = self.state();
+        let lost = here.pending.values().find(|it| it.provider.is_some() && it.action == Action::Create);
+        let (Some(lost), Some(open)) = (lost.cloned(), here.open_run.clone()) else { return Ok(()) };
+        if self.trace.borrow_mut().strikes(Mistake::LostCreationIsForgotten) {
+            let own = std::mem::replace(&mut self.run, open);
+            let Intent { address, action, identity, .. } = lost;
+            let result = andon_ledger::Result::Resolved;
+            let outcome = OutcomeRecord { address, action, identity, result, object: None, report: None };
+            self.store(vec![Event::Outcome(outcome)])?;
+            self.run = own;
+        }
+        Ok(())
     }
 
     /// The state as this process has it.
@@ -94,7 +112,7 @@ impl<'a> SimJournal<'a> {
                 environment: ENVIRONMENT.into(),
                 event: decode_event(&record).map_err(broken)?,
             };
-            if entry.event != event {
+            if entry.event != as_stored(event) {
                 trace.violation(format!("the codec does not give back what it was given: {record}"));
             }
             self.disk.entries.push(entry.clone());
@@ -112,6 +130,10 @@ impl<'a> SimJournal<'a> {
         match event {
             Event::Outcome(_) if trace.strikes(Mistake::LedgerDropsAnOutcome) => None,
             Event::Intent(_) if trace.strikes(Mistake::EngineSkipsAnIntent) => None,
+            Event::Outcome(mut outcome) if trace.mistake == Some(Mistake::LedgerForgetsWhatIsKept) => {
+                outcome.object.iter_mut().for_each(|object| object.kept.private = [].into());
+                Some(Event::Outcome(outcome))
+            }
             Event::Outcome(mut outcome) if trace.mistake == Some(Mistake::LedgerForgetsDependencies) => {
                 // Made in every outcome: one alone may be of no consequence.
                 outcome.object.iter_mut().for_each(|object| object.dependencies.clear());
@@ -179,6 +201,14 @@ impl Journal for SimJournal<'_> {
         self.run = own;
         Ok(())
     }
+}
+
+/// The event without what is shown and not stored.
+fn as_stored(mut event: Event) -> Event {
+    if let Event::Outcome(OutcomeRecord { result: andon_ledger::Result::Failed(failure), .. }) = &mut event {
+        failure.complaints.clear();
+    }
+    event
 }
 
 /// An event in one line, for a reader.

@@ -3,15 +3,16 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
-use andon_schema::{Attribute, Block, Identity, Schemas, TypeSchema};
+use andon_schema::{Attribute, Block, Identity, ProviderAddress, ProviderSchema, Schemas, TypeSchema};
 use andon_value::{Type, Value, to_json};
 
 pub(crate) const NETWORK: &str = "sim_network";
 pub(crate) const SERVER: &str = "sim_server";
 pub(crate) const DISK: &str = "sim_disk";
 pub(crate) const BALANCER: &str = "sim_balancer";
-pub(crate) const HOST: &str = "sim_host";
-pub(crate) const DATA: &str = "sim_data";
+/// What is built in, whoever makes the rest.
+pub(crate) const HOST: &str = "own_host";
+pub(crate) const DATA: &str = "own_data";
 /// A data source: the zone of a network, which follows from the network's range as it is.
 pub(crate) const ZONE: &str = "sim_zone";
 
@@ -34,9 +35,33 @@ const REPLACES: [(&str, &str); 8] = [
 
 static SCHEMAS: LazyLock<Arc<Schemas>> = LazyLock::new(|| Arc::new(schemas_of_everything()));
 
-/// Every schema.
-pub(crate) fn schemas() -> Arc<Schemas> {
-    Arc::clone(&SCHEMAS)
+/// What a plugin offers where it is the one that makes what is physical.
+static PROVIDER: LazyLock<Arc<ProviderSchema>> = LazyLock::new(|| {
+    let theirs = |(kind, _): &(&String, &TypeSchema)| kind.starts_with("sim_");
+    let owned = |(kind, schema): (&String, &TypeSchema)| (kind.clone(), schema.clone());
+    Arc::new(ProviderSchema {
+        resources: SCHEMAS.resources.iter().filter(theirs).map(owned).collect(),
+        data: SCHEMAS.data.iter().filter(theirs).map(owned).collect(),
+        ..ProviderSchema::default()
+    })
+});
+
+static SCHEMAS_WITH_PLUGIN: LazyLock<Arc<Schemas>> = LazyLock::new(|| {
+    let mut all = Schemas::clone(&SCHEMAS);
+    all.resources.retain(|kind, _| !kind.starts_with("sim_"));
+    all.data.retain(|kind, _| !kind.starts_with("sim_"));
+    all.providers.insert(ProviderAddress::implied("sim"), provider_schema());
+    Arc::new(all)
+});
+
+/// Every schema; those of what is physical are a plugin's where there is one.
+pub(crate) fn schemas(plugged: bool) -> Arc<Schemas> {
+    Arc::clone(if plugged { &SCHEMAS_WITH_PLUGIN } else { &SCHEMAS })
+}
+
+/// What the plugin offers.
+pub(crate) fn provider_schema() -> Arc<ProviderSchema> {
+    Arc::clone(&PROVIDER)
 }
 
 fn schemas_of_everything() -> Schemas {

@@ -42,4 +42,12 @@ pub enum Mistake {
     LedgerForgetsDependencies,
     /// An object that nobody knows of appears in the world.
     StrangerInTheWorld,
+    /// A plugin that crashed in the middle of an effect is taken to have done nothing.
+    CrashTakenForRefusal,
+    /// A plugin is told to make one object twice.
+    HostCallsTwice,
+    /// What a plugin keeps with an object is not stored.
+    LedgerForgetsWhatIsKept,
+    /// A lost creation is taken to have made nothing, and nobody is asked.
+    LostCreationIsForgotten,
 }

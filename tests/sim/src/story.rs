@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use andon_engine::{ChangeError, ChangeRequest, Changed, JournalError, RecoverError, Sink, change, plan, plan_input};
+use andon_engine::{
+    ChangeError, ChangeRequest, Changed, Journal, JournalError, RecoverError, Sink, adopt, change, plan, plan_input,
+};
 use andon_lang::definitions::Project;
-use andon_ledger::{Event, RunId, State};
+use andon_ledger::{Event, RunId, RunStatus, State};
 use andon_plan::{ApplyReport, Plan, PlanMode, PlannedAction, Scope};
 use andon_schema::{Identity, InstanceAddress};
 use andon_text::Diagnostics;
@@ -29,6 +31,8 @@ pub struct Tally {
     pub runs: u64,
     /// Runs that did not end well.
     pub unfinished: u64,
+    /// Times that an operator said what came of a lost creation.
+    pub operations: u64,
     /// Entries of ledgers.
     pub entries: u64,
     /// Changes of the world.
@@ -44,6 +48,7 @@ impl Tally {
     pub fn add(&mut self, other: Tally) {
         self.runs += other.runs;
         self.unfinished += other.unfinished;
+        self.operations += other.operations;
         self.entries += other.entries;
         self.effects += other.effects;
         self.time_ms += other.time_ms;
@@ -93,6 +98,7 @@ pub fn simulate(seed: u64, mistake: Option<Mistake>) -> Result<Tally, Box<Broken
         disk: Disk::default(),
         trace: Trace::shared(),
         certain: false,
+        damaged: false,
         script: Vec::new(),
         tally: Tally::default(),
     };
@@ -127,6 +133,8 @@ struct Story {
     trace: Shared,
     /// World and state agreed when last looked at, and nothing happened since.
     certain: bool,
+    /// Somebody damaged the world by hand.
+    damaged: bool,
     script: Vec<String>,
     tally: Tally,
 }
@@ -143,6 +151,8 @@ enum Ended {
     Badly(String),
     /// There was no plan, or what was left could not be resolved.
     NoPlan(String),
+    /// Only somebody who looks at the cloud can say what came of this.
+    Unknown(InstanceAddress),
     /// The ledger could not be written: the process is gone.
     Cut,
 }
@@ -187,13 +197,28 @@ impl Story {
                 continue;
             }
             self.tally.unfinished += 1;
+            if let Ended::Unknown(address) = &ended
+                && self.dice.chance(50)
+            {
+                self.operate(address)?;
+            }
             if mode == PlanMode::Normal && self.dice.chance(25) {
                 self.edit();
             }
         }
-        match self.run(mode, Faults::default(), true)? {
-            Ended::Well | Ended::Nothing => {}
-            ended => return Err(vec![format!("a run without faults did not end well: {ended}")]),
+        loop {
+            match self.run(mode, Faults::default(), true)? {
+                Ended::Well | Ended::Nothing => break,
+                Ended::Unknown(address) => self.operate(&address)?,
+                ended => return Err(vec![format!("a run without faults did not end well: {ended}")]),
+            }
+        }
+        // What differs from the state and from no definition is for those to record who ask for it.
+        if std::mem::take(&mut self.damaged) && self.model.plugged && mode == PlanMode::Normal {
+            match self.run(PlanMode::RefreshOnly, Faults::default(), true)? {
+                Ended::Well | Ended::Nothing => {}
+                ended => return Err(vec![format!("a look without faults did not end well: {ended}")]),
+            }
         }
         self.check_end(mode)?;
         let (entries, effects) = (self.disk.entries.len(), self.earth.effects);
@@ -202,6 +227,74 @@ impl Story {
             Ended::Nothing => Err(vec!["a run that had nothing to do did something".to_owned()]),
             ended => Err(vec![format!("a second run finds something to do: {ended}")]),
         }
+    }
+
+    /// Somebody looks at the cloud, finds what came of a lost creation, and says so.
+    fn operate(&mut self, address: &InstanceAddress) -> Result<(), Problems> {
+        let project = self.project()?;
+        self.tally.operations += 1;
+        let run = RunId(format!("operator{}", self.tally.operations).into());
+        self.trace.borrow_mut().restart();
+        let mut dice = self.dice.fork();
+        let journal = SimJournal::open(&mut self.disk, run, &self.trace, Faults::default(), &mut dice);
+        let mut journal = journal.map_err(|error| vec![error])?;
+        let pending: Vec<Identity> = journal
+            .state()
+            .pending
+            .values()
+            .filter(|it| it.address == *address)
+            .map(|it| it.identity.clone())
+            .collect();
+        let thing = pending.iter().find_map(|identity| self.earth.things.get(identity));
+        let id = thing.and_then(|thing| thing.value.get_str("id")).map(str::to_owned);
+        let mut found = None;
+        if let Some(id) = &id {
+            let state = adopt::state_to_resolve(journal.state(), address);
+            let environment = ENVIRONMENT.into();
+            let sought = adopt::Sought {
+                project: &project,
+                schemas: &schemas(self.model.plugged),
+                environment: &environment,
+                state: &state,
+                sequence: journal.sequence(),
+                address,
+                id,
+                planned: 0,
+            };
+            let mut world = SimWorld::new(&mut self.earth, &self.trace, Faults::default(), dice.fork());
+            found = adopt::find(&sought, &mut world, &mut Follower).ok();
+        }
+        let words = match (&found, &id) {
+            (Some(_), Some(id)) => format!("is there, as {id}"),
+            (None, Some(id)) => format!("is there, as {id}, and is removed by hand: nothing defines it"),
+            _ => "is not there".to_owned(),
+        };
+        self.trace.borrow_mut().say(format!("OPERATOR {address} {words}"));
+        self.script.push(format!("OPERATOR {address} {words}"));
+        let events = adopt::resolutions(journal.state(), address, found.as_ref());
+        let own = journal.take_over();
+        let broken = |error: JournalError| vec![format!("what is resolved cannot be recorded: {error}")];
+        match &own {
+            Some(_) => drop(journal.append(events).map_err(broken)?),
+            None => {
+                let began = Event::RunBegan {
+                    command: "state resolve".to_owned(),
+                    who: "nobody@nowhere".to_owned(),
+                    version: String::new(),
+                };
+                journal.append([vec![began], events].concat()).map_err(broken)?;
+                let summary = String::new();
+                journal.append(vec![Event::RunEnded { status: RunStatus::Cancelled, summary }]).map_err(broken)?;
+            }
+        }
+        if let Some(own) = own.filter(|_| journal.state().pending.is_empty()) {
+            journal.hand_back(own).map_err(broken)?;
+        }
+        if found.is_none() {
+            pending.iter().for_each(|identity| self.earth.vanish(identity));
+        }
+        self.certain = false;
+        Ok(())
     }
 
     fn edit(&mut self) {
@@ -235,6 +328,7 @@ impl Story {
     fn damage_and_look(&mut self) -> Result<(), Problems> {
         let mut damaged = Vec::new();
         self.certain = false;
+        self.damaged = true;
         self.trace.borrow_mut().unsure = true;
         for _ in 0..self.dice.between(1, 3) {
             let all: Vec<Identity> = self.earth.things.keys().cloned().collect();
@@ -265,7 +359,8 @@ impl Story {
         let address = thing.address.clone();
         if self.dice.chance(40) {
             let words = format!("{address} ({identity}) is killed");
-            if self.dice.chance(50) {
+            // What a plugin made leaves nothing behind.
+            if !self.model.plugged && self.dice.chance(50) {
                 self.earth.kill(identity);
                 return Some(format!("{words}, and something is left of it"));
             }
@@ -312,7 +407,11 @@ impl Story {
     fn run(&mut self, mode: PlanMode, faults: Faults, agrees: bool) -> Result<Ended, Problems> {
         self.tally.runs += 1;
         let number = self.tally.runs;
-        let word = if mode == PlanMode::Destroy { "down" } else { "up" };
+        let word = match mode {
+            PlanMode::Normal => "up",
+            PlanMode::Destroy => "down",
+            PlanMode::RefreshOnly => "refresh",
+        };
         self.say(format!("RUN {number}   {word}{}", faults.in_words()));
         let project = self.project()?;
         let mut request = self.request(project, mode);
@@ -361,7 +460,9 @@ impl Story {
         let dead = self.trace.borrow().dead;
         if applied && !dead {
             problems.extend(here.open_run.iter().map(|run| format!("{run} ended, and is open")));
-            problems.extend(here.pending.keys().map(|identity| format!("the run ended, and {identity} is pending")));
+            let lost = &self.trace.borrow().lost;
+            let pending = here.pending.keys().filter(|identity| !lost.contains(*identity));
+            problems.extend(pending.map(|identity| format!("the run ended, and {identity} is pending")));
             // Who is told a half truth by the world can only repeat it.
             if !self.trace.borrow().unsure && self.trace.borrow().mistake != Some(Mistake::StrangerInTheWorld) {
                 problems.extend(agree::differences(&here, &self.earth));
@@ -404,7 +505,7 @@ impl Story {
     fn request(&self, project: Arc<Project>, mode: PlanMode) -> ChangeRequest {
         ChangeRequest {
             project,
-            schemas: schemas(),
+            schemas: schemas(self.model.plugged),
             environment: ENVIRONMENT.into(),
             stacks: Vec::new(),
             mode,
@@ -446,7 +547,11 @@ fn ended(result: Result<Changed, ChangeError>, problems: &mut Problems) -> Ended
         }
         Err(ChangeError::Plan(errors) | ChangeError::Buried(errors)) => Ended::NoPlan(in_words(&errors)),
         Err(ChangeError::Recover(RecoverError::Unresolved(unresolved))) => {
-            Ended::NoPlan(format!("{} is not resolved: {}", unresolved.0, unresolved.1))
+            let (address, why) = *unresolved;
+            if why.help.iter().any(|help| help.contains("andon state resolve")) {
+                return Ended::Unknown(address);
+            }
+            Ended::NoPlan(format!("{address} is not resolved: {why}"))
         }
         Err(ChangeError::Recover(RecoverError::Interrupted)) => Ended::NoPlan("interrupted".to_owned()),
         Err(ChangeError::Recover(RecoverError::Journal(error)) | ChangeError::Journal(error)) => {
@@ -496,6 +601,7 @@ impl fmt::Display for Ended {
             Ended::Declined => to.write_str("declined"),
             Ended::Well => to.write_str("well"),
             Ended::Badly(why) => write!(to, "not all was done: {why}"),
+            Ended::Unknown(address) => write!(to, "only the operator knows what came of {address}"),
             Ended::NoPlan(why) => write!(to, "no plan: {why}"),
             Ended::Cut => to.write_str("the ledger could not be written"),
         }

@@ -2,7 +2,7 @@
 //! what was done against the rules, and the last that happened.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 
 use andon_ledger::Action;
@@ -31,6 +31,8 @@ pub(crate) struct Trace {
     /// The state may be wrong, as somebody damaged the world, or a driver said that something may be left which is
     /// not so: only the next look tells.
     pub unsure: bool,
+    /// What a plugin took the answers about along: their intents may stay open when a run ends.
+    pub lost: BTreeSet<Identity>,
     /// A mistake that is planted, and has not been made yet.
     pub mistake: Option<Mistake>,
     /// What was done that must not be.

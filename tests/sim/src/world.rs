@@ -16,6 +16,7 @@ use crate::faults::Faults;
 use crate::trace::Shared;
 
 mod answer;
+mod cloud;
 mod effect;
 
 /// Times that the engine may wait with nothing under way before it is taken to have stuck.
@@ -58,6 +59,16 @@ enum Fate {
     Refused,
     FailedAfterwards,
     StoppedHalfway,
+    /// The plugin dies, and nobody hears what it did.
+    Lost(Extent),
+}
+
+/// How much was done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Extent {
+    Nothing,
+    Half,
+    Whole,
 }
 
 impl<'a> SimWorld<'a> {
@@ -137,6 +148,9 @@ impl<'a> SimWorld<'a> {
             }
             Stage::Begun => {
                 let completion = match &flight.job {
+                    Job::Ask(question) if question.via().is_some() => {
+                        Completion::Answered(ticket, self.answer_by_plugin(question, flight.fate))
+                    }
                     Job::Ask(question) => Completion::Answered(ticket, self.answer(question)),
                     job => self.land(job, flight.fate).under(ticket),
                 };
@@ -152,6 +166,23 @@ impl<'a> SimWorld<'a> {
         };
         self.flights.insert(ticket, flight);
         note.map(|address| Completion::Progress(Progress::Note { address, text: "working".to_owned() }))
+    }
+
+    /// The plugin dies: nobody hears what came of what it was told. It is started again for what comes next.
+    fn crash_plugin(&mut self) {
+        self.trace.borrow_mut().fault("a crash of the plugin");
+        self.say(|| "CRASH   of the plugin".to_owned());
+        for flight in self.flights.values_mut().filter(|flight| matches!(flight.stage, Stage::Begun)) {
+            let (told, begun) = match &flight.job {
+                Job::Do(command) => (command.via().is_some(), flight.fate != Fate::Refused),
+                Job::Ask(question) => (question.via().is_some(), false),
+                Job::Resolve { .. } => (false, false),
+            };
+            if told {
+                let extent = extent(&mut self.dice);
+                flight.fate = Fate::Lost(if begun { extent } else { Extent::Nothing });
+            }
+        }
     }
 
     /// The process is dead. What still turns its wheels only needs to come to its end, so everything fails.
@@ -194,7 +225,7 @@ impl World for SimWorld<'_> {
     fn start(&mut self, ticket: Ticket, job: Job) {
         self.check_start(&job);
         let fate = match &job {
-            Job::Do(_) => self.roll_fate(),
+            Job::Do(command) => self.roll_fate(command),
             _ => Fate::Done,
         };
         self.flights.insert(ticket, Flight { job, fate, stage: Stage::Taken });
@@ -223,6 +254,9 @@ impl World for SimWorld<'_> {
                 trace.say("FAULT   the user asks for an end");
                 return Completion::Interrupted;
             }
+            if self.faults.plugin_crash_at_step == Some(self.steps) {
+                self.crash_plugin();
+            }
             if self.faults.crash_at_step == Some(self.steps) {
                 let mut trace = self.trace.borrow_mut();
                 trace.dead = true;
@@ -238,6 +272,14 @@ impl World for SimWorld<'_> {
                 return completion;
             }
         }
+    }
+}
+
+fn extent(dice: &mut Dice) -> Extent {
+    match dice.below(3) {
+        0 => Extent::Nothing,
+        1 => Extent::Half,
+        _ => Extent::Whole,
     }
 }
 

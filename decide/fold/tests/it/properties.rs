@@ -137,6 +137,7 @@ impl World {
             create_before_destroy: false,
             provider: None,
             planned: None,
+            provisioned: false,
         };
         self.write(here, Event::Intent(intent));
     }

@@ -107,6 +107,7 @@ pub fn intent(action: Action, at: &str, name: &str) -> Event {
         create_before_destroy: false,
         provider: None,
         planned: None,
+        provisioned: false,
     })
 }
 

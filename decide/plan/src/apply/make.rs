@@ -591,6 +591,7 @@ impl Applier {
                 .as_ref()
                 .filter(|_| action == Action::Create && planned.provider.is_some())
                 .map(|resolved| storable(&resolved.planned)),
+            provisioned: self.is_provisioned(change, action),
         };
         let id = CommandId(self.fresh());
         self.running.insert(id, Running { change, step, intent: intent.clone(), resolved });

@@ -85,7 +85,7 @@ impl Applier {
                 let faults: Vec<String> = stored.faults.iter().map(|fault| format!("{fault}.")).collect();
                 let failure = Failure::new("the provider did not do what it planned", faults.join("\n"))
                     .help("This is a fault of the provider: report it to whoever makes it.");
-                Outcome::Failed { failure, value: stored.value, report, kept }
+                Outcome::Failed { failure, value: stored.value, report, kept: Some(kept) }
             }
             Outcome::Failed { failure, value: Some(value), report, kept } => {
                 let value = duties::check_applied(&schema.block, None, &value, legacy).value;
@@ -129,7 +129,7 @@ impl Applier {
         self.graph.hand_back(configured);
     }
 
-    fn object_after(&self, running: &Running, result: &Tried, value: Value, kept: Kept) -> Object {
+    fn object_after(&self, running: &Running, result: &Tried, value: Value, kept: Option<Kept>) -> Object {
         let Intent { action, identity, mut dependencies, create_before_destroy, provider, .. } = running.intent.clone();
         let before = self.change(running.change).and_then(|change| self.object(change));
         if let (Action::Update, Tried::Failed(_), Some(before)) = (action, result, before) {
@@ -143,31 +143,32 @@ impl Applier {
             (Action::Delete, _, Some(before)) => before.status,
             _ => ObjectStatus::Ready,
         };
+        let kept = kept.or_else(|| before.map(|before| before.kept.clone())).unwrap_or_default();
         Object { identity, value, status, dependencies, create_before_destroy, provider, kept }
     }
 }
 
 /// An outcome, made sound: an object that is there is known, one that is deleted is none.
-fn judge(action: Action, outcome: Outcome) -> (Tried, Option<Value>, Option<HostReport>, Kept) {
+fn judge(action: Action, outcome: Outcome) -> (Tried, Option<Value>, Option<HostReport>, Option<Kept>) {
     let wrong = |detail: &str| Failure::new("the provider's answer makes no sense", detail);
     match outcome {
         Outcome::Done { value: Some(value), report, kept } if action != Action::Delete => {
             match value.is_wholly_known() {
-                true => (Tried::Done, Some(value), report, kept),
+                true => (Tried::Done, Some(value), report, Some(kept)),
                 false => {
                     let failure = wrong("It left something of the object unknown after it was done.");
-                    (Tried::Failed(failure), Some(known(&value)), report, kept)
+                    (Tried::Failed(failure), Some(known(&value)), report, Some(kept))
                 }
             }
         }
-        Outcome::Done { report, kept, .. } if action == Action::Delete => (Tried::Done, None, report, kept),
-        Outcome::Done { report, kept, .. } => {
-            (Tried::Failed(wrong("It was done, and there is no object.")), None, report, kept)
+        Outcome::Done { report, .. } if action == Action::Delete => (Tried::Done, None, report, None),
+        Outcome::Done { report, .. } => {
+            (Tried::Failed(wrong("It was done, and there is no object.")), None, report, None)
         }
         Outcome::Failed { failure, value, report, kept } => {
             (Tried::Failed(failure), value.as_ref().map(known), report, kept)
         }
-        Outcome::Lost(failure) => (Tried::Failed(failure), None, None, Kept::default()),
+        Outcome::Lost(failure) => (Tried::Failed(failure), None, None, None),
     }
 }
 

@@ -20,6 +20,8 @@ pub(super) struct Modules {
     all: Vec<ModuleInstance>,
     /// The root modules of the selected stacks.
     pub roots: BTreeMap<Arc<str>, ModuleId>,
+    /// Empty ones, for stacks that the project does not have any more and whose objects need a provider.
+    gone: BTreeMap<Arc<str>, ModuleId>,
     /// `variables` of the environment; `None` where they could not be evaluated.
     pub variables: Option<BTreeMap<Arc<str>, Value>>,
     /// The resources that stacks which are not selected have objects of, by stack.
@@ -60,6 +62,20 @@ impl Graph {
     /// The root modules of the stacks that the graph covers, by stack.
     pub fn roots(&self) -> &BTreeMap<Arc<str>, ModuleId> {
         &self.modules.roots
+    }
+
+    /// The root module of a stack; an empty one for what is left of a stack that is gone.
+    pub(super) fn root_or_remains(&mut self, stack: &str) -> Option<ModuleId> {
+        if let Some(root) = self.modules.roots.get(stack).or_else(|| self.modules.gone.get(stack)) {
+            return Some(*root);
+        }
+        if self.input.project.stacks.contains_key(stack) {
+            return None;
+        }
+        let stack: Arc<str> = stack.into();
+        let module = self.open_module(Arc::clone(&stack), [].into(), Arc::default(), None);
+        self.modules.gone.insert(stack, module);
+        Some(module)
     }
 
     /// How many module instances there are so far.

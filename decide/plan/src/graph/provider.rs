@@ -26,7 +26,7 @@ impl Graph {
 
     /// The node of a provider configuration that a state names; `None` where the definitions do not have it any more.
     pub fn want_provider(&mut self, stack: &str, address: &ProviderConfigAddress) -> Option<NodeId> {
-        let mut at = *self.roots().get(stack)?;
+        let mut at = self.root_or_remains(stack)?;
         for name in address.module.iter() {
             at = *self.module(at)?.children.get(&(Arc::clone(name), None))?;
         }

@@ -119,6 +119,7 @@ fn intent(record: Node<'_>) -> Read<Intent> {
         create_before_destroy: record.flag("create_before_destroy")?,
         provider: provider(record)?,
         planned: record.optional("planned").map(value).transpose()?,
+        provisioned: record.flag("provisioned")?,
     })
 }
 

@@ -119,6 +119,7 @@ fn intent(intent: &Intent) -> Written<Members> {
         .with("action", action(intent.action))
         .with_list("dependencies", intent.dependencies.iter().map(resource_address).collect())
         .with_flag("create_before_destroy", intent.create_before_destroy)
+        .with_flag("provisioned", intent.provisioned)
         .with_shown("provider", &intent.provider);
     match &intent.planned {
         Some(planned) => Ok(members.with("planned", value(planned)?)),

@@ -52,6 +52,7 @@ pub fn events() -> Vec<(&'static str, Event)> {
         ("data_read", Event::DataRead { address: parse("data.cloud_zone.all"), data: data() }),
         ("data_dropped", Event::DataDropped { address: parse("data.cloud_zone.all") }),
         ("checked", Event::Checked { stack: "web".into(), results: checked() }),
+        ("intent_provisioned", Event::Intent(Intent { provisioned: true, ..intent(Action::Create) })),
         (
             "intent_plugin",
             Event::Intent(Intent {
@@ -135,6 +136,7 @@ fn intent(action: Action) -> Intent {
         create_before_destroy: action == Action::Create,
         provider: None,
         planned: None,
+        provisioned: false,
     }
 }
 

@@ -78,8 +78,8 @@ fn environment() -> impl Strategy<Value = EnvironmentState> {
 }
 
 fn intent() -> impl Strategy<Value = Intent> {
-    let parts = (address(), action(), identity(), vec(resource(), 0..3), any::<bool>());
-    parts.prop_map(|(address, action, identity, dependencies, create_before_destroy)| Intent {
+    let parts = (address(), action(), identity(), vec(resource(), 0..3), any::<(bool, bool)>());
+    parts.prop_map(|(address, action, identity, dependencies, (create_before_destroy, provisioned))| Intent {
         address,
         action,
         identity,
@@ -87,6 +87,7 @@ fn intent() -> impl Strategy<Value = Intent> {
         create_before_destroy,
         provider: None,
         planned: None,
+        provisioned,
     })
 }
 

@@ -2,15 +2,11 @@
 
 use std::sync::Arc;
 
-use andon_engine::{Machine, plan};
-use andon_hcl::ast::Ident;
-use andon_hcl::parse_expression;
-use andon_lang::definitions::{Import, ImportBy, ImportTarget, ResourceKey};
-use andon_lang::eval::Moment;
+use andon_engine::Machine;
+use andon_engine::adopt::{self, NotFound, Sought};
 use andon_ledger::{EnvironmentState, Event};
-use andon_plan::{PlanInput, PlanMode, Scope};
-use andon_schema::{InstanceAddress, InstanceKey, Mode, Object, TargetAddress};
-use andon_text::{Diagnostic, SourceId, Span};
+use andon_schema::{InstanceAddress, Object};
+use andon_text::Diagnostic;
 use serde_json::json;
 
 use super::change::identities;
@@ -48,49 +44,25 @@ pub fn found(
     address: &InstanceAddress,
     id: &str,
 ) -> Result<Object, Stop> {
-    let environment = &context.environment(project)?.name;
-    let mut definitions = (**project.session.project()).clone();
-    let text = format!("import {{\n  to = {}\n  id = {}\n}}\n", address.within_stack(), quoted(id));
-    let source = definitions.sources.add("the command line", text.as_str());
-    let stack = definitions.stacks.get_mut(&address.resource.stack);
-    let Some(stack) = stack.filter(|_| address.resource.mode == Mode::Managed) else {
-        return Err(Diagnostic::error(format!("nothing can be imported into {address}"))
-            .help("An object is imported into a resource that a stack of the project defines.")
-            .into());
-    };
-    let import = block(address, id, source, Span::new(source, 0, text.len()));
-    Arc::make_mut(&mut stack.module).imports.push(import);
-    let target =
-        TargetAddress::parse(&address.to_string()).map_err(|error| Stop::from(Diagnostic::error(error.to_string())))?;
-    let definitions = Arc::new(definitions);
-    let input = PlanInput {
-        project: Arc::clone(&definitions),
-        schemas: Arc::clone(&project.schemas),
-        environment: Arc::clone(environment),
-        stacks: Vec::new(),
-        state: Arc::new(state.clone()),
+    let sought = Sought {
+        project: project.session.project(),
+        schemas: &project.schemas,
+        environment: &context.environment(project)?.name,
+        state,
         sequence: project.session.state().sequence,
-        mode: PlanMode::Normal,
-        refresh: true,
-        scope: Scope { targets: vec![target], ..Scope::default() },
-        moment: Arc::new(Moment::planning(andon_engine::now().0 / 1000)),
+        address,
+        id,
+        planned: andon_engine::now().0 / 1000,
     };
     let mut machine = Machine::new(project.providers.clone().in_environment(environment), 32, interrupt());
     let mut follower = Follower::new(context);
-    let planned = plan(input, &mut machine, &mut follower);
+    let found = adopt::find(&sought, &mut machine, &mut follower);
     drop(follower);
-    let planned = planned.map_err(|diagnostics| {
+    found.map_err(|NotFound { diagnostics, definitions }| {
         context.say_diagnostics(&diagnostics, &definitions.sources);
         context.say("Nothing was done.");
         Stop::Code(1)
-    })?;
-    let depends = planned.depends.into_iter().find(|depends| depends.address == *address);
-    let adoption = planned.adopted.into_iter().find(|adoption| adoption.address == *address);
-    let adoption = adoption.ok_or_else(|| {
-        Diagnostic::error(format!("nothing was found to import into {address}")).help("Nothing was done.")
-    })?;
-    let dependencies = depends.map_or(adoption.object.dependencies, |depends| depends.dependencies);
-    Ok(Object { dependencies, ..adoption.object })
+    })
 }
 
 /// An instance in the project's only stack need not name that.
@@ -100,40 +72,4 @@ pub fn meant(project: &Project, mut address: InstanceAddress) -> InstanceAddress
         address.resource.stack = Arc::clone(only);
     }
     address
-}
-
-/// The block that says the same as the command.
-fn block(address: &InstanceAddress, id: &str, source: SourceId, span: Span) -> Import {
-    let key = |key: &Option<InstanceKey>| {
-        key.as_ref().map(|key| match key {
-            InstanceKey::Index(index) => parse_expression(source, &index.to_string()).0,
-            InstanceKey::Name(name) => parse_expression(source, &quoted(name)).0,
-        })
-    };
-    let resource = &address.resource;
-    let module =
-        resource.module.iter().map(|step| (Ident { name: Arc::clone(&step.name), span }, key(&step.key))).collect();
-    let (mode, kind, name) = (resource.mode, Arc::clone(&resource.kind), Arc::clone(&resource.name));
-    Import {
-        to: ImportTarget { module, resource: ResourceKey { mode, kind, name }, key: key(&address.key), span },
-        by: ImportBy::Id(parse_expression(source, &quoted(id)).0),
-        provider: None,
-        for_each: None,
-        span,
-    }
-}
-
-/// A text as a string of the definitions' language, which reads nothing into it.
-fn quoted(text: &str) -> String {
-    let escaped: String = text
-        .chars()
-        .map(|letter| match letter {
-            '"' | '\\' => format!("\\{letter}"),
-            '\n' => "\\n".to_owned(),
-            '\r' => "\\r".to_owned(),
-            '\t' => "\\t".to_owned(),
-            letter => letter.to_string(),
-        })
-        .collect();
-    format!("\"{}\"", escaped.replace("${", "$${").replace("%{", "%%{"))
 }

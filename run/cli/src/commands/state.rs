@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use andon_engine::{Journal, Recorder};
-use andon_ledger::{EnvironmentState, Event, OutcomeRecord, Result as Tried, RunStatus};
+use andon_engine::{Journal, Recorder, adopt};
+use andon_ledger::{EnvironmentState, Event, RunStatus};
 use andon_plan::{StateAddress, moved_by_hand};
 use andon_schema::{InstanceAddress, Object, ObjectStatus, ProviderAddress, ProviderConfigAddress};
 use andon_text::{Diagnostic, nearest};
@@ -231,35 +231,15 @@ fn resolve(context: &Context, arguments: &ResolveArguments) -> Result<(), Stop> 
     };
     let (project, mut recorder) = locked(context, &format!("state resolve {address}"), &arguments.lock)?;
     let here = recorder.state();
-    let pending = || here.pending.values().filter(|intent| intent.address == address);
-    let found = match (&asked, pending().next()) {
-        (Some((project, id)), Some(_)) => {
-            // What it takes the place of is no reason to look for nothing.
-            let mut state = here.clone();
-            state.instances.remove(&address);
-            // Nor is what nobody knows yet: this look is how it becomes known.
-            state.pending.clear();
+    let is_open = here.pending.values().any(|intent| intent.address == address);
+    let found = match &asked {
+        Some((project, id)) if is_open => {
+            let state = adopt::state_to_resolve(here, &address);
             Some(super::import::found(context, project, &state, &address, id)?)
         }
         _ => None,
     };
-    let outcomes: Vec<Event> = pending()
-        .map(|intent| {
-            Event::Outcome(OutcomeRecord {
-                address: intent.address.clone(),
-                action: intent.action,
-                identity: intent.identity.clone(),
-                result: Tried::Resolved,
-                object: found.clone().map(|found| Object {
-                    identity: intent.identity.clone(),
-                    dependencies: intent.dependencies.clone(),
-                    create_before_destroy: intent.create_before_destroy,
-                    ..found
-                }),
-                report: None,
-            })
-        })
-        .collect();
+    let outcomes = adopt::resolutions(here, &address, found.as_ref());
     if outcomes.is_empty() {
         let diagnostic = Diagnostic::error(format!("nothing is unknown of {address}"));
         let open: Vec<String> = here.pending.values().map(|intent| intent.address.to_string()).collect();

@@ -279,7 +279,7 @@ impl<O: Offer> Host<'_, O> {
         match self.try_apply(address, via, prior, wanted, say) {
             Ok(outcome) => outcome,
             // Nothing was asked of the world yet.
-            Err(failure) => Outcome::Failed { failure, value: before, report: None, kept: via.kept.clone() },
+            Err(failure) => Outcome::failed(failure, before, None),
         }
     }
 
@@ -345,8 +345,10 @@ impl<O: Offer> Host<'_, O> {
             }
             Err(failure) => {
                 // Where it says nothing of the object, that is as it was, as far as anybody knows: the next plan looks.
-                let value = value.or_else(|| (!prior.is_null()).then_some(prior));
-                Outcome::Failed { failure, value, report: None, kept }
+                match value {
+                    None => Outcome::failed(failure, (!prior.is_null()).then_some(prior), None),
+                    value => Outcome::Failed { failure, value, report: None, kept: Some(kept) },
+                }
             }
         })
     }

@@ -171,7 +171,7 @@ impl TestWorld {
             },
             Command::Update { address, planned, prior, .. } => match made(schema, planned, given, address) {
                 Ok(value) => Outcome::Done { value: Some(value), report: None, kept },
-                Err(failure) => Outcome::Failed { failure, value: Some(prior.clone()), report: None, kept },
+                Err(failure) => Outcome::failed(failure, Some(prior.clone()), None),
             },
             Command::Delete { .. } | Command::Provision { .. } => Outcome::Done { value: None, report: None, kept },
         }

@@ -14,6 +14,7 @@ impl Model {
         let stacks = dice.between(1, STACKS.len());
         let mut model =
             Model { stacks: STACKS.iter().take(stacks).map(|name| (*name).into()).collect(), ..Model::default() };
+        model.plugged = dice.chance(65);
         let parts = [
             (NETWORK, dice.between(1, 2)),
             (DATA, dice.between(0, 1)),
@@ -33,7 +34,7 @@ impl Model {
 
     /// Adds a block of a kind, where there is what it needs.
     pub fn add(&mut self, kind: &'static str, dice: &mut Dice) {
-        let name = self.fresh(kind.trim_start_matches("sim_"));
+        let name = self.fresh(kind.split_once('_').map_or(kind, |(_, name)| name));
         let home = self.home(0, dice);
         let mut block = Block {
             kind,

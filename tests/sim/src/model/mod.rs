@@ -17,6 +17,8 @@ pub(crate) struct Model {
     pub stacks: Vec<Arc<str>>,
     /// The resources, in an order in which each refers only to those before it.
     pub blocks: Vec<Block>,
+    /// What is physical is made by a plugin.
+    pub plugged: bool,
     /// Gives names that were never used.
     names: u32,
 }

@@ -41,7 +41,7 @@ impl SimWorld<'_> {
         }
     }
 
-    fn zone(&self, config: &Value) -> Answer {
+    pub(super) fn zone(&self, config: &Value) -> Answer {
         let network = config.get_str("network").unwrap_or_default();
         match self.earth.find(NETWORK, "id", network) {
             Some((_, thing)) => {

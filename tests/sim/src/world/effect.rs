@@ -6,12 +6,16 @@ use andon_schema::{Command, EntryStatus, Failure, HostReport, Identity, Object, 
 use andon_value::Value;
 
 use super::answer::entry;
-use super::{Fate, Landed, SimWorld, action, describe};
+use super::{Fate, Landed, SimWorld, action, describe, extent};
 use crate::Mistake;
 use crate::kinds::{HOST, bare, catalog, realise, with};
 
 impl SimWorld<'_> {
-    pub(super) fn roll_fate(&mut self) -> Fate {
+    pub(super) fn roll_fate(&mut self, command: &Command) -> Fate {
+        if command.via().is_some() && self.dice.chance(self.faults.lose) {
+            self.trace.borrow_mut().fault("a lost answer");
+            return Fate::Lost(extent(&mut self.dice));
+        }
         let odds = [
             (self.faults.refuse, Fate::Refused, "a refusal"),
             (self.faults.fail_after, Fate::FailedAfterwards, "a failure after the effect"),
@@ -91,6 +95,7 @@ impl SimWorld<'_> {
     pub(super) fn land(&mut self, job: &Job, fate: Fate) -> Landed {
         self.say(|| format!("ends    {}: {fate:?}", describe(job)));
         match job {
+            Job::Do(command) if command.via().is_some() => Landed::Finished(self.execute_by_plugin(command, fate)),
             Job::Do(command) if is_host(command) => Landed::Finished(self.converge(command, fate)),
             Job::Do(Command::Create { address, identity, config, .. }) => {
                 Landed::Finished(self.create(&address.resource.kind, identity, config, fate))
@@ -104,7 +109,7 @@ impl SimWorld<'_> {
         }
     }
 
-    fn create(&mut self, kind: &str, identity: &Identity, config: &Value, fate: Fate) -> Outcome {
+    pub(super) fn create(&mut self, kind: &str, identity: &Identity, config: &Value, fate: Fate) -> Outcome {
         if fate == Fate::Refused {
             return failed(None);
         }
@@ -131,7 +136,14 @@ impl SimWorld<'_> {
         }
     }
 
-    fn update(&mut self, kind: &str, identity: &Identity, prior: &Value, config: &Value, fate: Fate) -> Outcome {
+    pub(super) fn update(
+        &mut self,
+        kind: &str,
+        identity: &Identity,
+        prior: &Value,
+        config: &Value,
+        fate: Fate,
+    ) -> Outcome {
         if fate == Fate::Refused {
             return failed(self.value(identity));
         }
@@ -150,7 +162,7 @@ impl SimWorld<'_> {
     }
 
     /// Some attributes as they were, and some as they will be.
-    fn halfway(&mut self, before: &Value, after: &Value) -> Value {
+    pub(super) fn halfway(&mut self, before: &Value, after: &Value) -> Value {
         let entries = before.as_entries().into_iter().flat_map(|entries| entries.iter());
         let mut kept = Vec::new();
         for (name, value) in entries {
@@ -166,7 +178,7 @@ impl SimWorld<'_> {
         }
     }
 
-    fn delete(&mut self, identity: &Identity, prior: &Value, fate: Fate) -> Outcome {
+    pub(super) fn delete(&mut self, identity: &Identity, prior: &Value, fate: Fate) -> Outcome {
         match fate {
             Fate::Refused => failed(self.value(identity)),
             Fate::StoppedHalfway => failed(self.value(identity)),
@@ -177,7 +189,7 @@ impl SimWorld<'_> {
                 self.trace.borrow_mut().unsure |= value.is_some();
                 failed(value)
             }
-            Fate::Done => {
+            Fate::Done | Fate::Lost(_) => {
                 self.earth.vanish(identity);
                 done(None)
             }
@@ -202,7 +214,7 @@ impl SimWorld<'_> {
         let inside = match fate {
             Fate::Refused => server.inside.get(role).cloned().unwrap_or_default(),
             Fate::StoppedHalfway => "half of it".to_owned(),
-            Fate::Done | Fate::FailedAfterwards => wanted.clone(),
+            Fate::Done | Fate::FailedAfterwards | Fate::Lost(_) => wanted.clone(),
         };
         server.inside.insert(role.to_owned(), inside);
         self.earth.effects += 1;
@@ -254,11 +266,11 @@ impl SimWorld<'_> {
         })
     }
 
-    fn value(&self, identity: &Identity) -> Option<Value> {
+    pub(super) fn value(&self, identity: &Identity) -> Option<Value> {
         self.earth.things.get(identity).map(|thing| thing.value.clone())
     }
 
-    fn strikes(&self, mistake: Mistake) -> bool {
+    pub(super) fn strikes(&self, mistake: Mistake) -> bool {
         self.trace.borrow_mut().strikes(mistake)
     }
 }

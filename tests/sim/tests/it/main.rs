@@ -69,6 +69,10 @@ fn planted_mistakes_are_found() {
         // Every run finds the order missing and writes it down anew.
         (Mistake::LedgerForgetsDependencies, "a run that had nothing to do did something"),
         (Mistake::StrangerInTheWorld, "a stranger"),
+        (Mistake::CrashTakenForRefusal, "is lost: no record tells of it"),
+        (Mistake::HostCallsTwice, "is lost: no record tells of it"),
+        (Mistake::LedgerForgetsWhatIsKept, "the plugin is given back"),
+        (Mistake::LostCreationIsForgotten, "is lost: no record tells of it"),
     ] {
         check_planted(mistake, expected);
     }
