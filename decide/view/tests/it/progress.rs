@@ -22,6 +22,7 @@ fn intent(text: &str, action: Action) -> Event {
         create_before_destroy: false,
         provider: None,
         planned: None,
+        provisioned: false,
     })
 }
 
