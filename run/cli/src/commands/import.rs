@@ -44,10 +44,11 @@ pub fn found(
     address: &InstanceAddress,
     id: &str,
 ) -> Result<Object, Stop> {
+    let environment = &context.environment(project)?.name;
     let sought = Sought {
         project: project.session.project(),
         schemas: &project.schemas,
-        environment: &context.environment(project)?.name,
+        environment,
         state,
         sequence: project.session.state().sequence,
         address,
