@@ -148,7 +148,7 @@ impl<'a> Row<'a> {
         let (kept, left) = self.text.split_at(at);
         out.push_str(kept.trim_end_matches(' '));
         out.push_str(if active.is_empty() { "" } else { RESET });
-        let next = format!("{hang}{active}{left}");
+        let next = format!("{hang}{active}{}", left.trim_start_matches(' '));
         self.columns = columns(&plain(&next));
         self.filled = self.columns > hang.len();
         self.text = next;

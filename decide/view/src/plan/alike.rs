@@ -136,6 +136,10 @@ impl<'a> Group<'a> {
         let many = self.items.len() > 1;
         let large = |(was, is, _): &(Value, Value, Vec<_>)| !is.is_unknown() && (is_large(was) || is_large(is));
         for (name, _) in self.shape.iter().filter(|_| many) {
+            let is_large = |value: Option<&Value>| value.and_then(|it| it.get(name)).is_some_and(is_large);
+            if !self.items.iter().any(|item| is_large(item.before) || is_large(item.after)) {
+                continue;
+            }
             let values = self.values(name);
             if values.len() < 2 || values.len() > PARTS || !values.iter().any(large) {
                 continue;

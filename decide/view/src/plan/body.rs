@@ -1,7 +1,7 @@
 //! What is said of a group under its head: the attributes that differ.
 
 use andon_schema::InstanceAddress;
-use andon_value::{Kind, Path, PathStep, Value};
+use andon_value::{Kind, Marks, Path, PathStep, Value};
 
 use super::alike::{Group, Sort, Way, is_large};
 use super::names::number;
@@ -16,6 +16,9 @@ const LISTED: usize = 6;
 
 /// As many different values of one attribute are shown at most: those that most members have.
 const VALUES: usize = 4;
+
+/// A text of more bytes is long.
+const LONG: usize = 100;
 
 /// The attributes by which people know an object, whatever its type.
 const NAMES: [&str; 12] = [
@@ -67,7 +70,9 @@ fn begins_with(path: &Path, name: &str) -> bool {
 fn attribute(group: &Group<'_>, name: &str, mark: &str, without_empty: bool, look: Look) -> String {
     let values = group.values(name);
     // Of what becomes something that nobody knows, it does not count what all of it is.
-    let becomes_unknown = values.iter().all(|(was, is, _)| is.is_unknown() && is_large(was));
+    let is_much =
+        |was: &Value| is_large(was) || was.as_str().is_some_and(|text| text.len() > LONG && was.marks() == Marks::NONE);
+    let becomes_unknown = values.iter().all(|(was, is, _)| is.is_unknown() && is_much(was));
     if becomes_unknown && !look.full {
         let is_text = values.iter().all(|(was, ..)| was.as_str().is_some());
         let old = if is_text { "\"…\"" } else { "{…}" };

@@ -64,7 +64,7 @@ pub fn plan(plan: &Plan, look: impl Into<Look>) -> String {
         text.push_str(&paint.dim(&line));
         text.push('\n');
     }
-    if text.lines().count() > LONG {
+    if plan.mode != PlanMode::Destroy && text.lines().count() > LONG {
         text.push_str(&dangers(plan, look));
     }
     text.push_str(&summary(plan, paint));
@@ -226,7 +226,7 @@ fn output_text(output: &PlannedOutput, look: Look) -> String {
         false => format!("{}.{}", output.stack, output.name),
     };
     let secret = |value: &Value| output.sensitive || value.marks().sensitive;
-    let said = |value: &Value| if secret(value) { "(sensitive value)".to_owned() } else { shown(value, 2) };
+    let said = |value: &Value| if secret(value) { "(sensitive value)".to_owned() } else { shown(value, 4) };
     match (&output.before, &output.after) {
         (None, Some(after)) => format!("  {} {name} = {}\n", paint.green("+"), said(after)),
         (Some(before), None) => format!("  {} {name} = {}\n", paint.red("-"), said(before)),
@@ -236,9 +236,9 @@ fn output_text(output: &PlannedOutput, look: Look) -> String {
                 true => {
                     let same = before.unmark_deep().0 == after.unmark_deep().0;
                     let words = if same { "only its secrecy changes" } else { "changes" };
-                    format!("  {name} = (sensitive value)  # {words}\n")
+                    format!("{name} = (sensitive value)  # {words}\n")
                 }
-                false => difference(&name, before, after, 2, "", look),
+                false => difference(&name, before, after, 4, "", look),
             };
             format!("  {} {}", paint.yellow("~"), text.trim_start())
         }
@@ -272,10 +272,10 @@ fn notes(plan: &Plan, look: Look) -> Vec<String> {
             match notes.len() {
                 1 => Some(format!("note: {}", inline(&first.to_string()))),
                 count => Some(format!(
-                    "note: {}{} ({} alike)",
+                    "note: {} ({} instances){}",
                     together(&addresses, Room::SHORT),
-                    inline(&words),
-                    number(count)
+                    number(count),
+                    inline(&words)
                 )),
             }
         })

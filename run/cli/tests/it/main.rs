@@ -31,6 +31,7 @@ mod midway;
 mod mistakes;
 mod modules;
 mod planned;
+mod plan_for_people;
 mod plugins;
 #[path = "../../../../drive/store/tests/it/postgres_server.rs"]
 mod postgres_server;
