@@ -1,3 +1,4 @@
+mod deleting;
 mod opening;
 mod reading;
 
@@ -7,8 +8,9 @@ use std::sync::Arc;
 use andon_lang::definitions::{IgnoreChanges, ResourceDefinition};
 use andon_ledger::ReadData;
 use andon_schema::{
-    Answer, Complaint, Failure, FoundObject, FunctionCall, FunctionFault, HostReport, InstanceAddress, Kept, Mode,
-    Object, ObjectStatus, Planned, ProviderAddress, ProviderConfigAddress, Question, ResourceAddress, TypeSchema, Via,
+    Answer, Complaint, Failure, FoundObject, FunctionCall, FunctionFault, HostReport, Identity, InstanceAddress, Kept,
+    Mode, Object, ObjectStatus, Planned, ProviderAddress, ProviderConfigAddress, Question, ResourceAddress, TypeSchema,
+    Via,
 };
 use andon_text::{Diagnostic, Diagnostics, Span};
 use andon_value::{Path, Value};
@@ -61,6 +63,7 @@ pub struct Planner {
     /// What has moved; the state of the graph's input is that after it.
     moves: history::Moves,
     pub(crate) imports: history::Imports,
+    deletions: deleting::Deletions,
 }
 
 /// What a planner wants next.
@@ -92,6 +95,7 @@ pub(crate) enum Asked {
     Data(Configured),
     Ephemeral(Configured),
     Change(Box<Proposal>),
+    Deletion(InstanceAddress, Identity),
     Function(Arc<FunctionCall>),
     /// What is to become the object of an instance.
     Import(Box<Configured>),
@@ -180,6 +184,7 @@ impl Planner {
             notes: Vec::new(),
             problems: std::mem::take(&mut moves.problems),
             imports: history::Imports::after(&moves),
+            deletions: deleting::Deletions::default(),
             moves,
         }
     }
@@ -202,7 +207,7 @@ impl Planner {
             if !self.asked.is_empty() {
                 return PlanStep::Wait;
             }
-            if !self.graph.unblock() && !self.go_further() {
+            if !self.graph.unblock() && !self.go_further() && !self.ask_deletions() {
                 self.done = true;
                 return PlanStep::Done(self.conclude());
             }
@@ -224,6 +229,9 @@ impl Planner {
             (Some(Asked::Function(call)), Answer::Function(answer)) => self.graph.called(&call, answer),
             (Some(Asked::Function(call)), answer) => self.graph.called(&call, Err(FunctionFault::of(answer))),
             (Some(Asked::Change(proposal)), Answer::Planned(planned)) => self.planned(*proposal, *planned),
+            (Some(Asked::Deletion(address, identity)), Answer::Planned(it)) => {
+                self.deletion_planned(address, identity, *it)
+            }
             (Some(asked), answer) => self.refused(&asked, answer),
         }
     }
@@ -604,7 +612,7 @@ impl Planner {
     /// The world refused, or answered something else.
     fn refused(&mut self, asked: &Asked, answer: Answer) {
         let (address, configured) = match asked {
-            Asked::Object(address) => (address, None),
+            Asked::Object(address) | Asked::Deletion(address, _) => (address, None),
             Asked::Data(configured) | Asked::Ephemeral(configured) => (&configured.address, Some(configured)),
             Asked::Import(configured) => (&configured.address, Some(&**configured)),
             Asked::Change(proposal) => (&proposal.configured.address, Some(&proposal.configured)),
@@ -706,7 +714,8 @@ impl Planner {
         let mut depends = Vec::new();
         if !problems.has_errors() {
             let chosen = removals(&self.graph, |address| verdicts.contains_key(address));
-            let removals = conclude::removals(&self.graph, &chosen, found, &mut notes);
+            let mut removals = conclude::removals(&self.graph, &chosen, found, &mut notes);
+            self.deletions.add_to(&mut removals);
             notes.extend(chosen.notes);
             notes.extend(left_out);
             changes.extend(removals.into_iter().map(|change| (None, change)));

@@ -22,7 +22,7 @@ pub enum Question {
         /// What the plugin is asked to make of the configuration; there where `via` is.
         proposed: Option<Value>,
         /// The configuration, of the schema's type: what the user did not give is null; what is not known yet is
-        /// unknown.
+        /// unknown. Null as a whole where the object is to be deleted; only plugins are asked that.
         config: Value,
     },
     /// How is this object now? Answered by [`Answer::Object`], or by a plugin with [`Answer::Found`].
@@ -232,6 +232,8 @@ pub enum Command {
         via: Option<Box<Via>>,
         /// The object as it was last seen.
         prior: Value,
+        /// The plugin was asked about it when it was planned.
+        asked: bool,
     },
     /// Run provisioners, one after the other, until one fails that the apply does not go on without. The outcome has no
     /// object.

@@ -229,7 +229,7 @@ fn bury(plan: &Plan, input: &PlanInput, world: &mut dyn World, sink: &mut dyn Si
         let (address, identity, prior) = (drift.address.clone(), drift.identity.clone(), drift.before.clone());
         let ticket = Ticket(number as u64);
         open.insert(ticket, address.clone());
-        world.start(ticket, Job::Do(Command::Delete { address, identity, via: None, prior }));
+        world.start(ticket, Job::Do(Command::Delete { address, identity, via: None, prior, asked: false }));
     }
     let mut failures = Diagnostics::new();
     let mut buried = Buried::All;

@@ -562,7 +562,8 @@ impl Applier {
         if self.takes_leave(change) {
             return self.provision(change, step, identity, prior, true);
         }
-        self.run(change, step, Action::Delete, Command::Delete { address, identity, via, prior }, None);
+        let asked = self.change(change).is_some_and(|change| !matches!(change.action, PlannedAction::Replace { .. }));
+        self.run(change, step, Action::Delete, Command::Delete { address, identity, via, prior, asked }, None);
     }
 
     /// The object that a change has forgotten.

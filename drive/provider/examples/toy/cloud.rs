@@ -200,11 +200,12 @@ impl Thing<'_> {
             steps: steps.into_iter().map(|it| wire::attribute_path::Step { selector: Some(it) }).collect(),
         };
         let deferred = (proposed.get_str("name") == Some("later")).then_some(wire::Deferred { reason: 3 });
+        let refused = proposed.is_null() && prior.get_str("name") == Some("stays");
         wire::PlanResponse {
             planned_state: self.send(&planned),
             requires_replace: replace.into_iter().map(path).collect(),
             planned_private: [&request.prior_private[..], b"p"].concat().into(),
-            diagnostics: vec![],
+            diagnostics: refused.then(|| complaint("it stays", "It is too dear to go.", &[])).into_iter().collect(),
             legacy_type_system: self.legacy,
             deferred,
             planned_identity: request.prior_identity,

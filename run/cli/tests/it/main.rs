@@ -16,6 +16,7 @@ mod bad_projects;
 mod check;
 mod console;
 mod days;
+mod deletions;
 mod depth;
 mod docs;
 mod edges;

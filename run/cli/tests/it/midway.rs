@@ -274,7 +274,10 @@ fn a_full_disk_under_images() {
     small.fill(".data/servers", 500);
     let ran = small.run(ANDON, &["up", "-y"]);
     assert_eq!(ran.code, Some(1), "{ran}");
-    tells(&ran, &["No space left on device", "web/andon_image.web failed", "not done: replace web/lab_server.web[0, 1]"]);
+    tells(
+        &ran,
+        &["No space left on device", "web/andon_image.web failed", "not done: replace web/lab_server.web[0, 1]"],
+    );
     let left = small.shell("ls .data/images/tmp").out;
     assert_eq!(left, "", "half an image is left\n{ran}");
     let (status, _) = get(&format!("127.0.0.1:{}", small.project.port), "/", Duration::from_secs(10)).unwrap();

@@ -99,9 +99,20 @@ struct Host<'o, O> {
 
 type Result<T> = std::result::Result<T, Failure>;
 
+/// What is to become of an object.
+enum Wanted<'a> {
+    /// It is made, or changed.
+    Made { planned: &'a Value, config: &'a Value },
+    /// It is deleted; the plugin may have been asked when that was planned.
+    Gone { asked: bool },
+}
+
 impl<O: Offer> Host<'_, O> {
     fn answer(&self, question: &Question) -> Answer {
         let answer = match question {
+            Question::PlanChange { address, via: Some(via), prior: Some(prior), config, .. } if config.is_null() => {
+                self.plan_deletion(address, via, prior).map(Answer::from)
+            }
             Question::PlanChange { address, via: Some(via), prior, proposed, config, .. } => {
                 self.plan(address, via, prior.as_ref(), proposed.as_ref(), config).map(Answer::from)
             }
@@ -125,12 +136,14 @@ impl<O: Offer> Host<'_, O> {
     fn execute(&self, command: &Command, say: &dyn Fn(&str)) -> Outcome {
         match command {
             Command::Create { address, via: Some(via), config, planned, .. } => {
-                self.apply(address, via, None, Some((planned, config)), say)
+                self.apply(address, via, None, Wanted::Made { planned, config }, say)
             }
             Command::Update { address, via: Some(via), prior, config, planned, .. } => {
-                self.apply(address, via, Some(prior), Some((planned, config)), say)
+                self.apply(address, via, Some(prior), Wanted::Made { planned, config }, say)
             }
-            Command::Delete { address, via: Some(via), prior, .. } => self.apply(address, via, Some(prior), None, say),
+            Command::Delete { address, via: Some(via), prior, asked, .. } => {
+                self.apply(address, via, Some(prior), Wanted::Gone { asked: *asked }, say)
+            }
             _ => Outcome::failed(Failure::new("no plugin does this", "It is for what is built in."), None, None),
         }
     }
@@ -168,6 +181,22 @@ impl<O: Offer> Host<'_, O> {
             legacy: answer.legacy,
             warnings,
         })
+    }
+
+    /// What the plugin plans for the deletion of an object.
+    fn plan_deletion(&self, address: &InstanceAddress, via: &Via, prior: &Value) -> Result<Planned> {
+        let ready = self.offer.ready(address, via)?;
+        let prior = match via.kept.schema_version < ready.schema.version {
+            true => ready.upgraded(prior)?.0,
+            false => prior.unmark_deep().0,
+        };
+        let answer = ready.deletion(&prior, &via.kept)?;
+        let warnings = ready.sound(answer.diagnostics)?;
+        if !answer.planned.is_null() {
+            return Err(ready.senseless("It does not plan to delete what is to be deleted."));
+        }
+        let kept = ready.kept(answer.private, answer.identity.or_else(|| via.kept.identity.clone()));
+        Ok(Planned { kept, warnings, ..Planned::new(answer.planned, &[], None) })
     }
 
     fn read(&self, address: &InstanceAddress, via: &Via, prior: &Value, refresh: bool) -> Result<FoundObject> {
@@ -266,13 +295,12 @@ impl<O: Offer> Host<'_, O> {
         stored_json(schema.as_ref(), value)
     }
 
-    /// `wanted` is what is planned and configured; `None` to delete.
     fn apply(
         &self,
         address: &InstanceAddress,
         via: &Via,
         prior: Option<&Value>,
-        wanted: Option<(&Value, &Value)>,
+        wanted: Wanted<'_>,
         say: &dyn Fn(&str),
     ) -> Outcome {
         let before = prior.map(|prior| prior.unmark_deep().0);
@@ -288,7 +316,7 @@ impl<O: Offer> Host<'_, O> {
         address: &InstanceAddress,
         via: &Via,
         prior: Option<&Value>,
-        wanted: Option<(&Value, &Value)>,
+        wanted: Wanted<'_>,
         say: &dyn Fn(&str),
     ) -> Result<Outcome> {
         let ready = self.offer.ready(address, via)?;
@@ -301,22 +329,10 @@ impl<O: Offer> Host<'_, O> {
         };
         let mut private = via.kept.private.to_vec();
         let (planned, config) = match wanted {
-            Some((planned, config)) => (planned.unmark_deep().0, config.unmark_deep().0),
-            None => {
-                if ready.provider.capabilities.plan_destroy {
-                    let request = PlanRequest {
-                        kind: ready.kind,
-                        schema: &ready.schema,
-                        prior: &prior,
-                        proposed: &nothing,
-                        config: &nothing,
-                        private: &private,
-                        meta: ready.meta(),
-                        identity: via.kept.identity.as_ref(),
-                    };
-                    let answer = ready.calls.plan(&request).map_err(|error| ready.broken(&error))?;
-                    ready.sound(answer.diagnostics)?;
-                    private = answer.private;
+            Wanted::Made { planned, config } => (planned.unmark_deep().0, config.unmark_deep().0),
+            Wanted::Gone { asked } => {
+                if !asked && ready.provider.capabilities.plan_destroy {
+                    private = ready.deletion(&prior, &via.kept)?.private;
                 }
                 (nothing.clone(), nothing.clone())
             }
@@ -365,6 +381,25 @@ impl<C: Calls> Ready<'_, C> {
 
     fn meta(&self) -> Option<Meta<'_>> {
         self.via.meta.as_ref().map(|value| Meta { schema: &self.provider.meta, value })
+    }
+
+    /// What the plugin says of deleting an object; it is an error where it refuses.
+    fn deletion(&self, prior: &Value, kept: &Kept) -> Result<PlanAnswer> {
+        let nothing = self.nothing();
+        let request = PlanRequest {
+            kind: self.kind,
+            schema: &self.schema,
+            prior,
+            proposed: &nothing,
+            config: &nothing,
+            private: &kept.private,
+            meta: self.meta(),
+            identity: kept.identity.as_ref(),
+        };
+        let mut answer = self.calls.plan(&request).map_err(|error| self.broken(&error))?;
+        self.not_deferred(answer.deferral.take())?;
+        self.sound(answer.diagnostics.clone())?;
+        Ok(answer)
     }
 
     fn kept(&self, private: Vec<u8>, identity: Option<Value>) -> Kept {

@@ -130,6 +130,9 @@ impl TestWorld {
         let (schema, version) = self.schema(address, via).ok_or_else(unmockable)?;
         let kept = Kept { schema_version: version, ..Kept::default() };
         Ok(match question {
+            Question::PlanChange { config, .. } if config.is_null() => {
+                Answer::Planned(Box::new(Planned { kept, ..Planned::new(Value::NULL, &[], None) }))
+            }
             Question::PlanChange { prior, config, .. } => {
                 let prior = prior.clone().unwrap_or(Value::NULL);
                 let mut value = mock_plan(schema, &prior, config);
