@@ -5,6 +5,7 @@
 //! name is made up until an apply gives it one.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::sync::Arc;
 
 use andon_lang::definitions::Import;
@@ -169,7 +170,11 @@ impl Planner {
         let before = self.input().state.current(&address).cloned();
         let identity = match &before {
             Some(before) => Some(before.identity.clone()),
-            None => Identity::parse(&format!("imported-{}", self.imports.adopted.len())),
+            // Whatever comes first: the same questions are asked when the plan is made again.
+            None => {
+                let hasher = BuildHasherDefault::<DefaultHasher>::default();
+                Some(Identity::from_random(hasher.hash_one(&address)))
+            }
         };
         let Some(identity) = identity else { return };
         let provider =

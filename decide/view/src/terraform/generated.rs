@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use andon_schema::{Attribute, Block, NestedAttributes, NestedBlock, Nesting};
 use andon_text::deeper;
-use andon_value::{Kind, Value, from_json_implied, is_identifier, quote};
+use andon_value::{Kind, Value, from_json_implied, in_written_order, is_identifier, quote};
 
 /// A `resource` block that asks for an object as it is, laid out: all that may be given and is not advised against, also where that is null.
 /// Instead of a secret there is null and a remark. `provider` is its meta-argument, where it needs one.
@@ -65,7 +65,7 @@ fn objects(text: &mut String, nested: &NestedAttributes, value: &Value) {
         }
         _ => {
             text.push('[');
-            for value in value.children() {
+            for value in in_written_order(value) {
                 text.push('\n');
                 one(text, value);
                 text.push(',');
@@ -94,7 +94,7 @@ fn blocks(text: &mut String, all: &BTreeMap<String, NestedBlock>, value: &Value)
         match (nested.nesting, value.as_entries()) {
             (Nesting::Single | Nesting::Group, _) => one(None, value),
             (Nesting::Map, Some(labelled)) => labelled.iter().for_each(|(label, value)| one(Some(label), value)),
-            _ => value.children().for_each(|value| one(None, value)),
+            _ => in_written_order(value).into_iter().for_each(|value| one(None, value)),
         }
     }
 }
@@ -116,7 +116,7 @@ fn expression(text: &mut String, value: &Value) {
         },
         Kind::List(..) | Kind::Set(..) | Kind::Tuple(_) => {
             text.push('[');
-            for (at, element) in value.children().enumerate() {
+            for (at, element) in in_written_order(value).into_iter().enumerate() {
                 text.push_str(if at == 0 { "" } else { ", " });
                 expression(text, element);
             }

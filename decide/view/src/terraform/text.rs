@@ -3,7 +3,7 @@
 use andon_ledger::EnvironmentState;
 use andon_schema::{Block, InstanceAddress, Mode, Nesting, ObjectStatus, ProviderAddress, Schemas};
 use andon_text::deeper;
-use andon_value::{Kind, Value, from_json_implied, quote};
+use andon_value::{Kind, Value, from_json_implied, in_written_order, quote};
 
 /// How far what is inside stands from what it is in.
 const STEP: usize = 4;
@@ -109,7 +109,7 @@ fn body(text: &mut String, value: &Value, block: &Block, indent: usize) {
         match (nested.nesting, value.as_entries()) {
             (Nesting::Single | Nesting::Group, _) => one(None, value),
             (Nesting::Map, Some(labelled)) => labelled.iter().for_each(|(label, value)| one(Some(label), value)),
-            _ => value.children().for_each(|value| one(None, value)),
+            _ => in_written_order(value).into_iter().for_each(|value| one(None, value)),
         }
     }
 }
@@ -131,7 +131,7 @@ fn write_here(out: &mut String, value: &Value, indent: usize) {
         Kind::List(..) | Kind::Set(..) | Kind::Tuple(_) => {
             let mut any = false;
             out.push('[');
-            for element in value.children() {
+            for element in in_written_order(value) {
                 any = true;
                 out.push_str(&format!("\n{:1$}", "", indent + STEP));
                 write(out, element, indent + STEP);

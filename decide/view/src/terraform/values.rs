@@ -1,14 +1,14 @@
 //! Values, and what is to be known of them, in plain JSON of one shape.
 
 use andon_text::deeper;
-use andon_value::{Kind, PathStep, Type, Value, to_json};
+use andon_value::{Kind, PathStep, Type, Value, in_written_order, to_json};
 use serde_json::{Map, Value as Json, json};
 
 /// What is known of a value: unknown parts of objects and maps are left out, unknown elements are null.
 pub(super) fn known(value: &Value) -> Json {
     deeper(|| match value.kind() {
         Kind::Unknown(..) => Json::Null,
-        Kind::List(..) | Kind::Set(..) | Kind::Tuple(_) => value.children().map(known).collect(),
+        Kind::List(..) | Kind::Set(..) | Kind::Tuple(_) => in_written_order(value).into_iter().map(known).collect(),
         Kind::Map(_, entries) | Kind::Object(entries) => {
             let known_entries = entries.iter().filter(|(_, value)| !value.is_unknown());
             Json::Object(known_entries.map(|(name, value)| (name.to_string(), known(value))).collect())
@@ -39,7 +39,7 @@ pub(super) fn sensitive(value: &Value) -> Json {
 /// What is said of each part: all elements have their place, and of what has a name only what is not `false` is there.
 fn parts(value: &Value, say: fn(&Value) -> Json) -> Json {
     match value.kind() {
-        Kind::List(..) | Kind::Set(..) | Kind::Tuple(_) => value.children().map(say).collect(),
+        Kind::List(..) | Kind::Set(..) | Kind::Tuple(_) => in_written_order(value).into_iter().map(say).collect(),
         Kind::Map(_, entries) | Kind::Object(entries) => {
             let said = entries.iter().map(|(name, value)| (name.to_string(), say(value)));
             Json::Object(said.filter(|(_, said)| *said != Json::Bool(false)).collect())

@@ -1,7 +1,9 @@
 use std::sync::Arc;
 
 use andon_text::deeper;
-use andon_value::{JsonError, Kind, Path, PathStep, Type, Value, from_json_implied, from_typed_json, type_to_json};
+use andon_value::{
+    JsonError, Kind, Path, PathStep, Type, Value, from_json_implied, from_typed_json, in_written_order, type_to_json,
+};
 use serde::Deserialize;
 use serde_json::Value as Json;
 use serde_json::value::RawValue;
@@ -92,7 +94,12 @@ fn write_here(value: &Value, ty: &Type, out: &mut String) -> Result<(), JsonErro
         Kind::List(..) | Kind::Set(..) | Kind::Tuple(_) | Kind::Map(..) | Kind::Object(_) => {
             let named = value.as_entries().is_some();
             out.push(if named { '{' } else { '[' });
-            for (index, (step, child)) in value.steps().enumerate() {
+            let mut children: Vec<_> = value.steps().collect();
+            if matches!(value.kind(), Kind::Set(..)) {
+                let elements = in_written_order(value).into_iter();
+                children = elements.map(|child| (PathStep::Element(child.clone()), child)).collect();
+            }
+            for (index, (step, child)) in children.into_iter().enumerate() {
                 if index > 0 {
                     out.push(',');
                 }

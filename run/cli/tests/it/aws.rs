@@ -319,3 +319,153 @@ fn terraform_plans_the_same() {
         }
     }
 }
+
+/// What is imported: type and name, and what AWS calls it.
+const EXISTING: &str = r#"
+resource "aws_vpc" "main" {
+  cidr_block = "10.1.0.0/16"
+  tags       = { Name = "main" }
+}
+resource "aws_security_group" "web" {
+  name        = "web"
+  description = "of the web"
+  vpc_id      = aws_vpc.main.id
+  ingress {
+    from_port   = 80
+    to_port     = 80
+    protocol    = "tcp"
+    cidr_blocks = ["0.0.0.0/0", "10.0.0.0/8"]
+  }
+}
+resource "aws_iam_role" "function" {
+  name               = "imported"
+  assume_role_policy = jsonencode({ Version = "2012-10-17", Statement = [] })
+}
+resource "aws_s3_bucket" "files" {
+  bucket = "imported-files"
+}
+"#;
+
+/// Runs a real `terraform` in the project, with the plugin of the mirror; what it said. `None` where there is none here.
+fn theirs(project: &Project, words: &[&str]) -> Option<String> {
+    let terraform = std::env::var_os("ANDON_TERRAFORM").unwrap_or_else(|| "terraform".into());
+    let mut command = Command::new(&terraform);
+    let settings = project.directory.join("settings/rc");
+    command
+        .args(words)
+        .current_dir(&project.directory)
+        .env("TF_CLI_CONFIG_FILE", settings)
+        .env("CHECKPOINT_DISABLE", "1");
+    let Ok(output) = command.output() else {
+        println!("skipped: terraform is not installed; name it in ANDON_TERRAFORM");
+        return None;
+    };
+    assert!(output.status.success(), "{words:?}\n{}", String::from_utf8_lossy(&output.stderr));
+    Some(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// A state file's resources, without what is another one in each history of a state, or has no order.
+fn resources(text: &str) -> Json {
+    let mut state: Json = serde_json::from_str(text).unwrap();
+    for resource in state["resources"].as_array_mut().unwrap() {
+        for instance in resource["instances"].as_array_mut().unwrap() {
+            let instance = instance.as_object_mut().unwrap();
+            if let Some(secrets) = instance.get_mut("sensitive_attributes").and_then(Json::as_array_mut) {
+                secrets.sort_by_key(Json::to_string);
+            }
+        }
+    }
+    serde_json::json!({ "resources": state["resources"], "outputs": state["outputs"], "version": state["version"] })
+}
+
+#[test]
+fn the_state_file_is_terraforms_and_goes_both_ways() {
+    let Some(mirror) = mirror() else { return };
+    let Some(cloud) = Cloud::start() else { return };
+    let project = Project::empty("aws-state");
+    write(&project, "", cloud.port, &mirror);
+    let Some(_) = theirs(&project, &["init", "-input=false"]) else { return };
+    theirs(&project, &["apply", "-input=false", "-auto-approve"]);
+    // What Terraform made is as it should be here, and what it says of it is said here, too.
+    exits(0, &project, &["init"]);
+    exits(0, &project, &["state", "push", "terraform.tfstate"]);
+    exits(0, &project, &["plan", "--detailed-exitcode"]);
+    let pulled = exits(0, &project, &["state", "pull"]);
+    assert_eq!(resources(&pulled), resources(&theirs(&project, &["state", "pull"]).unwrap()));
+    // What is changed here is as it should be there.
+    project.edit("main.tf", "env = \"test\"", "env = \"changed\"");
+    exits(0, &project, &["apply", "-y"]);
+    project.write("terraform.tfstate", &exits(0, &project, &["state", "pull"]));
+    theirs(&project, &["plan", "-input=false", "-detailed-exitcode"]);
+}
+
+#[test]
+fn what_is_there_is_imported_by_blocks_and_by_the_command() {
+    let Some(mirror) = mirror() else { return };
+    let Some(cloud) = Cloud::start() else { return };
+    let maker = Project::empty("aws-maker");
+    write(&maker, "", cloud.port, &mirror);
+    let definitions = format!("{}{EXISTING}", provider(cloud.port));
+    maker.write("main.tf", &definitions);
+    exits(0, &maker, &["init"]);
+    exits(0, &maker, &["apply", "-y"]);
+    let shown = exits(0, &maker, &["show", "-json"]);
+    let shown: Json = serde_json::from_str(shown.lines().find(|line| line.starts_with('{')).unwrap()).unwrap();
+    let there = shown["values"]["root_module"]["resources"].as_array().unwrap();
+    let ids: Vec<(String, String)> = there
+        .iter()
+        .map(|it| (it["address"].as_str().unwrap().to_owned(), it["values"]["id"].as_str().unwrap().to_owned()))
+        .collect();
+    assert_eq!(ids.len(), 4, "{ids:?}");
+
+    // With the command, into what is defined.
+    let project = Project::empty("aws-import");
+    write(&project, "", cloud.port, &mirror);
+    project.write("main.tf", &definitions);
+    exits(0, &project, &["init"]);
+    for (address, id) in &ids {
+        let text = exits(0, &project, &["import", address, id]);
+        assert!(text.contains("is known from now on"), "{text}");
+    }
+    let text = exits(1, &project, &["import", &ids[0].0, &ids[0].1]);
+    assert!(text.contains("there is an object at"), "{text}");
+    let text = exits(1, &project, &["state", "rm", "aws_vpc.none"]);
+    assert!(text.contains("there is no object at"), "{text}");
+    let plan = |project: &Project| exits(0, project, &["plan", "--json"]);
+    let actions_of = |text: String| {
+        let line = text.lines().find(|line| line.starts_with('{')).unwrap().to_owned();
+        let plan: Json = serde_json::from_str(&line).unwrap();
+        plan["changes"].as_array().unwrap().iter().map(|it| it["action"].to_string()).collect::<Vec<_>>()
+    };
+    assert!(actions_of(plan(&project)).iter().all(|action| action == "\"update\""), "{}", plan(&project));
+
+    // With blocks, where definitions are written for what is found: nothing is to change.
+    let blocks: String = ids
+        .iter()
+        .filter(|(address, _)| !address.contains("vpc"))
+        .map(|(address, id)| format!("import {{\n  to = {address}\n  id = \"{id}\"\n}}\n"))
+        .collect();
+    let project = Project::empty("aws-generated");
+    write(&project, "", cloud.port, &mirror);
+    project.write("main.tf", &format!("{}{blocks}", provider(cloud.port)));
+    exits(0, &project, &["init"]);
+    let text = exits(2, &project, &["plan", "-generate-config-out=new.tf", "-out=saved", "-detailed-exitcode"]);
+    assert!(text.contains("3 to import"), "{text}");
+    let ours = std::fs::read_to_string(project.directory.join("new.tf")).unwrap();
+    assert!(ours.contains("jsonencode({") && ours.contains("[\"0.0.0.0/0\", \"10.0.0.0/8\"]"), "{ours}");
+    exits(0, &project, &["apply", "saved"]);
+    exits(0, &project, &["plan", "--detailed-exitcode"]);
+
+    // Terraform writes the same.
+    std::fs::remove_file(project.directory.join("new.tf")).unwrap();
+    let Some(_) = theirs(&project, &["init", "-input=false"]) else { return };
+    theirs(&project, &["plan", "-input=false", "-generate-config-out=new.tf"]);
+    let theirs = std::fs::read_to_string(project.directory.join("new.tf")).unwrap();
+    let blocks = |text: &str| {
+        let text = text.replace("by Terraform", "by Andon");
+        let mut blocks: Vec<String> = text.split("\n\n").skip(1).map(|block| block.trim().to_owned()).collect();
+        blocks.sort();
+        blocks
+    };
+    assert_eq!(blocks(&ours), blocks(&theirs));
+}
