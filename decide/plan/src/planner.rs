@@ -572,7 +572,7 @@ impl Planner {
             }
             Some(before) => {
                 let clean = report.as_ref().is_none_or(HostReport::is_clean);
-                if clean && same(&before, &after) && before.marks_within() == after.marks_within() {
+                if clean && same(&before, &after) && duties::marks_agree(&before, &after) {
                     return self.conclude_instance(proposal.configured, after, None);
                 }
                 (ChangeKind::Update, Some(before))

@@ -93,14 +93,23 @@ impl Apply<'_> {
 
     /// Waits for a completion, takes all others that are there already, and appends their outcomes in one commit.
     fn wait(&mut self) -> Result<(), JournalError> {
-        let mut records = Vec::new();
+        let mut completions = Vec::new();
         let mut at_most = TICK;
         loop {
             match self.world.wait(at_most) {
                 Completion::Quiet => break,
-                completion => self.take(completion, &mut records),
+                completion => completions.push(completion),
             }
             at_most = Duration::ZERO;
+        }
+        // What was heard together with the wish for an end begins nothing any more.
+        if completions.contains(&Completion::Interrupted) {
+            self.sink.interrupted();
+            self.applier.cancel();
+        }
+        let mut records = Vec::new();
+        for completion in completions {
+            self.take(completion, &mut records);
         }
         if at_most == TICK {
             self.sink.tick();
@@ -126,12 +135,7 @@ impl Apply<'_> {
                 self.sink.event(&Event::Progress(progress));
                 None
             }
-            Completion::Interrupted => {
-                self.sink.interrupted();
-                self.applier.cancel();
-                None
-            }
-            Completion::Quiet | Completion::Resolved(..) => None,
+            Completion::Interrupted | Completion::Quiet | Completion::Resolved(..) => None,
         };
         let record = finished.and_then(|(id, outcome)| self.applier.outcome(id, outcome));
         records.extend(record.map(Event::Outcome));

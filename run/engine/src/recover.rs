@@ -124,8 +124,8 @@ fn resolution(journal: &dyn Journal, intent: &Intent, found: Found) -> OutcomeRe
     };
     let before = known_object(journal, intent);
     let object = value.map(|value| match (intent.action, before) {
-        // A delete says nothing new of what its object reads.
-        (Action::Delete, Some(before)) => Object { value, ..before.clone() },
+        // A delete says nothing new of what its object reads; what it left half is to be replaced.
+        (Action::Delete, Some(before)) => Object { value, status: status.max(before.status), ..before.clone() },
         _ => {
             // After an update it may use what it used before, what it was to use now, or both.
             let mut dependencies = intent.dependencies.clone();

@@ -92,7 +92,10 @@ impl Earth {
         {
             return Err(format!("{} ({identity}) is removed while {user} uses it", thing.address));
         }
-        self.damage(identity);
+        // What nobody could see to be broken is there or is not.
+        if is_physical(&thing.kind) {
+            self.damage(identity);
+        }
         Ok(())
     }
 

@@ -98,7 +98,6 @@ pub fn simulate(seed: u64, mistake: Option<Mistake>) -> Result<Tally, Box<Broken
         disk: Disk::default(),
         trace: Trace::shared(),
         certain: false,
-        damaged: false,
         script: Vec::new(),
         tally: Tally::default(),
     };
@@ -133,8 +132,6 @@ struct Story {
     trace: Shared,
     /// World and state agreed when last looked at, and nothing happened since.
     certain: bool,
-    /// Somebody damaged the world by hand.
-    damaged: bool,
     script: Vec<String>,
     tally: Tally,
 }
@@ -214,7 +211,8 @@ impl Story {
             }
         }
         // What differs from the state and from no definition is for those to record who ask for it.
-        if std::mem::take(&mut self.damaged) && self.model.plugged && mode == PlanMode::Normal {
+        let stale = std::mem::take(&mut self.trace.borrow_mut().stale);
+        if stale && self.model.plugged && mode == PlanMode::Normal {
             match self.run(PlanMode::RefreshOnly, Faults::default(), true)? {
                 Ended::Well | Ended::Nothing => {}
                 ended => return Err(vec![format!("a look without faults did not end well: {ended}")]),
@@ -328,8 +326,9 @@ impl Story {
     fn damage_and_look(&mut self) -> Result<(), Problems> {
         let mut damaged = Vec::new();
         self.certain = false;
-        self.damaged = true;
-        self.trace.borrow_mut().unsure = true;
+        let mut trace = self.trace.borrow_mut();
+        (trace.unsure, trace.stale) = (true, true);
+        drop(trace);
         for _ in 0..self.dice.between(1, 3) {
             let all: Vec<Identity> = self.earth.things.keys().cloned().collect();
             let Some(identity) = self.dice.pick(&all).cloned() else { continue };

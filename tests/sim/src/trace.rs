@@ -33,6 +33,9 @@ pub(crate) struct Trace {
     pub unsure: bool,
     /// What a plugin took the answers about along: their intents may stay open when a run ends.
     pub lost: BTreeSet<Identity>,
+    /// The state may be behind the world where no definition says that this matters: only a look for its own sake
+    /// records it.
+    pub stale: bool,
     /// A mistake that is planted, and has not been made yet.
     pub mistake: Option<Mistake>,
     /// What was done that must not be.

@@ -386,7 +386,7 @@ impl Applier {
             };
         }
         let clean = report.as_ref().is_none_or(HostReport::is_clean);
-        if clean && same(&before, &after) && before.marks_within() == after.marks_within() {
+        if clean && same(&before, &after) && duties::marks_agree(&before, &after) {
             return self.decision(change, Decision::Nothing(after));
         }
         if let Some(detail) = self.contradicted(change, &value).filter(|_| is_update) {

@@ -31,6 +31,11 @@ pub(crate) fn with_marks_of(value: &Value, from: &Value) -> Value {
     with_marks_within(value, &without_ephemeral(from))
 }
 
+/// Whether what is stored of an object is marked as what it is to be is, so that no secret is stored as something else.
+pub(crate) fn marks_agree(stored: &Value, wanted: &Value) -> bool {
+    stored.marks_within() == wanted.marks_within() && with_marks_of(stored, wanted) == *stored
+}
+
 fn with_marks_within(value: &Value, from: &Value) -> Value {
     if from.marks_within() == Marks::NONE {
         return value.clone();

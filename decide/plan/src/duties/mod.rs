@@ -29,7 +29,7 @@ pub use conform::conforms;
 pub(crate) use equal::same;
 pub use ignore::{ignore_all, ignore_changes};
 pub use marks::{marked, sensitive_paths};
-pub(crate) use marks::{with_marks_of, with_marks_of_schema};
+pub(crate) use marks::{marks_agree, with_marks_of, with_marks_of_schema};
 pub use planned::{check_planned, check_planned_type};
 pub use propose::{planned_unknown, proposed};
 pub use replace::replaces;

@@ -48,7 +48,9 @@ impl SimWorld<'_> {
                 };
                 return Outcome::failed(failure.clone(), prior, None);
             }
-            self.trace.borrow_mut().lost.insert(command.identity().clone());
+            let mut trace = self.trace.borrow_mut();
+            trace.stale = true;
+            trace.lost.insert(command.identity().clone());
         }
         outcome
     }
@@ -247,7 +249,8 @@ impl Calls for &Plugin<'_, '_> {
         // Where it fails, some say how the object is, and some say nothing at all.
         let silent = !diagnostics.is_empty() && !id.is_empty() && world.dice.chance(30);
         if !diagnostics.is_empty() && !id.is_empty() && (silent || value.is_none()) {
-            world.trace.borrow_mut().unsure = true;
+            let mut trace = world.trace.borrow_mut();
+            (trace.unsure, trace.stale) = (true, true);
         }
         let value = value.filter(|_| !silent);
         let id = value.as_ref().and_then(|value| value.get_str("id")).unwrap_or_default().to_owned();

@@ -255,7 +255,8 @@ impl SimWorld<'_> {
             (Action::Create | Action::Update, true) => Found::There(value),
             (Action::Create, false) if spared => Found::Broken(value),
             (Action::Update, false) => Found::Broken(value),
-            (Action::Delete, _) if spared => Found::There(value),
+            (Action::Delete, true) if spared => Found::There(value),
+            (Action::Delete, false) if spared => Found::Broken(value),
             (Action::Create, false) | (Action::Delete, _) => {
                 if let Err(forbidden) = self.earth.dismantle(identity) {
                     self.violation(forbidden);
