@@ -19,11 +19,13 @@ use crate::Found;
 /// What one stack has published by `andon_value`: by name, who did and what.
 type Names = BTreeMap<Arc<str>, (InstanceAddress, Value)>;
 
+/// An environment, and a stack in it.
+type At = (Arc<str>, Arc<str>);
+
 /// The registry, as this process knows it.
 #[derive(Debug, Default)]
 pub struct Registry {
-    /// By environment and stack.
-    values: Mutex<BTreeMap<(Arc<str>, Arc<str>), Names>>,
+    values: Mutex<BTreeMap<At, Names>>,
 }
 
 /// Publishes values.
@@ -176,7 +178,7 @@ impl ValueProvider {
             return taken(format!("The output {name:?}"));
         }
         match self.registry.holder(&self.environment, stack, name) {
-            Some(holder) if holder != *request.address => taken(format!("{}", holder.within_stack())),
+            Some(holder) if holder != *request.address => taken(holder.within_stack()),
             _ => Ok(()),
         }
     }
