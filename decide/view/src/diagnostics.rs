@@ -4,6 +4,7 @@ use andon_text::{Diagnostic, Diagnostics, Severity, Shown, SourceId, SourceMap, 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
 use crate::Paint;
+use crate::fold::clean;
 
 /// More diagnostics than this nobody reads.
 const MOST: usize = 100;
@@ -25,7 +26,7 @@ pub fn diagnostics(all: &Diagnostics, sources: &SourceMap, paint: Paint, width: 
     }
     let mut texts = BTreeMap::new();
     for diagnostic in shown {
-        let diagnostic = sources.discreet(diagnostic);
+        let diagnostic = harmless(&sources.discreet(diagnostic));
         text.push_str(&match diagnostic.span {
             Some(_) => one(&diagnostic, sources, &mut texts, &renderer),
             None => placeless(&diagnostic, paint),
@@ -45,6 +46,21 @@ pub fn diagnostics(all: &Diagnostics, sources: &SourceMap, paint: Paint, width: 
         text.pop();
     }
     text
+}
+
+/// The same without anything in its words that a terminal would obey: some of them are those of providers and programs.
+fn harmless(diagnostic: &Diagnostic) -> Diagnostic {
+    let text = |text: &str| clean(&text.replace('\t', "    ")).into_owned();
+    Diagnostic {
+        summary: text(&diagnostic.summary),
+        label: text(&diagnostic.label),
+        related: diagnostic.related.iter().map(|(span, label)| (*span, text(label))).collect(),
+        subject: diagnostic.subject.as_deref().map(text),
+        detail: text(&diagnostic.detail),
+        values: diagnostic.values.iter().map(|(name, value)| (text(name), text(value))).collect(),
+        help: diagnostic.help.iter().map(|help| text(help)).collect(),
+        ..diagnostic.clone()
+    }
 }
 
 /// The name by which a warning is switched off.

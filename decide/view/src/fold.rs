@@ -31,7 +31,7 @@ pub(crate) fn clean(text: &str) -> Cow<'_, str> {
 }
 
 /// The same for what has its place in one line, such as a name.
-pub(crate) fn inline(text: &str) -> Cow<'_, str> {
+pub fn inline(text: &str) -> Cow<'_, str> {
     match clean(text) {
         cleaned if cleaned.contains('\n') => Cow::Owned(cleaned.replace('\n', "\\n")),
         cleaned => cleaned,

@@ -24,6 +24,7 @@ pub use diagnostics_json::diagnostics_json;
 pub use ended::{done, not_done};
 pub use events::{entry_json, event_json, event_line, status_word};
 pub use expression::{expression, type_lines};
+pub use fold::inline;
 pub use look::Look;
 pub use paint::Paint;
 pub use plan::{drift, plan, summary};

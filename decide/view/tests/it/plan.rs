@@ -161,7 +161,8 @@ fn alike_instances_are_one_and_odd_ones_are_said() {
     changes.push(gone);
     let hidden = |it: &str| Value::object([("pass", secret(it)), ("more", text("m"))]);
     for at in 0..3 {
-        let (name, before, after) = (format!("b.s[{at}]"), hidden("one-secret"), hidden(&format!("two-secret-{}", at / 2)));
+        let (name, before, after) =
+            (format!("b.s[{at}]"), hidden("one-secret"), hidden(&format!("two-secret-{}", at / 2)));
         changes.push(change(&name, PlannedAction::Update, Some(before), Some(after)));
     }
     let open = Value::object([("pass", text("shown")), ("more", unknown())]);
@@ -190,6 +191,15 @@ fn nothing_of_a_value_is_obeyed_by_the_terminal() {
         assert!(ours.chars().all(|it| it == '\n' || !it.is_control() && it != '\u{202e}'), "{ours:?}");
         assert!(!text.lines().any(|line| line.contains("x.y") && line.starts_with('+') && !line.contains("a.b")));
     }
+}
+
+#[test]
+fn what_providers_complain_of_is_obeyed_by_no_terminal() {
+    let bad = "x\u{1b}[2J\u{202e}";
+    let diagnostic = andon_text::Diagnostic::error(bad).detail(format!("a\tb\n{bad}")).help(bad).subject(bad);
+    let text = andon_view::diagnostics(&diagnostic.into(), &andon_text::SourceMap::default(), Paint::PLAIN, 80);
+    assert!(text.contains("a    b\n") && text.contains("x\\u001b[2J\\u202e"), "{text}");
+    assert!(text.chars().all(|it| it == '\n' || !it.is_control() && it != '\u{202e}'), "{text:?}");
 }
 
 #[test]

@@ -371,6 +371,6 @@ fn print_outputs(context: &Context, plan: &Plan) {
         let shown = if output.sensitive { "(sensitive value)".to_owned() } else { andon_value::render(value, 0) };
         text.push_str(&format!("{name} = {shown}\n"));
     }
-    text.extend(url.map(|url| format!("{url}\n")));
+    text.extend(url.map(|url| format!("{}\n", andon_view::inline(&url))));
     context.print(&text);
 }

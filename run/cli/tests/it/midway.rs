@@ -95,7 +95,7 @@ fn a_package_that_does_not_exist_in_an_image() {
         "the image `web` was not baked",
         "roles/web.role.hcl:19",
         "andon-no-such-package",
-        "not done: replace web/lab_server.web[0, 1]: it needs web/andon_image.web",
+        "not done: replace web/lab_server.web[0, 1] (2 instances): it needs web/andon_image.web",
     ];
     fails(&project, &["up", "-y"], &said);
     let (status, _) = get(&format!("127.0.0.1:{}", project.port), "/", Duration::from_secs(10)).unwrap();
