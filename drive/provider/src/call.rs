@@ -1,6 +1,8 @@
 //! One call of a plugin, ready to be sent: whoever asks may wait for the answer, or be told of it.
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use http::uri::PathAndQuery;
@@ -27,6 +29,8 @@ pub(crate) struct Connection {
     pub channel: Channel,
     pub output: Output,
     pub runtime: Handle,
+    /// Whether a call has found it gone.
+    pub gone: Arc<AtomicBool>,
 }
 
 /// A call of a plugin that is not sent yet. Drop it, and nothing happened.
@@ -105,7 +109,9 @@ impl Connection {
     }
 
     async fn failed(&self, method: &'static str, failure: CallError) -> PluginError {
-        let output = if matches!(failure, CallError::Gone) { self.output.last_words().await } else { String::new() };
+        let gone = matches!(failure, CallError::Gone);
+        self.gone.fetch_or(gone, Ordering::Relaxed);
+        let output = if gone { self.output.last_words().await } else { String::new() };
         PluginError::Call { path: self.program.clone(), method, failure, output }
     }
 }

@@ -1,7 +1,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use http::uri::PathAndQuery;
@@ -91,6 +91,7 @@ impl Plugin {
             channel,
             output,
             runtime: runtime.clone(),
+            gone: Arc::default(),
         };
         let source = Source::Attached(attachment.clone());
         Ok(Plugin { source, connection, settings, asked: AtomicBool::new(false), process: Mutex::new(None) })
@@ -119,6 +120,7 @@ impl Plugin {
             channel,
             output,
             runtime: runtime.clone(),
+            gone: Arc::default(),
         };
         let source = Source::Program(path.to_owned());
         Ok(Plugin { source, connection, settings, asked: AtomicBool::new(false), process: Mutex::new(Some(process)) })
@@ -137,6 +139,11 @@ impl Plugin {
     /// What it speaks.
     pub fn protocol(&self) -> Protocol {
         self.connection.protocol
+    }
+
+    /// Whether a call has found it gone: it crashed, or was ended.
+    pub fn is_gone(&self) -> bool {
+        self.connection.gone.load(Ordering::Relaxed)
     }
 
     /// What it wrote from the first line of a crash on; `None` where it did not crash.

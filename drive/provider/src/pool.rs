@@ -13,6 +13,9 @@ use crate::error::PluginError;
 use crate::plugin::{Plugin, StartSettings};
 use crate::values::PluginDiagnostic;
 
+/// A plugin that crashes is started again so often in one run, in each configuration.
+const RESTARTS: usize = 3;
+
 /// How to come by a plugin.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Source {
@@ -73,6 +76,10 @@ struct State {
     /// One process of each, for what needs no configuration.
     plain: HashMap<Source, Plain>,
     configured: HashMap<Key, Ready<Configured>>,
+    /// How often one was started in the place of one that was gone.
+    restarts: HashMap<Key, usize>,
+    /// They were asked to stop: none takes the place of another any more.
+    stopping: bool,
     /// Every process that was started here.
     all: Vec<Weak<Plugin>>,
 }
@@ -119,13 +126,15 @@ impl Pool {
     }
 
     /// The plugin in one configuration. Started, prepared and configured where nobody asked for it before; whoever asks
-    /// meanwhile waits for the same.
+    /// meanwhile waits for the same. One that has crashed since is started again, a few times: one that always crashes
+    /// stays as it is, and whoever asks it hears its last words.
     pub fn configured(&self, key: &Key, schema: &ProviderSchema) -> Result<Configured, Arc<PoolFailure>> {
         let ready = {
             let mut state = self.state();
             if state.ended {
                 return Err(Arc::new(PoolFailure::Ended));
             }
+            state.forget_crashed(key);
             state.configured.entry(key.clone()).or_default().clone()
         };
         ready.get_or_init(|| self.configure(key, schema)).clone()
@@ -155,6 +164,7 @@ impl Pool {
     /// Asks every plugin to break off what it is doing. Returns at once; calls that are under way end as the plugins see
     /// fit, and have their answers.
     pub fn stop_all(&self) {
+        self.state().stopping = true;
         for plugin in self.alive() {
             // One that does not want to stop goes on to its end.
             plugin.stop().then(drop);
@@ -200,7 +210,7 @@ impl Pool {
         let mut state = self.state();
         let plain = state.plain.get_mut(source)?;
         let plugin = plain.ready.get()?.as_ref().ok()?.clone();
-        let is_free = !plain.claimed;
+        let is_free = !plain.claimed && !plugin.is_gone();
         plain.claimed = true;
         is_free.then_some(plugin)
     }
@@ -222,6 +232,23 @@ impl Pool {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Forgets a plugin that crashed, so that it is started again, unless that was done too often.
+    fn forget_crashed(&mut self, key: &Key) {
+        let known = self.configured.get(key).and_then(|ready| ready.get());
+        let crashed = matches!(known, Some(Ok(known)) if known.plugin.is_gone());
+        // One that somebody else keeps running is not ours to start.
+        if !crashed || self.stopping || !matches!(key.source, Source::Program(_)) {
+            return;
+        }
+        let restarts = self.restarts.entry(key.clone()).or_default();
+        if *restarts < RESTARTS {
+            *restarts += 1;
+            self.configured.remove(key);
+        }
     }
 }
 

@@ -131,6 +131,32 @@ fn a_refusal_is_told_to_all_that_want_the_same() {
 }
 
 #[test]
+fn what_crashed_is_started_again_a_few_times() {
+    let world = World::new("well");
+    let mut last: Option<Arc<Plugin>> = None;
+    for started in 1..=4 {
+        let here = world.get(Value::from("here")).unwrap().plugin;
+        assert!(last.is_none_or(|last| !Arc::ptr_eq(&here, &last)));
+        world.read(&here, "x").unwrap();
+        // Whoever has it goes on having it, and so has everybody who asks before it crashes.
+        assert!(Arc::ptr_eq(&here, &world.get(Value::from("here")).unwrap().plugin));
+        assert!(!here.is_gone());
+        let error = world.read(&here, "crash at ReadResource").unwrap_err();
+        assert!(here.is_gone() && error.contains("panic: ReadResource was too much"), "{error}");
+        last = Some(here);
+        world.has_started(started);
+    }
+    // From now on it is left as it is.
+    let here = world.get(Value::from("here")).unwrap().plugin;
+    assert!(Arc::ptr_eq(&here, last.as_ref().unwrap()));
+    let error = world.read(&here, "x").unwrap_err();
+    assert!(error.contains("panic: ReadResource was too much"), "{error}");
+    // Another configuration is another matter.
+    world.read(&world.get(Value::from("there")).unwrap().plugin, "x").unwrap();
+    world.has_started(5);
+}
+
+#[test]
 fn what_is_finished_ends_and_may_come_again() {
     let world = World::new("well");
     let here = world.get(Value::from("here")).unwrap();
