@@ -275,7 +275,9 @@ pub(crate) fn outputs(graph: &Graph) -> Vec<PlannedOutput> {
             let Some(value) = graph.value(node) else { continue };
             // What cannot be said yet stays as it is.
             let only_seen = input.mode == PlanMode::RefreshOnly && !value.is_wholly_known();
-            if graph.is_aside(node) || only_seen {
+            // Of a part of a stack, what is made of nothing in it is no output.
+            let beside = !input.scope.targets.is_empty() && graph.addresses(graph.resources_read(node)).is_empty();
+            if graph.is_aside(node) || only_seen || beside {
                 if let Some(output) = outputs.get_mut(&(Arc::clone(stack), Arc::clone(name))) {
                     output.after = output.before.clone();
                 }

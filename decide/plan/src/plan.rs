@@ -367,9 +367,10 @@ impl StepKind {
 }
 
 impl PlannedOutput {
-    /// Whether what is published changes.
+    /// Whether what is published changes. An output that is null is none.
     pub fn changes(&self) -> bool {
-        self.before != self.after
+        let given = |value: &Option<Value>| value.as_ref().is_some_and(|value| !value.is_null());
+        (given(&self.before) || given(&self.after)) && self.before != self.after
     }
 }
 

@@ -388,7 +388,8 @@ impl Planner {
             return;
         }
         let Some(after) = self.foreseen(&configured) else { return };
-        if self.input().mode == PlanMode::Destroy {
+        // Such plans make nothing that a reading could wait for.
+        if self.input().mode != PlanMode::Normal {
             return self.conclude_instance(configured, after, None);
         }
         // The apply reads it for its check, and nothing else hangs on it.
@@ -498,7 +499,8 @@ impl Planner {
             }
             _ => None,
         };
-        let question = Question::PlanChange { address, identity, via, prior, proposed, config };
+        let written = proposal.whole.clone();
+        let question = Question::PlanChange { address, identity, via, prior, proposed, config, written };
         self.ask(Asked::Change(Box::new(proposal)), question);
     }
 
@@ -572,7 +574,9 @@ impl Planner {
             }
             Some(before) => {
                 let clean = report.as_ref().is_none_or(HostReport::is_clean);
-                if clean && same(&before, &after) && duties::marks_agree(&before, &after) {
+                let schema = self.graph.type_schema(&proposal.configured).map(|schema| &schema.block);
+                let agree = duties::marks_agree(schema, &before, &after);
+                if clean && same(&before, &after) && agree {
                     return self.conclude_instance(proposal.configured, after, None);
                 }
                 (ChangeKind::Update, Some(before))

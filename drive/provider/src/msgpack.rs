@@ -131,6 +131,12 @@ fn exactly(float: f64) -> Option<Number> {
     float.is_finite().then(|| Number::parse(&format!("{float:.1074}"))).flatten()
 }
 
+/// The number of the fewest digits that a double stands for. Providers send 0.1 as a double, which is not 0.1; to
+/// Terraform two numbers are one that are written the same.
+fn shortest(float: f64) -> Option<Number> {
+    Number::from_f64(float).filter(|_| float.is_finite())
+}
+
 fn unknown(known: &Refinement, out: &mut Out) {
     let mut entries = 0;
     let mut body = Out::new();
@@ -275,8 +281,8 @@ impl<'b> Reader<'b> {
     fn number(&mut self) -> Result<Number, CodecError> {
         let refuse = || broken("a number that cannot be read");
         match self.marker()? {
-            Marker::F64 => exactly(read::read_f64(&mut self.rest).map_err(broken)?).ok_or_else(refuse),
-            Marker::F32 => exactly(read::read_f32(&mut self.rest).map_err(broken)?.into()).ok_or_else(refuse),
+            Marker::F64 => shortest(read::read_f64(&mut self.rest).map_err(broken)?).ok_or_else(refuse),
+            Marker::F32 => shortest(read::read_f32(&mut self.rest).map_err(broken)?.into()).ok_or_else(refuse),
             Marker::FixStr(_) | Marker::Str8 | Marker::Str16 | Marker::Str32 => {
                 Number::parse(self.text()?).ok_or_else(refuse)
             }

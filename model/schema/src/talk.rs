@@ -24,6 +24,9 @@ pub enum Question {
         /// The configuration, of the schema's type: what the user did not give is null; what is not known yet is
         /// unknown. Null as a whole where the object is to be deleted; only plugins are asked that.
         config: Value,
+        /// The configuration as it is written, where `config` has what is there already in place of some of it
+        /// (`ignore_changes`): what is there may hold what no configuration may.
+        written: Option<Value>,
     },
     /// How is this object now? Answered by [`Answer::Object`], or by a plugin with [`Answer::Found`].
     ReadObject {

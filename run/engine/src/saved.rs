@@ -285,10 +285,11 @@ fn is_kept(question: &Question) -> bool {
 /// every run.
 fn digest(question: &Question) -> String {
     let mut lasting = question.clone();
-    if let Question::PlanChange { config, proposed, .. } = &mut lasting {
+    if let Question::PlanChange { config, proposed, written, .. } = &mut lasting {
         // This is made of the rest, and has no marks that tell what is ephemeral.
         *proposed = proposed.take().map(|proposed| Value::null(proposed.ty()));
         *config = storable(config);
+        *written = written.as_ref().map(storable);
     }
     let via = match &mut lasting {
         Question::PlanChange { via, .. } | Question::ReadObject { via, .. } | Question::ReadData { via, .. } => {

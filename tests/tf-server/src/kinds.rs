@@ -270,7 +270,6 @@ fn legacy() -> Kind {
         Attribute::either("attached", list(pair.clone())),
         Attribute::optional("attached_set", set(pair)),
         Attribute::optional("forced", Type::String).rule(Rule::Replace),
-        Attribute::computed("late", Type::String).rule(Rule::Late("text")),
     ];
     Kind { legacy: true, ..kind(attributes, vec![leaf]) }
 }

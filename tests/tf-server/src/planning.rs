@@ -92,7 +92,7 @@ impl Planning {
         if !config.is_null() {
             return match (&attribute.of, &attribute.rule) {
                 (Of::Nested(nesting, attributes), _) => self.nested(*nesting, attributes, &[], prior, proposed, config),
-                (_, Rule::Fold) if folded(prior) == folded(config) => prior.clone(),
+                (_, Rule::Fold) if folded(prior).is_some() && folded(prior) == folded(config) => prior.clone(),
                 // White space around a text is nothing to the careless.
                 _ if self.legacy && trimmed(prior).is_some() && trimmed(prior) == trimmed(config) => prior.clone(),
                 _ => config.clone(),

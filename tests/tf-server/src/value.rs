@@ -315,6 +315,10 @@ impl<'a> Unpacker<'a> {
                 }
                 let own = Type::from_json(&serde_json::from_str(&self.text()?).ok()?)?;
                 let value = self.value(&own)?;
+                // A null has no type that matters.
+                if value.is_null() {
+                    return Some(value);
+                }
                 Some(Value::Typed(Box::new(own), Box::new(value)))
             }
             Type::String => self.text().map(Value::String),

@@ -305,7 +305,9 @@ impl Applier {
                     let before = prior.as_ref().map_or_else(|| Value::null(config.ty()), |it| it.unmark_deep().0);
                     duties::proposed(&schema.block, &before, &config.unmark_deep().0)
                 });
-                Question::PlanChange { address, identity, via, prior, proposed, config: config.clone() }
+                let configured = self.states.get(change).and_then(|state| state.configured.as_ref());
+                let written = configured.map(|configured| &configured.config).filter(|it| **it != config).cloned();
+                Question::PlanChange { address, identity, via, prior, proposed, config: config.clone(), written }
             }
         };
         let id = QuestionId(self.fresh());
@@ -386,7 +388,8 @@ impl Applier {
             };
         }
         let clean = report.as_ref().is_none_or(HostReport::is_clean);
-        if clean && same(&before, &after) && duties::marks_agree(&before, &after) {
+        let schema = self.schema(change).map(|schema| &schema.block);
+        if clean && same(&before, &after) && duties::marks_agree(schema, &before, &after) {
             return self.decision(change, Decision::Nothing(after));
         }
         if let Some(detail) = self.contradicted(change, &value).filter(|_| is_update) {
@@ -394,6 +397,20 @@ impl Applier {
         }
         // A replacement of which an update is left: less than was agreed to.
         self.decision(change, Decision::Update(Resolved { config: inquiry.config, planned: value, kept, legacy }));
+    }
+
+    /// Whether a plugin would be asked to make an object what it is.
+    fn keeps_its_value(&self, change: usize, resolved: &Resolved) -> bool {
+        let before = self.change(change).and_then(|change| change.before.as_ref());
+        self.is_plugins(change) && before.is_some_and(|before| same(before, &resolved.planned))
+    }
+
+    /// Writes down what an object is, to which nothing was done.
+    fn observe(&mut self, change: usize, value: &Value) {
+        let Some(object) = self.change(change).and_then(|change| self.object(change)).cloned() else { return };
+        let Some(address) = self.change(change).map(|change| change.address.clone()) else { return };
+        let (identity, value, kept) = (object.identity, Some(storable(value)), object.kept);
+        self.work.push(Work::Record(Event::Observed { address, identity, value, kept }));
     }
 
     fn contradicts(&mut self, change: usize, detail: &str) {
@@ -414,6 +431,15 @@ impl Applier {
     }
 
     fn decision(&mut self, change: usize, decision: Decision) {
+        let decision = match decision {
+            // What is a secret now and was none, or is none any more, is no provider's business.
+            Decision::Update(resolved) if self.keeps_its_value(change, &resolved) => {
+                let value = self.marked(change, &resolved.planned, &resolved.config);
+                self.observe(change, &value);
+                Decision::Nothing(value)
+            }
+            decision => decision,
+        };
         if let Some(state) = self.states.get_mut(change) {
             state.decision = Some(decision);
         }

@@ -31,9 +31,13 @@ pub(crate) fn with_marks_of(value: &Value, from: &Value) -> Value {
     with_marks_within(value, &without_ephemeral(from))
 }
 
-/// Whether what is stored of an object is marked as what it is to be is, so that no secret is stored as something else.
-pub(crate) fn marks_agree(stored: &Value, wanted: &Value) -> bool {
-    stored.marks_within() == wanted.marks_within() && with_marks_of(stored, wanted) == *stored
+/// Whether what is stored of an object is marked as what it is to be is, so that no secret is stored as something else,
+/// and nothing as a secret that is none any more.
+pub(crate) fn marks_agree(schema: Option<&Block>, stored: &Value, wanted: &Value) -> bool {
+    let paths = |value: &Value| schema.map(|schema| sensitive_paths(schema, value));
+    stored.marks_within() == wanted.marks_within()
+        && with_marks_of(stored, wanted) == *stored
+        && (!stored.marks_within().sensitive || paths(stored) == paths(wanted))
 }
 
 fn with_marks_within(value: &Value, from: &Value) -> Value {

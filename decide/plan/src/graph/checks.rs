@@ -11,6 +11,7 @@ use andon_value::Value;
 use super::evaluate::{check, inside};
 use super::view::View;
 use super::{Graph, Key, NodeId, ResourceId};
+use crate::input::PlanMode;
 
 /// What conditions came to, by what has them.
 #[derive(Debug, Default)]
@@ -177,7 +178,18 @@ pub(super) fn judge(
         }
     };
     view.note_judged(Judged { kind, what, of: of.to_owned(), status, problems });
-    result
+    match result {
+        // A look at the world is not in the way of what it finds.
+        Err(problems) if status == CheckStatus::Fail && kind == CheckedKind::Resource && only_looks(view) => {
+            view.note_warnings(warnings(problems));
+            Ok(false)
+        }
+        result => result,
+    }
+}
+
+fn only_looks(view: &View<'_>) -> bool {
+    view.graph().input().mode == PlanMode::RefreshOnly
 }
 
 fn way(path: &[ModuleStep]) -> String {

@@ -110,6 +110,7 @@ impl Planner {
             prior: Some(prior),
             proposed: None,
             config: Value::NULL,
+            written: None,
         };
         self.ask(Asked::Deletion(address, identity), question);
     }

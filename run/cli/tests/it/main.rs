@@ -21,6 +21,7 @@ mod depth;
 mod docs;
 mod edges;
 mod ephemeral;
+mod equivalence;
 mod format;
 mod formats;
 mod generated;

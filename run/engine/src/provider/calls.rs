@@ -113,8 +113,9 @@ impl<O: Offer> Host<'_, O> {
             Question::PlanChange { address, via: Some(via), prior: Some(prior), config, .. } if config.is_null() => {
                 self.plan_deletion(address, via, prior).map(Answer::from)
             }
-            Question::PlanChange { address, via: Some(via), prior, proposed, config, .. } => {
-                self.plan(address, via, prior.as_ref(), proposed.as_ref(), config).map(Answer::from)
+            Question::PlanChange { address, via: Some(via), prior, proposed, config, written, .. } => {
+                let written = written.as_ref().unwrap_or(config);
+                self.plan(address, via, prior.as_ref(), proposed.as_ref(), (config, written)).map(Answer::from)
             }
             Question::ReadObject { address, via: Some(via), prior, refresh, .. } => {
                 self.read(address, via, prior, *refresh).map(|found| Answer::Found(Box::new(found)))
@@ -154,11 +155,11 @@ impl<O: Offer> Host<'_, O> {
         via: &Via,
         prior: Option<&Value>,
         proposed: Option<&Value>,
-        config: &Value,
+        (config, written): (&Value, &Value),
     ) -> Result<Planned> {
         let ready = self.offer.ready(address, via)?;
         let config = config.unmark_deep().0;
-        let mut warnings = ready.validated(address, &config)?;
+        let mut warnings = ready.validated(address, &written.unmark_deep().0)?;
         let prior = prior.map_or_else(|| ready.nothing(), |prior| prior.unmark_deep().0);
         let request = PlanRequest {
             kind: ready.kind,
