@@ -1,13 +1,18 @@
 //! The whole-system simulator: the real engine, planner, fold and codec over a simulated world, where everything that
 //! can go wrong does, by seed.
 //!
+//! In two stories of three, what is physical is made by a plugin: an imaginary cloud takes the calls that plugins take,
+//! from the code that calls plugins. It loses answers after the effect, half-way and before, is throttled, crashes with
+//! everything under way, and wants back what it had the ledger keep. Of what it made nobody knows the name where the
+//! answer was lost: then an operator looks at the cloud, and says what is there.
+//!
 //! A seed gives a project, a story (bring it up, edit it, damage the world, take it down) and the faults that strike
 //! while it is told: refusals, failures after the effect, failures half-way, time-outs, silence, a full disk, an
 //! interrupt, and crashes at any append and at any step of the world. After each fault the story goes on without
 //! faults until the run ends well, and then world, ledger and definitions must agree.
 //!
-//! `ANDON_SIM_SEEDS=100000 cargo test -p andon-sim` tells more stories; `ANDON_SIM_SEED=7 cargo test -p andon-sim`
-//! tells one again.
+//! `ANDON_SIM_SEEDS=10000 cargo test -p andon-sim --profile simulation` tells more stories, and
+//! `ANDON_SIM_SEED=7 cargo test -p andon-sim` one again.
 
 mod agree;
 mod dice;
