@@ -29,6 +29,8 @@ pub(crate) struct Faults {
     pub full_at_append: Option<usize>,
     /// The user asks for an end at this step of the world.
     pub interrupt_at_step: Option<usize>,
+    /// The plan is made and saved first, and somebody may edit the project before it is applied.
+    pub saved: bool,
 }
 
 impl Faults {
@@ -47,6 +49,7 @@ impl Faults {
                 faults.silent = 4;
             }
         }
+        faults.saved = dice.chance(12);
         let soon = |dice: &mut Dice, most: usize| {
             // Early moments are where little is recorded yet; they come up as often as all the later ones.
             let most = if dice.chance(50) { 6 } else { most };
@@ -92,6 +95,7 @@ impl Faults {
         ];
         let odds = odds.iter().filter(|(_, odds)| *odds > 0).map(|(name, odds)| format!(", {odds} % {name}"));
         let moments = moments.iter().filter_map(|(name, at)| at.map(|at| format!(", {name} {at}")));
-        odds.chain(moments).collect()
+        let saved = self.saved.then(|| ", saved first".to_owned());
+        odds.chain(moments).chain(saved).collect()
     }
 }

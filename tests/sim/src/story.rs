@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use andon_engine::saved::plan_and_save;
 use andon_engine::{
     ChangeError, ChangeRequest, Changed, Journal, JournalError, RecoverError, Sink, adopt, change, plan, plan_input,
 };
+use andon_lang::Given;
 use andon_lang::definitions::Project;
 use andon_ledger::{Event, RunId, RunStatus, State};
 use andon_plan::{ApplyReport, Plan, PlanMode, PlannedAction, Scope};
@@ -418,6 +420,9 @@ impl Story {
         let mut dice = self.dice.fork();
         // Trusting the state instead of looking is for those who know that nobody else touched the world.
         request.refresh = !(std::mem::take(&mut self.certain) && dice.chance(30));
+        if faults.saved && mode == PlanMode::Normal {
+            request = self.save(request, &mut dice)?;
+        }
         let run = RunId(format!("run{number}").into());
         let journal = SimJournal::open(&mut self.disk, run.clone(), &self.trace, faults, &mut dice);
         let mut journal = journal.map_err(|error| vec![format!("the ledger cannot be opened: {error}")])?;
@@ -445,6 +450,22 @@ impl Story {
         self.say(format!("        ended: {ended}"));
         self.check_always(&ended, &live, &mut problems)?;
         if problems.is_empty() { Ok(ended) } else { Err(problems) }
+    }
+
+    /// Makes the plan and saves it; there may be none. Sometimes the definitions are edited before it is applied.
+    fn save(&mut self, mut request: ChangeRequest, dice: &mut Dice) -> Result<ChangeRequest, Problems> {
+        let run = RunId("save".into());
+        let journal = SimJournal::open(&mut self.disk, run, &self.trace, Faults::default(), dice);
+        let journal = journal.map_err(|error| vec![error])?;
+        let input = plan_input(&request, &journal);
+        let mut world = SimWorld::new(&mut self.earth, &self.trace, Faults::default(), dice.fork());
+        let saved = plan_and_save(input, Given::default(), request.planned, &mut world, &mut Follower);
+        request.saved = saved.ok().map(|(_, saved)| Arc::new(saved));
+        if dice.chance(20) {
+            self.edit();
+            request.project = self.project()?;
+        }
+        Ok(request)
     }
 
     /// What holds after every run, however it ended.
