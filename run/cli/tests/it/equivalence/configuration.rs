@@ -35,6 +35,9 @@ enum Type {
 
 use Type::*;
 
+/// Attributes by name.
+type Attributes = &'static [(&'static str, Type)];
+
 const KINDS: &[(&str, Type)] = &[
     ("string", Text),
     ("number", Number),
@@ -98,7 +101,7 @@ const BLOCKS: &[(&str, Type)] = &[("text", Text)];
 const OLD: &[(&str, Type)] = &[("labels", Texts), ("text", Text)];
 
 /// The kinds, what may be given to them, and what others may read of them.
-const ALL: &[(&str, &[(&str, Type)], &[(&str, Type)])] = &[
+const ALL: &[(&str, Attributes, Attributes)] = &[
     (
         "sky_kinds",
         KINDS,
