@@ -32,8 +32,8 @@ mod ledger;
 mod midway;
 mod mistakes;
 mod modules;
-mod planned;
 mod plan_for_people;
+mod planned;
 mod plugins;
 #[path = "../../../../drive/store/tests/it/postgres_server.rs"]
 mod postgres_server;
