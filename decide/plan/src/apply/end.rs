@@ -111,7 +111,8 @@ impl Applier {
     }
 
     /// Publishes the outputs of every stack of the plan, where they differ from those published before. An output
-    /// that cannot be evaluated, as what it reads failed, stays as it was; so does one that was not planned.
+    /// that cannot be evaluated, as what it reads failed, is what the plan said, as far as that was all known, and stays
+    /// as it was where it was not; so does one that was not planned.
     fn publish(&mut self) {
         let input = self.graph.input().clone();
         for stack in self.plan.stacks.clone() {
@@ -138,7 +139,8 @@ impl Applier {
                 _ => changing.iter().map(|output| output.after.clone()).collect(),
             };
             for (output, value) in changing.into_iter().zip(values) {
-                outputs.extend(value.or(output.before).map(|value| (output.name, value)));
+                let foreseen = output.after.filter(Value::is_wholly_known);
+                outputs.extend(value.or(foreseen).or(output.before).map(|value| (output.name, value)));
             }
             if before.is_some_and(|before| *before == outputs) || before.is_none() && outputs.is_empty() {
                 continue;

@@ -152,8 +152,8 @@ impl Pair {
         if theirs.is_ok() != ours.is_ok() {
             self.fail(&format!("one applies and the other does not; terraform: {theirs:?}\nandon: {ours:?}"));
         }
-        // Terraform keeps outputs of what an apply did not come to, and makes null of what a look does not know.
-        self.same_world(theirs.is_ok() && !looks_only);
+        // Terraform makes null of what a look does not know.
+        self.same_world(!looks_only);
     }
 
     fn same_world(&self, with_outputs: bool) {
