@@ -23,6 +23,7 @@ mod order;
 mod plan;
 mod planner;
 mod prior;
+mod records;
 mod removal;
 mod scope;
 mod scoped;

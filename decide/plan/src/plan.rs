@@ -328,7 +328,7 @@ pub enum Reason {
 
 impl Plan {
     /// Whether there is nothing to agree to: no move, no change, no drift to record, no output to publish. An apply may still
-    /// have to record what objects depend on: [`Plan::depends`].
+    /// have something to record: [`Plan::has_records`].
     pub fn is_empty(&self) -> bool {
         self.moves.is_empty()
             && self.adopted.is_empty()

@@ -172,7 +172,7 @@ pub fn change(
     let planned = planned.map_err(ChangeError::Plan)?;
     judge(&planned, &input).map_err(ChangeError::Plan)?;
     let nothing = planned.is_empty();
-    if nothing && planned.depends.is_empty() && presumed.is_empty() {
+    if nothing && !planned.has_records(&input) && presumed.is_empty() {
         return Ok(Changed::Nothing(planned));
     }
     if !nothing && request.saved.is_none() && !approve(&planned) {

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use andon_ledger::Event;
 use andon_schema::{Answer, CheckStatus, Checked, CheckedKind, Kept, Mode, Question, Via};
 use andon_text::{Diagnostic, Diagnostics};
 
 use super::{Applier, Work};
 use crate::graph::{Configured, warnings};
 use crate::planner::ephemeral;
+use crate::records::check_records;
 use crate::{PlanMode, QuestionId, complaints};
 
 impl Applier {
@@ -100,12 +100,7 @@ impl Applier {
             }
             known.sort();
         }
-        for stack in self.plan.stacks.clone() {
-            let results = results.remove(&stack).unwrap_or_default();
-            let before = self.graph.input().state.checked.get(&stack).map_or(&[][..], Vec::as_slice);
-            if before != results.as_slice() {
-                self.work.push(Work::Record(Event::Checked { stack, results }));
-            }
-        }
+        let records = check_records(self.graph.input(), &self.plan, results);
+        self.work.extend(records.into_iter().map(Work::Record));
     }
 }

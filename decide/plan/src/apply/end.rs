@@ -10,6 +10,7 @@ use andon_value::Value;
 use super::walk::Status;
 use super::{Applier, SkipReason, Skipped, Work};
 use crate::graph::Key;
+use crate::records::data_records;
 use crate::{Depends, PlanMode, PlannedAction, PlannedOutput, StepKind};
 
 impl Applier {
@@ -51,23 +52,10 @@ impl Applier {
         let input = self.graph.input().clone();
         let read = std::mem::take(&mut self.read);
         let read: BTreeMap<InstanceAddress, ReadData> = self.plan.data.iter().cloned().chain(read).collect();
-        let waiting: BTreeSet<&InstanceAddress> = self.report.skipped.iter().map(|it| &it.address).collect();
-        let failed: BTreeSet<&InstanceAddress> = self.report.failed.iter().map(|it| &it.address).collect();
-        let dropped = input.state.data.keys().filter(|address| input.covers(&address.resource.stack));
-        let dropped = dropped.filter(|address| !read.contains_key(address));
-        let dropped = dropped.filter(|address| !waiting.contains(address) && !failed.contains(address));
-        // What a plan did not come to, as it is held to a part or puts something off, is as it was.
-        let judged: BTreeSet<&ResourceAddress> = read.keys().map(|address| &address.resource).collect();
-        let all = input.mode == PlanMode::Destroy && !input.scope.is_partial();
-        let dropped = dropped.filter(|address| {
-            all || judged.contains(&address.resource) || input.definition(&address.resource).is_none()
-        });
-        let dropped = dropped.map(|address| Event::DataDropped { address: address.clone() });
-        let storable = |data: &ReadData| !data.value.marks_within().ephemeral;
-        let new = read.iter().filter(|(address, data)| input.state.data.get(*address) != Some(data) && storable(data));
-        let new = new.map(|(address, data)| Event::DataRead { address: address.clone(), data: data.clone() });
-        let records: Vec<Work> = dropped.chain(new).map(Work::Record).collect();
-        self.work.extend(records);
+        let skipped = self.report.skipped.iter().map(|it| &it.address);
+        let open: BTreeSet<&InstanceAddress> = skipped.chain(self.report.failed.iter().map(|it| &it.address)).collect();
+        let records = data_records(&input, &read, |address| open.contains(address));
+        self.work.extend(records.into_iter().map(Work::Record));
     }
 
     /// What the object of a change that turned out to need nothing depends on, where that is new.

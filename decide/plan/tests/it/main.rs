@@ -6,5 +6,6 @@ mod cases;
 mod duties;
 mod mocks;
 mod oracle;
+mod records;
 mod scope;
 mod world;
