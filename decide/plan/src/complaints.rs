@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use andon_lang::definitions::ResourceDefinition;
 use andon_lang::place_in;
+use andon_ledger::{EnvironmentState, Intent};
 use andon_schema::{Complaint, Failure, InstanceAddress, ProviderConfigAddress};
 use andon_text::{Diagnostic, Diagnostics, Span};
 
@@ -74,4 +75,37 @@ pub(crate) fn unconfigured(address: &InstanceAddress, provider: &ProviderConfigA
         .detail(format!("It was made with {provider}, which the definitions do not have any more."))
         .help("Put the `provider` block back until the object is deleted.")
         .help(format!("Or have the state forget the object: andon state rm '{address}'"))
+}
+
+/// What runs have left that nobody has looked at yet, and how it becomes known; `None` where all is known.
+pub fn unresolved(state: &EnvironmentState) -> Option<Diagnostic> {
+    // A plugin's new object has no name yet that it could be looked for by.
+    let (lost, seen): (Vec<&Intent>, Vec<&Intent>) = state
+        .pending
+        .values()
+        .partition(|intent| intent.provider.is_some() && state.object(&intent.address, &intent.identity).is_none());
+    let addresses = |intents: &[&Intent]| -> Vec<String> {
+        let mut addresses: Vec<String> = intents.iter().map(|intent| intent.address.to_string()).collect();
+        addresses.sort();
+        addresses.dedup();
+        addresses
+    };
+    let (lost, seen) = (addresses(&lost), addresses(&seen));
+    let all: Vec<&str> = seen.iter().chain(&lost).map(String::as_str).collect();
+    if all.is_empty() {
+        return None;
+    }
+    let mut diagnostic = Diagnostic::error("an earlier run was cut short, and what it left is not known yet")
+        .detail(format!("Nobody has looked yet what became of {}.", all.join(", ")));
+    if !seen.is_empty() {
+        diagnostic = diagnostic.help("`andon apply` looks at it first.");
+    }
+    for address in &lost {
+        diagnostic = diagnostic.help(format!("If {address} is there: andon state resolve '{address}' --id ID"));
+    }
+    if !lost.is_empty() {
+        let quoted: Vec<String> = lost.iter().map(|address| format!("'{address}'")).collect();
+        diagnostic = diagnostic.help(format!("What is not there: andon state resolve {} --absent", quoted.join(" ")));
+    }
+    Some(diagnostic)
 }

@@ -33,6 +33,7 @@ mod triggers;
 pub use apply::{
     Applied, Applier, ApplyReport, ApplyStep, CommandId, Failed, SkipReason, Skipped, Unneeded, Waiting, Work,
 };
+pub use complaints::unresolved;
 pub use conclude::storable;
 pub use evaluation::{Evaluation, EvaluationStep};
 pub use history::{HandError, StateAddress, TakeOverError, moved_by_hand, state_file, state_of_file, taken_over};

@@ -107,6 +107,7 @@ pub fn event_line(event: &Event) -> Option<String> {
 fn line(event: &Event) -> Option<String> {
     Some(match event {
         Event::RunBegan { command, who, .. } => format!("{who} began `{command}`"),
+        Event::RunEnded { status, summary } if summary.is_empty() => format!("the run {}", status_word(*status)),
         Event::RunEnded { status, summary } => format!("the run {}: {summary}", status_word(*status)),
         Event::Intent(intent) => format!("{} {}", action_word(intent.action), intent.address),
         Event::Outcome(record) => {

@@ -101,9 +101,10 @@ pub struct PushArguments {
 
 #[derive(Debug, Clone, Args)]
 pub struct ResolveArguments {
-    /// The instance
-    pub address: String,
-    /// There is nothing of it
+    /// The instances; with --id just one
+    #[arg(value_name = "ADDRESS", required = true)]
+    pub addresses: Vec<String>,
+    /// There is nothing of them
     #[arg(long, required_unless_present = "id", conflicts_with = "id")]
     pub absent: bool,
     /// It is there: what its provider calls it

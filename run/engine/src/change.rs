@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use andon_lang::definitions::Project;
 use andon_lang::eval::Moment;
-use andon_ledger::{EnvironmentState, Event, OutcomeRecord, RunStatus};
+use andon_ledger::{Event, RunStatus};
 use andon_plan::{ApplyReport, Drift, Plan, PlanInput, PlanMode, Scope, SkipReason, Skipped};
 use andon_schema::{Command, Identity, InstanceAddress, Outcome, Schemas};
 use andon_text::{Diagnostic, Diagnostics};
@@ -13,7 +13,7 @@ use andon_text::{Diagnostic, Diagnostics};
 use crate::planning::TICK;
 use crate::{
     Completion, Job, Journal, JournalError, RecoverError, Recovered, SavedPlan, Sink, Ticket, World, apply, plan,
-    recover,
+    recover, recover::presume,
 };
 
 /// What is to be changed.
@@ -115,20 +115,6 @@ fn settle(world: &mut dyn World, journal: &mut dyn Journal, sink: &mut dyn Sink)
     };
     journal.append(vec![Event::RunEnded { status, summary }])?;
     recovered.map_err(ChangeError::Recover)
-}
-
-/// The state as it is once these outcomes are appended, each of an object that is there.
-fn presume(state: &EnvironmentState, outcomes: &[OutcomeRecord]) -> EnvironmentState {
-    let mut state = state.clone();
-    for OutcomeRecord { address, identity, object, .. } in outcomes {
-        state.pending.remove(identity);
-        let Some(instance) = state.instances.get_mut(address) else { continue };
-        let known = instance.current.iter_mut().chain(&mut instance.deposed).find(|known| known.identity == *identity);
-        if let (Some(known), Some(object)) = (known, object) {
-            known.clone_from(object);
-        }
-    }
-    state
 }
 
 /// Refuses a plan that the checker finds fault with.

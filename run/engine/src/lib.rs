@@ -34,7 +34,7 @@ pub use locks::{Locks, Verifier};
 pub use machine::{Machine, Providers};
 pub use planning::{evaluate, plan};
 pub use plugins::{Plugins, REATTACH_VARIABLE, Requirements, built_in_used, kept_providers, named};
-pub use recover::{RecoverError, Recovered, recover};
+pub use recover::{RecoverError, Recovered, presumed, recover};
 pub use saved::SavedPlan;
 pub use session::{OpenError, Recorder, Session, Settings, now, random, records, who};
 pub use stack_tests::{Bench, FileReport, RunReport, TestEvent, TestStatus, run_tests};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use andon_ledger::{Action, Event, Intent, OutcomeRecord, Result as Tried};
+use andon_ledger::{Action, EnvironmentState, Event, Intent, OutcomeRecord, Result as Tried};
 use andon_schema::{Failure, InstanceAddress, Object, ObjectStatus};
 
 use crate::planning::TICK;
@@ -13,8 +13,8 @@ use crate::{Completion, Found, Job, Journal, JournalError, Sink, Ticket, World};
 pub enum RecoverError {
     /// The ledger could not be written.
     Journal(JournalError),
-    /// The world did not say what came of an intent.
-    Unresolved(Box<(InstanceAddress, Failure)>),
+    /// Nobody says what came of these intents, and why not; at least one.
+    Unresolved(Vec<(InstanceAddress, Failure)>),
     /// The user asked for an end.
     Interrupted,
 }
@@ -37,7 +37,7 @@ pub struct Recovered {
 }
 
 /// Resolves every pending intent of the journal's environment that it can, all at once, and appends what was found.
-/// What could not be resolved stays pending, and the first such is the error.
+/// What could not be resolved stays pending, and is the error.
 pub fn recover(
     world: &mut dyn World,
     journal: &mut dyn Journal,
@@ -46,15 +46,15 @@ pub fn recover(
     let pending: Vec<Intent> = journal.state().pending.values().cloned().collect();
     let mut open: BTreeMap<Ticket, Intent> = BTreeMap::new();
     let mut recovered = Recovered::default();
-    let mut lost = None;
+    let mut unresolved = Vec::new();
     for (number, intent) in pending.into_iter().enumerate() {
-        let object = known_object(journal, &intent).cloned();
+        let object = journal.state().object(&intent.address, &intent.identity).cloned();
         if intent.provider.is_some() {
             match object {
                 Some(object) => {
-                    recovered.presumed.push(resolution(journal, &intent, Found::There(object.value)));
+                    recovered.presumed.push(resolution(journal.state(), &intent, Found::There(object.value)));
                 }
-                None => lost = lost.or_else(|| Some(RecoverError::Unresolved(Box::new(unknowable(&intent))))),
+                None => unresolved.push(unknowable(&intent)),
             }
             continue;
         }
@@ -62,21 +62,18 @@ pub fn recover(
         world.start(ticket, Job::Resolve { intent: intent.clone(), object });
         open.insert(ticket, intent);
     }
-    let mut failure = lost;
     while !open.is_empty() {
         match world.wait(TICK) {
             Completion::Resolved(ticket, found) => {
                 let Some(intent) = open.remove(&ticket) else { continue };
                 match found {
                     Ok(found) => {
-                        let event = Event::Outcome(resolution(journal, &intent, found));
+                        let event = Event::Outcome(resolution(journal.state(), &intent, found));
                         sink.event(&event);
                         journal.append(vec![event])?;
                         recovered.resolved += 1;
                     }
-                    Err(reason) => {
-                        failure = failure.or_else(|| Some(RecoverError::Unresolved(Box::new((intent.address, reason)))))
-                    }
+                    Err(reason) => unresolved.push((intent.address, reason)),
                 }
             }
             Completion::Progress(progress) => sink.event(&Event::Progress(progress)),
@@ -85,15 +82,42 @@ pub fn recover(
             Completion::Quiet => sink.tick(),
         }
     }
-    failure.map_or(Ok(recovered), Err)
+    if unresolved.is_empty() { Ok(recovered) } else { Err(RecoverError::Unresolved(unresolved)) }
+}
+
+/// The state for who only looks and records nothing: plugins' objects that something was being done to are as they were,
+/// until their providers are asked. What else is open stays so.
+pub fn presumed(state: &EnvironmentState) -> EnvironmentState {
+    let plugins = state.pending.values().filter(|intent| intent.provider.is_some());
+    let outcomes: Vec<OutcomeRecord> = plugins
+        .filter_map(|intent| {
+            let object = state.object(&intent.address, &intent.identity)?;
+            Some(resolution(state, intent, Found::There(object.value.clone())))
+        })
+        .collect();
+    presume(state, &outcomes)
+}
+
+/// The state as it is once these outcomes are appended, each of an object that is there.
+pub(crate) fn presume(state: &EnvironmentState, outcomes: &[OutcomeRecord]) -> EnvironmentState {
+    let mut state = state.clone();
+    for OutcomeRecord { address, identity, object, .. } in outcomes {
+        state.pending.remove(identity);
+        let Some(instance) = state.instances.get_mut(address) else { continue };
+        let known = instance.current.iter_mut().chain(&mut instance.deposed).find(|known| known.identity == *identity);
+        if let (Some(known), Some(object)) = (known, object) {
+            known.clone_from(object);
+        }
+    }
+    state
 }
 
 /// A plugin was told to make something, and nobody knows whether it did: only the user can find out.
 fn unknowable(intent: &Intent) -> (InstanceAddress, Failure) {
     let address = &intent.address;
     let detail = format!(
-        "An earlier run told the provider to make it, and was cut short before the answer came. It may be there and it \
-         may not; {} cannot be looked for without knowing its name.",
+        "An earlier run was to have the provider make it, and did not get the answer. It may be there and it may not; \
+         only its provider's id finds {}.",
         address.resource.kind
     );
     let wanted = intent
@@ -108,13 +132,8 @@ fn unknowable(intent: &Intent) -> (InstanceAddress, Failure) {
     (address.clone(), failure)
 }
 
-fn known_object<'a>(journal: &'a dyn Journal, intent: &Intent) -> Option<&'a Object> {
-    let instance = journal.state().instances.get(&intent.address)?;
-    instance.current.iter().chain(&instance.deposed).find(|object| object.identity == intent.identity)
-}
-
 /// The outcome that takes the place of the one that was never written.
-fn resolution(journal: &dyn Journal, intent: &Intent, found: Found) -> OutcomeRecord {
+fn resolution(state: &EnvironmentState, intent: &Intent, found: Found) -> OutcomeRecord {
     let (value, status) = match found {
         // What its provisioners came to, nobody knows.
         Found::There(value) if intent.provisioned => (Some(value), ObjectStatus::Tainted),
@@ -122,7 +141,7 @@ fn resolution(journal: &dyn Journal, intent: &Intent, found: Found) -> OutcomeRe
         Found::Broken(value) => (Some(value), ObjectStatus::Tainted),
         Found::Absent => (None, ObjectStatus::Ready),
     };
-    let before = known_object(journal, intent);
+    let before = state.object(&intent.address, &intent.identity);
     let object = value.map(|value| match (intent.action, before) {
         // A delete says nothing new of what its object reads; what it left half is to be replaced.
         (Action::Delete, Some(before)) => Object { value, status: status.max(before.status), ..before.clone() },

@@ -314,7 +314,7 @@ impl Journal for Recorder {
     }
 
     fn hand_back(&mut self, own: RunId) -> Result<(), JournalError> {
-        let summary = "it was cut short".to_owned();
+        let summary = "a later run closed it".to_owned();
         self.append(vec![Event::RunEnded { status: RunStatus::Interrupted, summary }])?;
         self.run = own;
         Ok(())

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use andon_schema::{ConfiguredProvider, InstanceAddress, Question, Via};
-use andon_text::Diagnostic;
 use andon_value::Value;
 
 use super::{Asked, Found, Planner};
@@ -15,13 +14,7 @@ impl Planner {
     pub(super) fn begin(&mut self) {
         self.begin_imports();
         let input = self.input().clone();
-        if let Some((identity, intent)) = input.state.pending.iter().next() {
-            self.problems.push(
-                Diagnostic::error("an earlier run was cut short, and what it left is not known yet")
-                    .subject(intent.address.to_string())
-                    .detail(format!("Nobody has looked yet what became of the object {identity}.")),
-            );
-        }
+        self.problems.extend(complaints::unresolved(&input.state));
         for (address, instance) in &input.state.instances {
             let Some(object) = instance.current.as_ref().filter(|_| input.covers(&address.resource.stack)) else {
                 continue;

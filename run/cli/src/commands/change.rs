@@ -255,10 +255,12 @@ fn recover_error(error: RecoverError) -> Stop {
         RecoverError::Journal(error) => Diagnostic::error(error.to_string()).into(),
         RecoverError::Interrupted => Diagnostic::error("stopped before what an earlier run left was resolved").into(),
         RecoverError::Unresolved(unresolved) => {
-            let (address, failure) = *unresolved;
-            let said = failure.diagnostic(&address);
-            let detail = format!("{}: {}", failure.summary, failure.detail);
-            Diagnostic { summary: "what an earlier run left could not be resolved".to_owned(), detail, ..said }.into()
+            let said = unresolved.iter().map(|(address, failure)| {
+                let detail = format!("{}: {}", failure.summary, failure.detail);
+                let summary = "what an earlier run left could not be resolved".to_owned();
+                Diagnostic { summary, detail, ..failure.diagnostic(address) }
+            });
+            said.collect::<Diagnostics>().into()
         }
     }
 }

@@ -1,5 +1,6 @@
 //! `state`, `taint` and `untaint`: what there is, and changes of what is said of it. Nothing is done to any object.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use andon_engine::{Journal, Recorder, adopt};
@@ -222,48 +223,67 @@ fn mark(context: &Context, arguments: &TaintArguments, status: ObjectStatus) -> 
     record(context, &format!("{verb} {address}"), &arguments.lock, false, decide)
 }
 
-/// An effect that a run was cut short in, of which only the user can find out what came.
+/// Effects that a run was cut short in, of which only the user can find out what came.
 fn resolve(context: &Context, arguments: &ResolveArguments) -> Result<(), Stop> {
-    let address = instance(&arguments.address)?;
-    let asked = match &arguments.id {
-        Some(id) => Some((context.open_sound_with_plugins()?, id)),
-        None => None,
-    };
-    let (project, mut recorder) = locked(context, &format!("state resolve {address}"), &arguments.lock)?;
-    let here = recorder.state();
-    let is_open = here.pending.values().any(|intent| intent.address == address);
-    let found = match &asked {
-        Some((project, id)) if is_open => {
-            let state = adopt::state_to_resolve(here, &address);
-            Some(super::import::found(context, project, &state, &address, id)?)
+    let addresses = arguments.addresses.iter().map(|text| instance(text)).collect::<Result<BTreeSet<_>, _>>()?;
+    let asked = match (&arguments.id, addresses.first()) {
+        (Some(_), _) if addresses.len() > 1 => {
+            return Err(Diagnostic::error("an id is of one object").help("Name one address; nothing was done.").into());
         }
+        (Some(id), Some(address)) => Some((context.open_sound_with_plugins()?, address, id)),
         _ => None,
     };
-    let outcomes = adopt::resolutions(here, &address, found.as_ref());
-    if outcomes.is_empty() {
+    let command = format!("state resolve {}", arguments.addresses.join(" "));
+    let (_project, mut recorder) = locked(context, &command, &arguments.lock)?;
+    let here = recorder.state();
+    let open: BTreeSet<&InstanceAddress> = here.pending.values().map(|intent| &intent.address).collect();
+    if let Some(address) = addresses.iter().find(|address| !open.contains(address)) {
         let diagnostic = Diagnostic::error(format!("nothing is unknown of {address}"));
-        let open: Vec<String> = here.pending.values().map(|intent| intent.address.to_string()).collect();
+        let open: Vec<String> = open.iter().map(ToString::to_string).collect();
         let help = match open.is_empty() {
             true => "No run was cut short in the middle of anything.".to_owned(),
             false => format!("It is of {}.", open.join(", ")),
         };
         return Err(diagnostic.help(help).into());
     }
-    let own = recorder.take_over();
-    recorder.append(outcomes).map_err(unrecorded)?;
-    if let Some(own) = own.filter(|_| recorder.state().pending.is_empty()) {
-        recorder.hand_back(own).map_err(unrecorded)?;
+    let found = match &asked {
+        Some((project, address, id)) => {
+            let state = adopt::state_to_resolve(here, address);
+            Some(super::import::found(context, project, &state, address, id)?)
+        }
+        None => None,
+    };
+    let outcomes: Vec<Event> =
+        addresses.iter().flat_map(|address| adopt::resolutions(here, address, found.as_ref())).collect();
+    let is_rest = here.pending.len() > outcomes.len();
+    match recorder.take_over() {
+        Some(own) => {
+            recorder.append(outcomes).map_err(unrecorded)?;
+            if !is_rest {
+                recorder.hand_back(own).map_err(unrecorded)?;
+            }
+        }
+        // The run came to its end without the answer: what is known now is of a run of its own.
+        None => {
+            let (status, summary) = match is_rest {
+                true => (RunStatus::Interrupted, "what became of something else is still not known".to_owned()),
+                false => (RunStatus::Succeeded, String::new()),
+            };
+            let ended = Event::RunEnded { status, summary };
+            recorder.append([vec![began(&command)], outcomes, vec![ended]].concat()).map_err(unrecorded)?;
+        }
     }
     recorder.snapshot();
-    drop(project);
-    let (word, line) = match found {
-        Some(_) => ("there", format!("{address} is there: that is recorded.\n")),
-        None => ("absent", format!("There is nothing of {address}: that is recorded.\n")),
-    };
-    if context.arguments.json {
-        print_json(&json!({ "address": address.to_string(), "resolved": word }));
-    } else {
-        context.print(&line);
+    let word = if found.is_some() { "there" } else { "absent" };
+    for address in &addresses {
+        if context.arguments.json {
+            print_json(&json!({ "address": address.to_string(), "resolved": word }));
+            continue;
+        }
+        context.print(&match word {
+            "there" => format!("{address} is there: that is recorded.\n"),
+            _ => format!("There is nothing of {address}: that is recorded.\n"),
+        });
     }
     Ok(())
 }
@@ -328,16 +348,19 @@ fn record_under<E: Into<Stop>>(
     let mut decided = decide(recorder.state()).map_err(Into::into)?;
     let events = std::mem::take(&mut decided.events);
     if !events.is_empty() {
-        let (command, who) = (command.to_owned(), andon_engine::who());
-        let began = Event::RunBegan { command, who, version: env!("CARGO_PKG_VERSION").to_owned() };
         let summary = decided.lines.last().cloned().unwrap_or_default();
         let ended = Event::RunEnded { status: RunStatus::Succeeded, summary };
-        let all = std::iter::once(began).chain(events).chain([ended]).collect();
+        let all = std::iter::once(began(command)).chain(events).chain([ended]).collect();
         // All of it or nothing, in one commit.
         recorder.append(all).map_err(unrecorded)?;
         recorder.snapshot();
     }
     Ok(decided)
+}
+
+fn began(command: &str) -> Event {
+    let (command, who) = (command.to_owned(), andon_engine::who());
+    Event::RunBegan { command, who, version: env!("CARGO_PKG_VERSION").to_owned() }
 }
 
 fn locked(context: &Context, command: &str, lock: &LockArguments) -> Result<(Project, Recorder), Stop> {
@@ -349,12 +372,8 @@ fn locked(context: &Context, command: &str, lock: &LockArguments) -> Result<(Pro
 
 /// Closes a run that was cut short with nothing open; refuses to go on where something is.
 fn close_cut_short(recorder: &mut Recorder) -> Result<(), Stop> {
-    if let Some(intent) = recorder.state().pending.values().next() {
-        let address = &intent.address;
-        return Err(Diagnostic::error("an earlier run was cut short, and what it left is not known yet")
-            .subject(address.to_string())
-            .help("`andon apply` looks at it first; what it cannot find out is resolved with `andon state resolve`.")
-            .into());
+    if let Some(diagnostic) = andon_plan::unresolved(recorder.state()) {
+        return Err(diagnostic.into());
     }
     match recorder.take_over() {
         Some(own) => recorder.hand_back(own).map_err(unrecorded),

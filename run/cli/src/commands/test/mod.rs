@@ -209,8 +209,7 @@ fn drive(
         Err(ChangeError::Plan(diagnostics) | ChangeError::Buried(diagnostics)) => Ok(diagnostics),
         Err(ChangeError::Journal(error)) => Err(Diagnostic::error(error.to_string()).into()),
         Err(ChangeError::Recover(RecoverError::Unresolved(unresolved))) => {
-            let (address, failure) = &*unresolved;
-            Err(failure.diagnostic(address).into())
+            Err(unresolved.iter().map(|(address, failure)| failure.diagnostic(address)).collect::<Diagnostics>().into())
         }
         Err(ChangeError::Recover(RecoverError::Journal(error))) => Err(Diagnostic::error(error.to_string()).into()),
         Err(ChangeError::Recover(RecoverError::Interrupted)) => Err(Diagnostic::error("stopped").into()),
