@@ -12,7 +12,7 @@ use andon_lang::Given;
 use andon_lang::definitions::Project;
 use andon_ledger::{Event, RunId, RunStatus, State};
 use andon_plan::{ApplyReport, Plan, PlanMode, PlannedAction, Scope};
-use andon_schema::{Failure, Identity, InstanceAddress};
+use andon_schema::{Identity, InstanceAddress};
 use andon_text::Diagnostics;
 use andon_value::Value;
 
@@ -567,9 +567,11 @@ fn ended(result: Result<Changed, ChangeError>, problems: &mut Problems) -> Ended
         }
         Err(ChangeError::Plan(errors) | ChangeError::Buried(errors)) => Ended::NoPlan(in_words(&errors)),
         Err(ChangeError::Recover(RecoverError::Unresolved(unresolved))) => {
-            let asks = |why: &Failure| why.help.iter().any(|help| help.contains("andon state resolve"));
-            match unresolved.into_iter().reduce(|one, other| if asks(&one.1) { other } else { one }) {
-                Some((address, why)) if asks(&why) => Ended::Unknown(address),
+            // What only the operator can find out comes first.
+            match unresolved.into_iter().next() {
+                Some((address, why)) if why.help.iter().any(|help| help.contains("andon state resolve")) => {
+                    Ended::Unknown(address)
+                }
                 Some((address, why)) => Ended::NoPlan(format!("{address} is not resolved: {why}")),
                 None => Ended::NoPlan("nothing is unresolved".to_owned()),
             }
