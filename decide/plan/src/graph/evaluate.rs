@@ -18,7 +18,7 @@ use super::view::{Notes, View, evaluate};
 use super::{
     Content, Graph, Key, ModuleId, ModuleInstance, NodeId, ResourceId, ResourceSet, State, provision, variable,
 };
-use crate::{STACK_DATA, VALUE, messages};
+use crate::{PlanMode, STACK_DATA, VALUE, messages};
 
 /// An instance whose configuration has been evaluated.
 #[derive(Debug, Clone)]
@@ -569,7 +569,39 @@ fn before(view: &mut View<'_>) -> Result<Made> {
 
 fn resource_value(view: &View<'_>, resource: ResourceId) -> Made {
     let Some(keys) = view.keys(Key::Keys(resource), None) else { return nothing() };
-    gather(keys, |key| view.value(Key::Instance(resource, key), None))
+    let made = gather(keys, |key| view.value(Key::Instance(resource, key), None));
+    match made {
+        Made::Content(Content::Value(value)) if view.graph().input().mode == PlanMode::RefreshOnly => {
+            of_value(with_left(view, resource, keys, &value))
+        }
+        made => made,
+    }
+}
+
+/// The value of a resource with those instances that are defined no more: a look at the world removes none of them.
+fn with_left(view: &View<'_>, resource: ResourceId, keys: &Keys, value: &Value) -> Value {
+    let Some(resource) = view.graph().resources.get(resource) else { return value.clone() };
+    let first = InstanceAddress { resource: resource.address.clone(), key: None };
+    let instances = view.graph().input().state.instances.range(first..);
+    let stored = instances.take_while(|(address, _)| address.resource == resource.address);
+    let left = stored.filter_map(|(address, instance)| {
+        let key = address.key.clone()?;
+        keys.each(&Some(key.clone())).is_none().then_some((key, instance.current.as_ref()?.value.clone()))
+    });
+    match value.kind() {
+        Kind::Tuple(defined) => {
+            let left = left.filter(|(key, _)| matches!(key, InstanceKey::Index(_))).map(|(_, value)| value);
+            Value::tuple(defined.iter().cloned().chain(left))
+        }
+        Kind::Object(defined) if matches!(keys, Keys::Each(_)) => {
+            let left = left.filter_map(|(key, value)| match key {
+                InstanceKey::Name(name) => Some((name, value)),
+                InstanceKey::Index(_) => None,
+            });
+            Value::object(defined.iter().map(|(name, value)| (Arc::clone(name), value.clone())).chain(left))
+        }
+        _ => value.clone(),
+    }
 }
 
 /// The instances' values as one: itself, a tuple, or an object.
