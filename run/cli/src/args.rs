@@ -75,6 +75,18 @@ pub struct Arguments {
     #[arg(long, global = true, value_name = "URL", env = "ANDON_DEBIAN_MIRROR", hide = true)]
     pub mirror: Option<String>,
 
+    /// Whether anything may be asked; scripts say `-input=false`
+    #[arg(long, global = true, hide = true, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub input: Option<bool>,
+
+    /// Whether a change holds its environment's lock: it always does
+    #[arg(long, global = true, hide = true, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub lock: Option<bool>,
+
+    /// Warnings are short as they are; scripts that say so are understood
+    #[arg(long, global = true, hide = true)]
+    pub compact_warnings: bool,
+
     #[command(subcommand)]
     pub command: Command,
 }
@@ -95,6 +107,9 @@ pub enum Command {
     New(NewArguments),
     /// Install the modules and the provider plugins that the project needs
     Init(InitArguments),
+    /// Install the modules: as `init` does
+    #[command(hide = true)]
+    Get(GetArguments),
     /// Write definition files in the one true format
     Fmt(FmtArguments),
     /// Check definitions: syntax, types, references, what is written out, lints
@@ -104,8 +119,11 @@ pub enum Command {
     Test(TestArguments),
     /// Show everything that a change would do
     Plan(PlanArguments),
-    /// Make the world as the definitions say
+    /// Make the world as the definitions say, or do what a saved plan says: `andon apply FILE`
     Apply(ApplyArguments),
+    /// Record how the world differs from the state: as `apply -refresh-only -auto-approve` does
+    #[command(hide = true)]
+    Refresh(ApplyArguments),
     /// Delete everything of an environment, or of some of its stacks
     Destroy(ApplyArguments),
     /// Bring an environment up on this machine's lab, ready to use
@@ -160,6 +178,8 @@ pub enum Command {
     Rekey(RekeyArguments),
     /// Take an environment's lock from a holder of which nothing is left
     ForceUnlock(ForceUnlockArguments),
+    /// Print the version, and that of Terraform whose language is understood
+    Version,
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -174,9 +194,10 @@ impl Command {
             Command::Check(arguments) => Some(&arguments.variables),
             Command::Test(arguments) => Some(&arguments.variables),
             Command::Plan(arguments) => Some(&arguments.variables),
-            Command::Apply(arguments) | Command::Destroy(arguments) | Command::Sync(arguments) => {
-                Some(&arguments.go.variables)
-            }
+            Command::Apply(arguments)
+            | Command::Refresh(arguments)
+            | Command::Destroy(arguments)
+            | Command::Sync(arguments) => Some(&arguments.go.variables),
             Command::Up(arguments) => Some(&arguments.go.variables),
             Command::Down(arguments) => Some(&arguments.go.variables),
             Command::Drift(arguments) => Some(&arguments.variables),
@@ -198,7 +219,9 @@ impl Command {
     pub fn plans(&self) -> Option<&[String]> {
         match self {
             Command::Plan(arguments) => Some(&arguments.stacks.stacks),
-            Command::Apply(arguments) | Command::Sync(arguments) => Some(&arguments.stacks.stacks),
+            Command::Apply(arguments) | Command::Refresh(arguments) | Command::Sync(arguments) => {
+                Some(&arguments.stacks.stacks)
+            }
             Command::Drift(arguments) => Some(&arguments.stacks.stacks),
             Command::Up(_) => Some(&[]),
             _ => None,
@@ -226,12 +249,38 @@ pub struct InitArguments {
     /// Whether modules are fetched
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, action = clap::ArgAction::Set, default_value_t = true, default_missing_value = "true", hide_possible_values = true, hide_default_value = true)]
     pub get: bool,
-    /// Nothing is ever asked; scripts that say so are understood
-    #[arg(long, value_name = "BOOL", hide = true)]
-    pub input: Option<bool>,
     /// A backend is set up by the first plan; scripts that want none are understood
     #[arg(long, value_name = "BOOL", hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub backend: Option<bool>,
+    /// There is no backend to set up; scripts that say how are understood
+    #[arg(long, hide = true, value_name = "FILE|NAME=VALUE")]
+    pub backend_config: Vec<String>,
+    /// As `backend_config`
+    #[arg(long, hide = true)]
+    pub reconfigure: bool,
+    /// As `backend_config`
+    #[arg(long, hide = true)]
+    pub migrate_state: bool,
+    /// As `backend_config`
+    #[arg(long, hide = true)]
+    pub force_copy: bool,
+    #[command(flatten)]
+    pub lock: NoLockArguments,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct GetArguments {
+    /// Take what there is now: the newest allowed versions
+    #[arg(long)]
+    pub update: bool,
+}
+
+/// Of what waits for nobody.
+#[derive(Debug, Clone, Default, Args)]
+pub struct NoLockArguments {
+    /// Nothing is locked; scripts that say so are understood
+    #[arg(long, hide = true, value_name = "TIME", value_parser = duration)]
+    pub lock_timeout: Option<Duration>,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -397,6 +446,8 @@ pub struct PlanArguments {
     /// Ask at most so many things at once
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = count)]
     pub parallelism: usize,
+    #[command(flatten)]
+    pub lock: NoLockArguments,
 }
 
 #[derive(Debug, Clone, Args)]

@@ -87,6 +87,11 @@ impl Context {
             };
             return Err(Diagnostic::error(summary).help("Name the project's directory with -C.").into());
         }
+        if let Err(error) = std::fs::read_dir(directory) {
+            return Err(Diagnostic::error(format!("`{}` cannot be read: {error}", directory.display()))
+                .help("Have the directory be one that you may read, or name another one with -C.")
+                .into());
+        }
         if !project::is_project(directory) {
             let place = directory.canonicalize().unwrap_or_else(|_| directory.clone());
             return Err(Diagnostic::error(format!("`{}` holds no project", place.display()))
@@ -326,6 +331,11 @@ impl Context {
         command: &str,
         lock: &LockArguments,
     ) -> Result<Recorder, Stop> {
+        if self.arguments.lock == Some(false) {
+            return Err(Diagnostic::error("the ledger is written under its environment's lock, always")
+                .help("Leave -lock=false out: a lock whose holder is gone ends by itself. Nothing was done.")
+                .into());
+        }
         let forever = Duration::from_secs(u64::from(u32::MAX));
         let interactive = std::io::stdin().is_terminal() && self.live;
         let limit = lock.lock_timeout.unwrap_or(if interactive { forever } else { Duration::ZERO });

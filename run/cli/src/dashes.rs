@@ -1,43 +1,87 @@
 //! `-check` for `--check`: Terraform's users, and their scripts, write long options with one dash.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 
-use clap::Command;
+use andon_text::nearest;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{ArgAction, Command, Error};
 
 /// The words of a command line, with the dash of each long option that `command` knows doubled. Words after `--`, and
-/// those of a command that is run somewhere else, stay as they are.
+/// those of a command that is run somewhere else, stay as they are. What is a plain flag here may be given a truth, as
+/// in `-or-create=true`.
 pub fn doubled(words: impl IntoIterator<Item = OsString>, command: &Command) -> Vec<OsString> {
     let known = long_options(command);
     let mut as_they_are = false;
     let double = |word: OsString| {
         as_they_are |= word == "--" || word == "ssh";
-        let Some(text) = word.to_str().filter(|_| !as_they_are) else { return word };
-        let Some(option) = text.strip_prefix('-') else { return word };
+        let Some(text) = word.to_str().filter(|_| !as_they_are) else { return Some(word) };
+        let Some(option) = text.strip_prefix('-') else { return Some(word) };
+        let option = option.strip_prefix('-').unwrap_or(option);
         let (name, value) = option.split_once('=').map_or((option, None), |(name, value)| (name, Some(value)));
         match (name, value) {
-            ("no-color" | "-no-color", None) => "--color=never".into(),
-            ("chdir" | "-chdir", Some(directory)) => format!("--directory={directory}").into(),
-            _ if name.len() > 1 && known.contains(name) => format!("-{text}").into(),
-            _ => word,
+            ("no-color", None | Some("true")) => Some("--color=never".into()),
+            ("no-color", Some("false")) => None,
+            ("chdir", Some(directory)) => Some(format!("--directory={directory}").into()),
+            (_, Some("false")) if known.get(name) == Some(&true) => None,
+            (_, Some("true")) if known.get(name) == Some(&true) => Some(format!("--{name}").into()),
+            _ if name.len() > 1 && known.contains_key(name) => Some(format!("--{option}").into()),
+            _ => Some(word),
         }
     };
-    words.into_iter().map(double).collect()
+    words.into_iter().filter_map(double).collect()
 }
 
-/// The names of all long options, of the program and of its commands.
-fn long_options(command: &Command) -> BTreeSet<String> {
-    let own = command.get_arguments().filter_map(|argument| argument.get_long()).map(str::to_owned);
-    let inner = command.get_subcommands().flat_map(long_options);
-    own.chain(inner).chain(["help".to_owned(), "version".to_owned()]).collect()
+/// What to say of an option that nobody knows: it whole, as it was typed, and what is like it. Without this a word with
+/// one dash would be named by its first letter.
+pub fn unknown(mut error: Error, words: impl IntoIterator<Item = OsString>, command: &Command) -> Error {
+    if error.kind() != ErrorKind::UnknownArgument {
+        return error;
+    }
+    let Some(ContextValue::String(said)) = error.get(ContextKind::InvalidArg).cloned() else { return error };
+    // How a made-up option is used, and how it would be no option, helps nobody.
+    error.remove(ContextKind::Usage);
+    error.remove(ContextKind::Suggested);
+    let is_letter = said.chars().count() == 2;
+    let typed = words
+        .into_iter()
+        .filter_map(|word| word.into_string().ok())
+        .find(|word| is_letter && word.starts_with(&said) && word.len() > said.len());
+    if let Some(word) = typed {
+        let name = word.split('=').next().unwrap_or_default();
+        error.insert(ContextKind::InvalidArg, ContextValue::String(name.to_owned()));
+        let known = long_options(command);
+        if let Some(near) = nearest(name.trim_start_matches('-'), known.keys().map(String::as_str)) {
+            error.insert(ContextKind::SuggestedArg, ContextValue::String(format!("-{near}")));
+        }
+    }
+    error
+}
+
+/// The names of all long options, of the program and of its commands, and whether each is a flag wherever it is known.
+fn long_options(command: &Command) -> BTreeMap<String, bool> {
+    let mut all = BTreeMap::from([("help".to_owned(), true), ("version".to_owned(), true)]);
+    let own = command.get_arguments().flat_map(|argument| {
+        let is_flag = matches!(argument.get_action(), ArgAction::SetTrue);
+        let names = argument.get_long_and_visible_aliases().unwrap_or_default();
+        names.into_iter().map(move |name| (name.to_owned(), is_flag))
+    });
+    for (name, is_flag) in own.chain(command.get_subcommands().flat_map(long_options)) {
+        *all.entry(name).or_insert(is_flag) &= is_flag;
+    }
+    all
 }
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
+    use clap::{CommandFactory, Parser};
 
-    use super::doubled;
+    use super::{doubled, unknown};
     use crate::args::Arguments;
+
+    fn words(text: &str) -> Vec<std::ffi::OsString> {
+        text.split(' ').map(Into::into).collect()
+    }
 
     #[test]
     fn one_dash_will_do() {
@@ -51,10 +95,52 @@ mod tests {
             ("--chdir=a check --no-color", "--directory=a check --color=never"),
             ("ssh web ls -json", "ssh web ls -json"),
             ("plan -json -e dev --json -help", "plan --json -e dev --json --help"),
+            ("workspace select -or-create=true x", "workspace select --or-create x"),
+            ("apply -auto-approve=true -full=false -refresh=false", "apply --auto-approve --refresh=false"),
+            ("plan -no-color=true -no-color=false --json=true", "plan --color=never --json"),
         ] {
-            let words = given.split(' ').map(Into::into);
-            let expected: Vec<std::ffi::OsString> = expected.split(' ').map(Into::into).collect();
-            assert_eq!(doubled(words, &Arguments::command()), expected);
+            assert_eq!(doubled(words(given), &Arguments::command()), words(expected));
+        }
+    }
+
+    #[test]
+    fn what_pipelines_say_is_understood() {
+        for line in [
+            "init -input=false -reconfigure -backend-config=a.hcl -backend-config=key=x -get=true -lock-timeout=60s",
+            "init -migrate-state -force-copy -lock=false -no-color -upgrade=false -backend=false",
+            "plan -input=false -lock=false -lock-timeout=5m -compact-warnings -no-color -out=x -detailed-exitcode",
+            "apply -input=false -auto-approve -lock=true -lock-timeout=5m -compact-warnings x.plan",
+            "destroy -auto-approve=true -input=false -parallelism=10",
+            "import -input=false -lock-timeout=5m -var a=b terraform_data.a x",
+            "refresh -input=false -lock-timeout=5m -compact-warnings -var a=b",
+            "workspace select -or-create=true x",
+            "version -json",
+            "get -update=true -no-color",
+            "validate -json -no-color",
+            "output -json -no-color",
+        ] {
+            let line = doubled(words(&format!("andon {line}")), &Arguments::command());
+            if let Err(error) = Arguments::try_parse_from(&line) {
+                panic!("{line:?}: {error}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_nobody_knows_is_named_whole() {
+        for (given, expected) in [
+            ("plan -inptu=false", "unexpected argument '-inptu' found\n\n  tip: a similar argument exists: '-input'\n"),
+            ("plan -zzzzzzzz", "unexpected argument '-zzzzzzzz' found\n\nFor more"),
+            ("plan --zzzzzzzz", "unexpected argument '--zzzzzzzz' found\n\nFor more"),
+            (
+                "up --yess",
+                "unexpected argument '--yess' found\n\n  tip: a similar argument exists: '--yes'\n\nFor more",
+            ),
+        ] {
+            let given = words(&format!("andon {given}"));
+            let error = Arguments::try_parse_from(doubled(given.clone(), &Arguments::command())).unwrap_err();
+            let said = unknown(error, given, &Arguments::command()).to_string();
+            assert!(said.contains(expected), "{said}");
         }
     }
 }

@@ -26,6 +26,7 @@ fn main() -> ExitCode {
     let arguments = match Arguments::try_parse_from(dashes::doubled(std::env::args_os(), &Arguments::command())) {
         Ok(arguments) => arguments,
         Err(error) => {
+            let error = dashes::unknown(error, std::env::args_os(), &Arguments::command());
             let _ = error.print();
             // 2 would say that there is drift.
             return ExitCode::from(u8::from(error.use_stderr()));
@@ -49,11 +50,13 @@ fn run(context: &Context) -> Result<(), context::Stop> {
     match &context.arguments.command {
         Command::New(arguments) => commands::new::run(context, arguments),
         Command::Init(arguments) => commands::init::run(context, arguments),
+        Command::Get(arguments) => commands::init::get(context, arguments),
         Command::Fmt(arguments) => commands::fmt::run(context, arguments),
         Command::Check(arguments) => commands::check::run(context, arguments),
         Command::Test(arguments) => commands::test::run(context, arguments),
         Command::Plan(arguments) => commands::plan::run(context, arguments),
         Command::Apply(arguments) => commands::change::apply(context, arguments),
+        Command::Refresh(arguments) => commands::change::refresh(context, arguments),
         Command::Destroy(arguments) => commands::change::destroy(context, arguments),
         Command::Up(arguments) => commands::change::up(context, arguments),
         Command::Down(arguments) => commands::change::down(context, arguments),
@@ -75,6 +78,10 @@ fn run(context: &Context) -> Result<(), context::Stop> {
         Command::Rekey(arguments) => commands::rekey::run(context, arguments),
         Command::ForceUnlock(arguments) => commands::force_unlock::run(context, arguments),
         Command::Logs(arguments) => commands::logs::run(context, arguments),
+        Command::Version => {
+            commands::version::run(context);
+            Ok(())
+        }
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(*shell, &mut Arguments::command(), "andon", &mut script);

@@ -140,18 +140,25 @@ pub fn print_json(json: &Json) {
     }
 }
 
-/// Asks a question that is answered with one word; true where that word is given. Without a terminal to ask at, the
-/// answer is no, and that is said.
+/// Asks a question that is answered with one word; true where that word is given. The answer is a line of standard
+/// input. Where there is none, or nothing may be asked, it is no, and that is said.
 pub fn ask(context: &Context, question: &str, word: &str) -> bool {
-    if !std::io::stdin().is_terminal() {
-        context.say("There is no terminal to ask at: run it with -y to go on without a question.");
+    if context.arguments.input == Some(false) {
+        context.say("Nothing may be asked, by -input=false: run it with -y to go on without a question.");
         return false;
     }
     let mut error = std::io::stderr();
     let _ = write!(error, "{question} ");
     let _ = error.flush();
     let mut answer = String::new();
-    std::io::stdin().lock().read_line(&mut answer).is_ok() && answer.trim() == word
+    let read = std::io::stdin().lock().read_line(&mut answer);
+    if !std::io::stdin().is_terminal() {
+        let _ = writeln!(error);
+        if !matches!(read, Ok(length) if length > 0) {
+            context.say("There is nobody to ask: run it with -y to go on without a question.");
+        }
+    }
+    read.is_ok() && answer.trim() == word
 }
 
 /// Writes a file whole, or leaves it as it was; keeps its mode. What is no plain file is written into.

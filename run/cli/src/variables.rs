@@ -110,7 +110,7 @@ pub fn ask(
     stacks: &[std::sync::Arc<str>],
 ) -> Result<Given, Stop> {
     let mut given = Given::default();
-    if !std::io::stdin().is_terminal() || context.arguments.json {
+    if !std::io::stdin().is_terminal() || context.arguments.json || context.arguments.input == Some(false) {
         return Ok(given);
     }
     for (name, needed) in missing_values(session.project(), environment, stacks) {

@@ -108,6 +108,18 @@ pub fn moved_by_hand(
         (Some(_), None) | (None, Some(_)) => return Err(unlike("one is a module, the other a resource")),
         _ => {}
     }
+    // As a whole nothing joins what is there: instances of two resources would be one's.
+    let is_whole = |it: &StateAddress| match &it.place.resource {
+        Some((_, key)) => key.is_none(),
+        None => it.place.module.last().is_some_and(|step| step.key.is_none()),
+    };
+    let mut there = state.instances.keys().chain(state.data.keys());
+    if is_whole(from)
+        && is_whole(to)
+        && let Some(taken) = there.find(|address| to.covers(address) && !from.covers(address))
+    {
+        return Err(HandError::Taken(Box::new(taken.clone())));
+    }
     let (stack, within) = (Arc::clone(&from.stack), Vec::new());
     let statement = Statement { stack, within, from: from.place.clone(), to: to.place.clone(), span: None };
     let mut places = Places::new(state);

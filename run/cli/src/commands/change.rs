@@ -10,6 +10,7 @@ use andon_schema::{Failure, Identity};
 use andon_text::{Diagnostic, Diagnostics};
 use serde_json::json;
 
+use super::left_by_terraform;
 use crate::args::{ApplyArguments, DownArguments, GoArguments, UpArguments};
 use crate::context::{Context, Project, Stop, interrupt};
 use crate::terminal::{Follower, ask, print_json};
@@ -24,8 +25,17 @@ pub fn apply(context: &Context, arguments: &ApplyArguments) -> Result<(), Stop> 
     {
         return apply_saved(context, arguments, Path::new(name), &sealed);
     }
+    if let [name] = arguments.stacks.stacks.as_slice() {
+        refuse_no_plan(context, name)?;
+    }
     let mode = super::plan::mode(arguments.destroy, arguments.refresh_only);
     run(context, "apply", mode, &arguments.stacks.stacks, &arguments.go)
+}
+
+/// `andon refresh`
+pub fn refresh(context: &Context, arguments: &ApplyArguments) -> Result<(), Stop> {
+    let go = GoArguments { yes: true, ..arguments.go.clone() };
+    run(context, "refresh", PlanMode::RefreshOnly, &arguments.stacks.stacks, &go)
 }
 
 /// `andon sync`
@@ -53,6 +63,17 @@ pub fn down(context: &Context, arguments: &DownArguments) -> Result<(), Stop> {
 pub(super) fn saved_plan(path: &Path) -> Option<Vec<u8>> {
     let content = path.is_file().then(|| std::fs::read(path).ok())??;
     content.starts_with(SEALED).then_some(content)
+}
+
+/// Refuses what looks like the file of a plan and is none; a stack has no such name.
+fn refuse_no_plan(context: &Context, name: &str) -> Result<(), Stop> {
+    let is_stack = context.arguments.directory.join("stacks").join(name).is_dir();
+    let summary = match Path::new(name) {
+        path if path.is_file() && !is_stack => format!("`{name}` is no plan that `andon plan -out` saved"),
+        path if !path.exists() && name.contains(['.', '/']) => format!("there is no file `{name}`"),
+        _ => return Ok(()),
+    };
+    Err(Diagnostic::error(summary).help("Save a plan with `andon plan -out FILE`; nothing was done.").into())
 }
 
 /// Applies a plan that was saved, and nothing else.
@@ -112,6 +133,7 @@ fn run(context: &Context, verb: &str, mode: PlanMode, stacks: &[String], go: &Go
         context.say_diagnostics(&refusal, project.sources());
         return Err(Stop::Code(1));
     }
+    left_by_terraform::refuse(context, &project, environment, &stacks)?;
     context.require_machine(&project)?;
     let command = std::iter::once(verb).chain(stacks.iter().map(|stack| &**stack)).collect::<Vec<_>>().join(" ");
     let mut recorder = context.lock(&project, &environment.name, &command, &go.lock)?;

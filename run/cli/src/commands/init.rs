@@ -1,7 +1,7 @@
 //! `init`: installs what a project takes from elsewhere.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::Instant;
 
@@ -13,19 +13,43 @@ use andon_source::Settings;
 use andon_text::Diagnostic;
 use serde_json::json;
 
-use crate::args::InitArguments;
+use crate::args::{GetArguments, InitArguments};
 use crate::context::{Context, Stop, interrupt, schema_cache};
 use crate::terminal::print_json;
 
 /// `andon init`
 pub fn run(context: &Context, arguments: &InitArguments) -> Result<(), Stop> {
-    let directory = context.project_directory()?;
-    let request = Request {
-        directory: directory.clone(),
+    let asked = Asked {
         upgrade: arguments.upgrade,
         modules: arguments.get,
         read_only_lock: arguments.lockfile.is_some(),
         plugin_directories: arguments.plugin_dir.clone(),
+    };
+    install(context, asked)
+}
+
+/// `andon get`
+pub fn get(context: &Context, arguments: &GetArguments) -> Result<(), Stop> {
+    install(context, Asked { upgrade: arguments.update, modules: true, ..Asked::default() })
+}
+
+/// What the command line settles.
+#[derive(Default)]
+struct Asked {
+    upgrade: bool,
+    modules: bool,
+    read_only_lock: bool,
+    plugin_directories: Vec<PathBuf>,
+}
+
+fn install(context: &Context, asked: Asked) -> Result<(), Stop> {
+    let directory = context.project_directory()?;
+    let request = Request {
+        directory: directory.clone(),
+        upgrade: asked.upgrade,
+        modules: asked.modules,
+        read_only_lock: asked.read_only_lock,
+        plugin_directories: asked.plugin_directories,
         cache: schema_cache(),
         hosts: Settings::from_environment(),
         interrupt: interrupt(),

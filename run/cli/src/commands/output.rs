@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use andon_text::{Diagnostic, nearest};
-use andon_value::Value;
+use andon_value::{Type, Value};
 use serde_json::{Map, Value as Json, json};
 
 use crate::args::OutputArguments;
@@ -43,13 +43,15 @@ pub fn run(context: &Context, arguments: &OutputArguments) -> Result<(), Stop> {
             };
             Err(diagnostic.help(help).into())
         }
-        (Some(_), [(_, (_, _, value))]) if arguments.raw => match value.as_str() {
-            Some(text) => {
-                context.print(text);
-                Ok(())
+        (Some(_), [(_, (_, _, value))]) if arguments.raw => {
+            match andon_value::convert(&shown(value), &Type::String).ok().as_ref().and_then(Value::as_str) {
+                Some(text) => {
+                    context.print(text);
+                    Ok(())
+                }
+                None => Err(Diagnostic::error("only a string, a number or a bool can be printed with --raw").into()),
             }
-            None => Err(Diagnostic::error("only a string can be printed with --raw").into()),
-        },
+        }
         (Some(wanted), [(path, (_, name, value))]) if *path == wanted || **name == **wanted => {
             // Asked for by name, a secret is shown: there is no other way to use it.
             if context.arguments.json {
@@ -62,13 +64,13 @@ pub fn run(context: &Context, arguments: &OutputArguments) -> Result<(), Stop> {
         _ if context.arguments.json => {
             let mut object = Map::new();
             for (path, (_, _, value)) in chosen {
-                let sensitive = value.is_sensitive();
+                // As data it goes to programs, which have no other way to a secret: Terraform gives it, too.
                 object.insert(
                     path.clone(),
                     json!({
-                        "sensitive": sensitive,
+                        "sensitive": value.is_sensitive(),
                         "type": andon_value::type_to_json(&value.ty()),
-                        "value": if sensitive { Json::Null } else { andon_view::value_json(value) },
+                        "value": andon_value::to_json(value).unwrap_or(Json::Null),
                     }),
                 );
             }

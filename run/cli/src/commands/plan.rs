@@ -14,6 +14,7 @@ use andon_ledger::EnvironmentState;
 use andon_plan::{Plan, PlanInput, PlanMode, Scope};
 use andon_text::{Diagnostic, Diagnostics};
 
+use super::left_by_terraform;
 use crate::args::{DriftArguments, PlanArguments};
 use crate::context::{Context, Project, Stop, interrupt};
 use crate::terminal::{Follower, print_json};
@@ -178,6 +179,8 @@ fn make(
     make: Make<'_>,
 ) -> Result<Plan, Stop> {
     let environment = context.environment(project)?;
+    let stacks = context.stacks(project, stacks)?;
+    left_by_terraform::refuse(context, project, environment, &stacks)?;
     let state = project.session.state();
     let here = state.environments.get(&environment.name).cloned().unwrap_or_default();
     warn_of_open_run(context, &here);
@@ -185,7 +188,7 @@ fn make(
         project: Arc::clone(project.session.project()),
         schemas: Arc::clone(&project.schemas),
         environment: Arc::clone(&environment.name),
-        stacks: context.stacks(project, stacks)?,
+        stacks,
         state: Arc::new(here),
         sequence: state.sequence,
         mode: asked.mode,

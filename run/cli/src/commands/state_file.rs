@@ -1,12 +1,14 @@
 //! `state pull` and `state push`: what a stack has as a state file of Terraform's, there and back.
 
+use std::collections::BTreeSet;
 use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
-use andon_ledger::state_file::StateFile;
+use andon_ledger::state_file::{Resource, StateFile};
 use andon_ledger::{EnvironmentState, Event};
 use andon_plan::{state_file, taken_over};
+use andon_schema::Mode;
 use andon_store::{StoreError, Which};
 use andon_text::Diagnostic;
 use serde_json::json;
@@ -26,21 +28,25 @@ pub fn pull(context: &Context, arguments: &PullArguments) -> Result<(), Stop> {
     Ok(())
 }
 
-/// What a stack has, as a state file. Its lineage is that of the stack in this environment, and its serial counts what
-/// was recorded of the environment.
+/// What a stack has, as a state file. Its lineage is that of the stack in this environment of this ledger, which its
+/// first run tells from all others; its serial counts what was recorded of the environment.
 fn as_file(
     project: &Project,
     environment: &Arc<str>,
     here: &EnvironmentState,
     stack: &Arc<str>,
 ) -> Result<StateFile, Stop> {
-    let lineage = format!("{}\n{environment}\n{stack}", project.session.project().name);
-    let lineage = andon_engine::provider::uuid(&lineage);
     let failed = |error: StoreError| open_error(&error.into());
-    let last = match project.session.ledger().map_err(failed)? {
-        Some(ledger) => ledger.last(&Which::Environment(Arc::clone(environment)), 1).map_err(failed)?,
-        None => Vec::new(),
+    let (first, last) = match project.session.ledger().map_err(failed)? {
+        Some(ledger) => {
+            let first = ledger.stream(Which::All, 1).next().transpose().map_err(failed)?;
+            (first, ledger.last(&Which::Environment(Arc::clone(environment)), 1).map_err(failed)?)
+        }
+        None => (None, Vec::new()),
     };
+    let run = first.map(|entry| entry.run.to_string()).unwrap_or_default();
+    let lineage = format!("{}\n{environment}\n{stack}\n{run}", project.session.project().name);
+    let lineage = andon_engine::provider::uuid(&lineage);
     let serial = last.last().map_or(0, |entry| entry.sequence);
     Ok(state_file(here, stack, &project.schemas, serial, lineage))
 }
@@ -64,10 +70,23 @@ fn goes_on(file: &StateFile, there: &StateFile, path: &Path) -> Result<(), Diagn
             file.serial, there.serial
         )));
     }
+    let known: BTreeSet<_> = file.resources.iter().flat_map(instances).collect();
+    let unknown = there.resources.iter().filter(|it| it.mode == Mode::Managed).flat_map(instances);
+    let unknown: Vec<String> = unknown.filter(|it| !known.contains(it)).collect();
+    if let Some(first) = unknown.first() {
+        let more = if unknown.len() > 1 { format!(" and {} more", unknown.len() - 1) } else { String::new() };
+        return Err(refused(format!("The file does not know {first}{more}.")));
+    }
     if file.serial == there.serial && file.write() != there.write() {
         return Err(refused(format!("The file has the same serial, {}, and says something else.", file.serial)));
     }
     Ok(())
+}
+
+/// The objects in use of a resource, by their addresses.
+fn instances(resource: &Resource) -> impl Iterator<Item = String> {
+    let in_use = resource.instances.iter().filter(|instance| instance.deposed.is_none());
+    in_use.map(move |it| format!("{resource}{}", it.key.as_ref().map(ToString::to_string).unwrap_or_default()))
 }
 
 /// `andon state push`

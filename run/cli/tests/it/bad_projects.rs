@@ -345,8 +345,6 @@ fn words_that_the_command_line_does_not_know() {
 
           tip: a similar argument exists: '--yes'
 
-        Usage: andon up --yes
-
         For more information, try '--help'.
     "#);
     insta::assert_snapshot!(Bad::new()

@@ -32,6 +32,7 @@ mod ledger;
 mod midway;
 mod mistakes;
 mod modules;
+mod pipelines;
 mod plan_for_people;
 mod planned;
 mod plugins;

@@ -44,6 +44,7 @@ fn objects_are_listed_moved_and_forgotten() {
             "state mv -dry-run terraform_data.a terraform_data.b",
             "state mv terraform_data.a terraform_data.b",
             "state mv terraform_data.user terraform_data.b[1]",
+            "state mv terraform_data.b terraform_data.user",
             "state mv terraform_data.nothing terraform_data.c",
             "state mv terraform_data.b[1] module.m.terraform_data.b",
             "state list module.m",

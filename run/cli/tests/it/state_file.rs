@@ -139,6 +139,19 @@ fn a_file_must_go_on_from_what_is_there() {
         let refused = project.exits(1, &["state", "push", "changed.tfstate"]);
         assert!(refused.err.contains(why) && refused.err.contains("-force"), "{why}: {refused}");
     }
+    let mut file: serde_json::Value = serde_json::from_str(&first).unwrap();
+    file["serial"] = (now + 1).into();
+    file["resources"] = serde_json::json!([]);
+    project.write("changed.tfstate", &file.to_string());
+    let refused = project.exits(1, &["state", "push", "changed.tfstate"]);
+    assert!(refused.err.contains("The file does not know terraform_data.a."), "{refused}");
+    // Another project's file is of another lineage, whatever both are called.
+    std::fs::rename(project.directory.join(".andon"), project.directory.join("before")).unwrap();
+    project.ok(&["apply", "-y"]);
+    let refused = project.exits(1, &["state", "push", "same.tfstate"]);
+    assert!(refused.err.contains("another lineage"), "{refused}");
+    std::fs::remove_dir_all(project.directory.join(".andon")).unwrap();
+    std::fs::rename(project.directory.join("before"), project.directory.join(".andon")).unwrap();
     changed(&first, now + 1, None);
     project.ok(&["state", "push", "changed.tfstate"]);
     assert!(project.ok(&["state", "show", "terraform_data.a"]).out.contains("changed"));

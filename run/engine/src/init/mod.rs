@@ -22,7 +22,7 @@ pub use andon_provider::{Origin, Platform};
 use andon_schema::source::ModuleSource;
 use andon_schema::{ProviderAddress, Version};
 use andon_source::{Hosts, Settings as HostSettings, Web};
-use andon_text::{Diagnostic, Diagnostics, SourceMap, Span};
+use andon_text::{Diagnostic, Diagnostics, Severity, SourceMap, Span};
 
 use crate::project::{ReadError, read_own_files, read_package};
 use disk::Store;
@@ -146,6 +146,9 @@ pub fn init(request: &Request, sink: Sink<'_>) -> Result<Outcome, InitError> {
     if !outcome.diagnostics.has_errors() && !outcome.interrupted {
         providers::install(request, &project, sink, &mut outcome)?;
     }
+    // A plan refuses these: it is known before anything was waited for.
+    let refused = andon_lang::not_carried_out(&project, &[]).into_iter();
+    outcome.diagnostics.extend(refused.map(|it| Diagnostic { severity: Severity::Warning, ..it }));
     outcome.sources = project.sources;
     Ok(outcome)
 }
