@@ -22,6 +22,8 @@ pub struct Given {
     pub environment: Vec<(String, String)>,
     /// What the command line says, in its order.
     pub arguments: Vec<GivenArgument>,
+    /// Whether they are for runs of tests, too: the modules that those have in a stack's place have variables of their own.
+    pub to_tests: bool,
 }
 
 /// One argument of the command line that gives values.
@@ -75,8 +77,10 @@ const SAID: usize = 2;
 /// environment alone may be for somebody else.
 pub fn give(project: &mut Project, given: &Given) -> Diagnostics {
     let mut out = Diagnostics::new();
-    let declared: BTreeSet<Arc<str>> =
-        project.stacks.values().flat_map(|stack| stack.module.variables.keys().cloned()).collect();
+    let of_tests = project.tested_modules().filter(|_| given.to_tests);
+    let of_tests: BTreeSet<Arc<str>> = of_tests.flat_map(|module| module.variables.keys().cloned()).collect();
+    let of_stacks = project.stacks.values().flat_map(|stack| stack.module.variables.keys().cloned());
+    let declared: BTreeSet<Arc<str>> = of_stacks.chain(of_tests.iter().cloned()).collect();
     let (mut sources, mut outside) = (std::mem::take(&mut project.sources), std::mem::take(&mut project.outside));
     let names = SecretNames::of_project(project);
     for (name, text) in given.environment.iter().filter(|(name, _)| declared.contains(name.as_str())) {
@@ -98,7 +102,9 @@ pub fn give(project: &mut Project, given: &Given) -> Diagnostics {
             GivenArgument::File { path, content } => {
                 let (values, problems) = read_values(&mut sources, path, content, &names);
                 out.extend(problems);
-                out.extend(undeclared(&values, &project.stacks.values().collect::<Vec<_>>()));
+                let mut unknown = values.clone();
+                unknown.retain(|name, _| !of_tests.contains(name));
+                out.extend(undeclared(&unknown, &project.stacks.values().collect::<Vec<_>>()));
                 let values = values.into_iter().map(|(name, value)| (name, OutsideValue::Written(value)));
                 outside.arguments.extend(values);
             }

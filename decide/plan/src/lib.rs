@@ -38,7 +38,7 @@ pub use conclude::storable;
 pub use evaluation::{Evaluation, EvaluationStep};
 pub use history::{HandError, StateAddress, TakeOverError, moved_by_hand, state_file, state_of_file, taken_over};
 pub use input::{PlanInput, PlanMode};
-pub use mock::{mock_object, mock_plan};
+pub use mock::{mock_import, mock_object, mock_plan};
 pub use plan::{
     Adoption, DeferReason, Deferred, Depends, Drift, Note, Plan, PlannedAction, PlannedChange, PlannedOutput, Reason,
     Repetition, ReplaceOrder, ReplaceReason, Step, StepKind, Undefined,

@@ -33,6 +33,19 @@ pub fn mock_object(schema: &Block, planned: &Value, given: &Value, seed: &str) -
     }
 }
 
+/// An object that is imported where nothing real is asked: nothing but what is `given`.
+///
+/// # Errors
+/// What of `given` is of a wrong type.
+pub fn mock_import(schema: &Block, given: &Value, seed: &str) -> Result<Value, String> {
+    let blank = duties::empty(schema);
+    let open = blank.as_entries().into_iter().flat_map(|entries| entries.iter()).map(|(name, value)| {
+        let is_given = schema.attributes.contains_key(&**name) && given.get(name).is_some();
+        (Arc::clone(name), if is_given { Value::unknown(value.ty()) } else { value.clone() })
+    });
+    mock_object(schema, &Value::object(open.collect::<Vec<_>>()), given, seed)
+}
+
 struct Maker {
     /// Where the walk is, from the seed on.
     path: Vec<String>,

@@ -16,7 +16,7 @@ use andon_store::{Held, LockError};
 use andon_text::{Diagnostic, Diagnostics, SourceMap, nearest};
 use andon_view::{Look, Paint};
 
-use crate::args::{Arguments, Colour, LockArguments};
+use crate::args::{Arguments, Colour, Command, LockArguments};
 use crate::variables::{self, VariableArguments};
 
 /// Set by the first interrupt; the second one ends the program.
@@ -252,7 +252,8 @@ impl Context {
     /// then is asked for.
     fn give(&self, session: &mut Session) -> Result<(), Stop> {
         let Some(arguments) = self.arguments.command.variables() else { return Ok(()) };
-        session.give(&arguments.read(&self.arguments.directory)?);
+        let to_tests = matches!(self.arguments.command, Command::Test(_));
+        session.give(&Given { to_tests, ..arguments.read(&self.arguments.directory)? });
         // What is wrong with the names is said where they are used.
         if let (Some(stacks), Ok(environment)) = (self.arguments.command.plans(), self.meant(session)) {
             let stacks: Vec<Arc<str>> = stacks.iter().map(|name| name.as_str().into()).collect();
@@ -377,7 +378,9 @@ impl Context {
 
     /// Diagnostics: as data on standard output with `--json`, else on standard error.
     pub fn say_diagnostics(&self, diagnostics: &Diagnostics, sources: &SourceMap) {
-        if self.arguments.json {
+        if self.arguments.json && matches!(self.arguments.command, Command::Test(_)) {
+            crate::commands::test::print_diagnostics(diagnostics, sources, None);
+        } else if self.arguments.json {
             let data = andon_view::diagnostics_json(diagnostics, sources);
             self.print(&format!("{}\n", serde_json::json!({ "diagnostics": data })));
         } else {

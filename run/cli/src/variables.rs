@@ -83,7 +83,7 @@ impl VariableArguments {
                 }
             });
         }
-        Ok(Given { environment, arguments })
+        Ok(Given { environment, arguments, to_tests: false })
     }
 }
 

@@ -75,6 +75,8 @@ impl Plugins {
     /// they offer; `cache` is where that is kept.
     pub fn load(project: &Project, state: &State, directory: &Path, cache: Option<PathBuf>) -> Plugins {
         let mut needs = needs(project);
+        // A plan needs no more than what the stacks do.
+        let planned = needs_of(project.stacks.values().map(|stack| &*stack.module));
         add_kept(&mut needs, state);
         let mut plugins = Plugins::default();
         if needs.is_empty() {
@@ -103,8 +105,8 @@ impl Plugins {
                 continue;
             }
             let locked = locks.all.providers.get(&address);
-            if places.under_development(&address).is_none() {
-                plugins.unlocked.extend(inconsistent(&address, &need, locked));
+            if let (None, Some(need)) = (places.under_development(&address), planned.get(&address)) {
+                plugins.unlocked.extend(inconsistent(&address, need, locked));
             }
             let version = locked.map(|entry| entry.version.clone());
             let request = Request { address: address.clone(), constraint: need.constraint, locked: version };
@@ -506,11 +508,16 @@ pub(crate) fn needs(project: &Project) -> BTreeMap<ProviderAddress, Need> {
     needs
 }
 
-/// The same, of what is built in, too.
+/// The same, of what is built in, too. What runs of tests have in the place of a stack needs providers as well.
 fn all_needs(project: &Project) -> BTreeMap<ProviderAddress, Need> {
+    needs_of(project.stacks.values().map(|stack| &stack.module).chain(project.tested_modules()).map(|module| &**module))
+}
+
+/// What modules, and those that they call, need of each provider.
+fn needs_of<'a>(modules: impl Iterator<Item = &'a Module>) -> BTreeMap<ProviderAddress, Need> {
     let mut needs: BTreeMap<ProviderAddress, Need> = BTreeMap::new();
     let mut seen = BTreeSet::new();
-    let mut open: Vec<&Module> = project.stacks.values().map(|stack| &*stack.module).collect();
+    let mut open: Vec<&Module> = modules.collect();
     while let Some(module) = open.pop() {
         if !seen.insert(std::ptr::from_ref(module)) {
             continue;

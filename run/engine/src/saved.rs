@@ -199,6 +199,7 @@ fn read(json: &Json, andon: String) -> Option<SavedPlan> {
         given: Given {
             environment: pairs(at(at(json, "given"), "environment"))?,
             arguments: at(at(json, "given"), "arguments").as_array()?.iter().map(argument).collect::<Option<_>>()?,
+            to_tests: false,
         },
         files: files.map(|(path, digest)| Some((path.clone(), digest.as_str()?.to_owned()))).collect::<Option<_>>()?,
         based_on: at(json, "based_on").as_u64()?,

@@ -72,6 +72,11 @@ pub struct Project {
 }
 
 impl Project {
+    /// The modules that runs of tests have in the place of a stack.
+    pub fn tested_modules(&self) -> impl Iterator<Item = &Arc<Module>> {
+        self.stack_tests.iter().flat_map(|test| &test.runs).filter_map(|run| run.module.as_ref())
+    }
+
     /// What functions may read in an expression whose paths start from `base`, a directory of the project.
     pub fn inputs<'a>(&'a self, base: &'a str) -> Inputs<'a> {
         Inputs { home: &self.home, ..Inputs::of_files(&self.files, base, &self.directory) }

@@ -20,6 +20,8 @@ pub struct StackTest {
     pub stack: Arc<str>,
     /// Values of input variables in every run.
     pub variables: BTreeMap<Arc<str>, Assignment>,
+    /// Values from the files of values beside it: stronger than those of the stack's.
+    pub assignments: BTreeMap<Arc<str>, Assignment>,
     /// Configurations of providers that take the place of the stack's own, mocked ones among them.
     pub providers: BTreeMap<ProviderKey, TestProvider>,
     /// What is not made or read in any run.

@@ -34,9 +34,10 @@ impl<'a> Names<'a> {
         names
     }
 
-    /// Of the variables of every stack.
+    /// Of the variables of every stack, and of the modules that tests have in their place.
     pub fn of_project(project: &'a Project) -> Names<'a> {
-        Names::of(project.stacks.values().flat_map(|stack| stack.module.variables.values()))
+        let modules = project.stacks.values().map(|stack| &stack.module).chain(project.tested_modules());
+        Names::of(modules.flat_map(|module| module.variables.values()))
     }
 
     /// Whether a variable has this name.
@@ -55,7 +56,8 @@ pub(super) fn hide(loader: &mut Loader<'_>, project: &Project) {
     let everywhere = Names::of_project(project);
     let params = Names::of(project.roles.values().flat_map(|role| role.params.values()));
     let mut modules: Vec<(&str, &Module)> = Vec::new();
-    let mut open: Vec<&Arc<Module>> = project.stacks.values().map(|stack| &stack.module).collect();
+    let mut open: Vec<&Arc<Module>> =
+        project.stacks.values().map(|stack| &stack.module).chain(project.tested_modules()).collect();
     while let Some(module) = open.pop() {
         if !modules.iter().any(|(directory, _)| **directory == *module.directory) {
             modules.push((&module.directory, module));

@@ -10,7 +10,7 @@ use andon_schema::Mode;
 use andon_text::{Diagnostic, SourceId, Span};
 
 use super::module::Modules;
-use super::{Loader, blocks, test_runs};
+use super::{Loader, blocks, test_runs, values};
 use crate::definitions::{Project, StackTest};
 use crate::files::resolve;
 use crate::reference::{name_at, static_traversals};
@@ -32,11 +32,18 @@ pub(super) fn load(
             let mut paths = loader.paths(folder, ".tftest.hcl");
             paths.extend(loader.paths(folder, ".tftest.json"));
             paths.sort();
+            // Beside the stack they are the stack's.
+            let assignments = match paths.is_empty() || *folder == *directory {
+                true => BTreeMap::new(),
+                false => values::assignments(loader, folder),
+            };
             for path in paths {
                 let body = loader.body(&path, &STACK_TEST_FILE);
                 file(loader, &path, &body);
                 match test_runs::owner(project, &directory, &path) {
-                    Some(stack) => all.push(Arc::new(test_runs::read(loader, stack, modules, &path, &body))),
+                    Some(stack) => {
+                        all.push(Arc::new(test_runs::read(loader, stack, modules, &path, &body, &assignments)))
+                    }
                     None => loader.out.extend(ownerless(loader.ids.get(&path).copied(), project)),
                 }
             }

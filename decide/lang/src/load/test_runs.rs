@@ -42,6 +42,7 @@ pub(super) fn read(
     modules: &mut Modules,
     path: &Arc<str>,
     body: &Body,
+    assignments: &BTreeMap<Arc<str>, Assignment>,
 ) -> StackTest {
     let directory = Arc::clone(&stack.module.directory);
     let mut providers: BTreeMap<ProviderKey, TestProvider> = settings::providers(loader, body)
@@ -64,7 +65,8 @@ pub(super) fn read(
         }
     }
     let (path, stack, variables) = (Arc::clone(path), Arc::clone(&stack.name), variables(body));
-    StackTest { path, stack, variables, providers, overrides, runs, parallel }
+    let assignments = assignments.clone();
+    StackTest { path, stack, variables, assignments, providers, overrides, runs, parallel }
 }
 
 fn run(loader: &mut Loader<'_>, directory: &Arc<str>, modules: &mut Modules, block: &Block) -> TestRun {

@@ -131,7 +131,7 @@ impl Applier {
 
     fn not_provisioned(&mut self, it: &Provisioning, problems: Diagnostics) {
         let help = match it.late {
-            true => "The object was not deleted; the next apply tries again.",
+            true => "The object was not deleted. Whatever deletes it next runs this again.",
             false => "The object was made and is marked as tainted: the next apply replaces it.",
         };
         if let (Some(planned), Some(problem)) = (self.change(it.change), problems.iter().next()) {

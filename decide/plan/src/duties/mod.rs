@@ -33,6 +33,7 @@ pub(crate) use marks::{marks_agree, with_marks_of, with_marks_of_schema};
 pub use planned::{check_planned, check_planned_type};
 pub use propose::{planned_unknown, proposed};
 pub use replace::replaces;
+pub(crate) use shape::empty;
 pub use stored::{Stored, check_applied, check_read, normalised, without_write_only};
 
 /// A way in which a provider's answer breaks the rules.

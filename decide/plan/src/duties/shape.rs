@@ -143,7 +143,7 @@ pub(super) fn map_objects(nesting: Nesting, value: &Value, mut change: impl FnMu
 }
 
 /// The object of a body in which nothing is given: attributes are null, and there are no blocks.
-pub(super) fn empty(block: &Block) -> Value {
+pub(crate) fn empty(block: &Block) -> Value {
     let attributes =
         block.attributes.iter().map(|(name, attribute)| (name, Value::null(attribute.ty.without_optional())));
     let blocks = block.blocks.iter().map(|(name, nested)| (name, andon_text::deeper(|| no_blocks(nested))));

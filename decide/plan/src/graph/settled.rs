@@ -33,6 +33,8 @@ impl Settled {
     pub fn after(plan: Option<&Plan>) -> Settled {
         let (mut observed, mut data) = (BTreeMap::new(), BTreeMap::new());
         if let Some(plan) = plan {
+            // What is imported may need no change.
+            observed.extend(plan.adopted.iter().map(|it| (it.address.clone(), Some(it.object.value.clone()))));
             observed.extend(plan.drift.iter().map(|drift| (drift.address.clone(), drift.after.clone())));
             let current = plan.changes.iter().filter(|change| change.action != PlannedAction::DeleteDeposed);
             observed.extend(current.map(|change| (change.address.clone(), change.after.clone())));

@@ -46,6 +46,8 @@ mod secrets;
 mod show;
 mod stack_tests;
 mod stack_tests_of_checks;
+mod stack_tests_of_helpers;
+mod stack_tests_of_results;
 mod state;
 mod state_file;
 mod tidy;

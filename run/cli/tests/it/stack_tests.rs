@@ -15,7 +15,7 @@ fn files(text: &str) -> Vec<(String, String)> {
     parts.map(|part| part.split_once('\n').unwrap()).map(|(path, text)| (path.trim().into(), text.into())).collect()
 }
 
-fn project(name: &str, text: &str) -> Project {
+pub fn project(name: &str, text: &str) -> Project {
     let project = Project::empty(name);
     for (path, text) in files(text) {
         project.write(&path, &text);
@@ -35,8 +35,8 @@ fn ended(lines: &str) -> BTreeMap<String, String> {
     .collect()
 }
 
-/// What terraform says of the same files; `None` where there is no terraform.
-fn asked(project: &Project) -> Option<BTreeMap<String, String>> {
+/// The lines of JSON that terraform has for the same files; `None` where there is no terraform.
+pub fn asked(project: &Project) -> Option<String> {
     let program = std::env::var_os("ANDON_TERRAFORM").unwrap_or_else(|| "terraform".into());
     let terraform = |words: &[&str]| {
         let mut command = Command::new(&program);
@@ -45,7 +45,7 @@ fn asked(project: &Project) -> Option<BTreeMap<String, String>> {
     };
     terraform(&["init", "-input=false"])?;
     let output = terraform(&["test", "-json"])?;
-    Some(ended(&String::from_utf8_lossy(&output.stdout)))
+    Some(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 /// The project and how its runs end: `FILE RUN: STATUS` lines.
@@ -59,7 +59,7 @@ pub fn check(name: &str, text: &str, expected: &str) {
     let fails = expected.values().any(|status| status == "fail" || status == "error");
     assert_eq!(ran.code, Some(i32::from(fails)), "{ran}");
     assert!(!project.directory.join(".andon/ledger.db").exists(), "a test leaves a ledger");
-    match asked(&project) {
+    match asked(&project).map(|lines| ended(&lines)) {
         Some(theirs) => assert_eq!(theirs, expected, "terraform says otherwise"),
         None => println!("skipped: no terraform to compare with; set ANDON_TERRAFORM"),
     }

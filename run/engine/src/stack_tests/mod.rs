@@ -105,6 +105,8 @@ pub enum TestEvent<'a> {
     RunEnded(&'a StackTest, &'a RunReport),
     /// What the runs of a file made is being deleted.
     Clearing(&'a StackTest),
+    /// What a run, the last of those that share a state, and those before it made is being deleted.
+    ClearingRun(&'a StackTest, &'a str),
     /// A file has ended.
     FileEnded(&'a StackTest, &'a FileReport),
 }
@@ -134,7 +136,7 @@ pub fn run_tests(bench: &Bench<'_>, test: &StackTest, follow: &mut dyn FnMut(Tes
         runs.extend(reports);
     }
     follow(TestEvent::Clearing(test));
-    let (diagnostics, left) = file.clear();
+    let (diagnostics, left) = file.clear(&mut |run| follow(TestEvent::ClearingRun(test, run)));
     let worst = runs.iter().map(|run| run.status).max().unwrap_or(TestStatus::Pass);
     let status = if left.is_empty() && !diagnostics.has_errors() { worst } else { TestStatus::Error };
     let report = FileReport { path: Arc::clone(&test.path), status, runs, diagnostics, left };
@@ -230,6 +232,9 @@ impl<'a> File<'a> {
         let Some(stack) = base.stacks.get(&self.test.stack) else {
             return Err(Diagnostic::error(format!("there is no stack {:?}", &*self.test.stack)).at(run.span).into());
         };
+        let mut stack = stack.clone();
+        stack.assignments.extend(self.test.assignments.iter().map(|(name, it)| (Arc::clone(name), it.clone())));
+        let stack = &stack;
         let module = Arc::clone(run.module.as_ref().unwrap_or(&stack.module));
         let runs = Value::object(self.outputs.iter().map(|(name, value)| (Arc::clone(name), value.clone())));
         let variables = self.variables(run, stack, &module, &runs, &mut report.diagnostics)?;
@@ -447,7 +452,7 @@ impl<'a> File<'a> {
     }
 
     /// Deletes what was made, the last made first. What is left comes back, with why.
-    fn clear(mut self) -> (Diagnostics, Vec<(Arc<str>, String)>) {
+    fn clear(mut self, follow: &mut dyn FnMut(&str)) -> (Diagnostics, Vec<(Arc<str>, String)>) {
         let (mut problems, mut left) = (Diagnostics::new(), Vec::new());
         let mut slots: Vec<Slot> = std::mem::take(&mut self.slots).into_values().collect();
         slots.sort_by_key(|slot| std::cmp::Reverse(slot.last.as_ref().map(|(at, ..)| *at)));
@@ -456,6 +461,7 @@ impl<'a> File<'a> {
             if slot.journal.state().instances.is_empty() {
                 continue;
             }
+            follow(&name);
             let request = self.request(&prepared.project, PlanMode::Destroy, true);
             // An interrupt has ended the runs; what they made is deleted all the same.
             let mut world = self.world(prepared.rules, Arc::default());

@@ -12,7 +12,7 @@ use andon_lang::eval::evaluate;
 use andon_ledger::Outputs;
 use andon_plan::STACK_DATA;
 use andon_schema::Mode;
-use andon_text::{Diagnostic, Diagnostics};
+use andon_text::{Diagnostic, Diagnostics, Span};
 use andon_value::Value;
 
 use super::scope::{TestScope, Variables};
@@ -35,6 +35,7 @@ pub(super) fn prepare(
     scope: &TestScope<'_>,
 ) -> Result<Prepared, Diagnostics> {
     let mut problems = Diagnostics::new();
+    let place = |span: Option<Span>| Arc::from(span.map(|span| base.sources.locate(span)).unwrap_or_default());
     let mut module = Module::clone(run.module.as_ref().unwrap_or(&stack.module));
     let mut trial = Trial { variables, ..Trial::default() };
     trial.names.insert("run".into(), scope.runs.clone());
@@ -49,7 +50,8 @@ pub(super) fn prepare(
         for (ty, found) in &mock.types {
             let values = values(found.values.as_ref(), scope, &mut problems);
             let during_plan = found.during_plan.unwrap_or(mock.during_plan);
-            mocked.types.insert(ty.clone(), Given { values, during_plan });
+            let place = place(found.values.as_ref().map(|expr| expr.span));
+            mocked.types.insert(ty.clone(), Given { values, during_plan, place });
         }
         rules.mocked.insert((address, key.1.clone()), mocked);
     }
@@ -63,7 +65,8 @@ pub(super) fn prepare(
         if found.target.resource.is_some() {
             let during_plan = found.during_plan.unwrap_or(during);
             published.extend(other_stack(&module, &found.target, &given, scope));
-            rules.overrides.push((found.target.clone(), Given { values: given, during_plan }));
+            let place = place(Some(found.values.as_ref().map_or(found.span, |expr| expr.span)));
+            rules.overrides.push((found.target.clone(), Given { values: given, during_plan, place }));
         } else if seen.insert(path(&found.target)) {
             replace_module(&mut module, found, given, &mut trial, &mut problems);
         }

@@ -63,6 +63,13 @@ impl Scope for TestScope<'_> {
 /// What the variables of a stack are given from outside of the test, and their defaults.
 pub(super) fn outer(project: &Project, environment: &str, stack: &Stack) -> Variables {
     let mut all = Variables::new();
+    // Of the variables that only a module in the stack's place has, those that are given a value.
+    let of_tests = project.tested_modules().flat_map(|module| &module.variables);
+    for (name, variable) in of_tests.filter(|(name, _)| !stack.module.variables.contains_key(*name)) {
+        if let Ok(Some(given)) = given_value(project, environment, stack, variable) {
+            all.entry(Arc::clone(name)).or_insert(given);
+        }
+    }
     for (name, variable) in &stack.module.variables {
         // What is wrong with a value is said by the run that uses it.
         let Ok(given) = given_value(project, environment, stack, variable) else { continue };

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use andon_lang::definitions::{Target, implied_name};
-use andon_plan::{mock_object, mock_plan};
+use andon_plan::{mock_import, mock_object, mock_plan};
 use andon_schema::{
     Answer, Block, Command, Failure, FoundObject, InstanceAddress, Kept, Mode, Outcome, Planned, ProviderAddress,
     Question, Schemas, Via,
@@ -23,6 +23,8 @@ pub(super) struct Given {
     pub values: Value,
     /// Whether they are known to a plan already.
     pub during_plan: bool,
+    /// Where the file says so: `path:line:column`.
+    pub place: Arc<str>,
 }
 
 /// What a mocked provider gives by type, and whether a plan knows what nothing is said of.
@@ -56,6 +58,11 @@ pub(super) struct TestWorld {
 }
 
 impl Rules {
+    /// Whether an override names the instance.
+    fn is_overridden(&self, address: &InstanceAddress) -> bool {
+        self.overrides.iter().any(|(target, _)| covers(target, address))
+    }
+
     /// What is given for an instance; `None` where the real world is asked.
     fn given(&self, address: &InstanceAddress, via: Option<&Via>) -> Option<Given> {
         if let Some((_, given)) = self.overrides.iter().find(|(target, _)| covers(target, address)) {
@@ -73,7 +80,7 @@ impl Rules {
         }?;
         let ty = (address.resource.mode, Arc::clone(&address.resource.kind));
         let given = provider.types.get(&ty).cloned();
-        Some(given.unwrap_or(Given { values: Value::NULL, during_plan: provider.during_plan }))
+        Some(given.unwrap_or(Given { values: Value::NULL, during_plan: provider.during_plan, place: "".into() }))
     }
 }
 
@@ -156,6 +163,12 @@ impl TestWorld {
                 let open = mock_plan(schema, &Value::NULL, config);
                 Answer::Object(Some(made(schema, &open, given, address)?))
             }
+            Question::Import { .. } if self.rules.is_overridden(address) => {
+                let values = mock_import(schema, &given.values, &address.within_stack());
+                let stored = values.map_err(|wrong| unfit(wrong, given))?;
+                let now = Some(stored.clone());
+                Answer::Found(Box::new(FoundObject { stored, now, kept, warnings: Vec::new() }))
+            }
             Question::Import { .. } | Question::MoveObject { .. } | Question::CallFunction(_) => {
                 return Err(unmockable());
             }
@@ -236,8 +249,12 @@ impl World for TestWorld {
 }
 
 fn made(schema: &Block, planned: &Value, given: &Given, address: &InstanceAddress) -> Result<Value, Failure> {
-    mock_object(schema, planned, &given.values, &address.within_stack())
-        .map_err(|wrong| Failure::new("what a test gives does not fit the schema", wrong))
+    mock_object(schema, planned, &given.values, &address.within_stack()).map_err(|wrong| unfit(wrong, given))
+}
+
+fn unfit(wrong: String, given: &Given) -> Failure {
+    let place = if given.place.is_empty() { String::new() } else { format!(" It is given at {}.", given.place) };
+    Failure::new("what a test gives does not fit the schema", format!("{wrong}{place}"))
 }
 
 fn unmockable() -> Failure {

@@ -5,6 +5,8 @@ mod stacks;
 
 use std::sync::Arc;
 
+pub use stacks::print_diagnostics;
+
 use andon_engine::{ChangeError, Changed, Journal as _, Machine, Recorder, RecoverError, Sink, change, now, testing};
 use andon_lang::definitions::{Project as Definitions, Test};
 use andon_lang::{TestCase, test_case};
@@ -25,6 +27,9 @@ const PARALLELISM: usize = 16;
 
 /// `andon test`
 pub fn run(context: &Context, arguments: &TestArguments) -> Result<(), Stop> {
+    if context.arguments.json {
+        stacks::version();
+    }
     let project = context.open_sound_with_plugins()?;
     let of_stacks = stacks::chosen(&project, arguments);
     let in_file = |test: &Test| {
@@ -73,7 +78,7 @@ pub fn run(context: &Context, arguments: &TestArguments) -> Result<(), Stop> {
     if !of_stacks.is_empty() || !context.arguments.json {
         stacks::summary(context, tally);
     }
-    if tally.bad() == 0 { Ok(()) } else { Err(Stop::Code(1)) }
+    if tally.is_fine() { Ok(()) } else { Err(Stop::Code(1)) }
 }
 
 fn tell(context: &Context, project: &Project, test: &Test, reasons: &Diagnostics, began: Timestamp) {

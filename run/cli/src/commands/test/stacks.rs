@@ -4,14 +4,16 @@ use std::path::Path;
 use std::sync::Arc;
 
 use andon_engine::{Bench, FileReport, RunReport, TestEvent, TestStatus, run_tests};
+use andon_lang::TERRAFORM_VERSION;
 use andon_lang::definitions::{StackTest, TestRun};
 use andon_plan::PlanMode;
-use andon_text::{Diagnostic, Diagnostics};
+use andon_text::{Diagnostic, Diagnostics, SourceMap};
 use serde_json::{Value as Json, json};
 
 use super::PARALLELISM;
 use super::junit::junit;
 use crate::args::TestArguments;
+use crate::clock::rfc3339;
 use crate::commands::change::request;
 use crate::context::{Context, Project, Stop, interrupt};
 use crate::terminal::print_json;
@@ -23,6 +25,8 @@ pub struct Tally {
     pub failed: usize,
     pub errored: usize,
     pub skipped: usize,
+    /// Files whose runs are fine, but what those made could not be deleted.
+    pub unclean: usize,
 }
 
 /// The files of tests that are meant.
@@ -55,6 +59,15 @@ pub fn run(
         parallelism: PARALLELISM,
         interrupt: interrupt(),
     };
+    let results = arguments.junit_xml.as_ref().map(|path| context.arguments.directory.join(path));
+    let unwritable = |error: std::io::Error| {
+        let path = results.as_deref().unwrap_or(Path::new("")).display();
+        Diagnostic::error(format!("the results cannot be written to {path}")).detail(format!("{error}."))
+    };
+    // Found out before the runs, which may take long.
+    if let Some(path) = &results {
+        std::fs::OpenOptions::new().create(true).append(true).open(path).map_err(unwritable)?;
+    }
     if context.arguments.json {
         let files = tests.iter().map(|test| {
             let runs: Vec<&str> = test.runs.iter().map(|run| &*run.name.name).collect();
@@ -62,19 +75,14 @@ pub fn run(
         });
         let files: serde_json::Map<String, Json> = files.collect();
         let words = format!("{} files of tests", files.len());
-        print_json(&json!({ "@level": "info", "@message": words, "type": "test_abstract", "test_abstract": files }));
+        print(json!({ "@level": "info", "@message": words, "type": "test_abstract", "test_abstract": files }));
     }
     let mut reports: Vec<FileReport> = Vec::with_capacity(tests.len());
     for test in tests {
         reports.push(run_tests(&bench, test, &mut |event| tell(context, project, arguments, &event)));
     }
-    if let Some(path) = &arguments.junit_xml {
-        std::fs::write(context.arguments.directory.join(path), junit(&reports, project.sources())).map_err(
-            |error| {
-                Diagnostic::error(format!("the results cannot be written to {}", path.display()))
-                    .detail(format!("{error}."))
-            },
-        )?;
+    if let Some(path) = &results {
+        std::fs::write(path, junit(&reports, project.sources())).map_err(unwritable)?;
     }
     let mut tally = Tally::default();
     for file in &reports {
@@ -87,7 +95,7 @@ pub fn run(
             }
         }
         let of_runs = file.runs.iter().any(|run| run.status >= TestStatus::Fail);
-        tally.errored += usize::from(file.status == TestStatus::Error && !of_runs);
+        tally.unclean += usize::from(file.status == TestStatus::Error && !of_runs);
     }
     Ok(tally)
 }
@@ -99,7 +107,7 @@ fn tell(context: &Context, project: &Project, arguments: &TestArguments, event: 
     let paint = context.out;
     match event {
         TestEvent::FileBegan(test) => context.print(&format!("{}\n", paint.bold(&test.path))),
-        TestEvent::RunBegan(..) | TestEvent::Clearing(_) => {}
+        TestEvent::RunBegan(..) | TestEvent::Clearing(_) | TestEvent::ClearingRun(..) => {}
         TestEvent::RunEnded(_, run) => {
             let word = match run.status {
                 TestStatus::Pass => paint.green("ok  "),
@@ -138,6 +146,24 @@ fn left(file: &FileReport) -> Vec<String> {
     std::iter::once(head).chain(lines).collect()
 }
 
+/// Prints a line as `terraform test -json` does.
+fn print(mut line: Json) {
+    if let Some(line) = line.as_object_mut() {
+        line.insert("@module".to_owned(), "terraform.ui".into());
+        line.insert("@timestamp".to_owned(), rfc3339(andon_engine::now()).into());
+    }
+    print_json(&line);
+}
+
+/// The first line of all.
+pub fn version() {
+    let own = env!("CARGO_PKG_VERSION");
+    print(json!({
+        "@level": "info", "@message": format!("Andon {own}"), "type": "version",
+        "terraform": TERRAFORM_VERSION, "andon": own, "ui": "1.2",
+    }));
+}
+
 fn word(status: TestStatus) -> &'static str {
     match status {
         TestStatus::Pass => "pass",
@@ -147,16 +173,21 @@ fn word(status: TestStatus) -> &'static str {
     }
 }
 
+/// In what is for people, terraform makes no difference between the two.
+fn word_for_people(status: TestStatus) -> &'static str {
+    word(if status == TestStatus::Error { TestStatus::Fail } else { status })
+}
+
 /// Lines in the shape that `terraform test -json` gives.
 fn tell_data(project: &Project, event: &TestEvent<'_>) {
     let of_file = |test: &StackTest, words: &str, rest: Json| {
-        print_json(&json!({
+        print(json!({
             "@level": "info", "@message": format!("{}... {words}", test.path), "@testfile": &*test.path,
             "type": "test_file", "test_file": rest,
         }));
     };
     let of_run = |test: &StackTest, name: &str, words: &str, rest: Json| {
-        print_json(&json!({
+        print(json!({
             "@level": "info", "@message": format!("  \"{name}\"... {words}"), "@testfile": &*test.path,
             "@testrun": name, "type": "test_run", "test_run": rest,
         }));
@@ -174,64 +205,71 @@ fn tell_data(project: &Project, event: &TestEvent<'_>) {
             let run = json!({
                 "path": &*test.path, "run": &**name, "progress": "complete", "status": word(*status), "elapsed": took_ms,
             });
-            of_run(test, name, word(*status), run);
-            diagnostics(project, test, Some(name), &report.diagnostics);
+            of_run(test, name, word_for_people(*status), run);
+            print_diagnostics(&report.diagnostics, project.sources(), Some((&test.path, Some(name))));
         }
         TestEvent::Clearing(test) => {
             of_file(test, "tearing down", json!({ "path": &*test.path, "progress": "teardown" }));
         }
+        TestEvent::ClearingRun(test, name) => {
+            let run = json!({ "path": &*test.path, "run": name, "progress": "teardown", "elapsed": 0 });
+            of_run(test, name, "tearing down", run);
+        }
         TestEvent::FileEnded(test, file) => {
-            diagnostics(project, test, None, &file.diagnostics);
+            print_diagnostics(&file.diagnostics, project.sources(), Some((&test.path, None)));
             if !file.left.is_empty() {
                 let left = file.left.iter().map(|(run, address)| json!({ "run": &**run, "instance": address }));
                 let left: Vec<Json> = left.collect();
-                print_json(&json!({
+                print(json!({
                     "@level": "error", "@message": format!("{} could not delete all that it made", test.path),
                     "@testfile": &*test.path, "type": "test_cleanup", "test_cleanup": { "failed_resources": left },
                 }));
             }
             let rest = json!({ "path": &*test.path, "progress": "complete", "status": word(file.status) });
-            of_file(test, word(file.status), rest);
+            of_file(test, word_for_people(file.status), rest);
         }
     }
 }
 
-fn diagnostics(project: &Project, test: &StackTest, run: Option<&str>, all: &Diagnostics) {
-    let Json::Array(data) = andon_view::diagnostics_json(all, project.sources()) else { return };
+/// Prints a line for each, with the file and the run that it is of.
+pub fn print_diagnostics(all: &Diagnostics, sources: &SourceMap, of: Option<(&str, Option<&str>)>) {
+    let Json::Array(data) = andon_view::diagnostics_json(all, sources) else { return };
     for (diagnostic, data) in all.iter().zip(data) {
         let (level, word) = if diagnostic.is_error() { ("error", "Error") } else { ("warn", "Warning") };
         let mut line = json!({
-            "@level": level, "@message": format!("{word}: {}", diagnostic.summary), "@testfile": &*test.path,
+            "@level": level, "@message": format!("{word}: {}", diagnostic.summary),
             "type": "diagnostic", "diagnostic": data,
         });
-        if let (Some(run), Some(line)) = (run, line.as_object_mut()) {
-            line.insert("@testrun".to_owned(), run.into());
+        if let (Some((file, run)), Some(line)) = (of, line.as_object_mut()) {
+            line.insert("@testfile".to_owned(), file.into());
+            line.extend(run.map(|run| ("@testrun".to_owned(), run.into())));
         }
-        print_json(&line);
+        print(line);
     }
 }
 
 impl Tally {
-    /// How many did not come out well.
-    pub fn bad(self) -> usize {
-        self.failed + self.errored
+    /// Whether all is as it should be.
+    pub fn is_fine(self) -> bool {
+        self.failed + self.errored + self.unclean == 0
     }
 }
 
 /// The last line of all.
 pub fn summary(context: &Context, tally: Tally) {
-    let Tally { passed, failed, errored, skipped } = tally;
-    let rest = if skipped > 0 { format!(", {skipped} skipped") } else { String::new() };
-    let words = format!("{passed} passed, {} failed{rest}", tally.bad());
+    let Tally { passed, failed, errored, skipped, unclean } = tally;
+    let more = |count: usize, what: &str| if count > 0 { format!(", {count} {what}") } else { String::new() };
+    let (left_out, left_over) = (more(skipped, "skipped"), more(unclean, "not cleaned up"));
+    let words = format!("{passed} passed, {} failed{left_out}{left_over}", failed + errored);
     if !context.arguments.json {
         return context.print(&format!("{words}\n"));
     }
-    let status = match (errored, failed) {
+    let status = match (errored + unclean, failed) {
         (1.., _) => "error",
         (0, 1..) => "fail",
         (0, 0) => "pass",
     };
-    print_json(&json!({
+    print(json!({
         "@level": "info", "@message": words, "type": "test_summary",
         "test_summary": {
             "status": status, "passed": passed, "failed": failed, "errored": errored, "skipped": skipped,
