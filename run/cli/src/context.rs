@@ -17,6 +17,7 @@ use andon_text::{Diagnostic, Diagnostics, SourceMap, nearest};
 use andon_view::{Look, Paint};
 
 use crate::args::{Arguments, Colour, Command, LockArguments};
+use crate::terminal::say_stopped_at_once;
 use crate::variables::{self, VariableArguments};
 
 /// Set by the first interrupt; the second one ends the program.
@@ -489,13 +490,14 @@ fn catch_interrupts() {
     extern "C" fn caught(_: libc::c_int) {
         if INTERRUPT.swap(true, Ordering::Relaxed) {
             // The second one: the ledger holds every intent, so that the next run can resolve them.
+            say_stopped_at_once();
             // SAFETY: _exit is safe to call in a signal handler.
             unsafe { libc::_exit(130) }
         }
     }
     for signal in [libc::SIGINT, libc::SIGTERM] {
         let handler: extern "C" fn(libc::c_int) = caught;
-        // SAFETY: the handler only touches an atomic and calls _exit, both of which are safe in a signal handler.
+        // SAFETY: the handler only touches atomics and calls write and _exit, all of which are safe in a signal handler.
         unsafe { libc::signal(signal, handler as libc::sighandler_t) };
     }
 }

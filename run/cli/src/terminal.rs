@@ -1,19 +1,45 @@
 //! A run, as it happens: live lines on a terminal, plain lines elsewhere, JSON lines where data is wanted.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, IsTerminal, Write};
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use andon_engine::{Sink, WaitingView, now};
 use andon_ledger::{Event, Timestamp};
+use andon_schema::Identity;
 use andon_text::Diagnostic;
 use andon_view::{Board, Paint};
 use serde_json::Value as Json;
 
 use crate::context::{Context, Stop};
 
+/// How many live lines are on the terminal.
+static DRAWN: AtomicUsize = AtomicUsize::new(0);
+
+/// Of how many effects no outcome is recorded yet.
+static UNDER_WAY: AtomicUsize = AtomicUsize::new(0);
+
+/// Says that the program ends at once. Called in a signal handler: it only writes.
+pub fn say_stopped_at_once() {
+    let say = |text: &[u8]| {
+        // SAFETY: the bytes are there, and write is safe to call in a signal handler.
+        let _ = unsafe { libc::write(libc::STDERR_FILENO, text.as_ptr().cast(), text.len()) };
+    };
+    for _ in 0..DRAWN.load(Ordering::Relaxed) {
+        say(b"\x1b[A\x1b[2K");
+    }
+    say(b"Stopped at once.");
+    if UNDER_WAY.load(Ordering::Relaxed) > 0 {
+        say(b" What was under way has no recorded outcome: the next `andon apply` finds out what came of it.");
+    }
+    say(b"\n");
+}
+
 /// Follows a run.
 pub struct Follower {
+    open: BTreeSet<Identity>,
     board: Board,
     paint: Paint,
     width: usize,
@@ -29,6 +55,7 @@ impl Follower {
         let json = context.arguments.json;
         let live = context.live && !json;
         Follower {
+            open: BTreeSet::new(),
             board: Board::default(),
             paint: context.err,
             width: context.width,
@@ -53,9 +80,11 @@ impl Follower {
         }
         text.push_str(&self.draw());
         let _ = std::io::stderr().write_all(text.as_bytes());
+        DRAWN.store(self.drawn, Ordering::Relaxed);
     }
 
     fn erase(&mut self) -> String {
+        DRAWN.store(0, Ordering::Relaxed);
         match std::mem::take(&mut self.drawn) {
             0 => String::new(),
             lines => format!("\x1b[{lines}A\x1b[J"),
@@ -82,9 +111,17 @@ impl Drop for Follower {
 impl Sink for Follower {
     fn event(&mut self, event: &Event) {
         let now = now();
-        if matches!(event, Event::Intent(_)) {
-            self.began.get_or_insert(now);
+        match event {
+            Event::Intent(intent) => {
+                self.began.get_or_insert(now);
+                self.open.insert(intent.identity.clone());
+            }
+            Event::Outcome(record) => {
+                self.open.remove(&record.identity);
+            }
+            _ => {}
         }
+        UNDER_WAY.store(self.open.len(), Ordering::Relaxed);
         if self.json {
             let mut json = andon_view::event_json(event);
             let address = match event {

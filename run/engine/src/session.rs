@@ -200,6 +200,27 @@ impl Session {
         &self.state
     }
 
+    /// All that the ledger says by now: others append to it meanwhile.
+    ///
+    /// # Errors
+    /// Where the ledger cannot be read.
+    pub fn state_now(&self) -> Result<State, OpenError> {
+        let mut state = self.state.clone();
+        if let Some(ledger) = self.ledger()? {
+            catch_up(&ledger, &mut state)?;
+        }
+        Ok(state)
+    }
+
+    /// Who is changing an environment at this moment, if anybody is.
+    ///
+    /// # Errors
+    /// Where the ledger cannot be read.
+    pub fn holder(&self, environment: &str) -> Result<Option<Held>, StoreError> {
+        let Some(ledger) = self.ledger()? else { return Ok(None) };
+        Ok(ledger.locks()?.into_iter().find(|held| held.environment == environment))
+    }
+
     /// All that the ledger said there was, up to an entry.
     ///
     /// # Errors
@@ -222,10 +243,7 @@ impl Session {
 
     /// The planned name of every object that any environment has or is about to have, as of now.
     pub fn identities(&self) -> Result<BTreeSet<Identity>, OpenError> {
-        let mut state = self.state.clone();
-        if let Some(ledger) = self.ledger()? {
-            catch_up(&ledger, &mut state)?;
-        }
+        let state = self.state_now()?;
         let of = |here: &EnvironmentState| -> Vec<Identity> {
             here.objects().map(|(_, object)| object.identity.clone()).chain(here.pending.keys().cloned()).collect()
         };

@@ -7,16 +7,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use andon_engine::saved;
-use andon_engine::{Machine, SavedPlan, Sink, World, judge, plan as make_plan};
+use andon_engine::{Machine, OpenError, SavedPlan, Sink, World, judge, plan as make_plan, presumed};
 use andon_lang::eval::Moment;
 use andon_lang::{Given, GivenArgument};
-use andon_ledger::EnvironmentState;
+use andon_ledger::{EnvironmentState, State};
 use andon_plan::{Plan, PlanInput, PlanMode, Scope};
 use andon_text::{Diagnostic, Diagnostics};
 
 use super::left_by_terraform;
 use crate::args::{DriftArguments, PlanArguments};
-use crate::context::{Context, Project, Stop, interrupt};
+use crate::context::{Context, Project, Stop, held, interrupt, open_error};
 use crate::terminal::{Follower, print_json};
 
 /// At most so many questions are in the air at once.
@@ -181,18 +181,16 @@ fn make(
     let environment = context.environment(project)?;
     let stacks = context.stacks(project, stacks)?;
     left_by_terraform::refuse(context, project, environment, &stacks)?;
-    let state = project.session.state();
-    let here = state.environments.get(&environment.name).cloned().unwrap_or_default();
-    warn_of_open_run(context, &here);
+    let Known { state, sequence, is_all } = known(context, project, &environment.name)?;
     let input = PlanInput {
         project: Arc::clone(project.session.project()),
         schemas: Arc::clone(&project.schemas),
         environment: Arc::clone(&environment.name),
         stacks,
-        state: Arc::new(here),
-        sequence: state.sequence,
+        state: Arc::new(state),
+        sequence,
         mode: asked.mode,
-        refresh: asked.refresh,
+        refresh: asked.refresh || !is_all,
         scope: asked.scope,
         moment: Arc::new(Moment::planning(planned)),
     };
@@ -210,14 +208,40 @@ fn make(
     })
 }
 
-fn warn_of_open_run(context: &Context, here: &EnvironmentState) {
-    if let Some(run) = &here.open_run {
-        let open = here.pending.len();
-        context.say(&format!(
-            "note: run {run} is under way or was cut short ({open} effects have no recorded outcome); the next \
-             `andon up` resolves what it left"
-        ));
+/// What is known of an environment.
+struct Known {
+    state: EnvironmentState,
+    /// The ledger entry that the state goes up to.
+    sequence: u64,
+    /// Whether the state is what the ledger says; else it is what nobody has looked at yet, taken as it was before.
+    is_all: bool,
+}
+
+/// What is known of an environment while another run changes it, or after one was cut short; says so.
+fn known(context: &Context, project: &Project, environment: &str) -> Result<Known, Stop> {
+    let of = |state: &State| {
+        let here = state.environments.get(environment).cloned().unwrap_or_default();
+        Known { state: here, sequence: state.sequence, is_all: true }
+    };
+    let known = of(project.session.state());
+    if known.state.open_run.is_none() && known.state.pending.is_empty() {
+        return Ok(known);
     }
+    let failed = |error: OpenError| open_error(&error);
+    if let Some(other) = project.session.holder(environment).map_err(|error| failed(error.into()))? {
+        context.say(&format!("note: {}; the plan is of what it has recorded so far", held(&other)));
+        let mut state = presumed(&known.state);
+        state.pending.clear();
+        return Ok(Known { state, is_all: false, ..known });
+    }
+    // It may have ended meanwhile.
+    let known = of(&project.session.state_now().map_err(failed)?);
+    let state = presumed(&known.state);
+    let is_all = state.pending.len() == known.state.pending.len();
+    if let Some(run) = known.state.open_run.as_ref().filter(|_| state.pending.is_empty()) {
+        context.say(&format!("note: run {run} was cut short; the next `andon apply` goes on from there"));
+    }
+    Ok(Known { state, is_all, ..known })
 }
 
 fn say_warnings(context: &Context, project: &Project, warnings: &Diagnostics) {

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use andon_engine::{Completion, Job, Machine, Ticket, World};
-use andon_schema::{Answer, InstanceAddress, Object, Question};
+use andon_schema::{Answer, InstanceAddress, Object, ObjectStatus, Question};
 use andon_value::Value;
 use serde_json::json;
 
 use crate::clock::{date_and_time, rfc3339};
-use crate::context::{Context, Project, Stop, interrupt};
+use crate::context::{Context, Project, Stop, held, interrupt, open_error};
 use crate::terminal::print_json;
 
 /// At most so many objects are looked at at once.
@@ -20,6 +20,8 @@ enum Seen {
     There,
     Gone,
     NotTold(String),
+    /// Its provider was not asked: it is as the last run left it.
+    Recorded,
 }
 
 /// `andon status`
@@ -38,12 +40,14 @@ pub fn run(context: &Context) -> Result<(), Stop> {
         }
         let objects: Vec<_> = here.objects().map(|(address, object)| (address.clone(), object.clone())).collect();
         let seen = look(&project, &objects);
+        let holder = project.session.holder(&name).map_err(|error| open_error(&error.into()))?;
         if context.arguments.json {
             let objects = objects.iter().zip(&seen).map(|((address, object), seen)| {
                 json!({
                     "address": address.to_string(),
                     "identity": object.identity.as_str(),
                     "status": word(seen),
+                    "tainted": object.status == ObjectStatus::Tainted,
                     "deposed": here.current(address).is_none_or(|current| current.identity != object.identity),
                     "value": andon_view::value_json(&object.value),
                 })
@@ -53,27 +57,51 @@ pub fn run(context: &Context) -> Result<(), Stop> {
                 "objects": objects.collect::<Vec<_>>(),
                 "open_run": here.open_run.as_ref().map(ToString::to_string),
                 "effects_without_outcome": here.pending.len(),
+                "unresolved": here.pending.values().map(|intent| intent.address.to_string()).collect::<Vec<_>>(),
             }));
             continue;
         }
         context.print(&format!("{}\n", context.out.bold(&format!("Environment {name}"))));
-        let width = objects.iter().map(|(address, _)| address.to_string().chars().count()).max().unwrap_or(0);
+        let addresses = objects.iter().map(|(address, _)| address).chain(here.pending.values().map(|it| &it.address));
+        let width = addresses.map(|address| address.to_string().chars().count()).max().unwrap_or(0);
         for ((address, object), seen) in objects.iter().zip(&seen) {
+            let is_tainted = object.status == ObjectStatus::Tainted;
             let status = match seen {
-                Seen::There => context.out.green("ok  "),
                 Seen::Gone => context.out.red("gone"),
                 Seen::NotTold(_) => context.out.yellow("?   "),
+                Seen::There | Seen::Recorded if is_tainted => context.out.yellow("bad "),
+                Seen::There => context.out.green("ok  "),
+                Seen::Recorded => context.out.dim("·   "),
             };
             let old = here.current(address).is_none_or(|current| current.identity != object.identity);
-            let note = if old { " (replaced, to be deleted)" } else { "" };
+            let note = match (old, is_tainted) {
+                (true, _) => " (replaced, to be deleted)",
+                (false, true) => " (tainted, to be replaced)",
+                (false, false) => "",
+            };
             let told = if let Seen::NotTold(reason) = seen { reason.clone() } else { summary(&object.value) };
             context.print(&format!("  {status}  {:width$}  {told}{note}\n", address.to_string()));
         }
-        if objects.is_empty() {
+        for intent in here.pending.values() {
+            context.print(&format!(
+                "  {}  {:width$}  it is not known yet what became of it\n",
+                context.out.yellow("?   "),
+                intent.address.to_string()
+            ));
+        }
+        if objects.is_empty() && here.pending.is_empty() {
             context.print("  nothing\n");
         }
-        if let Some(run) = &here.open_run {
-            context.print(&format!("  run {run} is under way or was cut short\n"));
+        if seen.iter().any(|seen| matches!(seen, Seen::Recorded)) {
+            context.print("  · is as the last run left it: `andon plan` asks the providers\n");
+        }
+        match (&holder, &here.open_run) {
+            (Some(other), _) => context.print(&format!("  {}\n", held(other))),
+            (None, Some(run)) => {
+                context.print(&format!("  run {run} was cut short: the next `andon apply` goes on from there\n"));
+            }
+            (None, None) if here.pending.is_empty() => {}
+            (None, None) => context.print("  `andon plan` says how that becomes known\n"),
         }
     }
     let runs = last_run(&project);
@@ -91,7 +119,9 @@ pub fn run(context: &Context) -> Result<(), Stop> {
 fn last_run(project: &Project) -> Option<(String, serde_json::Value)> {
     let entries = project.session.ledger().ok()??.last(&andon_store::Which::All, 2000).ok()?;
     let run = andon_fold::runs(&entries).pop()?;
-    let status = run.status.map_or("is under way, or was cut short", andon_view::status_word);
+    let is_held = project.session.holder(&run.environment).ok()?.is_some();
+    let open = if is_held { "is under way" } else { "was cut short" };
+    let status = run.status.map_or(open, andon_view::status_word);
     let when = date_and_time(run.began);
     let line = format!("Last run: `{}` in {} by {} at {when} UTC {status}\n", run.command, run.environment, run.who);
     let json = json!({
@@ -104,7 +134,13 @@ fn last_run(project: &Project) -> Option<(String, serde_json::Value)> {
 /// Looks at objects, many at once; answers in their order.
 fn look(project: &Project, objects: &[(InstanceAddress, Object)]) -> Vec<Seen> {
     let mut machine = Machine::new(project.providers.clone(), PARALLELISM, interrupt());
+    let mut answers: BTreeMap<u64, Seen> = BTreeMap::new();
     for (number, (address, object)) in objects.iter().enumerate() {
+        // Only a plan has what the plugins are to be configured with.
+        if object.provider.is_some() {
+            answers.insert(number as u64, Seen::Recorded);
+            continue;
+        }
         let question = Question::ReadObject {
             address: address.clone(),
             identity: object.identity.clone(),
@@ -114,7 +150,6 @@ fn look(project: &Project, objects: &[(InstanceAddress, Object)]) -> Vec<Seen> {
         };
         machine.start(Ticket(number as u64), Job::Ask(question));
     }
-    let mut answers: BTreeMap<u64, Seen> = BTreeMap::new();
     while answers.len() < objects.len() {
         match machine.wait(Duration::from_millis(100)) {
             Completion::Answered(ticket, answer) => {
@@ -139,6 +174,7 @@ fn word(seen: &Seen) -> &'static str {
         Seen::There => "ok",
         Seen::Gone => "gone",
         Seen::NotTold(_) => "unknown",
+        Seen::Recorded => "recorded",
     }
 }
 
@@ -146,7 +182,7 @@ fn word(seen: &Seen) -> &'static str {
 fn summary(value: &Value) -> String {
     let telling = ["name", "address", "cidr", "listen", "targets", "role", "definition", "digest"];
     let part = |name: &str| {
-        let value = value.get(name).filter(|value| !value.is_null())?;
+        let value = value.get(name).filter(|value| !value.is_null() && !value.marks().sensitive)?;
         let text = match value.as_str() {
             Some(text) if name == "digest" => text.chars().take(19).collect(),
             Some(text) => text.to_string(),

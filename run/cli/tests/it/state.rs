@@ -1,6 +1,10 @@
 //! The commands that look at the state, and that change what it says, as whole terminals.
 
-use crate::support::{Project, snapshot};
+use std::fs::{self, File};
+use std::process::{Child, Stdio};
+
+use crate::plugins::{run, with_toy};
+use crate::support::{Project, eventually, snapshot};
 
 fn project(name: &str) -> Project {
     let mut project = Project::empty(name);
@@ -134,4 +138,95 @@ fn what_is_there_already_is_imported() {
     }
     assert_eq!(project.ok(&["state", "list"]).out.lines().count(), 2);
     assert!(project.ok(&["logs", "--runs"]).out.contains("import terraform_data.b"));
+}
+
+#[test]
+fn what_a_crash_left_open_is_resolved_under_a_run_of_its_own() {
+    let lost = "name = \"crash at ApplyResourceChange\"";
+    let text = format!("resource \"toy_thing\" \"a\" {{ {lost} }}\nresource \"toy_thing\" \"b\" {{ {lost} }}\n");
+    let Some(project) = with_toy("state-crash", &["1.0.0"], &text) else { return };
+    let crashed = run(&project, &["apply", "-y", "-parallelism=1"]);
+    assert_eq!(crashed.code, Some(1), "{crashed}");
+    for (words, code, said) in [
+        ("plan", 1, "became of toy_thing.a, toy_thing.b."),
+        ("plan", 1, "andon state resolve 'toy_thing.a' 'toy_thing.b' --absent"),
+        ("state mv toy_thing.a toy_thing.c", 1, "became of toy_thing.a, toy_thing.b."),
+        ("apply -y", 1, "andon state resolve 'toy_thing.a' --absent"),
+        ("apply -y", 1, "andon state resolve 'toy_thing.b' --absent"),
+        ("status", 0, "toy_thing.b  it is not known yet what became of it"),
+        ("state resolve toy_thing.a toy_thing.c --absent", 1, "nothing is unknown of toy_thing.c"),
+        ("state resolve toy_thing.a toy_thing.b --id x", 1, "an id is of one object"),
+        ("state resolve toy_thing.a --absent", 0, "There is nothing of toy_thing.a"),
+        ("state resolve toy_thing.a --absent", 1, "It is of toy_thing.b."),
+        ("state resolve toy_thing.b --absent", 0, "There is nothing of toy_thing.b"),
+        ("plan", 0, "2 to create"),
+        ("logs --runs", 0, "`state resolve toy_thing.b --absent`"),
+    ] {
+        let ran = run(&project, &words.split(' ').collect::<Vec<_>>());
+        assert!(ran.code == Some(code) && ran.all().contains(said), "{words}: {said}: {ran}");
+    }
+}
+
+/// An apply that goes on until it is ended, as far as this file; what it says is in `said`.
+fn going_on(project: &Project, until: &str) -> Child {
+    let mut command = project.command(&["apply", "-y"]);
+    command.env("XDG_CACHE_HOME", project.directory.join("cache")).env("HOME", &project.directory);
+    command.env("TF_CLI_CONFIG_FILE", project.directory.join("none")).env_remove("TF_PLUGIN_CACHE_DIR");
+    let said = File::create(project.directory.join("said")).unwrap();
+    let child = command.stdout(Stdio::null()).stderr(said).spawn().unwrap();
+    eventually("the run came as far", std::time::Duration::from_secs(60), || {
+        fs::read_to_string(project.directory.join("said")).unwrap().contains(until)
+    });
+    child
+}
+
+fn send(child: &Child, signal: i32) {
+    // SAFETY: a signal to a child that has not been waited for.
+    unsafe { libc::kill(child.id() as i32, signal) };
+}
+
+#[test]
+fn a_plan_is_made_while_another_run_changes_the_environment() {
+    let wait = "resource \"toy_thing\" \"a\" { name = \"wait at ApplyResourceChange\" }\n";
+    let Some(project) = with_toy("state-live", &["1.0.0"], wait) else { return };
+    let mut child = going_on(&project, "creating toy_thing.a");
+    for (words, said) in
+        [("plan", "1 to create"), ("drift", "No drift"), ("status", "toy_thing.a  it is not known yet")]
+    {
+        let ran = run(&project, &[words]);
+        assert!(ran.code == Some(0) && ran.all().contains(said), "{words}: {ran}");
+        assert!(ran.all().contains("running `andon apply"), "{words}: {ran}");
+    }
+    send(&child, libc::SIGKILL);
+    child.wait().unwrap();
+    for (words, code, said) in [
+        (&["plan"][..], 1, "became of toy_thing.a."),
+        (&["status"], 0, "was cut short: the next `andon apply` goes on"),
+        (&["state", "resolve", "toy_thing.a", "--absent"], 0, "There is nothing of toy_thing.a"),
+        (&["plan"], 0, "1 to create"),
+        (&["logs"], 0, "the run was cut short: a later run closed it"),
+    ] {
+        let ran = run(&project, words);
+        assert!(ran.code == Some(code) && ran.all().contains(said), "{words:?}: {ran}");
+    }
+}
+
+#[test]
+fn an_end_at_once_is_said() {
+    let project = Project::empty("state-twice");
+    project.write(
+        "main.tf",
+        "resource \"terraform_data\" \"a\" {\n  provisioner \"local-exec\" { command = \"sleep 300\" }\n}\n",
+    );
+    let mut child = going_on(&project, "runs sleep 300");
+    send(&child, libc::SIGINT);
+    let said = || fs::read_to_string(project.directory.join("said")).unwrap();
+    eventually("it is stopping", std::time::Duration::from_secs(60), || said().contains("Stopping"));
+    send(&child, libc::SIGINT);
+    assert_eq!(child.wait().unwrap().code(), Some(130), "{}", said());
+    assert!(said().ends_with("\nStopped at once.\n"), "{}", said());
+    let status = project.ok(&["status"]);
+    assert!(status.out.contains("bad   terraform_data.a") && status.out.contains("tainted"), "{status}");
+    let plan = project.ok(&["plan"]);
+    assert!(plan.err.contains("was cut short; the next `andon apply`") && !plan.err.contains("0 effects"), "{plan}");
 }
