@@ -160,14 +160,14 @@ fn what_a_crash_left_open_is_resolved_under_a_run_of_its_own() {
         ("state resolve toy_thing.a --absent", 1, "It is of toy_thing.b."),
         ("state resolve toy_thing.b --absent", 0, "There is nothing of toy_thing.b"),
         ("plan", 0, "2 to create"),
-        ("logs --runs", 0, "`state resolve toy_thing.b --absent`"),
+        ("logs --runs", 0, "`state resolve toy_thing.b` by"),
     ] {
         let ran = run(&project, &words.split(' ').collect::<Vec<_>>());
         assert!(ran.code == Some(code) && ran.all().contains(said), "{words}: {said}: {ran}");
     }
 }
 
-/// An apply that goes on until it is ended, as far as this file; what it says is in `said`.
+/// An apply that has come so far, and goes on until it is ended; what it says is in `said`.
 fn going_on(project: &Project, until: &str) -> Child {
     let mut command = project.command(&["apply", "-y"]);
     command.env("XDG_CACHE_HOME", project.directory.join("cache")).env("HOME", &project.directory);
