@@ -32,6 +32,49 @@ pub fn doubled(words: impl IntoIterator<Item = OsString>, command: &Command) -> 
     words.into_iter().filter_map(double).collect()
 }
 
+/// What a command line begins with: the program and its command; before the command's own words go those that Terraform's
+/// `TF_CLI_ARGS`, and `TF_CLI_ARGS_plan` for `plan`, hold, as a shell splits them.
+pub fn with_variables(
+    mut words: Vec<OsString>,
+    command: &Command,
+    variable: impl Fn(&str) -> Option<String>,
+) -> Vec<OsString> {
+    const WITH_VALUE: [&str; 5] = ["-C", "--directory", "-e", "--environment", "--color"];
+    let is_value = |at: usize| words.get(at.wrapping_sub(1)).is_some_and(|it| WITH_VALUE.iter().any(|with| it == with));
+    let first = |at: &usize| words.get(*at).and_then(|it| command.find_subcommand(it)).is_some() && !is_value(*at);
+    let Some(mut at) = (1..words.len()).find(first) else { return words };
+    let mut name = String::from("TF_CLI_ARGS");
+    let mut found = Some(command);
+    while let Some(next) = found.and_then(|it| it.find_subcommand(words.get(at)?)) {
+        name = format!("{name}_{}", words.get(at).map(|it| it.to_string_lossy().into_owned()).unwrap_or_default());
+        (found, at) = (Some(next), at + 1);
+    }
+    let given = ["TF_CLI_ARGS", &name].into_iter().filter_map(variable).flat_map(|text| split(&text));
+    let given: Vec<OsString> = given.map(Into::into).collect();
+    words.splice(at..at, given);
+    words
+}
+
+/// Words as a shell makes them, with quotes and backslashes and nothing else.
+fn split(text: &str) -> Vec<String> {
+    let (mut words, mut word, mut quote) = (Vec::new(), None::<String>, None);
+    let mut letters = text.chars();
+    while let Some(letter) = letters.next() {
+        match (quote, letter) {
+            (None, '\'' | '"') => {
+                quote = Some(letter);
+                word.get_or_insert_default();
+            }
+            (Some(open), _) if open == letter => quote = None,
+            (None | Some('"'), '\\') => word.get_or_insert_default().extend(letters.next()),
+            (None, _) if letter.is_whitespace() => words.extend(word.take()),
+            _ => word.get_or_insert_default().push(letter),
+        }
+    }
+    words.extend(word);
+    words
+}
+
 /// What to say of an option that nobody knows: it whole, as it was typed, and what is like it. Without this a word with
 /// one dash would be named by its first letter.
 pub fn unknown(mut error: Error, words: impl IntoIterator<Item = OsString>, command: &Command) -> Error {
@@ -76,7 +119,7 @@ fn long_options(command: &Command) -> BTreeMap<String, bool> {
 mod tests {
     use clap::{CommandFactory, Parser};
 
-    use super::{doubled, unknown};
+    use super::{doubled, unknown, with_variables};
     use crate::args::Arguments;
 
     fn words(text: &str) -> Vec<std::ffi::OsString> {
@@ -100,6 +143,27 @@ mod tests {
             ("plan -no-color=true -no-color=false --json=true", "plan --color=never --json"),
         ] {
             assert_eq!(doubled(words(given), &Arguments::command()), words(expected));
+        }
+    }
+
+    #[test]
+    fn words_come_from_terraforms_variables_too() {
+        let variable = |name: &str| match name {
+            "TF_CLI_ARGS" => Some("-no-color".to_owned()),
+            "TF_CLI_ARGS_plan" => Some(r#" -var "a=x y"  -var 'b="'\ c"" "#.to_owned()),
+            "TF_CLI_ARGS_state_list" => Some("-id=x".to_owned()),
+            _ => None,
+        };
+        for (given, expected) in [
+            (
+                "andon -C plan plan x",
+                ["andon", "-C", "plan", "plan", "-no-color", "-var", "a=x y", "-var", "b=\" c", "x"].as_slice(),
+            ),
+            ("andon state list a", &["andon", "state", "list", "-no-color", "-id=x", "a"]),
+            ("andon apply plan", &["andon", "apply", "-no-color", "plan"]),
+            ("andon --help", &["andon", "--help"]),
+        ] {
+            assert_eq!(with_variables(words(given), &Arguments::command(), variable), expected);
         }
     }
 

@@ -23,10 +23,12 @@ fn main() -> ExitCode {
     if let Some(code) = helper(&words) {
         return ExitCode::from(u8::try_from(code).unwrap_or(1));
     }
-    let arguments = match Arguments::try_parse_from(dashes::doubled(std::env::args_os(), &Arguments::command())) {
+    let command = Arguments::command();
+    let typed = dashes::with_variables(std::env::args_os().collect(), &command, |name| std::env::var(name).ok());
+    let arguments = match Arguments::try_parse_from(dashes::doubled(typed.clone(), &command)) {
         Ok(arguments) => arguments,
         Err(error) => {
-            let error = dashes::unknown(error, std::env::args_os(), &Arguments::command());
+            let error = dashes::unknown(error, typed, &command);
             let _ = error.print();
             // 2 would say that there is drift.
             return ExitCode::from(u8::from(error.use_stderr()));

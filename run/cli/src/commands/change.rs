@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use andon_engine::{ChangeError, ChangeRequest, Changed, Machine, Recorder, RecoverError, SavedPlan, change};
 use andon_lang::definitions::Environment;
+use andon_lang::{Given, GivenArgument};
 use andon_plan::{ApplyReport, Plan, PlanMode, Scope, SkipReason};
 use andon_schema::{Failure, Identity};
 use andon_text::{Diagnostic, Diagnostics};
@@ -65,6 +66,18 @@ pub(super) fn saved_plan(path: &Path) -> Option<Vec<u8>> {
     content.starts_with(SEALED).then_some(content)
 }
 
+/// A variable that is given another value than a saved plan has. Those that last only for a run are given anew.
+fn given_otherwise(project: &Project, saved: &SavedPlan, again: &Given) -> Option<String> {
+    let stacks = || project.session.project().stacks.values();
+    let text = |argument: &GivenArgument| match argument {
+        GivenArgument::Text { name, text } => Some((name.clone(), text.clone())),
+        GivenArgument::File { .. } => None,
+    };
+    let lasts = |name: &str| stacks().filter_map(|it| it.module.variables.get(name)).any(|it| !it.ephemeral);
+    let before: Vec<_> = saved.given.arguments.iter().filter_map(text).collect();
+    again.arguments.iter().filter_map(text).find(|it| lasts(&it.0) && !before.contains(it)).map(|(name, _)| name)
+}
+
 /// Refuses what looks like the file of a plan and is none; a stack has no such name.
 fn refuse_no_plan(context: &Context, name: &str) -> Result<(), Stop> {
     let is_stack = context.arguments.directory.join("stacks").join(name).is_dir();
@@ -96,6 +109,10 @@ fn apply_saved(context: &Context, arguments: &ApplyArguments, path: &Path, seale
         return Err(refuse(Failure::new("it is of another environment", detail)));
     }
     let project = context.open_saved(&saved, &go.variables)?;
+    if let Some(name) = given_otherwise(&project, &saved, &go.variables.read(&context.arguments.directory)?) {
+        let failure = Failure::new("it has its own values", format!("-var gives \"{name}\" another one."));
+        return Err(refuse(failure.help("A saved plan is applied as it was made: plan again with the other value.")));
+    }
     let environments = &project.session.project().environments;
     let Some(environment) = environments.get(&saved.environment) else {
         let detail = format!("The project has no environment {}.", saved.environment);

@@ -31,8 +31,12 @@ fn a_pipeline_runs_to_its_end() {
     project.ok(&["refresh", "-input=false", "-var=a=1"]);
     assert!(project.ok(&["version", "-json"]).out.contains("\"terraform_version\":\"1.11.4\""));
     project.ok(&["get", "-update"]);
+    project.ok(&["plan", "-var=a=1", "-out=again"]);
+    let ran = project.command(&["apply"]).env("TF_CLI_ARGS_apply", "-input=false -var 'a=2'").output().unwrap();
+    assert!(String::from_utf8_lossy(&ran.stderr).contains("Nothing may be asked"), "{ran:?}");
     for (words, said) in [
-        (["apply", "-input=false", "-var=a=2"].as_slice(), "Nothing may be asked"),
+        (["apply", "-var=a=2", "again"].as_slice(), "it has its own values: -var gives \"a\" another one"),
+        (&["apply", "-input=false", "-var=a=2"], "Nothing may be asked"),
         (&["apply", "-lock=false", "-auto-approve", "-var=a=2"], "under its environment's lock"),
         (&["apply", "nope.plan"], "there is no file `nope.plan`"),
         (&["apply", "main.tf"], "`main.tf` is no plan that `andon plan -out` saved"),

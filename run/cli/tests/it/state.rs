@@ -18,11 +18,16 @@ fn project(name: &str) -> Project {
     project
 }
 
-/// What was said without what is told meanwhile, which comes in any order.
+/// What was said without what is told meanwhile, which comes in any order, and without how long it took.
 pub fn calm(text: &str) -> String {
     let meanwhile = ["✓ ", "  creating ", "  updating ", "  deleting ", "  replacing "];
     let lines = text.lines().filter(|line| !meanwhile.iter().any(|start| line.starts_with(start)));
-    lines.map(|line| format!("{line}\n")).collect()
+    // How long it took is another time each time.
+    let calm = |line: &str| match line.split_once(" in ") {
+        Some((done, _)) if line.starts_with("Done: ") || line.starts_with("Gone: ") => format!("{done}.\n"),
+        _ => format!("{line}\n"),
+    };
+    lines.map(calm).collect()
 }
 
 /// The answers of some command lines, one after the other, with what the last apply named masked.
