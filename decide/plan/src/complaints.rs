@@ -1,15 +1,16 @@
 //! What providers say of what they are given, as complaints at its places.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 
-use andon_lang::definitions::ResourceDefinition;
+use andon_lang::definitions::{ProviderDefinition, ResourceDefinition};
 use andon_lang::place_in;
 use andon_ledger::{EnvironmentState, Intent};
 use andon_schema::{Complaint, Failure, InstanceAddress, ProviderConfigAddress};
 use andon_text::{Diagnostic, Diagnostics, Span};
 
 /// What a provider says, without a place.
-pub(crate) fn diagnostic(complaint: &Complaint, address: &InstanceAddress) -> Diagnostic {
+pub(crate) fn diagnostic(complaint: &Complaint, address: impl Display) -> Diagnostic {
     let summary = complaint.summary.trim();
     let (summary, more) = summary.split_once('\n').unwrap_or((summary, ""));
     let summary = summary.trim_end_matches('.');
@@ -33,6 +34,19 @@ pub(crate) fn refusal(failure: &Failure, address: &InstanceAddress, definition: 
         return Diagnostic { span: diagnostic.span.or(Some(definition.span)), ..diagnostic }.into();
     }
     failure.complaints.iter().map(|complaint| placed(complaint, address, definition)).collect()
+}
+
+/// Why a provider takes no question in its configuration: the same whatever was to be asked.
+pub(crate) fn misconfigured(
+    complaints: &[Complaint],
+    provider: &ProviderConfigAddress,
+    block: Option<&ProviderDefinition>,
+) -> Diagnostics {
+    let placed = |complaint: &Complaint| {
+        let place = block.map(|block| place_in(&block.body, &complaint.path).unwrap_or(block.span));
+        Diagnostic { span: place, ..diagnostic(complaint, provider) }
+    };
+    complaints.iter().map(placed).collect()
 }
 
 /// Sorted by place, then by subject and summary: the same whatever the order of the answers.

@@ -1,10 +1,10 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use andon_lang::definitions::{Project, ResourceDefinition, ResourceKey};
+use andon_lang::definitions::{Project, ProviderDefinition, ResourceDefinition, ResourceKey};
 use andon_lang::eval::Moment;
 use andon_ledger::EnvironmentState;
-use andon_schema::{ResourceAddress, Schemas};
+use andon_schema::{ProviderConfigAddress, ResourceAddress, Schemas};
 
 use crate::Scope;
 
@@ -63,8 +63,21 @@ impl PlanInput {
         stacks.into_iter().collect()
     }
 
+    /// The `provider` block of a provider configuration; `None` where it has none.
+    pub(crate) fn provider_block(&self, stack: &str, provider: &ProviderConfigAddress) -> Option<&ProviderDefinition> {
+        let mut module = &self.project.stacks.get(stack)?.module;
+        for name in provider.module.iter() {
+            module = &module.calls.get(name)?.module;
+        }
+        let mut blocks = module.providers.iter();
+        let is_meant = |name: &str, alias: &Option<Arc<str>>| {
+            *alias == provider.alias && module.provider_address(name) == provider.provider
+        };
+        blocks.find(|((name, alias), _)| is_meant(name, alias)).map(|(_, block)| block)
+    }
+
     /// The definition of a resource; `None` where there is none any more. Nothing is evaluated for it.
-    pub(crate) fn definition(&self, resource: &ResourceAddress) -> Option<&Arc<ResourceDefinition>> {
+    pub fn definition(&self, resource: &ResourceAddress) -> Option<&Arc<ResourceDefinition>> {
         let mut module = &self.project.stacks.get(&resource.stack)?.module;
         for step in resource.module.iter() {
             module = &module.calls.get(&step.name)?.module;

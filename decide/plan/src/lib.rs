@@ -36,7 +36,9 @@ pub use apply::{
 pub use complaints::unresolved;
 pub use conclude::storable;
 pub use evaluation::{Evaluation, EvaluationStep};
-pub use history::{HandError, StateAddress, TakeOverError, moved_by_hand, state_file, state_of_file, taken_over};
+pub use history::{
+    Closure, HandError, StateAddress, TakeOverError, moved_by_hand, state_file, state_of_file, taken_over,
+};
 pub use input::{PlanInput, PlanMode};
 pub use mock::{mock_import, mock_object, mock_plan};
 pub use plan::{

@@ -11,7 +11,7 @@ use andon_text::{Diagnostics, Span};
 use andon_value::{Path, Value};
 
 use crate::PlanMode;
-use crate::compare::written;
+use crate::compare::{same, without_empty, written};
 
 /// Everything that an apply will do, and what it will not do and why. Plain data.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,6 +36,9 @@ pub struct Plan {
     pub outputs: Vec<PlannedOutput>,
     /// Objects that are not as the state says. The plan is made against how they are.
     pub drift: Vec<Drift>,
+    /// Objects of which only that differs which means the same: what is empty is there or not. An apply records how they
+    /// are, and nobody is told.
+    pub settled: Vec<Drift>,
     /// What objects that stay as they are depend on now, where the state says otherwise; by address. An apply records
     /// it.
     pub depends: Vec<Depends>,
@@ -243,6 +246,26 @@ pub struct Drift {
     pub background: bool,
     /// The instances that something is planned for and whose definitions read this one; some of them, where they are many.
     pub feeds: Vec<InstanceAddress>,
+}
+
+impl Drift {
+    /// The object as it is, as far as that is another thing to a reader: an attribute that is empty now and was left out
+    /// before, or the other way round, is as it was.
+    pub fn telling(&self) -> Option<Value> {
+        let after = self.after.as_ref()?;
+        let Some((was, now)) = self.before.as_entries().zip(after.as_entries()) else { return Some(after.clone()) };
+        let entries = now.iter().map(|(name, now)| {
+            let before = was.get(name).filter(|was| same(&without_empty(was), &without_empty(now)));
+            (Arc::clone(name), before.unwrap_or(now).clone())
+        });
+        let telling = Value::object(entries.collect::<Vec<_>>()).mark(after.marks());
+        Some(if telling == self.before { after.clone() } else { telling })
+    }
+
+    /// Whether the object itself differs, not only what is inside its server.
+    pub fn is_of_object(&self) -> bool {
+        self.after.as_ref() != Some(&self.before)
+    }
 }
 
 /// An object that stays as it is, and whose definition reads other resources than the state says.

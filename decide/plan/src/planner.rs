@@ -57,11 +57,12 @@ pub struct Planner {
     pub(crate) verdicts: BTreeMap<InstanceAddress, Verdict>,
     pub(crate) by_node: Map<NodeId, InstanceAddress>,
     pub(crate) drift: Vec<Drift>,
+    pub(crate) settled: Vec<Drift>,
     pub(crate) data: Vec<(InstanceAddress, ReadData)>,
     notes: Vec<Note>,
     pub(crate) problems: Diagnostics,
     /// What has moved; the state of the graph's input is that after it.
-    moves: history::Moves,
+    pub(crate) moves: history::Moves,
     pub(crate) imports: history::Imports,
     deletions: deleting::Deletions,
 }
@@ -180,6 +181,7 @@ impl Planner {
             verdicts: BTreeMap::new(),
             by_node: Map::default(),
             drift: Vec::new(),
+            settled: Vec::new(),
             data: Vec::new(),
             notes: Vec::new(),
             problems: std::mem::take(&mut moves.problems),
@@ -356,18 +358,19 @@ impl Planner {
         let before = stored.map_or_else(|| object.value.clone(), |stored| with_marks_of(&stored, &object.value));
         // Plugins are not of one mind whether what is empty is there.
         let plain = |value: &Value| if object.provider.is_some() { without_empty(value) } else { value.clone() };
-        let differs = |value: &Value| !same(value, &before) && !same(&plain(value), &plain(&before));
-        if value.as_ref().is_none_or(differs) {
+        let differs = value.as_ref().is_none_or(|value| !same(&plain(value), &plain(&before)));
+        if differs || value.as_ref().is_some_and(|value| !same(value, &before)) {
             let (identity, after) = (object.identity, value.clone());
             let kept = self.kept.get(&address).cloned().unwrap_or_default();
-            self.drift.push(Drift {
+            let list = if differs { &mut self.drift } else { &mut self.settled };
+            list.push(Drift {
                 address: address.clone(),
                 identity,
                 before,
                 after,
                 report: None,
                 kept,
-                background: false,
+                background: !differs,
                 feeds: Vec::new(),
             });
         }
@@ -623,6 +626,16 @@ impl Planner {
             Asked::Function(_) => return,
         };
         let diagnostic = match answer {
+            Answer::Failed(Failure { of: Some(provider), complaints, .. }) if !complaints.is_empty() => {
+                let block = self.input().provider_block(&address.resource.stack, &provider);
+                let problems = complaints::misconfigured(&complaints, &provider, block);
+                let is_scoped = configured.is_some_and(|it| self.graph.is_scoped(it.node));
+                self.problems.extend(if is_scoped { warnings(problems) } else { problems });
+                return match configured {
+                    Some(configured) => self.graph.fail(configured.node),
+                    None => self.unreadable(address),
+                };
+            }
             Answer::Failed(failure) => match configured {
                 Some(configured) if self.graph.is_scoped(configured.node) => {
                     let failure = failure.without_secrets_of(&configured.config);
@@ -716,6 +729,9 @@ impl Planner {
         };
         let mut changes: Vec<(Option<NodeId>, PlannedChange)> = Vec::new();
         let mut depends = Vec::new();
+        // What a plan of a part says nothing of is not counted either.
+        let looked_at: Option<BTreeSet<InstanceAddress>> =
+            input.scope.is_partial().then(|| verdicts.keys().cloned().collect());
         if !problems.has_errors() {
             let chosen = removals(&self.graph, |address| verdicts.contains_key(address));
             let mut removals = conclude::removals(&self.graph, &chosen, found, &mut notes);
@@ -745,14 +761,21 @@ impl Planner {
             .filter(|change| change.action != PlannedAction::DeleteDeposed)
             .map(|change| &change.address)
             .collect();
-        let kept = self
-            .objects
-            .iter()
-            .filter(|(address, found)| !matches!(found, Found::Known(None)) && !touched.contains(address));
+        let drifted: BTreeSet<&InstanceAddress> = match input.mode {
+            PlanMode::RefreshOnly => self.drift.iter().map(|drift| &drift.address).collect(),
+            _ => BTreeSet::new(),
+        };
+        let kept = self.objects.iter().filter(|(address, found)| {
+            let is_seen = looked_at.as_ref().is_none_or(|seen| seen.contains(address));
+            let is_there = !matches!(found, Found::Known(None));
+            is_there && is_seen && !touched.contains(address) && !drifted.contains(address)
+        });
         let unchanged = kept.count();
         let (changes, steps) = order::arrange(&self.graph, changes, &nodes);
         let mut drift = std::mem::take(&mut self.drift);
         drift.sort_by(|one, other| one.address.cmp(&other.address));
+        let mut settled = std::mem::take(&mut self.settled);
+        settled.sort_by(|one, other| one.address.cmp(&other.address));
         feeds(&mut drift, &self.graph, &changes);
         conclude::background(&mut drift, &changes, &input);
         let mut data = std::mem::take(&mut self.data);
@@ -768,6 +791,7 @@ impl Planner {
             steps,
             outputs: conclude::outputs(&self.graph),
             drift,
+            settled,
             depends,
             data,
             notes,

@@ -16,7 +16,7 @@ pub fn prior_state(input: &PlanInput, plan: &Plan) -> EnvironmentState {
     for adoption in &plan.adopted {
         prior.instances.entry(adoption.address.clone()).or_default().current = Some(adoption.object.clone());
     }
-    for drift in &plan.drift {
+    for drift in plan.drift.iter().chain(&plan.settled) {
         let Some(instance) = prior.instances.get_mut(&drift.address) else { continue };
         match (&drift.after, &mut instance.current) {
             (Some(value), Some(object)) => {

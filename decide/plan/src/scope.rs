@@ -11,6 +11,8 @@ pub struct Scope {
     pub excludes: Vec<TargetAddress>,
     /// Instances whose objects are replaced whatever their configuration comes to.
     pub replace: Vec<InstanceAddress>,
+    /// Nobody asked for a part: it is the program's own way to look at one. So nothing is said of it.
+    pub unsaid: bool,
 }
 
 impl Scope {

@@ -46,6 +46,7 @@ impl Planner {
                 graph.input().mode != PlanMode::Destroy && graph.standing(address) == Standing::Aside(Aside::Excluded)
             };
             self.drift.retain(|drift| !is_left(&drift.address));
+            self.settled.retain(|drift| !is_left(&drift.address));
         }
     }
 
@@ -54,6 +55,9 @@ impl Planner {
         let input = self.input();
         let scope = &input.scope;
         let mut problems = Diagnostics::new();
+        if scope.unsaid {
+            return problems;
+        }
         if scope.is_partial() {
             problems.push(
                 Diagnostic::warning("the plan is not all that the definitions ask for")
@@ -67,6 +71,7 @@ impl Planner {
         let mut known: BTreeSet<InstanceAddress> = self.verdicts.keys().cloned().collect();
         known.extend(input.state.instances.keys().filter(|it| input.covers(&it.resource.stack)).cloned());
         known.extend(self.data.iter().map(|(address, _)| address.clone()));
+        known.extend(self.moves.moves.iter().map(|(from, _)| from.clone()));
         let mut defined = self.graph.all_defined();
         defined.extend(known.iter().map(|address| address.resource.clone()));
         let names = || defined.iter().map(ToString::to_string).collect::<Vec<_>>();

@@ -2,15 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use andon_plan::{ApplyReport, PlannedAction, SkipReason};
+use andon_plan::{ApplyReport, Plan, PlanMode, PlannedAction, SkipReason};
 use andon_schema::InstanceAddress;
 
 use crate::fold::inline;
 use crate::plan::{Room, family, listed, name, number, together};
 
-/// What was done, counted: `3 created, 1 replaced`; `nothing done` where that is so.
-pub fn done(report: &ApplyReport) -> String {
+/// What was done, counted: `3 created, 1 replaced`; `nothing done` where that is so. A plan to see drift records that.
+pub fn done(plan: &Plan, report: &ApplyReport) -> String {
     let count = |wanted: fn(&PlannedAction) -> bool| report.done.iter().filter(|done| wanted(&done.action)).count();
+    let recorded = plan.drift.iter().filter(|drift| plan.mode == PlanMode::RefreshOnly && drift.is_of_object());
     let counts = [
         (count(|action| *action == PlannedAction::Create), "created"),
         (count(|action| *action == PlannedAction::Update), "updated"),
@@ -18,6 +19,7 @@ pub fn done(report: &ApplyReport) -> String {
         (count(|action| matches!(action, PlannedAction::Delete | PlannedAction::DeleteDeposed)), "deleted"),
         (count(|action| *action == PlannedAction::Forget), "forgotten"),
         (count(|action| *action == PlannedAction::Read), "read"),
+        (recorded.count(), "recorded as found"),
     ];
     let told: Vec<String> = counts
         .iter()

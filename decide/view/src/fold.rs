@@ -95,8 +95,8 @@ fn fold_line(out: &mut String, line: &str, width: usize, colour: bool) {
         if rest.starts_with("# ") && row.text.ends_with("  ") || rest.starts_with("→ ") {
             row.may_break(true, code);
         }
-        row.push(&shown, wide, code);
         rest = rest.get(grapheme.len()..).unwrap_or_default();
+        row.push(&shown, wide, code, rest);
     }
     out.push_str(&row.text);
 }
@@ -123,12 +123,14 @@ struct Row<'a> {
 }
 
 impl<'a> Row<'a> {
-    fn push(&mut self, shown: &str, wide: usize, code: &'a str) {
+    fn push(&mut self, shown: &str, wide: usize, code: &'a str, rest: &str) {
         let after_word = !self.text.ends_with(|last: char| last.is_ascii_digit() || last == '.');
+        let after_digit = self.text.ends_with(|last: char| last.is_ascii_digit());
+        let in_number = shown == "," && after_digit && rest.starts_with(|next: char| next.is_ascii_digit());
         self.text.push_str(shown);
         self.columns += wide;
         self.filled |= shown != " ";
-        if matches!(shown, " " | "," | "/") || shown == "." && after_word {
+        if matches!(shown, " " | "," | "/") && !in_number || shown == "." && after_word {
             self.may_break(false, code);
         }
     }
@@ -183,6 +185,7 @@ mod tests {
             ("  name = \"aaaaaaaaaaaaaaaaaaaaaa\"", 20, "  name = \"aaaaaaaaaa\n      aaaaaaaaaaaa\""),
             ("  size = 10 → 20  # in 5 of them", 24, "  size = 10 → 20\n      # in 5 of them"),
             ("- delete module.shop[0..9].kind.name", 26, "- delete module.\n    shop[0..9].kind.name"),
+            ("+ a.b[0..999] (1,000 instances)", 19, "+ a.b[0..999]\n    (1,000\n    instances)"),
             ("漢字漢字漢字", 5, "漢字\n  漢\n  字\n  漢\n  字"),
             ("e\u{301}e\u{301}e\u{301}e\u{301}", 4, "e\u{301}e\u{301}e\u{301}e\u{301}"),
             ("👩‍👩‍👧‍👦👩‍👩‍👧‍👦x", 5, "👩‍👩‍👧‍👦👩‍👩‍👧‍👦x"),

@@ -1,7 +1,8 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use andon_ledger::{Action, Event, Progress, Result as Tried, Timestamp};
-use andon_schema::{InstanceAddress, ObjectStatus};
+use andon_plan::{Plan, PlannedAction};
+use andon_schema::{Identity, InstanceAddress, ObjectStatus};
 use serde_json::{Value as Json, json};
 use unicode_segmentation::UnicodeSegmentation;
 
@@ -13,6 +14,8 @@ use crate::{Paint, report};
 /// What is running, for how long, and what waits for what: folded from events as they come.
 #[derive(Debug, Clone, Default)]
 pub struct Board {
+    /// Objects that were replaced before and are still there.
+    replaced: BTreeSet<Identity>,
     running: BTreeMap<InstanceAddress, Running>,
     waiting: Vec<(InstanceAddress, Vec<InstanceAddress>)>,
     done: usize,
@@ -54,6 +57,17 @@ const STILL_MS: i64 = 10_000;
 const WAITING_SHOWN: usize = 6;
 
 impl Board {
+    /// Takes in what is planned, so that what is deleted of a replaced object is not taken for the one in use.
+    pub fn set_plan(&mut self, plan: &Plan) {
+        let deposed = plan.changes.iter().filter(|change| change.action == PlannedAction::DeleteDeposed);
+        self.replaced = deposed.filter_map(|change| change.identity.clone()).collect();
+    }
+
+    fn name_of(&self, address: &InstanceAddress, identity: &Identity) -> String {
+        let of = if self.replaced.contains(identity) { "the replaced object of " } else { "" };
+        format!("{of}{}", name(address))
+    }
+
     /// What waits now, and for what.
     pub fn set_waiting(&mut self, waiting: Vec<(InstanceAddress, Vec<InstanceAddress>)>) {
         self.total = self.total.max(self.done + self.running.len() + waiting.len());
@@ -68,7 +82,7 @@ impl Board {
                 let running = Running { action, since: now, said: now, note, provisioning: false };
                 self.running.insert(intent.address.clone(), running);
                 self.waiting.retain(|(address, _)| *address != intent.address);
-                vec![Line(format!("  {} {}", doing(intent.action), name(&intent.address)))]
+                vec![Line(format!("  {} {}", doing(intent.action), self.name_of(&intent.address, &intent.identity)))]
             }
             Event::Progress(Progress::Note { address, text }) => {
                 let text = inline(text).into_owned();
@@ -98,7 +112,7 @@ impl Board {
             Event::Outcome(record) => {
                 let inside = record.report.as_ref().map(|inside| report(inside, paint, 4)).unwrap_or_default();
                 let inside = inside.lines().map(|line| clean(line).into_owned());
-                let address = name(&record.address);
+                let address = self.name_of(&record.address, &record.identity);
                 let tainted = record.object.as_ref().is_some_and(|it| it.status == ObjectStatus::Tainted);
                 if let (Tried::Done, true, Some(running)) =
                     (&record.result, tainted, self.running.get_mut(&record.address))

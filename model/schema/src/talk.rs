@@ -289,12 +289,14 @@ pub struct Failure {
     pub help: Vec<String>,
     /// All that the provider said, each at its place, where that is more than this. It is shown and not stored.
     pub complaints: Vec<Complaint>,
+    /// The provider configuration that it is about, where that is at fault and not what was asked. Not stored.
+    pub of: Option<Arc<ProviderConfigAddress>>,
 }
 
 impl Failure {
     /// A failure with its reason.
     pub fn new(summary: impl Into<String>, detail: impl Into<String>) -> Failure {
-        Failure { summary: summary.into(), detail: detail.into(), help: Vec::new(), complaints: Vec::new() }
+        Failure { summary: summary.into(), detail: detail.into(), help: Vec::new(), complaints: Vec::new(), of: None }
     }
 
     /// Says what to do.
@@ -310,6 +312,7 @@ impl Failure {
             detail: value.without_secrets(&self.detail),
             help: self.help.iter().map(|help| value.without_secrets(help)).collect(),
             complaints: self.complaints.iter().map(|complaint| complaint.without_secrets_of(value)).collect(),
+            of: self.of.clone(),
         }
     }
 

@@ -540,7 +540,12 @@ impl ScopeArguments {
             }
             address
         });
-        Scope { targets: self.target.clone(), excludes: self.exclude.clone(), replace: replace.collect() }
+        Scope {
+            targets: self.target.clone(),
+            excludes: self.exclude.clone(),
+            replace: replace.collect(),
+            unsaid: false,
+        }
     }
 
     /// Whether anything was said of what to plan.

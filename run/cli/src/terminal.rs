@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use andon_engine::{Sink, WaitingView, now};
 use andon_ledger::{Event, Timestamp};
+use andon_plan::Plan;
 use andon_schema::Identity;
 use andon_text::Diagnostic;
 use andon_view::{Board, Paint};
@@ -143,6 +144,10 @@ impl Sink for Follower {
         let passing =
             self.live && matches!(event, Event::Intent(_) | Event::Progress(andon_ledger::Progress::Note { .. }));
         self.say(lines.into_iter().filter(|_| !passing).map(|line| line.0));
+    }
+
+    fn planned(&mut self, plan: &Plan) {
+        self.board.set_plan(plan);
     }
 
     fn tick(&mut self) {

@@ -48,7 +48,12 @@ pub fn find(sought: &Sought<'_>, world: &mut dyn World, sink: &mut dyn Sink) -> 
     let mut definitions = sought.project.clone();
     let text = format!("import {{\n  to = {}\n  id = {}\n}}\n", address.within_stack(), quoted(id));
     let source = definitions.sources.add("the command line", text.as_str());
-    let not_found = |diagnostics: Diagnostics, definitions: Arc<Project>| NotFound { diagnostics, definitions };
+    // Nobody wrote that block: it is no place to point at.
+    let unplaced = |it: Diagnostic| Diagnostic { span: it.span.filter(|span| span.source != source), ..it };
+    let not_found = |diagnostics: Diagnostics, definitions: Arc<Project>| NotFound {
+        diagnostics: diagnostics.into_iter().map(unplaced).collect(),
+        definitions,
+    };
     let stack = definitions.stacks.get_mut(&address.resource.stack);
     let Some(stack) = stack.filter(|_| address.resource.mode == Mode::Managed) else {
         let diagnostic = Diagnostic::error(format!("nothing can be imported into {address}"))
@@ -71,9 +76,14 @@ pub fn find(sought: &Sought<'_>, world: &mut dyn World, sink: &mut dyn Sink) -> 
         sequence: sought.sequence,
         mode: PlanMode::Normal,
         refresh: true,
-        scope: Scope { targets: vec![target], ..Scope::default() },
+        scope: Scope { targets: vec![target], unsaid: true, ..Scope::default() },
         moment: Arc::new(Moment::planning(sought.planned)),
     };
+    if input.definition(&address.resource).is_none() {
+        let diagnostic = Diagnostic::error(format!("{} is not defined", address.resource))
+            .help("Write a `resource` block for it first.");
+        return Err(not_found(diagnostic.into(), definitions));
+    }
     let planned = match plan(input, world, sink) {
         Ok(planned) => planned,
         Err(diagnostics) => return Err(not_found(diagnostics, definitions)),

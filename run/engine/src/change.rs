@@ -164,6 +164,7 @@ pub fn change(
     if !nothing && request.saved.is_none() && !approve(&planned) {
         return Ok(Changed::Declined(planned));
     }
+    sink.planned(&planned);
     let (command, who) = (request.command.clone(), request.who.clone());
     journal.append(vec![Event::RunBegan { command, who, version: env!("CARGO_PKG_VERSION").to_owned() }])?;
     match bury(&planned, &input, world, sink) {

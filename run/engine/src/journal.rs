@@ -1,4 +1,5 @@
 use andon_ledger::{Entry, Event, RunId};
+use andon_plan::Plan;
 
 use crate::apply::WaitingView;
 
@@ -39,6 +40,11 @@ pub trait Journal {
 pub trait Sink {
     /// Something happened.
     fn event(&mut self, event: &Event);
+
+    /// This will be done.
+    fn planned(&mut self, plan: &Plan) {
+        let _ = plan;
+    }
 
     /// Time passed and nothing happened: called about ten times a second while work runs.
     fn tick(&mut self) {}

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use andon_hcl::ast::Ident;
@@ -45,8 +45,13 @@ struct AtHand {
     schema: Arc<ProviderSchema>,
     judged: Mutex<Judged>,
     /// Started when there is something to ask.
-    running: OnceLock<Result<Plugin, PluginError>>,
+    running: Mutex<Option<Arc<Started>>>,
+    /// It was handed over to whoever configures it.
+    handed: Mutex<bool>,
 }
+
+/// A plugin that was to be started.
+type Started = Result<Plugin, PluginError>;
 
 /// What a plugin has to say of one body.
 type Answer = Result<Vec<PluginDiagnostic>, PluginError>;
@@ -136,13 +141,10 @@ impl Plugins {
             }
             match cache.load(&program, &Wanted::Types(need.types), StartSettings::default()) {
                 Ok((schema, started)) => {
-                    let running = OnceLock::new();
-                    if let Some(started) = started {
-                        let _ = running.set(Ok(started));
-                    }
+                    let running = Mutex::new(started.map(|started| Arc::new(Ok(started))));
                     let judged = Mutex::new(cache.judged(&program));
-                    let (source, schema) = (Source::Program(program), Arc::new(schema));
-                    plugins.at_hand.insert(address, AtHand { source, schema, judged, running });
+                    let (source, schema, handed) = (Source::Program(program), Arc::new(schema), Mutex::default());
+                    plugins.at_hand.insert(address, AtHand { source, schema, judged, running, handed });
                 }
                 Err(error) => plugins.failures.push(failed(&address, &error, need.place)),
             }
@@ -170,7 +172,7 @@ impl Plugins {
         }
         let mut all = BTreeMap::new();
         for (address, plugin) in &self.at_hand {
-            let offered = match plugin.running() {
+            let offered = match &*plugin.running() {
                 Ok(running) => running.schema().map_err(|error| failed(address, &error, None)),
                 Err(error) => Err(failed(address, error, None)),
             };
@@ -240,7 +242,8 @@ impl Plugins {
         let plugin = plugin.ok_or_else(|| fault(format!("the provider {} is not at hand", named(&call.provider))))?;
         let schema = plugin.schema.functions.get(&*call.function);
         let schema = schema.ok_or_else(|| fault("the provider has no such function".to_owned()))?;
-        let running = plugin.running().as_ref().map_err(|error| fault(error.to_string()))?;
+        let running = plugin.running();
+        let running = running.as_ref().as_ref().map_err(|error| fault(error.to_string()))?;
         let answer = running.call_function(&call.function, schema, &call.arguments).wait();
         let answer = answer.map_err(|error| fault(error.to_string()))?;
         answer.map_err(|refused| FunctionFault { message: refused.message, argument: refused.argument })
@@ -272,9 +275,23 @@ impl Plugins {
     /// Asks the plugins that were started to end.
     pub fn shut_down(self) {
         for plugin in self.at_hand.into_values() {
-            if let Some(Ok(running)) = plugin.running.into_inner() {
+            if let Some(running) = plugin.take() {
                 running.shut_down();
             }
+        }
+    }
+
+    /// Hands over a plugin that runs and is asked nothing, so that whoever configures it need not start another. That is
+    /// done once, and before anybody else goes on who asks for it.
+    pub(crate) fn hand_over(&self, provider: &ProviderAddress, to: impl FnOnce(Plugin)) {
+        // One that somebody else keeps running costs nothing here.
+        let plugin = self.at_hand.get(provider).filter(|plugin| matches!(plugin.source, Source::Program(_)));
+        let Some(plugin) = plugin else { return };
+        let mut handed = plugin.handed.lock().unwrap_or_else(PoisonError::into_inner);
+        if !std::mem::replace(&mut *handed, true)
+            && let Some(running) = plugin.take()
+        {
+            to(running);
         }
     }
 }
@@ -285,11 +302,26 @@ impl AtHand {
         let plugin = Plugin::attach(attachment, StartSettings::default())?;
         let schema = Arc::new(plugin.offer(&Wanted::Types(types))?);
         let source = Source::Attached(attachment.clone());
-        Ok(AtHand { source, schema, judged: Mutex::default(), running: OnceLock::from(Ok(plugin)) })
+        let running = Mutex::new(Some(Arc::new(Ok(plugin))));
+        Ok(AtHand { source, schema, judged: Mutex::default(), running, handed: Mutex::default() })
     }
 
-    fn running(&self) -> &Result<Plugin, PluginError> {
-        self.running.get_or_init(|| Plugin::open(&self.source, StartSettings::default()))
+    fn running(&self) -> Arc<Started> {
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let start = || Arc::new(Plugin::open(&self.source, StartSettings::default()));
+        Arc::clone(running.get_or_insert_with(start))
+    }
+
+    /// The plugin, where it runs and nobody is asking it.
+    fn take(&self) -> Option<Plugin> {
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        match Arc::try_unwrap(running.take()?) {
+            Ok(started) => started.ok(),
+            Err(asked) => {
+                *running = Some(asked);
+                None
+            }
+        }
     }
 
     fn judge(&self, address: &ProviderAddress, bodies: &[&EvaluatedBody]) -> Diagnostics {
@@ -306,7 +338,8 @@ impl AtHand {
             }
         }
         let Some((first, ..)) = open.first() else { return Diagnostics::new() };
-        let running = match self.running() {
+        let running = self.running();
+        let running = match &*running {
             Ok(running) => running,
             Err(error) => return failed(address, error, Some(first.span)).into(),
         };

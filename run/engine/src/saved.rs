@@ -194,6 +194,7 @@ fn read(json: &Json, andon: String) -> Option<SavedPlan> {
             targets: each(at(json, "targets"), |text| TargetAddress::parse(text).ok())?,
             excludes: each(at(json, "excludes"), |text| TargetAddress::parse(text).ok())?,
             replace: each(at(json, "replace"), |text| InstanceAddress::parse(text).ok())?,
+            unsaid: false,
         },
         planned: at(json, "planned").as_i64()?,
         given: Given {

@@ -316,14 +316,15 @@ fn identity_of(instance: &Instance, schema: Option<&TypeSchema>) -> Option<Value
     ty.and_then(|ty| json.decode(&ty).ok()).or_else(|| json.decode_untyped().ok())
 }
 
-/// What resources read, and what that reads in turn.
-struct Closure<'s> {
+/// What the resources of a stack read, and what that reads in turn.
+pub struct Closure<'s> {
     direct: BTreeMap<&'s ResourceAddress, BTreeSet<&'s ResourceAddress>>,
     stack: &'s str,
 }
 
 impl<'s> Closure<'s> {
-    fn of(state: &'s EnvironmentState, stack: &'s str) -> Closure<'s> {
+    /// What the objects of a stack say.
+    pub fn of(state: &'s EnvironmentState, stack: &'s str) -> Closure<'s> {
         let mut direct: BTreeMap<&ResourceAddress, BTreeSet<&ResourceAddress>> = BTreeMap::new();
         for (address, object) in state.objects().filter(|(address, _)| *address.resource.stack == *stack) {
             direct.entry(&address.resource).or_default().extend(&object.dependencies);
@@ -331,8 +332,8 @@ impl<'s> Closure<'s> {
         Closure { direct, stack }
     }
 
-    /// As configurations name them.
-    fn names(&self, dependencies: &'s [ResourceAddress]) -> Vec<String> {
+    /// All that is read by what reads these, and these, as configurations name them; sorted.
+    pub fn names(&self, dependencies: &'s [ResourceAddress]) -> Vec<String> {
         let mut seen: BTreeSet<&ResourceAddress> = BTreeSet::new();
         let mut open: Vec<&ResourceAddress> = dependencies.iter().collect();
         while let Some(next) = open.pop() {

@@ -19,7 +19,7 @@ use andon_value::Value;
 use super::Moves;
 use crate::compare::with_marks_of_schema;
 use crate::duties;
-use crate::graph::{Configured, Imported, NodeId};
+use crate::graph::{Configured, Imported, NodeId, Standing};
 use crate::planner::{Asked, Found, Planner};
 use crate::{Adoption, PlanMode};
 
@@ -225,7 +225,11 @@ impl Planner {
         for import in self.imports.wanted.values() {
             let address = &import.to;
             let known = adopted.contains(address) || self.verdicts.contains_key(address);
-            if known || input.state.current(address).is_some() || self.problems.has_errors() {
+            let scope = &input.scope;
+            let is_left = !scope.targets.is_empty() && !scope.targets(address)
+                || scope.excludes(address)
+                || matches!(self.graph.standing(address), Standing::Aside(_));
+            if known || is_left || input.state.current(address).is_some() || self.problems.has_errors() {
                 continue;
             }
             let diagnostic = match input.definition(&address.resource) {

@@ -17,7 +17,7 @@ use andon_schema::Identity;
 use crate::{Adoption, Depends, Plan};
 
 pub use by_hand::{HandError, StateAddress, moved_by_hand};
-pub use files::{TakeOverError, state_file, state_of_file, taken_over};
+pub use files::{Closure, TakeOverError, state_file, state_of_file, taken_over};
 pub(crate) use imports::Imports;
 use moved_state::{after_moves, redirected};
 pub(crate) use moves::{Moves, moves};

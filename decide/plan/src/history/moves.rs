@@ -59,6 +59,7 @@ pub(crate) fn moves(input: &PlanInput) -> Moves {
         found.problems.push(problem);
     }
     found.moves = places.moves();
+    found.problems.extend(left_out(input, &found.moves));
     if !found.moves.is_empty() {
         found.state = Some(after_moves(&input.state, &found.moves));
     }
@@ -89,6 +90,23 @@ impl Moves {
             change.previous = previous.get(&change.address).map(|address| (*address).clone());
         }
     }
+}
+
+/// A complaint where targets leave out what moves: the state has no place for an object between two addresses.
+fn left_out(input: &PlanInput, moves: &[(InstanceAddress, InstanceAddress)]) -> Option<Diagnostic> {
+    let scope = &input.scope;
+    let ends = moves.iter().flat_map(|(from, to)| [from, to]);
+    let missing: Vec<String> = ends.filter(|end| !scope.targets(end)).map(|end| format!("-target='{end}'")).collect();
+    if scope.targets.is_empty() || missing.is_empty() {
+        return None;
+    }
+    let moved: Vec<String> = moves.iter().map(|(from, to)| format!("{from} is now {to}.")).collect();
+    Some(
+        Diagnostic::error("objects have moved that -target leaves out")
+            .detail(moved.join("\n"))
+            .help("Plan without -target first.")
+            .help(format!("Or name both addresses of each, too: {}", missing.join(" "))),
+    )
 }
 
 /// Every `moved` block of the covered stacks, once for each way to its module.

@@ -120,8 +120,10 @@ pub fn drift(plan: &Plan, look: impl Into<Look>) -> String {
 }
 
 fn drift_text<'a>(drift: impl Iterator<Item = &'a Drift>, whole: &Whole<'_>, look: Look) -> String {
+    let drift: Vec<(&Drift, Option<Value>)> = drift.map(|drift| (drift, drift.telling())).collect();
     let items: Vec<Item<'_>> = drift
-        .map(|drift| {
+        .iter()
+        .map(|(drift, telling)| {
             let differs = drift.after.as_ref() != Some(&drift.before);
             let sort = match &drift.after {
                 None => Sort::Gone,
@@ -133,7 +135,7 @@ fn drift_text<'a>(drift: impl Iterator<Item = &'a Drift>, whole: &Whole<'_>, loo
                 sort,
                 why: whole.of_drift(drift),
                 before: Some(&drift.before),
-                after: drift.after.as_ref(),
+                after: telling.as_ref(),
                 fixed: &[],
                 report: drift.report.as_ref(),
             }

@@ -154,7 +154,8 @@ pub(crate) fn imported(by: &ImportBy) -> String {
 
 /// The attributes that drifted.
 fn drifted(drift: &Drift) -> Vec<&str> {
-    let Some((old, new)) = drift.before.as_entries().zip(drift.after.as_ref().and_then(Value::as_entries)) else {
+    let telling = drift.telling();
+    let Some((old, new)) = drift.before.as_entries().zip(telling.as_ref().and_then(Value::as_entries)) else {
         return Vec::new();
     };
     old.iter().filter(|(name, was)| new.get(*name) != Some(was)).map(|(name, _)| &**name).collect()

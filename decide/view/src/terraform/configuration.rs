@@ -202,7 +202,15 @@ fn expressions(body: &Body, schema: Option<&Block>) -> Json {
         found.insert(attribute.name.name.to_string(), expression(&attribute.value));
     }
     for block in body.blocks() {
-        let Some(nested) = schema.and_then(|schema| schema.blocks.get(&*block.kind.name)) else { continue };
+        let Some(nested) = schema.and_then(|schema| schema.blocks.get(&*block.kind.name)) else {
+            // An argument whose elements are objects may be written as blocks.
+            if schema.is_some_and(|schema| schema.attributes.contains_key(&*block.kind.name)) {
+                let inner = deeper(|| expressions(&block.body, None));
+                let all = found.entry(block.kind.name.to_string()).or_insert_with(|| json!([]));
+                all.as_array_mut().into_iter().for_each(|all| all.push(inner.clone()));
+            }
+            continue;
+        };
         let inner = deeper(|| expressions(&block.body, Some(&nested.block)));
         let name = block.kind.name.to_string();
         match nested.nesting {

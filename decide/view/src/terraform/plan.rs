@@ -43,7 +43,7 @@ pub struct Shown<'a> {
 pub fn terraform_plan_json(plan: &Plan, shown: Shown) -> Json {
     let of_stack = |address: &InstanceAddress| *address.resource.stack == *shown.stack;
     let changes: Vec<&PlannedChange> = plan.changes.iter().filter(|change| of_stack(&change.address)).collect();
-    let drift = plan.drift.iter().filter(|drift| of_stack(&drift.address) && is_update(drift));
+    let drift = plan.drift.iter().filter(|drift| of_stack(&drift.address) && drift.is_of_object());
     let drift: Vec<Json> = drift.map(|drift| drifted(drift, shown.state)).collect();
     let outputs: Vec<&PlannedOutput> = plan.outputs.iter().filter(|output| *output.stack == *shown.stack).collect();
     let output_changes: Map<String, Json> =
@@ -95,11 +95,6 @@ fn prior_state<'a>(
         state.to_mut().data.remove(&change.address);
     }
     state
-}
-
-/// A drift whose object differs, not only what is inside its server.
-fn is_update(drift: &Drift) -> bool {
-    drift.after.as_ref() != Some(&drift.before)
 }
 
 /// Whether something that is wanted is left for a later plan.

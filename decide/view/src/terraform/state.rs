@@ -1,12 +1,10 @@
 //! What there is of a stack.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use andon_ledger::{EnvironmentState, ReadData};
-use andon_schema::{
-    InstanceAddress, InstanceKey, ModuleStep, Object, ObjectStatus, ProviderAddress, ProviderConfigAddress,
-    ResourceAddress,
-};
+use andon_plan::Closure;
+use andon_schema::{InstanceAddress, InstanceKey, Object, ObjectStatus, ProviderAddress, ProviderConfigAddress};
 use andon_value::{Value, type_to_json};
 use serde_json::{Map, Value as Json, json};
 
@@ -18,11 +16,13 @@ use super::values::{Members, known, sensitive};
 pub fn terraform_state_json(state: &EnvironmentState, stack: &str, terraform_version: &str) -> Json {
     let objects = state.instances.iter().filter(|(address, _)| *address.resource.stack == *stack);
     let mut resources = Vec::new();
+    let reads = Closure::of(state, stack);
     for (address, instance) in objects {
-        resources.extend(instance.current.iter().map(|object| (address.clone(), managed(address, object, None))));
+        let current = instance.current.iter();
+        resources.extend(current.map(|object| (address.clone(), managed(address, object, &reads, None))));
         for object in &instance.deposed {
             let key = deposed_key(object);
-            resources.push((address.clone(), managed(address, object, Some(&key))));
+            resources.push((address.clone(), managed(address, object, &reads, Some(&key))));
         }
     }
     let read = state.data.iter().filter(|(address, _)| *address.resource.stack == *stack);
@@ -110,22 +110,12 @@ fn provider_name(address: &InstanceAddress, provider: Option<&ProviderConfigAddr
     provider.map_or_else(implied, |provider| provider.provider.clone()).to_string()
 }
 
-fn managed(address: &InstanceAddress, object: &Object, deposed: Option<&str>) -> Json {
-    // As configurations name them: one name for all instances of a module.
-    let dependencies: BTreeSet<String> = object
-        .dependencies
-        .iter()
-        .filter(|read| read.stack == address.resource.stack)
-        .map(|read| {
-            let module = read.module.iter().map(|step| ModuleStep { name: step.name.clone(), key: None });
-            ResourceAddress { module: module.collect(), ..read.clone() }.within_stack()
-        })
-        .collect();
+fn managed<'s>(address: &InstanceAddress, object: &'s Object, reads: &Closure<'s>, deposed: Option<&str>) -> Json {
     named(address, object.provider.as_deref())
         .put("schema_version", object.kept.schema_version)
         .put("values", known(&object.value))
         .put("sensitive_values", sensitive(&object.value))
-        .unless_empty("depends_on", dependencies.into_iter().collect::<Vec<_>>())
+        .unless_empty("depends_on", reads.names(&object.dependencies))
         .unless_empty("tainted", object.status == ObjectStatus::Tainted)
         .some("deposed_key", deposed)
         .json()

@@ -27,7 +27,7 @@ fn unknown() -> Value {
     Value::unknown(Type::String)
 }
 
-fn change(at: &str, action: PlannedAction, before: Option<Value>, after: Option<Value>) -> PlannedChange {
+pub fn change(at: &str, action: PlannedAction, before: Option<Value>, after: Option<Value>) -> PlannedChange {
     PlannedChange {
         address: address(at),
         previous: None,
@@ -48,7 +48,7 @@ fn change(at: &str, action: PlannedAction, before: Option<Value>, after: Option<
     }
 }
 
-fn plan(changes: Vec<PlannedChange>, drift: Vec<Drift>) -> Plan {
+pub fn plan(changes: Vec<PlannedChange>, drift: Vec<Drift>) -> Plan {
     Plan {
         environment: "default".into(),
         mode: PlanMode::Normal,
@@ -59,6 +59,7 @@ fn plan(changes: Vec<PlannedChange>, drift: Vec<Drift>) -> Plan {
         steps: Vec::new(),
         outputs: Vec::new(),
         drift,
+        settled: Vec::new(),
         depends: Vec::new(),
         data: Vec::new(),
         notes: Vec::new(),
@@ -212,4 +213,22 @@ fn a_hundred_thousand_changes_cost_little() {
     assert!(text.contains("a.web[0..99999] (100,000 instances)") && text.contains("100,000 to create"), "{text}");
     let single: Vec<PlannedChange> = (0..10_000).map(|at| make(format!("a.web{at}"), at)).collect();
     assert!(shown(&plan(single, Vec::new()), Some(80)).lines().count() > 40_000);
+}
+
+#[test]
+fn what_a_plan_to_see_drift_records_is_counted() {
+    let drifts = vec![drift("a.b", text("x"), Some(text("y")), &[]), drift("a.c", text("x"), None, &[])];
+    let mut plan = plan(Vec::new(), drifts);
+    let report = andon_plan::ApplyReport::default();
+    assert_eq!(andon_view::done(&plan, &report), "nothing done");
+    plan.mode = PlanMode::RefreshOnly;
+    assert_eq!(andon_view::done(&plan, &report), "2 recorded as found");
+}
+
+#[test]
+fn what_is_empty_is_not_shown_beside_what_differs() {
+    let was = Value::object([("tags", Value::null(andon_value::Type::String)), ("size", text("big"))]);
+    let now = Value::object([("tags", text("")), ("size", text("small"))]);
+    let shown = shown(&plan(Vec::new(), vec![drift("a.b", was, Some(now), &["a.c"])]), None);
+    assert!(shown.contains("size") && !shown.contains("tags"), "{shown}");
 }

@@ -1,6 +1,7 @@
 //! How an apply is told while it happens.
 
 use andon_ledger::{Action, Event, Intent, OutcomeRecord, Progress, Result as Tried, Timestamp};
+use andon_plan::PlannedAction;
 use andon_schema::{Failure, Identity, InstanceAddress, Kept, Object, ObjectStatus};
 use andon_value::Value;
 use andon_view::{Board, Paint};
@@ -141,4 +142,22 @@ fn live_lines_fit_the_terminal() {
     assert_eq!(still[0].json()["elapsed_ms"], 20_000);
     assert_eq!(board.still(Timestamp(29_999)), []);
     assert_eq!(board.elapsed_ms(&address(long), Timestamp(29_999)), Some(29_999));
+}
+
+#[test]
+fn a_replaced_object_is_not_taken_for_the_one_in_use() {
+    let left = PlannedAction::DeleteDeposed;
+    for (action, expected) in [
+        (left, ["  deleting the replaced object of a.b", "✓ deleted the replaced object of a.b (2.0 s)"]),
+        (PlannedAction::Delete, ["  deleting a.b", "✓ deleted a.b (2.0 s)"]),
+    ] {
+        let mut board = Board::default();
+        let mut planned = crate::plan::change("a.b", action, Some(Value::NULL), None);
+        planned.identity = Some(identity());
+        board.set_plan(&crate::plan::plan(vec![planned], Vec::new()));
+        let mut said = board.event(&intent("a.b", Action::Delete), Timestamp(0), Paint::PLAIN);
+        let ended = outcome("a.b", Action::Delete, Tried::Done, ObjectStatus::Ready);
+        said.extend(board.event(&ended, Timestamp(2000), Paint::PLAIN));
+        assert_eq!(said.into_iter().map(|line| line.0).collect::<Vec<_>>(), expected);
+    }
 }

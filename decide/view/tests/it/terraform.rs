@@ -489,6 +489,7 @@ fn plan_of(shown: &Json) -> Plan {
         moves: Vec::new(),
         steps: Vec::new(),
         drift: Vec::new(),
+        settled: Vec::new(),
         depends: Vec::new(),
         data: Vec::new(),
         notes: Vec::new(),
@@ -686,4 +687,37 @@ fn states_and_plans_are_as_terraform_shows_them() {
         checks: &[],
     };
     same(&sorted(&terraform_plan_json(&plan_of(&theirs), shown)), &sorted(&theirs));
+}
+
+#[test]
+fn arguments_that_are_written_as_blocks_are_shown() {
+    let text = "resource \"terraform_data\" \"a\" {\n  input {\n    port = 80\n  }\n  input {\n    port = var.x\n  }\n}\nvariable \"x\" {}\n";
+    let project = project(&[("main.tf", text)]);
+    let json = configuration_json(&project.stacks[""].module, &schemas());
+    let expected = json!({ "input": [
+        { "port": { "constant_value": 80 } },
+        { "port": { "references": ["var.x"] } },
+    ] });
+    assert_eq!(json["root_module"]["resources"][0]["expressions"], expected);
+}
+
+#[test]
+fn what_a_resource_reads_is_shown_with_what_that_reads() {
+    let mut state = EnvironmentState::default();
+    for (name, reads) in [("a", vec![]), ("b", vec!["a"]), ("c", vec!["b"])] {
+        let address = |name: &str| InstanceAddress::parse(&format!("terraform_data.{name}")).unwrap();
+        let object = Object {
+            identity: Identity::from_random(1),
+            value: Value::object::<[(&str, Value); 0], _>([]),
+            status: ObjectStatus::Ready,
+            dependencies: reads.into_iter().map(|name| address(name).resource).collect(),
+            create_before_destroy: false,
+            provider: None,
+            kept: Kept::default(),
+        };
+        state.instances.insert(address(name), InstanceState { current: Some(object), ..InstanceState::default() });
+    }
+    let json = terraform_state_json(&state, "", "1.11.4");
+    let shown = &json["values"]["root_module"]["resources"][2]["depends_on"];
+    assert_eq!(*shown, json!(["terraform_data.a", "terraform_data.b"]));
 }

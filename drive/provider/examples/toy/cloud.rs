@@ -167,6 +167,7 @@ impl Thing<'_> {
         let state = value(request.current_state, self.ty);
         let (new_state, new_identity) = match state.get_str("name") {
             Some("gone") => (None, None),
+            Some("emptied") => (self.send(&self.but(&state, "secret", Value::from(""))), request.current_identity),
             Some("huge") => (self.send(&self.but(&state, "secret", Value::from("x".repeat(20_000_000)))), None),
             _ => (self.send(&state), request.current_identity),
         };

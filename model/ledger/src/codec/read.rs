@@ -200,6 +200,7 @@ pub(super) fn failure(node: Node<'_>) -> Read<Failure> {
         detail: node.text_or_empty("detail")?,
         help: node.each("help", Node::string)?,
         complaints: Vec::new(),
+        of: None,
     })
 }
 

@@ -351,7 +351,7 @@ fn tell_report(
     if sound {
         let word = if matches!(verb, "down" | "destroy") { "Gone" } else { "Done" };
         let took = took.map(|took| format!(" in {took}")).unwrap_or_default();
-        context.say(&context.err.bold(&format!("{word}: {}{took}.", andon_view::done(report))));
+        context.say(&context.err.bold(&format!("{word}: {}{took}.", andon_view::done(plan, report))));
         say_deferred(context, plan);
         print_outputs(context, plan_with_published(plan, report).as_ref().unwrap_or(plan));
         return Ok(());

@@ -118,7 +118,11 @@ fn look(
         sequence: state.sequence,
         mode: PlanMode::Normal,
         refresh: arguments.scope.refreshes(),
-        scope: Scope { targets: wanted.iter().map(|(target, _)| target.clone()).collect(), ..Scope::default() },
+        scope: Scope {
+            targets: wanted.iter().map(|(target, _)| target.clone()).collect(),
+            unsaid: true,
+            ..Scope::default()
+        },
         moment: Arc::new(Moment::planning(andon_engine::now().0 / 1000)),
     };
     let machine = Machine::new(project.providers.clone(), arguments.parallelism, interrupt());

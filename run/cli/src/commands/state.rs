@@ -401,10 +401,20 @@ fn nothing(text: &str, state: &EnvironmentState) -> Stop {
     unknown(text, state).into()
 }
 
+/// So many instances are named to whoever named none.
+const INSTANCES: usize = 8;
+
 /// There is nothing at an address: what was meant?
 fn unknown(text: &str, state: &EnvironmentState) -> Diagnostic {
     let known: Vec<String> = state.instances.keys().chain(state.data.keys()).map(ToString::to_string).collect();
     let diagnostic = Diagnostic::error(format!("there is no object at {text}"));
+    let instances = || known.iter().filter(|known| known.strip_prefix(text).is_some_and(|key| key.starts_with('[')));
+    if instances().next().is_some() {
+        let count = instances().count();
+        let more = if count > INSTANCES { format!(" and {} more", count - INSTANCES) } else { String::new() };
+        let names: Vec<String> = instances().take(INSTANCES).map(|name| format!("`{name}`")).collect();
+        return diagnostic.help(format!("It has instances: {}{more}.", names.join(", ")));
+    }
     match nearest(text, known.iter().map(String::as_str)) {
         Some(near) => diagnostic.help(format!("Did you mean `{near}`?")),
         None => diagnostic.help("`andon state list` shows what there is."),

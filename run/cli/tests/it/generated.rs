@@ -83,8 +83,13 @@ fn what_cannot_be_generated_is_refused_and_no_file_is_written() {
     check(import, "new.txt", "would be no part of the stack");
     check(import, "below/new.tf", "would be no part of the stack");
     check(&format!("{import}resource \"terraform_data\" \"y\" {{\n  input = var.none\n}}\n"), "new.tf", "none");
+    // What is defined is nothing to this, and nobody asked for a part.
+    let defined = "import {\n  to = terraform_data.n[\"a\"]\n  id = \"a\"\n}\nresource \"terraform_data\" \"n\" {\n  for_each = toset([\"a\"])\n}\n";
+    let beside = project("beside", &format!("{import}{defined}"));
+    let ran = beside.ok(&["plan", "-generate-config-out=new.tf"]);
+    assert!(!ran.err.contains("-target") && ran.out.contains("2 to import"), "{ran}");
     // Without the option, it is said what to do.
-    let project = project("undefined", import);
-    let ran = project.exits(1, &["plan"]);
+    let undefined = project("undefined", import);
+    let ran = undefined.exits(1, &["plan"]);
     assert!(ran.err.contains("-generate-config-out=FILE"), "{ran}");
 }

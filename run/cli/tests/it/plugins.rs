@@ -486,3 +486,57 @@ fn aws_definitions_are_judged_as_terraform_judges_them() {
     println!("{} definitions were judged by both", cases.len());
     assert!(differences.is_empty(), "{}", differences.join("\n"));
 }
+
+#[test]
+fn a_configuration_that_a_provider_refuses_is_told_once_and_at_its_block() {
+    let text = "variable \"region\" {}\nprovider \"toy\" {\n  region = var.region\n}\nresource \"toy_thing\" \"one\" {\n  count = 3\n  name  = \"x${count.index}\"\n}\nresource \"toy_thing\" \"two\" {\n  name = \"y\"\n}\n";
+    let Some(project) = with_toy("plugin-refuses", &["1.0.0"], text) else { return };
+    let ran = run(&project, &["plan", "-var=region=nowhere"]);
+    assert_eq!(ran.code, Some(1), "{ran}");
+    assert_eq!(ran.err.matches("there is no region").count(), 1, "{ran}");
+    assert!(ran.err.contains("main.tf:3:") && !ran.err.contains("toy_thing"), "{ran}");
+}
+
+#[test]
+fn one_process_judges_and_plans() {
+    let text = "provider \"toy\" {\n  region = \"here\"\n}\nresource \"toy_thing\" \"one\" {\n  count = 3\n  name  = \"x${count.index}\"\n}\n";
+    let Some(project) = with_toy("plugin-one", &["1.0.0"], text) else { return };
+    let ran = run(&project, &["plan"]);
+    assert_eq!((ran.code, starts(&project).as_str()), (Some(0), "1.0.0"), "{ran}");
+}
+
+#[test]
+fn what_is_empty_instead_of_left_out_is_recorded_and_not_told() {
+    let text = |input: &str| {
+        format!(
+            "resource \"toy_thing\" \"one\" {{\n  name = \"emptied\"\n  lifecycle {{\n    ignore_changes = [secret]\n  }}\n}}\nresource \"terraform_data\" \"a\" {{\n  input = {input}\n}}\n"
+        )
+    };
+    let Some(project) = with_toy("plugin-empty", &["1.0.0"], &text("1")) else { return };
+    let ok = |words: &[&str]| {
+        let ran = run(&project, words);
+        assert_eq!(ran.code, Some(0), "{ran}");
+        ran
+    };
+    let secret = || {
+        let state: Json = serde_json::from_str(&ok(&["state", "pull"]).out).unwrap();
+        let resources = state["resources"].as_array().unwrap();
+        let thing = resources.iter().find(|it| it["type"] == "toy_thing").unwrap();
+        thing["instances"][0]["attributes"]["secret"].clone()
+    };
+    ok(&["apply", "-y"]);
+    assert_eq!(secret(), Json::Null);
+    ok(&["drift"]);
+    let ran = ok(&["apply", "-y"]);
+    assert!(!ran.out.contains("toy_thing") && !ran.out.contains("differ"), "{ran}");
+    assert_eq!(secret(), Json::Null);
+    project.write("main.tf", &text("2"));
+    let ran = ok(&["plan", "-out=saved"]);
+    assert!(!ran.out.contains("toy_thing") && !ran.out.contains("differ"), "{ran}");
+    let shown: Json = serde_json::from_str(&ok(&["show", "-json", "saved"]).out).unwrap();
+    let prior = shown["prior_state"]["values"]["root_module"]["resources"].as_array().unwrap();
+    let thing = prior.iter().find(|it| it["type"] == "toy_thing").unwrap();
+    assert_eq!(thing["values"]["secret"], "");
+    ok(&["apply", "-y"]);
+    assert_eq!(secret(), "");
+}

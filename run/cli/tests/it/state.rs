@@ -125,7 +125,8 @@ fn what_is_there_already_is_imported() {
     project.ok(&["apply", "-y", given]);
     project.ok(&["state", "rm", b]);
     let odd = "a \"${x}\" \\ %{b}\n";
-    project.ok(&["import", given, b, odd]);
+    let ran = project.ok(&["import", given, b, odd]);
+    assert!(!ran.err.contains("-target"), "{ran}");
     let shown = project.ok(&["state", "show", "-json", b]).out;
     let shown: serde_json::Value = serde_json::from_str(&shown).unwrap();
     assert_eq!(shown["attributes"]["id"], odd);
@@ -135,13 +136,16 @@ fn what_is_there_already_is_imported() {
     for (words, said) in [
         ([given, b, "y"], "there is an object at terraform_data.b[\"x.1\"] already"),
         ([given, "terraform_data.b[\"y\"]", "y"], "there is no instance terraform_data.b[\"y\"] to import into"),
-        ([given, "terraform_data.c", "y"], "terraform_data.c is imported into, and not defined"),
+        ([given, "terraform_data.c", "y"], "terraform_data.c is not defined"),
         ([given, "data.terraform_remote_state.c", "y"], "nothing can be imported into data.terraform_remote_state.c"),
     ] {
         let refused = project.exits(1, &[&["import"], &words[..]].concat());
         assert!(refused.err.contains(said), "{said}: {refused}");
+        assert!(!refused.err.contains("the command line") && !refused.err.contains("-target"), "{refused}");
     }
     assert_eq!(project.ok(&["state", "list"]).out.lines().count(), 2);
+    let refused = project.exits(1, &["state", "show", "terraform_data.b"]);
+    assert!(refused.err.contains("It has instances: `terraform_data.b[\"x.1\"]`."), "{refused}");
     assert!(project.ok(&["logs", "--runs"]).out.contains("import terraform_data.b"));
 }
 

@@ -98,6 +98,8 @@ impl Offer for PluginHost {
         let Some((source, schema)) = self.plugins.source(name) else {
             return Err(Failure::new(format!("the provider {name} is not installed"), "It is needed to go on."));
         };
+        // What was started to judge the definitions becomes the one that is configured.
+        self.plugins.hand_over(name, |running| self.pool.adopt(running));
         let key = Key::new(source, &provider.config);
         self.pool.configured(&key, &schema).map_err(|failure| unconfigured(provider, &failure))
     }
@@ -145,8 +147,12 @@ fn unconfigured(provider: &ConfiguredProvider, failure: &PoolFailure) -> Failure
             Ok(_) => Failure::new(format!("the provider {name} refuses its configuration"), ""),
             Err(refused) => {
                 let detail = format!("{}\n{}", refused.summary, refused.detail);
-                let failure =
-                    Failure::new(format!("the provider {name} refuses its configuration"), detail.trim().to_owned());
+                let summary = format!("the provider {name} refuses its configuration");
+                let failure = Failure {
+                    complaints: refused.complaints,
+                    of: Some(Arc::new(provider.address.clone())),
+                    ..Failure::new(summary, detail.trim())
+                };
                 failure.without_secrets_of(&provider.config)
             }
         },
