@@ -52,6 +52,8 @@ pub struct Plan {
     pub checks: BTreeMap<Arc<str>, Vec<Checked>>,
     /// How many objects stay as they are.
     pub unchanged: usize,
+    /// How many of these it is not about, as they are out of its scope.
+    pub outside: usize,
     /// What the user should know.
     pub warnings: Diagnostics,
     /// The ledger entry that it is based on; a plan is stale where the environment has later ones.

@@ -729,7 +729,7 @@ impl Planner {
         };
         let mut changes: Vec<(Option<NodeId>, PlannedChange)> = Vec::new();
         let mut depends = Vec::new();
-        // What a plan of a part says nothing of is not counted either.
+        // What a plan of a part says nothing of is counted apart.
         let looked_at: Option<BTreeSet<InstanceAddress>> =
             input.scope.is_partial().then(|| verdicts.keys().cloned().collect());
         if !problems.has_errors() {
@@ -761,16 +761,15 @@ impl Planner {
             .filter(|change| change.action != PlannedAction::DeleteDeposed)
             .map(|change| &change.address)
             .collect();
-        let drifted: BTreeSet<&InstanceAddress> = match input.mode {
-            PlanMode::RefreshOnly => self.drift.iter().map(|drift| &drift.address).collect(),
-            _ => BTreeSet::new(),
-        };
-        let kept = self.objects.iter().filter(|(address, found)| {
-            let is_seen = looked_at.as_ref().is_none_or(|seen| seen.contains(address));
-            let is_there = !matches!(found, Found::Known(None));
-            is_there && is_seen && !touched.contains(address) && !drifted.contains(address)
-        });
-        let unchanged = kept.count();
+        let kept = self
+            .objects
+            .iter()
+            .filter(|(address, found)| !matches!(found, Found::Known(None)) && !touched.contains(address));
+        let (mut unchanged, mut outside) = (0, 0);
+        for (address, _) in kept {
+            unchanged += 1;
+            outside += usize::from(looked_at.as_ref().is_some_and(|seen| !seen.contains(address)));
+        }
         let (changes, steps) = order::arrange(&self.graph, changes, &nodes);
         let mut drift = std::mem::take(&mut self.drift);
         drift.sort_by(|one, other| one.address.cmp(&other.address));
@@ -798,6 +797,7 @@ impl Planner {
             deferred,
             checks: conclude::checks(&self.graph),
             unchanged,
+            outside,
             warnings: problems,
             based_on: input.sequence,
         })

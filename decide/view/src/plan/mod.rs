@@ -106,8 +106,9 @@ pub fn summary(plan: &Plan, paint: Paint) -> String {
     if !plan.deferred.is_empty() {
         parts.push(paint.bold(&format!("{} not planned yet", number(plan.deferred.len()))));
     }
-    if plan.unchanged > 0 {
-        parts.push(format!("{} unchanged", number(plan.unchanged)));
+    let unchanged = plan.unchanged.saturating_sub(plan.outside + drifted(false));
+    if unchanged > 0 {
+        parts.push(format!("{} unchanged", number(unchanged)));
     }
     let head = paint.bold(&format!("Plan for {}:", plan.environment));
     format!("{head} {}.", parts.join(", "))

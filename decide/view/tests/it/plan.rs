@@ -66,6 +66,7 @@ pub fn plan(changes: Vec<PlannedChange>, drift: Vec<Drift>) -> Plan {
         deferred: Vec::new(),
         checks: BTreeMap::new(),
         unchanged: 0,
+        outside: 0,
         warnings: Diagnostics::new(),
         based_on: 0,
     }

@@ -495,6 +495,7 @@ fn plan_of(shown: &Json) -> Plan {
         notes: Vec::new(),
         checks: BTreeMap::new(),
         unchanged: 0,
+        outside: 0,
         warnings: Diagnostics::new(),
         based_on: 0,
     }
@@ -708,7 +709,7 @@ fn what_a_resource_reads_is_shown_with_what_that_reads() {
         let address = |name: &str| InstanceAddress::parse(&format!("terraform_data.{name}")).unwrap();
         let object = Object {
             identity: Identity::from_random(1),
-            value: Value::object::<[(&str, Value); 0], _>([]),
+            value: Value::object::<Arc<str>>([]),
             status: ObjectStatus::Ready,
             dependencies: reads.into_iter().map(|name| address(name).resource).collect(),
             create_before_destroy: false,
