@@ -9,7 +9,7 @@ use andon_value::{Type, Value, from_typed_json, to_typed_json};
 use prost::Message;
 use prost::bytes::Bytes;
 
-use super::{attribute, complaint, config_type, thing_type, value, wire};
+use super::{attribute, complaint, config_type, port, thing_type, value, wire};
 use wire::attribute_path::step::Selector;
 
 static PREPARED: AtomicBool = AtomicBool::new(false);
@@ -167,7 +167,10 @@ impl Thing<'_> {
         let state = value(request.current_state, self.ty);
         let (new_state, new_identity) = match state.get_str("name") {
             Some("gone") => (None, None),
-            Some("emptied") => (self.send(&self.but(&state, "secret", Value::from(""))), request.current_identity),
+            Some("emptied") => {
+                let empty = Value::map::<String>(port(), []);
+                (self.send(&self.but(&state, "named", empty)), request.current_identity)
+            }
             Some("huge") => (self.send(&self.but(&state, "secret", Value::from("x".repeat(20_000_000)))), None),
             _ => (self.send(&state), request.current_identity),
         };

@@ -509,7 +509,7 @@ fn one_process_judges_and_plans() {
 fn what_is_empty_instead_of_left_out_is_recorded_and_not_told() {
     let text = |input: &str| {
         format!(
-            "resource \"toy_thing\" \"one\" {{\n  name = \"emptied\"\n  lifecycle {{\n    ignore_changes = [secret]\n  }}\n}}\nresource \"terraform_data\" \"a\" {{\n  input = {input}\n}}\n"
+            "resource \"toy_thing\" \"one\" {{\n  name = \"emptied\"\n  lifecycle {{\n    ignore_changes = [named]\n  }}\n}}\nresource \"terraform_data\" \"a\" {{\n  input = {input}\n}}\n"
         )
     };
     let Some(project) = with_toy("plugin-empty", &["1.0.0"], &text("1")) else { return };
@@ -518,25 +518,25 @@ fn what_is_empty_instead_of_left_out_is_recorded_and_not_told() {
         assert_eq!(ran.code, Some(0), "{ran}");
         ran
     };
-    let secret = || {
+    let named = || {
         let state: Json = serde_json::from_str(&ok(&["state", "pull"]).out).unwrap();
         let resources = state["resources"].as_array().unwrap();
         let thing = resources.iter().find(|it| it["type"] == "toy_thing").unwrap();
-        thing["instances"][0]["attributes"]["secret"].clone()
+        thing["instances"][0]["attributes"]["named"].clone()
     };
     ok(&["apply", "-y"]);
-    assert_eq!(secret(), Json::Null);
+    assert_eq!(named(), Json::Null);
     ok(&["drift"]);
     let ran = ok(&["apply", "-y"]);
     assert!(!ran.out.contains("toy_thing") && !ran.out.contains("differ"), "{ran}");
-    assert_eq!(secret(), Json::Null);
+    assert_eq!(named(), Json::Null);
     project.write("main.tf", &text("2"));
     let ran = ok(&["plan", "-out=saved"]);
     assert!(!ran.out.contains("toy_thing") && !ran.out.contains("differ"), "{ran}");
     let shown: Json = serde_json::from_str(&ok(&["show", "-json", "saved"]).out).unwrap();
     let prior = shown["prior_state"]["values"]["root_module"]["resources"].as_array().unwrap();
     let thing = prior.iter().find(|it| it["type"] == "toy_thing").unwrap();
-    assert_eq!(thing["values"]["secret"], "");
+    assert_eq!(thing["values"]["named"], serde_json::json!({}));
     ok(&["apply", "-y"]);
-    assert_eq!(secret(), "");
+    assert_eq!(named(), serde_json::json!({}));
 }
