@@ -42,7 +42,6 @@ fn values_are_published_read_changed_and_taken_back() {
             "apply -y -var range=10.1.0.0/16",
             "apply -y -e production network",
             "apply -y -var range=10.1.0.0/16 web",
-            "output -json",
             "destroy -y",
             "apply -y web",
         ],
