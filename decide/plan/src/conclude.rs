@@ -7,7 +7,7 @@ use andon_schema::{Checked, InstanceAddress, Mode, Object, ResourceAddress};
 use andon_text::{Diagnostic, Diagnostics};
 use andon_value::Value;
 
-use crate::graph::{Graph, Key};
+use crate::graph::{Graph, Key, latest};
 use crate::plan::ReplaceOrder;
 use crate::planner::{ChangeKind, Verdict};
 use crate::removal::Removals;
@@ -237,12 +237,7 @@ pub(crate) fn checks(graph: &Graph) -> BTreeMap<Arc<str>, Vec<Checked>> {
     if input.scope.is_partial() {
         for (stack, earlier) in input.state.checked.iter().filter(|(stack, _)| input.covers(stack)) {
             let results = checks.entry(Arc::clone(stack)).or_default();
-            for checked in earlier {
-                if !results.iter().any(|it| (it.kind, &it.object) == (checked.kind, &checked.object)) {
-                    results.push(checked.clone());
-                }
-            }
-            results.sort();
+            *results = latest(earlier.clone(), std::mem::take(results));
         }
     }
     checks

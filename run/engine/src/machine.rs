@@ -82,6 +82,19 @@ impl Providers {
         &self.schemas
     }
 
+    /// Whether a job asks for nothing but a computation.
+    fn only_compute(&self, job: &Job) -> bool {
+        let address = match job {
+            Job::Ask(
+                Question::PlanChange { address, via: None, .. } | Question::ReadObject { address, via: None, .. },
+            ) => address,
+            Job::Do(Command::Create { address, via: None, .. } | Command::Update { address, via: None, .. }) => address,
+            Job::Do(Command::Delete { address, via: None, .. }) => address,
+            _ => return false,
+        };
+        self.by_type.get(&*address.resource.kind).is_some_and(|provider| provider.only_computes())
+    }
+
     fn of(&self, address: &InstanceAddress) -> Result<&Arc<dyn Provider>, Failure> {
         let kind = &*address.resource.kind;
         self.by_type.get(kind).ok_or_else(|| {
@@ -141,6 +154,9 @@ impl Drop for Machine {
 
 impl World for Machine {
     fn start(&mut self, ticket: Ticket, job: Job) {
+        if self.shared.providers.only_compute(&job) {
+            return self.shared.perform(ticket, job);
+        }
         let mut queue = self.shared.queue.lock().unwrap_or_else(PoisonError::into_inner);
         queue.jobs.push_back((ticket, job));
         if queue.idle < queue.jobs.len() && queue.threads < queue.limit {

@@ -7,7 +7,7 @@ use andon_schema::{Answer, CheckStatus, Checked, CheckedKind, Kept, Mode, Questi
 use andon_text::{Diagnostic, Diagnostics};
 
 use super::{Applier, Work};
-use crate::graph::{Configured, warnings};
+use crate::graph::{Configured, latest, warnings};
 use crate::planner::ephemeral;
 use crate::records::check_records;
 use crate::{PlanMode, QuestionId, complaints};
@@ -94,11 +94,7 @@ impl Applier {
         let mut results: BTreeMap<Arc<str>, Vec<Checked>> = self.plan.checks.clone();
         for (stack, found) in self.graph.checked().by_stack() {
             let known = results.entry(stack).or_default();
-            for checked in found {
-                known.retain(|it| (it.kind, &it.object) != (checked.kind, &checked.object));
-                known.push(checked);
-            }
-            known.sort();
+            *known = latest(std::mem::take(known), found);
         }
         let records = check_records(self.graph.input(), &self.plan, results);
         self.work.extend(records.into_iter().map(Work::Record));

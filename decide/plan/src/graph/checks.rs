@@ -55,8 +55,17 @@ impl Results {
                 Checked { kind: *kind, config: without_keys(object), object: object.clone(), status, problems };
             stacks.entry(Arc::clone(stack)).or_default().push(checked);
         }
+        stacks.values_mut().for_each(|checked| checked.sort());
         stacks
     }
+}
+
+/// What conditions came to, where some were judged again: what was found later counts. Sorted.
+pub(crate) fn latest(earlier: Vec<Checked>, later: Vec<Checked>) -> Vec<Checked> {
+    let all = earlier.into_iter().chain(later).map(|it| ((it.kind, it.object.clone()), it));
+    let mut latest: Vec<Checked> = all.collect::<BTreeMap<_, _>>().into_values().collect();
+    latest.sort();
+    latest
 }
 
 impl Graph {

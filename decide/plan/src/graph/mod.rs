@@ -38,7 +38,7 @@ use andon_value::Value;
 use crate::{Plan, PlanInput};
 pub(crate) use alone::Evaluated;
 pub(crate) use aside::{Aside, Left, Standing};
-pub(crate) use checks::warnings;
+pub(crate) use checks::{latest, warnings};
 pub(crate) use evaluate::{Configured, Trigger};
 pub(crate) use expand::Keys;
 pub(crate) use import::Imported;

@@ -41,6 +41,10 @@ impl Provider for DataProvider {
         schemas()
     }
 
+    fn only_computes(&self) -> bool {
+        true
+    }
+
     fn plan(&self, request: &Request<'_>) -> Result<Planned, Failure> {
         let given = |name: &str| request.config.get(name).cloned().unwrap_or(Value::NULL);
         let before = |name: &str| request.prior.and_then(|prior| prior.get(name)).cloned().unwrap_or(Value::NULL);

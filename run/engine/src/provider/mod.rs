@@ -63,6 +63,11 @@ pub trait Provider: Send + Sync {
     /// The types, and their schemas.
     fn schemas(&self) -> BTreeMap<String, TypeSchema>;
 
+    /// Whether it only computes: then its calls are made at once, as handing one to a thread takes longer than the call.
+    fn only_computes(&self) -> bool {
+        false
+    }
+
     /// What would become of an instance. Changes nothing.
     fn plan(&self, request: &Request<'_>) -> Result<Planned, Failure>;
 
