@@ -195,3 +195,29 @@ fn odd_files_are_refused_whole() {
     let missing = project.exits(1, &["state", "push", "no.tfstate"]);
     assert!(missing.err.contains("`no.tfstate` cannot be read"), "{missing}");
 }
+
+#[test]
+fn an_apply_with_nothing_to_do_records_what_conditions_come_to() {
+    let project = Project::empty("checked-again");
+    let definitions = |bound: u32| {
+        format!(
+            "resource \"terraform_data\" \"it\" {{\n  count = 3\n  input = count.index\n}}\ncheck \"small\" {{\n  assert \
+             {{\n    condition     = length(terraform_data.it) < {bound}\n    error_message = \"there are many\"\n  }}\n}}\n"
+        )
+    };
+    let statuses = || {
+        let pulled: serde_json::Value = serde_json::from_str(&project.ok(&["state", "pull"]).out).unwrap();
+        pulled["check_results"][0]["status"].as_str().map(str::to_owned)
+    };
+    project.write("main.tf", &definitions(5));
+    project.ok(&["apply", "-y"]);
+    assert_eq!(statuses().as_deref(), Some("pass"));
+    project.write("main.tf", &definitions(3));
+    let ran = project.ok(&["apply", "-y"]);
+    assert!(ran.all().contains("there are many"), "{ran}");
+    assert_eq!(statuses().as_deref(), Some("fail"));
+    // Where nothing is new, nothing is recorded: there is no run to be shown.
+    let runs = project.ok(&["logs", "--runs"]).out;
+    project.ok(&["apply", "-y"]);
+    assert_eq!(project.ok(&["logs", "--runs"]).out, runs);
+}
