@@ -1,17 +1,18 @@
 //! From a plan to a changed world: commands out, outcomes in, an intent before each effect and an outcome after it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use andon_ledger::Event;
+use andon_ledger::{Event, Intent};
 use andon_plan::{Applier, ApplyReport, ApplyStep, CommandId, Plan, PlanInput, QuestionId, Waiting, Work};
-use andon_schema::{Answer, Failure, Identity, Outcome};
+use andon_schema::{Answer, Command, Failure, Identity, Outcome};
 use andon_text::Diagnostic;
 
 use crate::planning::TICK;
 use crate::{Completion, Job, Journal, JournalError, Sink, Ticket, World};
 
-/// Applies a plan. An interrupt starts nothing new and waits for what runs. `opening` is what the plan takes for granted
+/// Applies a plan. An intent is written down once the world has room for its command, not before. An interrupt starts
+/// nothing new and waits for what runs. `opening` is what the plan takes for granted
 /// and the ledger does not say yet: it is appended with the first of what the plan itself has to say.
 ///
 /// `Err` where the ledger can no longer be written: then nothing more is tried, what runs is not waited for, and the
@@ -26,7 +27,8 @@ pub fn apply(
     sink: &mut dyn Sink,
 ) -> Result<ApplyReport, JournalError> {
     let applier = Applier::new(plan, input, identities);
-    Apply { applier, opening, running: BTreeMap::new(), next_ticket: 0, world, journal, sink }.run()
+    let (running, held) = (BTreeMap::new(), VecDeque::new());
+    Apply { applier, opening, running, commands: 0, held, next_ticket: 0, world, journal, sink }.run()
 }
 
 /// What a ticket stands for.
@@ -39,6 +41,10 @@ struct Apply<'a> {
     applier: Applier,
     opening: Vec<Event>,
     running: BTreeMap<Ticket, Running>,
+    /// How many of those are commands.
+    commands: usize,
+    /// Commands that the world has no room for yet.
+    held: VecDeque<(CommandId, Command, Option<Intent>)>,
     next_ticket: u64,
     world: &'a mut dyn World,
     journal: &'a mut dyn Journal,
@@ -72,13 +78,32 @@ impl Apply<'_> {
         for work in work {
             match work {
                 Work::Ask(id, question) => jobs.push((Running::Question(id), Job::Ask(question))),
-                Work::Do(id, command, intent) => {
-                    events.extend(intent.map(Event::Intent));
-                    jobs.push((Running::Command(id), Job::Do(command)));
+                // What is made is made ready before more is made.
+                Work::Do(id, command @ Command::Provision { .. }, intent) => {
+                    self.held.push_front((id, command, intent))
                 }
+                Work::Do(id, command, intent) => self.held.push_back((id, command, intent)),
                 Work::Record(event) => events.push(event),
                 Work::Tell(progress) => self.sink.event(&Event::Progress(progress)),
             }
+        }
+        self.go_on(events, jobs)
+    }
+
+    /// Takes up commands as long as the world has room for them, and appends these events and their intents.
+    fn go_on(&mut self, mut events: Vec<Event>, mut jobs: Vec<(Running, Job)>) -> Result<(), JournalError> {
+        let limit = self.world.parallelism();
+        while let Some((id, command, intent)) = self.held.pop_front() {
+            // An object that is provisioned is under way until that is done.
+            let provisioned = intent.as_ref().is_some_and(|intent| intent.provisioned);
+            let counts = provisioned || !self.world.only_computes(&command);
+            if counts && self.commands >= limit {
+                self.held.push_front((id, command, intent));
+                break;
+            }
+            self.commands += 1;
+            events.extend(intent.map(Event::Intent));
+            jobs.push((Running::Command(id), Job::Do(command)));
         }
         self.record(events)?;
         for (running, job) in jobs {
@@ -106,6 +131,9 @@ impl Apply<'_> {
         if completions.contains(&Completion::Interrupted) {
             self.sink.interrupted();
             self.applier.cancel();
+            for (id, ..) in std::mem::take(&mut self.held) {
+                self.applier.withdraw(id);
+            }
         }
         let mut records = Vec::new();
         for completion in completions {
@@ -114,7 +142,7 @@ impl Apply<'_> {
         if at_most == TICK {
             self.sink.tick();
         }
-        self.record(records)
+        self.go_on(records, Vec::new())
     }
 
     fn take(&mut self, completion: Completion, records: &mut Vec<Event>) {
@@ -137,6 +165,7 @@ impl Apply<'_> {
             }
             Completion::Interrupted | Completion::Quiet | Completion::Resolved(..) => None,
         };
+        self.commands = self.commands.saturating_sub(usize::from(finished.is_some()));
         let record = finished.and_then(|(id, outcome)| self.applier.outcome(id, outcome));
         records.extend(record.map(Event::Outcome));
     }

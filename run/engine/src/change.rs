@@ -210,17 +210,23 @@ fn bury(plan: &Plan, input: &PlanInput, world: &mut dyn World, sink: &mut dyn Si
         let origin = origins.get(&drift.address).copied().unwrap_or(&drift.address);
         input.state.current(origin).is_some_and(|it| it.provider.is_none())
     };
-    let gone = plan.drift.iter().filter(|drift| drift.after.is_none()).filter(is_ours);
+    let mut gone = plan.drift.iter().filter(|drift| drift.after.is_none()).filter(is_ours).enumerate();
     let mut open: BTreeMap<Ticket, InstanceAddress> = BTreeMap::new();
-    for (number, drift) in gone.enumerate() {
-        let (address, identity, prior) = (drift.address.clone(), drift.identity.clone(), drift.before.clone());
-        let ticket = Ticket(number as u64);
-        open.insert(ticket, address.clone());
-        world.start(ticket, Job::Do(Command::Delete { address, identity, via: None, prior, asked: false }));
-    }
     let mut failures = Diagnostics::new();
     let mut buried = Buried::All;
-    while !open.is_empty() {
+    loop {
+        while matches!(buried, Buried::All)
+            && open.len() < world.parallelism()
+            && let Some((number, drift)) = gone.next()
+        {
+            let (address, identity, prior) = (drift.address.clone(), drift.identity.clone(), drift.before.clone());
+            let ticket = Ticket(number as u64);
+            open.insert(ticket, address.clone());
+            world.start(ticket, Job::Do(Command::Delete { address, identity, via: None, prior, asked: false }));
+        }
+        if open.is_empty() {
+            break;
+        }
         match world.wait(TICK) {
             Completion::Finished(ticket, outcome) => {
                 let address = open.remove(&ticket);

@@ -84,15 +84,19 @@ impl Providers {
 
     /// Whether a job asks for nothing but a computation.
     fn only_compute(&self, job: &Job) -> bool {
-        let address = match job {
+        match job {
             Job::Ask(
                 Question::PlanChange { address, via: None, .. } | Question::ReadObject { address, via: None, .. },
-            ) => address,
-            Job::Do(Command::Create { address, via: None, .. } | Command::Update { address, via: None, .. }) => address,
-            Job::Do(Command::Delete { address, via: None, .. }) => address,
-            _ => return false,
-        };
-        self.by_type.get(&*address.resource.kind).is_some_and(|provider| provider.only_computes())
+            ) => self.of(address).is_ok_and(|provider| provider.only_computes()),
+            Job::Do(command) => self.only_computes(command),
+            _ => false,
+        }
+    }
+
+    /// Whether a command is only a computation.
+    fn only_computes(&self, command: &Command) -> bool {
+        let is_own = command.via().is_none() && !matches!(command, Command::Provision { .. });
+        is_own && self.of(command.address()).is_ok_and(|provider| provider.only_computes())
     }
 
     fn of(&self, address: &InstanceAddress) -> Result<&Arc<dyn Provider>, Failure> {
@@ -186,6 +190,14 @@ impl World for Machine {
             Ok(completion) => completion,
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => Completion::Quiet,
         }
+    }
+
+    fn parallelism(&self) -> usize {
+        self.shared.queue.lock().unwrap_or_else(PoisonError::into_inner).limit
+    }
+
+    fn only_computes(&self, command: &Command) -> bool {
+        self.shared.providers.only_computes(command)
     }
 }
 

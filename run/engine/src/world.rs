@@ -58,4 +58,15 @@ pub trait World {
 
     /// Waits for the next completion, at most as long as given.
     fn wait(&mut self, at_most: Duration) -> Completion;
+
+    /// How many commands it carries out at once. More are kept from it, and have no intent yet: what a run that is cut
+    /// short leaves open is no more than what was under way.
+    fn parallelism(&self) -> usize {
+        usize::MAX
+    }
+
+    /// Whether a command is done as soon as it is started, as it only computes: such do not count.
+    fn only_computes(&self, _: &Command) -> bool {
+        false
+    }
 }

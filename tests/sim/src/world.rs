@@ -28,6 +28,8 @@ pub(crate) struct SimWorld<'a> {
     dice: Dice,
     faults: Faults,
     trace: Shared,
+    /// How much may be under way at once.
+    parallelism: usize,
     flights: BTreeMap<Ticket, Flight>,
     /// When something comes next: time, a number that decides among equals, the ticket.
     clock: BinaryHeap<Reverse<(u64, u64, Ticket)>>,
@@ -72,10 +74,12 @@ enum Extent {
 }
 
 impl<'a> SimWorld<'a> {
-    pub fn new(earth: &'a mut Earth, trace: &Shared, faults: Faults, dice: Dice) -> SimWorld<'a> {
+    pub fn new(earth: &'a mut Earth, trace: &Shared, faults: Faults, mut dice: Dice) -> SimWorld<'a> {
+        let parallelism = if dice.chance(50) { dice.between(1, 4) } else { usize::MAX };
         SimWorld {
             earth,
             dice,
+            parallelism,
             faults,
             trace: Rc::clone(trace),
             flights: BTreeMap::new(),
@@ -117,7 +121,9 @@ impl<'a> SimWorld<'a> {
     fn check_start(&self, job: &Job) {
         let Job::Do(command) = job else { return };
         let trace = self.trace.borrow();
+        let running = self.flights.values().filter(|flight| matches!(flight.job, Job::Do(_))).count();
         let why = match () {
+            () if running >= self.parallelism => "as much is under way as may be",
             () if trace.refused || trace.dead => "the ledger had refused",
             () if trace.interrupted => "the user had asked for an end",
             () => return,
@@ -222,6 +228,10 @@ impl Landed {
 }
 
 impl World for SimWorld<'_> {
+    fn parallelism(&self) -> usize {
+        self.parallelism
+    }
+
     fn start(&mut self, ticket: Ticket, job: Job) {
         self.check_start(&job);
         let fate = match &job {

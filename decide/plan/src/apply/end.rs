@@ -90,7 +90,8 @@ impl Applier {
                 self.fail_node(at);
             }
             let Some(change) = self.change(at) else { continue };
-            let half = self.states.get(at).is_some_and(|state| state.decision.is_some() && !state.removed)
+            let is_done = |step: &usize| self.walk.status(*step) == Status::Done;
+            let half = parts.iter().any(is_done)
                 && matches!(self.plan.steps.get(open).map(|step| step.kind), Some(StepKind::Remove(_)));
             let action = if half { PlannedAction::DeleteDeposed } else { change.action.clone() };
             let skipped = Skipped { address: change.address.clone(), action, reason };

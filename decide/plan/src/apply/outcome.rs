@@ -69,6 +69,12 @@ impl Applier {
         Some(record(running.intent, result, object, report))
     }
 
+    /// Takes back a command that was handed out and never begun, as the run was cancelled before its turn.
+    pub fn withdraw(&mut self, id: CommandId) {
+        self.running.remove(&id);
+        self.withdraw_provisioners(id);
+    }
+
     /// Holds what a plugin gave against its schema and the plan. What is wrong with it makes a failure of it.
     fn held_to_plan(&self, running: &Running, outcome: Outcome) -> Outcome {
         let schema = self.schema(running.change).filter(|_| self.is_plugins(running.change));

@@ -141,6 +141,13 @@ impl Applier {
         self.step_failed(it.change, it.step, problems.into_iter().map(|problem| problem.help(help)).collect());
     }
 
+    /// Gives up provisioners that were handed out and never begun.
+    pub(super) fn withdraw_provisioners(&mut self, id: CommandId) {
+        let Some((it, _)) = self.running_provisioners.remove(&id) else { return };
+        let complaint = self.complaint(it.change, "its provisioners were not run", "The run was stopped before.");
+        self.not_provisioned(&it, complaint);
+    }
+
     /// Gives up the provisioners that what they read will never come for.
     pub(super) fn give_up_provisioning(&mut self) {
         for it in std::mem::take(&mut self.provisioning) {

@@ -246,6 +246,14 @@ impl World for TestWorld {
         }
         completion
     }
+
+    fn parallelism(&self) -> usize {
+        self.parallelism
+    }
+
+    fn only_computes(&self, command: &Command) -> bool {
+        self.rules.given(command.address(), command.via()).is_some()
+    }
 }
 
 fn made(schema: &Block, planned: &Value, given: &Given, address: &InstanceAddress) -> Result<Value, Failure> {
