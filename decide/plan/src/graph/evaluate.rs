@@ -646,7 +646,15 @@ fn output_value(config: &Value, root: ModuleId, output: Arc<str>, view: &View<'_
 
 /// Whether a value has an infinite number in it.
 fn is_infinite(value: &Value) -> bool {
-    value.as_number().is_some_and(|number| number.is_infinite()) || value.children().any(is_infinite)
+    // Values may be deeper than a stack is.
+    let mut open = vec![value];
+    while let Some(value) = open.pop() {
+        if value.as_number().is_some_and(|number| number.is_infinite()) {
+            return true;
+        }
+        open.extend(value.children());
+    }
+    false
 }
 
 /// A name in the module instance of a view.

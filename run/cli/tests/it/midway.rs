@@ -364,7 +364,9 @@ fn ctrl_c_lets_what_runs_finish() {
         let project = Project::shop("stop");
         more_to_do(&project, SLOW);
         let mut run = Running::start(&project, &["up", "-y"]);
-        run.until("creating web/andon_host.web[0]");
+        // Both of them, in whichever order.
+        run.until("creating web/andon_host.web[");
+        run.until("creating web/andon_host.web[");
         std::thread::sleep(Duration::from_millis(300));
         run.signal(signal, group);
         run.until("Stopping");

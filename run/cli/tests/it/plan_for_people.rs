@@ -20,9 +20,10 @@ fn planned(project: &Project, words: &[&str], columns: Option<&str>) -> String {
         }
     }
     assert!(!text.contains('\u{1b}'), "{text:?}");
-    regex::Regex::new("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+    // A name that no other has is shown as zeros, wherever its line was broken.
+    regex::Regex::new(r"(?:[0-9a-f]\s*){8}-\s*(?:(?:[0-9a-f]\s*){4}-\s*){3}(?:[0-9a-f]\s*){11}[0-9a-f]")
         .unwrap()
-        .replace_all(&text, "00000000-0000-0000-0000-000000000000")
+        .replace_all(&text, |name: &regex::Captures<'_>| name[0].replace(|it: char| it.is_ascii_hexdigit(), "0"))
         .into_owned()
 }
 
