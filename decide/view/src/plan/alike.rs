@@ -168,7 +168,7 @@ impl<'a> Group<'a> {
             veiled(one(item.before), one(item.after))
         };
         let Some((was, is)) = self.items.first().map(|item| of(item)) else { return Vec::new() };
-        if self.items.iter().all(|item| of(item) == (was.clone(), is.clone())) {
+        if self.items.iter().skip(1).all(|item| of(item) == (was.clone(), is.clone())) {
             return vec![(was, is, self.addresses())];
         }
         let mut all: Values<'a> = BTreeMap::new();
