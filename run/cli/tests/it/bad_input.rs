@@ -239,14 +239,14 @@ fn unknown_names_come_with_the_nearest() {
     insta::assert_snapshot!(Bad::new()
             .write("stacks/web/more.tf", "resource \"aws_vpc\" \"main\" {}\n")
             .said(&["up", "-y"]), @r#"
-        error: the provider registry.terraform.io/hashicorp/aws is not installed
+        error: the dependency lock file is inconsistent with the definitions
          --> stacks/web/more.tf:1:1
           |
         1 | resource "aws_vpc" "main" {}
           | ^^^^^^^^^^^^^^^^^^^^^^^^^
           |
-          = help: Run `andon init`, which installs what the definitions need.
-        Nothing was done.
+          = It selects no version of the provider registry.terraform.io/hashicorp/aws.
+          = help: Run `andon init`, which selects one.
     "#);
     insta::assert_snapshot!(Bad::new()
             .edit("stacks/web/main.tf", "name = \"app\"", "nmae = \"app\"")
