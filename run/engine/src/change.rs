@@ -216,6 +216,7 @@ fn bury(plan: &Plan, input: &PlanInput, world: &mut dyn World, sink: &mut dyn Si
     let mut buried = Buried::All;
     loop {
         while matches!(buried, Buried::All)
+            && failures.is_empty()
             && open.len() < world.parallelism()
             && let Some((number, drift)) = gone.next()
         {
