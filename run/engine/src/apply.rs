@@ -106,13 +106,16 @@ impl Apply<'_> {
             jobs.push((Running::Command(id), Job::Do(command)));
         }
         self.record(events)?;
+        let begun = !jobs.is_empty();
         for (running, job) in jobs {
             let ticket = Ticket(self.next_ticket);
             self.next_ticket += 1;
             self.running.insert(ticket, running);
             self.world.start(ticket, job);
         }
-        self.sink.waiting(&mut || self.applier.waiting());
+        if begun {
+            self.sink.waiting(&mut || self.applier.waiting(self.held.iter().map(|(id, ..)| *id)));
+        }
         Ok(())
     }
 

@@ -299,18 +299,21 @@ impl Applier {
         self.cancelled = true;
     }
 
-    /// The changes that have not begun, in the order of the plan, and what each waits for.
-    pub fn waiting(&self) -> Vec<Waiting> {
+    /// The changes that have not begun, in the order of the plan, and what each waits for; `held` are commands that were
+    /// handed out and whose turn has not come: they wait for nothing else.
+    pub fn waiting(&self, held: impl Iterator<Item = CommandId>) -> Vec<Waiting> {
         if self.stage == Stage::Over {
             return Vec::new();
         }
+        let held: BTreeSet<usize> = held.filter_map(|id| Some(self.running.get(&id)?.change)).collect();
         let mut waiting = Vec::new();
         for (at, change) in self.plan.changes.iter().enumerate() {
             let parts = self.parts.get(&at).map_or(&[][..], Vec::as_slice);
-            if !parts.iter().all(|step| self.walk.status(*step) == Status::Waiting) {
+            let begun = !parts.iter().all(|step| self.walk.status(*step) == Status::Waiting);
+            if begun && !held.contains(&at) {
                 continue;
             }
-            let on = parts.first().map(|step| self.open_before(*step)).unwrap_or_default();
+            let on = parts.first().filter(|_| !begun).map(|step| self.open_before(*step)).unwrap_or_default();
             waiting.push(Waiting { address: change.address.clone(), action: change.action.clone(), on });
         }
         waiting
