@@ -12,6 +12,8 @@ use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use serde_json::Value as Json;
+
 pub const ANDON: &str = env!("CARGO_BIN_EXE_andon");
 
 /// Why the lab cannot be used here; `None` where it can. Printed by whoever skips.
@@ -441,4 +443,32 @@ pub fn snapshot(file: &str, text: &str) {
         fs::write(&place, text).unwrap();
     }
     assert_eq!(text, fs::read_to_string(&place).unwrap_or_default(), "BLESS=1 writes what is said now");
+}
+
+/// The places of `true` in Terraform's `after_unknown`; `element` writes the step to an element.
+pub fn unknown_in(unknown: &Json, path: &str, element: fn(usize) -> String, found: &mut BTreeSet<String>) {
+    match unknown {
+        Json::Bool(true) => drop(found.insert(path.to_owned())),
+        Json::Array(elements) => {
+            let each = elements.iter().enumerate();
+            each.for_each(|(at, it)| unknown_in(it, &format!("{path}{}", element(at)), element, found));
+        }
+        Json::Object(entries) => entries.iter().for_each(|(name, it)| {
+            let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+            unknown_in(it, &path, element, found);
+        }),
+        _ => {}
+    }
+}
+
+/// A value without its nulls: what is unknown is left out by one and null for the other.
+pub fn without_nulls(value: &Json) -> Json {
+    match value {
+        Json::Object(entries) => {
+            let known = entries.iter().filter(|(_, value)| !value.is_null());
+            known.map(|(name, value)| (name.clone(), without_nulls(value))).collect()
+        }
+        Json::Array(elements) => elements.iter().map(without_nulls).collect(),
+        other => other.clone(),
+    }
 }

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value as Json, json};
 
+use crate::support::{unknown_in, without_nulls};
+
 /// Whether a plan of Terraform does anything.
 pub fn has_changes(theirs: &Json) -> bool {
     changes(theirs).any(|change| change["change"]["actions"] != json!(["no-op"]))
@@ -69,7 +71,7 @@ fn outputs(ours: &Json, theirs: &Json, looks_only: bool, found: &mut Vec<String>
         let changes = theirs["actions"] != json!(["no-op"]) && !theirs.is_null();
         // A plan that only looks makes nothing that an output could wait for; we leave such outputs as they are.
         let mut unknown = BTreeSet::new();
-        unknown_in(&theirs["after_unknown"], "", &mut unknown);
+        unknown_in(&theirs["after_unknown"], "", |at| format!(".{at}"), &mut unknown);
         if looks_only && !unknown.is_empty() {
             continue;
         }
@@ -82,7 +84,7 @@ fn outputs(ours: &Json, theirs: &Json, looks_only: bool, found: &mut Vec<String>
 /// A value and the places in it that are unknown.
 fn value(at: &str, reads: bool, ours: [&Json; 2], theirs: [&Json; 2], found: &mut Vec<String>) {
     let mut unknown = BTreeSet::new();
-    unknown_in(theirs[1], "", &mut unknown);
+    unknown_in(theirs[1], "", |at| format!(".{at}"), &mut unknown);
     let written = |it: &Json| it.as_str().unwrap_or_default().replace([']', '"'], "").replace('[', ".");
     let own: BTreeSet<String> = ours[1].as_array().into_iter().flatten().map(written).collect();
     let (mut one, mut other) = (without_nulls(ours[0]), without_nulls(theirs[0]));
@@ -122,32 +124,6 @@ fn put_unknown(value: &mut Json, path: &str) {
         }
     };
     put_unknown(place, rest.unwrap_or_default());
-}
-
-/// The places of `true` in Terraform's `after_unknown`, as we write them.
-fn unknown_in(unknown: &Json, path: &str, found: &mut BTreeSet<String>) {
-    match unknown {
-        Json::Bool(true) => drop(found.insert(path.to_owned())),
-        Json::Array(elements) => {
-            elements.iter().enumerate().for_each(|(at, it)| unknown_in(it, &format!("{path}.{at}"), found));
-        }
-        Json::Object(entries) => entries.iter().for_each(|(name, it)| {
-            let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
-            unknown_in(it, &path, found);
-        }),
-        _ => {}
-    }
-}
-
-fn without_nulls(value: &Json) -> Json {
-    match value {
-        Json::Object(entries) => {
-            let known = entries.iter().filter(|(_, value)| !value.is_null());
-            known.map(|(name, value)| (name.clone(), without_nulls(value))).collect()
-        }
-        Json::Array(elements) => elements.iter().map(without_nulls).collect(),
-        other => other.clone(),
-    }
 }
 
 /// The differences between our state and theirs, save what counts and names states.

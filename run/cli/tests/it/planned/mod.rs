@@ -8,7 +8,7 @@ use std::process::Command;
 
 use serde_json::Value as Json;
 
-use crate::support::Project;
+use crate::support::{Project, unknown_in, without_nulls};
 
 const EXPRESSIONS: &str = include_str!("expressions.txt");
 const RESOURCES: &str = include_str!("main.tf");
@@ -68,33 +68,6 @@ fn json(text: &str) -> Json {
     serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
 }
 
-/// The places of `true` in Terraform's `after_unknown`, as we write them.
-fn unknown_in(unknown: &Json, path: &str, found: &mut BTreeSet<String>) {
-    match unknown {
-        Json::Bool(true) => drop(found.insert(path.to_owned())),
-        Json::Array(elements) => {
-            elements.iter().enumerate().for_each(|(at, it)| unknown_in(it, &format!("{path}[{at}]"), found));
-        }
-        Json::Object(entries) => entries.iter().for_each(|(name, it)| {
-            let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
-            unknown_in(it, &path, found);
-        }),
-        _ => {}
-    }
-}
-
-/// A value without its nulls: what is unknown is left out by one and null for the other.
-fn without_nulls(value: &Json) -> Json {
-    match value {
-        Json::Object(entries) => {
-            let known = entries.iter().filter(|(_, value)| !value.is_null());
-            known.map(|(name, value)| (name.clone(), without_nulls(value))).collect()
-        }
-        Json::Array(elements) => elements.iter().map(without_nulls).collect(),
-        other => other.clone(),
-    }
-}
-
 #[test]
 fn what_is_known_before_an_apply_is_what_terraform_knows() {
     let project = Project::empty("planned-unknowns");
@@ -117,7 +90,7 @@ fn what_is_known_before_an_apply_is_what_terraform_knows() {
         let name = format!("o{at}");
         let planned = &theirs["output_changes"][&name];
         let (mut unknown, mut own) = (BTreeSet::new(), BTreeSet::new());
-        unknown_in(&planned["after_unknown"], "", &mut unknown);
+        unknown_in(&planned["after_unknown"], "", |at| format!("[{at}]"), &mut unknown);
         let empty = Json::Null;
         let here = ours.get(&*name).copied().unwrap_or(&empty);
         own.extend(here["after_unknown"].as_array().into_iter().flatten().map(|it| it.as_str().unwrap().to_owned()));
