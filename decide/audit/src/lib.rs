@@ -80,7 +80,7 @@ pub fn audit(plan: &Plan, input: &PlanInput) -> Vec<Finding> {
     order::steps(plan, &mut findings);
     // The order means nothing where the steps are not sound.
     if findings.iter().all(|finding| finding.rule != Rule::Steps) {
-        order::replace_order(plan, &mut findings);
+        order::replace_order(plan, state, &mut findings);
         order::made_before_use(plan, &mut findings);
         order::deleted_after_use(plan, state, &mut findings);
     }

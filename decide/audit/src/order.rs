@@ -40,7 +40,7 @@ pub(crate) fn steps(plan: &Plan, findings: &mut Vec<Finding>) {
     }
 }
 
-pub(crate) fn replace_order(plan: &Plan, findings: &mut Vec<Finding>) {
+pub(crate) fn replace_order(plan: &Plan, state: &EnvironmentState, findings: &mut Vec<Finding>) {
     let places = places(plan);
     for (at, change) in plan.changes.iter().enumerate() {
         let PlannedAction::Replace { order, .. } = &change.action else { continue };
@@ -56,7 +56,8 @@ pub(crate) fn replace_order(plan: &Plan, findings: &mut Vec<Finding>) {
                 "its parts are not in the order it says",
             ));
         }
-        if (*order == ReplaceOrder::CreateFirst) != change.create_before_destroy {
+        let creates_first = *order == ReplaceOrder::CreateFirst;
+        if creates_first != change.create_before_destroy && !(creates_first && is_held(change, plan, state)) {
             findings.push(Finding::about(
                 &change.address,
                 Rule::ReplaceOrder,
@@ -64,6 +65,19 @@ pub(crate) fn replace_order(plan: &Plan, findings: &mut Vec<Finding>) {
             ));
         }
     }
+}
+
+/// Whether something that must be left before it goes uses or used what is replaced, or another instance of it.
+fn is_held(replaced: &PlannedChange, plan: &Plan, state: &EnvironmentState) -> bool {
+    let resource = &replaced.address.resource;
+    plan.changes.iter().any(|other| {
+        let left_first = match &other.action {
+            PlannedAction::Replace { order, .. } => *order == ReplaceOrder::CreateFirst,
+            action => action.is_removal() && other.create_before_destroy,
+        };
+        let is_sibling = other.address != replaced.address && other.address.resource == *resource;
+        left_first && (is_sibling || other.dependencies.contains(resource) || stored(other, state).contains(resource))
+    })
 }
 
 /// Where a resource has one instance, without a key, whatever reads the resource waits for what makes it. (Which of

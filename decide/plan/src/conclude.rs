@@ -8,6 +8,7 @@ use andon_text::{Diagnostic, Diagnostics};
 use andon_value::Value;
 
 use crate::graph::{Graph, Key, latest};
+use crate::order;
 use crate::plan::ReplaceOrder;
 use crate::planner::{ChangeKind, Verdict};
 use crate::removal::Removals;
@@ -136,30 +137,14 @@ pub(crate) fn makings(
     (changes, depends)
 }
 
-/// The instances whose replacement is made first: those that say so, and everything that they read, as that could
-/// not be deleted before they have changed over.
+/// The instances whose replacement is made first: those that say so, and what follows from them.
 fn create_first(graph: &Graph, verdicts: &BTreeMap<InstanceAddress, Verdict>) -> BTreeSet<InstanceAddress> {
-    let mut open: Vec<crate::graph::NodeId> = verdicts
-        .values()
-        .filter(|verdict| verdict.definition.lifecycle.create_before_destroy)
-        .map(|verdict| verdict.node)
-        .collect();
-    let mut seen: BTreeSet<crate::graph::NodeId> = open.iter().copied().collect();
-    // One order is that of all instances of a resource.
-    let mut instances: BTreeMap<&ResourceAddress, Vec<crate::graph::NodeId>> = BTreeMap::new();
-    let mut resources = BTreeMap::new();
-    for (address, verdict) in verdicts {
-        instances.entry(&address.resource).or_default().push(verdict.node);
-        resources.insert(verdict.node, &address.resource);
-    }
-    while let Some(node) = open.pop() {
-        let siblings = resources.get(&node).and_then(|resource| instances.remove(resource)).unwrap_or_default();
-        open.extend(siblings.into_iter().filter(|sibling| seen.insert(*sibling)));
-        open.extend(graph.reads(node).iter().copied().filter(|read| seen.insert(*read)));
-    }
+    let say_so = verdicts.values().filter(|verdict| verdict.definition.lifecycle.create_before_destroy);
+    let members = verdicts.iter().map(|(address, verdict)| (verdict.node, &address.resource));
+    let first = order::create_first(graph, say_so.map(|verdict| verdict.node).collect(), members);
     let first = verdicts
         .iter()
-        .filter(|(address, verdict)| address.resource.mode == Mode::Managed && seen.contains(&verdict.node));
+        .filter(|(address, verdict)| address.resource.mode == Mode::Managed && first.contains(&verdict.node));
     first.map(|(address, _)| address.clone()).collect()
 }
 

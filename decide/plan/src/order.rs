@@ -20,14 +20,59 @@ use crate::{PlannedAction, PlannedChange, Step, StepKind};
 /// definition.
 pub(crate) fn arrange(
     graph: &Graph,
-    changes: Vec<PlannedChange>,
+    mut changes: Vec<PlannedChange>,
     nodes: &Map<NodeId, usize>,
 ) -> (Vec<PlannedChange>, Vec<Step>) {
-    let mut draft = Draft::new(&changes);
-    draft.after_reads(graph, nodes);
-    draft.removals(&changes, &graph.input().state);
-    let order = draft.sort();
-    finish(changes, draft.steps, &order)
+    loop {
+        let mut draft = Draft::new(&changes);
+        draft.after_reads(graph, nodes);
+        let pressing = draft.removals(&changes, &graph.input().state);
+        if pressing.is_empty() {
+            let order = draft.sort();
+            return finish(changes, draft.steps, &order);
+        }
+        create_first_too(graph, &mut changes, nodes, &pressing);
+    }
+}
+
+/// Has these changes, which are replacements that delete first, and all that they read, create first.
+fn create_first_too(
+    graph: &Graph,
+    changes: &mut [PlannedChange],
+    nodes: &Map<NodeId, usize>,
+    pressing: &BTreeSet<usize>,
+) {
+    let seeds = nodes.iter().filter(|(_, change)| pressing.contains(*change)).map(|(node, _)| *node).collect();
+    let members = nodes.iter().filter_map(|(node, change)| Some((*node, &changes.get(*change)?.address.resource)));
+    let first = create_first(graph, seeds, members);
+    for (_, change) in nodes.iter().filter(|(node, _)| first.contains(*node)) {
+        if let Some(PlannedAction::Replace { order, .. }) = changes.get_mut(*change).map(|change| &mut change.action) {
+            *order = ReplaceOrder::CreateFirst;
+        }
+    }
+}
+
+/// What creates first where these do: everything that they read, as that could not be deleted before they have changed
+/// over. `members` are the nodes of instances: one order is that of all instances of a resource.
+pub(crate) fn create_first<'a>(
+    graph: &Graph,
+    seeds: Vec<NodeId>,
+    members: impl IntoIterator<Item = (NodeId, &'a ResourceAddress)>,
+) -> BTreeSet<NodeId> {
+    let mut instances: BTreeMap<&ResourceAddress, Vec<NodeId>> = BTreeMap::new();
+    let mut resources = BTreeMap::new();
+    for (node, resource) in members {
+        instances.entry(resource).or_default().push(node);
+        resources.insert(node, resource);
+    }
+    let mut open = seeds;
+    let mut first: BTreeSet<NodeId> = open.iter().copied().collect();
+    while let Some(node) = open.pop() {
+        let siblings = resources.get(&node).and_then(|resource| instances.remove(resource)).unwrap_or_default();
+        open.extend(siblings.into_iter().filter(|sibling| first.insert(*sibling)));
+        open.extend(graph.reads(node).iter().copied().filter(|read| first.insert(*read)));
+    }
+    first
 }
 
 struct Draft {
@@ -104,7 +149,8 @@ impl Draft {
         }
     }
 
-    fn removals(&mut self, changes: &[PlannedChange], state: &EnvironmentState) {
+    /// The replacements that may not delete first, as changes: see [`Draft::pressing`].
+    fn removals(&mut self, changes: &[PlannedChange], state: &EnvironmentState) -> BTreeSet<usize> {
         let users = self.users(changes, state);
         let mut gathered: BTreeMap<&ResourceAddress, (Option<usize>, Option<usize>)> = BTreeMap::new();
         for (resource, (removed, made)) in &users {
@@ -139,7 +185,7 @@ impl Draft {
                 }
             }
         }
-        self.before_makings(changes, &users, early);
+        self.before_makings(changes, &users, early)
     }
 
     /// A removal that must come before a making still waits for whatever leaves the object, where that does not wait
@@ -149,10 +195,11 @@ impl Draft {
         changes: &[PlannedChange],
         users: &BTreeMap<&ResourceAddress, (Vec<usize>, Vec<usize>)>,
         mut early: BTreeSet<usize>,
-    ) {
+    ) -> BTreeSet<usize> {
+        let mut pressing = BTreeSet::new();
         early.extend(self.delete_first(changes));
         if early.is_empty() {
-            return;
+            return pressing;
         }
         let late = self.behind(early.iter().copied());
         let mut gathered: BTreeMap<&ResourceAddress, Option<usize>> = BTreeMap::new();
@@ -164,14 +211,28 @@ impl Draft {
             let leave = match gathered.get(resource) {
                 Some(leave) => *leave,
                 None => {
-                    let made = users.get(resource).map_or(&[][..], |(_, made)| made);
-                    let leave = self.gather(made.iter().copied().filter(|step| !late.contains(step)).collect());
+                    let made = users.get(resource).map_or(&[][..], |(_, made)| made).iter().copied();
+                    let (behind, free): (Vec<usize>, Vec<usize>) = made.partition(|step| late.contains(step));
+                    if !behind.is_empty() && is_left_first(change) {
+                        pressing.extend(self.pressing(changes, remove, behind));
+                    }
+                    let leave = self.gather(free);
                     gathered.insert(resource, leave);
                     leave
                 }
             };
             self.wait(Some(remove), leave);
         }
+        pressing
+    }
+
+    /// The replacements that delete first and have a removal come before what leaves the object. An object of which is
+    /// said that it must be left first cannot be left then, as Terraform's "cycle" says, unless they create first.
+    fn pressing(&self, changes: &[PlannedChange], removal: usize, leaving: Vec<usize>) -> Vec<usize> {
+        let (behind, before) = (self.behind([removal]), self.before(leaving));
+        let between = |remove: &usize| behind.contains(remove) && before.contains(remove);
+        let removes = self.delete_first(changes).into_iter().filter(between);
+        removes.filter_map(|remove| self.steps.get(remove)?.kind.change()).collect()
     }
 
     /// The removals of replacements that are removed first.
@@ -230,14 +291,18 @@ impl Draft {
     /// The removals on the way to one that must come before a making.
     fn early(&self, changes: &[PlannedChange]) -> BTreeSet<usize> {
         let delete_first = self.delete_first(changes).into_iter();
-        let mut open: Vec<usize> = delete_first.flat_map(|remove| self.after(Some(remove))).collect();
-        let mut early = BTreeSet::new();
+        self.before(delete_first.flat_map(|remove| self.after(Some(remove))).collect())
+    }
+
+    /// Some steps, and all that they wait for.
+    fn before(&self, mut open: Vec<usize>) -> BTreeSet<usize> {
+        let mut before = BTreeSet::new();
         while let Some(step) = open.pop() {
-            if early.insert(step) {
+            if before.insert(step) {
                 open.extend(self.after(Some(step)));
             }
         }
-        early
+        before
     }
 
     /// The steps in an order that keeps what each waits for, the same in every run.
@@ -328,6 +393,14 @@ impl Draft {
             step.after = kept;
         }
         true
+    }
+}
+
+/// Whether an object may only go once whatever uses it has been changed over.
+fn is_left_first(change: &PlannedChange) -> bool {
+    match change.action {
+        PlannedAction::Replace { order, .. } => order == ReplaceOrder::CreateFirst,
+        _ => change.create_before_destroy,
     }
 }
 
