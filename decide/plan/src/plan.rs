@@ -54,6 +54,8 @@ pub struct Plan {
     pub unchanged: usize,
     /// How many of these it is not about, as they are out of its scope.
     pub outside: usize,
+    /// Whether it is of a part of its stacks only.
+    pub partial: bool,
     /// What the user should know.
     pub warnings: Diagnostics,
     /// The ledger entry that it is based on; a plan is stale where the environment has later ones.
@@ -243,6 +245,8 @@ pub struct Drift {
     pub report: Option<HostReport>,
     /// What its provider keeps with it now.
     pub kept: Kept,
+    /// The provider configuration that it is of; `None` for what is built in.
+    pub provider: Option<Arc<ProviderConfigAddress>>,
     /// No definition speaks of what differs, and nothing is planned for the object: the difference is recorded by the
     /// next apply that has something to do, and is no reason for one.
     pub background: bool,

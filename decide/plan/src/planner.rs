@@ -370,6 +370,7 @@ impl Planner {
                 after,
                 report: None,
                 kept,
+                provider: object.provider,
                 background: !differs,
                 feeds: Vec::new(),
             });
@@ -393,6 +394,7 @@ impl Planner {
         let Some(after) = self.foreseen(&configured) else { return };
         // Such plans make nothing that a reading could wait for.
         if self.input().mode != PlanMode::Normal {
+            let after = self.read_before(&configured).unwrap_or(after);
             return self.conclude_instance(configured, after, None);
         }
         // The apply reads it for its check, and nothing else hangs on it.
@@ -611,7 +613,8 @@ impl Planner {
                 let (before, after) = (object.value, Some(now.clone()));
                 let (address, identity, kept) = (address.clone(), object.identity, object.kept);
                 let (report, background, feeds) = (Some(report), false, Vec::new());
-                self.drift.push(Drift { address, identity, before, after, report, kept, background, feeds });
+                let provider = object.provider;
+                self.drift.push(Drift { address, identity, before, after, report, kept, provider, background, feeds });
             }
         }
     }
@@ -733,6 +736,7 @@ impl Planner {
             checks: conclude::checks(&self.graph),
             unchanged,
             outside,
+            partial: input.scope.is_partial(),
             warnings: problems,
             based_on: input.sequence,
         })

@@ -52,13 +52,13 @@ fn named(head: &str, was: &Value, is: &Value, indent: usize, mark: &str, look: L
         (Kind::Set(_, old), Kind::Set(_, new)) => {
             let pad_in = " ".repeat(indent + 2);
             let mut inner = String::new();
-            for gone in old.difference(new) {
+            for gone in old.iter().filter(|it| !new.contains(it)) {
                 inner.push_str(&format!("{pad_in}{} {},\n", look.paint.red("-"), shown(gone, indent + 2)));
             }
-            for added in new.difference(old) {
+            for added in new.iter().filter(|it| !old.contains(it)) {
                 inner.push_str(&format!("{pad_in}{} {},\n", look.paint.green("+"), shown(added, indent + 2)));
             }
-            inner.push_str(&unchanged(old.intersection(new).count(), &pad_in, look));
+            inner.push_str(&unchanged(old.iter().filter(|it| new.contains(it)).count(), &pad_in, look));
             format!("{pad}{head}[{mark}\n{inner}{pad}]\n")
         }
         (Kind::String(old), Kind::String(new)) => texts(head, old, new, indent, mark, look).unwrap_or_else(whole),

@@ -4,6 +4,7 @@
 //! clone: everything large in it is shared.
 
 mod convert;
+mod elements;
 mod equal;
 mod json;
 mod number;
@@ -19,6 +20,7 @@ mod unify;
 mod value;
 
 pub use convert::{ConvertError, convert, convert_type};
+pub use elements::Elements;
 pub use equal::equals;
 pub use json::{JsonError, from_json, from_json_implied, to_json, type_from_json, type_to_json};
 pub use number::Number;

@@ -1,5 +1,5 @@
 use std::cmp::Ordering;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use std::sync::Arc;
 use andon_text::deeper;
 use unicode_normalization::{UnicodeNormalization, is_nfc};
 
-use crate::{Known, Number, Type};
+use crate::{Elements, Known, Number, Type};
 
 /// What a value is marked with. Marks pass through every operation that the value takes part in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -50,7 +50,7 @@ pub enum Kind {
     /// A list and its element type.
     List(Type, Arc<[Value]>),
     /// A set and its element type, in the order of the values.
-    Set(Type, Arc<BTreeSet<Value>>),
+    Set(Type, Arc<Elements>),
     /// A map and its element type.
     Map(Type, Arc<BTreeMap<Arc<str>, Value>>),
     /// A tuple.

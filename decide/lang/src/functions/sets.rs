@@ -1,8 +1,6 @@
 //! Sets, and what treats lists as sets.
 
-use std::collections::BTreeSet;
-
-use andon_value::{Kind, Type, Value, convert, unify};
+use andon_value::{Elements, Kind, Type, Value, convert, unify};
 
 use super::{Fault, Function, foresight, row};
 use crate::eval::Call;
@@ -13,7 +11,7 @@ pub(super) fn table() -> Vec<Function> {
         row(
             "setintersection",
             any_set(),
-            |call| combine(call, |one, other| &one & &other),
+            |call| combine(call, |one, other| one.iter().filter(|it| other.contains(it)).cloned().collect()),
             "The elements that all sets have.",
         )
         .takes("first_set", any_set())
@@ -24,42 +22,42 @@ pub(super) fn table() -> Vec<Function> {
         row(
             "setsubtract",
             any_set(),
-            |call| combine(call, |one, other| &one - &other),
+            |call| combine(call, |one, other| one.iter().filter(|it| !other.contains(it)).cloned().collect()),
             "The elements that only the first set has.",
         )
         .takes("a", any_set())
         .takes("b", any_set())
         .foresees(foresight::set),
-        row("setunion", any_set(), |call| combine(call, |one, other| &one | &other), "The elements that any set has.")
+        row("setunion", any_set(), |call| combine(call, union), "The elements that any set has.")
             .takes("first_set", any_set())
             .takes_rest("other_sets", any_set())
             .foresees(|call| {
                 // Elements that are not known yet are in the union as much as the others.
                 let sets = call.arguments.iter().all(|argument| matches!(argument.kind(), Kind::Set(..)));
-                let union = sets.then(|| combine(call, |one, other| &one | &other).ok()).flatten();
+                let union = sets.then(|| combine(call, union).ok()).flatten();
                 union.unwrap_or_else(|| foresight::set(call))
             }),
     ]
 }
 
-fn combine(
-    call: &Call<'_>,
-    operation: impl Fn(BTreeSet<Value>, BTreeSet<Value>) -> BTreeSet<Value>,
-) -> Result<Value, Fault> {
+fn union(one: &Elements, other: &Elements) -> Elements {
+    one.iter().chain(other.iter()).cloned().collect()
+}
+
+fn combine(call: &Call<'_>, operation: impl Fn(&Elements, &Elements) -> Elements) -> Result<Value, Fault> {
     let types: Vec<Type> = call.arguments.iter().map(Value::ty).collect();
     let ty = unify(&types).ok_or_else(|| Fault::new("all sets must have elements of one type"))?;
-    let mut combined: Option<BTreeSet<Value>> = None;
+    let mut combined: Option<Elements> = None;
     for argument in &call.arguments {
         let set = convert(argument, &ty).map_err(|error| Fault::new(error.to_string()))?;
         let Kind::Set(_, elements) = set.kind() else { continue };
-        let elements = (**elements).clone();
         combined = Some(match combined {
-            None => elements,
-            Some(combined) => operation(combined, elements),
+            None => (**elements).clone(),
+            Some(combined) => operation(&combined, elements),
         });
     }
     let combined = combined.ok_or_else(|| Fault::new("at least one set is required"))?;
-    Ok(Value::set(ty.element().cloned().unwrap_or(Type::Dynamic), combined))
+    Ok(Value::set(ty.element().cloned().unwrap_or(Type::Dynamic), combined.iter().cloned()))
 }
 
 /// The most combinations that `setproduct` makes.

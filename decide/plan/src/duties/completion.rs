@@ -145,9 +145,7 @@ fn set(
         return faults.add(format!("has {} now, which was not planned", shown(actual, secret)));
     }
     let (before, after) = (planned_elements.len(), actual_elements.len());
-    // Elements that could not be told apart while something in them was unknown were planned as one.
-    let apart = planned_elements.iter().all(|(_, planned)| planned.is_wholly_known());
-    if before < after && apart {
+    if before < after {
         faults.add(format!("was planned with {before} elements, but has {after} now"));
     }
 }

@@ -74,7 +74,7 @@ fn with_marks_here(value: &Value, from: &Value) -> Value {
     Value::new(marked).mark(value.marks()).mark(from.marks())
 }
 
-/// The value with everything marked that its schema calls a secret; a null is none.
+/// The value with everything marked that its schema calls a secret, be it null or not.
 pub(crate) fn with_marks_of_schema(value: &Value, schema: &Block) -> Value {
     secrets_marked(Shape::from(schema), value)
 }
@@ -84,7 +84,7 @@ fn secrets_marked(shape: Shape, value: &Value) -> Value {
         return value.clone();
     }
     map_members(shape, value, |_, member, value| match member {
-        Member::Attribute(attribute) if attribute.sensitive && !value.is_null() => value.clone().mark(Marks::SENSITIVE),
+        Member::Attribute(attribute) if attribute.sensitive => value.clone().mark(Marks::SENSITIVE),
         Member::Attribute(Attribute { nested: Some(nested), .. }) => {
             map_objects(nested.nesting, value, |value| secrets_marked(Shape::from(&**nested), value))
         }

@@ -6,8 +6,8 @@ use andon_schema::{ConfiguredProvider, InstanceAddress, Question, Via};
 use andon_value::Value;
 
 use super::{Asked, Found, Planner};
-use crate::complaints;
-use crate::graph::NodeId;
+use crate::graph::{Configured, NodeId};
+use crate::{PlanMode, complaints, duties};
 
 impl Planner {
     /// Asks how every object in use is.
@@ -79,6 +79,14 @@ impl Planner {
         let (identity, prior) = (object.identity, object.value);
         let question = Question::ReadObject { address: address.clone(), identity, via, prior, refresh };
         self.ask(Asked::Object(address.clone()), question);
+    }
+
+    /// What data gave when it was read last, where only looking can be done and it cannot be read now.
+    pub(super) fn read_before(&self, configured: &Configured) -> Option<Value> {
+        let read = self.input().state.data.get(&configured.address)?;
+        let schema = self.graph.type_schema(configured)?;
+        let looks = self.input().mode == PlanMode::RefreshOnly;
+        (looks && duties::conforms(&read.value, &schema.block.implied_type()).is_ok()).then(|| read.value.clone())
     }
 
     /// Reads the objects whose provider's configuration has come.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use andon_lang::definitions::{Module, Project, ResourceKey};
 use andon_ledger::{EnvironmentState, ReadData};
 use andon_plan::{
-    Drift, Plan, PlannedAction, PlannedChange, PlannedOutput, Reason, Repetition, ReplaceOrder, ReplaceReason,
+    Drift, Plan, PlanMode, PlannedAction, PlannedChange, PlannedOutput, Repetition, ReplaceOrder, ReplaceReason,
     Undefined,
 };
 use andon_schema::{ImportBy, InstanceAddress, InstanceKey, ResourceAddress, Schemas};
@@ -44,20 +44,20 @@ pub fn terraform_plan_json(plan: &Plan, shown: Shown) -> Json {
     let of_stack = |address: &InstanceAddress| *address.resource.stack == *shown.stack;
     let changes: Vec<&PlannedChange> = plan.changes.iter().filter(|change| of_stack(&change.address)).collect();
     let drift = plan.drift.iter().filter(|drift| of_stack(&drift.address) && drift.is_of_object());
-    let drift: Vec<Json> = drift.map(|drift| drifted(drift, shown.state)).collect();
+    let drift: Vec<Json> = drift.map(drifted).collect();
     let outputs: Vec<&PlannedOutput> = plan.outputs.iter().filter(|output| *output.stack == *shown.stack).collect();
     let output_changes: Map<String, Json> =
         outputs.iter().map(|output| (output.name.to_string(), output_change(output))).collect();
     let variables = shown.variables.iter().map(|(name, value)| (name.to_string(), json!({ "value": known(value) })));
     let configuration =
         shown.project.stacks.get(shown.stack).map(|stack| configuration_json(&stack.module, shown.schemas));
-    let mut prior = prior_state(&changes, &outputs, shown);
+    let mut prior = prior_state(plan, &changes, &outputs, shown);
     // What conditions came to before is no part of it.
     if prior.checked.contains_key(shown.stack) {
         prior.to_mut().checked.remove(shown.stack);
     }
     let prior = terraform_state_json(&prior, shown.stack, shown.terraform_version);
-    let complete = !plan.notes.iter().any(|note| of_stack(&note.address) && is_put_off(&note.reason));
+    let complete = !plan.partial && plan.deferred.iter().all(|deferred| *deferred.stack != *shown.stack);
     Members::default()
         .put("format_version", "1.2")
         .put("terraform_version", shown.terraform_version)
@@ -76,8 +76,9 @@ pub fn terraform_plan_json(plan: &Plan, shown: Shown) -> Json {
         .json()
 }
 
-/// The state without the data that the apply reads anew, and with the outputs that are known by now.
+/// The state without the data that is read only later, and with the outputs that are known by now.
 fn prior_state<'a>(
+    plan: &Plan,
     changes: &[&PlannedChange],
     outputs: &[&PlannedOutput],
     shown: Shown<'a>,
@@ -94,12 +95,11 @@ fn prior_state<'a>(
     for change in changes.iter().filter(|change| change.action == PlannedAction::Read) {
         state.to_mut().data.remove(&change.address);
     }
+    if plan.mode == PlanMode::RefreshOnly {
+        let read: BTreeSet<&InstanceAddress> = plan.data.iter().map(|(address, _)| address).collect();
+        state.to_mut().data.retain(|address, _| read.contains(address));
+    }
     state
-}
-
-/// Whether something that is wanted is left for a later plan.
-fn is_put_off(reason: &Reason) -> bool {
-    matches!(reason, Reason::NotCreated)
 }
 
 /// What there will be, as far as it is known: what changes, and what stays.
@@ -144,9 +144,15 @@ fn planned_values(plan: &Plan, changes: &[&PlannedChange], outputs: &[&PlannedOu
     });
     let mut resources: Vec<(InstanceAddress, Json)> = made.chain(stays).chain(forgotten).chain(nested).collect();
     resources.sort_by(|(one, _), (other, _)| one.cmp(other));
+    // Where nothing is changed, all that can be said is in the state.
+    if plan.mode == PlanMode::RefreshOnly {
+        resources.clear();
+    }
     let outputs = outputs.iter().filter_map(|planned| {
         let value = planned.after.as_ref()?;
         let json = match value.is_wholly_known() {
+            // What stays null is null of any type.
+            true if value.is_null() && !planned.changes() => output(&Value::NULL, planned.sensitive),
             true => output(value, planned.sensitive),
             // Not even its type is certain.
             false => json!({ "sensitive": planned.sensitive }),
@@ -171,6 +177,9 @@ fn unchanged<'a>(
 }
 
 fn resource_changes(plan: &Plan, changes: &[&PlannedChange], shown: Shown) -> Vec<Json> {
+    if plan.mode == PlanMode::RefreshOnly {
+        return Vec::new();
+    }
     let changed: BTreeSet<&InstanceAddress> = changes
         .iter()
         .filter(|change| change.action != PlannedAction::DeleteDeposed)
@@ -265,20 +274,18 @@ fn change(actions: Json, before: Option<&Value>, after: Option<&Value>, replace:
         .unless_empty("replace_paths", replace.iter().map(|it| path(it.steps())).collect::<Vec<_>>())
 }
 
-fn drifted(drift: &Drift, state: &EnvironmentState) -> Json {
+fn drifted(drift: &Drift) -> Json {
     let actions = if drift.after.is_some() { json!(["update"]) } else { json!(["delete"]) };
-    let object = state.object(&drift.address, &drift.identity);
-    let provider = object.and_then(|object| object.provider.as_deref());
     let change = change(actions, Some(&drift.before), drift.after.as_ref(), &[]);
-    in_module(&drift.address, named(&drift.address, provider)).put("change", change.json()).json()
+    in_module(&drift.address, named(&drift.address, drift.provider.as_deref())).put("change", change.json()).json()
 }
 
 fn output_change(output: &PlannedOutput) -> Json {
     let actions = match (&output.before, &output.after) {
+        _ if !output.changes() => json!(["no-op"]),
         (None, Some(_)) => json!(["create"]),
         (Some(_), None) => json!(["delete"]),
-        _ if output.changes() => json!(["update"]),
-        _ => json!(["no-op"]),
+        _ => json!(["update"]),
     };
     // An output is a secret as a whole or not at all.
     let bare = |value: &Option<Value>| value.as_ref().map(|value| value.unmark_deep().0);

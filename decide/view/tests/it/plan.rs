@@ -67,6 +67,7 @@ pub fn plan(changes: Vec<PlannedChange>, drift: Vec<Drift>) -> Plan {
         checks: BTreeMap::new(),
         unchanged: 0,
         outside: 0,
+        partial: false,
         warnings: Diagnostics::new(),
         based_on: 0,
     }
@@ -80,6 +81,7 @@ fn drift(at: &str, before: Value, after: Option<Value>, feeds: &[&str]) -> Drift
         after,
         report: None,
         kept: Kept::default(),
+        provider: None,
         background: false,
         feeds: feeds.iter().map(|it| address(it)).collect(),
     }

@@ -496,6 +496,7 @@ fn plan_of(shown: &Json) -> Plan {
         checks: BTreeMap::new(),
         unchanged: 0,
         outside: 0,
+        partial: false,
         warnings: Diagnostics::new(),
         based_on: 0,
     }

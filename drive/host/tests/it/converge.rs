@@ -4,7 +4,7 @@ use andon_converge::{Converge, Mode, Step, schemas, validate};
 use andon_host::{act, observe};
 use andon_schema::host::{Catalog, HostResource};
 use andon_schema::{EntryStatus, HostReport};
-use andon_value::{Kind, Type, Value};
+use andon_value::{Type, Value};
 
 use crate::packages::{has_apt, source};
 use crate::root::{in_a_root, text};
@@ -53,7 +53,7 @@ fn an_image_is_made_so_and_then_nothing_changes() {
     }
     in_a_root(|| {
         source(&[("andon-web", "1.0", "useradd --system --user-group andon-web"), ("andon-more", "1.0", "")]);
-        let groups = Value::new(Kind::Set(Type::String, std::sync::Arc::new([Value::from("adm")].into())));
+        let groups = Value::set(Type::String, [Value::from("adm")]);
         let catalog = catalog(vec![
             resource("package", "andon-web", &[]),
             resource("package", "andon-more", &[("version", "1.*".into())]),

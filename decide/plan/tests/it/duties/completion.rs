@@ -62,8 +62,8 @@ fn completions_are_judged() {
     // Sets correlate both ways, and may shrink.
     check(&flat, json!({"s": ["x", "?"]}), json!({"s": ["x", "y"]}), &[]);
     check(&flat, json!({"s": ["x", "?"]}), json!({"s": ["x"]}), &[]);
-    // What nobody could tell apart was planned as one element.
-    check(&flat, json!({"s": ["?"]}), json!({"s": ["x", "y"]}), &[]);
+    check(&flat, json!({"s": ["?", "?"]}), json!({"s": ["x", "y"]}), &[]);
+    check(&flat, json!({"s": ["?"]}), json!({"s": ["x", "y"]}), &["s was planned with 1 elements, but has 2 now"]);
     check(&flat, json!({"s": ["x"]}), json!({"s": ["x", "y"]}), &["s has \"y\" now, which was not planned"]);
     check(
         &flat,
@@ -122,7 +122,13 @@ fn completions_are_judged() {
         &["n[0].a was planned as \"1\", but is \"2\" now"],
     );
     check(&block("set"), json!({"n": [{"a": "?"}, {"a": "1"}]}), json!({"n": [{"a": "1"}]}), &[]);
-    check(&block("set"), json!({"n": [{"a": "?"}]}), json!({"n": [{"a": "1"}, {"a": "2"}]}), &[]);
+    check(&block("set"), json!({"n": [{"a": "?"}, {"a": "?"}]}), json!({"n": [{"a": "1"}, {"a": "2"}]}), &[]);
+    check(
+        &block("set"),
+        json!({"n": [{"a": "?"}]}),
+        json!({"n": [{"a": "1"}, {"a": "2"}]}),
+        &["n was planned with 1 elements, but has 2 now"],
+    );
     check(
         &block("set"),
         json!({"n": [{"a": "1"}]}),

@@ -23,8 +23,10 @@ fn marks_are_put_back() {
         let found = sensitive_paths(&schema, &marked);
         assert_eq!(found.iter().map(ToString::to_string).collect::<Vec<_>>(), paths, "{given} and {config}");
     };
-    // A null is no secret, but its place is one.
+    // A null is a secret, too: that it is null is.
     check(json!({}), json!({}), json!({}), &[".p"]);
+    let nothing = value(&schema, &json!({}));
+    assert!(marked(&schema, &nothing, &nothing).get("p").is_some_and(Value::is_sensitive));
     check(json!({"p": "x", "a": "y"}), json!({}), json!({"p": {"$": "x"}, "a": "y"}), &[".p"]);
     check(json!({"a": "y"}), json!({"a": {"$": "y"}}), json!({"a": {"$": "y"}}), &[".a", ".p"]);
     check(json!({"l": ["x", "y"]}), json!({"l": ["x", {"$": "y"}]}), json!({"l": ["x", {"$": "y"}]}), &[".l[1]", ".p"]);

@@ -4,8 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value as Json, json};
 
-use crate::support::{unknown_in, without_nulls};
-
 /// Whether a plan of Terraform does anything.
 pub fn has_changes(theirs: &Json) -> bool {
     changes(theirs).any(|change| change["change"]["actions"] != json!(["no-op"]))
@@ -15,115 +13,60 @@ fn changes(theirs: &Json) -> impl Iterator<Item = &Json> {
     theirs["resource_changes"].as_array().into_iter().flatten()
 }
 
-/// The differences between our plan and theirs.
-pub fn plans(ours: &Json, theirs: &Json, looks_only: bool) -> Vec<String> {
+/// The differences between two documents of `show -json`, be they plans or states.
+pub fn shown(ours: &Json, theirs: &Json) -> Vec<String> {
     let mut found = Vec::new();
-    let key = |change: &Json| {
-        let deposed =
-            if change["deposed"].is_string() || change["action"] == "delete_deposed" { " (deposed)" } else { "" };
-        format!("{}{deposed}", change["address"].as_str().unwrap_or_default())
-    };
-    let theirs_all: BTreeMap<String, &Json> =
-        changes(theirs).filter(|it| it["change"]["actions"] != json!(["no-op"])).map(|it| (key(it), it)).collect();
-    let ours_all: BTreeMap<String, &Json> =
-        ours["changes"].as_array().into_iter().flatten().map(|it| (key(it), it)).collect();
-    for address in theirs_all.keys().chain(ours_all.keys()).collect::<BTreeSet<_>>() {
-        match (ours_all.get(address), theirs_all.get(address)) {
-            (Some(ours), Some(theirs)) => change(address, ours, &theirs["change"], &mut found),
-            (ours, theirs) => found.push(format!(
-                "{address}: {}, {}",
-                ours.map_or("nothing".to_owned(), |it| it["action"].to_string()),
-                theirs.map_or("nothing".to_owned(), |it| it["change"]["actions"].to_string())
-            )),
-        }
-    }
-    outputs(ours, theirs, looks_only, &mut found);
+    differences("", &by_address(ours), &by_address(theirs), &mut found);
     found
 }
 
-fn change(address: &str, ours: &Json, theirs: &Json, found: &mut Vec<String>) {
-    let action = match (ours["action"].as_str().unwrap_or_default(), ours["order"].as_str()) {
-        ("replace", Some("create_before_destroy" | "create-before-destroy")) => json!(["create", "delete"]),
-        ("replace", _) => json!(["delete", "create"]),
-        ("delete_deposed", _) => json!(["delete"]),
-        ("data" | "read", _) => json!(["read"]),
-        (other, _) => json!([other]),
+/// Takes out of the differences of plans that only look what is meant in them; whether there was any such.
+pub fn without_looks(found: &mut Vec<String>) -> bool {
+    let before = found.len();
+    // What is not there yet is not known to us, and left out by Terraform.
+    let outputs = [".output_changes.", ".planned_values.outputs.", ".prior_state.values.outputs."];
+    found.retain(|it| !outputs.iter().any(|at| it.starts_with(at)));
+    let any = found.len() < before;
+    // Terraform has something to write where anything in the file would be another, and else nothing has.
+    found.retain(|it| it != ".applyable: false, true");
+    any
+}
+
+/// The document without what is another one each time, and with lists of what has an address by that.
+fn by_address(json: &Json) -> Json {
+    let key = |it: &Json| {
+        let address = it["address"]["to_display"].as_str().or(it["address"].as_str())?;
+        let deposed = if it["deposed"].is_string() || it["deposed_key"].is_string() { " (deposed)" } else { "" };
+        Some(format!("{address}{deposed}"))
     };
-    // What only might read something does not make it be replaced in another order.
-    let order_only = action == json!(["delete", "create"]) && theirs["actions"] == json!(["create", "delete"]);
-    if action != theirs["actions"] && !order_only {
-        found.push(format!("{address}: {action} {:?}, {}", ours["order"], theirs["actions"]));
-        return;
-    }
-    value(
-        &format!("{address} after"),
-        action == json!(["read"]),
-        [&ours["after"], &ours["after_unknown"]],
-        [&theirs["after"], &theirs["after_unknown"]],
-        found,
-    );
-}
-
-fn outputs(ours: &Json, theirs: &Json, looks_only: bool, found: &mut Vec<String>) {
-    for output in ours["outputs"].as_array().into_iter().flatten() {
-        let name = output["name"].as_str().unwrap_or_default();
-        let theirs = &theirs["output_changes"][name];
-        let changes = theirs["actions"] != json!(["no-op"]) && !theirs.is_null();
-        // A plan that only looks makes nothing that an output could wait for; we leave such outputs as they are.
-        let mut unknown = BTreeSet::new();
-        unknown_in(&theirs["after_unknown"], "", |at| format!(".{at}"), &mut unknown);
-        if looks_only && !unknown.is_empty() {
-            continue;
+    match json {
+        Json::Array(elements) if !elements.is_empty() && elements.iter().all(|it| key(it).is_some()) => {
+            Json::Object(elements.iter().filter_map(|it| Some((key(it)?, by_address(it)))).collect())
         }
-        if output["changes"].as_bool() != Some(changes) {
-            found.push(format!("output {name}: changes {}, {}", output["changes"], theirs["actions"]));
+        Json::Array(elements) => elements.iter().map(by_address).collect(),
+        Json::Object(entries) => {
+            let known = entries.iter().filter(|(name, _)| !["timestamp", "deposed", "deposed_key"].contains(&&***name));
+            Json::Object(known.map(|(name, json)| (name.clone(), by_address(json))).collect())
         }
+        other => other.clone(),
     }
 }
 
-/// A value and the places in it that are unknown.
-fn value(at: &str, reads: bool, ours: [&Json; 2], theirs: [&Json; 2], found: &mut Vec<String>) {
-    let mut unknown = BTreeSet::new();
-    unknown_in(theirs[1], "", |at| format!(".{at}"), &mut unknown);
-    let written = |it: &Json| it.as_str().unwrap_or_default().replace([']', '"'], "").replace('[', ".");
-    let own: BTreeSet<String> = ours[1].as_array().into_iter().flatten().map(written).collect();
-    let (mut one, mut other) = (without_nulls(ours[0]), without_nulls(theirs[0]));
-    for path in &own {
-        // What is computed inside nested attributes of what will be read is null to Terraform, and so known.
-        if !(reads && path.contains('.') && !unknown.contains(path)) {
-            put_unknown(&mut one, path);
+/// Whether a difference is one that is meant, each of which `docs/terraform-differences.md` gives reasons for.
+fn is_meant(at: &str, ours: &Json, theirs: &Json) -> bool {
+    let within = |one: &[Json], other: &[Json]| one.iter().all(|it| other.contains(it));
+    match at.rsplit('.').next() {
+        // What only might read something does not make it be replaced in another order.
+        Some("actions") => *ours == json!(["delete", "create"]) && *theirs == json!(["create", "delete"]),
+        // We note what was read; Terraform what might have been.
+        Some("depends_on") => {
+            within(ours.as_array().map_or(&[], Vec::as_slice), theirs.as_array().map_or(&[], Vec::as_slice))
         }
+        Some("relevant_attributes") => true,
+        // What a provider computes in elements of a map or a set is not known before it is read.
+        _ if at.contains(".after_unknown.nested.") => *ours == json!(true) && theirs.is_null(),
+        _ => false,
     }
-    unknown.iter().for_each(|path| put_unknown(&mut other, path));
-    differences(at, &one, &other, found);
-}
-
-/// Notes in a value that something in it is unknown.
-fn put_unknown(value: &mut Json, path: &str) {
-    let (name, rest) = path.split_once('.').map_or((path, None), |(name, rest)| (name, Some(rest)));
-    if *value == "(sensitive value)" {
-        return;
-    }
-    if path.is_empty() {
-        *value = json!("(unknown)");
-        return;
-    }
-    let place = match value {
-        Json::Array(elements) => {
-            let at = name.parse::<usize>().unwrap_or(0);
-            while elements.len() <= at {
-                elements.push(Json::Null);
-            }
-            &mut elements[at]
-        }
-        other => {
-            if !other.is_object() {
-                *other = json!({});
-            }
-            &mut other[name]
-        }
-    };
-    put_unknown(place, rest.unwrap_or_default());
 }
 
 /// The differences between our state and theirs, save what counts and names states.
@@ -183,8 +126,11 @@ pub fn states(ours: &Json, theirs: &Json, with_outputs: bool) -> Vec<String> {
     // Before anything was judged there is nothing to say.
     let judged = |state: &Json| {
         let all = state["check_results"].as_array().into_iter().flatten();
-        let judged = all.filter(|check| check["objects"].is_array());
-        judged.map(|check| (check["config_addr"].to_string(), check.clone())).collect::<BTreeMap<_, _>>()
+        let judged = all.filter_map(|check| Some((check["config_addr"].to_string(), check["objects"].as_array()?)));
+        let by_address = |objects: &Vec<Json>| {
+            objects.iter().map(|it| (it["object_addr"].to_string(), it.clone())).collect::<BTreeMap<_, _>>()
+        };
+        judged.map(|(check, objects)| (check, by_address(objects))).collect::<BTreeMap<_, _>>()
     };
     differences("check_results", &json!(judged(ours)), &json!(judged(theirs)), &mut found);
     found
@@ -206,36 +152,21 @@ fn at_path<'a>(value: &'a Json, path: &Json) -> &'a Json {
     })
 }
 
-/// The places in which two texts of JSON differ. What we do not show is no difference.
+/// The places in which two texts of JSON differ.
 fn differences(at: &str, ours: &Json, theirs: &Json, found: &mut Vec<String>) {
     match (ours, theirs) {
-        (Json::String(secret), _) if secret == "(sensitive value)" => {}
+        _ if ours == theirs || is_meant(at, ours, theirs) => {}
         (Json::Object(one), Json::Object(other)) => {
             for name in one.keys().chain(other.keys()).collect::<BTreeSet<_>>() {
                 let of = |all: &serde_json::Map<String, Json>| all.get(name).cloned().unwrap_or(Json::Null);
                 differences(&format!("{at}.{name}"), &of(one), &of(other), found);
             }
         }
-        (Json::Array(one), Json::Array(other)) => {
-            // Elements of sets have no order where something in them is unknown.
-            let sorted = |all: &[Json]| {
-                let mut all: Vec<String> = all.iter().map(Json::to_string).collect();
-                all.sort();
-                // To us, two elements of a set of which nothing is known are one.
-                all.dedup_by(|one, other| one == other && one.contains("(unknown)"));
-                all
-            };
-            if sorted(one) == sorted(other) {
-                return;
-            }
-            if one.len() != other.len() {
-                return found.push(format!("{at}: {ours}, {theirs}"));
-            }
+        (Json::Array(one), Json::Array(other)) if one.len() == other.len() => {
             for (index, (ours, theirs)) in one.iter().zip(other).enumerate() {
                 differences(&format!("{at}[{index}]"), ours, theirs, found);
             }
         }
-        _ if ours == theirs => {}
         (Json::Number(one), Json::Number(other)) if one.as_f64() == other.as_f64() => {}
         _ => found.push(format!("{at}: {ours}, {theirs}")),
     }

@@ -453,7 +453,7 @@ impl Configuration {
                     0 => format!("try(\"x-${{{text}}}\", \"n\")"),
                     1 => format!("try(upper({text}), \"N\")"),
                     2 => "tostring(12.50)".to_owned(),
-                    3 => format!("sensitive({text})"),
+                    3 => format!("sensitive(try(\"s-${{{text}}}\", \"n\"))"),
                     _ => (*self.random.pick(&literals)).to_owned(),
                 }
             }

@@ -53,16 +53,21 @@ impl Side {
     /// Plans, and leaves the plan for [`Side::apply`]; the plan as data, or what went wrong.
     fn plan(&self, options: &[&str]) -> Result<Json, String> {
         let ran = match self.ours {
-            true => self.run(&[&["plan", "--json", "-out", "planned"], options].concat()),
+            true => self.run(&[&["plan", "-out", "planned"], options].concat()),
             false => self.run(&[&["plan", "-input=false", "-no-color", "-out=planned"], options].concat()),
         };
         if ran.code != Some(0) {
             return Err(ran.told);
         }
-        let out = if self.ours { ran.out } else { self.run(&["show", "-json", "planned"]).out };
-        let line =
-            out.lines().find(|line| line.starts_with('{')).unwrap_or_else(|| panic!("no plan: {out}{}", ran.told));
-        Ok(serde_json::from_str(line).unwrap())
+        Ok(self.shown(&["planned"]))
+    }
+
+    /// What `show -json` says of a file, or of the state.
+    fn shown(&self, file: &[&str]) -> Json {
+        let ran = self.run(&[&["show", "-json"], file].concat());
+        let line = ran.out.lines().find(|line| line.starts_with('{')).unwrap_or_else(|| panic!("{}", ran.told));
+        // Each has a cloud of its own.
+        serde_json::from_str(&line.replace(&*self.directory.to_string_lossy(), "")).unwrap()
     }
 
     fn apply(&self) -> Result<(), String> {
@@ -123,7 +128,8 @@ impl Pair {
         }
     }
 
-    /// Plans with both; whether there is something to do, `None` where both say that it cannot be done.
+    /// Plans with both; whether there is something to do, `None` where both say that it cannot be done, and where the two
+    /// mean to do something else.
     fn plan(&mut self, options: &[&str]) -> Option<bool> {
         let [theirs, ours] = self.each().map(|side| side.plan(options));
         match (theirs, ours) {
@@ -136,8 +142,10 @@ impl Pair {
                 None
             }
             (Ok(theirs), Ok(ours)) => {
-                self.agree("the plans", compare::plans(&ours, &theirs, options.contains(&"-refresh-only")));
-                Some(compare::has_changes(&theirs))
+                let mut found = compare::shown(&ours, &theirs);
+                let unlike = options.contains(&"-refresh-only") && compare::without_looks(&mut found);
+                self.agree("the plans", found);
+                (!unlike).then(|| compare::has_changes(&theirs))
             }
             (theirs, ours) => self.fail(&format!(
                 "one plans and the other does not; terraform: {}\nandon: {}",
@@ -159,6 +167,8 @@ impl Pair {
     fn same_world(&self, with_outputs: bool) {
         let [theirs, ours] = self.each().map(Side::state);
         self.agree("the states", compare::states(&ours, &theirs, with_outputs));
+        let [theirs, ours] = self.each().map(|side| side.shown(&[]));
+        self.agree("the states that are shown", compare::shown(&ours, &theirs));
         let [theirs, ours] = self.each().map(Side::cloud);
         let names = theirs.keys().chain(ours.keys()).filter(|name| theirs.get(*name) != ours.get(*name));
         let found = names.map(|name| format!("{name}: {:?}, {:?}", ours.get(name), theirs.get(name)));

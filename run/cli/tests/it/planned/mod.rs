@@ -36,10 +36,6 @@ const DIFFERENT: &[(&str, &[&str])] = &[
         &["formatlist(\"%s-x\", [\"a\", terraform_data.s.id])", "setproduct([\"a\"], [terraform_data.s.id])"],
     ),
     (
-        "two elements of which nothing is known are one in a set, which is of unknown length either way",
-        &["toset([for x in terraform_data.c : x.id])"],
-    ),
-    (
         "Terraform says that nothing matches, which the apply may show to be wrong",
         &["matchkeys([\"a\"], [\"b\"], [terraform_data.s.id])"],
     ),
