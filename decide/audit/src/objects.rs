@@ -4,15 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use andon_ledger::EnvironmentState;
 use andon_plan::{Plan, PlanInput, PlanMode, PlannedAction};
-use andon_schema::{Identity, InstanceAddress};
+use andon_schema::{Identity, InstanceAddress, Object};
 
 use crate::{Finding, Rule};
 
 pub(crate) fn accounted(plan: &Plan, state: &EnvironmentState, input: &PlanInput, findings: &mut Vec<Finding>) {
     let whole = !input.scope.is_partial() && plan.deferred.is_empty();
     let changed: BTreeSet<&Identity> = plan.changes.iter().filter_map(|change| change.identity.as_ref()).collect();
-    let gone: BTreeSet<&Identity> =
-        plan.drift.iter().filter(|drift| drift.after.is_none()).map(|drift| &drift.identity).collect();
+    let found = plan.drift.iter().chain(&plan.settled);
+    let gone: BTreeSet<&Identity> = found.filter(|drift| drift.after.is_none()).map(|drift| &drift.identity).collect();
     let mut kept = 0;
     for (address, instance) in &state.instances {
         if !plan.stacks.contains(&address.resource.stack) {
@@ -27,7 +27,8 @@ pub(crate) fn accounted(plan: &Plan, state: &EnvironmentState, input: &PlanInput
                 findings.push(Finding::about(address, Rule::Accounted, "it is not deleted, and everything should be"));
             }
         }
-        let forgotten = instance.deposed.iter().filter(|object| !changed.contains(&object.identity));
+        let left = |object: &&Object| !changed.contains(&object.identity) && !gone.contains(&object.identity);
+        let forgotten = instance.deposed.iter().filter(left);
         if plan.mode != PlanMode::RefreshOnly && whole {
             findings.extend(forgotten.map(|object| {
                 let message = format!("the replaced object {} is left", object.identity);

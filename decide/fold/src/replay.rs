@@ -2,8 +2,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use andon_ledger::{
-    Action, Entry, EnvironmentState, Event, InstanceState, Intent, OutcomeRecord, Result as Tried, RunId, RunStatus,
-    State, Timestamp,
+    Action, Entry, EnvironmentState, Event, FileOrigin, InstanceState, Intent, OutcomeRecord, Result as Tried, RunId,
+    RunStatus, State, Timestamp,
 };
 use andon_schema::{Identity, InstanceAddress, Object, ObjectStatus};
 
@@ -172,6 +172,7 @@ pub fn legal(state: &State, environment: &str, run: &RunId, event: &Event) -> Re
         | Event::DataRead { .. }
         | Event::DataDropped { .. }
         | Event::Checked { .. }
+        | Event::WentOn { .. }
         | Event::Progress(_) => Ok(()),
     }
 }
@@ -355,6 +356,11 @@ fn perform(state: &mut State, entry: &Entry) {
         }
         Event::Withdrawn { stack } => {
             here.published.remove(stack);
+        }
+        Event::WentOn { stack, lineage, serial } => {
+            let through = entry.sequence.saturating_add(1);
+            let origin = FileOrigin { lineage: Arc::clone(lineage), serial: *serial, through };
+            here.files.insert(Arc::clone(stack), origin);
         }
         Event::Progress(_) => {}
     }

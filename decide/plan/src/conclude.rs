@@ -10,7 +10,7 @@ use andon_value::Value;
 use crate::graph::{Graph, Key, latest};
 use crate::order;
 use crate::plan::ReplaceOrder;
-use crate::planner::{ChangeKind, Verdict};
+use crate::planner::{ChangeKind, Deposed, Verdict};
 use crate::removal::Removals;
 use crate::{
     Depends, Drift, Note, PlanInput, PlanMode, PlannedAction, PlannedChange, PlannedOutput, Reason, Undefined,
@@ -21,6 +21,7 @@ pub(crate) fn removals(
     graph: &Graph,
     chosen: &Removals,
     found: impl Fn(&InstanceAddress) -> Option<Value>,
+    replaced: &Deposed,
     notes: &mut Vec<Note>,
 ) -> Vec<PlannedChange> {
     let input = graph.input();
@@ -47,8 +48,9 @@ pub(crate) fn removals(
             }
         }
         for object in instance.deposed.iter().filter(|_| deposed) {
-            let before = object.value.clone();
-            changes.push(removal(input, address, object, before, PlannedAction::DeleteDeposed, None));
+            let Some((before, kept)) = replaced.now(object) else { continue };
+            let change = removal(input, address, object, before, PlannedAction::DeleteDeposed, None);
+            changes.push(PlannedChange { kept, ..change });
         }
     }
     changes

@@ -1,4 +1,5 @@
 mod deleting;
+mod deposed;
 mod opening;
 mod reading;
 mod refusing;
@@ -26,6 +27,7 @@ use crate::{
     Drift, Note, Plan, PlanInput, PlanMode, PlannedAction, PlannedChange, Reason, ReplaceReason, conclude, order,
 };
 
+pub(crate) use deposed::Deposed;
 pub(crate) use opening::ephemeral;
 
 /// Names one question of one planner or applier.
@@ -65,6 +67,7 @@ pub struct Planner {
     pub(crate) moves: history::Moves,
     pub(crate) imports: history::Imports,
     deletions: deleting::Deletions,
+    deposed: Deposed,
 }
 
 /// What a planner wants next.
@@ -93,6 +96,7 @@ pub(crate) enum Found {
 #[derive(Debug)]
 pub(crate) enum Asked {
     Object(InstanceAddress),
+    Deposed(InstanceAddress, Identity),
     Data(Configured),
     Ephemeral(Configured),
     Change(Box<Proposal>),
@@ -187,6 +191,7 @@ impl Planner {
             problems: std::mem::take(&mut moves.problems),
             imports: history::Imports::after(&moves),
             deletions: deleting::Deletions::default(),
+            deposed: Deposed::default(),
             moves,
         }
     }
@@ -223,6 +228,7 @@ impl Planner {
             (None, _) => {}
             (Some(Asked::Object(address)), Answer::Object(value)) => self.observed(address, value, None),
             (Some(Asked::Object(address)), Answer::Found(found)) => self.found(address, *found),
+            (Some(Asked::Deposed(address, identity)), Answer::Found(it)) => self.deposed_found(address, identity, *it),
             (Some(Asked::Import(configured)), Answer::Found(found)) => self.imported(*configured, *found),
             (Some(Asked::Data(configured)), Answer::Object(Some(value))) => self.data_read(&configured, value),
             (Some(Asked::Ephemeral(configured)), Answer::Object(Some(value))) => {
@@ -257,6 +263,7 @@ impl Planner {
                 self.ask(Asked::Function(Arc::clone(&call)), Question::CallFunction(call));
             }
             self.read_configured();
+            self.ask_deposed();
             self.take_imports();
             if configured.is_empty() {
                 return;
@@ -306,17 +313,18 @@ impl Planner {
         let span = self.span_of(&address.resource);
         self.warn(&address, span, &warnings);
         self.kept.insert(address.clone(), kept);
-        let (Some(stored), Ok(now)) =
-            (self.as_read(&address, stored), now.map(|now| self.as_read(&address, now).ok_or(())).transpose())
-        else {
+        let Some(provider) = self.object(&address).and_then(|object| object.provider.clone()) else {
+            return self.unreadable(&address);
+        };
+        let mut read = |value| self.as_read(&address, &provider, value);
+        let (Some(stored), Ok(now)) = (read(stored), now.map(|now| read(now).ok_or(())).transpose()) else {
             return self.unreadable(&address);
         };
         self.observed(address, now, Some(stored));
     }
 
     /// What a plugin read, made sound; `None` where it cannot be: it is said why.
-    fn as_read(&mut self, address: &InstanceAddress, value: Value) -> Option<Value> {
-        let provider = self.object(address)?.provider.clone()?;
+    fn as_read(&mut self, address: &InstanceAddress, provider: &ProviderConfigAddress, value: Value) -> Option<Value> {
         let schemas = self.input().schemas.providers.get(&provider.provider)?;
         let schema = schemas.types(address.resource.mode).get(&*address.resource.kind);
         let Some(schema) = schema else {
@@ -672,7 +680,7 @@ impl Planner {
             input.scope.is_partial().then(|| verdicts.keys().cloned().collect());
         if !problems.has_errors() {
             let chosen = removals(&self.graph, |address| verdicts.contains_key(address));
-            let mut removals = conclude::removals(&self.graph, &chosen, found, &mut notes);
+            let mut removals = conclude::removals(&self.graph, &chosen, found, &self.deposed, &mut notes);
             self.deletions.add_to(&mut removals);
             notes.extend(chosen.notes);
             notes.extend(left_out);

@@ -1,9 +1,9 @@
 //! The state that a plan was made against: what there was, as planning found it to be.
 
-use andon_ledger::EnvironmentState;
+use andon_ledger::{EnvironmentState, InstanceState};
 use andon_schema::Object;
 
-use crate::{Plan, PlanInput, PlanMode};
+use crate::{Drift, Plan, PlanInput, PlanMode};
 
 /// What there is according to a plan, before it is applied: moved, adopted, and as it was found in the world.
 pub fn prior_state(input: &PlanInput, plan: &Plan) -> EnvironmentState {
@@ -18,11 +18,11 @@ pub fn prior_state(input: &PlanInput, plan: &Plan) -> EnvironmentState {
     }
     for drift in plan.drift.iter().chain(&plan.settled) {
         let Some(instance) = prior.instances.get_mut(&drift.address) else { continue };
-        match (&drift.after, &mut instance.current) {
-            (Some(value), Some(object)) => {
-                *object = Object { value: value.clone(), kept: drift.kept.clone(), ..object.clone() };
-            }
-            _ => instance.current = None,
+        if instance.deposed.iter().any(|object| object.identity == drift.identity) {
+            // Only what is gone is said of one that was replaced.
+            instance.deposed.retain(|object| object.identity != drift.identity);
+        } else {
+            observe(drift, instance);
         }
         if instance.is_empty() {
             prior.instances.remove(&drift.address);
@@ -40,4 +40,14 @@ pub fn prior_state(input: &PlanInput, plan: &Plan) -> EnvironmentState {
     }
     prior.data.extend(plan.data.iter().cloned());
     prior
+}
+
+/// How the object in use was found to be.
+fn observe(drift: &Drift, instance: &mut InstanceState) {
+    match (&drift.after, &mut instance.current) {
+        (Some(value), Some(object)) => {
+            *object = Object { value: value.clone(), kept: drift.kept.clone(), ..object.clone() };
+        }
+        _ => instance.current = None,
+    }
 }

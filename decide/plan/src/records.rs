@@ -10,10 +10,11 @@ use crate::{Plan, PlanInput, PlanMode};
 
 impl Plan {
     /// Whether there is something to write down even where there is nothing to agree to: what objects depend on now,
-    /// what data gave, or what conditions came to. `input` is what the plan was made from.
+    /// what data gave, what conditions came to, or that what was replaced is gone. `input` is what the plan was made from.
     pub fn has_records(&self, input: &PlanInput) -> bool {
         let read = self.data.iter().cloned().collect();
         !self.depends.is_empty()
+            || self.settled.iter().any(|drift| drift.after.is_none())
             || !data_records(input, &read, |_| false).is_empty()
             || !check_records(input, self, self.checks.clone()).is_empty()
     }

@@ -71,6 +71,9 @@ pub fn event_json(event: &Event) -> Json {
             json!({ "type": "published", "stack": &**stack, "outputs": outputs })
         }
         Event::Withdrawn { stack } => json!({ "type": "withdrawn", "stack": &**stack }),
+        Event::WentOn { stack, lineage, serial } => {
+            json!({ "type": "went_on", "stack": &**stack, "lineage": &**lineage, "serial": serial })
+        }
         Event::Progress(Progress::Note { address, text }) => {
             json!({ "type": "note", "address": address.to_string(), "text": text })
         }
@@ -144,6 +147,9 @@ fn line(event: &Event) -> Option<String> {
             format!("published {stack}: {}", names.join(", "))
         }
         Event::Withdrawn { stack } => format!("withdrew the outputs of {stack}"),
+        Event::WentOn { stack, serial, .. } => {
+            format!("{stack} goes on from a state file, serial {serial}").trim().to_owned()
+        }
         Event::Progress(_) => return None,
     })
 }

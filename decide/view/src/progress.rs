@@ -16,8 +16,9 @@ use crate::{Paint, report};
 pub struct Board {
     /// Objects that were replaced before and are still there.
     replaced: BTreeSet<Identity>,
-    running: BTreeMap<InstanceAddress, Running>,
-    waiting: Vec<(InstanceAddress, Vec<InstanceAddress>)>,
+    /// An instance may have several objects: one is made while what it replaces is deleted.
+    running: BTreeMap<(InstanceAddress, Identity), Running>,
+    waiting: BTreeMap<InstanceAddress, Vec<InstanceAddress>>,
     done: usize,
     total: usize,
 }
@@ -69,7 +70,7 @@ impl Board {
     }
 
     /// What waits now, and for what.
-    pub fn set_waiting(&mut self, waiting: Vec<(InstanceAddress, Vec<InstanceAddress>)>) {
+    pub fn set_waiting(&mut self, waiting: BTreeMap<InstanceAddress, Vec<InstanceAddress>>) {
         self.total = self.total.max(self.done + self.running.len() + waiting.len());
         self.waiting = waiting;
     }
@@ -80,19 +81,23 @@ impl Board {
             Event::Intent(intent) => {
                 let (action, note) = (intent.action, String::new());
                 let running = Running { action, since: now, said: now, note, provisioning: false };
-                self.running.insert(intent.address.clone(), running);
-                self.waiting.retain(|(address, _)| *address != intent.address);
+                self.running.insert((intent.address.clone(), intent.identity.clone()), running);
+                self.waiting.remove(&intent.address);
                 vec![Line(format!("  {} {}", doing(intent.action), self.name_of(&intent.address, &intent.identity)))]
             }
             Event::Progress(Progress::Note { address, text }) => {
                 let text = inline(text).into_owned();
-                if let Some(running) = self.running.get_mut(address) {
+                for (_, running) in self.running.iter_mut().filter(|((at, _), _)| at == address) {
                     running.note.clone_from(&text);
                 }
                 vec![Line(paint.dim(&format!("  {}: {text}", name(address))))]
             }
             Event::Progress(Progress::Failed { address, reason }) => {
-                let running = self.running.remove(address);
+                let provisioned = |((at, _), running): &(&(InstanceAddress, Identity), &Running)| {
+                    at == address && running.provisioning
+                };
+                let key = self.running.iter().find(provisioned).map(|(key, _)| key.clone());
+                let running = key.and_then(|key| self.running.remove(&key));
                 self.done += 1;
                 let took = running.as_ref().map(|running| took(running, now)).unwrap_or_default();
                 let word = running.map_or("deleting", |running| doing(running.action));
@@ -100,10 +105,11 @@ impl Board {
                 vec![Line(format!("{} {word} {address} failed{took}: {reason}", paint.red("✗")))]
             }
             // What a run marks that made the object is that all has run that is defined to run for it.
-            Event::Marked { address, status: ObjectStatus::Ready, .. } => {
-                let running = self.running.get(address).filter(|running| running.provisioning).cloned();
+            Event::Marked { address, identity, status: ObjectStatus::Ready } => {
+                let key = (address.clone(), identity.clone());
+                let running = self.running.get(&key).filter(|running| running.provisioning).cloned();
                 let Some(running) = running else { return Vec::new() };
-                self.running.remove(address);
+                self.running.remove(&key);
                 self.done += 1;
                 vec![Line(format!("{} created {}{}", paint.green("✓"), name(address), took(&running, now)))]
             }
@@ -114,15 +120,14 @@ impl Board {
                 let inside = inside.lines().map(|line| clean(line).into_owned());
                 let address = self.name_of(&record.address, &record.identity);
                 let tainted = record.object.as_ref().is_some_and(|it| it.status == ObjectStatus::Tainted);
-                if let (Tried::Done, true, Some(running)) =
-                    (&record.result, tainted, self.running.get_mut(&record.address))
-                {
+                let key = (record.address.clone(), record.identity.clone());
+                if let (Tried::Done, true, Some(running)) = (&record.result, tainted, self.running.get_mut(&key)) {
                     running.provisioning = true;
                     running.note = "running its provisioners".to_owned();
                     let line = format!("  made {address}{}; its provisioners run", took(running, now));
                     return std::iter::once(line).chain(inside).map(Line).collect();
                 }
-                let took = self.running.remove(&record.address).map(|running| took(&running, now)).unwrap_or_default();
+                let took = self.running.remove(&key).map(|running| took(&running, now)).unwrap_or_default();
                 self.done += 1;
                 let line = match &record.result {
                     Tried::Done => format!("{} {} {address}{took}", paint.green("✓"), did(record.action)),
@@ -148,7 +153,7 @@ impl Board {
     /// What has been running for another ten seconds.
     pub fn still(&mut self, now: Timestamp) -> Vec<Still> {
         let late = self.running.iter_mut().filter(|(_, running)| now.0 - running.said.0 >= STILL_MS);
-        late.map(|(address, running)| {
+        late.map(|((address, _), running)| {
             let elapsed_ms = (now.0 - running.since.0) / STILL_MS * STILL_MS;
             running.said = Timestamp(running.since.0 + elapsed_ms);
             Still { address: address.clone(), action: running.action, elapsed_ms, note: running.note.clone() }
@@ -157,17 +162,21 @@ impl Board {
     }
 
     /// How long something has been running, in milliseconds; `None` where it does not run.
-    pub fn elapsed_ms(&self, address: &InstanceAddress, now: Timestamp) -> Option<i64> {
-        self.running.get(address).map(|running| now.0 - running.since.0)
+    pub fn elapsed_ms(&self, address: &InstanceAddress, identity: &Identity, now: Timestamp) -> Option<i64> {
+        let running = self.running.get(&(address.clone(), identity.clone()));
+        running.map(|running| now.0 - running.since.0)
     }
 
     /// The live lines of a terminal: what runs and for how long, then what waits and for what.
     pub fn live(&self, now: Timestamp, width: usize, paint: Paint) -> Vec<String> {
         let mut lines = Vec::new();
-        for (address, running) in &self.running {
+        for ((address, identity), running) in &self.running {
             let note = if running.note.is_empty() { String::new() } else { format!("  {}", running.note) };
             let time = duration(now.0 - running.since.0);
-            lines.push(cut(&format!("  {} {}  {time}{note}", doing(running.action), name(address)), width));
+            lines.push(cut(
+                &format!("  {} {}  {time}{note}", doing(running.action), self.name_of(address, identity)),
+                width,
+            ));
         }
         for (address, on) in self.waiting.iter().take(WAITING_SHOWN) {
             let on = listed(on.iter().map(name), on.len(), 2);

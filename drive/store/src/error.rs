@@ -37,6 +37,16 @@ pub enum StoreError {
         /// What is wrong with it.
         detail: String,
     },
+    /// There is nothing in the file, or it is gone while files that belong to it are left.
+    #[error(
+        "the ledger `{}` has lost all that it held: a copy of it was cut short, or something else emptied or removed it. \
+         Restore it from a copy, with the files beside it that begin with its name. To begin anew, with nothing known of \
+         what there is, remove them all", .path.display()
+    )]
+    Lost {
+        /// The file.
+        path: PathBuf,
+    },
     /// One record cannot be read.
     #[error("entry {sequence} of the ledger cannot be read")]
     Record {

@@ -83,7 +83,7 @@ const PAGE: u32 = 1000;
 impl Ledger {
     /// Opens the ledger in a file, in clear; makes the file, and its directory, where there is none.
     ///
-    /// Every process that opens it must be able to write it, also to only read.
+    /// Every process that opens it so must be able to write it.
     pub fn open(path: &Path) -> Result<Ledger, StoreError> {
         Ledger::open_at(&Place::File(path.to_owned()), None)
     }
@@ -94,7 +94,8 @@ impl Ledger {
         Ledger::at(place, key, true)?.ok_or(StoreError::Closed)
     }
 
-    /// As [`Ledger::open_at`], where there is one; makes none.
+    /// As [`Ledger::open_at`], where there is one; makes none. One that cannot be written here can be read all the same,
+    /// and says so to whoever appends to it.
     pub fn find(place: &Place, key: Option<&Key>) -> Result<Option<Ledger>, StoreError> {
         Ledger::at(place, key, false)
     }
@@ -103,9 +104,16 @@ impl Ledger {
         match place {
             Place::File(path) if !make && !path.exists() => Ok(None),
             Place::File(path) => {
-                let writer = Box::new(Sqlite::writer(path)?);
-                let reader = Box::new(Sqlite::reader(path)?);
-                Ledger::begin(path.display().to_string(), true, writer, reader, key).map(Some)
+                let (reader, writer): (_, Box<dyn Writer>) = match Sqlite::writer(path) {
+                    Ok(writer) => (Sqlite::reader(path)?, Box::new(writer)),
+                    // Whoever only looks can do without writing.
+                    Err(why @ StoreError::ReadOnly { .. }) if !make => {
+                        let (reader, writer) = Sqlite::frozen(path, why)?;
+                        (reader, Box::new(writer))
+                    }
+                    Err(error) => return Err(error),
+                };
+                Ledger::begin(path.display().to_string(), true, writer, Box::new(reader), key).map(Some)
             }
             Place::Database(database) => {
                 let Some((reader, writer)) = Postgres::open(database, make)? else { return Ok(None) };

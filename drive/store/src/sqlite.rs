@@ -35,6 +35,26 @@ impl Sqlite {
     }
 }
 
+/// What stands for the writer of a file that cannot be written.
+pub(crate) struct Frozen(StoreError);
+
+impl Sqlite {
+    /// Opens the file where it can only be read, as `why` says: one to read, and one that refuses to write.
+    pub(crate) fn frozen(path: &Path, why: StoreError) -> Result<(Sqlite, Frozen), StoreError> {
+        Ok((Sqlite { path: path.to_owned(), connection: schema::open_frozen(path)? }, Frozen(why)))
+    }
+}
+
+impl Writer for Frozen {
+    fn transact(&mut self, _: &mut Work<'_>) -> Result<(), StoreError> {
+        Err(self.0.clone())
+    }
+
+    fn scrub(&mut self) -> Result<(), StoreError> {
+        Err(self.0.clone())
+    }
+}
+
 impl Reader for Sqlite {
     fn read(&mut self, work: &mut dyn FnMut(&mut dyn Reads) -> Result<(), StoreError>) -> Result<(), StoreError> {
         work(&mut Tables { path: &self.path, connection: &self.connection })

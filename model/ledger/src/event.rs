@@ -141,6 +141,15 @@ pub enum Event {
         /// The stack.
         stack: Arc<str>,
     },
+    /// What a stack has goes on from a state file of Terraform's. The run that records it ends with the next entry.
+    WentOn {
+        /// The stack.
+        stack: Arc<str>,
+        /// The file's text that all states of its history share.
+        lineage: Arc<str>,
+        /// The file's count of changes.
+        serial: u64,
+    },
     /// Something that people follow while it happens. Never stored.
     Progress(Progress),
 }

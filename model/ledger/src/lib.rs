@@ -9,4 +9,4 @@ mod state;
 pub mod state_file;
 
 pub use event::{Action, Entry, Event, Intent, OutcomeRecord, Progress, ReadData, Result, RunId, RunStatus, Timestamp};
-pub use state::{EnvironmentState, InstanceState, Outputs, State};
+pub use state::{EnvironmentState, FileOrigin, InstanceState, Outputs, State};

@@ -32,10 +32,23 @@ pub struct EnvironmentState {
     pub data: BTreeMap<InstanceAddress, ReadData>,
     /// What the conditions of each stack's definitions came to.
     pub checked: BTreeMap<Arc<str>, Vec<Checked>>,
+    /// The state files of Terraform's that stacks went on from last.
+    pub files: BTreeMap<Arc<str>, FileOrigin>,
     /// Intents whose outcome is not known.
     pub pending: BTreeMap<Identity, Intent>,
     /// The run that began last and has not ended.
     pub open_run: Option<RunId>,
+}
+
+/// The state file of Terraform's that a stack went on from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileOrigin {
+    /// The file's text that all states of its history share.
+    pub lineage: Arc<str>,
+    /// The file's count of changes.
+    pub serial: u64,
+    /// The entry by which the file's stack was wholly recorded: what comes later changed it.
+    pub through: u64,
 }
 
 /// What there is of one instance.

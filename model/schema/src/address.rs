@@ -1,4 +1,5 @@
 use std::fmt;
+use std::str::Chars;
 use std::sync::Arc;
 
 /// Whether a resource is managed or only read.
@@ -123,7 +124,7 @@ impl fmt::Display for InstanceKey {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             InstanceKey::Index(index) => write!(to, "[{index}]"),
-            InstanceKey::Name(name) => write!(to, "[\"{}\"]", name.replace('\\', "\\\\").replace('"', "\\\"")),
+            InstanceKey::Name(name) => write!(to, "[{}]", andon_value::quote(name)),
         }
     }
 }
@@ -235,18 +236,23 @@ impl<'a> Parser<'a> {
             return Ok(Some(InstanceKey::Index(index)));
         }
         let mut name = String::new();
-        let mut letters = self.rest.char_indices();
+        let mut letters = self.rest.chars();
         loop {
-            match letters.next() {
-                Some((_, '\\')) => name.extend(letters.next().map(|(_, letter)| letter)),
-                Some((at, '"')) => {
-                    self.rest = self.rest.get(at + 1..).unwrap_or("");
-                    break;
+            match letters.next().ok_or_else(|| self.error())? {
+                '\\' => name.push(escaped(&mut letters).ok_or_else(|| self.error())?),
+                '"' => break,
+                letter => {
+                    name.push(letter);
+                    // What would begin a template is doubled.
+                    if matches!(letter, '$' | '%')
+                        && letters.as_str().strip_prefix(letter).is_some_and(|it| it.starts_with('{'))
+                    {
+                        letters.next();
+                    }
                 }
-                Some((_, letter)) => name.push(letter),
-                None => return Err(self.error()),
             }
         }
+        self.rest = letters.as_str();
         self.need("]")?;
         Ok(Some(InstanceKey::Name(name.into())))
     }
@@ -254,6 +260,26 @@ impl<'a> Parser<'a> {
     fn error(&self) -> AddressError {
         AddressError { text: self.text.to_owned() }
     }
+}
+
+/// The letter that is meant by what follows a backslash.
+fn escaped(letters: &mut Chars<'_>) -> Option<char> {
+    match letters.next()? {
+        'n' => Some('\n'),
+        'r' => Some('\r'),
+        't' => Some('\t'),
+        'u' => coded(letters, 4),
+        'U' => coded(letters, 8),
+        letter @ ('"' | '\\') => Some(letter),
+        _ => None,
+    }
+}
+
+/// The letter whose number follows, in so many hexadecimal digits.
+fn coded(letters: &mut Chars<'_>, digits: usize) -> Option<char> {
+    let (code, rest) = letters.as_str().split_at_checked(digits)?;
+    *letters = rest.chars();
+    char::from_u32(u32::from_str_radix(code, 16).ok()?)
 }
 
 #[cfg(test)]
@@ -269,10 +295,23 @@ mod tests {
             "module.a.module.b[2].x_y.z[\"k.1/\\\"q\\\\\"]",
             "s/module.a[\"x/y\"].t.n",
             "t.n[\"a/b\"]",
+            "t.n[\"n\\nl\\tt\\rr\\u0001é😀\"]",
+            "t.n[\"$${d}$$$${d}%%{if}$$%%$\"]",
+            "module.m[\"$${d}\"].t.n",
         ] {
             assert_eq!(InstanceAddress::parse(text).map(|address| address.to_string()), Ok(text.to_owned()));
         }
-        for text in ["", "a", "a.b.c", "a.b[", "a.b[x]", "a.b[\"x]", "module.a", "a..b"] {
+        let key = |text: &str| match InstanceAddress::parse(text).unwrap().key {
+            Some(InstanceKey::Name(name)) => name.to_string(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(key("t.n[\"$${d}$$$${d}%%{if}\"]"), "${d}$$${d}%{if}");
+        assert_eq!(key("t.n[\"\\u00e9\\U0001F600\\n\"]"), "é😀\n");
+        // Typed without the doubling, it means the same.
+        assert_eq!(key("t.n[\"${d}\"]"), "${d}");
+        for text in
+            ["t.n[\"\\x\"]", "t.n[\"\\u00\"]", "", "a", "a.b.c", "a.b[", "a.b[x]", "a.b[\"x]", "module.a", "a..b"]
+        {
             assert!(InstanceAddress::parse(text).is_err(), "{text}");
         }
     }

@@ -39,6 +39,8 @@ pub struct Kept {
     pub private: Arc<[u8]>,
     /// What names the object in the world, where the type has a schema for that.
     pub identity: Option<Value>,
+    /// The version of the schema for that by which it was written; `None` where there is none, or nobody wrote it down.
+    pub identity_version: Option<u64>,
 }
 
 /// By which plugin a question is answered or a command carried out, and what it is given back.

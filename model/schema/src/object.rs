@@ -23,9 +23,22 @@ impl Identity {
         sound.then(|| Identity(text.into()))
     }
 
+    /// An identity whose [`Identity::deposed_key`] is this one, from 48 random bits. `None` unless the key is 8
+    /// hexadecimal digits.
+    pub fn with_deposed_key(key: &str, bits: u64) -> Option<Identity> {
+        let sound = key.len() == 8 && key.bytes().all(|byte| byte.is_ascii_hexdigit());
+        sound.then(|| Identity(format!("{key}{}", Identity::from_random(bits)).into()))
+    }
+
     /// Its text.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// What Terraform would call it among the objects that were replaced and are still there: 8 hexadecimal digits.
+    pub fn deposed_key(&self) -> String {
+        let digits = self.0.chars().filter(char::is_ascii_hexdigit).take(8);
+        format!("{:0<8}", digits.collect::<String>())
     }
 }
 

@@ -20,6 +20,9 @@ use crate::args::{Arguments, Colour, Command, LockArguments};
 use crate::terminal::say_stopped_at_once;
 use crate::variables::{self, VariableArguments};
 
+/// The environment that is there without a block.
+pub const DEFAULT: &str = "default";
+
 /// Set by the first interrupt; the second one ends the program.
 static INTERRUPT: AtomicBool = AtomicBool::new(false);
 
@@ -161,7 +164,11 @@ impl Context {
 
     /// Reads the project's definitions, without its ledger.
     pub fn open_definitions(&self) -> Result<Project, Stop> {
-        self.open_by(Session::definitions)
+        let project = self.open_by(Session::definitions)?;
+        let name = self.environment_in_use(&project.session);
+        let is_known = name.is_none_or(|name| project.session.project().environments.contains_key(&name));
+        // The ledger knows of environments that were made elsewhere.
+        if is_known { Ok(project) } else { self.open() }
     }
 
     /// As [`Context::open_definitions`], with the provider plugins that the project needs, as far as they are installed.
@@ -294,16 +301,18 @@ impl Context {
                 }
                 .into()
             }),
-            None => environments
-                .values()
-                .filter(|it| !workspaces.made.contains(&it.name))
-                .filter(|environment| !environment.protected || environments.len() == 1)
-                .min_by_key(|environment| environment.span)
-                .ok_or_else(|| {
+            None => {
+                // Those that were made, here or elsewhere, are meant only where they are named.
+                let is_any_defined = environments.values().any(|it| it.span.is_some());
+                let is_defined = |it: &&Environment| it.span.is_some() || !is_any_defined && *it.name == *DEFAULT;
+                let defined: Vec<&Environment> = environments.values().filter(is_defined).collect();
+                let free = defined.iter().filter(|it| !it.protected || defined.len() == 1);
+                free.min_by_key(|it| it.span).copied().ok_or_else(|| {
                     Diagnostic::error("every environment of this project is protected")
                         .help("Name the one that you mean with -e.")
                         .into()
-                }),
+                })
+            }
         }
     }
 

@@ -85,11 +85,19 @@ pub fn unknown(mut error: Error, words: impl IntoIterator<Item = OsString>, comm
     // How a made-up option is used, and how it would be no option, helps nobody.
     error.remove(ContextKind::Usage);
     error.remove(ContextKind::Suggested);
+    let words: Vec<OsString> = words.into_iter().collect();
     let is_letter = said.chars().count() == 2;
     let typed = words
-        .into_iter()
-        .filter_map(|word| word.into_string().ok())
+        .iter()
+        .filter_map(|word| word.clone().into_string().ok())
         .find(|word| is_letter && word.starts_with(&said) && word.len() > said.len());
+    let whole = typed.as_deref().unwrap_or(&said).split('=').next().unwrap_or_default();
+    if let Some((_, instead)) = INSTEAD.iter().find(|(name, _)| *name == whole.trim_start_matches('-')) {
+        error.insert(ContextKind::InvalidArg, ContextValue::String(whole.to_owned()));
+        error.remove(ContextKind::SuggestedArg);
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![(*instead).into()]));
+        return error;
+    }
     if let Some(word) = typed {
         let name = word.split('=').next().unwrap_or_default();
         error.insert(ContextKind::InvalidArg, ContextValue::String(name.to_owned()));
@@ -100,6 +108,25 @@ pub fn unknown(mut error: Error, words: impl IntoIterator<Item = OsString>, comm
     }
     error
 }
+
+/// Options of Terraform's that are not taken, and what does what they do.
+const INSTEAD: [(&str, &str); 15] = [
+    ("state", "the state is in the ledger: leave it out; `andon state push FILE` takes a state file over"),
+    ("state-out", "the state is in the ledger: leave it out; `andon state pull` prints it as a state file"),
+    ("backup", "the ledger keeps what was before: leave it out; `andon state pull` prints the state as it is now"),
+    ("backup-out", "the ledger keeps what was before: leave it out; `andon state pull` prints the state as it is now"),
+    ("config", "the definitions of the project are read: name another project's directory with -C"),
+    ("ignore-remote-version", "the state is in the ledger, which nothing else writes: leave it out"),
+    ("from-module", "nothing is copied: fetch the module yourself, and run `andon init` in its directory"),
+    ("get-plugins", "providers are always installed: leave it out; `-plugin-dir=DIR` names where from"),
+    ("verify-plugins", "packages are always checked against the lock file: leave it out"),
+    ("no-tests", "tests of stacks are not checked until `andon test` runs them: leave it out"),
+    ("test-directory", "tests are looked for where `andon test -test-directory` says: leave it out"),
+    ("module-depth", "all modules are shown: leave it out"),
+    ("draw-cycles", "a circle is an error that `andon check` tells of: leave it out"),
+    ("type", "the graph is that of what the definitions read: leave it out"),
+    ("cloud-run", "tests run on this machine: leave it out"),
+];
 
 /// The names of all long options, of the program and of its commands, and whether each is a flag wherever it is known.
 fn long_options(command: &Command) -> BTreeMap<String, bool> {
@@ -196,6 +223,17 @@ mod tests {
             ("plan -inptu=false", "unexpected argument '-inptu' found\n\n  tip: a similar argument exists: '-input'\n"),
             ("plan -zzzzzzzz", "unexpected argument '-zzzzzzzz' found\n\nFor more"),
             ("plan --zzzzzzzz", "unexpected argument '--zzzzzzzz' found\n\nFor more"),
+            (
+                "plan -state=a.tfstate",
+                "unexpected argument '--state' found\n\n  tip: the state is in the ledger: leave it out; `andon state push FILE`",
+            ),
+            (
+                "apply -state-out a",
+                "'-state-out' found\n\n  tip: the state is in the ledger: leave it out; `andon state pull`",
+            ),
+            ("state mv -backup=- a b", "'-backup' found\n\n  tip: the ledger keeps what was before"),
+            ("import -config=dir a.b c", "'-config' found\n\n  tip: the definitions of the project are read"),
+            ("init -from-module=x", "'-from-module' found\n\n  tip: nothing is copied"),
             (
                 "up --yess",
                 "unexpected argument '--yess' found\n\n  tip: a similar argument exists: '--yes'\n\nFor more",

@@ -5,6 +5,7 @@ use std::fs;
 use std::io::{BufRead, IsTerminal, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
 
 use andon_engine::{Sink, WaitingView, now};
 use andon_ledger::{Event, Timestamp};
@@ -48,6 +49,8 @@ pub struct Follower {
     json: bool,
     drawn: usize,
     began: Option<Timestamp>,
+    /// What waits is not counted again before.
+    recount: Instant,
 }
 
 impl Follower {
@@ -64,6 +67,7 @@ impl Follower {
             json,
             drawn: 0,
             began: None,
+            recount: Instant::now(),
         }
     }
 
@@ -125,14 +129,12 @@ impl Sink for Follower {
         UNDER_WAY.store(self.open.len(), Ordering::Relaxed);
         if self.json {
             let mut json = andon_view::event_json(event);
-            let address = match event {
-                Event::Outcome(record) => Some(&record.address),
-                Event::Marked { address, .. } => Some(address),
+            let elapsed = match event {
+                Event::Outcome(record) => self.board.elapsed_ms(&record.address, &record.identity, now),
+                Event::Marked { address, identity, .. } => self.board.elapsed_ms(address, identity, now),
                 _ => None,
             };
-            if let (Some(elapsed), Some(json)) =
-                (address.and_then(|address| self.board.elapsed_ms(address, now)), json.as_object_mut())
-            {
+            if let (Some(elapsed), Some(json)) = (elapsed, json.as_object_mut()) {
                 json.insert("elapsed_ms".to_owned(), elapsed.into());
             }
             self.board.event(event, now, self.paint);
@@ -163,9 +165,12 @@ impl Sink for Follower {
     }
 
     fn waiting(&mut self, view: WaitingView<'_>) {
-        if self.live {
+        let began = Instant::now();
+        if self.live && began >= self.recount {
             let waiting = view().into_iter().map(|waiting| (waiting.address, waiting.on)).collect();
             self.board.set_waiting(waiting);
+            // It takes as long as there are changes, and is done for each batch of them.
+            self.recount = began + began.elapsed() * 10;
         }
     }
 

@@ -60,6 +60,11 @@ impl Args for VariableArguments {
 }
 
 impl VariableArguments {
+    /// Whether nothing is given on the command line.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The values, with the files read: from `directory`, where a path does not begin at the root.
     pub fn read(&self, directory: &Path) -> Result<Given, Stop> {
         let mut environment: Vec<(String, String)> = std::env::vars_os()

@@ -27,24 +27,30 @@ pub fn apply(
     sink: &mut dyn Sink,
 ) -> Result<ApplyReport, JournalError> {
     let applier = Applier::new(plan, input, identities);
-    let (running, held) = (BTreeMap::new(), VecDeque::new());
-    Apply { applier, opening, running, commands: 0, held, next_ticket: 0, world, journal, sink }.run()
+    let (running, instant, held) = (BTreeMap::new(), Vec::new(), VecDeque::new());
+    Apply { applier, opening, running, taken: 0, instant, held, next_ticket: 0, world, journal, sink }.run()
 }
 
 /// What a ticket stands for.
 enum Running {
     Question(QuestionId),
-    Command(CommandId),
+    /// And whether it takes room.
+    Command(CommandId, bool),
 }
+
+/// A command that has not begun.
+type Open = (CommandId, Command, Option<Intent>);
 
 struct Apply<'a> {
     applier: Applier,
     opening: Vec<Event>,
     running: BTreeMap<Ticket, Running>,
-    /// How many of those are commands.
-    commands: usize,
+    /// How many of those are commands that take room.
+    taken: usize,
+    /// Commands that only compute: they wait for no room.
+    instant: Vec<Open>,
     /// Commands that the world has no room for yet.
-    held: VecDeque<(CommandId, Command, Option<Intent>)>,
+    held: VecDeque<Open>,
     next_ticket: u64,
     world: &'a mut dyn World,
     journal: &'a mut dyn Journal,
@@ -78,11 +84,19 @@ impl Apply<'_> {
         for work in work {
             match work {
                 Work::Ask(id, question) => jobs.push((Running::Question(id), Job::Ask(question))),
-                // What is made is made ready before more is made.
-                Work::Do(id, command @ Command::Provision { .. }, intent) => {
-                    self.held.push_front((id, command, intent))
+                Work::Do(id, command, intent) => {
+                    // An object that is provisioned is under way until that is done.
+                    let provisioned = intent.as_ref().is_some_and(|intent| intent.provisioned);
+                    let computes = !provisioned && self.world.only_computes(&command);
+                    // What is made is made ready before more is made.
+                    let first = matches!(command, Command::Provision { .. });
+                    let open = (id, command, intent);
+                    match (computes, first) {
+                        (true, _) => self.instant.push(open),
+                        (false, true) => self.held.push_front(open),
+                        (false, false) => self.held.push_back(open),
+                    }
                 }
-                Work::Do(id, command, intent) => self.held.push_back((id, command, intent)),
                 Work::Record(event) => events.push(event),
                 Work::Tell(progress) => self.sink.event(&Event::Progress(progress)),
             }
@@ -92,18 +106,12 @@ impl Apply<'_> {
 
     /// Takes up commands as long as the world has room for them, and appends these events and their intents.
     fn go_on(&mut self, mut events: Vec<Event>, mut jobs: Vec<(Running, Job)>) -> Result<(), JournalError> {
-        let limit = self.world.parallelism();
-        while let Some((id, command, intent)) = self.held.pop_front() {
-            // An object that is provisioned is under way until that is done.
-            let provisioned = intent.as_ref().is_some_and(|intent| intent.provisioned);
-            let counts = provisioned || !self.world.only_computes(&command);
-            if counts && self.commands >= limit {
-                self.held.push_front((id, command, intent));
-                break;
-            }
-            self.commands += 1;
+        let room = self.world.parallelism().saturating_sub(self.taken).min(self.held.len());
+        self.taken += room;
+        let instant = std::mem::take(&mut self.instant).into_iter().map(|open| (false, open));
+        for (takes_room, (id, command, intent)) in instant.chain(self.held.drain(..room).map(|open| (true, open))) {
             events.extend(intent.map(Event::Intent));
-            jobs.push((Running::Command(id), Job::Do(command)));
+            jobs.push((Running::Command(id, takes_room), Job::Do(command)));
         }
         self.record(events)?;
         let begun = !jobs.is_empty();
@@ -152,11 +160,11 @@ impl Apply<'_> {
         let finished = match completion {
             Completion::Answered(ticket, answer) => match self.running.remove(&ticket) {
                 Some(Running::Question(id)) => return self.applier.answer(id, answer),
-                Some(Running::Command(id)) => Some((id, mistaken())),
+                Some(Running::Command(id, takes_room)) => Some((id, takes_room, mistaken())),
                 None => None,
             },
             Completion::Finished(ticket, outcome) => match self.running.remove(&ticket) {
-                Some(Running::Command(id)) => Some((id, outcome)),
+                Some(Running::Command(id, takes_room)) => Some((id, takes_room, outcome)),
                 Some(Running::Question(id)) => {
                     return self.applier.answer(id, Answer::Failed(mistaken_failure()));
                 }
@@ -168,9 +176,9 @@ impl Apply<'_> {
             }
             Completion::Interrupted | Completion::Quiet | Completion::Resolved(..) => None,
         };
-        self.commands = self.commands.saturating_sub(usize::from(finished.is_some()));
-        let record = finished.and_then(|(id, outcome)| self.applier.outcome(id, outcome));
-        records.extend(record.map(Event::Outcome));
+        let Some((id, takes_room, outcome)) = finished else { return };
+        self.taken = self.taken.saturating_sub(usize::from(takes_room));
+        records.extend(self.applier.outcome(id, outcome).map(Event::Outcome));
     }
 
     fn record(&mut self, events: Vec<Event>) -> Result<(), JournalError> {

@@ -113,6 +113,10 @@ impl Session {
             session.snapshot_at = session.state.sequence;
             catch_up(ledger, &mut session.state)?;
         }
+        // An environment that something is in may have been made elsewhere.
+        let used =
+            session.state.environments.iter().filter(|(_, state)| !state.is_empty()).map(|(name, _)| name.clone());
+        know(Arc::make_mut(&mut session.project), used);
         Ok(session)
     }
 
@@ -127,10 +131,7 @@ impl Session {
         project.directory = directory.map(|path| path.to_string_lossy().into()).unwrap_or_default();
         project.home = std::env::var("HOME").unwrap_or_default().into();
         let workspaces = Workspaces::read(&settings.directory).map_err(OpenError::Workspaces)?;
-        for name in workspaces.made.iter().cloned().chain(named_by_variable()) {
-            let environment = Environment { name: name.clone(), variables: None, protected: false, span: None };
-            project.environments.entry(name).or_insert(environment);
-        }
+        know(&mut project, workspaces.made.iter().cloned().chain(named_by_variable()));
         let state = State::default();
         Ok(Session {
             settings,
@@ -391,6 +392,14 @@ fn host() -> String {
 }
 
 /// Folds in every entry that the state does not have yet.
+/// Gives a project environments that no `andon.hcl` defines.
+fn know(project: &mut Project, names: impl Iterator<Item = Arc<str>>) {
+    for name in names {
+        let environment = Environment { name: name.clone(), variables: None, protected: false, span: None };
+        project.environments.entry(name).or_insert(environment);
+    }
+}
+
 fn catch_up(ledger: &Ledger, state: &mut State) -> Result<(), OpenError> {
     for entry in ledger.stream(andon_store::Which::All, state.sequence.saturating_add(1)) {
         andon_fold::apply(state, &entry?)?;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use andon_schema::{Answer, CheckStatus, Checked, CheckedKind, Kept, Mode, Question, Via};
+use andon_schema::{Answer, CheckStatus, Checked, CheckedKind, InstanceAddress, Kept, Mode, Question, Via};
 use andon_text::{Diagnostic, Diagnostics};
 
 use super::{Applier, Work};
@@ -61,21 +61,34 @@ impl Applier {
     }
 
     /// Has the checks judged again that the plan did not find to hold: of what it could not judge, more may be known, and
-    /// beside an assertion that does not hold may be such a one. Whether there is anything to wait for.
+    /// beside an assertion that does not hold may be such a one. So it has the conditions of what stays as it is that hang
+    /// on what was not known. Whether there is anything to wait for.
     pub(super) fn want_checks(&mut self) -> bool {
         if self.plan.mode != PlanMode::Normal {
             return false;
         }
         let is_open = |checked: &&Checked| checked.kind == CheckedKind::Check && checked.status != CheckStatus::Pass;
+        let hangs =
+            |checked: &&Checked| checked.kind == CheckedKind::Resource && checked.status == CheckStatus::Unknown;
         let mut open: Vec<(Arc<str>, String)> = Vec::new();
+        let mut instances: Vec<InstanceAddress> = Vec::new();
         for (stack, results) in &self.plan.checks {
             open.extend(results.iter().filter(is_open).map(|it| (Arc::clone(stack), it.object.clone())));
+            let found = results.iter().filter(hangs).filter_map(|it| InstanceAddress::parse(&it.object).ok());
+            instances.extend(found.map(|mut address| {
+                address.resource.stack = Arc::clone(stack);
+                address
+            }));
         }
         loop {
             let modules = self.graph.modules_open();
             let mut waits = false;
             for (stack, object) in &open {
                 let node = self.graph.want_check(stack, object);
+                waits |= node.is_some_and(|node| !self.graph.is_settled(node));
+            }
+            for address in &instances {
+                let node = self.graph.want_conditions(address);
                 waits |= node.is_some_and(|node| !self.graph.is_settled(node));
             }
             self.evaluate();

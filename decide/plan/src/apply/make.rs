@@ -108,6 +108,10 @@ impl Applier {
     /// Why a provider refused a change, at the places of its definition.
     pub(super) fn refusal(&self, change: usize, failure: &Failure) -> Diagnostics {
         let Some(planned) = self.change(change) else { return Diagnostics::new() };
+        if let (Some(provider), false) = (&failure.of, failure.complaints.is_empty()) {
+            let block = self.graph.input().provider_block(&planned.address.resource.stack, provider);
+            return complaints::misconfigured(&failure.complaints, provider, block);
+        }
         match self.graph.input().definition(&planned.address.resource) {
             Some(definition) => complaints::refusal(failure, &planned.address, definition),
             None if failure.complaints.is_empty() => failure.diagnostic(&planned.address).into(),
@@ -555,7 +559,7 @@ impl Applier {
         }
         let Some(planned) = self.change(change) else { return };
         let (stack, provider) = (Arc::clone(&planned.address.resource.stack), planned.provider.clone());
-        let kept = planned.kept.clone();
+        let (kept, asked) = self.kept_until_deleted(planned);
         let via = match provider {
             Some(provider) => {
                 if self.states.get(change).is_some_and(|state| state.provider.is_none()) {
@@ -588,8 +592,22 @@ impl Applier {
         if self.takes_leave(change) {
             return self.provision(change, step, identity, prior, true);
         }
-        let asked = self.change(change).is_some_and(|change| !matches!(change.action, PlannedAction::Replace { .. }));
         self.run(change, step, Action::Delete, Command::Delete { address, identity, via, prior, asked }, None);
+    }
+
+    /// What is given back to the plugin that deletes an object, and whether it was asked about that. As in Terraform, one
+    /// that makes way for its replacement goes with what was planned of that; one that its replacement took the place of is
+    /// deleted on its own, and the plugin is asked now.
+    fn kept_until_deleted(&self, planned: &PlannedChange) -> (Kept, bool) {
+        let kept = planned.kept.clone();
+        if !matches!(planned.action, PlannedAction::Replace { order: ReplaceOrder::CreateFirst, .. }) {
+            return (kept, true);
+        }
+        let found = self.plan.drift.iter().chain(&self.plan.settled);
+        let found = found.filter(|drift| Some(&drift.identity) == planned.identity.as_ref()).map(|drift| &drift.kept);
+        let own = found.last().or_else(|| Some(&self.object(planned)?.kept));
+        // The object was read by the schema of today.
+        (own.map_or_else(|| kept.clone(), |own| Kept { schema_version: kept.schema_version, ..own.clone() }), false)
     }
 
     /// The object that a change has forgotten.

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use andon_lang::definitions::Condition;
-use andon_schema::{CheckStatus, Checked, CheckedKind, ModuleStep};
+use andon_schema::{CheckStatus, Checked, CheckedKind, InstanceAddress, ModuleStep};
 use andon_text::{Diagnostic, Diagnostics, Severity};
 use andon_value::Value;
 
 use super::evaluate::{check, inside};
 use super::view::View;
-use super::{Graph, Key, NodeId, ResourceId};
+use super::{Graph, Key, NodeId, Place, ResourceId};
 use crate::input::PlanMode;
 
 /// What conditions came to, by what has them.
@@ -120,6 +120,15 @@ impl Graph {
             (rest, at) = (after, child);
         }
         Some(self.want(Key::Check(at, name.into())))
+    }
+
+    /// The node of the conditions of an instance that the plan being applied leaves as it is; `None` of any other, and
+    /// where a module on the way to it is not open yet.
+    pub fn want_conditions(&mut self, address: &InstanceAddress) -> Option<NodeId> {
+        self.settled.as_ref()?.value(address, &self.input.state)?;
+        let Place::Node(node) = self.locate(address) else { return None };
+        let Some(Key::Instance(resource, key)) = self.key(node).cloned() else { return None };
+        Some(self.want(Key::Verified(resource, key)))
     }
 
     /// Whether a data source is there for a `check` block alone.

@@ -445,10 +445,17 @@ impl Graph {
         if !self.enter(view, resource, key)? {
             return Ok(nothing());
         }
-        let Some(value) = view.value(Key::Instance(resource, key.clone()), None) else { return Ok(nothing()) };
+        let (instance, address) = (Key::Instance(resource, key.clone()), self.address(resource, key));
+        let Some(value) = view.value(instance.clone(), None) else { return Ok(nothing()) };
+        let mut unchecked = false;
+        if self.known_value(&instance).is_some() {
+            // What stays as it is is not configured again.
+            let conditions = &definition.lifecycle.preconditions;
+            unchecked = judge(conditions, CheckedKind::Resource, "precondition", &address, view)?;
+        }
         view.set_self(value.clone());
-        let (address, conditions) = (self.address(resource, key), &definition.lifecycle.postconditions);
-        let unchecked = judge(conditions, CheckedKind::Resource, "postcondition", &address, view)?;
+        let conditions = &definition.lifecycle.postconditions;
+        unchecked |= judge(conditions, CheckedKind::Resource, "postcondition", &address, view)?;
         Ok(of_value(Value::from(!unchecked)))
     }
 }

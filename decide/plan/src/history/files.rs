@@ -59,23 +59,24 @@ pub fn state_file(state: &EnvironmentState, stack: &str, schemas: &Schemas, seri
     let closure = Closure::of(state, stack);
     for (address, there) in state.instances.iter().filter(|(address, _)| *address.resource.stack == *stack) {
         let current = there.current.iter().map(|object| (object, None));
-        let deposed = there.deposed.iter().map(|object| (object, Some(deposed_key(&object.identity))));
+        let deposed = there.deposed.iter().map(|object| (object, Some(object.identity.deposed_key())));
         for (object, deposed) in current.chain(deposed) {
             let provider = provider_of(address, object.provider.as_deref());
             let schema = schema_of(schemas, &provider.provider, address);
-            let instance =
-                Instance {
-                    deposed,
-                    tainted: object.status == ObjectStatus::Tainted,
-                    private: object.kept.private.to_vec(),
-                    dependencies: closure.names(&object.dependencies),
-                    create_before_destroy: object.create_before_destroy,
-                    identity_schema_version: object.kept.identity.as_ref().map(|_| {
-                        schema.and_then(|schema| schema.identity.as_ref()).map_or(0, |identity| identity.version)
-                    }),
-                    identity: object.kept.identity.as_ref().and_then(|it| RawJson::encode(it, &it.ty()).ok()),
-                    ..instance(address, &object.value, object.kept.schema_version, schema)
-                };
+            let instance = Instance {
+                deposed,
+                tainted: object.status == ObjectStatus::Tainted,
+                private: object.kept.private.to_vec(),
+                dependencies: closure.names(&object.dependencies),
+                create_before_destroy: object.create_before_destroy,
+                identity_schema_version: object.kept.identity.as_ref().map(|_| {
+                    let today =
+                        schema.and_then(|schema| schema.identity.as_ref()).map_or(0, |identity| identity.version);
+                    object.kept.identity_version.unwrap_or(today)
+                }),
+                identity: object.kept.identity.as_ref().and_then(|it| RawJson::encode(it, &it.ty()).ok()),
+                ..instance(address, &object.value, object.kept.schema_version, schema)
+            };
             add(address, provider.to_string(), instance);
         }
     }
@@ -109,7 +110,7 @@ pub fn taken_over(
     file: &StateFile,
     stack: &str,
     schemas: &Schemas,
-    mut identity: impl FnMut() -> Identity,
+    mut random: impl FnMut() -> u64,
 ) -> Result<Vec<Event>, TakeOverError> {
     let mut places: BTreeMap<String, BTreeSet<ResourceAddress>> = BTreeMap::new();
     let mut all = Vec::new();
@@ -135,8 +136,10 @@ pub fn taken_over(
                 continue;
             }
             let dependencies = instance.dependencies.iter().filter_map(|name| places.get(name)).flatten();
+            let bits = random();
+            let named = instance.deposed.as_ref().and_then(|key| Identity::with_deposed_key(key, bits));
             let object = Object {
-                identity: identity(),
+                identity: named.unwrap_or_else(|| Identity::from_random(bits)),
                 value,
                 status: if instance.tainted { ObjectStatus::Tainted } else { ObjectStatus::Ready },
                 dependencies: dependencies.cloned().collect(),
@@ -146,6 +149,7 @@ pub fn taken_over(
                     schema_version: instance.schema_version,
                     private: instance.private.clone().into(),
                     identity: identity_of(instance, schema),
+                    identity_version: instance.identity_schema_version.filter(|_| instance.identity.is_some()),
                 },
             };
             events.push(Event::Adopted { address, object, deposed: instance.deposed.is_some() });
@@ -163,6 +167,12 @@ pub fn taken_over(
         .collect();
     events.push(Event::Published { stack: stack.into(), outputs });
     events.extend(checked(file).map(|results| Event::Checked { stack: stack.into(), results }));
+    // The last of them, as what comes after it changes what the file has.
+    events.extend((!file.lineage.is_empty()).then(|| Event::WentOn {
+        stack: stack.into(),
+        lineage: file.lineage.as_str().into(),
+        serial: file.serial,
+    }));
     Ok(events)
 }
 
@@ -174,10 +184,10 @@ pub fn state_of_file(
     file: &StateFile,
     stack: &str,
     schemas: &Schemas,
-    identity: impl FnMut() -> Identity,
+    random: impl FnMut() -> u64,
 ) -> Result<EnvironmentState, TakeOverError> {
     let mut state = EnvironmentState::default();
-    for event in taken_over(file, stack, schemas, identity)? {
+    for event in taken_over(file, stack, schemas, random)? {
         match event {
             Event::Adopted { address, object, deposed: true } => {
                 state.instances.entry(address).or_default().deposed.push(object);
@@ -371,12 +381,6 @@ fn schema_of<'s>(
     address: &InstanceAddress,
 ) -> Option<&'s TypeSchema> {
     schemas.type_of(provider, address.resource.mode, &address.resource.kind).ok().flatten()
-}
-
-/// The name of an object that was replaced and is still there: 8 hexadecimal digits.
-fn deposed_key(identity: &Identity) -> String {
-    let digits = identity.as_str().chars().filter(char::is_ascii_hexdigit).take(8);
-    format!("{:0<8}", digits.collect::<String>())
 }
 
 fn checks(results: &[Checked]) -> Vec<Check> {

@@ -100,7 +100,10 @@ impl Planner {
             Some(Found::Known(Some(now))) => {
                 (now.clone(), self.kept.get(&address).cloned().unwrap_or_else(|| object.kept.clone()))
             }
-            _ => (object.value.clone(), object.kept.clone()),
+            _ => match self.deposed.now(&object) {
+                Some(now) => now,
+                None => return,
+            },
         };
         let via = Some(Box::new(Via { provider, kept, meta: None }));
         let question = Question::PlanChange {

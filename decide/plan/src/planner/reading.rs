@@ -16,6 +16,12 @@ impl Planner {
         let input = self.input().clone();
         self.problems.extend(complaints::unresolved(&input.state));
         for (address, instance) in &input.state.instances {
+            if !instance.deposed.is_empty()
+                && input.covers(&address.resource.stack)
+                && !input.forgets(&address.resource)
+            {
+                self.read_deposed(address);
+            }
             let Some(object) = instance.current.as_ref().filter(|_| input.covers(&address.resource.stack)) else {
                 continue;
             };

@@ -11,7 +11,7 @@ impl Planner {
     /// The world refused, or answered something else.
     pub(super) fn refused(&mut self, asked: &Asked, answer: Answer) {
         let (address, configured) = match asked {
-            Asked::Object(address) | Asked::Deletion(address, _) => (address, None),
+            Asked::Object(address) | Asked::Deletion(address, _) | Asked::Deposed(address, _) => (address, None),
             Asked::Data(configured) | Asked::Ephemeral(configured) => (&configured.address, Some(configured)),
             Asked::Import(configured) => (&configured.address, Some(&**configured)),
             Asked::Change(proposal) => (&proposal.configured.address, Some(&proposal.configured)),

@@ -14,7 +14,7 @@ use andon_schema::{ImportBy, InstanceAddress, InstanceKey, ResourceAddress, Sche
 use andon_value::{Marks, Path, Value};
 use serde_json::{Map, Value as Json, json};
 
-use super::state::{deposed_key, named, output, values};
+use super::state::{named, output, values};
 use super::values::{Members, known, path, sensitive, unknown};
 use super::{configuration_json, terraform_state_json};
 
@@ -238,7 +238,7 @@ fn resource_change(planned: &PlannedChange, shown: Shown, import: Option<&Import
         let of = shown.state.instances.get(&planned.address);
         let found =
             of.and_then(|it| it.deposed.iter().find(|object| Some(&object.identity) == planned.identity.as_ref()));
-        found.map(deposed_key).unwrap_or_default()
+        found.map(|object| object.identity.deposed_key()).unwrap_or_default()
     });
     let change = change(actions, planned.before.as_ref(), planned.after.as_ref(), replace);
     in_module(&planned.address, named(&planned.address, planned.provider.as_deref()))

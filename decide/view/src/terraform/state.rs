@@ -21,7 +21,7 @@ pub fn terraform_state_json(state: &EnvironmentState, stack: &str, terraform_ver
         let current = instance.current.iter();
         resources.extend(current.map(|object| (address.clone(), managed(address, object, &reads, None))));
         for object in &instance.deposed {
-            let key = deposed_key(object);
+            let key = object.identity.deposed_key();
             resources.push((address.clone(), managed(address, object, &reads, Some(&key))));
         }
     }
@@ -41,11 +41,6 @@ pub fn terraform_state_json(state: &EnvironmentState, stack: &str, terraform_ver
         .some("values", values)
         .unless_empty("checks", checks)
         .json()
-}
-
-/// The name of an object that was replaced and is still there: 8 hexadecimal digits.
-pub(super) fn deposed_key(object: &Object) -> String {
-    object.identity.as_str().chars().take(8).collect()
 }
 
 /// Outputs and resources, the resources in the tree of their modules.

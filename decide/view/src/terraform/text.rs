@@ -15,7 +15,7 @@ pub fn state_text(state: &EnvironmentState, stack: &str, schemas: &Schemas) -> S
     for (address, instance) in state.instances.iter().filter(|(address, _)| *address.resource.stack == *stack) {
         let current = instance.current.iter().map(|object| (object, String::new()));
         let deposed =
-            instance.deposed.iter().map(|object| (object, format!(" (deposed {})", super::state::deposed_key(object))));
+            instance.deposed.iter().map(|object| (object, format!(" (deposed {})", object.identity.deposed_key())));
         for (object, note) in current.chain(deposed) {
             let tainted = if object.status == ObjectStatus::Tainted { " (tainted)" } else { "" };
             let provider = object.provider.as_ref().map(|provider| &provider.provider);

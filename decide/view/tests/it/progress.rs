@@ -130,7 +130,7 @@ fn live_lines_fit_the_terminal() {
     let mut board = Board::default();
     let long = "module.漢字漢字漢字漢字.terraform_data.something_with_a_long_name[\"a\u{1b}[2Jkey\"]";
     board.event(&intent(long, Action::Create), Timestamp(0), Paint::PLAIN);
-    board.set_waiting(vec![(address("a.b"), (0..9).map(|at| address(&format!("c.d[{at}]"))).collect())]);
+    board.set_waiting([(address("a.b"), (0..9).map(|at| address(&format!("c.d[{at}]"))).collect())].into());
     for width in [20, 40, 80] {
         for line in board.live(Timestamp(61_000), width, Paint::PLAIN) {
             assert!(unicode_width::UnicodeWidthStr::width(&*line) <= width, "{line:?}");
@@ -141,7 +141,7 @@ fn live_lines_fit_the_terminal() {
     assert_eq!(still[0].elapsed_ms, 20_000);
     assert_eq!(still[0].json()["elapsed_ms"], 20_000);
     assert_eq!(board.still(Timestamp(29_999)), []);
-    assert_eq!(board.elapsed_ms(&address(long), Timestamp(29_999)), Some(29_999));
+    assert_eq!(board.elapsed_ms(&address(long), &identity(), Timestamp(29_999)), Some(29_999));
 }
 
 #[test]
@@ -160,4 +160,20 @@ fn a_replaced_object_is_not_taken_for_the_one_in_use() {
         said.extend(board.event(&ended, Timestamp(2000), Paint::PLAIN));
         assert_eq!(said.into_iter().map(|line| line.0).collect::<Vec<_>>(), expected);
     }
+}
+
+#[test]
+fn two_objects_of_one_instance_are_two_lines() {
+    let mut board = Board::default();
+    let left = crate::plan::change("a.b", PlannedAction::DeleteDeposed, Some(Value::NULL), None);
+    let left = andon_plan::PlannedChange { identity: Some(identity()), ..left };
+    board.set_plan(&crate::plan::plan(vec![left], Vec::new()));
+    let Event::Intent(made) = intent("a.b", Action::Create) else { unreachable!() };
+    let made = Event::Intent(Intent { identity: Identity::from_random(2), ..made });
+    board.event(&intent("a.b", Action::Delete), Timestamp(0), Paint::PLAIN);
+    board.event(&made, Timestamp(1000), Paint::PLAIN);
+    let live = board.live(Timestamp(3000), 80, Paint::PLAIN);
+    assert_eq!(live, ["  deleting the replaced object of a.b  3.0 s", "  creating a.b  2.0 s"]);
+    board.event(&outcome("a.b", Action::Delete, Tried::Done, ObjectStatus::Ready), Timestamp(4000), Paint::PLAIN);
+    assert_eq!(board.live(Timestamp(5000), 80, Paint::PLAIN), ["  creating a.b  4.0 s"]);
 }

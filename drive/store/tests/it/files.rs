@@ -5,7 +5,7 @@ use std::thread;
 
 use andon_ledger::Timestamp;
 use andon_ledger::codec::CodecError;
-use andon_store::{Ledger, StoreError};
+use andon_store::{Ledger, Place, StoreError};
 use nix::mount::{MsFlags, mount, umount};
 use nix::sched::{CloneFlags, unshare};
 use rusqlite::Connection;
@@ -30,11 +30,29 @@ fn a_ledger_is_for_its_owner_only() {
 }
 
 #[test]
-fn an_empty_file_becomes_a_ledger() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("ledger");
+fn what_a_file_has_lost_is_not_begun_anew() {
+    let (_directory, path, ledger) = ledger();
+    append(&ledger, "dev", &["a"]);
+    let lost = StoreError::Lost { path: path.clone() };
+    // As after a crash: what was recorded last is beside the file.
+    let wal = path.with_file_name("ledger-wal");
+    let beside = fs::read(&wal).unwrap();
+    drop(ledger);
+    let sound = fs::read(&path).unwrap();
     fs::write(&path, "").unwrap();
-    assert_eq!(append(&Ledger::open(&path).unwrap(), "dev", &["a"]), [1]);
+    assert_eq!(refusal(&path), lost);
+    assert_eq!(Ledger::find(&Place::File(path.clone()), None).err(), Some(lost.clone()));
+    // A database without any table is not one that is being made, either.
+    fs::remove_file(&path).unwrap();
+    Connection::open(&path).unwrap().pragma_update(None, "journal_mode", "wal").unwrap();
+    assert_eq!(refusal(&path), lost);
+    fs::remove_file(&path).unwrap();
+    fs::write(&wal, beside).unwrap();
+    assert_eq!(refusal(&path), lost);
+    assert!(!path.exists());
+    fs::remove_file(&wal).unwrap();
+    fs::write(&path, sound).unwrap();
+    assert_eq!(append(&Ledger::open(&path).unwrap(), "dev", &["b"]), [2]);
 }
 
 #[test]
@@ -189,10 +207,16 @@ fn a_read_only_disk_is_named() {
         append(&Ledger::open(&path).unwrap(), "dev", &["a"]);
         let none = None::<&str>;
         mount(none, directory, none, MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY, none).unwrap();
-        for path in [path, directory.join("another"), directory.join("deep/er")] {
-            let error = refusal(&path);
+        for path in [&path, &directory.join("another"), &directory.join("deep/er")] {
+            let error = refusal(path);
             assert!(matches!(error, StoreError::ReadOnly { .. }), "{error:?}");
         }
+        // Whoever looks can do so, and no more.
+        let ledger = Ledger::find(&Place::File(path.clone()), None).unwrap().unwrap();
+        assert_eq!(ledger.read_from(1).unwrap().len(), 1);
+        assert!(ledger.locks().unwrap().is_empty());
+        let error = ledger.append(Timestamp(0), &run(), "dev", vec![event("b")]).unwrap_err();
+        assert!(matches!(error, StoreError::ReadOnly { .. }), "{error:?}");
     });
 }
 

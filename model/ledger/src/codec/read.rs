@@ -10,8 +10,8 @@ use serde_json::Value as Json;
 
 use super::CodecError;
 use crate::{
-    Action, EnvironmentState, Event, InstanceState, Intent, OutcomeRecord, Outputs, ReadData, Result as Tried, RunId,
-    RunStatus, State,
+    Action, EnvironmentState, Event, FileOrigin, InstanceState, Intent, OutcomeRecord, Outputs, ReadData,
+    Result as Tried, RunId, RunStatus, State,
 };
 
 pub(super) type Read<T> = Result<T, CodecError>;
@@ -69,6 +69,11 @@ pub(super) fn event(record: &Json) -> Read<Event> {
             outputs: outputs(record.member("outputs")?)?,
         },
         "withdrawn" => Event::Withdrawn { stack: record.member("stack")?.text()?.into() },
+        "went_on" => Event::WentOn {
+            stack: record.member("stack")?.text()?.into(),
+            lineage: record.text_or_empty("lineage")?.into(),
+            serial: record.number_or_zero("serial")?,
+        },
         _ => return Err(record.member("event")?.is_not("a kind of event")),
     })
 }
@@ -97,8 +102,22 @@ fn environment(there: Node<'_>) -> Read<EnvironmentState> {
                 .collect::<Read<_>>()?,
             None => Default::default(),
         },
+        files: match there.optional("files") {
+            Some(files) => {
+                files.entries()?.map(|(stack, it)| Ok((stack.into(), file_origin(it)?))).collect::<Read<_>>()?
+            }
+            None => Default::default(),
+        },
         pending: there.each("pending", pending)?.into_iter().collect(),
         open_run: there.optional("open_run").map(|run| run.text().map(|run| RunId(run.into()))).transpose()?,
+    })
+}
+
+fn file_origin(node: Node<'_>) -> Read<FileOrigin> {
+    Ok(FileOrigin {
+        lineage: node.text_or_empty("lineage")?.into(),
+        serial: node.number_or_zero("serial")?,
+        through: node.member("through")?.number()?,
     })
 }
 
@@ -169,7 +188,8 @@ pub(super) fn kept(node: Node<'_>) -> Read<Kept> {
         None => Default::default(),
     };
     let identity = node.optional("names").map(value).transpose()?;
-    Ok(Kept { schema_version: node.number_or_zero("schema_version")?, private, identity })
+    let identity_version = node.optional("names_version").map(Node::number).transpose()?;
+    Ok(Kept { schema_version: node.number_or_zero("schema_version")?, private, identity, identity_version })
 }
 
 fn data(node: Node<'_>) -> Read<ReadData> {

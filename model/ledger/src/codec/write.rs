@@ -8,8 +8,8 @@ use serde_json::{Map, Value as Json};
 
 use super::CodecError;
 use crate::{
-    Action, EnvironmentState, Event, InstanceState, Intent, OutcomeRecord, Outputs, ReadData, Result as Tried,
-    RunStatus, State,
+    Action, EnvironmentState, Event, FileOrigin, InstanceState, Intent, OutcomeRecord, Outputs, ReadData,
+    Result as Tried, RunStatus, State,
 };
 
 pub(super) type Members = Map<String, Json>;
@@ -66,6 +66,9 @@ pub(super) fn event(event: &Event) -> Written<Members> {
             Ok(kind("published").with("stack", &**stack).with("outputs", self::outputs(outputs)?))
         }
         Event::Withdrawn { stack } => Ok(kind("withdrawn").with("stack", &**stack)),
+        Event::WentOn { stack, lineage, serial } => {
+            Ok(kind("went_on").with("stack", &**stack).with_text("lineage", lineage).with_number("serial", *serial))
+        }
         Event::Progress(_) => Err(CodecError::NotStored("progress")),
     }
 }
@@ -94,16 +97,29 @@ fn environment(there: &EnvironmentState) -> Written<Members> {
     for (stack, results) in &there.checked {
         checked.insert(stack.to_string(), Json::Array(results.iter().map(self::checked).collect()));
     }
-    let members = Members::new()
+    let mut members = Members::new()
         .with_list("instances", instances)
         .with("published", published)
         .with_list("data", data)
         .with("checked", checked)
         .with_list("pending", pending);
+    if !there.files.is_empty() {
+        let origin = |(stack, origin): (&std::sync::Arc<str>, &FileOrigin)| {
+            (stack.to_string(), Json::Object(file_origin(origin)))
+        };
+        members = members.with("files", there.files.iter().map(origin).collect::<Members>());
+    }
     Ok(match &there.open_run {
         Some(run) => members.with("open_run", &*run.0),
         None => members,
     })
+}
+
+fn file_origin(origin: &FileOrigin) -> Members {
+    Members::new()
+        .with_text("lineage", &origin.lineage)
+        .with_number("serial", origin.serial)
+        .with("through", origin.through)
 }
 
 fn instance(address: &InstanceAddress, instance: &InstanceState) -> Written<Json> {
@@ -148,10 +164,12 @@ pub(super) fn with_kept(members: Members, kept: &Kept) -> Written<Members> {
     let members = members
         .with_number("schema_version", kept.schema_version)
         .with_text("private", &base64::engine::general_purpose::STANDARD.encode(&kept.private));
-    match &kept.identity {
-        Some(identity) => Ok(members.with("names", value(identity)?)),
-        None => Ok(members),
-    }
+    let Some(identity) = &kept.identity else { return Ok(members) };
+    let members = members.with("names", value(identity)?);
+    Ok(match kept.identity_version {
+        Some(version) => members.with("names_version", version),
+        None => members,
+    })
 }
 
 fn outcome(outcome: &OutcomeRecord) -> Written<Members> {

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use andon_ledger::{
-    Action, EnvironmentState, Event, InstanceState, Intent, OutcomeRecord, Outputs, ReadData, Result, RunId, RunStatus,
-    State,
+    Action, EnvironmentState, Event, FileOrigin, InstanceState, Intent, OutcomeRecord, Outputs, ReadData, Result,
+    RunId, RunStatus, State,
 };
 use andon_schema::{
     Change, CheckResult, CheckStatus, Checked, CheckedKind, EntryStatus, Failure, HostEntry, HostReport, Identity,
@@ -81,6 +81,10 @@ pub fn events() -> Vec<(&'static str, Event)> {
         ("published", Event::Published { stack: "web".into(), outputs: outputs() }),
         ("published_nothing", Event::Published { stack: "".into(), outputs: Outputs::new() }),
         ("withdrawn", Event::Withdrawn { stack: "web".into() }),
+        (
+            "went_on",
+            Event::WentOn { stack: "web".into(), lineage: "9a1c2b3d-0000-4000-8000-000000000000".into(), serial: 12 },
+        ),
     ]
 }
 
@@ -113,6 +117,7 @@ pub fn state() -> State {
         published: BTreeMap::from([("web".into(), outputs()), ("empty".into(), Outputs::new())]),
         data: BTreeMap::from([(parse("data.cloud_zone.all"), data())]),
         checked: BTreeMap::from([("web".into(), checked())]),
+        files: BTreeMap::from([("web".into(), FileOrigin { lineage: "9a1c2b3d".into(), serial: 12, through: 5 })]),
         pending: BTreeMap::from([(name(4), Intent { identity: name(4), ..intent(Action::Create) })]),
         open_run: Some(RunId("00000000beef".into())),
     };
@@ -165,6 +170,7 @@ fn kept() -> Kept {
         schema_version: 3,
         private: Arc::from(*b"\x00\xff{}"),
         identity: Some(Value::object([("arn", Value::from("arn:1"))])),
+        identity_version: Some(2),
     }
 }
 

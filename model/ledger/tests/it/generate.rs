@@ -48,6 +48,7 @@ pub fn event() -> impl Strategy<Value = Event> {
         (address(), address()).prop_map(|(from, to)| Event::Moved { from, to }),
         (name(), outputs()).prop_map(|(stack, outputs)| Event::Published { stack, outputs }),
         name().prop_map(|stack| Event::Withdrawn { stack }),
+        (name(), name(), any::<u64>()).prop_map(|(stack, lineage, serial)| Event::WentOn { stack, lineage, serial }),
     ]
 }
 
@@ -70,6 +71,7 @@ fn environment() -> impl Strategy<Value = EnvironmentState> {
     parts.prop_map(|(instances, published, pending, open_run)| EnvironmentState {
         data: BTreeMap::new(),
         checked: BTreeMap::new(),
+        files: BTreeMap::new(),
         instances,
         published,
         pending,

@@ -57,6 +57,7 @@ fn records_of_the_first_format_mean_what_they_did() {
                 for environment in new.environments.values_mut() {
                     environment.data.clear();
                     environment.checked.clear();
+                    environment.files.clear();
                 }
                 assert_eq!(decode_state(&old), Ok(new));
             }

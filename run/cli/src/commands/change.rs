@@ -1,11 +1,12 @@
 //! `apply`, `destroy`, `up`, `down` and `sync`: a plan, the user's yes, and the apply.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
 use andon_engine::{ChangeError, ChangeRequest, Changed, Machine, Recorder, RecoverError, SavedPlan, change};
-use andon_lang::definitions::Environment;
-use andon_lang::{Given, GivenArgument};
+use andon_lang::definitions::{Environment, Project as Definitions};
+use andon_lang::{Outside, variable_values};
 use andon_plan::{ApplyReport, Plan, PlanMode, Scope, SkipReason};
 use andon_schema::{Failure, Identity};
 use andon_text::{Diagnostic, Diagnostics};
@@ -15,6 +16,7 @@ use super::left_by_terraform;
 use crate::args::{ApplyArguments, DownArguments, GoArguments, UpArguments};
 use crate::context::{Context, Project, Stop, interrupt};
 use crate::terminal::{Follower, ask, print_json};
+use crate::variables::VariableArguments;
 
 /// What every sealed file begins with (<https://c2sp.org/age>).
 const SEALED: &[u8] = b"age-encryption.org/";
@@ -67,15 +69,18 @@ pub(super) fn saved_plan(path: &Path) -> Option<Vec<u8>> {
 }
 
 /// A variable that is given another value than a saved plan has. Those that last only for a run are given anew.
-fn given_otherwise(project: &Project, saved: &SavedPlan, again: &Given) -> Option<String> {
-    let stacks = || project.session.project().stacks.values();
-    let text = |argument: &GivenArgument| match argument {
-        GivenArgument::Text { name, text } => Some((name.clone(), text.clone())),
-        GivenArgument::File { .. } => None,
-    };
-    let lasts = |name: &str| stacks().filter_map(|it| it.module.variables.get(name)).any(|it| !it.ephemeral);
-    let before: Vec<_> = saved.given.arguments.iter().filter_map(text).collect();
-    again.arguments.iter().filter_map(text).find(|it| lasts(&it.0) && !before.contains(it)).map(|(name, _)| name)
+fn given_otherwise(project: &Project, saved: &SavedPlan, again: &VariableArguments) -> Option<Arc<str>> {
+    if again.is_empty() {
+        return None;
+    }
+    let now = project.session.project();
+    let mut before = Definitions { outside: Outside::default(), ..Definitions::clone(now) };
+    andon_lang::give(&mut before, &saved.given);
+    let of = |project: &Definitions, stack| variable_values(project, &saved.environment, stack);
+    now.stacks.values().find_map(|stack| {
+        let was = of(&before, stack);
+        of(now, stack).into_iter().find(|(name, value)| was.get(name) != Some(value)).map(|(name, _)| name)
+    })
 }
 
 /// Refuses what looks like the file of a plan and is none; a stack has no such name.
@@ -109,8 +114,8 @@ fn apply_saved(context: &Context, arguments: &ApplyArguments, path: &Path, seale
         return Err(refuse(Failure::new("it is of another environment", detail)));
     }
     let project = context.open_saved(&saved, &go.variables)?;
-    if let Some(name) = given_otherwise(&project, &saved, &go.variables.read(&context.arguments.directory)?) {
-        let failure = Failure::new("it has its own values", format!("-var gives \"{name}\" another one."));
+    if let Some(name) = given_otherwise(&project, &saved, &go.variables) {
+        let failure = Failure::new("it has its own values", format!("The command line gives \"{name}\" another one."));
         return Err(refuse(failure.help("A saved plan is applied as it was made: plan again with the other value.")));
     }
     let environments = &project.session.project().environments;
@@ -313,8 +318,11 @@ fn tell_report(
     took_ms: Option<i64>,
 ) -> Result<(), Stop> {
     let took = took_ms.map(andon_view::duration);
-    let failures = report.failed.iter().flat_map(|failed| &failed.diagnostics).chain(&report.diagnostics).cloned();
-    let diagnostics: Diagnostics = failures.collect();
+    let failures = report.failed.iter().flat_map(|failed| &failed.diagnostics).chain(&report.diagnostics);
+    // What is wrong with a provider's configuration fails all that is made with it.
+    let mut said = BTreeSet::new();
+    let new = failures.filter(|it| said.insert((it.span, &it.subject, &it.summary, &it.detail)));
+    let diagnostics: Diagnostics = new.cloned().collect();
     let sound = report.failed.is_empty() && !report.cancelled && !diagnostics.has_errors();
     if context.arguments.json {
         let skipped: Vec<_> = report

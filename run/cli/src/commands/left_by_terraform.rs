@@ -7,10 +7,7 @@ use andon_lang::definitions::Environment;
 use andon_text::Diagnostic;
 use serde_json::Value as Json;
 
-use crate::context::{Context, Project, Stop};
-
-/// Terraform's name for the environment whose state is not in a directory of its own.
-const DEFAULT: &str = "default";
+use crate::context::{Context, DEFAULT, Project, Stop};
 
 /// Refuses to plan an environment of which nothing was ever recorded, where Terraform knows of objects.
 pub fn refuse(

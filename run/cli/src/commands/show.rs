@@ -15,7 +15,7 @@ use andon_schema::{Failure, Schemas};
 use andon_text::Diagnostic;
 use andon_view::terraform::{Shown, state_text, terraform_plan_json, terraform_state_json};
 
-use super::change::{identities, saved_plan};
+use super::change::saved_plan;
 use crate::args::ShowArguments;
 use crate::clock::rfc3339_seconds;
 use crate::context::{Context, Stop, interrupt, open_error};
@@ -62,7 +62,8 @@ fn file(context: &Context, path: &Path) -> Result<(), Stop> {
         true => context.open_any_with_plugins()?.schemas,
         false => Arc::new(Schemas::default()),
     };
-    let state = state_of_file(&file, "", &schemas, identities()).map_err(|error| refused(&error.to_string()))?;
+    let state =
+        state_of_file(&file, "", &schemas, andon_engine::random).map_err(|error| refused(&error.to_string()))?;
     tell_state(context, &state, &["".into()], &schemas)
 }
 

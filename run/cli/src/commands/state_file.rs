@@ -13,7 +13,6 @@ use andon_store::{StoreError, Which};
 use andon_text::Diagnostic;
 use serde_json::json;
 
-use super::change::identities;
 use super::state::{Decided, record};
 use crate::context::{Context, Project, Stop, open_error};
 use crate::state_args::{PullArguments, PushArguments};
@@ -28,8 +27,9 @@ pub fn pull(context: &Context, arguments: &PullArguments) -> Result<(), Stop> {
     Ok(())
 }
 
-/// What a stack has, as a state file. Its lineage is that of the stack in this environment of this ledger, which its
-/// first run tells from all others; its serial counts what was recorded of the environment.
+/// What a stack has, as a state file. Where the stack went on from one, its lineage is that file's and its serial counts
+/// from there. Else its lineage is that of the stack in this environment of this ledger, which its first run tells from
+/// all others; its serial counts what was recorded of the environment.
 fn as_file(
     project: &Project,
     environment: &Arc<str>,
@@ -46,8 +46,12 @@ fn as_file(
     };
     let run = first.map(|entry| entry.run.to_string()).unwrap_or_default();
     let lineage = format!("{}\n{environment}\n{stack}\n{run}", project.session.project().name);
-    let lineage = andon_engine::provider::uuid(&lineage);
-    let serial = last.last().map_or(0, |entry| entry.sequence);
+    let last = last.last().map_or(0, |entry| entry.sequence);
+    let (lineage, serial) = match here.files.get(stack) {
+        // Each entry since counts as a change.
+        Some(origin) => (origin.lineage.to_string(), origin.serial.saturating_add(last.saturating_sub(origin.through))),
+        None => (andon_engine::provider::uuid(&lineage), last),
+    };
     Ok(state_file(here, stack, &project.schemas, serial, lineage))
 }
 
@@ -119,7 +123,7 @@ pub fn push(context: &Context, arguments: &PushArguments) -> Result<(), Stop> {
         }
         let data = state.data.keys().filter(|address| address.resource.stack == stack);
         events.extend(data.map(|address| Event::DataDropped { address: address.clone() }));
-        let new = taken_over(&file, &stack, &schemas, identities())
+        let new = taken_over(&file, &stack, &schemas, andon_engine::random)
             .map_err(|error| Stop::from(refused(&format!("`{}` cannot be taken over: {error}", path.display()))))?;
         let count = new.iter().filter(|event| matches!(event, Event::Adopted { .. })).count();
         events.extend(new);

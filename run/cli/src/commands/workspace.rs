@@ -12,12 +12,9 @@ use serde_json::json;
 
 use super::state::{Decided, record_in};
 use super::state_file;
-use crate::context::{Context, Project, Stop};
+use crate::context::{Context, DEFAULT, Project, Stop};
 use crate::state_args::{DeleteArguments, NewWorkspaceArguments, PushArguments, SelectArguments, WorkspaceCommand};
 use crate::terminal::print_json;
-
-/// The environment that is there without a block.
-const DEFAULT: &str = "default";
 
 /// How many objects a refusal names.
 const NAMED: usize = 10;
@@ -99,7 +96,8 @@ fn select(context: &Context, arguments: &SelectArguments) -> Result<(), Stop> {
         let help = format!("Make it with `andon workspace new {name}`, or select it with -or-create.");
         return Err(unknown(&name, &all).help(help).into());
     }
-    if !project.session.project().environments.contains_key(&name) {
+    let defined = project.session.project().environments.get(&name).is_some_and(|it| it.span.is_some());
+    if !defined && *name != *DEFAULT {
         workspaces.made.insert(Arc::clone(&name));
     }
     drop(project);

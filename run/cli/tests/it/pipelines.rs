@@ -29,13 +29,30 @@ fn a_pipeline_runs_to_its_end() {
     project.ok(&["plan", "-input=false", "-lock=false", "-compact-warnings", "-no-color", "-var=a=1", "-out=tfplan"]);
     project.ok(&["apply", "-input=false", "-auto-approve=true", "-lock-timeout=1m", "tfplan"]);
     project.ok(&["refresh", "-input=false", "-var=a=1"]);
-    assert!(project.ok(&["version", "-json"]).out.contains("\"terraform_version\":\"1.11.4\""));
+    let locked = "provider \"registry.terraform.io/hashicorp/aws\" {\n  version = \"5.1.0\"\n}\n";
+    project.write(".terraform.lock.hcl", locked);
+    let version: serde_json::Value = serde_json::from_str(&project.ok(&["version", "-json"]).out).unwrap();
+    assert_eq!(version["terraform_version"], "1.11.4");
+    let selected = serde_json::json!({ "registry.terraform.io/hashicorp/aws": "5.1.0" });
+    assert_eq!((&version["provider_selections"], &version["terraform_outdated"]), (&selected, &false.into()));
+    let said = project.ok(&["version"]).out;
+    assert!(said.contains("+ provider registry.terraform.io/hashicorp/aws v5.1.0\n"), "{said}");
+    std::fs::remove_file(project.directory.join(".terraform.lock.hcl")).unwrap();
     project.ok(&["get", "-update"]);
+    project.write("one.tfvars", "a = \"1\"\n");
+    project.write("two.tfvars", "a = \"2\"\n");
+    project.ok(&["plan", "-var=a=1", "-out=again"]);
+    project.ok(&["apply", "-var-file=one.tfvars", "again"]);
     project.ok(&["plan", "-var=a=1", "-out=again"]);
     let ran = project.command(&["apply"]).env("TF_CLI_ARGS_apply", "-input=false -var 'a=2'").output().unwrap();
     assert!(String::from_utf8_lossy(&ran.stderr).contains("Nothing may be asked"), "{ran:?}");
     for (words, said) in [
-        (["apply", "-var=a=2", "again"].as_slice(), "it has its own values: -var gives \"a\" another one"),
+        (["apply", "-var=a=2", "again"].as_slice(), "it has its own values: The command line gives \"a\" another one"),
+        (
+            &["apply", "-var-file=two.tfvars", "again"],
+            "it has its own values: The command line gives \"a\" another one",
+        ),
+        (&["apply", "-state=x", "again"], "tip: the state is in the ledger: leave it out"),
         (&["apply", "-input=false", "-var=a=2"], "Nothing may be asked"),
         (&["apply", "-lock=false", "-auto-approve", "-var=a=2"], "under its environment's lock"),
         (&["apply", "nope.plan"], "there is no file `nope.plan`"),

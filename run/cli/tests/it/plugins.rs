@@ -498,6 +498,16 @@ fn a_configuration_that_a_provider_refuses_is_told_once_and_at_its_block() {
 }
 
 #[test]
+fn one_that_it_refuses_at_the_apply_is_told_once_too() {
+    let text = "resource \"terraform_data\" \"region\" {\n  input = \"nowhere\"\n}\nprovider \"toy\" {\n  region = terraform_data.region.output\n}\nresource \"toy_thing\" \"one\" {\n  count = 3\n  name  = \"x${count.index}\"\n}\n";
+    let Some(project) = with_toy("plugin-refuses-late", &["1.0.0"], text) else { return };
+    let ran = run(&project, &["apply", "-y"]);
+    assert_eq!(ran.code, Some(1), "{ran}");
+    assert_eq!(ran.err.matches("there is no region").count(), 1, "{ran}");
+    assert!(ran.err.contains("main.tf:5:") && ran.err.contains("3 failed"), "{ran}");
+}
+
+#[test]
 fn one_process_judges_and_plans() {
     let text = "provider \"toy\" {\n  region = \"here\"\n}\nresource \"toy_thing\" \"one\" {\n  count = 3\n  name  = \"x${count.index}\"\n}\n";
     let Some(project) = with_toy("plugin-one", &["1.0.0"], text) else { return };

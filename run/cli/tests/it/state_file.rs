@@ -74,19 +74,87 @@ fn what_terraform_made_goes_on_here() {
     assert!(plan.contains("no changes, 6 unchanged"), "{plan}");
     assert!(!project.ok(&["state", "show", "terraform_data.top"]).out.contains("hush"));
     assert_eq!(project.ok(&["output", "token"]).out.trim(), "\"hush\"");
-    // Objects that are there stay as they are, unless the file goes on from them, or that is said.
-    let refused = project.exits(1, &["state", "push", "terraform.tfstate"]);
-    assert!(refused.err.contains("6 objects are there already. The file is of another lineage"), "{refused}");
+    let same = project.ok(&["state", "push", "terraform.tfstate"]).out;
+    assert!(same.contains("nothing is to be done"), "{same}");
     project.ok(&["state", "push", "-force", "terraform.tfstate"]);
     let plan = project.ok(&["plan"]).out;
     assert!(plan.contains("no changes, 6 unchanged"), "{plan}");
     // And back again, as if nobody had been here.
     let there: serde_json::Value =
         serde_json::from_str(&std::fs::read_to_string(project.directory.join("terraform.tfstate")).unwrap()).unwrap();
-    let back: serde_json::Value = serde_json::from_str(&project.ok(&["state", "pull"]).out).unwrap();
-    for part in ["version", "terraform_version", "outputs", "resources", "check_results"] {
-        assert_eq!(back[part], there[part], "{part}");
+    let pull = || serde_json::from_str::<serde_json::Value>(&project.ok(&["state", "pull"]).out).unwrap();
+    assert_eq!(pull(), there);
+    // What is changed here goes on from it, so that Terraform takes it without being forced.
+    project.edit("main.tf", "[80, \"x\"]", "[80]");
+    project.ok(&["apply", "-y"]);
+    let now = pull();
+    assert!(now["lineage"] == there["lineage"] && now["serial"].as_u64() > there["serial"].as_u64(), "{now}");
+    project.write("pulled.tfstate", &now.to_string());
+    let (code, said) = terraform(&project, &["state", "push", "pulled.tfstate"]).unwrap();
+    assert_eq!(code, 0, "{said}");
+    let (code, said) = terraform(&project, &["plan", "-detailed-exitcode", "-no-color"]).unwrap();
+    assert_eq!(code, 0, "{said}");
+}
+
+/// Everything that a file can say of an object, in one: what was replaced, what is to be, what a module in a module
+/// calls by keys that want quoting, what was read, what conditions came to.
+#[test]
+fn all_that_a_file_says_goes_through() {
+    let mut project = Project::empty("push-whole");
+    project.data_dir = project.directory.join(".data");
+    let module = |inner: &str| {
+        format!("variable \"keys\" {{}}\nmodule \"in\" {{\n  source = \"{inner}\"\n  for_each = var.keys\n}}\n")
+    };
+    let keys = "toset([\"a \\\"quoted\\\" key\", \"$${dollar}\", \"é\\\\\"])";
+    project.write(
+        "main.tf",
+        &format!(
+            "module \"out\" {{\n  source = \"./out\"\n  keys = {keys}\n}}\nresource \"terraform_data\" \"kept\" {{\n  \
+             for_each = {keys}\n  input = each.key\n  lifecycle {{\n    postcondition {{\n      condition = \
+             self.input != \"\"\n      error_message = \"is empty\"\n    }}\n  }}\n}}\ndata \
+             \"terraform_remote_state\" \"other\" {{\n  backend = \"local\"\n  config = {{ path = \
+             \"other.tfstate\" }}\n}}\noutput \"nothing\" {{ value = [null, {{ a = null }}] }}\n"
+        ),
+    );
+    project.write("out/main.tf", &module("./in"));
+    project.write("out/in/main.tf", "resource \"terraform_data\" \"deep\" {\n  count = 2\n}\n");
+    project.write("other.tfstate", "{\"version\":4,\"serial\":1,\"lineage\":\"x\",\"outputs\":{},\"resources\":[]}");
+    let Some((0, _)) = terraform(&project, &["init", "-no-color"]) else { return };
+    let (code, said) = terraform(&project, &["apply", "-auto-approve", "-no-color"]).unwrap();
+    assert_eq!(code, 0, "{said}");
+    let read = |name: &str| -> serde_json::Value {
+        serde_json::from_str(&std::fs::read_to_string(project.directory.join(name)).unwrap()).unwrap()
+    };
+    let mut file = read("terraform.tfstate");
+    file["serial"] = 100.into();
+    let resources = file["resources"].as_array_mut().unwrap();
+    let kept = resources.iter_mut().find(|it| it["name"] == "kept").unwrap()["instances"].as_array_mut().unwrap();
+    kept[0]["status"] = "tainted".into();
+    kept[1]["private"] = "AP8=".into();
+    for (place, key) in ["0badcafe", "ffffffff"].into_iter().enumerate() {
+        let mut left = kept[0].clone();
+        left["deposed"] = key.into();
+        left["attributes"]["id"] = key.into();
+        kept.insert(1 + place, left);
     }
+    project.write("whole.tfstate", &file.to_string());
+    project.ok(&["init"]);
+    project.ok(&["state", "push", "whole.tfstate"]);
+    let pulled = project.ok(&["state", "pull"]).out;
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&pulled).unwrap(), file);
+    // Terraform takes it, and both find the same to do.
+    project.write("pulled.tfstate", &pulled);
+    let (code, said) = terraform(&project, &["state", "push", "pulled.tfstate"]).unwrap();
+    assert_eq!(code, 0, "{said}");
+    let (_, theirs) = terraform(&project, &["plan", "-no-color"]).unwrap();
+    assert!(theirs.contains("Plan: 1 to add, 0 to change, 3 to destroy."), "{theirs}");
+    let ours = project.ok(&["apply", "-y"]);
+    assert!(ours.all().contains("1 to replace") && ours.all().contains("2 to delete"), "{ours}");
+    project.write("pulled.tfstate", &project.ok(&["state", "pull"]).out);
+    let (code, said) = terraform(&project, &["state", "push", "pulled.tfstate"]).unwrap();
+    assert_eq!(code, 0, "{said}");
+    let (code, said) = terraform(&project, &["plan", "-detailed-exitcode", "-no-color"]).unwrap();
+    assert_eq!(code, 0, "{said}");
 }
 
 #[test]

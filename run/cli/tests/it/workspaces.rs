@@ -103,6 +103,30 @@ fn a_state_is_taken_over_into_a_new_one() {
     assert_eq!(project.ok(&["workspace", "show"]).out, "copy\n");
 }
 
+/// What is remembered of environments is of one copy of the project; the ledger is of all.
+#[test]
+fn one_that_was_made_elsewhere_is_known_by_what_is_in_it() {
+    let project = project("workspaces-elsewhere");
+    project.ok(&["workspace", "new", "staging"]);
+    project.ok(&["apply", "-y"]);
+    std::fs::remove_file(project.directory.join(".andon/workspaces.json")).unwrap();
+    assert_eq!(project.ok(&["workspace", "show"]).out, "default\n");
+    assert!(project.ok(&["plan"]).out.contains("1 to create"));
+    for (words, expected) in [
+        (["plan", "-e", "staging"], "no changes"),
+        (["workspace", "show", "-estaging"], "staging"),
+        (["output", "at", "-estaging"], "staging"),
+    ] {
+        let ran = project.ok(&words);
+        assert!(ran.out.contains(expected), "{ran}");
+    }
+    project.exits(1, &["plan", "-e", "stagin"]);
+    // Once it is selected it stays known, when nothing is in it any more.
+    project.ok(&["workspace", "select", "staging"]);
+    project.ok(&["destroy", "-y"]);
+    assert!(project.ok(&["plan"]).out.contains("1 to create"));
+}
+
 #[test]
 fn a_damaged_record_is_said_of() {
     let project = project("workspaces-damaged");

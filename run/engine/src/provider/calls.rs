@@ -4,9 +4,9 @@
 use std::sync::Arc;
 
 use andon_provider::{
-    ApplyAnswer, ApplyRequest, CallError, DataAnswer, DataRequest, Deferral, ImportAnswer, ImportRequest, Meta,
-    MoveAnswer, MoveRequest, PlanAnswer, PlanRequest, PluginDiagnostic, PluginError, ReadAnswer, ReadRequest,
-    StateAnswer, Stored, UpgradeRequest,
+    ApplyAnswer, ApplyRequest, CallError, DataAnswer, DataRequest, Deferral, IdentityAnswer, ImportAnswer,
+    ImportRequest, Meta, MoveAnswer, MoveRequest, PlanAnswer, PlanRequest, PluginDiagnostic, PluginError, ReadAnswer,
+    ReadRequest, StateAnswer, Stored, UpgradeIdentityRequest, UpgradeRequest,
 };
 use andon_schema::{
     Answer, Command, Complaint, ConfiguredProvider, Failure, FoundObject, ImportBy, InstanceAddress, Kept, Mode,
@@ -21,6 +21,9 @@ pub trait Calls {
 
     /// Brings a stored object to the schema of today.
     fn upgrade(&self, request: &UpgradeRequest<'_>) -> Asked<StateAnswer>;
+
+    /// Brings what identifies a stored object to the schema of today.
+    fn upgrade_identity(&self, request: &UpgradeIdentityRequest<'_>) -> Asked<IdentityAnswer>;
 
     /// Looks how an object is.
     fn read(&self, request: &ReadRequest<'_>) -> Asked<ReadAnswer>;
@@ -187,27 +190,24 @@ impl<O: Offer> Host<'_, O> {
     /// What the plugin plans for the deletion of an object.
     fn plan_deletion(&self, address: &InstanceAddress, via: &Via, prior: &Value) -> Result<Planned> {
         let ready = self.offer.ready(address, via)?;
-        let prior = match via.kept.schema_version < ready.schema.version {
-            true => ready.upgraded(prior)?.0,
-            false => prior.unmark_deep().0,
-        };
-        let answer = ready.deletion(&prior, &via.kept)?;
+        let (prior, before) = ready.brought(prior)?;
+        let answer = ready.deletion(&prior, &before)?;
         let warnings = ready.sound(answer.diagnostics)?;
         if !answer.planned.is_null() {
             return Err(ready.senseless("It does not plan to delete what is to be deleted."));
         }
-        let kept = ready.kept(answer.private, answer.identity.or_else(|| via.kept.identity.clone()));
+        let kept = ready.kept(answer.private, answer.identity.or(before.identity));
         Ok(Planned { kept, warnings, ..Planned::new(answer.planned, &[], None) })
     }
 
     fn read(&self, address: &InstanceAddress, via: &Via, prior: &Value, refresh: bool) -> Result<FoundObject> {
         let ready = self.offer.ready(address, via)?;
         let (stored, mut warnings) = ready.upgraded(prior)?;
+        let kept = Kept { schema_version: ready.schema.version, ..ready.identified()? };
         if !refresh {
-            let kept = Kept { schema_version: ready.schema.version, ..via.kept.clone() };
             return Ok(FoundObject { now: Some(stored.clone()), stored, kept, warnings });
         }
-        let (now, kept, more) = ready.read(&stored, &via.kept)?;
+        let (now, kept, more) = ready.read(&stored, &kept)?;
         warnings.extend(more);
         Ok(FoundObject { stored, now, kept, warnings })
     }
@@ -322,18 +322,16 @@ impl<O: Offer> Host<'_, O> {
     ) -> Result<Outcome> {
         let ready = self.offer.ready(address, via)?;
         let nothing = ready.nothing();
-        let prior = match prior {
-            // An object that was replaced long ago may be as an older schema had it.
-            Some(prior) if via.kept.schema_version < ready.schema.version => ready.upgraded(prior)?.0,
-            Some(prior) => prior.unmark_deep().0,
-            None => nothing.clone(),
+        let (prior, kept) = match prior {
+            Some(prior) => ready.brought(prior)?,
+            None => (nothing.clone(), via.kept.clone()),
         };
-        let mut private = via.kept.private.to_vec();
+        let mut private = kept.private.to_vec();
         let (planned, config) = match wanted {
             Wanted::Made { planned, config } => (planned.unmark_deep().0, config.unmark_deep().0),
             Wanted::Gone { asked } => {
                 if !asked && ready.provider.capabilities.plan_destroy {
-                    private = ready.deletion(&prior, &via.kept)?.private;
+                    private = ready.deletion(&prior, &kept)?.private;
                 }
                 (nothing.clone(), nothing.clone())
             }
@@ -346,7 +344,7 @@ impl<O: Offer> Host<'_, O> {
             config: &config,
             private: &private,
             meta: ready.meta(),
-            identity: via.kept.identity.as_ref(),
+            identity: kept.identity.as_ref(),
         };
         let answer = match ready.calls.apply(&request) {
             Ok(answer) => answer,
@@ -404,7 +402,9 @@ impl<C: Calls> Ready<'_, C> {
     }
 
     fn kept(&self, private: Vec<u8>, identity: Option<Value>) -> Kept {
-        Kept { schema_version: self.schema.version, private: private.into(), identity }
+        let version = self.schema.identity.as_ref().map(|schema| schema.version);
+        let identity_version = identity.as_ref().and(version);
+        Kept { schema_version: self.schema.version, private: private.into(), identity, identity_version }
     }
 
     /// What the plugin has to say of a configuration: an error, or warnings.
@@ -414,19 +414,56 @@ impl<C: Calls> Ready<'_, C> {
         self.sound(said.map_err(|error| self.broken(&error))?)
     }
 
+    /// What is given of an object, and what is kept with it, by the schemas of today. An object that was replaced long ago
+    /// may be as older ones had it.
+    fn brought(&self, prior: &Value) -> Result<(Value, Kept)> {
+        let prior = match self.via.kept.schema_version < self.schema.version {
+            true => self.upgraded(prior)?.0,
+            false => prior.unmark_deep().0,
+        };
+        Ok((prior, self.identified()?))
+    }
+
+    /// What is kept with an object, with what identifies it by the schema of today.
+    fn identified(&self) -> Result<Kept> {
+        let kept = self.via.kept.clone();
+        let (Some(schema), Some(identity), Some(version)) =
+            (&self.schema.identity, &kept.identity, kept.identity_version)
+        else {
+            return Ok(kept);
+        };
+        if version > schema.version {
+            return Err(self.newer("what identifies the type", version, schema.version));
+        }
+        if version == schema.version {
+            return Ok(kept);
+        }
+        let json = to_json(identity)
+            .map_err(|error| Failure::new("what identifies the object cannot be read", error.to_string()))?;
+        let request =
+            UpgradeIdentityRequest { kind: self.kind, schema: &self.schema, version, stored: Stored::Json(&json) };
+        let answer = self.calls.upgrade_identity(&request).map_err(|error| self.broken(&error))?;
+        self.sound(answer.diagnostics)?;
+        match answer.identity {
+            Some(identity) => Ok(Kept { identity: Some(identity), identity_version: Some(schema.version), ..kept }),
+            None => Err(self.senseless("It could make nothing of what identifies the object, and did not say why.")),
+        }
+    }
+
+    fn newer(&self, what: &str, found: u64, known: u64) -> Failure {
+        let detail = format!(
+            "It was written by version {found} of the schema for {what}; the provider {} that is installed knows versions up \
+             to {known}.",
+            self.name(),
+        );
+        Failure::new("a newer provider wrote what is stored", detail).help("Install the newer provider.")
+    }
+
     /// What is stored, as an object of today's schema.
     fn upgraded(&self, stored: &Value) -> Result<(Value, Vec<Complaint>)> {
         let version = self.via.kept.schema_version;
         if version > self.schema.version {
-            let detail = format!(
-                "It was written by version {version} of the type's schema; the provider {} that is installed knows \
-                 versions up to {}.",
-                self.name(),
-                self.schema.version
-            );
-            return Err(
-                Failure::new("a newer provider wrote what is stored", detail).help("Install the newer provider.")
-            );
+            return Err(self.newer("the type", version, self.schema.version));
         }
         let json = stored_json(Some(&self.schema), stored)?;
         let request = UpgradeRequest { kind: self.kind, schema: &self.schema, version, stored: Stored::Json(&json) };

@@ -3,9 +3,9 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use andon_provider::{
-    ApplyAnswer, ApplyRequest, Configured, DataAnswer, DataRequest, EphemeralKeeper, EphemeralRequest, ImportAnswer,
-    ImportRequest, Key, MoveAnswer, MoveRequest, PlanAnswer, PlanRequest, PluginDiagnostic, Pool, PoolFailure,
-    ReadAnswer, ReadRequest, StartSettings, StateAnswer, UpgradeRequest,
+    ApplyAnswer, ApplyRequest, Configured, DataAnswer, DataRequest, EphemeralKeeper, EphemeralRequest, IdentityAnswer,
+    ImportAnswer, ImportRequest, Key, MoveAnswer, MoveRequest, PlanAnswer, PlanRequest, PluginDiagnostic, Pool,
+    PoolFailure, ReadAnswer, ReadRequest, StartSettings, StateAnswer, UpgradeIdentityRequest, UpgradeRequest,
 };
 use andon_schema::{
     Answer, Command, ConfiguredProvider, Failure, FunctionAnswer, FunctionCall, InstanceAddress, Mode, Outcome,
@@ -112,6 +112,10 @@ impl Calls for Configured {
 
     fn upgrade(&self, request: &UpgradeRequest<'_>) -> Asked<StateAnswer> {
         self.plugin.upgrade(request).wait()
+    }
+
+    fn upgrade_identity(&self, request: &UpgradeIdentityRequest<'_>) -> Asked<IdentityAnswer> {
+        self.plugin.upgrade_identity(request).wait()
     }
 
     fn read(&self, request: &ReadRequest<'_>) -> Asked<ReadAnswer> {

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use andon_engine::provider::calls::{self, Asked, Calls, Offer};
 use andon_provider::{
-    ApplyAnswer, ApplyRequest, CallError, DataAnswer, DataRequest, ImportAnswer, ImportBy, ImportRequest, Imported,
-    MoveAnswer, MoveRequest, PlanAnswer, PlanRequest, PluginDiagnostic, PluginError, ReadAnswer, ReadRequest,
-    StateAnswer, Stored, UpgradeRequest,
+    ApplyAnswer, ApplyRequest, CallError, DataAnswer, DataRequest, IdentityAnswer, ImportAnswer, ImportBy,
+    ImportRequest, Imported, MoveAnswer, MoveRequest, PlanAnswer, PlanRequest, PluginDiagnostic, PluginError,
+    ReadAnswer, ReadRequest, StateAnswer, Stored, UpgradeIdentityRequest, UpgradeRequest,
 };
 use andon_schema::{
     Answer, Command, ConfiguredProvider, Failure, Identity, Mode, Outcome, ProviderAddress, ProviderSchema, Question,
@@ -159,6 +159,11 @@ impl Calls for &Plugin<'_, '_> {
         let Stored::Json(json) = request.stored else { return Err(gone("UpgradeResourceState")) };
         let state = from_typed_json(json, &ty).map_err(|_| gone("UpgradeResourceState"))?;
         Ok(StateAnswer { state, diagnostics })
+    }
+
+    fn upgrade_identity(&self, _: &UpgradeIdentityRequest<'_>) -> Asked<IdentityAnswer> {
+        // No type here has a schema of that.
+        Err(gone("UpgradeResourceIdentity"))
     }
 
     fn read(&self, request: &ReadRequest<'_>) -> Asked<ReadAnswer> {
