@@ -13,6 +13,7 @@ pub fn audit_run<'a>(plan: &Plan, entries: impl IntoIterator<Item = &'a Entry>) 
     let mut run = Run::new(plan);
     for entry in entries {
         match &entry.event {
+            Event::Adopted { address, object, .. } => run.named(address, &object.identity),
             Event::Intent(intent) => run.intent(&intent.address, intent.action, &intent.identity),
             // What an earlier run was cut short in, and this one found out.
             Event::Outcome(outcome) if outcome.result == Tried::Resolved => {}
@@ -61,6 +62,15 @@ impl<'a> Run<'a> {
     fn step(&self, address: &InstanceAddress, action: Action, identity: &Identity) -> Option<usize> {
         let removed = (action == Action::Delete).then(|| identity.clone());
         self.steps.get(&(address.clone(), removed)).copied()
+    }
+
+    /// What is imported has a name from now on; the plan had one to stand for it.
+    fn named(&mut self, address: &InstanceAddress, identity: &Identity) {
+        let adopted = self.plan.adopted.iter().find(|adoption| adoption.address == *address);
+        let Some(stands) = adopted.map(|adoption| &adoption.object.identity) else { return };
+        if let Some(step) = self.steps.remove(&(address.clone(), Some(stands.clone()))) {
+            self.steps.insert((address.clone(), Some(identity.clone())), step);
+        }
     }
 
     fn say(&mut self, address: &InstanceAddress, rule: Rule, message: &str) {

@@ -56,6 +56,9 @@ pub struct Plan {
     pub outside: usize,
     /// Whether it is of a part of its stacks only.
     pub partial: bool,
+    /// Objects in use of which nobody asked how they are, as the plan is not about them or their provider could not be
+    /// asked: whatever is not known of them still is not.
+    pub unasked: Vec<InstanceAddress>,
     /// What the user should know.
     pub warnings: Diagnostics,
     /// The ledger entry that it is based on; a plan is stale where the environment has later ones.

@@ -53,6 +53,8 @@ pub struct Planner {
     pub(crate) kept: BTreeMap<InstanceAddress, Kept>,
     /// Objects that are read once their provider's configuration is there.
     unread: BTreeMap<NodeId, Vec<InstanceAddress>>,
+    /// Objects that are not read, and never will be.
+    pub(crate) unasked: Vec<InstanceAddress>,
     /// Instances whose configuration is there, and whose object has not been read yet.
     parked: BTreeMap<InstanceAddress, Configured>,
     /// What each instance of the definitions comes to.
@@ -181,6 +183,7 @@ impl Planner {
             objects: BTreeMap::new(),
             kept: BTreeMap::new(),
             unread: BTreeMap::new(),
+            unasked: Vec::new(),
             parked: BTreeMap::new(),
             verdicts: BTreeMap::new(),
             by_node: Map::default(),
@@ -745,6 +748,7 @@ impl Planner {
             unchanged,
             outside,
             partial: input.scope.is_partial(),
+            unasked: self.unasked(),
             warnings: problems,
             based_on: input.sequence,
         })

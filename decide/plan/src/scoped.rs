@@ -50,6 +50,15 @@ impl Planner {
         }
     }
 
+    /// The objects that were left as they were last seen.
+    pub(crate) fn unasked(&mut self) -> Vec<InstanceAddress> {
+        let later = self.objects.iter().filter(|(_, found)| matches!(found, Found::Later));
+        let mut unasked: Vec<InstanceAddress> = later.map(|(address, _)| address.clone()).collect();
+        unasked.append(&mut self.unasked);
+        unasked.sort_unstable();
+        unasked
+    }
+
     /// Warns that a plan is not all, and complains about names that mean nothing.
     pub(crate) fn say_scope(&self) -> Diagnostics {
         let input = self.input();

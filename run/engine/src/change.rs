@@ -144,7 +144,7 @@ pub fn change(
     sink: &mut dyn Sink,
     approve: &mut dyn FnMut(&Plan) -> bool,
 ) -> Result<Changed, ChangeError> {
-    let Recovered { resolved, presumed } = settle(world, journal, sink)?;
+    let Recovered { resolved, mut presumed } = settle(world, journal, sink)?;
     let mut input = plan_input(request, journal);
     if !presumed.is_empty() {
         input.state = Arc::new(presume(&input.state, &presumed));
@@ -157,6 +157,7 @@ pub fn change(
     };
     let planned = planned.map_err(ChangeError::Plan)?;
     judge(&planned, &input).map_err(ChangeError::Plan)?;
+    presumed.retain(|outcome| is_looked_at(&planned, &outcome.address));
     let nothing = planned.is_empty();
     if nothing && !planned.has_records(&input) && presumed.is_empty() {
         return Ok(Changed::Nothing(planned));
@@ -190,9 +191,20 @@ pub fn change(
     let input = PlanInput { moment, ..input };
     let opening = presumed.into_iter().map(Event::Outcome).collect();
     let report = apply(planned.clone(), input, opening, identities, world, journal, sink)?;
-    let (status, summary) = ending(&report);
+    let (mut status, mut summary) = ending(&report);
+    if status == RunStatus::Succeeded && !journal.state().pending.is_empty() {
+        status = RunStatus::Interrupted;
+        summary.push_str(", and what an earlier run left outside of this plan is still to be looked at");
+    }
     journal.append(vec![Event::RunEnded { status, summary }])?;
     Ok(if nothing { Changed::Nothing(planned) } else { Changed::Applied(Box::new(planned), report) })
+}
+
+/// Whether a plan found out how an object is, or deals with it whatever it is. What a plan of a part leaves alone stays
+/// as unknown as it was.
+fn is_looked_at(plan: &Plan, address: &InstanceAddress) -> bool {
+    let is_moved = plan.moves.iter().any(|(from, _)| from == address);
+    is_moved || !plan.unasked.contains(address) || plan.changes.iter().any(|change| change.address == *address)
 }
 
 /// How the removal of what is left of objects that are gone ended.

@@ -30,7 +30,7 @@ pub(crate) fn differences(state: &EnvironmentState, earth: &Earth) -> Vec<String
     }
     known.sort();
     for (identity, thing) in &earth.things {
-        if known.binary_search(&identity).is_err() && !state.pending.contains_key(identity) {
+        if !thing.free && known.binary_search(&identity).is_err() && !state.pending.contains_key(identity) {
             problems.push(format!("the world has {} ({identity}), and the state does not", thing.address));
         }
     }
@@ -42,6 +42,6 @@ pub(crate) fn lost(state: &EnvironmentState, earth: &Earth) -> Vec<String> {
     let known = |identity: &Identity| {
         state.pending.contains_key(identity) || state.objects().any(|(_, object)| object.identity == *identity)
     };
-    let unknown = earth.things.iter().filter(|(identity, _)| !known(identity));
+    let unknown = earth.things.iter().filter(|(identity, thing)| !thing.free && !known(identity));
     unknown.map(|(identity, thing)| format!("{} ({identity}) is lost: no record tells of it", thing.address)).collect()
 }

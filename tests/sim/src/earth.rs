@@ -6,6 +6,7 @@ use andon_schema::Identity;
 use andon_value::Value;
 
 use crate::kinds::{BALANCER, BROKEN, DISK, NETWORK, SERVER, WHOLE, is_physical, with};
+use crate::trace::{Owned, Shared};
 
 /// Everything that exists, whether a ledger knows of it or not.
 #[derive(Debug, Default)]
@@ -29,6 +30,8 @@ pub(crate) struct Thing {
     pub whole: bool,
     /// It was killed, and only something that is of no use to anybody is left of it.
     pub remains: bool,
+    /// No ledger knows of it any more, as somebody said so.
+    pub free: bool,
     /// Of a server: what is in it, by role.
     pub inside: BTreeMap<String, String>,
 }
@@ -42,6 +45,25 @@ impl Earth {
         self.things
             .iter()
             .find(|(_, thing)| thing.kind == kind && thing.whole && thing.value.get_str(attribute) == Some(text))
+    }
+
+    /// Takes up whose things are.
+    pub fn follow(&mut self, trace: &Shared) {
+        for owned in std::mem::take(&mut trace.borrow_mut().owned) {
+            match owned {
+                Owned::Free(identity) => self.things.get_mut(&identity).into_iter().for_each(|thing| thing.free = true),
+                Owned::Known { identity, .. } if self.things.contains_key(&identity) => {}
+                Owned::Known { kind, id, identity } => {
+                    let is_it =
+                        |thing: &Thing| thing.free && thing.kind == *kind && thing.value.get_str("id") == Some(&id);
+                    let known = self.things.iter().find(|(_, thing)| is_it(thing)).map(|(known, _)| known.clone());
+                    if let Some(thing) = known.and_then(|known| self.things.remove(&known)) {
+                        self.ever.insert(identity.clone());
+                        self.things.insert(identity, Thing { free: false, ..thing });
+                    }
+                }
+            }
+        }
     }
 
     /// A server that can be reached.
@@ -63,6 +85,7 @@ impl Earth {
             value,
             whole: false,
             remains: false,
+            free: false,
             inside: BTreeMap::new(),
         };
         self.things.insert(identity.clone(), thing);
@@ -178,7 +201,7 @@ impl Earth {
             (SERVER, BALANCER) => targets(&user.value).any(|target| Some(target) == address),
             _ => false,
         };
-        self.things.values().filter(|user| !user.remains).find(uses).map(|user| &*user.address)
+        self.things.values().filter(|user| !user.remains && !user.free).find(uses).map(|user| &*user.address)
     }
 }
 

@@ -9,7 +9,7 @@ use andon_ledger::{Action, Entry, EnvironmentState, Event, Intent, OutcomeRecord
 
 use crate::dice::Dice;
 use crate::faults::Faults;
-use crate::trace::Shared;
+use crate::trace::{Owned, Shared};
 use crate::{ENVIRONMENT, Mistake};
 
 /// What outlives a process.
@@ -103,6 +103,12 @@ impl<'a> SimJournal<'a> {
             match &event {
                 Event::Intent(intent) => drop(trace.intents.insert(intent.identity.clone(), intent.action)),
                 Event::Outcome(outcome) => drop(trace.intents.remove(&outcome.identity)),
+                Event::Forgotten { identity, .. } => trace.owned.push(Owned::Free(identity.clone())),
+                Event::Adopted { address, object, .. } => {
+                    let id = object.value.get_str("id").unwrap_or_default().to_owned();
+                    let (kind, identity) = (Arc::clone(&address.resource.kind), object.identity.clone());
+                    trace.owned.push(Owned::Known { kind, id, identity });
+                }
                 _ => {}
             }
             let entry = Entry {

@@ -10,7 +10,7 @@ use andon_engine::{
 };
 use andon_lang::Given;
 use andon_lang::definitions::Project;
-use andon_ledger::{Event, RunId, RunStatus, State};
+use andon_ledger::{EnvironmentState, Event, RunId, RunStatus, State};
 use andon_plan::{ApplyReport, Plan, PlanMode, PlannedAction, Scope};
 use andon_schema::{Identity, InstanceAddress};
 use andon_text::Diagnostics;
@@ -25,6 +25,9 @@ use crate::model::Model;
 use crate::trace::{Shared, Trace};
 use crate::world::SimWorld;
 use crate::{ENVIRONMENT, Mistake, agree};
+
+mod by_hand;
+mod part;
 
 /// How much was simulated.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -41,7 +44,7 @@ pub struct Tally {
     pub effects: u64,
     /// Simulated time, in milliseconds.
     pub time_ms: u64,
-    /// Faults that struck, by kind.
+    /// Faults that struck, and what people did beside editing and applying, by kind.
     pub faults: BTreeMap<&'static str, u64>,
 }
 
@@ -100,6 +103,7 @@ pub fn simulate(seed: u64, mistake: Option<Mistake>) -> Result<Tally, Box<Broken
         disk: Disk::default(),
         trace: Trace::shared(),
         certain: false,
+        tainted: None,
         script: Vec::new(),
         tally: Tally::default(),
     };
@@ -134,6 +138,8 @@ struct Story {
     trace: Shared,
     /// World and state agreed when last looked at, and nothing happened since.
     certain: bool,
+    /// What somebody marked to be replaced.
+    tainted: Option<(InstanceAddress, Identity)>,
     script: Vec<String>,
     tally: Tally,
 }
@@ -160,7 +166,7 @@ impl Story {
     fn tell(&mut self) -> Result<(), Problems> {
         self.bring(PlanMode::Normal)?;
         for _ in 0..self.dice.between(1, 4) {
-            match self.dice.below(10) {
+            match self.dice.below(12) {
                 0..=4 => {
                     self.edit();
                     self.bring(PlanMode::Normal)?;
@@ -176,6 +182,10 @@ impl Story {
                     self.edit();
                     self.decline()?;
                 }
+                9 | 10 => {
+                    self.act_by_hand()?;
+                    self.bring(PlanMode::Normal)?;
+                }
                 _ => {
                     self.bring(PlanMode::Destroy)?;
                     self.bring(PlanMode::Normal)?;
@@ -190,8 +200,11 @@ impl Story {
     fn bring(&mut self, mode: PlanMode) -> Result<(), Problems> {
         let attempts = if self.dice.chance(70) { self.dice.between(1, 3) } else { 0 };
         for _ in 0..attempts {
-            let faults = Faults::roll(&mut self.dice);
-            let ended = self.run(mode, faults, true)?;
+            let mut faults = Faults::roll(&mut self.dice);
+            let scope = self.roll_scope(mode)?;
+            // Somebody may have edited what the part of a saved plan was of.
+            faults.saved &= scope == Scope::default();
+            let ended = self.run(mode, scope, faults, true)?;
             if matches!(ended, Ended::Nothing | Ended::Well) {
                 continue;
             }
@@ -206,24 +219,31 @@ impl Story {
             }
         }
         loop {
-            match self.run(mode, Faults::default(), true)? {
+            match self.run(mode, Scope::default(), Faults::default(), true)? {
                 Ended::Well | Ended::Nothing => break,
                 Ended::Unknown(address) => self.operate(&address)?,
+                Ended::NoPlan(why) if self.gives_way(&why) => {}
                 ended => return Err(vec![format!("a run without faults did not end well: {ended}")]),
             }
         }
         // What differs from the state and from no definition is for those to record who ask for it.
         let stale = std::mem::take(&mut self.trace.borrow_mut().stale);
         if stale && self.model.plugged && mode == PlanMode::Normal {
-            match self.run(PlanMode::RefreshOnly, Faults::default(), true)? {
+            match self.run(PlanMode::RefreshOnly, Scope::default(), Faults::default(), true)? {
                 Ended::Well | Ended::Nothing => {}
                 ended => return Err(vec![format!("a look without faults did not end well: {ended}")]),
             }
         }
         self.check_end(mode)?;
         let (entries, effects) = (self.disk.entries.len(), self.earth.effects);
-        match self.run(mode, Faults::default(), true)? {
-            Ended::Nothing if self.disk.entries.len() == entries && self.earth.effects == effects => Ok(()),
+        match self.run(mode, Scope::default(), Faults::default(), true)? {
+            Ended::Nothing if self.disk.entries.len() == entries && self.earth.effects == effects => {
+                // What has been taken over is as any other: people take the blocks out.
+                if !std::mem::take(&mut self.model.imports).is_empty() {
+                    self.project = None;
+                }
+                Ok(())
+            }
             Ended::Nothing => Err(vec!["a run that had nothing to do did something".to_owned()]),
             ended => Err(vec![format!("a second run finds something to do: {ended}")]),
         }
@@ -300,7 +320,12 @@ impl Story {
     fn edit(&mut self) {
         self.project = None;
         for _ in 0..self.dice.between(1, 3) {
+            let before = (self.model.moved.len(), self.model.released.len());
             let words = self.model.edit(&mut self.dice);
+            let mut trace = self.trace.borrow_mut();
+            (self.model.moved.len() > before.0).then(|| trace.fault("a move"));
+            (self.model.released.len() > before.1).then(|| trace.fault("a release"));
+            drop(trace);
             self.say(format!("EDIT    {words}"));
         }
     }
@@ -308,7 +333,7 @@ impl Story {
     /// Says no to a plan: nothing is done.
     fn decline(&mut self) -> Result<(), Problems> {
         let (entries, effects) = (self.disk.entries.len(), self.earth.effects);
-        let ended = self.run(PlanMode::Normal, Faults::default(), false)?;
+        let ended = self.run(PlanMode::Normal, Scope::default(), Faults::default(), false)?;
         // Nobody is asked about what only the ledger must know: the order in which objects may go has changed.
         let told = self.disk.entries.iter().skip(entries).map(|entry| &entry.event);
         let only_order = told
@@ -320,6 +345,7 @@ impl Story {
         }
         match ended {
             Ended::Nothing | Ended::Declined => Ok(()),
+            Ended::NoPlan(why) if self.gives_way(&why) => Ok(()),
             ended => Err(vec![format!("a plan that was declined ended: {ended}")]),
         }
     }
@@ -332,7 +358,10 @@ impl Story {
         (trace.unsure, trace.stale) = (true, true);
         drop(trace);
         for _ in 0..self.dice.between(1, 3) {
-            let all: Vec<Identity> = self.earth.things.keys().cloned().collect();
+            // Nobody looks after what is to be forgotten.
+            let state = self.state()?;
+            let kept = state.objects().filter(|(address, _)| !self.model.released.contains(&address.resource));
+            let all: Vec<Identity> = kept.map(|(_, object)| object.identity.clone()).collect();
             let Some(identity) = self.dice.pick(&all).cloned() else { continue };
             if let Some(words) = self.damage(&identity) {
                 self.say(format!("DAMAGE  {words}"));
@@ -405,7 +434,7 @@ impl Story {
     }
 
     /// One process: opens the ledger, changes the world, and dies or ends.
-    fn run(&mut self, mode: PlanMode, faults: Faults, agrees: bool) -> Result<Ended, Problems> {
+    fn run(&mut self, mode: PlanMode, scope: Scope, faults: Faults, agrees: bool) -> Result<Ended, Problems> {
         self.tally.runs += 1;
         let number = self.tally.runs;
         let word = match mode {
@@ -413,9 +442,12 @@ impl Story {
             PlanMode::Destroy => "down",
             PlanMode::RefreshOnly => "refresh",
         };
-        self.say(format!("RUN {number}   {word}{}", faults.in_words()));
+        self.say(format!("RUN {number}   {word}{}{}", part::in_words(&scope), faults.in_words()));
         let project = self.project()?;
         let mut request = self.request(project, mode);
+        request.scope = scope.clone();
+        self.trace.borrow_mut().partial = scope.is_partial();
+        let before = self.disk.fold().map_err(|error| vec![error])?.environment(ENVIRONMENT);
         self.trace.borrow_mut().restart();
         let mut dice = self.dice.fork();
         // Trusting the state instead of looking is for those who know that nobody else touched the world.
@@ -440,6 +472,7 @@ impl Story {
         let result = change(&request, identities, &mut world, &mut journal, &mut Follower, &mut approve);
         world.settle();
         let live = journal.into_state();
+        self.earth.follow(&self.trace);
         let mut problems = std::mem::take(&mut self.trace.borrow_mut().violations);
         if let Some(plan) = agreed.filter(|_| agrees) {
             let entries = self.disk.entries.iter().filter(|entry| entry.run == run);
@@ -447,8 +480,9 @@ impl Story {
             problems.extend(findings.iter().map(|finding| format!("the run breaks {:?}: {finding}", finding.rule)));
         }
         let ended = ended(result, &mut problems);
+        problems.extend(self.trespasses(&before, &scope, &run, mode, matches!(ended, Ended::Well)));
         self.say(format!("        ended: {ended}"));
-        self.check_always(&ended, &live, &mut problems)?;
+        self.check_always(&ended, &before, &live, &mut problems)?;
         if problems.is_empty() { Ok(ended) } else { Err(problems) }
     }
 
@@ -469,7 +503,13 @@ impl Story {
     }
 
     /// What holds after every run, however it ended.
-    fn check_always(&mut self, ended: &Ended, live: &State, problems: &mut Problems) -> Result<(), Problems> {
+    fn check_always(
+        &mut self,
+        ended: &Ended,
+        before: &EnvironmentState,
+        live: &State,
+        problems: &mut Problems,
+    ) -> Result<(), Problems> {
         let folded = self.disk.fold().map_err(|error| vec![format!("the ledger cannot be folded: {error}")])?;
         let here = folded.environment(ENVIRONMENT);
         problems.extend(agree::lost(&here, &self.earth));
@@ -480,8 +520,10 @@ impl Story {
         let dead = self.trace.borrow().dead;
         if applied && !dead {
             problems.extend(here.open_run.iter().map(|run| format!("{run} ended, and is open")));
-            let lost = &self.trace.borrow().lost;
-            let pending = here.pending.keys().filter(|identity| !lost.contains(*identity));
+            let trace = self.trace.borrow();
+            // A plan of a part does not look into what is out of it.
+            let is_left = |identity: &&Identity| trace.partial && before.pending.contains_key(*identity);
+            let pending = here.pending.keys().filter(|it| !trace.lost.contains(*it) && !is_left(it));
             problems.extend(pending.map(|identity| format!("the run ended, and {identity} is pending")));
             // Who is told a half truth by the world can only repeat it.
             if !self.trace.borrow().unsure && self.trace.borrow().mistake != Some(Mistake::StrangerInTheWorld) {
@@ -503,7 +545,8 @@ impl Story {
         problems.extend(state.open_run.iter().map(|run| format!("{run} is open")));
         if mode == PlanMode::Normal {
             problems.extend(self.model.differences(&state, &self.earth));
-        } else if !state.is_empty() || !self.earth.things.is_empty() {
+            problems.extend(self.kept_though_tainted(&state));
+        } else if !state.is_empty() || self.earth.things.values().any(|thing| !thing.free) {
             problems.push(format!("something is left: {:?}, {state:?}", self.earth.things));
         }
         self.certain = problems.is_empty();

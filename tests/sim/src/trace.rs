@@ -4,6 +4,7 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use andon_ledger::Action;
 use andon_schema::Identity;
@@ -40,9 +41,22 @@ pub(crate) struct Trace {
     pub mistake: Option<Mistake>,
     /// What was done that must not be.
     pub violations: Vec<String>,
-    /// The faults that really struck, for the tally.
+    /// The faults that really struck and what people did, for the tally.
     pub faults: BTreeMap<&'static str, u64>,
+    /// What the ledger was told of whose an object is, and the earth was not yet.
+    pub owned: Vec<Owned>,
+    /// Nature may be asked for what it forbids: who plans a part leaves other parts as they are.
+    pub partial: bool,
     lines: VecDeque<String>,
+}
+
+/// Whose an object is from now on.
+#[derive(Debug)]
+pub(crate) enum Owned {
+    /// Nobody's that the ledger knows.
+    Free(Identity),
+    /// The ledger's, under this identity: the object of a kind that its provider calls so.
+    Known { kind: Arc<str>, id: String, identity: Identity },
 }
 
 impl Trace {
@@ -57,12 +71,20 @@ impl Trace {
         self.lines.push_back(format!("{:>8} ms  {}", self.now_ms, line.into()));
     }
 
+    /// Nature forbids something. Who asked is at fault, unless for a part alone.
+    pub fn forbidden(&mut self, what: String) {
+        if self.partial {
+            return self.say(format!("FORBIDDEN {what}"));
+        }
+        self.violation(what);
+    }
+
     pub fn violation(&mut self, what: String) {
         self.say(format!("AGAINST THE RULES: {what}"));
         self.violations.push(what);
     }
 
-    /// Counts a fault that struck.
+    /// Counts a fault that struck, or what somebody did.
     pub fn fault(&mut self, what: &'static str) {
         *self.faults.entry(what).or_default() += 1;
     }

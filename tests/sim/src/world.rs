@@ -108,6 +108,10 @@ impl<'a> SimWorld<'a> {
         self.trace.borrow_mut().say(line());
     }
 
+    fn forbidden(&self, what: String) {
+        self.trace.borrow_mut().forbidden(what);
+    }
+
     fn violation(&self, what: String) {
         self.trace.borrow_mut().violation(what);
     }
@@ -233,6 +237,7 @@ impl World for SimWorld<'_> {
     }
 
     fn start(&mut self, ticket: Ticket, job: Job) {
+        self.earth.follow(&self.trace);
         self.check_start(&job);
         let fate = match &job {
             Job::Do(command) => self.roll_fate(command),

@@ -16,15 +16,15 @@ impl Planner {
         let input = self.input().clone();
         self.problems.extend(complaints::unresolved(&input.state));
         for (address, instance) in &input.state.instances {
-            if !instance.deposed.is_empty()
-                && input.covers(&address.resource.stack)
-                && !input.forgets(&address.resource)
-            {
+            let covered = input.covers(&address.resource.stack);
+            if !instance.deposed.is_empty() && covered && !input.forgets(&address.resource) {
                 self.read_deposed(address);
             }
-            let Some(object) = instance.current.as_ref().filter(|_| input.covers(&address.resource.stack)) else {
+            let Some(object) = instance.current.as_ref() else { continue };
+            if !covered {
+                self.unasked.push(address.clone());
                 continue;
-            };
+            }
             // Nobody looks after what is to be forgotten.
             let is_left = input.scope.excludes(address) || input.forgets(&address.resource);
             let is_retyped = self.imports.retyped.contains_key(address);
@@ -33,7 +33,10 @@ impl Planner {
                 continue;
             }
             let found = match is_left {
-                true => Found::Known(Some(object.value.clone())),
+                true => {
+                    self.unasked.push(address.clone());
+                    Found::Known(Some(object.value.clone()))
+                }
                 false => Found::Later,
             };
             self.objects.insert(address.clone(), found);
@@ -66,6 +69,7 @@ impl Planner {
 
     /// An object stays as it was last seen.
     fn not_asked(&mut self, address: &InstanceAddress) {
+        self.unasked.push(address.clone());
         let value = self.object(address).map(|object| object.value.clone());
         self.objects.insert(address.clone(), Found::Known(value.clone()));
         if let Some(configured) = self.parked.remove(address) {

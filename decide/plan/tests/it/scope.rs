@@ -42,8 +42,15 @@ fn text(servers: &[(usize, Vec<usize>)]) -> String {
     text
 }
 
+fn number(name: &str) -> usize {
+    name.trim_start_matches('s').parse().unwrap()
+}
+
+fn unasked(plan: &Plan) -> BTreeSet<usize> {
+    plan.unasked.iter().map(|address| number(&address.resource.name)).collect()
+}
+
 fn touched(plan: &Plan) -> BTreeSet<usize> {
-    let number = |name: &str| name.trim_start_matches('s').parse().unwrap();
     let mut touched: BTreeSet<usize> =
         plan.changes.iter().map(|change| number(&change.address.resource.name)).collect();
     touched.extend(plan.drift.iter().map(|drift| number(&drift.address.resource.name)));
@@ -84,6 +91,8 @@ fn a_plan_of_a_part_touches_nothing_else() {
         assert_eq!(touched(&plan), &whole & &needed, "{definitions}");
         let outputs = plan.outputs.iter().filter(|output| output.changes());
         assert!(outputs.clone().all(|output| needed.contains(&output.name[1..].parse().unwrap())), "{definitions}");
+        let known: BTreeSet<usize> = world.state.instances.keys().map(|it| number(&it.resource.name)).collect();
+        assert_eq!(unasked(&plan), &known - &needed, "{definitions}");
         held += touched(&plan).len();
 
         world.scope.targets.clear();
@@ -92,6 +101,7 @@ fn a_plan_of_a_part_touches_nothing_else() {
         let excluded = reach(one, users);
         let plan = world.plan(&definitions, PlanMode::Normal).unwrap();
         assert_eq!(touched(&plan), &whole - &excluded, "{definitions}");
+        assert_eq!(unasked(&plan), &known & &BTreeSet::from([one]), "{definitions}");
         left += whole.len() - touched(&plan).len();
 
         // What is left out is there for the next plan, whole again.

@@ -68,6 +68,7 @@ pub fn plan(changes: Vec<PlannedChange>, drift: Vec<Drift>) -> Plan {
         unchanged: 0,
         outside: 0,
         partial: false,
+        unasked: Vec::new(),
         warnings: Diagnostics::new(),
         based_on: 0,
     }

@@ -497,6 +497,7 @@ fn plan_of(shown: &Json) -> Plan {
         unchanged: 0,
         outside: 0,
         partial: false,
+        unasked: Vec::new(),
         warnings: Diagnostics::new(),
         based_on: 0,
     }

@@ -1,5 +1,7 @@
 //! Changes that people make to definitions, by chance. Each leaves a model that stands.
 
+use andon_schema::ResourceAddress;
+
 use super::generate::{keys, repeat};
 use super::{Block, Model, Pick, Repeat, Term};
 use crate::dice::Dice;
@@ -8,13 +10,15 @@ use crate::kinds::{BALANCER, DATA, DISK, HOST, NETWORK, SERVER};
 impl Model {
     /// One change, in words; empty where the dice found nothing to change.
     pub fn edit(&mut self, dice: &mut Dice) -> String {
-        let words = match dice.below(12) {
+        let words = match dice.below(14) {
             0..=3 => self.change_argument(dice),
             4 | 5 => self.change_repeat(dice),
             6 => self.remove_one(dice),
             7 => self.rename(dice),
             8 => self.point_elsewhere(dice),
             9 => self.toggle(dice),
+            10 => self.release(dice),
+            11 => self.protect(dice),
             _ => self.add_one(dice),
         };
         self.align();
@@ -80,6 +84,7 @@ impl Model {
 
     /// Removes a block, and those that cannot be without it.
     fn remove(&mut self, name: &str) {
+        self.imports.retain(|(address, _)| *address.resource.name != *name);
         self.blocks.retain(|block| block.name != name);
         let mut orphans = Vec::new();
         for block in &mut self.blocks {
@@ -98,11 +103,29 @@ impl Model {
         orphans.iter().for_each(|orphan| self.remove(orphan));
     }
 
+    /// Removes a block and says that what it made is to stay as it is.
+    fn release(&mut self, dice: &mut Dice) -> Option<String> {
+        let at = self.choose(dice, |block| block.kind != HOST && !self.is_used(&block.name))?;
+        let block = self.blocks.get(at)?.clone();
+        self.released.push(self.resource(&block));
+        self.remove(&block.name);
+        Some(format!("release {}", block.name))
+    }
+
+    fn protect(&mut self, dice: &mut Dice) -> Option<String> {
+        let at = self.choose(dice, |_| true)?;
+        let block = self.blocks.get_mut(at)?;
+        block.protected = !block.protected;
+        Some(format!("{} has prevent_destroy {}", block.name, block.protected))
+    }
+
     fn rename(&mut self, dice: &mut Dice) -> Option<String> {
         let at = self.choose(dice, |_| true)?;
-        let old = self.blocks.get(at)?.name.clone();
+        let before = self.resource(self.blocks.get(at)?);
+        let old = before.name.to_string();
         let new = self.fresh("renamed");
         let port = self.fresh("port");
+        let moved = dice.chance(60);
         let swap = |name: &mut String| {
             if *name == old {
                 name.clone_from(&new);
@@ -112,6 +135,7 @@ impl Model {
             // The new one and the old one may be there at the same time.
             if block.name == old
                 && block.kind == BALANCER
+                && !moved
                 && let Some(listen) = block.argument_mut("listen")
             {
                 *listen = Term::Text(port.clone());
@@ -126,7 +150,13 @@ impl Model {
                 term.references_mut().into_iter().for_each(|reference| swap(&mut reference.block));
             }
         }
-        Some(format!("rename {old} to {new}"))
+        self.imports.retain(|(address, _)| address.resource != before);
+        if !moved {
+            return Some(format!("rename {old} to {new}"));
+        }
+        let after = ResourceAddress { name: new.as_str().into(), ..before.clone() };
+        self.moved.push((before, after));
+        Some(format!("rename {old} to {new}, which is the same"))
     }
 
     fn point_elsewhere(&mut self, dice: &mut Dice) -> Option<String> {

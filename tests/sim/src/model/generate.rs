@@ -46,6 +46,7 @@ impl Model {
             ignored: None,
             triggered_by: None,
             checked: dice.chance(15) && kind != HOST,
+            protected: dice.chance(4),
             name,
         };
         let made = match kind {
@@ -235,7 +236,7 @@ impl Model {
     }
 
     /// Whether a block is of a kind, or reads one that is, by whatever way.
-    fn leads_to(&self, block: &Block, kind: &str) -> bool {
+    pub(super) fn leads_to(&self, block: &Block, kind: &str) -> bool {
         let mut uses = block.uses().into_iter().filter_map(|name| self.block(name));
         block.kind == kind || uses.any(|used| self.leads_to(used, kind))
     }

@@ -19,6 +19,12 @@ pub(crate) struct Model {
     pub blocks: Vec<Block>,
     /// What is physical is made by a plugin.
     pub plugged: bool,
+    /// What `moved` blocks say: from one address to another, in the order in which it happened.
+    pub moved: Vec<(ResourceAddress, ResourceAddress)>,
+    /// What `removed` blocks have forgotten.
+    pub released: Vec<ResourceAddress>,
+    /// What `import` blocks take over, and by which name.
+    pub imports: Vec<(InstanceAddress, String)>,
     /// Gives names that were never used.
     names: u32,
 }
@@ -41,6 +47,8 @@ pub(crate) struct Block {
     pub triggered_by: Option<String>,
     /// It has a condition of its own.
     pub checked: bool,
+    /// It has `prevent_destroy`.
+    pub protected: bool,
 }
 
 /// Where a block is written.
@@ -104,17 +112,38 @@ impl Model {
         self.blocks.iter().find(|block| block.name == name)
     }
 
+    /// The block of a resource.
+    pub fn defining(&self, resource: &ResourceAddress) -> Option<&Block> {
+        self.block(&resource.name).filter(|block| self.resource(block) == *resource)
+    }
+
+    /// Whether there is to be such an instance.
+    pub fn defines(&self, address: &InstanceAddress) -> bool {
+        self.defining(&address.resource).is_some_and(|block| block.repeat.keys().contains(&address.key))
+    }
+
     /// The address of an instance.
     pub fn address(&self, block: &Block, key: Option<InstanceKey>) -> InstanceAddress {
+        self.resource(block).instance(key)
+    }
+
+    /// The address of a block.
+    pub fn resource(&self, block: &Block) -> ResourceAddress {
         let module = block.home.module.map(|name| ModuleStep { name: name.into(), key: None });
-        let resource = ResourceAddress {
+        ResourceAddress {
             stack: self.stacks.get(block.home.stack).cloned().unwrap_or_default(),
             module: module.into_iter().collect(),
             mode: Mode::Managed,
             kind: block.kind.into(),
             name: block.name.as_str().into(),
-        };
-        resource.instance(key)
+        }
+    }
+
+    /// Takes every `prevent_destroy` out. Whether there was one.
+    pub fn unprotect(&mut self) -> bool {
+        let before = self.blocks.iter().filter(|block| block.protected).count();
+        self.blocks.iter_mut().for_each(|block| block.protected = false);
+        before > 0
     }
 
     fn fresh(&mut self, prefix: &str) -> String {

@@ -39,6 +39,7 @@ impl Model {
                 writer.module(&root(&block.home)).calls.entry(module).or_default();
             }
         }
+        writer.history();
         let mut files = FileSet::new();
         let head = format!("project \"sim\" {{}}\nenvironment \"{ENVIRONMENT}\" {{}}\n");
         files.insert("andon.hcl", head.into_bytes());
@@ -105,6 +106,32 @@ impl Writer<'_> {
         self.modules.entry(home.clone()).or_default()
     }
 
+    /// The blocks that say what becomes of objects that are there, all of them in root modules.
+    fn history(&mut self) {
+        let model = self.model;
+        for (before, after) in &model.moved {
+            let (from, to) = (before.within_stack(), after.within_stack());
+            self.say(&before.stack, &format!("moved {{\n  from = {from}\n  to = {to}\n}}\n"));
+        }
+        for released in &model.released {
+            let from = released.within_stack();
+            self.say(
+                &released.stack,
+                &format!("removed {{\n  from = {from}\n  lifecycle {{\n    destroy = false\n  }}\n}}\n"),
+            );
+        }
+        for (address, id) in &model.imports {
+            let to = address.within_stack();
+            self.say(&address.resource.stack, &format!("import {{\n  to = {to}\n  id = {id:?}\n}}\n"));
+        }
+    }
+
+    fn say(&mut self, stack: &str, text: &str) {
+        if let Some(stack) = self.model.stacks.iter().position(|name| **name == *stack) {
+            self.module(&Home { stack, module: None }).body.push_str(text);
+        }
+    }
+
     fn block(&mut self, block: &Block) -> String {
         let mut text = format!("resource \"{}\" \"{}\" {{\n", block.kind, block.name);
         match &block.repeat {
@@ -124,6 +151,9 @@ impl Writer<'_> {
         text.push_str("  lifecycle {\n");
         if block.create_before_destroy {
             text.push_str("    create_before_destroy = true\n");
+        }
+        if block.protected {
+            text.push_str("    prevent_destroy = true\n");
         }
         if let Some(ignored) = block.ignored {
             let _ = writeln!(text, "    ignore_changes = [{ignored}]");

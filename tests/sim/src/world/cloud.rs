@@ -87,7 +87,7 @@ impl SimWorld<'_> {
 
     fn done_or_forbidden(&mut self, identity: &Identity, value: Value) {
         if let Err(forbidden) = self.earth.complete(identity, value) {
-            self.violation(forbidden);
+            self.forbidden(forbidden);
         }
     }
 

@@ -69,7 +69,7 @@ impl SimWorld<'_> {
         match allowed {
             Ok(()) => fate,
             Err(forbidden) => {
-                self.violation(forbidden);
+                self.forbidden(forbidden);
                 Fate::Refused
             }
         }
@@ -122,7 +122,7 @@ impl SimWorld<'_> {
             return failed(self.value(identity));
         }
         if let Err(forbidden) = self.earth.complete(identity, realise(kind, identity, None, config)) {
-            self.violation(forbidden);
+            self.forbidden(forbidden);
             return failed(self.value(identity));
         }
         let value = self.value(identity);
@@ -153,7 +153,7 @@ impl SimWorld<'_> {
             value = self.halfway(&before, &value);
         }
         if let Err(forbidden) = self.earth.complete(identity, value) {
-            self.violation(forbidden);
+            self.forbidden(forbidden);
         }
         match fate {
             Fate::Done => done(self.value(identity)),
@@ -259,7 +259,7 @@ impl SimWorld<'_> {
             (Action::Delete, false) if spared => Found::Broken(value),
             (Action::Create, false) | (Action::Delete, _) => {
                 if let Err(forbidden) = self.earth.dismantle(identity) {
-                    self.violation(forbidden);
+                    self.forbidden(forbidden);
                 }
                 self.earth.vanish(identity);
                 Found::Absent

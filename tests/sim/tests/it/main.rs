@@ -50,29 +50,33 @@ fn after_every_fault_world_and_ledger_agree() {
     }
 }
 
-/// Plants a mistake in one story after another, until one in which it is made: that one must be broken, and say how.
-fn check_planted(mistake: Mistake, expected: &str) {
+/// Plants a mistake in one story after another, until one in which it is made: that one must be broken, and say how, in
+/// one of these ways.
+fn check_planted(mistake: Mistake, expected: &[&str]) {
     let broken = (0..200).find_map(|seed| simulate(seed, Some(mistake)).err());
     let Some(broken) = broken else { panic!("{mistake:?} is never found") };
     let told = broken.problems.join("\n");
-    assert!(told.contains(expected), "{mistake:?} is found, and not for what it is:\n{told}");
+    assert!(
+        expected.iter().any(|expected| told.contains(expected)),
+        "{mistake:?} is found, and not for what it is:\n{told}"
+    );
 }
 
 #[test]
 fn planted_mistakes_are_found() {
     for (mistake, expected) in [
-        (Mistake::WorldForgetsAnEffect, "and the world does not"),
-        (Mistake::DriverLosesAnObject, "is lost: no record tells of it"),
-        (Mistake::RecoveryDoesNotLook, "is lost: no record tells of it"),
-        (Mistake::LedgerDropsAnOutcome, "the outcome of object"),
-        (Mistake::EngineSkipsAnIntent, "no durable intent says so"),
+        (Mistake::WorldForgetsAnEffect, &["and the world does not"][..]),
+        (Mistake::DriverLosesAnObject, &["is lost: no record tells of it"][..]),
+        (Mistake::RecoveryDoesNotLook, &["is lost: no record tells of it"][..]),
+        (Mistake::LedgerDropsAnOutcome, &["the outcome of object", "something that it waits for is not done"]),
+        (Mistake::EngineSkipsAnIntent, &["no durable intent says so"][..]),
         // Every run finds the order missing and writes it down anew.
-        (Mistake::LedgerForgetsDependencies, "a run that had nothing to do did something"),
-        (Mistake::StrangerInTheWorld, "a stranger"),
-        (Mistake::CrashTakenForRefusal, "is lost: no record tells of it"),
-        (Mistake::HostCallsTwice, "is lost: no record tells of it"),
-        (Mistake::LedgerForgetsWhatIsKept, "the plugin is given back"),
-        (Mistake::LostCreationIsForgotten, "is lost: no record tells of it"),
+        (Mistake::LedgerForgetsDependencies, &["a run that had nothing to do did something"][..]),
+        (Mistake::StrangerInTheWorld, &["a stranger"][..]),
+        (Mistake::CrashTakenForRefusal, &["is lost: no record tells of it", "and the world does not"]),
+        (Mistake::HostCallsTwice, &["is lost: no record tells of it"][..]),
+        (Mistake::LedgerForgetsWhatIsKept, &["the plugin is given back"][..]),
+        (Mistake::LostCreationIsForgotten, &["is lost: no record tells of it"][..]),
     ] {
         check_planted(mistake, expected);
     }
