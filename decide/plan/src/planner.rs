@@ -114,6 +114,8 @@ pub(crate) struct Proposal {
     configured: Configured,
     /// The configuration with what `ignore_changes` leaves out of it: a new object has that, too.
     whole: Option<Value>,
+    /// What is left out by that.
+    ignored: Vec<String>,
     /// The object as it is; `None` where there is none.
     prior: Option<Value>,
     /// Why it is replaced; empty where that is not so, or not known yet.
@@ -476,22 +478,20 @@ impl Planner {
                     .map(|trigger| ReplaceReason::Triggered(trigger.text.to_string())),
             );
         }
-        let mut whole = None;
+        let (mut whole, mut ignored) = (None, Vec::new());
         if let Some(prior) = &prior
             && because.is_empty()
             && configured.definition.lifecycle.ignore_changes != IgnoreChanges::None
             && let Some(schema) = self.graph.type_schema(&configured)
         {
-            let ignored = &configured.definition.lifecycle.ignore_changes;
-            let (config, attributes) = ignoring(&configured.config, prior, ignored, &schema.block);
+            let unwanted = &configured.definition.lifecycle.ignore_changes;
+            let (config, attributes) = ignoring(&configured.config, prior, unwanted, &schema.block);
             whole = Some(std::mem::replace(&mut configured.config, config));
-            if !attributes.is_empty() {
-                self.note(&configured.address, Reason::Ignored { attributes });
-            }
+            ignored = attributes;
         }
         let anew = prior.is_none() || !because.is_empty();
         let kept = self.kept.get(&configured.address).cloned().unwrap_or_default();
-        self.ask_change(Proposal { configured, whole, prior, because, replace: Vec::new(), kept, anew });
+        self.ask_change(Proposal { configured, whole, ignored, prior, because, replace: Vec::new(), kept, anew });
     }
 
     /// By which plugin an instance is made, and what that is given back.
@@ -561,6 +561,12 @@ impl Planner {
         let Planned { value, replace, report, kept, legacy, .. } = planned;
         let after = self.marked(&proposal.configured, &value);
         let config = proposal.configured.config.clone();
+        // A new object has what is left out of a change.
+        let stays = replace.is_empty() || self.input().mode == PlanMode::RefreshOnly;
+        if stays && !proposal.ignored.is_empty() {
+            let attributes = std::mem::take(&mut proposal.ignored);
+            self.note(&proposal.configured.address, Reason::Ignored { attributes });
+        }
         let (kind, before) = match proposal.prior.take() {
             None => (ChangeKind::Create, None),
             Some(before) if self.input().mode == PlanMode::RefreshOnly => {
@@ -574,9 +580,8 @@ impl Planner {
             Some(before) if !replace.is_empty() => {
                 let because = replace.iter().cloned().map(ReplaceReason::Fixed).collect();
                 if let Some(whole) = proposal.whole.take() {
-                    let address = &proposal.configured.address;
-                    self.notes.retain(|it| it.address != *address || !matches!(it.reason, Reason::Ignored { .. }));
                     proposal.configured.config = whole;
+                    proposal.ignored.clear();
                 }
                 // What was planned to be kept is given back when it is asked what a new object would be.
                 return self.ask_change(Proposal {

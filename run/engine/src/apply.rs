@@ -28,7 +28,7 @@ pub fn apply(
 ) -> Result<ApplyReport, JournalError> {
     let applier = Applier::new(plan, input, identities);
     let (running, instant, held) = (BTreeMap::new(), Vec::new(), VecDeque::new());
-    Apply { applier, opening, running, taken: 0, instant, held, next_ticket: 0, world, journal, sink }.run()
+    Apply { applier, events: opening, running, taken: 0, instant, held, next_ticket: 0, world, journal, sink }.run()
 }
 
 /// What a ticket stands for.
@@ -43,7 +43,8 @@ type Open = (CommandId, Command, Option<Intent>);
 
 struct Apply<'a> {
     applier: Applier,
-    opening: Vec<Event>,
+    /// What is to be appended with whatever comes next.
+    events: Vec<Event>,
     running: BTreeMap<Ticket, Running>,
     /// How many of those are commands that take room.
     taken: usize,
@@ -62,25 +63,25 @@ impl Apply<'_> {
         loop {
             match self.applier.next() {
                 ApplyStep::Done(report) => {
-                    let opening = std::mem::take(&mut self.opening);
-                    self.record(opening)?;
+                    self.record()?;
                     return Ok(report);
                 }
                 ApplyStep::Run(work) => self.begin(work)?,
+                // What came of a command may be more work, which goes before what is held.
+                ApplyStep::Wait if !self.events.is_empty() || self.room() > 0 => self.go_on(Vec::new())?,
                 ApplyStep::Wait if self.running.is_empty() => {
                     let diagnostic = Diagnostic::error("the apply waits for outcomes of commands that it did not give")
                         .help("Run the command again: it goes on from what the ledger holds.");
                     return Ok(ApplyReport { diagnostics: diagnostic.into(), ..ApplyReport::default() });
                 }
-                ApplyStep::Wait => self.wait()?,
+                ApplyStep::Wait => self.wait(),
             }
         }
     }
 
     /// Appends every record and intent of a batch in one commit, and only then starts its work.
     fn begin(&mut self, work: Vec<Work>) -> Result<(), JournalError> {
-        let mut events = std::mem::take(&mut self.opening);
-        let mut jobs = Vec::new();
+        let (mut jobs, mut tell) = (Vec::new(), Vec::new());
         for work in work {
             match work {
                 Work::Ask(id, question) => jobs.push((Running::Question(id), Job::Ask(question))),
@@ -97,23 +98,30 @@ impl Apply<'_> {
                         (false, false) => self.held.push_back(open),
                     }
                 }
-                Work::Record(event) => events.push(event),
-                Work::Tell(progress) => self.sink.event(&Event::Progress(progress)),
+                Work::Record(event) => self.events.push(event),
+                Work::Tell(progress) => tell.push(Event::Progress(progress)),
             }
         }
-        self.go_on(events, jobs)
+        self.go_on(jobs)?;
+        tell.iter().for_each(|progress| self.sink.event(progress));
+        Ok(())
     }
 
-    /// Takes up commands as long as the world has room for them, and appends these events and their intents.
-    fn go_on(&mut self, mut events: Vec<Event>, mut jobs: Vec<(Running, Job)>) -> Result<(), JournalError> {
-        let room = self.world.parallelism().saturating_sub(self.taken).min(self.held.len());
+    /// How many of the commands that are held the world has room for.
+    fn room(&self) -> usize {
+        self.world.parallelism().saturating_sub(self.taken).min(self.held.len())
+    }
+
+    /// Takes up commands as long as the world has room for them, and appends what there is to append and their intents.
+    fn go_on(&mut self, mut jobs: Vec<(Running, Job)>) -> Result<(), JournalError> {
+        let room = self.room();
         self.taken += room;
         let instant = std::mem::take(&mut self.instant).into_iter().map(|open| (false, open));
         for (takes_room, (id, command, intent)) in instant.chain(self.held.drain(..room).map(|open| (true, open))) {
-            events.extend(intent.map(Event::Intent));
+            self.events.extend(intent.map(Event::Intent));
             jobs.push((Running::Command(id, takes_room), Job::Do(command)));
         }
-        self.record(events)?;
+        self.record()?;
         let begun = !jobs.is_empty();
         for (running, job) in jobs {
             let ticket = Ticket(self.next_ticket);
@@ -127,8 +135,8 @@ impl Apply<'_> {
         Ok(())
     }
 
-    /// Waits for a completion, takes all others that are there already, and appends their outcomes in one commit.
-    fn wait(&mut self) -> Result<(), JournalError> {
+    /// Waits for a completion, and takes all others that are there already: their outcomes go into one commit.
+    fn wait(&mut self) {
         let mut completions = Vec::new();
         let mut at_most = TICK;
         loop {
@@ -146,17 +154,15 @@ impl Apply<'_> {
                 self.applier.withdraw(id);
             }
         }
-        let mut records = Vec::new();
         for completion in completions {
-            self.take(completion, &mut records);
+            self.take(completion);
         }
         if at_most == TICK {
             self.sink.tick();
         }
-        self.go_on(records, Vec::new())
     }
 
-    fn take(&mut self, completion: Completion, records: &mut Vec<Event>) {
+    fn take(&mut self, completion: Completion) {
         let finished = match completion {
             Completion::Answered(ticket, answer) => match self.running.remove(&ticket) {
                 Some(Running::Question(id)) => return self.applier.answer(id, answer),
@@ -178,10 +184,11 @@ impl Apply<'_> {
         };
         let Some((id, takes_room, outcome)) = finished else { return };
         self.taken = self.taken.saturating_sub(usize::from(takes_room));
-        records.extend(self.applier.outcome(id, outcome).map(Event::Outcome));
+        self.events.extend(self.applier.outcome(id, outcome).map(Event::Outcome));
     }
 
-    fn record(&mut self, events: Vec<Event>) -> Result<(), JournalError> {
+    fn record(&mut self) -> Result<(), JournalError> {
+        let events = std::mem::take(&mut self.events);
         if events.is_empty() {
             return Ok(());
         }

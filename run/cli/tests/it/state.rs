@@ -177,9 +177,9 @@ fn what_a_crash_left_open_is_resolved_under_a_run_of_its_own() {
     }
 }
 
-/// An apply that has come so far, and goes on until it is ended; what it says is in `said`.
-fn going_on(project: &Project, until: &str) -> Child {
-    let mut command = project.command(&["apply", "-y"]);
+/// A run that has come so far, and goes on until it is ended; what it says is in `said`.
+fn going_on(project: &Project, words: &[&str], until: &str) -> Child {
+    let mut command = project.command(words);
     command.env("XDG_CACHE_HOME", project.directory.join("cache")).env("HOME", &project.directory);
     command.env("TF_CLI_CONFIG_FILE", project.directory.join("none")).env_remove("TF_PLUGIN_CACHE_DIR");
     let said = File::create(project.directory.join("said")).unwrap();
@@ -199,7 +199,7 @@ fn send(child: &Child, signal: i32) {
 fn a_plan_is_made_while_another_run_changes_the_environment() {
     let wait = "resource \"toy_thing\" \"a\" { name = \"wait at ApplyResourceChange\" }\n";
     let Some(project) = with_toy("state-live", &["1.0.0"], wait) else { return };
-    let mut child = going_on(&project, "creating toy_thing.a");
+    let mut child = going_on(&project, &["apply", "-y"], "creating toy_thing.a");
     for (words, said) in
         [("plan", "1 to create"), ("drift", "No drift"), ("status", "toy_thing.a  it is not known yet")]
     {
@@ -221,6 +221,73 @@ fn a_plan_is_made_while_another_run_changes_the_environment() {
     }
 }
 
+/// Once is an end that loses nothing: what runs is finished, and what waits for room has never begun.
+#[test]
+fn an_end_leaves_what_waits_undone() {
+    let project = Project::empty("state-once");
+    project.write(
+        "main.tf",
+        "resource \"terraform_data\" \"a\" {\n  count = 6\n  provisioner \"local-exec\" {\n    command = \"until [ -e go ]; do sleep \
+         0.02; done\"\n  }\n}\nresource \"terraform_data\" \"after\" {\n  input = terraform_data.a[5].id\n}\n",
+    );
+    let mut child = going_on(&project, &["apply", "-y", "-parallelism=2"], "runs until");
+    send(&child, libc::SIGINT);
+    let said = || fs::read_to_string(project.directory.join("said")).unwrap();
+    eventually("it is stopping", std::time::Duration::from_secs(60), || said().contains("Stopping"));
+    project.write("go", "");
+    assert_eq!(child.wait().unwrap().code(), Some(1), "{}", said());
+    assert!(said().contains("2 done, 0 failed, 5 not done"), "{}", said());
+    assert_eq!(project.ok(&["state", "list"]).out, "terraform_data.a[0]\nterraform_data.a[1]\n");
+    let status = project.ok(&["status"]);
+    assert!(!status.all().contains("tainted") && !status.all().contains("not known"), "{status}");
+    let plan = project.ok(&["plan"]);
+    assert!(plan.out.contains("5 to create, 2 unchanged") && !plan.err.contains("cut short"), "{plan}");
+    let ended = project.ok(&["apply", "-y", "-parallelism=2"]);
+    assert!(ended.err.contains("5 created"), "{ended}");
+}
+
+/// What a kill leaves open of objects that there were before is looked at by every plan, and settled by the next apply.
+#[test]
+fn plans_are_made_of_what_a_kill_left_in_the_middle() {
+    let text = |secret: &str| {
+        format!(
+            "resource \"toy_thing\" \"a\" {{\n  count = 3\n  name = \"n${{count.index}}\"\n  secret = {secret}\n}}\n"
+        )
+    };
+    let Some(project) = with_toy("state-middle", &["1.0.0"], &text("null")) else { return };
+    assert_eq!(run(&project, &["apply", "-y"]).code, Some(0));
+    let kill = || {
+        project.write("main.tf", &text("\"wait at ApplyResourceChange\""));
+        let mut child = going_on(&project, &["apply", "-y", "-parallelism=2"], "updating toy_thing.a[1]");
+        send(&child, libc::SIGKILL);
+        child.wait().unwrap();
+        project.write("main.tf", &text("\"other\""));
+    };
+    kill();
+    let ran = run(&project, &["status"]);
+    assert_eq!(ran.out.matches("it is not known yet what became of it").count(), 2, "{ran}");
+    for (word, said) in [
+        ("-refresh-only", "no changes"),
+        ("-refresh=false", "3 to update"),
+        ("-destroy", "3 to delete"),
+        ("-out=saved", "3 to update"),
+    ] {
+        let ran = run(&project, &["plan", word]);
+        assert!(ran.code == Some(0) && ran.out.contains(said) && ran.err.contains("was cut short"), "{word}: {ran}");
+    }
+    let ran = run(&project, &["apply", "saved"]);
+    assert!(ran.code == Some(0) && ran.err.contains("3 updated"), "{ran}");
+    let ran = run(&project, &["plan"]);
+    assert!(ran.out.contains("no changes, 3 unchanged") && !ran.err.contains("cut short"), "{ran}");
+    // So does an apply that only looks.
+    project.write("main.tf", &text("null"));
+    kill();
+    let ran = run(&project, &["apply", "-refresh-only", "-y"]);
+    assert!(ran.code == Some(0) && ran.err.matches("after a run that was cut short").count() == 2, "{ran}");
+    let ran = run(&project, &["plan"]);
+    assert!(ran.code == Some(0) && !ran.err.contains("cut short"), "{ran}");
+}
+
 #[test]
 fn an_end_at_once_is_said() {
     let project = Project::empty("state-twice");
@@ -228,7 +295,7 @@ fn an_end_at_once_is_said() {
         "main.tf",
         "resource \"terraform_data\" \"a\" {\n  provisioner \"local-exec\" { command = \"sleep 300\" }\n}\n",
     );
-    let mut child = going_on(&project, "runs sleep 300");
+    let mut child = going_on(&project, &["apply", "-y"], "runs sleep 300");
     send(&child, libc::SIGINT);
     let said = || fs::read_to_string(project.directory.join("said")).unwrap();
     eventually("it is stopping", std::time::Duration::from_secs(60), || said().contains("Stopping"));
