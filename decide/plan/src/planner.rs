@@ -366,14 +366,15 @@ impl Planner {
 
     /// `stored` is what the state says, as its provider reads that today.
     fn observed(&mut self, address: InstanceAddress, value: Option<Value>, stored: Option<Value>) {
-        let Some(object) = self.input().state.current(&address).cloned() else { return };
+        let state = Arc::clone(&self.input().state);
+        let Some(object) = state.current(&address) else { return };
         let value = value.map(|value| with_marks_of(&value, &object.value));
         let before = stored.map_or_else(|| object.value.clone(), |stored| with_marks_of(&stored, &object.value));
         // Plugins are not of one mind whether what is empty is there.
         let plain = |value: &Value| if object.provider.is_some() { without_empty(value) } else { value.clone() };
         let differs = value.as_ref().is_none_or(|value| !same(&plain(value), &plain(&before)));
         if differs || value.as_ref().is_some_and(|value| !same(value, &before)) {
-            let (identity, after) = (object.identity, value.clone());
+            let (identity, after) = (object.identity.clone(), value.clone());
             let kept = self.kept.get(&address).cloned().unwrap_or_default();
             let list = if differs { &mut self.drift } else { &mut self.settled };
             list.push(Drift {
@@ -383,7 +384,7 @@ impl Planner {
                 after,
                 report: None,
                 kept,
-                provider: object.provider,
+                provider: object.provider.clone(),
                 background: !differs,
                 feeds: Vec::new(),
             });

@@ -8,7 +8,7 @@ use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
-use andon_ledger::codec::{CodecError, decode_event, decode_state, encode_event, encode_state};
+use andon_ledger::codec::{CodecError, decode_event, decode_snapshot, encode_event, encode_snapshot};
 use andon_ledger::{Entry, Event, RunId, State, Timestamp};
 use sha2::{Digest, Sha256};
 
@@ -237,18 +237,18 @@ impl Ledger {
             .ok()??;
         let sound = expected == row.checksum && row.sequence <= last;
         let text = self.keeper().sealer().open(&Belongs::Snapshot(row.sequence), row.state).ok()?;
-        let state = decode_state(std::str::from_utf8(&text).ok()?).ok()?;
+        let state = decode_snapshot(&text).ok()?;
         (sound && state.sequence == row.sequence).then_some((row.sequence, state))
     }
 
     /// Writes a state down, in place of the one before, so that it need not be folded from the first entry on. It
     /// costs as much as the state is large: worth it after many entries, not after each.
     pub fn write_snapshot(&self, state: &State) -> Result<(), StoreError> {
-        let text = encode_state(state).map_err(StoreError::Event)?;
+        let packed = encode_snapshot(state).map_err(StoreError::Event)?;
         let sequence = state.sequence;
         self.ask(move |writer, keeper| {
             let sealer = keeper.sealer();
-            let state = sealer.seal(&Belongs::Snapshot(sequence), text.into_bytes())?;
+            let state = sealer.seal(&Belongs::Snapshot(sequence), packed)?;
             writer.transact(&mut |tables, _| {
                 if tables.head()?.key_id != sealer.key_id() {
                     return Err(StoreError::KeyChanged { place: keeper.place.clone() });

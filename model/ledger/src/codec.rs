@@ -6,6 +6,7 @@
 //! them: a ledger is as secret as what it describes.
 
 mod answer;
+mod packed;
 mod read;
 mod write;
 
@@ -14,6 +15,8 @@ use serde_json::{Map, Value as Json};
 use andon_schema::{Answer, HostReport};
 
 use crate::{Event, State};
+
+pub use packed::{decode_snapshot, encode_snapshot};
 
 /// The version of the format that this crate writes. It reads this one and all before it.
 pub const VERSION: u64 = 2;
@@ -88,20 +91,26 @@ pub fn decode_report(text: &str) -> Result<HostReport, CodecError> {
 
 fn record(mut members: Map<String, Json>) -> String {
     members.insert("v".to_owned(), VERSION.into());
-    Json::Object(members).to_string()
+    let record = Json::Object(members);
+    // The same text, without the detours of formatting.
+    serde_json::to_string(&record).unwrap_or_else(|_| record.to_string())
 }
 
-fn parse(text: &str) -> Result<Json, CodecError> {
+fn json(text: &str) -> Result<Json, CodecError> {
     let mut reader = serde_json::Deserializer::from_str(text);
     // What was stored was a value here before, however deep it is nested.
     reader.disable_recursion_limit();
     let mut values = reader.into_iter::<Json>();
-    let record = match (values.next(), values.next()) {
-        (Some(Ok(record)), None) => record,
-        (Some(Err(error)), _) | (_, Some(Err(error))) => return Err(CodecError::Syntax(error.to_string())),
-        (None, _) => return Err(CodecError::Syntax("it is empty".to_owned())),
-        (_, Some(Ok(_))) => return Err(CodecError::Syntax("something follows it".to_owned())),
-    };
+    match (values.next(), values.next()) {
+        (Some(Ok(value)), None) => Ok(value),
+        (Some(Err(error)), _) | (_, Some(Err(error))) => Err(CodecError::Syntax(error.to_string())),
+        (None, _) => Err(CodecError::Syntax("it is empty".to_owned())),
+        (_, Some(Ok(_))) => Err(CodecError::Syntax("something follows it".to_owned())),
+    }
+}
+
+fn parse(text: &str) -> Result<Json, CodecError> {
+    let record = json(text)?;
     match record.get("v").and_then(Json::as_u64) {
         Some(found) if found > VERSION => Err(CodecError::Newer { found }),
         Some(1..) => Ok(record),

@@ -1,3 +1,4 @@
+use std::cmp::Ordering;
 use std::fmt;
 use std::str::Chars;
 use std::sync::Arc;
@@ -51,8 +52,8 @@ pub struct ModuleStep {
     pub key: Option<InstanceKey>,
 }
 
-/// A resource of a stack: all its instances.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// A resource of a stack: all its instances. Ordered by the fields, the first one first.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ResourceAddress {
     /// The stack; empty for the only stack of a project without `stacks/`.
     pub stack: Arc<str>,
@@ -66,13 +67,53 @@ pub struct ResourceAddress {
     pub name: Arc<str>,
 }
 
-/// One instance of a resource.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// One instance of a resource. Ordered by the resource, and then by the key.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct InstanceAddress {
     /// The resource.
     pub resource: ResourceAddress,
     /// Which instance; `None` where there is neither `count` nor `for_each`.
     pub key: Option<InstanceKey>,
+}
+
+/// Compares names that are mostly one and the same text in memory.
+fn compare(one: &Arc<str>, other: &Arc<str>) -> Ordering {
+    if Arc::ptr_eq(one, other) { Ordering::Equal } else { one.cmp(other) }
+}
+
+impl Ord for ResourceAddress {
+    fn cmp(&self, other: &ResourceAddress) -> Ordering {
+        let modules = || {
+            if self.module.is_empty() && other.module.is_empty() {
+                Ordering::Equal
+            } else {
+                self.module.cmp(&other.module)
+            }
+        };
+        compare(&self.stack, &other.stack)
+            .then_with(modules)
+            .then_with(|| self.mode.cmp(&other.mode))
+            .then_with(|| compare(&self.kind, &other.kind))
+            .then_with(|| compare(&self.name, &other.name))
+    }
+}
+
+impl PartialOrd for ResourceAddress {
+    fn partial_cmp(&self, other: &ResourceAddress) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for InstanceAddress {
+    fn cmp(&self, other: &InstanceAddress) -> Ordering {
+        self.resource.cmp(&other.resource).then_with(|| self.key.cmp(&other.key))
+    }
+}
+
+impl PartialOrd for InstanceAddress {
+    fn partial_cmp(&self, other: &InstanceAddress) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
 }
 
 /// Text that is no address.

@@ -44,7 +44,7 @@ pub fn is_identifier(name: &str) -> bool {
     let mut characters = name.chars();
     characters.next().is_some_and(|first| first.is_alphabetic() || first == '_')
         && characters.all(|next| next.is_alphanumeric() || matches!(next, '_' | '-'))
-        && name.nfc().eq(name.chars())
+        && (name.is_ascii() || name.nfc().eq(name.chars()))
 }
 
 fn write(out: &mut String, value: &Value, indent: usize) {

@@ -204,8 +204,13 @@ impl Context {
 
     /// Refuses to go on with providers that the lock file does not settle.
     pub fn locked_providers(&self, project: Project) -> Result<Project, Stop> {
-        let unlocked = project.plugins.unlocked().clone();
-        self.said(project, &unlocked)
+        self.refuse_unlocked(&project)?;
+        Ok(project)
+    }
+
+    /// The same of a project that stays where it is.
+    pub fn refuse_unlocked(&self, project: &Project) -> Result<(), Stop> {
+        self.say_unsound(project, project.plugins.unlocked())
     }
 
     /// Opens the project to look at its values: what plugins offer is known, and they are not asked what is wrong.
@@ -240,10 +245,16 @@ impl Context {
 
     /// Says what was found wrong with the definitions; refuses them where there are errors.
     pub fn said(&self, project: Project, found: &Diagnostics) -> Result<Project, Stop> {
+        self.say_unsound(&project, found)?;
+        Ok(project)
+    }
+
+    /// The same of a project that stays where it is.
+    pub fn say_unsound(&self, project: &Project, found: &Diagnostics) -> Result<(), Stop> {
         if !found.is_empty() {
-            self.say_diagnostics(found, &project.session.project().sources);
+            self.say_diagnostics(found, project.sources());
         }
-        if found.has_errors() { Err(Stop::Code(1)) } else { Ok(project) }
+        if found.has_errors() { Err(Stop::Code(1)) } else { Ok(()) }
     }
 
     /// Refuses, before anything is touched, to change what this machine cannot make.

@@ -1,6 +1,7 @@
 //! The `andon` program: arguments → engine; prints views.
 
 mod args;
+mod checking;
 mod clock;
 mod commands;
 mod context;

@@ -145,6 +145,13 @@ impl Machine {
     }
 }
 
+impl Machine {
+    /// Whether a job is done as soon as it is started, as it needs nothing but a computation.
+    pub(crate) fn asks_nobody(&self, job: &Job) -> bool {
+        self.shared.providers.only_compute(job)
+    }
+}
+
 impl Drop for Machine {
     fn drop(&mut self) {
         let mut queue = self.shared.queue.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,6 +1,7 @@
 //! An open project: its definitions, its ledger, and the state that the ledger folds into.
 
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -106,12 +107,22 @@ impl Session {
     /// Reads a project's files, and folds its ledger where there is one; makes none. What is wrong in the definitions
     /// is in [`Session::diagnostics`]; only what cannot be read is an error.
     pub fn open(settings: Settings) -> Result<Session, OpenError> {
-        let mut session = Session::definitions(settings)?;
-        session.ledger = session.ledger()?;
-        if let Some(ledger) = &session.ledger {
-            session.state = ledger.snapshot().map(|(_, state)| state).unwrap_or_default();
-            session.snapshot_at = session.state.sequence;
-            catch_up(ledger, &mut session.state)?;
+        // Neither has to wait for the other, but where the definitions say which part of a database is the project's.
+        let file = address_of_ledger().is_none().then(|| Place::File(ledger_file(&settings.directory)));
+        let (session, read) = std::thread::scope(|scope| {
+            let reading = file.map(|place| scope.spawn(move || read_ledger(&place)));
+            let session = Session::definitions(settings);
+            (session, reading.map(|reading| reading.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))))
+        });
+        let mut session = session?;
+        let read = match read {
+            Some(read) => read?,
+            None => read_ledger(&session.ledger_place()?)?,
+        };
+        if let Some(ReadLedger { ledger, state, snapshot_at }) = read {
+            session.ledger = Some(ledger);
+            session.state = state;
+            session.snapshot_at = snapshot_at;
         }
         // An environment that something is in may have been made elsewhere.
         let used =
@@ -188,7 +199,7 @@ impl Session {
 
     /// Where the ledger is, or will be.
     fn ledger_place(&self) -> Result<Place, StoreError> {
-        let Some(address) = std::env::var_os(LEDGER_VARIABLE).filter(|address| !address.is_empty()) else {
+        let Some(address) = address_of_ledger() else {
             return Ok(Place::File(ledger_file(&self.settings.directory)));
         };
         let project = &self.project;
@@ -315,7 +326,13 @@ impl Journal for Recorder {
             .ledger
             .append(now(), &self.run, &self.environment, events)
             .map_err(|error| JournalError::Store(error.to_string()))?;
-        catch_up(&self.ledger, &mut self.state).map_err(|error| JournalError::Order(error.to_string()))?;
+        let next = self.state.sequence.saturating_add(1);
+        let folded = match entries.first().is_none_or(|first| first.sequence == next) {
+            true => entries.iter().try_for_each(|entry| Ok(andon_fold::apply(&mut self.state, entry)?)),
+            // Others have appended meanwhile.
+            false => catch_up(&self.ledger, &mut self.state),
+        };
+        folded.map_err(|error: OpenError| JournalError::Order(error.to_string()))?;
         Ok(entries)
     }
 
@@ -365,6 +382,28 @@ pub fn records(directory: &Path) -> PathBuf {
 
 fn ledger_file(directory: &Path) -> PathBuf {
     records(directory).join("ledger.db")
+}
+
+/// The database that holds the ledger, where it is not in a file of the project.
+fn address_of_ledger() -> Option<OsString> {
+    std::env::var_os(LEDGER_VARIABLE).filter(|address| !address.is_empty())
+}
+
+/// A ledger, and what it folds into.
+struct ReadLedger {
+    ledger: Ledger,
+    state: State,
+    /// The entry that the snapshot goes up to.
+    snapshot_at: u64,
+}
+
+/// `None` where there is no ledger yet.
+fn read_ledger(place: &Place) -> Result<Option<ReadLedger>, OpenError> {
+    let Some(ledger) = Ledger::find(place, Key::from_environment()?.as_ref())? else { return Ok(None) };
+    let mut state = ledger.snapshot().map(|(_, state)| state).unwrap_or_default();
+    let snapshot_at = state.sequence;
+    catch_up(&ledger, &mut state)?;
+    Ok(Some(ReadLedger { ledger, state, snapshot_at }))
 }
 
 /// The clock, read once.

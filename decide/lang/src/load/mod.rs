@@ -25,6 +25,7 @@ use std::sync::Arc;
 use andon_hcl::ast::{Block, Body, Ident};
 use andon_text::{Diagnostic, Diagnostics, SourceId, SourceMap, Span};
 use andon_value::is_identifier;
+use rustc_hash::FxHashMap;
 
 use crate::definitions::{Environment, Project};
 use crate::modules::{Call, Record};
@@ -114,7 +115,7 @@ struct Loader<'a> {
     installed: Record,
     calls: Vec<Call>,
     /// Where each name was first defined.
-    defined: BTreeMap<(&'static str, Arc<str>, Arc<str>), Span>,
+    defined: FxHashMap<(&'static str, Arc<str>, Arc<str>), Span>,
 }
 
 impl<'a> Loader<'a> {
@@ -129,7 +130,7 @@ impl<'a> Loader<'a> {
             unclear: Vec::new(),
             installed: Record::default(),
             calls: Vec::new(),
-            defined: BTreeMap::new(),
+            defined: FxHashMap::default(),
         };
         // All are added before any is read, so that ids have the order of the paths.
         loader.add_sources("", |_| true);

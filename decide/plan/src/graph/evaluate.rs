@@ -6,7 +6,7 @@ use andon_lang::definitions::{Condition, ResourceDefinition};
 use andon_lang::eval::{evaluate_block, values_in_play};
 use andon_ledger::ReadData;
 use andon_schema::{
-    Block, CheckedKind, ConfiguredProvider, InstanceAddress, InstanceKey, Mode, ModuleStep, TypeSchema,
+    Block, CheckedKind, ConfiguredProvider, InstanceAddress, InstanceKey, Mode, ModuleStep, ProviderAddress, TypeSchema,
 };
 use andon_text::{Diagnostic, Diagnostics};
 use andon_value::{Kind, Marks, Path, Type, Value, convert};
@@ -16,7 +16,7 @@ use super::expand::{Keys, keys, sentence};
 use super::target::{depends_on, target};
 use super::view::{Notes, View, evaluate};
 use super::{
-    Content, Graph, Key, ModuleId, ModuleInstance, NodeId, ResourceId, ResourceSet, State, provision, variable,
+    Content, Graph, Key, ModuleId, NodeId, ResourceId, ResourceSet, State, provision, variable,
 };
 use crate::{PlanMode, STACK_DATA, VALUE, messages};
 
@@ -307,10 +307,12 @@ impl Graph {
             return Ok(stack_value(view, resource, key));
         }
         // A provider that is not there is said of at the definition.
-        let schema = self.schema(definition, view.module())?;
-        let provider = self.provider_of(view, definition)?;
-        let (address, conditions) = (self.address(resource, key), &definition.lifecycle.preconditions);
-        let unchecked = judge(conditions, CheckedKind::Resource, "precondition", &address, view)?;
+        let provider = view.module().module.provider_of(definition);
+        let schema = self.schema(definition, &provider)?;
+        let provider = self.provider_of(view, definition, &provider)?;
+        let conditions = &definition.lifecycle.preconditions;
+        let unchecked = !conditions.is_empty()
+            && judge(conditions, CheckedKind::Resource, "precondition", &self.address(resource, key), view)?;
         let mut triggers = Vec::new();
         for expr in &definition.lifecycle.replace_triggered_by {
             let target = target(expr, view)?;
@@ -349,15 +351,14 @@ impl Graph {
         Some((root, output.map(|(name, _)| Arc::clone(name))))
     }
 
-    /// The schema of a resource, data source or ephemeral resource of a module instance.
-    fn schema(&self, definition: &ResourceDefinition, module: &ModuleInstance) -> Result<&Block> {
+    /// The schema of a resource, data source or ephemeral resource of a provider.
+    fn schema(&self, definition: &ResourceDefinition, provider: &ProviderAddress) -> Result<&Block> {
         let schemas = &self.input.schemas;
         let mode = definition.key.mode;
         let kind = &*definition.key.kind;
-        let provider = module.module.provider_of(definition);
-        let known = match schemas.providers.get(&provider) {
+        let known = match schemas.providers.get(provider) {
             Some(provider) => provider.types(mode),
-            None if self.is_plugin(&provider, definition) => {
+            None if self.is_plugin(provider, definition) => {
                 return Err(Diagnostic::error(format!("the provider {provider} is not installed"))
                     .at(definition.span)
                     .help("Run `andon init`, which installs what the definitions need.")

@@ -24,8 +24,7 @@ mod undefined;
 mod variable;
 mod view;
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
-use std::hash::{BuildHasherDefault, DefaultHasher};
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use andon_lang::definitions::ProviderKey;
@@ -48,7 +47,7 @@ pub(crate) use resources::{Place, ResourceId, ResourceSet};
 use settled::Settled;
 
 /// A map whose hashes are the same in every run.
-pub(crate) type Map<K, V> = HashMap<K, V, BuildHasherDefault<DefaultHasher>>;
+pub(crate) type Map<K, V> = rustc_hash::FxHashMap<K, V>;
 
 /// Names a node of one graph.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

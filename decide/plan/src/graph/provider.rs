@@ -52,9 +52,9 @@ impl Graph {
         &self,
         view: &mut View<'_>,
         definition: &ResourceDefinition,
+        provider: &ProviderAddress,
     ) -> Result<Option<Arc<ConfiguredProvider>>> {
-        let provider = view.module().module.provider_of(definition);
-        if !self.is_plugin(&provider, definition) {
+        if !self.is_plugin(provider, definition) {
             return Ok(None);
         }
         let reference = definition.provider.as_ref();

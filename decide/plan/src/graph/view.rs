@@ -1,6 +1,4 @@
 use std::cell::RefCell;
-use std::collections::HashSet;
-use std::hash::{BuildHasherDefault, DefaultHasher};
 use std::sync::Arc;
 
 use andon_hcl::ast::Expr;
@@ -9,6 +7,7 @@ use andon_lang::eval::{Inputs, Name, ProviderFunction, Resolved, Scope, Step};
 use andon_schema::{FunctionAnswer, FunctionCall, InstanceKey, Mode, ProviderAddress};
 use andon_text::{Diagnostic, Diagnostics, Span};
 use andon_value::{Marks, Value};
+use rustc_hash::FxHashSet;
 
 use super::checks::Judged;
 use super::expand::{Each, Keys};
@@ -44,7 +43,7 @@ pub(super) struct Notes {
     pub judged: Vec<Judged>,
     /// What to warn of.
     pub warnings: Diagnostics,
-    seen: HashSet<NodeId, BuildHasherDefault<DefaultHasher>>,
+    seen: FxHashSet<NodeId>,
 }
 
 impl<'g> View<'g> {

@@ -45,7 +45,8 @@ impl Planner {
 
     /// Has an object in use be read, as soon as that can be.
     pub(crate) fn read(&mut self, address: &InstanceAddress) {
-        let Some(object) = self.object(address).cloned() else { return };
+        let state = Arc::clone(&self.input().state);
+        let Some(object) = state.current(address) else { return };
         let found = match &object.provider {
             Some(provider) => match self.graph.want_provider(&address.resource.stack, provider) {
                 Some(node) => {
@@ -83,10 +84,10 @@ impl Planner {
         address: &InstanceAddress,
         provider: Option<(Arc<ConfiguredProvider>, Option<Value>)>,
     ) {
-        let Some(object) = self.object(address).cloned() else { return };
+        let Some(object) = self.object(address) else { return };
         let via = provider.map(|(provider, meta)| Box::new(Via { provider, kept: object.kept.clone(), meta }));
         let refresh = self.input().refresh;
-        let (identity, prior) = (object.identity, object.value);
+        let (identity, prior) = (object.identity.clone(), object.value.clone());
         let question = Question::ReadObject { address: address.clone(), identity, via, prior, refresh };
         self.ask(Asked::Object(address.clone()), question);
     }

@@ -392,6 +392,9 @@ impl Parser<'_> {
 
     /// A quoted label, and its template where it holds more than text.
     fn label(&mut self, token: Token) -> Option<(Ident, Option<Template>)> {
+        if let Some(plain) = self.plain_label() {
+            return Some((plain, None));
+        }
         let expr = self.quoted();
         let span = expr.span;
         let ExprKind::Template(template) = &expr.kind else { return None };
@@ -404,6 +407,22 @@ impl Parser<'_> {
             }
         };
         Some((Ident { name, span }, None))
+    }
+
+    /// A label that is what is written, as nearly all are.
+    fn plain_label(&mut self) -> Option<Ident> {
+        let [opener, text, closer] = *self.tokens.get(self.at..self.at.checked_add(3)?)? else { return None };
+        let written = text.text(self.text);
+        let is_plain = (opener.kind, text.kind, closer.kind) == (Kind::OpenQuote, Kind::Literal, Kind::CloseQuote)
+            && !written.contains(['\\', '$', '%']);
+        if !is_plain {
+            return None;
+        }
+        let start = self.span_of(opener);
+        for _ in 0..3 {
+            self.take();
+        }
+        Some(Ident { name: self.word(written), span: self.since(start) })
     }
 
     /// After an item: the line ends, or what else is there is reported and passed over.

@@ -11,10 +11,10 @@ pub(crate) mod fault;
 mod literal;
 mod template;
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use andon_text::{Diagnostic, Diagnostics, SourceId, Span, deeper};
+use rustc_hash::FxHashSet;
 
 use self::fault::Told;
 use crate::ast::{Body, Expr, ExprKind, Template};
@@ -82,7 +82,7 @@ struct Parser<'a> {
     /// Whether the item at hand was already said to be too deep.
     too_deep: bool,
     /// Every word so far: files say the same few over and over, so each is kept once.
-    words: HashSet<Arc<str>>,
+    words: FxHashSet<Arc<str>>,
 }
 
 impl<'a> Parser<'a> {
@@ -101,7 +101,7 @@ impl<'a> Parser<'a> {
             damage: Vec::new(),
             reported_at: None,
             too_deep: false,
-            words: HashSet::new(),
+            words: FxHashSet::default(),
         };
         // Where a quote is missing, what is text and what is not has changed places on the whole line.
         let mut confused: Vec<(u32, u32)> = Vec::new();

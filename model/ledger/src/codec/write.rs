@@ -74,35 +74,43 @@ pub(super) fn event(event: &Event) -> Written<Members> {
 }
 
 pub(super) fn state(state: &State) -> Written<Members> {
+    record_of(state, |there| {
+        let data = each(&there.data, |(address, data)| {
+            let mut members = Members::new().with("address", instance_address(address));
+            members.append(&mut self::data(data)?);
+            Ok(Json::Object(members))
+        })?;
+        let instances = each(&there.instances, |(address, instance)| self::instance(address, instance))?;
+        Ok(environment(there)?.with_list("instances", instances).with_list("data", data))
+    })
+}
+
+/// A state without its objects and its data.
+pub(super) fn state_without_objects(state: &State) -> Written<Members> {
+    record_of(state, environment)
+}
+
+fn record_of(state: &State, write: impl Fn(&EnvironmentState) -> Written<Members>) -> Written<Members> {
     let mut environments = Members::new();
     for (name, there) in &state.environments {
-        environments.insert(name.to_string(), Json::Object(environment(there)?));
+        environments.insert(name.to_string(), Json::Object(write(there)?));
     }
     Ok(Members::new().with("sequence", state.sequence).with("environments", environments))
 }
 
+/// An environment without its objects and its data.
 fn environment(there: &EnvironmentState) -> Written<Members> {
-    let instances = each(&there.instances, |(address, instance)| self::instance(address, instance))?;
     let mut published = Members::new();
     for (stack, outputs) in &there.published {
         published.insert(stack.to_string(), Json::Object(self::outputs(outputs)?));
     }
     let pending = each(there.pending.values(), |intent| self::intent(intent).map(Json::Object))?;
-    let data = each(&there.data, |(address, data)| {
-        let mut members = Members::new().with("address", instance_address(address));
-        members.append(&mut self::data(data)?);
-        Ok(Json::Object(members))
-    })?;
     let mut checked = Members::new();
     for (stack, results) in &there.checked {
         checked.insert(stack.to_string(), Json::Array(results.iter().map(self::checked).collect()));
     }
-    let mut members = Members::new()
-        .with_list("instances", instances)
-        .with("published", published)
-        .with_list("data", data)
-        .with("checked", checked)
-        .with_list("pending", pending);
+    let mut members =
+        Members::new().with("published", published).with("checked", checked).with_list("pending", pending);
     if !there.files.is_empty() {
         let origin = |(stack, origin): (&std::sync::Arc<str>, &FileOrigin)| {
             (stack.to_string(), Json::Object(file_origin(origin)))

@@ -16,7 +16,8 @@ use std::fs;
 use std::path::PathBuf;
 
 use andon_ledger::codec::{
-    CodecError, decode_event, decode_report, decode_state, encode_event, encode_report, encode_state,
+    CodecError, decode_event, decode_report, decode_snapshot, decode_state, encode_event, encode_report,
+    encode_snapshot, encode_state,
 };
 use andon_ledger::{Event, Progress};
 use andon_schema::InstanceAddress;
@@ -73,6 +74,8 @@ fn records_of_the_first_format_mean_what_they_did() {
 fn a_state_has_its_golden_record() {
     let state = cases::state();
     let stored = golden("state", &encode_state(&state).unwrap());
+    assert_eq!(decode_snapshot(stored.trim_end().as_bytes()), Ok(state.clone()), "snapshots were records once");
+    assert_eq!(decode_snapshot(&encode_snapshot(&state).unwrap()), Ok(state.clone()));
     assert_eq!(decode_state(&stored), Ok(state));
 }
 
@@ -145,6 +148,20 @@ proptest! {
     #[test]
     fn a_state_reads_back_as_it_was_written(state in generate::state()) {
         prop_assert_eq!(decode_state(&encode_state(&state).unwrap()), Ok(state));
+    }
+
+    #[test]
+    fn a_state_unpacks_as_it_was_packed(state in generate::state()) {
+        prop_assert_eq!(decode_snapshot(&encode_snapshot(&state).unwrap()), Ok(state));
+    }
+
+    #[test]
+    fn a_damaged_snapshot_never_panics(state in generate::state(), at in any::<prop::sample::Index>(), byte in any::<u8>()) {
+        let mut packed = encode_snapshot(&state).unwrap();
+        let at = at.index(packed.len());
+        prop_assert!(decode_snapshot(&packed[..at]).is_err());
+        packed[at] = byte;
+        let _ = decode_snapshot(&packed);
     }
 
     #[test]

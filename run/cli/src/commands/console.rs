@@ -20,6 +20,7 @@ use serde_json::json;
 
 use super::plan::{Asked, plan};
 use crate::args::ConsoleArguments;
+use crate::checking::Checking;
 use crate::context::{Context, Project, Stop};
 use crate::terminal::print_json;
 
@@ -127,7 +128,7 @@ impl<'a> Console<'a> {
             }
         };
         let plan = match arguments.plan {
-            true => Some(plan(context, &project, &[], Asked::of(PlanMode::Normal))?),
+            true => Some(plan(&mut Checking::is_over(context, &project), &project, &[], Asked::of(PlanMode::Normal))?),
             false => None,
         };
         let input = input(&project, environment);

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use andon_engine::saved;
-use andon_engine::{Machine, OpenError, SavedPlan, Sink, World, judge, plan as make_plan, presumed};
+use andon_engine::{Gated, Machine, OpenError, SavedPlan, Sink, World, judge, plan as make_plan, presumed};
 use andon_lang::eval::Moment;
 use andon_lang::{Given, GivenArgument};
 use andon_ledger::{EnvironmentState, State};
@@ -16,6 +16,7 @@ use andon_text::{Diagnostic, Diagnostics};
 
 use super::left_by_terraform;
 use crate::args::{DriftArguments, PlanArguments};
+use crate::checking::Checking;
 use crate::context::{Context, Project, Stop, held, interrupt, open_error};
 use crate::terminal::{Follower, print_json};
 
@@ -27,17 +28,19 @@ pub fn run(context: &Context, arguments: &PlanArguments) -> Result<(), Stop> {
     if let Some(file) = &arguments.generate_config_out {
         super::generate::generate(context, arguments, file)?;
     }
-    let project = context.open_sound_with_plugins()?;
-    let asked = Asked {
-        mode: mode(arguments.destroy, arguments.refresh_only),
-        refresh: arguments.scope.refreshes(),
-        scope: arguments.scope.scope(&context.stacks(&project, &arguments.stacks.stacks)?),
-        parallelism: arguments.parallelism,
+    let project = context.open_any_with_plugins()?;
+    let asked = || -> Result<Asked, Stop> {
+        Ok(Asked {
+            mode: mode(arguments.destroy, arguments.refresh_only),
+            refresh: arguments.scope.refreshes(),
+            scope: arguments.scope.scope(&context.stacks(&project, &arguments.stacks.stacks)?),
+            parallelism: arguments.parallelism,
+        })
     };
-    let plan = match &arguments.out {
-        Some(file) => plan_and_save(context, &project, &arguments.stacks.stacks, asked, file)?,
-        None => plan(context, &project, &arguments.stacks.stacks, asked)?,
-    };
+    let plan = context.while_checked(&project, |checking| match &arguments.out {
+        Some(file) => plan_and_save(checking, &project, &arguments.stacks.stacks, asked()?, file),
+        None => plan(checking, &project, &arguments.stacks.stacks, asked()?),
+    })?;
     if context.arguments.json {
         print_json(&andon_view::plan_json(&plan));
     } else {
@@ -52,8 +55,10 @@ pub fn run(context: &Context, arguments: &PlanArguments) -> Result<(), Stop> {
 
 /// `andon drift`
 pub fn drift(context: &Context, arguments: &DriftArguments) -> Result<(), Stop> {
-    let project = context.open_sound_with_plugins()?;
-    let plan = plan(context, &project, &arguments.stacks.stacks, Asked::of(PlanMode::RefreshOnly))?;
+    let project = context.open_any_with_plugins()?;
+    let plan = context.while_checked(&project, |checking| {
+        plan(checking, &project, &arguments.stacks.stacks, Asked::of(PlanMode::RefreshOnly))
+    })?;
     if context.arguments.json {
         print_json(&andon_view::plan_json(&plan));
     } else if plan.drift.is_empty() {
@@ -95,15 +100,15 @@ pub fn mode(destroy: bool, refresh_only: bool) -> PlanMode {
     }
 }
 
-/// Plans, and has the plan judged; whatever is wrong has been said.
-pub fn plan(context: &Context, project: &Project, stacks: &[String], asked: Asked) -> Result<Plan, Stop> {
+/// Plans while the definitions are checked, and has the plan judged; whatever is wrong has been said.
+pub fn plan(checking: &mut Checking<'_>, project: &Project, stacks: &[String], asked: Asked) -> Result<Plan, Stop> {
     let planned = andon_engine::now().0 / 1000;
-    make(context, project, stacks, asked, planned, &mut |input, world, sink| make_plan(input, world, sink))
+    make(checking, project, stacks, asked, planned, &mut |input, world, sink| make_plan(input, world, sink))
 }
 
 /// The same, and saves the plan in a file.
 fn plan_and_save(
-    context: &Context,
+    checking: &mut Checking<'_>,
     project: &Project,
     stacks: &[String],
     asked: Asked,
@@ -112,7 +117,7 @@ fn plan_and_save(
     let planned = andon_engine::now().0 / 1000;
     let given = lasting(project);
     let mut saved = None;
-    let plan = make(context, project, stacks, asked, planned, &mut |input, world, sink| {
+    let plan = make(checking, project, stacks, asked, planned, &mut |input, world, sink| {
         let (plan, made) = saved::plan_and_save(input, given.clone(), planned, world, sink)?;
         saved = Some(made);
         Ok(plan)
@@ -171,17 +176,18 @@ fn write_saved(project: &Project, saved: &SavedPlan, file: &Path) -> Result<(), 
 type Make<'a> = &'a mut dyn FnMut(PlanInput, &mut dyn World, &mut dyn Sink) -> Result<Plan, Diagnostics>;
 
 fn make(
-    context: &Context,
+    checking: &mut Checking<'_>,
     project: &Project,
     stacks: &[String],
     asked: Asked,
     planned: i64,
     make: Make<'_>,
 ) -> Result<Plan, Stop> {
+    let context = checking.context();
     let environment = context.environment(project)?;
     let stacks = context.stacks(project, stacks)?;
     left_by_terraform::refuse(context, project, environment, &stacks)?;
-    let Known { state, sequence, is_all } = known(context, project, &environment.name)?;
+    let Known { state, sequence, is_all } = known(checking, project, &environment.name)?;
     let input = PlanInput {
         project: Arc::clone(project.session.project()),
         schemas: Arc::clone(&project.schemas),
@@ -194,14 +200,18 @@ fn make(
         scope: asked.scope,
         moment: Arc::new(Moment::planning(planned)),
     };
-    let mut machine =
+    let machine =
         Machine::new(project.providers.clone().in_environment(&environment.name), asked.parallelism, interrupt());
+    let mut is_sound = || checking.settle().is_ok();
+    let mut world = Gated::new(machine, &mut is_sound);
     let mut follower = Follower::new(context);
-    let planned = make(input.clone(), &mut machine, &mut follower).and_then(|plan| {
+    let planned = make(input.clone(), &mut world, &mut follower).and_then(|plan| {
         judge(&plan, &input)?;
         Ok(plan)
     });
     drop(follower);
+    drop(world);
+    checking.settle()?;
     planned.map_err(|diagnostics| {
         context.say_diagnostics(&diagnostics, project.sources());
         Stop::Code(1)
@@ -218,7 +228,7 @@ struct Known {
 }
 
 /// What is known of an environment while another run changes it, or after one was cut short; says so.
-fn known(context: &Context, project: &Project, environment: &str) -> Result<Known, Stop> {
+fn known(checking: &mut Checking<'_>, project: &Project, environment: &str) -> Result<Known, Stop> {
     let of = |state: &State| {
         let here = state.environments.get(environment).cloned().unwrap_or_default();
         Known { state: here, sequence: state.sequence, is_all: true }
@@ -227,6 +237,8 @@ fn known(context: &Context, project: &Project, environment: &str) -> Result<Know
     if known.state.open_run.is_none() && known.state.pending.is_empty() {
         return Ok(known);
     }
+    checking.settle()?;
+    let context = checking.context();
     let failed = |error: OpenError| open_error(&error);
     if let Some(other) = project.session.holder(environment).map_err(|error| failed(error.into()))? {
         context.say(&format!("note: {}; the plan is of what it has recorded so far", held(&other)));

@@ -107,12 +107,20 @@ fn unknown(value: &Value) -> Value {
 /// A name in the form of a version 4 UUID, as Terraform's are; the same text has the same.
 pub fn uuid(of: &str) -> String {
     let digest = Sha256::digest(of);
-    let mut hex: Vec<char> = digest.iter().flat_map(|byte| format!("{byte:02x}").chars().collect::<Vec<_>>()).collect();
-    hex.truncate(32);
-    hex.iter_mut().skip(12).take(1).for_each(|version| *version = '4');
-    hex.iter_mut().skip(16).take(1).for_each(|variant| *variant = 'a');
-    let part = |from: usize, count: usize| hex.iter().skip(from).take(count).collect::<String>();
-    [part(0, 8), part(8, 4), part(12, 4), part(16, 4), part(20, 12)].join("-")
+    let mut text = String::with_capacity(36);
+    for (at, byte) in digest.iter().take(16).enumerate() {
+        let byte = match at {
+            6 => 0x40 | byte & 0x0f,
+            8 => 0xa0 | byte & 0x0f,
+            _ => *byte,
+        };
+        if matches!(at, 4 | 6 | 8 | 10) {
+            text.push('-');
+        }
+        let digits = [byte >> 4, byte & 0x0f].map(|digit| char::from_digit(u32::from(digit), 16));
+        text.extend(digits.into_iter().flatten());
+    }
+    text
 }
 
 fn with_output(config: &Value, id: Value) -> Value {
