@@ -217,6 +217,7 @@ impl<'a> SimWorld<'a> {
 }
 
 /// What comes of an effect, before it is known who hears of it.
+#[expect(clippy::large_enum_variant, reason = "it is taken apart as soon as it is made")]
 enum Landed {
     Finished(Outcome),
     Resolved(Result<andon_engine::Found, Failure>),

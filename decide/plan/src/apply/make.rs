@@ -603,9 +603,9 @@ impl Applier {
         if !matches!(planned.action, PlannedAction::Replace { order: ReplaceOrder::CreateFirst, .. }) {
             return (kept, true);
         }
-        let found = self.plan.drift.iter().chain(&self.plan.settled);
-        let found = found.filter(|drift| Some(&drift.identity) == planned.identity.as_ref()).map(|drift| &drift.kept);
-        let own = found.last().or_else(|| Some(&self.object(planned)?.kept));
+        let mut found = self.plan.drift.iter().chain(&self.plan.settled);
+        let found = found.find(|drift| Some(&drift.identity) == planned.identity.as_ref()).map(|drift| &drift.kept);
+        let own = found.or_else(|| Some(&self.object(planned)?.kept));
         // The object was read by the schema of today.
         (own.map_or_else(|| kept.clone(), |own| Kept { schema_version: kept.schema_version, ..own.clone() }), false)
     }

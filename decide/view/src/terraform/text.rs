@@ -14,8 +14,10 @@ pub fn state_text(state: &EnvironmentState, stack: &str, schemas: &Schemas) -> S
     let mut all: Vec<(&InstanceAddress, String)> = Vec::new();
     for (address, instance) in state.instances.iter().filter(|(address, _)| *address.resource.stack == *stack) {
         let current = instance.current.iter().map(|object| (object, String::new()));
-        let deposed =
-            instance.deposed.iter().map(|object| (object, format!(" (deposed {})", object.identity.deposed_key())));
+        let deposed = instance
+            .deposed
+            .iter()
+            .map(|object| (object, format!(" (deposed object {})", object.identity.deposed_key())));
         for (object, note) in current.chain(deposed) {
             let tainted = if object.status == ObjectStatus::Tainted { " (tainted)" } else { "" };
             let provider = object.provider.as_ref().map(|provider| &provider.provider);

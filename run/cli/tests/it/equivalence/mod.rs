@@ -4,6 +4,7 @@
 
 mod compare;
 mod configuration;
+mod handed_over;
 mod server;
 
 use std::collections::BTreeMap;
