@@ -11,7 +11,10 @@
 //! interrupt, and crashes at any append and at any step of the world. After each fault the story goes on without
 //! faults until the run ends well, and then world, ledger and definitions must agree.
 //!
-//! `ANDON_SIM_SEEDS=10000 cargo test -p andon-sim --profile simulation` tells more stories, and
+//! A part of the runs is held to a part of the project, and people move, release, protect, taint, forget and import
+//! between them: nothing out of a run's scope may be touched.
+//!
+//! `./test` tells ten thousand stories, `ANDON_SIM_SEEDS=…` another number of them, and
 //! `ANDON_SIM_SEED=7 cargo test -p andon-sim` one again.
 
 mod agree;
