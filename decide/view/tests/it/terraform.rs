@@ -435,24 +435,14 @@ fn plan_of(shown: &Json) -> Plan {
             steps.map(|step| PathStep::Attribute(step.as_str().unwrap().into())).collect()
         };
         let replace = change["replace_paths"].as_array().map(|paths| paths.iter().map(steps).collect());
+        let before = value(&change["before"], &Json::Bool(false), &change["before_sensitive"]);
         changes.push(PlannedChange {
-            address: InstanceAddress::parse(resource["address"].as_str().unwrap()).unwrap(),
-            action,
-            identity: None,
             // Only whether it is known counts here.
             config: Some(Value::UNKNOWN),
-            before: value(&change["before"], &Json::Bool(false), &change["before_sensitive"]),
-            after,
-            report: None,
-            dependencies: Vec::new(),
-            create_before_destroy: false,
-            span: None,
-            provider: None,
-            kept: Kept::default(),
-            legacy: false,
             replace: replace.unwrap_or_default(),
             undefined,
             previous: resource["previous_address"].as_str().map(|text| InstanceAddress::parse(text).unwrap()),
+            ..crate::plan::change(resource["address"].as_str().unwrap(), action, before, after)
         });
     }
     let typed = |name: &str| shown["planned_values"]["outputs"][name]["type"].clone();
