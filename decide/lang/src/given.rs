@@ -136,12 +136,16 @@ pub fn missing_values<'p>(
 /// What the input variables of a stack's root module come to in an environment, by name; without those that are there
 /// only while a run lasts, and those with which something is wrong.
 pub fn variable_values(project: &Project, environment: &str, stack: &Stack) -> BTreeMap<Arc<str>, Value> {
-    let lasting = stack.module.variables.iter().filter(|(_, variable)| !variable.ephemeral);
     let value = |variable: &Variable| {
         let given = given_value(project, environment, stack, variable).ok()?;
+        // What is given must not last; a default is written down anyway.
+        if variable.ephemeral && given.is_some() {
+            return None;
+        }
         variable.value(given.map(|given| given.value), "variable").ok()
     };
-    lasting.filter_map(|(name, variable)| Some((Arc::clone(name), value(variable)?))).collect()
+    let variables = stack.module.variables.iter();
+    variables.filter_map(|(name, variable)| Some((Arc::clone(name), value(variable)?))).collect()
 }
 
 /// The value that a variable of a stack's root module is given in an environment; `None` where nothing gives one.

@@ -238,15 +238,16 @@ pub(crate) fn outputs(graph: &Graph) -> Vec<PlannedOutput> {
         for (name, value) in published {
             let (stack, name, before) = (Arc::clone(stack), Arc::clone(name), Some(value.clone()));
             let sensitive = value.is_sensitive();
-            let output =
-                PlannedOutput { stack: Arc::clone(&stack), name: Arc::clone(&name), before, after: None, sensitive };
-            outputs.insert((stack, name), output);
+            let key = (Arc::clone(&stack), Arc::clone(&name));
+            outputs.insert(key, PlannedOutput { stack, name, before, after: None, sensitive, outside: false });
         }
     }
     // Outputs are not all there is to a part of a stack.
     let is_part = input.mode == PlanMode::Destroy && input.scope.is_partial() || !input.scope.targets.is_empty();
     if is_part {
-        outputs.values_mut().for_each(|output| output.after = output.before.clone());
+        for output in outputs.values_mut() {
+            (output.after, output.outside) = (output.before.clone(), true);
+        }
     }
     let roots = graph.roots().iter().filter(|_| input.mode != PlanMode::Destroy);
     for (stack, root) in roots {
@@ -272,7 +273,9 @@ pub(crate) fn outputs(graph: &Graph) -> Vec<PlannedOutput> {
                 before: None,
                 after: None,
                 sensitive: false,
+                outside: false,
             });
+            output.outside = false;
             output.after = Some(value.clone());
             output.sensitive = definition.sensitive;
         }

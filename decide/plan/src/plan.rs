@@ -52,8 +52,8 @@ pub struct Plan {
     pub checks: BTreeMap<Arc<str>, Vec<Checked>>,
     /// How many objects stay as they are.
     pub unchanged: usize,
-    /// How many of these it is not about, as they are out of its scope.
-    pub outside: usize,
+    /// Those of them that it is not about, as they are out of its scope.
+    pub outside: BTreeSet<InstanceAddress>,
     /// Whether it is of a part of its stacks only.
     pub partial: bool,
     /// Objects in use of which nobody asked how they are, as the plan is not about them or their provider could not be
@@ -231,6 +231,8 @@ pub struct PlannedOutput {
     pub after: Option<Value>,
     /// Whether it is defined as a secret.
     pub sensitive: bool,
+    /// The plan is of a part of its stack, to which it does not belong: it stays as it is.
+    pub outside: bool,
 }
 
 /// An object that is not as the state says.

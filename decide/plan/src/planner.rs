@@ -56,7 +56,7 @@ pub struct Planner {
     /// Objects that are not read, and never will be.
     pub(crate) unasked: Vec<InstanceAddress>,
     /// Instances whose configuration is there, and whose object has not been read yet.
-    parked: BTreeMap<InstanceAddress, Configured>,
+    pub(crate) parked: BTreeMap<InstanceAddress, Configured>,
     /// What each instance of the definitions comes to.
     pub(crate) verdicts: BTreeMap<InstanceAddress, Verdict>,
     pub(crate) by_node: Map<NodeId, InstanceAddress>,
@@ -373,9 +373,11 @@ impl Planner {
         // Plugins are not of one mind whether what is empty is there.
         let plain = |value: &Value| if object.provider.is_some() { without_empty(value) } else { value.clone() };
         let differs = value.as_ref().is_none_or(|value| !same(&plain(value), &plain(&before)));
-        if differs || value.as_ref().is_some_and(|value| !same(value, &before)) {
+        let kept = self.kept.get(&address);
+        let upgraded = kept.is_some_and(|kept| kept.schema_version != object.kept.schema_version);
+        if differs || upgraded || value.as_ref().is_some_and(|value| !same(value, &before)) {
             let (identity, after) = (object.identity.clone(), value.clone());
-            let kept = self.kept.get(&address).cloned().unwrap_or_default();
+            let kept = kept.cloned().unwrap_or_default();
             let list = if differs { &mut self.drift } else { &mut self.settled };
             list.push(Drift {
                 address: address.clone(),
@@ -460,8 +462,9 @@ impl Planner {
             if !self.objects.contains_key(&configured.address) {
                 self.note(&configured.address, Reason::NotCreated);
             }
+            // Nothing is made that anybody could know.
             if let Some(after) = self.foreseen(&configured) {
-                self.conclude_instance(configured, after, None);
+                self.conclude_instance(configured, Value::unknown(after.ty()), None);
             }
             return;
         }
@@ -481,7 +484,7 @@ impl Planner {
         }
         let (mut whole, mut ignored) = (None, Vec::new());
         if let Some(prior) = &prior
-            && because.is_empty()
+            && !because.contains(&ReplaceReason::Tainted)
             && configured.definition.lifecycle.ignore_changes != IgnoreChanges::None
             && let Some(schema) = self.graph.type_schema(&configured)
         {
@@ -490,7 +493,8 @@ impl Planner {
             whole = Some(std::mem::replace(&mut configured.config, config));
             ignored = attributes;
         }
-        let anew = prior.is_none() || !because.is_empty();
+        // What of it could not change in place is asked, too, save of what is as good as gone.
+        let anew = prior.is_none() || because.contains(&ReplaceReason::Tainted);
         let kept = self.kept.get(&configured.address).cloned().unwrap_or_default();
         self.ask_change(Proposal { configured, whole, ignored, prior, because, replace: Vec::new(), kept, anew });
     }
@@ -536,8 +540,11 @@ impl Planner {
             false => duties::check_planned(block, &prior, &config, &planned.value),
         };
         if planned.legacy && !prior.is_null() {
-            planned.value =
-                ignoring(&planned.value, &prior, &proposal.configured.definition.lifecycle.ignore_changes, block).0;
+            planned.value = match &proposal.configured.definition.lifecycle.ignore_changes {
+                // Of an object that is planned, what only the provider gives is a part, too.
+                IgnoreChanges::All => prior.clone(),
+                some => ignoring(&planned.value, &prior, some, block).0,
+            };
         }
         if prior.is_null() {
             planned.replace.clear();
@@ -578,8 +585,9 @@ impl Planner {
                 return self.conclude_instance(proposal.configured, before, None);
             }
             Some(before) if proposal.anew => (ChangeKind::Replace(proposal.because), Some(before)),
-            Some(before) if !replace.is_empty() => {
-                let because = replace.iter().cloned().map(ReplaceReason::Fixed).collect();
+            Some(before) if !replace.is_empty() || !proposal.because.is_empty() => {
+                let mut because = std::mem::take(&mut proposal.because);
+                because.extend(replace.iter().cloned().map(ReplaceReason::Fixed));
                 if let Some(whole) = proposal.whole.take() {
                     proposal.configured.config = whole;
                     proposal.ignored.clear();
@@ -720,10 +728,12 @@ impl Planner {
             .objects
             .iter()
             .filter(|(address, found)| !matches!(found, Found::Known(None)) && !touched.contains(address));
-        let (mut unchanged, mut outside) = (0, 0);
+        let (mut unchanged, mut outside) = (0, BTreeSet::new());
         for (address, _) in kept {
             unchanged += 1;
-            outside += usize::from(looked_at.as_ref().is_some_and(|seen| !seen.contains(address)));
+            if looked_at.as_ref().is_some_and(|seen| !seen.contains(address)) {
+                outside.insert(address.clone());
+            }
         }
         let (changes, steps) = order::arrange(&self.graph, changes, &nodes);
         let mut drift = std::mem::take(&mut self.drift);

@@ -6,15 +6,20 @@ use std::sync::Arc;
 use andon_ledger::{Event, ReadData};
 use andon_schema::{Checked, InstanceAddress, ResourceAddress};
 
-use crate::{Plan, PlanInput, PlanMode};
+use crate::{Drift, Plan, PlanInput, PlanMode};
 
 impl Plan {
     /// Whether there is something to write down even where there is nothing to agree to: what objects depend on now,
     /// what data gave, what conditions came to, or that what was replaced is gone. `input` is what the plan was made from.
     pub fn has_records(&self, input: &PlanInput) -> bool {
         let read = self.data.iter().cloned().collect();
+        let is_upgraded = |drift: &Drift| {
+            let stored = input.state.current(&drift.address).filter(|object| object.identity == drift.identity);
+            stored.is_some_and(|object| object.kept.schema_version != drift.kept.schema_version)
+        };
         !self.depends.is_empty()
             || self.settled.iter().any(|drift| drift.after.is_none())
+            || self.drift.iter().chain(&self.settled).any(is_upgraded)
             || !data_records(input, &read, |_| false).is_empty()
             || !check_records(input, self, self.checks.clone()).is_empty()
     }
@@ -31,7 +36,7 @@ pub(crate) fn data_records(
     let dropped = dropped.filter(|address| !read.contains_key(address) && !open(address));
     // What a plan did not come to, as it is held to a part or puts something off, is as it was.
     let judged: BTreeSet<&ResourceAddress> = read.keys().map(|address| &address.resource).collect();
-    let all = input.mode == PlanMode::Destroy && !input.scope.is_partial();
+    let all = input.mode != PlanMode::Normal && !input.scope.is_partial();
     let dropped = dropped
         .filter(|address| all || judged.contains(&address.resource) || input.definition(&address.resource).is_none());
     let dropped = dropped.map(|address| Event::DataDropped { address: address.clone() });

@@ -84,11 +84,13 @@ fn secrets_marked(shape: Shape, value: &Value) -> Value {
         return value.clone();
     }
     map_members(shape, value, |_, member, value| match member {
-        Member::Attribute(attribute) if attribute.sensitive => value.clone().mark(Marks::SENSITIVE),
-        Member::Attribute(Attribute { nested: Some(nested), .. }) => {
-            map_objects(nested.nesting, value, |value| secrets_marked(Shape::from(&**nested), value))
+        Member::Attribute(attribute) => {
+            let value = match attribute.nested.as_deref() {
+                Some(nested) => map_objects(nested.nesting, value, |value| secrets_marked(Shape::from(nested), value)),
+                None => value.clone(),
+            };
+            value.mark(Marks { sensitive: attribute.sensitive, ..Marks::NONE })
         }
-        Member::Attribute(_) => value.clone(),
         Member::Block(nested) => {
             map_objects(nested.nesting, value, |value| secrets_marked(Shape::from(&nested.block), value))
         }

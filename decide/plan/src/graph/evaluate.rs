@@ -115,7 +115,7 @@ impl Graph {
                 self.fail(id);
             }
             Ok(Made::Content(content)) => {
-                let touched = self.reads_touched(id);
+                let touched = self.reads_touched(id) || self.sheds(&key);
                 if let Some(node) = self.nodes.get_mut(id.0 as usize) {
                     node.touched = touched;
                 }

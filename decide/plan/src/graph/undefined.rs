@@ -41,6 +41,21 @@ impl Graph {
         Some(Undefined::Instance(self.repetition(keys)?))
     }
 
+    /// Whether a resource loses an instance that there is: what reads the resource waits for that, too.
+    pub(super) fn sheds(&self, key: &Key) -> bool {
+        let Key::Resource(resource) = key else { return false };
+        let keys = self.find(&Key::Keys(*resource)).and_then(|keys| self.node(keys));
+        let (Some(State::Ready(Content::Keys(keys))), Some(resource)) =
+            (keys.map(|keys| &keys.state), self.resources.get(*resource))
+        else {
+            return false;
+        };
+        let first = InstanceAddress { resource: resource.address.clone(), key: None };
+        let instances = self.input.state.instances.range(first..);
+        let mut own = instances.take_while(|(address, _)| address.resource == resource.address);
+        own.any(|(address, instance)| instance.current.is_some() && keys.each(&address.key).is_none())
+    }
+
     fn repetition(&self, keys: NodeId) -> Option<Repetition> {
         let State::Ready(Content::Keys(keys)) = &self.node(keys)?.state else { return None };
         match &**keys {

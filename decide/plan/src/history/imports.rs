@@ -193,6 +193,13 @@ impl Planner {
         self.graph.put(&address, object.clone());
         self.imports.adopted.push(Adoption { address: address.clone(), object, by, span });
         self.kept.insert(address.clone(), kept);
+        // What becomes of another type is what its provider makes of the state, and how it is has to be seen yet.
+        if self.imports.retyped.contains_key(&address) && self.input().refresh {
+            self.objects.insert(address.clone(), Found::Asked);
+            self.ask_object(&address, configured.provider.clone());
+            self.parked.insert(address, configured);
+            return;
+        }
         self.objects.insert(address, Found::Known(Some(value.clone())));
         self.propose(configured, Some(value));
     }

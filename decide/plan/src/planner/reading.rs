@@ -79,7 +79,7 @@ impl Planner {
     }
 
     /// Asks how an object in use is.
-    pub(super) fn ask_object(
+    pub(crate) fn ask_object(
         &mut self,
         address: &InstanceAddress,
         provider: Option<(Arc<ConfiguredProvider>, Option<Value>)>,

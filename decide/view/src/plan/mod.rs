@@ -106,7 +106,7 @@ pub fn summary(plan: &Plan, paint: Paint) -> String {
     if !plan.deferred.is_empty() {
         parts.push(paint.bold(&format!("{} not planned yet", number(plan.deferred.len()))));
     }
-    let unchanged = plan.unchanged.saturating_sub(plan.outside + drifted(false));
+    let unchanged = plan.unchanged.saturating_sub(plan.outside.len() + drifted(false));
     if unchanged > 0 {
         parts.push(format!("{} unchanged", number(unchanged)));
     }

@@ -1,4 +1,6 @@
-use andon_schema::{Checked, CheckedKind};
+use andon_lang::definitions::Module;
+use andon_schema::{CheckStatus, Checked, CheckedKind};
+use andon_text::deeper;
 use serde_json::{Value as Json, json};
 
 use super::values::Members;
@@ -12,12 +14,53 @@ pub fn checks_json(results: &[Checked]) -> Json {
             None => groups.push((result, vec![result])),
         }
     }
-    groups.into_iter().map(|(first, group)| definition(first, &group)).collect()
+    groups.into_iter().map(|(first, group)| definition(first, worst(&group), &group)).collect()
 }
 
-fn definition(first: &Checked, group: &[&Checked]) -> Json {
-    // The worst that came of any of them.
-    let status = group.iter().map(|result| result.status).max_by_key(|status| severity(&status.to_string()));
+/// The same for a plan of definitions: those that have conditions and no results are named, too. Nobody judges them where
+/// that is `unknown`, and else there is nothing to judge.
+pub fn plan_checks_json(results: &[Checked], root: &Module, without: CheckStatus) -> Json {
+    let mut all = Vec::new();
+    unjudged(root, "", &mut all);
+    all.retain(|one| results.iter().all(|result| (result.kind, &result.config) != (one.kind, &one.config)));
+    let without = all.iter().map(|one| {
+        // Of the outputs of the root module there is one each.
+        let is_one = one.kind == CheckedKind::Output && !one.config.starts_with("module.");
+        definition(one, without, is_one.then_some(one).as_slice())
+    });
+    let Json::Array(mut found) = checks_json(results) else { return Json::Null };
+    found.extend(without);
+    Json::Array(found)
+}
+
+/// The worst that came of any of them.
+fn worst(group: &[&Checked]) -> CheckStatus {
+    group.iter().map(|result| result.status).max_by_key(|status| severity(*status)).unwrap_or(CheckStatus::Pass)
+}
+
+fn unjudged(module: &Module, path: &str, found: &mut Vec<Checked>) {
+    let resources = module.resources.values().filter(|resource| {
+        !resource.lifecycle.preconditions.is_empty() || !resource.lifecycle.postconditions.is_empty()
+    });
+    let resources = resources.map(|resource| {
+        let key = &resource.key;
+        (CheckedKind::Resource, format!("{}{}.{}", key.mode.prefix(), key.kind, key.name))
+    });
+    let outputs = module.outputs.iter().filter(|(_, output)| !output.preconditions.is_empty());
+    let outputs = outputs.map(|(name, _)| (CheckedKind::Output, format!("output.{name}")));
+    let checks = module.checks.keys().map(|name| (CheckedKind::Check, format!("check.{name}")));
+    let variables = module.variables.iter().filter(|(_, variable)| !variable.validations.is_empty());
+    let variables = variables.map(|(name, _)| (CheckedKind::Variable, format!("var.{name}")));
+    found.extend(resources.chain(outputs).chain(checks).chain(variables).map(|(kind, name)| {
+        let config = format!("{path}{name}");
+        Checked { kind, object: config.clone(), config, status: CheckStatus::Unknown, problems: Vec::new() }
+    }));
+    for (name, call) in &module.calls {
+        deeper(|| unjudged(&call.module, &format!("{path}module.{name}."), found));
+    }
+}
+
+fn definition(first: &Checked, status: CheckStatus, group: &[&Checked]) -> Json {
     let (module, own) = split(&first.config);
     let name = own.rsplit('.').next().unwrap_or_default();
     let mut parts = own.split('.').rev().skip(1);
@@ -50,7 +93,7 @@ fn definition(first: &Checked, group: &[&Checked]) -> Json {
     let instances: Vec<Json> = instances.collect();
     Members::default()
         .put("address", address.json())
-        .put("status", status.map(|status| status.to_string()).unwrap_or_default())
+        .put("status", status.to_string())
         .unless_empty("instances", instances)
         .json()
 }
@@ -63,12 +106,12 @@ fn kind(kind: CheckedKind) -> String {
     }
 }
 
-fn severity(status: &str) -> u8 {
+fn severity(status: CheckStatus) -> u8 {
     match status {
-        "error" => 3,
-        "fail" => 2,
-        "unknown" => 1,
-        _ => 0,
+        CheckStatus::Error => 3,
+        CheckStatus::Fail => 2,
+        CheckStatus::Unknown => 1,
+        CheckStatus::Pass => 0,
     }
 }
 

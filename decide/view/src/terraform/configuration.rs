@@ -92,7 +92,8 @@ impl<'a> View<'a> {
 
     fn module(&self, module: &'a Module) -> Json {
         let of_checks = module.checks.values().filter_map(|check| check.data.as_ref());
-        let mut resources: Vec<&Arc<ResourceDefinition>> = module.resources.values().chain(of_checks).collect();
+        let lasting = module.resources.values().filter(|resource| resource.key.mode != Mode::Ephemeral);
+        let mut resources: Vec<&Arc<ResourceDefinition>> = lasting.chain(of_checks).collect();
         resources.sort_by_key(|resource| (resource.key.mode, resource.key.kind.clone(), resource.key.name.clone()));
         let resources: Vec<Json> = resources.into_iter().map(|resource| self.resource(module, resource)).collect();
         let calls = module.calls.iter().map(|(name, call)| (name.to_string(), deeper(|| self.call(call))));

@@ -12,7 +12,7 @@ mod state;
 mod text;
 mod values;
 
-pub use checks::checks_json;
+pub use checks::{checks_json, plan_checks_json};
 pub use configuration::configuration_json;
 pub use generated::generated_resource;
 pub use plan::{Shown, terraform_plan_json};

@@ -10,7 +10,7 @@ use andon_plan::{
     Drift, Plan, PlanMode, PlannedAction, PlannedChange, PlannedOutput, Repetition, ReplaceOrder, ReplaceReason,
     Undefined,
 };
-use andon_schema::{ImportBy, InstanceAddress, InstanceKey, ResourceAddress, Schemas};
+use andon_schema::{CheckStatus, ImportBy, InstanceAddress, InstanceKey, ResourceAddress, Schemas};
 use andon_value::{Marks, Path, Value};
 use serde_json::{Map, Value as Json, json};
 
@@ -43,12 +43,17 @@ pub struct Shown<'a> {
 pub fn terraform_plan_json(plan: &Plan, shown: Shown) -> Json {
     let of_stack = |address: &InstanceAddress| *address.resource.stack == *shown.stack;
     let changes: Vec<&PlannedChange> = plan.changes.iter().filter(|change| of_stack(&change.address)).collect();
-    let drift = plan.drift.iter().filter(|drift| of_stack(&drift.address) && drift.is_of_object());
+    let destroys = plan.mode == PlanMode::Destroy;
+    let drift = plan.drift.iter().filter(|drift| !destroys && of_stack(&drift.address) && drift.is_of_object());
     let drift: Vec<Json> = drift.map(drifted).collect();
-    let outputs: Vec<&PlannedOutput> = plan.outputs.iter().filter(|output| *output.stack == *shown.stack).collect();
+    let outputs = plan.outputs.iter().filter(|output| *output.stack == *shown.stack && !output.outside);
+    let outputs: Vec<&PlannedOutput> = outputs.collect();
     let output_changes: Map<String, Json> =
         outputs.iter().map(|output| (output.name.to_string(), output_change(output))).collect();
     let variables = shown.variables.iter().map(|(name, value)| (name.to_string(), json!({ "value": known(value) })));
+    let root = shown.project.stacks.get(shown.stack).map(|stack| &*stack.module);
+    let judged = if destroys || plan.partial { CheckStatus::Unknown } else { CheckStatus::Pass };
+    let checks = root.map_or(Json::Null, |root| super::plan_checks_json(shown.checks, root, judged));
     let configuration =
         shown.project.stacks.get(shown.stack).map(|stack| configuration_json(&stack.module, shown.schemas));
     let mut prior = prior_state(plan, &changes, &outputs, shown);
@@ -68,7 +73,7 @@ pub fn terraform_plan_json(plan: &Plan, shown: Shown) -> Json {
         .unless_empty("output_changes", output_changes)
         .some("prior_state", Some(prior).filter(|prior| prior.get("values").is_some()))
         .some("configuration", configuration)
-        .unless_empty("checks", super::checks_json(shown.checks))
+        .unless_empty("checks", checks)
         .put("timestamp", shown.timestamp)
         .put("applyable", !plan.is_empty())
         .put("complete", complete)
@@ -171,7 +176,8 @@ fn unchanged<'a>(
     let gone: BTreeSet<&InstanceAddress> =
         plan.drift.iter().filter(|drift| drift.after.is_none()).map(|drift| &drift.address).collect();
     let objects = shown.state.instances.iter().filter(move |(address, _)| {
-        *address.resource.stack == *shown.stack && !changed.contains(address) && !gone.contains(address)
+        let is_of_it = *address.resource.stack == *shown.stack && !plan.outside.contains(address);
+        is_of_it && !changed.contains(address) && !gone.contains(address)
     });
     objects.filter_map(|(address, instance)| Some((address, instance.current.as_ref()?)))
 }
@@ -289,10 +295,6 @@ fn output_change(output: &PlannedOutput) -> Json {
     };
     // An output is a secret as a whole or not at all.
     let bare = |value: &Option<Value>| value.as_ref().map(|value| value.unmark_deep().0);
-    let secret = |value: &Option<Value>| match value {
-        Some(_) => output.sensitive,
-        None => output.sensitive && output.after.is_some(),
-    };
     let (before, after) = (bare(&output.before), bare(&output.after));
     let unknown = after.as_ref().filter(|after| !after.is_wholly_known()).map_or(Json::Bool(false), unknown);
     Members::default()
@@ -300,8 +302,8 @@ fn output_change(output: &PlannedOutput) -> Json {
         .put("before", before.as_ref().map_or(Json::Null, known))
         .some("after", (unknown != true).then(|| after.as_ref().map_or(Json::Null, known)))
         .put("after_unknown", unknown)
-        .put("before_sensitive", secret(&output.before))
-        .put("after_sensitive", secret(&output.after))
+        .put("before_sensitive", output.sensitive)
+        .put("after_sensitive", output.sensitive)
         .json()
 }
 

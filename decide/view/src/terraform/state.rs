@@ -35,9 +35,11 @@ pub fn terraform_state_json(state: &EnvironmentState, stack: &str, terraform_ver
     let checks = state.checked.get(stack).map(|results| checks_json(results)).unwrap_or_default();
     let nothing = resources.is_empty() && outputs.is_empty();
     let values = (!nothing).then(|| values(outputs, resources));
+    let is_written = values.is_some() || !checks.is_null();
     Members::default()
         .put("format_version", "1.0")
-        .put("terraform_version", terraform_version)
+        // A state of nothing is none, and nobody wrote it.
+        .some("terraform_version", is_written.then_some(terraform_version))
         .some("values", values)
         .unless_empty("checks", checks)
         .json()

@@ -1,6 +1,6 @@
 //! Plans as people see them: what no command of the program can bring about by itself, and what a plan costs to show.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use andon_plan::{
@@ -66,7 +66,7 @@ pub fn plan(changes: Vec<PlannedChange>, drift: Vec<Drift>) -> Plan {
         deferred: Vec::new(),
         checks: BTreeMap::new(),
         unchanged: 0,
-        outside: 0,
+        outside: BTreeSet::new(),
         partial: false,
         unasked: Vec::new(),
         warnings: Diagnostics::new(),

@@ -20,15 +20,28 @@ pub fn shown(ours: &Json, theirs: &Json) -> Vec<String> {
     found
 }
 
-/// Takes out of the differences of plans that only look what is meant in them; whether there was any such.
-pub fn without_looks(found: &mut Vec<String>) -> bool {
+/// Takes out of the differences of plans what is meant in plans of their options; whether there was any such.
+pub fn without_meant(found: &mut Vec<String>, options: &[&str]) -> bool {
     let before = found.len();
-    // What is not there yet is not known to us, and left out by Terraform.
-    let outputs = [".output_changes.", ".planned_values.outputs.", ".prior_state.values.outputs."];
-    found.retain(|it| !outputs.iter().any(|at| it.starts_with(at)));
+    let mut drop = |places: &[&str]| found.retain(|it| !places.iter().any(|at| it.starts_with(at)));
+    let outputs = [".output_changes", ".planned_values.outputs", ".prior_state.values.outputs"];
+    match options.first() {
+        // What is not there yet is not known to us, and left out by Terraform.
+        Some(&"-refresh-only") => drop(&[outputs[0], outputs[1], outputs[2], ".prior_state: "]),
+        // Terraform makes a plan first of what there would be without the end, and keeps what comes of that.
+        Some(&"-destroy") => drop(&[".prior_state", outputs[0]]),
+        // We note what was read; Terraform what might have been. What is not a part of the plan is as it was.
+        Some(option) if option.starts_with("-target") => {
+            drop(&[".checks.", ".prior_state.values.root_module"]);
+            let beside =
+                |it: &str| it.contains(": null, {") && (it.contains("[\"no-op\"]") || it.contains(".planned_"));
+            found.retain(|it| !beside(it));
+        }
+        _ => {}
+    }
     let any = found.len() < before;
     // Terraform has something to write where anything in the file would be another, and else nothing has.
-    found.retain(|it| it != ".applyable: false, true");
+    found.retain(|it| it != ".applyable: false, true" || options.first() != Some(&"-refresh-only"));
     any
 }
 
@@ -64,6 +77,8 @@ fn is_meant(at: &str, ours: &Json, theirs: &Json) -> bool {
         }
         Some("relevant_attributes") => true,
         // What a provider computes in elements of a map or a set is not known before it is read.
+        // What keeps a secret is one: Terraform forgets some on the way.
+        _ if at.contains("sensitive") => *ours == json!(true),
         _ if at.contains(".after_unknown.nested.") => *ours == json!(true) && theirs.is_null(),
         _ => false,
     }
@@ -72,6 +87,10 @@ fn is_meant(at: &str, ours: &Json, theirs: &Json) -> bool {
 /// The differences between our state and theirs, save what counts and names states.
 pub fn states(ours: &Json, theirs: &Json, with_outputs: bool) -> Vec<String> {
     let mut found = Vec::new();
+    // A file that nobody wrote is one of nothing.
+    if theirs.is_null() && ours["resources"].as_array().is_none_or(Vec::is_empty) && ours["outputs"] == json!({}) {
+        return found;
+    }
     let instances = |state: &Json| {
         let mut all = BTreeMap::new();
         for resource in state["resources"].as_array().into_iter().flatten() {
@@ -84,11 +103,6 @@ pub fn states(ours: &Json, theirs: &Json, with_outputs: bool) -> Vec<String> {
                 let mut instance = instance.clone();
                 if let Some(entries) = instance.as_object_mut() {
                     entries.remove("deposed");
-                    // A secret that is null is none to us.
-                    let attributes = entries.get("attributes").cloned().unwrap_or(Json::Null);
-                    if let Some(paths) = entries.get_mut("sensitive_attributes").and_then(Json::as_array_mut) {
-                        paths.retain(|path| !at_path(&attributes, path).is_null());
-                    }
                     for name in ["dependencies", "sensitive_attributes"] {
                         if let Some(list) = entries.get_mut(name).and_then(Json::as_array_mut) {
                             list.sort_by_key(Json::to_string);
@@ -114,6 +128,14 @@ pub fn states(ours: &Json, theirs: &Json, with_outputs: bool) -> Vec<String> {
         if one["dependencies"].is_null() && other.is_object() && one.is_object() {
             other["dependencies"] = Json::Null;
         }
+        // All that is a secret to Terraform is one, or is in one.
+        let paths = |it: &Json| it["sensitive_attributes"].as_array().cloned().unwrap_or_default();
+        let starts = |path: &Json, with: &Json| {
+            path.as_array().zip(with.as_array()).is_some_and(|(path, with)| path.starts_with(with))
+        };
+        if one.is_object() && paths(&other).iter().all(|path| paths(&one).iter().any(|own| starts(path, own))) {
+            other["sensitive_attributes"] = one["sensitive_attributes"].clone();
+        }
         // The same is so of what must be replaced in that order, because what might read it is.
         if one.is_object() && other.is_object() {
             other["create_before_destroy"] = one["create_before_destroy"].clone();
@@ -134,22 +156,6 @@ pub fn states(ours: &Json, theirs: &Json, with_outputs: bool) -> Vec<String> {
     };
     differences("check_results", &json!(judged(ours)), &json!(judged(theirs)), &mut found);
     found
-}
-
-/// What a path of a state file leads to.
-fn at_path<'a>(value: &'a Json, path: &Json) -> &'a Json {
-    path.as_array().into_iter().flatten().fold(value, |value, step| {
-        // A value of a type that only it knows is in a wrapping.
-        let value = match value.as_object() {
-            Some(wrapped) if wrapped.len() == 2 && wrapped.contains_key("type") => &value["value"],
-            _ => value,
-        };
-        let key = if step["type"] == "index" { &step["value"]["value"] } else { &step["value"] };
-        match key.as_u64() {
-            Some(index) => &value[index as usize],
-            None => &value[key.as_str().unwrap_or_default()],
-        }
-    })
 }
 
 /// The places in which two texts of JSON differ.

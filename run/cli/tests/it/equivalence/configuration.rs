@@ -223,7 +223,15 @@ impl Configuration {
         for resource in resources {
             let address = resource.address();
             let readable = [("id", Text), ("name", Text), ("serial", Number)];
+            // A null that is a secret is one to us for longer.
+            let given = |name: &str| {
+                let value = resource.arguments.iter().find(|(given, _)| *given == name);
+                value.is_some_and(|(_, value)| value.starts_with('{') || value.starts_with("merge"))
+            };
             for (name, of) in readable.iter().chain(ALL[resource.kind].2) {
+                if *name == "secrets" && !given(name) {
+                    continue;
+                }
                 match (&resource.repeat, of) {
                     (Repeat::Once, of) => scope.push((format!("{address}.{name}"), *of)),
                     (Repeat::Count(_), Text) => {
