@@ -36,8 +36,8 @@ pub struct Plan {
     pub outputs: Vec<PlannedOutput>,
     /// Objects that are not as the state says. The plan is made against how they are.
     pub drift: Vec<Drift>,
-    /// Objects of which only that differs which means the same: what is empty is there or not. An apply records how they
-    /// are, and nobody is told.
+    /// Objects of which only that differs which means the same: what is empty is there or not, or the provider keeps the
+    /// same in another way than it did. An apply records how they are, and nobody is told.
     pub settled: Vec<Drift>,
     /// What objects that stay as they are depend on now, where the state says otherwise; by address. An apply records
     /// it.

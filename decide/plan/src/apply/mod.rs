@@ -342,7 +342,8 @@ impl Applier {
 
     /// What was found while planning is written down before anything is done on the strength of it.
     fn record_drift(&mut self) {
-        for drift in self.plan.drift.iter().chain(&self.plan.settled).filter(|drift| drift.is_of_object()) {
+        let drift = self.plan.drift.iter().filter(|drift| drift.is_of_object());
+        for drift in drift.chain(&self.plan.settled) {
             let (address, identity) = (drift.address.clone(), drift.identity.clone());
             self.work.push(Work::Record(Event::Observed {
                 address,

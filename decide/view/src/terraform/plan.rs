@@ -45,7 +45,7 @@ pub fn terraform_plan_json(plan: &Plan, shown: Shown) -> Json {
     let changes: Vec<&PlannedChange> = plan.changes.iter().filter(|change| of_stack(&change.address)).collect();
     let destroys = plan.mode == PlanMode::Destroy;
     let drift = plan.drift.iter().filter(|drift| !destroys && of_stack(&drift.address) && drift.is_of_object());
-    let drift: Vec<Json> = drift.map(drifted).collect();
+    let drift: Vec<Json> = drift.map(|drift| drifted(drift, plan)).collect();
     let outputs = plan.outputs.iter().filter(|output| *output.stack == *shown.stack && !output.outside);
     let outputs: Vec<&PlannedOutput> = outputs.collect();
     let output_changes: Map<String, Json> =
@@ -280,10 +280,14 @@ fn change(actions: Json, before: Option<&Value>, after: Option<&Value>, replace:
         .unless_empty("replace_paths", replace.iter().map(|it| path(it.steps())).collect::<Vec<_>>())
 }
 
-fn drifted(drift: &Drift) -> Json {
+fn drifted(drift: &Drift, plan: &Plan) -> Json {
+    let previous = plan.moves.iter().find(|(_, to)| *to == drift.address).map(|(from, _)| from.within_stack());
     let actions = if drift.after.is_some() { json!(["update"]) } else { json!(["delete"]) };
     let change = change(actions, Some(&drift.before), drift.after.as_ref(), &[]);
-    in_module(&drift.address, named(&drift.address, drift.provider.as_deref())).put("change", change.json()).json()
+    in_module(&drift.address, named(&drift.address, drift.provider.as_deref()))
+        .some("previous_address", previous)
+        .put("change", change.json())
+        .json()
 }
 
 fn output_change(output: &PlannedOutput) -> Json {
