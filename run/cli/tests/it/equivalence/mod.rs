@@ -152,6 +152,15 @@ impl Pair {
         [&self.theirs, &self.ours]
     }
 
+    /// What each has to say, asked at once: Terraform first.
+    fn both<T: Send>(&self, ask: impl Fn(&Side) -> T + Sync) -> [T; 2] {
+        std::thread::scope(|scope| {
+            let theirs = scope.spawn(|| ask(&self.theirs));
+            let ours = ask(&self.ours);
+            [theirs.join().unwrap(), ours]
+        })
+    }
+
     fn fail(&self, what: &str) -> ! {
         let kept = std::env::temp_dir().join(format!("andon-seed-{}", self.name.replace([' ', ','], "-")));
         let _ = fs::remove_dir_all(&kept);
@@ -174,7 +183,7 @@ impl Pair {
     /// Plans with both; whether there is something to do, `None` where both say that it cannot be done, and where the two
     /// mean to do something else.
     fn plan(&mut self, options: &[&str]) -> Option<bool> {
-        let [theirs, ours] = self.each().map(|side| side.plan(options));
+        let [theirs, ours] = self.both(|side| side.plan(options));
         match (theirs, ours) {
             (Err(theirs), Err(ours)) => {
                 if std::env::var_os("ANDON_SEED").is_some() {
@@ -212,7 +221,7 @@ impl Pair {
 
     /// Applies with both what they planned; whether that can be done.
     fn apply(&self, looks_only: bool) -> bool {
-        let [theirs, ours] = self.each().map(Side::apply);
+        let [theirs, ours] = self.both(Side::apply);
         if theirs.is_ok() != ours.is_ok() {
             self.fail(&format!("one applies and the other does not; terraform: {theirs:?}\nandon: {ours:?}"));
         }
@@ -224,7 +233,7 @@ impl Pair {
     fn same_world(&self, with_outputs: bool) {
         let [theirs, ours] = self.each().map(Side::state);
         self.agree("the states", compare::states(&ours, &theirs, with_outputs));
-        let [theirs, ours] = self.each().map(|side| side.shown(&[]));
+        let [theirs, ours] = self.both(|side| side.shown(&[]));
         let mut found = compare::shown(&ours, &theirs);
         // What has conditions and no instances is in no state of ours.
         found.retain(|it| !it.starts_with(".checks") || !it.contains(": null, ") || it.contains("instances"));

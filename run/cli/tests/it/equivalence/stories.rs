@@ -36,7 +36,9 @@ fn tell(terraform: &Path, server: &Path, name: &str, steps: &str) {
                 side.write("main.tf", &format!("{HEADER}{text}"));
             }
         }
-        pair.ready();
+        if at == 0 || text.contains("module \"") {
+            pair.ready();
+        }
         let options: Vec<&str> = options.into_iter().filter(|option| *option != "age-1").collect();
         pair.history.push(format!("step {at}: {options:?}\n{text}"));
         match pair.plan(&options) {
