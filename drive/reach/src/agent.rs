@@ -291,7 +291,7 @@ fn watch_over(agent: Pid, watch: &OwnedFd, signals: &SignalFd, mut pair: Option<
         }
         if ended.is_some() {
             if let Some(pair) = pair.as_mut() {
-                pair.exchange();
+                pair.finish();
             }
             return ended;
         }

@@ -5,9 +5,13 @@ use std::io::{self, IsTerminal, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 
 use nix::fcntl::OFlag;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::pty::{PtyMaster, grantpt, posix_openpt, unlockpt};
 use nix::sys::termios::{SetArg, Termios, cfmakeraw, tcgetattr, tcsetattr};
 use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout, read, setsid};
+
+/// How long the last of a command's output may take to come, in milliseconds, where something keeps its side open.
+const LAST_WORDS: u16 = 1000;
 
 /// This process's terminal, handing on every key unread, until dropped.
 #[derive(Debug)]
@@ -94,6 +98,17 @@ impl Pair {
         match read(io::stdin(), &mut buffer) {
             Ok(0) | Err(_) => self.input_open = false,
             Ok(count) => self.to_master.extend_from_slice(buffer.get(..count).unwrap_or_default()),
+        }
+    }
+
+    /// Hands on the last of what was written, once the command has ended. The kernel passes that on in its own time: all
+    /// of it has come when it says that the command's side is closed, which it does as that was the session's leader.
+    pub(crate) fn finish(&mut self) {
+        while self.exchange() {
+            let mut fds = [PollFd::new(self.master.as_fd(), PollFlags::POLLIN)];
+            if poll(&mut fds, PollTimeout::from(LAST_WORDS)) != Ok(1) {
+                return;
+            }
         }
     }
 
