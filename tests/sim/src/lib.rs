@@ -14,7 +14,7 @@
 //! A part of the runs is held to a part of the project, and people move, release, protect, taint, forget and import
 //! between them: nothing out of a run's scope may be touched.
 //!
-//! `./test` tells ten thousand stories, `ANDON_SIM_SEEDS=…` another number of them, and
+//! `ANDON_SIM_SEEDS=10000 ./test every_fault` tells ten thousand stories, and
 //! `ANDON_SIM_SEED=7 cargo test -p andon-sim` one again.
 
 mod agree;
