@@ -45,6 +45,9 @@ impl Planner {
             let is_left = |address: &InstanceAddress| {
                 graph.input().mode != PlanMode::Destroy && graph.standing(address) == Standing::Aside(Aside::Excluded)
             };
+            // What was found is not recorded, as if nobody had looked.
+            let left = self.drift.iter().filter(|drift| is_left(&drift.address));
+            self.unasked.extend(left.map(|drift| drift.address.clone()));
             self.drift.retain(|drift| !is_left(&drift.address));
             self.settled.retain(|drift| !is_left(&drift.address));
         }

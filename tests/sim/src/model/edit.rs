@@ -197,6 +197,9 @@ impl Model {
 
     /// Puts right what a change elsewhere has made wrong.
     fn align(&mut self) {
+        let mut imports = std::mem::take(&mut self.imports);
+        imports.retain(|(address, _)| self.defines(address));
+        self.imports = imports;
         for at in 0..self.blocks.len() {
             let Some(mut block) = self.blocks.get(at).cloned() else { continue };
             if matches!(block.kind, DISK | HOST)
