@@ -15,9 +15,7 @@ use super::checks::{check_block, judge, warnings};
 use super::expand::{Keys, keys, sentence};
 use super::target::{depends_on, target};
 use super::view::{Notes, View, evaluate};
-use super::{
-    Content, Graph, Key, ModuleId, NodeId, ResourceId, ResourceSet, State, provision, variable,
-};
+use super::{Content, Graph, Key, ModuleId, NodeId, ResourceId, ResourceSet, State, provision, variable};
 use crate::{PlanMode, STACK_DATA, VALUE, messages};
 
 /// An instance whose configuration has been evaluated.
