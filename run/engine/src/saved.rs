@@ -49,6 +49,8 @@ pub struct SavedPlan {
     pub planned: i64,
     /// The values that input variables were given from outside of the project's files.
     pub given: Given,
+    /// What definitions were generated of, for this plan.
+    pub generated: Vec<InstanceAddress>,
     /// The digest of every definition file of the project, by path. What else definitions read shows in the questions.
     pub files: BTreeMap<String, String>,
     /// The ledger's entry that the state goes up to which it was made against.
@@ -81,6 +83,7 @@ pub fn plan_and_save(
         scope,
         planned,
         given,
+        generated: Vec::new(),
         files,
         based_on: plan.based_on,
         answers: recorder.answers,
@@ -142,6 +145,7 @@ impl SavedPlan {
             "replace": self.scope.replace.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "planned": self.planned,
             "given": { "environment": self.given.environment, "arguments": arguments.collect::<Vec<_>>() },
+            "generated": self.generated.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "files": self.files,
             "based_on": self.based_on,
             "answers": answers.collect::<Result<Vec<Json>, Failure>>()?,
@@ -202,6 +206,7 @@ fn read(json: &Json, andon: String) -> Option<SavedPlan> {
             arguments: at(at(json, "given"), "arguments").as_array()?.iter().map(argument).collect::<Option<_>>()?,
             to_tests: false,
         },
+        generated: each(at(json, "generated"), |text| InstanceAddress::parse(text).ok())?,
         files: files.map(|(path, digest)| Some((path.clone(), digest.as_str()?.to_owned()))).collect::<Option<_>>()?,
         based_on: at(json, "based_on").as_u64()?,
         answers: pairs(at(json, "answers"))?.into_iter().map(answer).collect::<Option<_>>()?,

@@ -8,6 +8,7 @@ mod checks;
 mod configuration;
 mod generated;
 mod plan;
+mod relevant;
 mod state;
 mod text;
 mod values;

@@ -7,16 +7,19 @@ use std::sync::Arc;
 use andon_lang::definitions::{Module, Project, ResourceKey};
 use andon_ledger::{EnvironmentState, ReadData};
 use andon_plan::{
-    Drift, Plan, PlanMode, PlannedAction, PlannedChange, PlannedOutput, Repetition, ReplaceOrder, ReplaceReason,
-    Undefined,
+    Adoption, DeferReason, Drift, Plan, PlanMode, PlannedAction, PlannedChange, PlannedOutput, Repetition,
+    ReplaceOrder, ReplaceReason, Undefined,
 };
-use andon_schema::{CheckStatus, ImportBy, InstanceAddress, InstanceKey, ResourceAddress, Schemas};
-use andon_value::{Marks, Path, Value};
+use andon_schema::{
+    CheckStatus, ImportBy, InstanceAddress, InstanceKey, Mode, ProviderConfigAddress, ResourceAddress, Schemas,
+};
+use andon_value::{Marks, Path, Type, Value};
 use serde_json::{Map, Value as Json, json};
 
+use super::relevant::Reads;
 use super::state::{named, output, values};
 use super::values::{Members, known, path, sensitive, unknown};
-use super::{configuration_json, terraform_state_json};
+use super::{configuration_json, generated_resource, terraform_state_json};
 
 /// What a plan is shown with.
 #[derive(Debug, Clone, Copy)]
@@ -35,6 +38,8 @@ pub struct Shown<'a> {
     pub terraform_version: &'a str,
     /// When it was made, as `2026-11-21T13:17:18Z`.
     pub timestamp: &'a str,
+    /// What definitions were generated of, for this plan.
+    pub generated: &'a [InstanceAddress],
     /// What the conditions came to, as far as they are known: see [`super::checks_json`].
     pub checks: &'a [andon_schema::Checked],
 }
@@ -44,7 +49,10 @@ pub fn terraform_plan_json(plan: &Plan, shown: Shown) -> Json {
     let of_stack = |address: &InstanceAddress| *address.resource.stack == *shown.stack;
     let changes: Vec<&PlannedChange> = plan.changes.iter().filter(|change| of_stack(&change.address)).collect();
     let destroys = plan.mode == PlanMode::Destroy;
-    let drift = plan.drift.iter().filter(|drift| !destroys && of_stack(&drift.address) && drift.is_of_object());
+    let forgotten = changes.iter().filter(|change| change.action == PlannedAction::Forget);
+    let forgotten: BTreeSet<&InstanceAddress> = forgotten.map(|change| &change.address).collect();
+    let is_told = |drift: &&Drift| !destroys && of_stack(&drift.address) && !forgotten.contains(&drift.address);
+    let drift = plan.drift.iter().filter(|drift| is_told(drift) && drift.is_of_object());
     let drift: Vec<Json> = drift.map(|drift| drifted(drift, plan)).collect();
     let outputs = plan.outputs.iter().filter(|output| *output.stack == *shown.stack && !output.outside);
     let outputs: Vec<&PlannedOutput> = outputs.collect();
@@ -70,9 +78,11 @@ pub fn terraform_plan_json(plan: &Plan, shown: Shown) -> Json {
         .put("planned_values", planned_values(plan, &changes, &outputs, shown))
         .unless_empty("resource_drift", drift)
         .unless_empty("resource_changes", resource_changes(plan, &changes, shown))
+        .unless_empty("deferred_changes", deferred_changes(plan, shown))
         .unless_empty("output_changes", output_changes)
         .some("prior_state", Some(prior).filter(|prior| prior.get("values").is_some()))
         .some("configuration", configuration)
+        .unless_empty("relevant_attributes", relevant_attributes(plan, &changes, &outputs, shown))
         .unless_empty("checks", checks)
         .put("timestamp", shown.timestamp)
         .put("applyable", !plan.is_empty())
@@ -191,20 +201,26 @@ fn resource_changes(plan: &Plan, changes: &[&PlannedChange], shown: Shown) -> Ve
         .filter(|change| change.action != PlannedAction::DeleteDeposed)
         .map(|change| &change.address)
         .collect();
-    let importing: BTreeMap<&InstanceAddress, &ImportBy> =
-        plan.adopted.iter().filter_map(|adoption| Some((&adoption.address, adoption.by.as_ref()?))).collect();
+    let importing = plan.adopted.iter().filter(|adoption| adoption.by.is_some());
+    let importing: BTreeMap<&InstanceAddress, &Adoption> =
+        importing.map(|adoption| (&adoption.address, adoption)).collect();
     let previous: BTreeMap<&InstanceAddress, &InstanceAddress> =
         plan.moves.iter().map(|(from, to)| (to, from)).collect();
+    // What nothing defines any more is shown as it was stored, and not as it was found.
+    let found = plan.drift.iter().chain(&plan.settled).filter(|_| plan.mode == PlanMode::Normal);
+    let stored: BTreeMap<&InstanceAddress, &Value> = found.map(|drift| (&drift.address, &drift.before)).collect();
     let made = changes.iter().map(|change| {
         let import = importing.get(&change.address).filter(|_| change.action != PlannedAction::DeleteDeposed).copied();
-        (&change.address, resource_change(change, shown, import))
+        let undone = change.action == PlannedAction::Delete;
+        let stored = stored.get(&change.address).filter(|_| undone).copied();
+        (&change.address, resource_change(change, shown, import, stored))
     });
     let stays = unchanged(plan, &changed, shown).map(|(address, object)| {
         let value = Some(&object.value);
         let change = change(json!(["no-op"]), value, value, &[]);
         let json = in_module(address, named(address, object.provider.as_deref()))
             .some("previous_address", previous.get(address).map(|previous| previous.within_stack()))
-            .put("change", imported(change, importing.get(address).copied()).json());
+            .put("change", imported(change, importing.get(address).copied(), shown).json());
         (address, json.json())
     });
     // What a check alone reads is read once more by the apply.
@@ -220,6 +236,25 @@ fn resource_changes(plan: &Plan, changes: &[&PlannedChange], shown: Shown) -> Ve
     all.into_iter().map(|(_, json)| json).collect()
 }
 
+/// What had a part in what changes. Where everything is to go, other modules' outputs are not asked for any more.
+fn relevant_attributes(plan: &Plan, changes: &[&PlannedChange], outputs: &[&PlannedOutput], shown: Shown) -> Vec<Json> {
+    let Some(stack) = shown.project.stacks.get(shown.stack) else { return Vec::new() };
+    let mut reads = Reads::new(&stack.module, shown.schemas);
+    let changed: BTreeSet<&InstanceAddress> = changes.iter().map(|change| &change.address).collect();
+    if plan.mode != PlanMode::RefreshOnly {
+        changed.iter().for_each(|address| reads.resource(&address.resource));
+        nested_data(plan, shown).for_each(|(address, _)| reads.resource(&address.resource));
+    }
+    outputs.iter().filter(|output| output.changes()).for_each(|output| reads.output(&output.name));
+    if plan.mode != PlanMode::Destroy {
+        let made = changes.iter().filter(|change| change.after.is_some()).map(|change| &change.address);
+        let stays = unchanged(plan, &changed, shown).map(|(address, _)| address);
+        let read = shown.state.data.keys().filter(|address| *address.resource.stack == *shown.stack);
+        reads.outputs_of_modules(made.chain(stays.chain(read).filter(|_| !plan.partial)));
+    }
+    reads.json()
+}
+
 fn in_module(address: &InstanceAddress, members: Members) -> Members {
     let own = &address.resource;
     let module = own.within_stack();
@@ -228,7 +263,7 @@ fn in_module(address: &InstanceAddress, members: Members) -> Members {
     members.unless_empty("module_address", module)
 }
 
-fn resource_change(planned: &PlannedChange, shown: Shown, import: Option<&ImportBy>) -> Json {
+fn resource_change(planned: &PlannedChange, shown: Shown, import: Option<&Adoption>, stored: Option<&Value>) -> Json {
     let actions = match &planned.action {
         PlannedAction::Create => json!(["create"]),
         PlannedAction::Update => json!(["update"]),
@@ -246,24 +281,67 @@ fn resource_change(planned: &PlannedChange, shown: Shown, import: Option<&Import
             of.and_then(|it| it.deposed.iter().find(|object| Some(&object.identity) == planned.identity.as_ref()));
         found.map(|object| object.identity.deposed_key()).unwrap_or_default()
     });
-    let change = change(actions, planned.before.as_ref(), planned.after.as_ref(), replace);
+    let change = change(actions, stored.or(planned.before.as_ref()), planned.after.as_ref(), replace);
     in_module(&planned.address, named(&planned.address, planned.provider.as_deref()))
         .some("previous_address", planned.previous.as_ref().map(InstanceAddress::within_stack))
         .some("deposed", deposed)
-        .put("change", imported(change, import).json())
+        .put("change", imported(change, import, shown).json())
         .some("action_reason", reason(planned, shown))
         .json()
 }
 
-/// What names the object that an import block takes over.
-fn imported(change: Members, import: Option<&ImportBy>) -> Members {
-    change.some(
-        "importing",
-        import.map(|by| match by {
-            ImportBy::Id(id) => json!({ "id": &**id }),
-            ImportBy::Identity(identity) => json!({ "identity": known(identity) }),
-        }),
-    )
+/// What names the object that an import block takes over, and the definition that was generated of it.
+fn imported(change: Members, import: Option<&Adoption>, shown: Shown) -> Members {
+    let by = import.and_then(|import| import.by.as_ref());
+    let importing = by.map(|by| match by {
+        ImportBy::Id(id) => json!({ "id": &**id }),
+        ImportBy::Identity(identity) => json!({ "identity": known(identity) }),
+    });
+    let import = import.filter(|import| shown.generated.contains(&import.address));
+    change.some("importing", importing).some("generated_config", import.and_then(|import| generated(import, shown)))
+}
+
+fn generated(import: &Adoption, shown: Shown) -> Option<String> {
+    let resource = &import.address.resource;
+    let module = module_of(resource, shown)?;
+    let definition = module.resources.get(&key_of(resource))?;
+    let schema =
+        shown.schemas.type_of(&module.provider_of(definition), resource.mode, &resource.kind).ok().flatten()?;
+    let provider = definition.provider.as_deref().map(|provider| match &provider.alias {
+        Some(alias) => format!("{}.{}", provider.name.name, alias.name),
+        None => provider.name.name.to_string(),
+    });
+    let value = &import.object.value;
+    let text = generated_resource(&resource.kind, &resource.name, provider.as_deref(), value, &schema.block);
+    Some(text.trim_end().to_owned())
+}
+
+/// What is left to another plan, of what is a resource. Nobody knows what there will be of it.
+fn deferred_changes(plan: &Plan, shown: Shown) -> Vec<Json> {
+    let of_stack = plan.deferred.iter().filter(|deferred| *deferred.stack == *shown.stack);
+    let resources = of_stack.filter_map(|deferred| {
+        let mut address = InstanceAddress::parse(&deferred.address).ok()?;
+        address.resource.stack = Arc::clone(&deferred.stack);
+        let module = module_of(&address.resource, shown)?;
+        let definition = module.resources.get(&key_of(&address.resource))?;
+        let there = shown.state.instances.get(&address).and_then(|instance| instance.current.as_ref());
+        let before = there.map(|object| &object.value);
+        let actions = match address.resource.mode {
+            Mode::Managed if before.is_some() => json!(["update"]),
+            Mode::Managed => json!(["create"]),
+            Mode::Data | Mode::Ephemeral => json!(["read"]),
+        };
+        let change = change(actions, before, Some(&Value::unknown(Type::Dynamic)), &[]).json();
+        let provider = module.provider_of(definition);
+        let provider = ProviderConfigAddress { module: Arc::default(), provider, alias: None, key: None };
+        let change = in_module(&address, named(&address, Some(&provider))).put("change", change).json();
+        let reason = match deferred.reason {
+            DeferReason::Unknown { .. } => "instance_count_unknown",
+            DeferReason::Needs { .. } => "deferred_prereq",
+        };
+        Some(json!({ "reason": reason, "resource_change": change }))
+    });
+    resources.collect()
 }
 
 /// Before and after, and what of them is unknown and secret.

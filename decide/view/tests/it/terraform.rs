@@ -678,6 +678,7 @@ fn states_and_plans_are_as_terraform_shows_them() {
         variables: &variables,
         terraform_version: version,
         timestamp: theirs["timestamp"].as_str().unwrap(),
+        generated: &[],
         checks: &[],
     };
     let mut ours = terraform_plan_json(&plan_of(&theirs), shown);

@@ -12,7 +12,7 @@ use andon_hcl::ast::Body;
 use andon_lang::definitions::{IgnoreChanges, Import, Lifecycle, Module, ResourceDefinition, ResourceKey};
 use andon_lang::eval::Moment;
 use andon_plan::{Adoption, PlanInput, PlanMode, Scope};
-use andon_schema::{Block, ImportBy, Planned, Question, Schemas, TargetAddress};
+use andon_schema::{Block, ImportBy, InstanceAddress, Planned, Question, Schemas, TargetAddress};
 use andon_text::{Diagnostic, Diagnostics};
 use andon_view::terraform::generated_resource;
 
@@ -26,8 +26,9 @@ const HEAD: &str = "\
 # Look these resources over, and move them to the definitions that they belong to.
 ";
 
-/// Has definitions be written for what the project imports and does not define; no file where there is no such thing.
-pub fn generate(context: &Context, arguments: &PlanArguments, path: &Path) -> Result<(), Stop> {
+/// Has definitions be written for what the project imports and does not define, and says of what; no file where there is
+/// no such thing.
+pub fn generate(context: &Context, arguments: &PlanArguments, path: &Path) -> Result<Vec<InstanceAddress>, Stop> {
     let place = context.project_directory()?.join(path);
     if place.exists() {
         return Err(Diagnostic::error(format!("the file `{}` is there already", path.display()))
@@ -38,7 +39,7 @@ pub fn generate(context: &Context, arguments: &PlanArguments, path: &Path) -> Re
     let project = context.open_sound_with_plugins()?;
     let found = look(context, &project, arguments, &place)?;
     if found.is_empty() {
-        return Ok(());
+        return Ok(Vec::new());
     }
     let mut text = HEAD.to_owned();
     for (adoption, import) in &found {
@@ -50,7 +51,7 @@ pub fn generate(context: &Context, arguments: &PlanArguments, path: &Path) -> Re
     })?;
     let count = if found.len() == 1 { "1 object".to_owned() } else { format!("{} objects", found.len()) };
     context.say(&format!("Wrote the definitions of {count} to {}: look them over.", path.display()));
-    Ok(())
+    Ok(found.into_iter().map(|(adoption, _)| adoption.address).collect())
 }
 
 /// Asks how the objects are that are imported and not defined.

@@ -12,6 +12,7 @@ use andon_lang::eval::Moment;
 use andon_lang::{Given, GivenArgument};
 use andon_ledger::{EnvironmentState, State};
 use andon_plan::{Plan, PlanInput, PlanMode, Scope};
+use andon_schema::InstanceAddress;
 use andon_text::{Diagnostic, Diagnostics};
 
 use super::left_by_terraform;
@@ -25,9 +26,10 @@ const PARALLELISM: usize = 32;
 
 /// `andon plan`
 pub fn run(context: &Context, arguments: &PlanArguments) -> Result<(), Stop> {
-    if let Some(file) = &arguments.generate_config_out {
-        super::generate::generate(context, arguments, file)?;
-    }
+    let generated = match &arguments.generate_config_out {
+        Some(file) => super::generate::generate(context, arguments, file)?,
+        None => Vec::new(),
+    };
     let project = context.open_any_with_plugins()?;
     let asked = || -> Result<Asked, Stop> {
         Ok(Asked {
@@ -38,7 +40,7 @@ pub fn run(context: &Context, arguments: &PlanArguments) -> Result<(), Stop> {
         })
     };
     let plan = context.while_checked(&project, |checking| match &arguments.out {
-        Some(file) => plan_and_save(checking, &project, &arguments.stacks.stacks, asked()?, file),
+        Some(file) => plan_and_save(checking, &project, &arguments.stacks.stacks, asked()?, &generated, file),
         None => plan(checking, &project, &arguments.stacks.stacks, asked()?),
     })?;
     if context.arguments.json {
@@ -112,6 +114,7 @@ fn plan_and_save(
     project: &Project,
     stacks: &[String],
     asked: Asked,
+    generated: &[InstanceAddress],
     file: &Path,
 ) -> Result<Plan, Stop> {
     let planned = andon_engine::now().0 / 1000;
@@ -122,7 +125,8 @@ fn plan_and_save(
         saved = Some(made);
         Ok(plan)
     })?;
-    if let Some(saved) = saved {
+    if let Some(mut saved) = saved {
+        saved.generated = generated.to_vec();
         write_saved(project, &saved, file).map_err(|failure| {
             let summary = format!("the plan cannot be saved in `{}`", file.display());
             Stop::from(Diagnostic::error(summary).detail(failure))

@@ -129,6 +129,7 @@ fn saved(context: &Context, arguments: &ShowArguments, path: &Path, sealed: &[u8
         variables: &variables.unwrap_or_else(BTreeMap::new),
         terraform_version: TERRAFORM_VERSION,
         timestamp: &rfc3339_seconds(Timestamp(saved.planned.saturating_mul(1000))),
+        generated: &saved.generated,
         checks: plan.checks.get(stack).map_or(&[], Vec::as_slice),
     };
     print_json(&terraform_plan_json(&plan, shown));

@@ -1,5 +1,6 @@
 //! `plan -generate-config-out`: definitions of what is imported and not defined, beside the real Terraform's.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -36,6 +37,18 @@ fn said(text: &str) -> Vec<String> {
     blocks
 }
 
+/// The definitions in a plan that is shown, by what they are of.
+fn generated(plan: &str) -> BTreeMap<String, String> {
+    let plan: serde_json::Value = serde_json::from_str(plan).unwrap();
+    let changes = plan["resource_changes"].as_array().unwrap().iter();
+    let of = |it: &serde_json::Value| {
+        Some((it["address"].as_str()?.into(), it["change"]["generated_config"].as_str()?.into()))
+    };
+    let all: BTreeMap<String, String> = changes.filter_map(of).collect();
+    assert_eq!(all.len(), 2, "{plan:#}");
+    all
+}
+
 #[test]
 fn what_is_imported_gets_a_definition() {
     let project = project("generated", IMPORTS);
@@ -45,6 +58,7 @@ fn what_is_imported_gets_a_definition() {
     assert!(!ran.out.contains("to update"), "{ran}");
     let ours = std::fs::read_to_string(project.directory.join("new.tf")).unwrap();
     project.ok(&["fmt", "-check", "new.tf"]);
+    let shown = project.ok(&["show", "-json", "saved"]).out;
     // The file is a part of what was planned.
     project.ok(&["apply", "saved"]);
     project.exits(0, &["plan", "-detailed-exitcode"]);
@@ -58,7 +72,7 @@ fn what_is_imported_gets_a_definition() {
     std::fs::remove_file(project.directory.join("new.tf")).unwrap();
     let program = std::env::var_os("ANDON_TERRAFORM").map_or_else(|| PathBuf::from("terraform"), PathBuf::from);
     let mut terraform = Command::new(&program);
-    let words = ["plan", "-no-color", "-input=false", "-generate-config-out=new.tf"];
+    let words = ["plan", "-no-color", "-input=false", "-generate-config-out=new.tf", "-out=theirs"];
     terraform.args(words).current_dir(&project.directory).env("CHECKPOINT_DISABLE", "1");
     let Ok(ran) = terraform.output() else {
         return println!("skipped: {} cannot be run; set ANDON_TERRAFORM to a terraform", program.display());
@@ -66,6 +80,9 @@ fn what_is_imported_gets_a_definition() {
     assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
     let theirs = std::fs::read_to_string(project.directory.join("new.tf")).unwrap();
     assert_eq!(said(&ours), said(&theirs));
+    let show =
+        Command::new(&program).args(["show", "-json", "theirs"]).current_dir(&project.directory).output().unwrap();
+    assert_eq!(generated(&shown), generated(&String::from_utf8_lossy(&show.stdout)));
 }
 
 #[test]

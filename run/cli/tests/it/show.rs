@@ -54,7 +54,13 @@ fn sorted(json: &Json) -> Json {
             Json::Object(elements.iter().filter_map(|it| Some((address(it)?, sorted(it)))).collect())
         }
         Json::Array(elements) => elements.iter().map(sorted).collect(),
-        Json::Object(entries) => entries.iter().map(|(name, json)| (name.clone(), sorted(json))).collect(),
+        Json::Object(entries) => {
+            let mut entries = entries.clone();
+            if let Some(Json::Array(relevant)) = entries.get_mut("relevant_attributes") {
+                relevant.sort_by_key(Json::to_string);
+            }
+            entries.iter().map(|(name, json)| (name.clone(), sorted(json))).collect()
+        }
         other => other.clone(),
     }
 }
@@ -82,8 +88,8 @@ fn same_lines(ours: &str, theirs: &str) {
     }
 }
 
-/// What differs: which attributes had a part in a decision is not told, and both are made at another time.
-const UNLIKE: &[&str] = &["relevant_attributes", "timestamp"];
+/// What differs: both are made at another time.
+const UNLIKE: &[&str] = &["timestamp"];
 
 #[track_caller]
 fn check(name: &str) {
@@ -136,6 +142,44 @@ fn checks_and_data_are_shown_as_by_terraform() {
 #[test]
 fn imports_and_what_is_forgotten_are_shown_as_by_terraform() {
     check("import");
+}
+
+#[test]
+fn what_had_a_part_in_a_plan_is_shown_as_by_terraform() {
+    check("relevant");
+}
+
+#[test]
+fn what_had_a_part_in_an_end_is_shown_as_by_terraform() {
+    check("relevant_to_end");
+}
+
+#[test]
+fn what_is_put_off_is_shown_with_its_reason() {
+    let mut project = Project::empty("put-off");
+    project.data_dir = project.directory.join(".data");
+    project.write(
+        "main.tf",
+        "resource \"terraform_data\" \"a\" {}\n\
+         resource \"terraform_data\" \"b\" {\n  for_each = toset([terraform_data.a.id])\n}\n\
+         resource \"terraform_data\" \"c\" {\n  input = keys(terraform_data.b)\n}\n\
+         output \"o\" {\n  value = terraform_data.c.id\n}\n",
+    );
+    project.ok(&["plan", "-out=saved"]);
+    let json: Json = serde_json::from_str(&project.ok(&["show", "-json", "saved"]).out).unwrap();
+    assert_eq!(json["complete"], false);
+    let deferred = json["deferred_changes"].as_array().unwrap().iter();
+    let deferred: Vec<_> = deferred
+        .map(|it| {
+            let change = &it["resource_change"];
+            assert_eq!(change["provider_name"], "terraform.io/builtin/terraform");
+            assert_eq!(change["change"]["actions"], serde_json::json!(["create"]));
+            assert_eq!(change["change"]["after_unknown"], true);
+            (change["address"].as_str().unwrap(), it["reason"].as_str().unwrap())
+        })
+        .collect();
+    let expected = [("terraform_data.b", "instance_count_unknown"), ("terraform_data.c", "deferred_prereq")];
+    assert_eq!(deferred, expected, "{json:#}");
 }
 
 #[test]

@@ -58,6 +58,10 @@ fn by_address(json: &Json) -> Json {
         }
         Json::Array(elements) => elements.iter().map(by_address).collect(),
         Json::Object(entries) => {
+            let mut entries = entries.clone();
+            if let Some(Json::Array(relevant)) = entries.get_mut("relevant_attributes") {
+                relevant.sort_by_key(Json::to_string);
+            }
             let known = entries.iter().filter(|(name, _)| !["timestamp", "deposed", "deposed_key"].contains(&&***name));
             Json::Object(known.map(|(name, json)| (name.clone(), by_address(json))).collect())
         }
@@ -75,7 +79,6 @@ fn is_meant(at: &str, ours: &Json, theirs: &Json) -> bool {
         Some("depends_on") => {
             within(ours.as_array().map_or(&[], Vec::as_slice), theirs.as_array().map_or(&[], Vec::as_slice))
         }
-        Some("relevant_attributes") => true,
         // What a provider computes in elements of a map or a set is not known before it is read.
         // What keeps a secret is one: Terraform forgets some on the way.
         _ if at.contains("sensitive") => *ours == json!(true),
