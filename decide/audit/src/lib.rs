@@ -16,7 +16,7 @@ use std::fmt;
 use andon_plan::{Plan, PlanInput};
 use andon_schema::InstanceAddress;
 
-pub use run::audit_run;
+pub use run::{RunAudit, audit_run};
 
 /// Something that must not be so.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,6 +64,8 @@ pub enum Rule {
     Recorded,
     /// A run keeps the order of its plan.
     RunOrder,
+    /// After a run the ledger, the state and what the user is told agree.
+    Agreed,
 }
 
 /// Checks a plan against the state and the definitions that it was made from. None is right.

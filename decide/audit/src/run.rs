@@ -2,29 +2,91 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use andon_ledger::{Action, Entry, Event, Result as Tried};
-use andon_plan::{Plan, StepKind};
+use andon_ledger::{Action, Entry, EnvironmentState, Event, Result as Tried};
+use andon_plan::{ApplyReport, Plan, PlannedAction, StepKind};
 use andon_schema::{Identity, InstanceAddress};
+use andon_value::Value;
 
 use crate::{Finding, Rule};
 
 /// Checks the entries that a run appended while it applied a plan. None is right.
 pub fn audit_run<'a>(plan: &Plan, entries: impl IntoIterator<Item = &'a Entry>) -> Vec<Finding> {
-    let mut run = Run::new(plan);
-    for entry in entries {
-        match &entry.event {
-            Event::Adopted { address, object, .. } => run.named(address, &object.identity),
-            Event::Intent(intent) => run.intent(&intent.address, intent.action, &intent.identity),
-            // What an earlier run was cut short in, and this one found out.
-            Event::Outcome(outcome) if outcome.result == Tried::Resolved => {}
-            Event::Outcome(outcome) => {
-                let good = matches!(outcome.result, Tried::Done);
-                run.outcome(&outcome.address, outcome.action, &outcome.identity, good);
-            }
-            _ => {}
-        }
+    let mut audit = RunAudit::new(plan);
+    entries.into_iter().for_each(|entry| audit.see(&entry.event));
+    audit.run.findings
+}
+
+/// The checker at a run that applies a plan: it is shown each event once that is stored.
+pub struct RunAudit<'a> {
+    run: Run<'a>,
+    /// What the run last said of each object that it touched, by instance: its attributes, if it is there at all.
+    said: BTreeMap<InstanceAddress, BTreeMap<Identity, Option<Value>>>,
+}
+
+impl<'a> RunAudit<'a> {
+    /// A checker that has seen nothing yet.
+    pub fn new(plan: &'a Plan) -> RunAudit<'a> {
+        RunAudit { run: Run::new(plan), said: BTreeMap::new() }
     }
-    run.findings
+
+    /// Takes note of an event.
+    pub fn see(&mut self, event: &Event) {
+        let (address, identity, value) = match event {
+            Event::Intent(intent) => return self.run.intent(&intent.address, intent.action, &intent.identity),
+            Event::Adopted { address, object, .. } => {
+                self.run.named(address, &object.identity);
+                (address, &object.identity, Some(&object.value))
+            }
+            Event::Outcome(outcome) => {
+                // What an earlier run was cut short in, and this one found out, has no intent here.
+                if outcome.result != Tried::Resolved {
+                    let good = matches!(outcome.result, Tried::Done);
+                    self.run.outcome(&outcome.address, outcome.action, &outcome.identity, good);
+                }
+                (&outcome.address, &outcome.identity, outcome.object.as_ref().map(|object| &object.value))
+            }
+            Event::Observed { address, identity, value, .. } => (address, identity, value.as_ref()),
+            Event::Forgotten { address, identity } => (address, identity, None),
+            Event::Moved { from, to } => {
+                let objects = self.said.remove(from).unwrap_or_default();
+                return self.said.entry(to.clone()).or_default().extend(objects);
+            }
+            _ => return,
+        };
+        self.said.entry(address.clone()).or_default().insert(identity.clone(), value.cloned());
+    }
+
+    /// Holds the state after the run, and what the user is told of it, against what the run recorded. None is right.
+    pub fn conclude(mut self, state: &EnvironmentState, report: &ApplyReport) -> Vec<Finding> {
+        let said = self.said.iter().flat_map(|(address, objects)| objects.iter().map(move |it| (address, it)));
+        for (address, (identity, value)) in said {
+            let there = state.object(address, identity).map(|object| &object.value);
+            if there != value.as_ref() {
+                self.run.say(address, Rule::Agreed, "the state is not what the run recorded of its object");
+            }
+        }
+        for identity in self.run.open.keys() {
+            if !state.pending.contains_key(identity) {
+                let message = format!("what was tried on the object {identity} has no outcome, and nobody is to look");
+                self.run.findings.push(Finding::general(Rule::Agreed, message));
+            }
+        }
+        let mut ends: BTreeMap<&InstanceAddress, Vec<Status>> = BTreeMap::new();
+        for (at, status) in &self.run.status {
+            let change = self.run.plan.steps.get(*at).and_then(|step| step.kind.change());
+            if let Some(change) = change.and_then(|change| self.run.plan.changes.get(change)) {
+                ends.entry(&change.address).or_default().push(*status);
+            }
+        }
+        let effects = |action: &PlannedAction| !matches!(action, PlannedAction::Read | PlannedAction::Forget);
+        for applied in report.done.iter().filter(|applied| effects(&applied.action)) {
+            if !ends.get(&applied.address).is_some_and(|ends| ends.contains(&Status::Done)) {
+                let message = "the report says that it was done, and the ledger does not";
+                self.run.findings.push(Finding::about(&applied.address, Rule::Agreed, message));
+            }
+        }
+        self.run.findings
+    }
 }
 
 struct Run<'a> {

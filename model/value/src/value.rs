@@ -152,7 +152,13 @@ impl Value {
 
     /// The marks of it and of all inside it.
     pub fn marks_within(&self) -> Marks {
-        self.children().fold(self.marks, |marks, child| marks.union(deeper(|| child.marks_within())))
+        let all = |marks: Marks, child: &Value| marks.union(deeper(|| child.marks_within()));
+        match &self.kind {
+            Kind::List(_, elements) | Kind::Tuple(elements) => elements.iter().fold(self.marks, all),
+            Kind::Set(_, elements) => elements.iter().fold(self.marks, all),
+            Kind::Map(_, entries) | Kind::Object(entries) => entries.values().fold(self.marks, all),
+            _ => self.marks,
+        }
     }
 
     /// The same with more marks.

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use andon_audit::{Finding, RunAudit};
 use andon_lang::definitions::Project;
 use andon_lang::eval::Moment;
-use andon_ledger::{Event, RunStatus};
+use andon_ledger::{Entry, EnvironmentState, Event, RunId, RunStatus};
 use andon_plan::{ApplyReport, Drift, Plan, PlanInput, PlanMode, Scope, SkipReason, Skipped};
 use andon_schema::{Command, Identity, InstanceAddress, Outcome, Schemas};
 use andon_text::{Diagnostic, Diagnostics};
@@ -123,16 +124,50 @@ pub fn judge(plan: &Plan, input: &PlanInput) -> Result<(), Diagnostics> {
     if findings.is_empty() {
         return Ok(());
     }
-    let diagnostic = |finding: &andon_audit::Finding| {
+    let diagnostic = |finding: &Finding| {
         let diagnostic = Diagnostic::error(format!("the plan breaks a rule ({:?})", finding.rule))
             .detail(&finding.message)
             .help("This is a fault of the planner, found before anything was touched: please report it.");
-        match &finding.address {
-            Some(address) => diagnostic.subject(address.to_string()),
-            None => diagnostic,
-        }
+        about(finding, diagnostic)
     };
     Err(findings.iter().map(diagnostic).collect())
+}
+
+fn about(finding: &Finding, diagnostic: Diagnostic) -> Diagnostic {
+    match &finding.address {
+        Some(address) => diagnostic.subject(address.to_string()),
+        None => diagnostic,
+    }
+}
+
+/// A journal that the checker looks into.
+struct Audited<'a> {
+    journal: &'a mut dyn Journal,
+    audit: RunAudit<'a>,
+}
+
+impl Journal for Audited<'_> {
+    fn append(&mut self, events: Vec<Event>) -> Result<Vec<Entry>, JournalError> {
+        let entries = self.journal.append(events)?;
+        entries.iter().for_each(|entry| self.audit.see(&entry.event));
+        Ok(entries)
+    }
+
+    fn state(&self) -> &EnvironmentState {
+        self.journal.state()
+    }
+
+    fn sequence(&self) -> u64 {
+        self.journal.sequence()
+    }
+
+    fn take_over(&mut self) -> Option<RunId> {
+        self.journal.take_over()
+    }
+
+    fn hand_back(&mut self, own: RunId) -> Result<(), JournalError> {
+        self.journal.hand_back(own)
+    }
 }
 
 /// Runs. `approve` is shown the plan and says whether to go on; it is not asked where there is nothing to do.
@@ -190,7 +225,16 @@ pub fn change(
     let moment = Arc::new(Moment::applying(request.planned, crate::now().0 / 1000, request.seed));
     let input = PlanInput { moment, ..input };
     let opening = presumed.into_iter().map(Event::Outcome).collect();
-    let report = apply(planned.clone(), input, opening, identities, world, journal, sink)?;
+    let mut audited = Audited { journal: &mut *journal, audit: RunAudit::new(&planned) };
+    let mut report = apply(planned.clone(), input, opening, identities, world, &mut audited, sink)?;
+    let Audited { journal, audit } = audited;
+    let findings = audit.conclude(journal.state(), &report);
+    report.diagnostics.extend(findings.iter().map(|finding| {
+        let diagnostic = Diagnostic::error(format!("the run broke a rule ({:?})", finding.rule))
+            .detail(&finding.message)
+            .help("This is a fault of the engine: please report it, with what `andon logs --runs` says of this run.");
+        about(finding, diagnostic)
+    }));
     let (mut status, mut summary) = ending(&report);
     if status == RunStatus::Succeeded && !journal.state().pending.is_empty() {
         status = RunStatus::Interrupted;

@@ -1,7 +1,10 @@
 //! The checker refuses plans that have been tampered with.
 
-use andon_audit::{Rule, audit, audit_run};
-use andon_plan::{Depends, Plan, PlanInput, PlanMode, PlannedAction, ReplaceOrder, ReplaceReason, StepKind};
+use andon_audit::{Rule, RunAudit, audit, audit_run};
+use andon_ledger::{EnvironmentState, Event};
+use andon_plan::{
+    ApplyReport, Depends, Plan, PlanInput, PlanMode, PlannedAction, ReplaceOrder, ReplaceReason, StepKind,
+};
 use andon_schema::Identity;
 use andon_value::{Type, Value};
 
@@ -189,6 +192,45 @@ fn runs_that_break_the_order_are_refused() {
         let is_intent = matches!(fewer.remove(lost).event, andon_ledger::Event::Intent(_));
         assert!(!is_intent || rules(&fewer).contains(&Rule::Recorded));
     }
+}
+
+#[test]
+fn a_run_after_which_the_ledger_the_state_and_the_report_differ_is_refused() {
+    let (mut world, _, plan) = setting();
+    let from = world.entries.len();
+    let report = world.apply(plan.clone(), AFTER);
+    let conclude = |entries: &[andon_ledger::Entry], state: &EnvironmentState, report: &ApplyReport| -> Vec<Rule> {
+        let mut audit = RunAudit::new(&plan);
+        entries.iter().for_each(|entry| audit.see(&entry.event));
+        audit.conclude(state, report).into_iter().map(|finding| finding.rule).collect()
+    };
+    let entries = &world.entries[from..];
+    assert_eq!(conclude(entries, &world.state, &report), []);
+    let touched: Vec<_> = entries
+        .iter()
+        .filter_map(|entry| match &entry.event {
+            Event::Outcome(outcome) => Some((outcome.address.clone(), outcome.object.is_some())),
+            _ => None,
+        })
+        .collect();
+    assert!(touched.len() > 5, "{touched:?}");
+    for (address, _) in touched.iter().filter(|(_, is_there)| *is_there) {
+        let mut state = world.state.clone();
+        let lost = state.instances.remove(address);
+        assert!(lost.is_none() || conclude(entries, &state, &report).contains(&Rule::Agreed), "{address} is lost");
+        let mut state = world.state.clone();
+        let Some(object) = state.instances.get_mut(address).and_then(|it| it.current.as_mut()) else { continue };
+        object.value = Value::object([("id", Value::from("another"))]);
+        assert_eq!(conclude(entries, &state, &report), [Rule::Agreed], "{address} is another");
+    }
+    // An outcome that is not in the ledger.
+    for lost in 0..entries.len() {
+        let Event::Outcome(outcome) = &entries[lost].event else { continue };
+        let mut fewer = entries.to_vec();
+        fewer.remove(lost);
+        assert!(conclude(&fewer, &world.state, &report).contains(&Rule::Agreed), "{}", outcome.address);
+    }
+    assert!(conclude(&[], &world.state, &report).contains(&Rule::Agreed), "the report says more than the ledger");
 }
 
 #[test]

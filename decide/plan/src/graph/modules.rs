@@ -104,7 +104,7 @@ impl Graph {
         }
         for (stack, addresses) in elsewhere {
             let mut ids: Vec<ResourceId> =
-                addresses.into_iter().map(|address| self.resources.intern(address)).collect();
+                addresses.into_iter().map(|address| self.resources.intern(address, &self.input.state)).collect();
             ids.sort_unstable();
             self.modules.elsewhere.insert(stack, ResourceSet::of(ids));
         }
@@ -160,14 +160,14 @@ impl Graph {
         for (key, definition) in &module.resources {
             let ResourceKey { mode, kind, name } = key.clone();
             let address = ResourceAddress { stack: Arc::clone(&stack), module: Arc::clone(&path), mode, kind, name };
-            let resource = self.resources.intern(&address);
+            let resource = self.resources.intern(&address, &self.input.state);
             self.resources.define(resource, id, Arc::clone(definition));
             resources.insert(key.clone(), resource);
         }
         for data in module.checks.values().filter_map(|check| check.data.as_ref()) {
             let ResourceKey { mode, kind, name } = data.key.clone();
             let address = ResourceAddress { stack: Arc::clone(&stack), module: Arc::clone(&path), mode, kind, name };
-            let resource = self.resources.intern(&address);
+            let resource = self.resources.intern(&address, &self.input.state);
             self.resources.define(resource, id, Arc::clone(data));
             self.add_scoped(resource);
             resources.insert(data.key.clone(), resource);

@@ -26,7 +26,7 @@ impl Graph {
     /// The node of the provisioners of an instance, for whom `self` is its object: those that run before it is deleted
     /// (`late`), or those that run once it is made.
     pub fn want_provisioners(&mut self, address: &InstanceAddress, late: bool, object: Value) -> NodeId {
-        let resource = self.resources.intern(&address.resource);
+        let resource = self.resources.intern(&address.resource, &self.input.state);
         let key = Key::Provisioners(resource, address.key.clone(), late);
         self.provisioned.insert(key.clone(), object);
         self.want(key)

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use andon_lang::definitions::{ResourceDefinition, ResourceKey};
+use andon_ledger::EnvironmentState;
 use andon_schema::{InstanceAddress, ResourceAddress};
 
 use super::{Key, Map, ModuleId, NodeId};
@@ -29,10 +30,14 @@ pub(super) struct Resource {
 pub(crate) struct ResourceSet(Option<Arc<[ResourceId]>>);
 
 impl Resources {
-    pub fn intern(&mut self, address: &ResourceAddress) -> ResourceId {
+    /// Its number. What the state has of it is named with the same words in memory, so that comparing them is quick.
+    pub fn intern(&mut self, address: &ResourceAddress, state: &EnvironmentState) -> ResourceId {
         if let Some(id) = self.index.get(address) {
             return *id;
         }
+        let first = address.instance(None);
+        let known = state.instances.range(first..).next().map(|(known, _)| &known.resource);
+        let address = known.filter(|known| *known == address).unwrap_or(address);
         let id = ResourceId(u32::try_from(self.all.len()).unwrap_or(u32::MAX));
         let itself = ResourceSet(Some(Arc::new([id])));
         self.all.push(Resource { address: address.clone(), defined: None, itself });
