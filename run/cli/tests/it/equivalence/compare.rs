@@ -59,8 +59,9 @@ fn by_address(json: &Json) -> Json {
         Json::Array(elements) => elements.iter().map(by_address).collect(),
         Json::Object(entries) => {
             let mut entries = entries.clone();
-            if let Some(Json::Array(relevant)) = entries.get_mut("relevant_attributes") {
-                relevant.sort_by_key(Json::to_string);
+            if let Some(relevant) = entries.get_mut("relevant_attributes") {
+                let each = relevant.as_array().into_iter().flatten();
+                *relevant = each.map(|it| (format!("{}{}", it["resource"], it["attribute"]), json!(true))).collect();
             }
             let known = entries.iter().filter(|(name, _)| !["timestamp", "deposed", "deposed_key"].contains(&&***name));
             Json::Object(known.map(|(name, json)| (name.clone(), by_address(json))).collect())
@@ -73,6 +74,7 @@ fn by_address(json: &Json) -> Json {
 fn is_meant(at: &str, ours: &Json, theirs: &Json) -> bool {
     let within = |one: &[Json], other: &[Json]| one.iter().all(|it| other.contains(it));
     match at.rsplit('.').next() {
+        _ if at.starts_with(".relevant_attributes") => true,
         // What only might read something does not make it be replaced in another order.
         Some("actions") => *ours == json!(["delete", "create"]) && *theirs == json!(["create", "delete"]),
         // We note what was read; Terraform what might have been.
