@@ -93,8 +93,7 @@ pub(crate) fn makings(
     let (mut changes, mut depends) = (Vec::new(), Vec::new());
     for (address, verdict) in verdicts {
         let create_before_destroy = first.contains(&address);
-        let mut dependencies = graph.addresses(graph.resources_read(verdict.node));
-        dependencies.retain(|resource| *resource != address.resource);
+        let dependencies = graph.dependencies(&address, verdict.node);
         let Some(change) = verdict.change else {
             let object = graph.input().state.current(&address).filter(|_| graph.input().mode == PlanMode::Normal);
             let differs = |object: &&Object| {

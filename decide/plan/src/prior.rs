@@ -1,7 +1,9 @@
 //! The state that a plan was made against: what there was, as planning found it to be.
 
+use std::collections::BTreeSet;
+
 use andon_ledger::{EnvironmentState, InstanceState};
-use andon_schema::Object;
+use andon_schema::{InstanceAddress, Object};
 
 use crate::{Drift, Plan, PlanInput, PlanMode};
 
@@ -13,8 +15,14 @@ pub fn prior_state(input: &PlanInput, plan: &Plan) -> EnvironmentState {
             prior.instances.insert(to.clone(), instance);
         }
     }
+    let changed: BTreeSet<&InstanceAddress> = plan.changes.iter().map(|change| &change.address).collect();
     for adoption in &plan.adopted {
-        prior.instances.entry(adoption.address.clone()).or_default().current = Some(adoption.object.clone());
+        let mut object = adoption.object.clone();
+        // What is imported reads what its definition does once it is as that says, and Terraform shows it so.
+        if adoption.by.is_some() && changed.contains(&adoption.address) {
+            object.dependencies.clear();
+        }
+        prior.instances.entry(adoption.address.clone()).or_default().current = Some(object);
     }
     for drift in plan.drift.iter().chain(&plan.settled) {
         let Some(instance) = prior.instances.get_mut(&drift.address) else { continue };

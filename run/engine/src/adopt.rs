@@ -88,13 +88,13 @@ pub fn find(sought: &Sought<'_>, world: &mut dyn World, sink: &mut dyn Sink) -> 
         Ok(planned) => planned,
         Err(diagnostics) => return Err(not_found(diagnostics, definitions)),
     };
-    let depends = planned.depends.into_iter().find(|depends| depends.address == **address);
-    let Some(adoption) = planned.adopted.into_iter().find(|adoption| adoption.address == **address) else {
-        let diagnostic = Diagnostic::error(format!("nothing was found to import into {address}"));
-        return Err(not_found(diagnostic.into(), definitions));
-    };
-    let dependencies = depends.map_or(adoption.object.dependencies, |depends| depends.dependencies);
-    Ok(Object { dependencies, ..adoption.object })
+    match planned.adopted.into_iter().find(|adoption| adoption.address == **address) {
+        Some(adoption) => Ok(adoption.object),
+        None => {
+            let diagnostic = Diagnostic::error(format!("nothing was found to import into {address}"));
+            Err(not_found(diagnostic.into(), definitions))
+        }
+    }
 }
 
 /// The state in which an object is looked for that an open intent of an instance has made, as a user says: without what

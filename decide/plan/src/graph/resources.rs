@@ -102,6 +102,13 @@ impl super::Graph {
         addresses
     }
 
+    /// The other resources that the definition of an instance reads, sorted.
+    pub fn dependencies(&self, address: &InstanceAddress, node: NodeId) -> Vec<ResourceAddress> {
+        let mut read = self.addresses(self.resources_read(node));
+        read.retain(|resource| *resource != address.resource);
+        read
+    }
+
     /// Finds the node of an instance. The modules around it are opened on the way, where they are not yet.
     pub fn locate(&mut self, address: &InstanceAddress) -> Place {
         let ResourceAddress { stack, module, mode, kind, name } = address.resource.clone();

@@ -177,13 +177,19 @@ impl Planner {
             }
         };
         let Some(identity) = identity else { return };
+        // Nobody knows what an object used that somebody made elsewhere. What its definition reads stands for it, so that
+        // none of that goes before it.
+        let dependencies = match &before {
+            Some(before) => before.dependencies.clone(),
+            None => self.graph.dependencies(&address, configured.node),
+        };
         let provider =
             configured.provider.as_ref().map(|(it, _): &(Arc<ConfiguredProvider>, _)| Arc::new(it.address.clone()));
         let object = Object {
             identity,
             value: value.clone(),
             status: before.as_ref().map_or(ObjectStatus::Ready, |before| before.status),
-            dependencies: before.as_ref().map(|before| before.dependencies.clone()).unwrap_or_default(),
+            dependencies,
             create_before_destroy: before.as_ref().is_some_and(|before| before.create_before_destroy),
             provider,
             kept: kept.clone(),
