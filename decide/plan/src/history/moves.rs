@@ -97,7 +97,8 @@ fn left_out(input: &PlanInput, moves: &[(InstanceAddress, InstanceAddress)]) -> 
     let scope = &input.scope;
     let ends = moves.iter().flat_map(|(from, to)| [from, to]);
     let missing: Vec<String> = ends.filter(|end| !scope.targets(end)).map(|end| format!("-target='{end}'")).collect();
-    if scope.targets.is_empty() || missing.is_empty() {
+    // What the program looks at by itself moves nothing.
+    if scope.unsaid || scope.targets.is_empty() || missing.is_empty() {
         return None;
     }
     let moved: Vec<String> = moves.iter().map(|(from, to)| format!("{from} is now {to}.")).collect();

@@ -151,6 +151,22 @@ fn what_is_there_already_is_imported() {
 }
 
 #[test]
+fn what_is_to_move_is_in_the_way_of_no_import() {
+    let project = project("import-beside-a-move");
+    project.write("main.tf", "resource \"terraform_data\" \"a\" {}\n");
+    project.ok(&["apply", "-y"]);
+    project.write(
+        "main.tf",
+        "resource \"terraform_data\" \"b\" {}\nresource \"terraform_data\" \"c\" {}\n\
+         moved {\n  from = terraform_data.a\n  to   = terraform_data.b\n}\n",
+    );
+    project.ok(&["import", "terraform_data.c", "any"]);
+    assert_eq!(project.ok(&["state", "list"]).out, "terraform_data.a\nterraform_data.c\n");
+    project.ok(&["apply", "-y"]);
+    assert_eq!(project.ok(&["state", "list"]).out, "terraform_data.b\nterraform_data.c\n");
+}
+
+#[test]
 fn what_a_crash_left_open_is_resolved_under_a_run_of_its_own() {
     let lost = "name = \"crash at ApplyResourceChange\"";
     let text = format!("resource \"toy_thing\" \"a\" {{ {lost} }}\nresource \"toy_thing\" \"b\" {{ {lost} }}\n");
