@@ -250,7 +250,7 @@ fn relevant_attributes(plan: &Plan, changes: &[&PlannedChange], outputs: &[&Plan
         let made = changes.iter().filter(|change| change.after.is_some()).map(|change| &change.address);
         let stays = unchanged(plan, &changed, shown).map(|(address, _)| address);
         let read = shown.state.data.keys().filter(|address| *address.resource.stack == *shown.stack);
-        reads.outputs_of_modules(made.chain(stays.chain(read).filter(|_| !plan.partial)));
+        reads.outputs_of_modules(made.chain(stays).chain(read.filter(|_| !plan.partial)));
     }
     reads.json()
 }

@@ -1,7 +1,8 @@
 //! Which attributes had a part in what a plan decides: what the definitions read of everything that changes. It is found
 //! in the text alone, as the format has it: all that a local value, a variable or an output is made of counts, whatever
-//! is then taken from it; a path ends where a key must be evaluated. What a definition reads beside its own arguments
-//! (how many there are, conditions, provisioners) does not count.
+//! is then taken from it; so does what an argument of a resource is made of where that argument is read. A path ends
+//! where a key must be evaluated. What a definition reads beside its own arguments (how many there are, conditions,
+//! provisioners) does not count.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use andon_hcl::ast::{Body, Expr};
 use andon_hcl::{Reference, Step};
 use andon_lang::definitions::{Module, ModuleCall, OutputDefinition, ResourceDefinition, ResourceKey};
 use andon_lang::eval::resolved;
-use andon_schema::{InstanceAddress, InstanceKey, Mode, ModuleStep, ResourceAddress, Schemas};
+use andon_schema::{InstanceAddress, InstanceKey, Mode, ModuleStep, Nesting, ResourceAddress, Schemas};
 use andon_text::deeper;
 use serde_json::{Value as Json, json};
 
@@ -69,15 +70,7 @@ impl<'a> Reads<'a> {
         let Some(place) = self.root.at(&address.module) else { return };
         let ResourceAddress { mode, kind, name, .. } = address.clone();
         let Some(definition) = place.resource(&ResourceKey { mode, kind, name }) else { return };
-        if !self.seen.insert(address.within_stack()) {
-            return;
-        }
-        let provider = place.module.provider_of(definition);
-        let schema = self.schemas.type_of(&provider, mode, &definition.key.kind).ok().flatten();
-        match schema {
-            Some(schema) => self.body(&place, &resolved(&definition.body, &schema.block).0, definition),
-            None => self.body(&place, &definition.body, definition),
-        }
+        self.part(&place, definition, &[]);
     }
 
     /// What an output of the root module reads.
@@ -116,6 +109,44 @@ impl<'a> Reads<'a> {
     pub(super) fn json(self) -> Vec<Json> {
         let found = self.found.into_iter();
         found.map(|((resource, _), path)| json!({ "resource": resource, "attribute": path })).collect()
+    }
+
+    /// What a part of a resource's definition reads. A path to a block is one to all that is beside the block, too, and
+    /// none leads to one of several blocks.
+    fn part(&mut self, place: &Place<'a>, of: &ResourceDefinition, path: &[Step]) {
+        let names: Vec<&str> = path.iter().map_while(name_of).collect();
+        if !self.seen.insert(format!(
+            "{}{}{}.{} {names:?}",
+            place.prefix,
+            of.key.mode.prefix(),
+            of.key.kind,
+            of.key.name
+        )) {
+            return;
+        }
+        let provider = place.module.provider_of(of);
+        let Some(schema) = self.schemas.type_of(&provider, of.key.mode, &of.key.kind).ok().flatten() else {
+            return self.body(place, &of.body, of);
+        };
+        let (mut body, mut block) = (resolved(&of.body, &schema.block).0, &schema.block);
+        let mut steps = path.iter();
+        while let Some(step) = steps.next() {
+            let Some(name) = name_of(step) else { return };
+            match block.blocks.get(name) {
+                None => {
+                    let given = body.attributes().find(|attribute| *attribute.name.name == *name);
+                    return given.into_iter().for_each(|given| self.expression(place, &given.value, Some(of)));
+                }
+                Some(_) if steps.as_slice().is_empty() => break,
+                Some(nested) if matches!(nested.nesting, Nesting::Single | Nesting::Group) => {
+                    let inner = body.blocks().find(|inner| *inner.kind.name == *name).map(|inner| inner.body.clone());
+                    let Some(inner) = inner else { return };
+                    (body, block) = (inner, &nested.block);
+                }
+                Some(_) => return,
+            }
+        }
+        self.body(place, &body, of);
     }
 
     fn body(&mut self, place: &Place<'a>, body: &Body, of: &ResourceDefinition) {
@@ -177,9 +208,8 @@ impl<'a> Reads<'a> {
         let Some((name, rest)) = steps.split_first().and_then(|(name, rest)| Some((name.name()?, rest))) else {
             return;
         };
-        if place.resource(&ResourceKey { mode, kind: kind.into(), name: name.into() }).is_none() {
-            return;
-        }
+        let key = ResourceKey { mode, kind: kind.into(), name: name.into() };
+        let Some(definition) = place.resource(&key) else { return };
         let (key, rest) = key_of(rest);
         let key = key.map(|key| key.to_string()).unwrap_or_default();
         let path: Json = rest
@@ -193,6 +223,17 @@ impl<'a> Reads<'a> {
             .collect();
         let resource = format!("{}{}{kind}.{name}{key}", place.prefix, mode.prefix());
         self.found.insert((resource, path.to_string()), path);
+        let known = rest.iter().take_while(|step| !matches!(step, Step::Unknown(_) | Step::Splat(_))).count();
+        deeper(|| self.part(place, definition, rest.get(..known).unwrap_or_default()));
+    }
+}
+
+/// The name of an attribute, a block or an entry that a step is to.
+fn name_of(step: &Step) -> Option<&str> {
+    match step {
+        Step::Attribute(name) => Some(&name.name),
+        Step::Key(name, _) => Some(name),
+        _ => None,
     }
 }
 

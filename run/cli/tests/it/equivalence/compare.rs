@@ -27,15 +27,23 @@ pub fn without_meant(found: &mut Vec<String>, options: &[&str]) -> bool {
     let outputs = [".output_changes", ".planned_values.outputs", ".prior_state.values.outputs"];
     match options.first() {
         // What is not there yet is not known to us, and left out by Terraform.
-        Some(&"-refresh-only") => drop(&[outputs[0], outputs[1], outputs[2], ".prior_state: "]),
+        Some(&"-refresh-only") => drop(&[outputs[0], outputs[1], outputs[2], ".prior_state: ", ".relevant_attributes"]),
         // Terraform makes a plan first of what there would be without the end, and keeps what comes of that.
-        Some(&"-destroy") => drop(&[".prior_state", outputs[0]]),
+        Some(&"-destroy") => {
+            drop(&[".prior_state", outputs[0]]);
+            found.retain(|it| !(it.starts_with(".relevant_attributes") && it.ends_with(": null, true")));
+        }
         // We note what was read; Terraform what might have been. What is not a part of the plan is as it was.
         Some(option) if option.starts_with("-target") => {
             drop(&[".checks.", ".prior_state.values.root_module"]);
             let beside =
                 |it: &str| it.contains(": null, {") && (it.contains("[\"no-op\"]") || it.contains(".planned_"));
             found.retain(|it| !beside(it));
+            // An output of a whole module is one of what it reads; to Terraform, of all in the module.
+            let of_module = |it: &str| it.starts_with(".output_changes.module: ") && it.contains("[\"no-op\"]");
+            found.retain(|it| {
+                !(it.ends_with("}, null") && (of_module(it) || it.starts_with(".planned_values.outputs.module: ")))
+            });
         }
         _ => {}
     }
@@ -74,7 +82,6 @@ fn by_address(json: &Json) -> Json {
 fn is_meant(at: &str, ours: &Json, theirs: &Json) -> bool {
     let within = |one: &[Json], other: &[Json]| one.iter().all(|it| other.contains(it));
     match at.rsplit('.').next() {
-        _ if at.starts_with(".relevant_attributes") => true,
         // What only might read something does not make it be replaced in another order.
         Some("actions") => *ours == json!(["delete", "create"]) && *theirs == json!(["create", "delete"]),
         // We note what was read; Terraform what might have been.
