@@ -22,7 +22,11 @@ impl Story {
             .collect();
         let Some((address, object)) = self.dice.pick(&objects).copied() else { return Ok(()) };
         if object.provider.is_some() && self.dice.chance(60) {
-            self.forget_and_import(address, object)
+            // Only its definition tells what an imported object uses: nobody takes one over who has edited that since.
+            match self.model.differences(&state, &self.earth).is_empty() {
+                true => self.forget_and_import(address, object),
+                false => Ok(()),
+            }
         } else {
             self.taint(address, object)
         }

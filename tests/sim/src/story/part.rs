@@ -78,6 +78,8 @@ impl Story {
         } else if *action == Action::Delete
             && self.model.defining(&address.resource).is_some_and(|block| block.protected)
             && before.current(address).is_some_and(|object| object.identity == *identity)
+            // What was replaced before that was said goes once it is known that it was.
+            && !before.pending.values().any(|open| open.address == *address)
         {
             "is protected"
         } else {

@@ -257,13 +257,15 @@ impl SimWorld<'_> {
             (Action::Update, false) => Found::Broken(value),
             (Action::Delete, true) if spared => Found::There(value),
             (Action::Delete, false) if spared => Found::Broken(value),
-            (Action::Create, false) | (Action::Delete, _) => {
-                if let Err(forbidden) = self.earth.dismantle(identity) {
-                    self.forbidden(forbidden);
+            (Action::Create, false) | (Action::Delete, _) => match self.earth.dismantle(identity) {
+                Ok(()) => {
+                    self.earth.vanish(identity);
+                    Found::Absent
                 }
-                self.earth.vanish(identity);
-                Found::Absent
-            }
+                // Who asked for what nature forbids was told so when it began.
+                Err(_) if whole => Found::There(value),
+                Err(_) => Found::Broken(value),
+            },
         })
     }
 
