@@ -35,7 +35,7 @@ pub fn without_meant(found: &mut Vec<String>, options: &[&str]) -> bool {
         }
         // We note what was read; Terraform what might have been. What is not a part of the plan is as it was.
         Some(option) if option.starts_with("-target") => {
-            drop(&[".checks.", ".prior_state.values.root_module"]);
+            drop(&[".checks.", ".prior_state.values.root_module", ".relevant_attributes"]);
             let beside =
                 |it: &str| it.contains(": null, {") && (it.contains("[\"no-op\"]") || it.contains(".planned_"));
             found.retain(|it| !beside(it));
