@@ -1,5 +1,5 @@
 use andon_lang::definitions::Module;
-use andon_schema::{CheckStatus, Checked, CheckedKind};
+use andon_schema::{CheckStatus, Checked, CheckedKind, InstanceAddress, InstanceKey};
 use andon_text::deeper;
 use serde_json::{Value as Json, json};
 
@@ -77,12 +77,17 @@ fn definition(first: &Checked, status: CheckStatus, group: &[&Checked]) -> Json 
         _ => address,
     };
     let instances = group.iter().map(|result| {
-        let (module, own) = split(&result.object);
-        let key = own.split_once('[').and_then(|(_, key)| serde_json::from_str(key.strip_suffix(']')?).ok());
+        let (module, _) = split(&result.object);
+        let of_resource = (result.kind == CheckedKind::Resource).then_some(result.object.as_str());
+        let key = of_resource.and_then(|object| InstanceAddress::parse(object).ok()?.key);
+        let key = key.map(|key| match key {
+            InstanceKey::Index(index) => json!(index),
+            InstanceKey::Name(name) => json!(&*name),
+        });
         let address = Members::default()
             .put("to_display", result.object.as_str())
             .unless_empty("module", module)
-            .some("instance_key", key.filter(|_: &Json| first.kind.to_string() == "resource"));
+            .some("instance_key", key);
         let problems = result.problems.iter().map(|message| json!({ "message": message }));
         Members::default()
             .put("address", address.json())
@@ -120,10 +125,11 @@ fn split(address: &str) -> (String, &str) {
     let mut rest = address;
     let mut end = 0;
     while let Some(after) = rest.strip_prefix("module.") {
-        // A key may have dots and brackets in it.
-        let mut quoted = false;
+        // A key may have dots and brackets in it, and quotes that do not end it.
+        let (mut quoted, mut escaped) = (false, false);
         let dot = after.char_indices().find(|(_, letter)| {
-            quoted ^= *letter == '"';
+            quoted ^= *letter == '"' && !escaped;
+            escaped = *letter == '\\' && !escaped;
             *letter == '.' && !quoted
         });
         let Some((dot, _)) = dot else { break };
