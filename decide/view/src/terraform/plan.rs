@@ -11,7 +11,8 @@ use andon_plan::{
     ReplaceOrder, ReplaceReason, Undefined,
 };
 use andon_schema::{
-    CheckStatus, ImportBy, InstanceAddress, InstanceKey, Mode, ProviderConfigAddress, ResourceAddress, Schemas,
+    CheckStatus, ImportBy, InstanceAddress, InstanceKey, Mode, ModuleStep, ProviderConfigAddress, ResourceAddress,
+    Schemas, TargetAddress,
 };
 use andon_value::{Marks, Path, Type, Value};
 use serde_json::{Map, Value as Json, json};
@@ -52,8 +53,12 @@ pub fn terraform_plan_json(plan: &Plan, shown: Shown) -> Json {
     let forgotten = changes.iter().filter(|change| change.action == PlannedAction::Forget);
     let forgotten: BTreeSet<&InstanceAddress> = forgotten.map(|change| &change.address).collect();
     let is_told = |drift: &&Drift| !destroys && of_stack(&drift.address) && !forgotten.contains(&drift.address);
-    let drift = plan.drift.iter().filter(|drift| is_told(drift) && drift.is_of_object());
-    let drift: Vec<Json> = drift.map(|drift| drifted(drift, plan)).collect();
+    // Whatever differs is told here, be it only whether what is empty is there; of objects in use.
+    let settled = plan.settled.iter().filter(|drift| drift.after.is_some());
+    let drift = plan.drift.iter().chain(settled).filter(|drift| is_told(drift) && drift.is_of_object());
+    let mut drift: Vec<&Drift> = drift.collect();
+    drift.sort_by_key(|drift| &drift.address);
+    let drift: Vec<Json> = drift.into_iter().map(|drift| drifted(drift, plan)).collect();
     let outputs = plan.outputs.iter().filter(|output| *output.stack == *shown.stack && !output.outside);
     let outputs: Vec<&PlannedOutput> = outputs.collect();
     let output_changes: Map<String, Json> =
@@ -215,7 +220,10 @@ fn resource_changes(plan: &Plan, changes: &[&PlannedChange], shown: Shown) -> Ve
         let stored = stored.get(&change.address).filter(|_| undone).copied();
         (&change.address, resource_change(change, shown, import, stored))
     });
-    let stays = unchanged(plan, &changed, shown).map(|(address, object)| {
+    let put_off = plan.deferred.iter().filter(|deferred| *deferred.stack == *shown.stack);
+    let put_off: Vec<TargetAddress> = put_off.filter_map(|it| TargetAddress::parse(&it.address).ok()).collect();
+    let stays = unchanged(plan, &changed, shown).filter(|(address, _)| !put_off.iter().any(|it| it.has(address)));
+    let stays = stays.map(|(address, object)| {
         let value = Some(&object.value);
         let change = change(json!(["no-op"]), value, value, &[]);
         let json = in_module(address, named(address, object.provider.as_deref()))
@@ -316,32 +324,76 @@ fn generated(import: &Adoption, shown: Shown) -> Option<String> {
     Some(text.trim_end().to_owned())
 }
 
-/// What is left to another plan, of what is a resource. Nobody knows what there will be of it.
+/// What is left to another plan, of what is a resource: each object that there is, and what has none as a whole. Nobody
+/// knows what there will be of it.
 fn deferred_changes(plan: &Plan, shown: Shown) -> Vec<Json> {
+    let mut seen = BTreeSet::new();
     let of_stack = plan.deferred.iter().filter(|deferred| *deferred.stack == *shown.stack);
-    let resources = of_stack.filter_map(|deferred| {
-        let mut address = InstanceAddress::parse(&deferred.address).ok()?;
-        address.resource.stack = Arc::clone(&deferred.stack);
-        let module = module_of(&address.resource, shown)?;
-        let definition = module.resources.get(&key_of(&address.resource))?;
-        let there = shown.state.instances.get(&address).and_then(|instance| instance.current.as_ref());
-        let before = there.map(|object| &object.value);
-        let actions = match address.resource.mode {
-            Mode::Managed if before.is_some() => json!(["update"]),
-            Mode::Managed => json!(["create"]),
-            Mode::Data | Mode::Ephemeral => json!(["read"]),
-        };
-        let change = change(actions, before, Some(&Value::unknown(Type::Dynamic)), &[]).json();
-        let provider = module.provider_of(definition);
-        let provider = ProviderConfigAddress { module: Arc::default(), provider, alias: None, key: None };
-        let change = in_module(&address, named(&address, Some(&provider))).put("change", change).json();
-        let reason = match deferred.reason {
-            DeferReason::Unknown { .. } => "instance_count_unknown",
-            DeferReason::Needs { .. } => "deferred_prereq",
-        };
-        Some(json!({ "reason": reason, "resource_change": change }))
+    let all = of_stack.flat_map(|deferred| {
+        let Ok(target) = TargetAddress::parse(&deferred.address) else { return Vec::new() };
+        let objects = shown.state.instances.iter().filter(|(address, instance)| {
+            *address.resource.stack == *shown.stack && target.has(address) && instance.current.is_some()
+        });
+        let mut found: Vec<InstanceAddress> = objects.map(|(address, _)| address.clone()).collect();
+        let mut defined = Vec::new();
+        put_off(&target, shown, &mut defined);
+        let there: BTreeSet<(Vec<Arc<str>>, ResourceKey)> = found.iter().map(|it| definition(&it.resource)).collect();
+        defined.retain(|address: &InstanceAddress| !there.contains(&definition(&address.resource)));
+        found.extend(defined);
+        found.into_iter().map(|address| (address, &deferred.reason)).collect()
     });
-    resources.collect()
+    let all: Vec<(InstanceAddress, &DeferReason)> = all.filter(|(address, _)| seen.insert(address.clone())).collect();
+    all.iter().filter_map(|(address, reason)| deferred_change(address, reason, shown)).collect()
+}
+
+/// What defines a resource, whatever instances the modules around it have.
+fn definition(resource: &ResourceAddress) -> (Vec<Arc<str>>, ResourceKey) {
+    (resource.module.iter().map(|step| Arc::clone(&step.name)).collect(), key_of(resource))
+}
+
+/// The resources that a name stands for, as they are defined.
+fn put_off(target: &TargetAddress, shown: Shown, found: &mut Vec<InstanceAddress>) {
+    let at = |mode, kind: &Arc<str>, name: &Arc<str>| ResourceAddress {
+        stack: shown.stack.into(),
+        module: target.module.clone().into(),
+        mode,
+        kind: Arc::clone(kind),
+        name: Arc::clone(name),
+    };
+    if let Some(resource) = &target.resource {
+        found.push(at(resource.mode, &resource.kind, &resource.name).instance(resource.key.clone()));
+        return;
+    }
+    // Any resource of the module leads to its definition.
+    let Some(module) = module_of(&at(Mode::Managed, &"".into(), &"".into()), shown) else { return };
+    let lasting = module.resources.keys().filter(|key| key.mode != Mode::Ephemeral);
+    found.extend(lasting.map(|key| at(key.mode, &key.kind, &key.name).instance(None)));
+    for name in module.calls.keys() {
+        let step = ModuleStep { name: Arc::clone(name), key: None };
+        let module = target.module.iter().cloned().chain([step]).collect();
+        andon_text::deeper(|| put_off(&TargetAddress { module, ..target.clone() }, shown, found));
+    }
+}
+
+fn deferred_change(address: &InstanceAddress, reason: &DeferReason, shown: Shown) -> Option<Json> {
+    let module = module_of(&address.resource, shown)?;
+    let definition = module.resources.get(&key_of(&address.resource))?;
+    let there = shown.state.instances.get(address).and_then(|instance| instance.current.as_ref());
+    let before = there.map(|object| &object.value);
+    let actions = match address.resource.mode {
+        Mode::Managed if before.is_some() => json!(["update"]),
+        Mode::Managed => json!(["create"]),
+        Mode::Data | Mode::Ephemeral => json!(["read"]),
+    };
+    let change = change(actions, before, Some(&Value::unknown(Type::Dynamic)), &[]).json();
+    let provider = module.provider_of(definition);
+    let provider = ProviderConfigAddress { module: Arc::default(), provider, alias: None, key: None };
+    let change = in_module(address, named(address, Some(&provider))).put("change", change).json();
+    let reason = match reason {
+        DeferReason::Unknown { .. } => "instance_count_unknown",
+        DeferReason::Needs { .. } => "deferred_prereq",
+    };
+    Some(json!({ "reason": reason, "resource_change": change }))
 }
 
 /// Before and after, and what of them is unknown and secret.

@@ -11,6 +11,7 @@ mod graph;
 mod plan;
 mod progress;
 mod terraform;
+mod terraform_plan;
 
 use std::sync::Arc;
 

@@ -28,7 +28,7 @@ use serde_json::{Value as Json, json};
 use crate::project;
 
 /// The schemas of what Terraform has built in.
-fn schemas() -> Schemas {
+pub fn schemas() -> Schemas {
     let of = |attributes: &[(&str, Attribute)]| {
         let attributes = attributes.iter().map(|(name, attribute)| ((*name).to_owned(), attribute.clone())).collect();
         TypeSchema { block: Block { attributes, ..Block::default() }, ..TypeSchema::default() }
@@ -397,7 +397,7 @@ fn value_of(known: &Json, unknown: &Json, sensitive: &Json) -> Value {
 }
 
 /// The plan that Terraform shows, as a plan of ours.
-fn plan_of(shown: &Json) -> Plan {
+pub fn plan_of(shown: &Json) -> Plan {
     let mut changes = Vec::new();
     for resource in shown["resource_changes"].as_array().unwrap() {
         let change = &resource["change"];
