@@ -67,6 +67,17 @@ pub enum StoreError {
         /// Why.
         detail: String,
     },
+    /// The file may not be read.
+    #[error(
+        "the ledger `{}` cannot be read: {detail}. Have its owner let you read both the file and its directory, \
+         or run the command as its owner", .path.display()
+    )]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        detail: String,
+    },
     /// The disk is full. Nothing of what was to be appended is there.
     #[error("the disk that holds the ledger `{}` is full. Make room, and try again", .path.display())]
     Full {

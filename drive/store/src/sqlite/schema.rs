@@ -89,6 +89,9 @@ pub(crate) fn open_reader(path: &Path) -> Result<Connection, StoreError> {
 /// Opens a connection that only reads a file that nobody can write here. What others have written and not yet brought
 /// into the file itself can be read only where the files beside it are there; where nobody has, none of those is needed.
 pub(crate) fn open_frozen(path: &Path) -> Result<Connection, StoreError> {
+    // SQLite says of all that it cannot open the same.
+    fs::File::open(path)
+        .map_err(|error| StoreError::Unreadable { path: path.to_owned(), detail: error.to_string() })?;
     not_empty(path)?;
     let open = || {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;

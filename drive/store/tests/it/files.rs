@@ -221,6 +221,25 @@ fn a_read_only_disk_is_named() {
 }
 
 #[test]
+fn a_ledger_that_may_not_be_read_is_told_so() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("ledger");
+    append(&Ledger::open(&path).unwrap(), "dev", &["a"]);
+    fs::set_permissions(&path, std::fs::Permissions::from_mode(0o000)).unwrap();
+    // Root may read whatever there is; to files, this thread alone is somebody else.
+    let found = thread::spawn(move || {
+        if nix::unistd::geteuid().is_root() {
+            fs::set_permissions(directory.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+            nix::unistd::setfsuid(nix::unistd::Uid::from_raw(65534));
+        }
+        Ledger::find(&Place::File(path), None).map(|_| ()).unwrap_err()
+    });
+    let error = found.join().unwrap();
+    assert!(matches!(error, StoreError::Unreadable { .. }), "{error:?}");
+    assert!(!error.to_string().contains("immutable"), "{error}");
+}
+
+#[test]
 fn a_ledger_of_the_first_format_is_read() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("ledger");
