@@ -96,7 +96,7 @@ impl Context {
                 .help("Have the directory be one that you may read, or name another one with -C.")
                 .into());
         }
-        if !project::is_project(directory) {
+        if !project::is_project(directory) && !project::has_records(directory) {
             let place = directory.canonicalize().unwrap_or_else(|_| directory.clone());
             return Err(Diagnostic::error(format!("`{}` holds no project", place.display()))
                 .detail("A project has an `andon.hcl`, a `stacks` directory, `*.tf` files, or roles or images.")
@@ -337,6 +337,7 @@ impl Context {
                 let diagnostic = Diagnostic::error(format!("there is no stack `{name}`"));
                 let help = match nearest(name, all.iter().copied()) {
                     Some(near) => format!("Did you mean `{near}`?"),
+                    None if all.iter().all(|name| name.is_empty()) => "The project has one, without a name.".to_owned(),
                     None => format!("The project has {}.", all.join(", ")),
                 };
                 Err(Stop::from(diagnostic.help(help)))
@@ -389,11 +390,15 @@ impl Context {
         let _ = writeln!(std::io::stderr(), "{text}");
     }
 
-    /// Text on standard output; a reader that went away ends the program quietly.
+    /// Text on standard output; a reader that went away ends the program quietly, and a full disk does not.
     pub fn print(&self, text: &str) {
         let mut out = std::io::stdout().lock();
-        if out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_err() {
-            std::process::exit(0);
+        if let Err(error) = out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+            if error.kind() == std::io::ErrorKind::BrokenPipe {
+                std::process::exit(0);
+            }
+            self.say(&format!("error: standard output cannot be written: {error}"));
+            std::process::exit(1);
         }
     }
 

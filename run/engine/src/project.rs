@@ -37,6 +37,11 @@ pub fn is_project(directory: &Path) -> bool {
         || holds(&directory.join("images"), &[".image.hcl"])
 }
 
+/// Whether a directory has a ledger beside its definitions, or where they were: what is there can be seen and deleted.
+pub fn has_records(directory: &Path) -> bool {
+    directory.join(".andon/ledger.db").is_file()
+}
+
 /// Whether a directory has a file whose name ends in one of these ways.
 fn holds(directory: &Path, suffixes: &[&str]) -> bool {
     fs::read_dir(directory).is_ok_and(|entries| {

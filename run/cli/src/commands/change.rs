@@ -32,6 +32,7 @@ pub fn apply(context: &Context, arguments: &ApplyArguments) -> Result<(), Stop> 
         refuse_no_plan(context, name)?;
     }
     let mode = super::plan::mode(arguments.destroy, arguments.refresh_only);
+    super::plan::refuse_together(mode, &arguments.go.scope)?;
     run(context, "apply", mode, &arguments.stacks.stacks, &arguments.go)
 }
 
@@ -48,6 +49,7 @@ pub fn sync(context: &Context, arguments: &ApplyArguments) -> Result<(), Stop> {
 
 /// `andon destroy`
 pub fn destroy(context: &Context, arguments: &ApplyArguments) -> Result<(), Stop> {
+    super::plan::refuse_together(PlanMode::Destroy, &arguments.go.scope)?;
     run(context, "destroy", PlanMode::Destroy, &arguments.stacks.stacks, &arguments.go)
 }
 
@@ -85,10 +87,13 @@ fn given_otherwise(project: &Project, saved: &SavedPlan, again: &VariableArgumen
 
 /// Refuses what looks like the file of a plan and is none; a stack has no such name.
 fn refuse_no_plan(context: &Context, name: &str) -> Result<(), Stop> {
-    let is_stack = context.arguments.directory.join("stacks").join(name).is_dir();
+    let stacks = context.arguments.directory.join("stacks");
+    let is_stack = stacks.join(name).is_dir();
     let summary = match Path::new(name) {
         path if path.is_file() && !is_stack => format!("`{name}` is no plan that `andon plan -out` saved"),
-        path if !path.exists() && name.contains(['.', '/']) => format!("there is no file `{name}`"),
+        path if !path.exists() && (name.contains(['.', '/']) || !stacks.is_dir()) => {
+            format!("there is no file `{name}`")
+        }
         _ => return Ok(()),
     };
     Err(Diagnostic::error(summary).help("Save a plan with `andon plan -out FILE`; nothing was done.").into())
@@ -144,6 +149,8 @@ fn apply_saved(context: &Context, arguments: &ApplyArguments, path: &Path, seale
 }
 
 fn run(context: &Context, verb: &str, mode: PlanMode, stacks: &[String], go: &GoArguments) -> Result<(), Stop> {
+    context.project_directory()?;
+    super::plan::refuse_undefined(context, mode)?;
     // To delete, definitions need not be sound: the state knows what there is.
     let project = match mode {
         PlanMode::Destroy => context.locked_providers(context.open_any_with_plugins()?)?,

@@ -6,6 +6,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use andon_engine::project::is_project;
 use andon_engine::saved;
 use andon_engine::{Gated, Machine, OpenError, SavedPlan, Sink, World, judge, plan as make_plan, presumed};
 use andon_lang::eval::Moment;
@@ -16,7 +17,7 @@ use andon_schema::InstanceAddress;
 use andon_text::{Diagnostic, Diagnostics};
 
 use super::left_by_terraform;
-use crate::args::{DriftArguments, PlanArguments};
+use crate::args::{DriftArguments, PlanArguments, ScopeArguments};
 use crate::checking::Checking;
 use crate::context::{Context, Project, Stop, held, interrupt, open_error};
 use crate::terminal::{Follower, print_json};
@@ -26,6 +27,10 @@ const PARALLELISM: usize = 32;
 
 /// `andon plan`
 pub fn run(context: &Context, arguments: &PlanArguments) -> Result<(), Stop> {
+    let wanted = mode(arguments.destroy, arguments.refresh_only);
+    refuse_together(wanted, &arguments.scope)?;
+    context.project_directory()?;
+    refuse_undefined(context, wanted)?;
     let generated = match &arguments.generate_config_out {
         Some(file) => super::generate::generate(context, arguments, file)?,
         None => Vec::new(),
@@ -100,6 +105,41 @@ pub fn mode(destroy: bool, refresh_only: bool) -> PlanMode {
         (_, true) => PlanMode::RefreshOnly,
         _ => PlanMode::Normal,
     }
+}
+
+/// Refuses options that say opposite things of what to plan.
+pub fn refuse_together(mode: PlanMode, scope: &ScopeArguments) -> Result<(), Stop> {
+    let named = match mode {
+        PlanMode::Normal => return Ok(()),
+        PlanMode::Destroy => "a plan to delete everything",
+        PlanMode::RefreshOnly => "-refresh-only",
+    };
+    if !scope.replace.is_empty() {
+        return Err(Diagnostic::error(format!("-replace and {named} exclude each other"))
+            .detail("Objects are replaced only by a plan that makes everything as it is defined.")
+            .help("Leave one of them out; nothing was done.")
+            .into());
+    }
+    if mode == PlanMode::RefreshOnly && !scope.refreshes() {
+        return Err(Diagnostic::error("-refresh=false and -refresh-only exclude each other")
+            .detail("Without asking how things are, there is nothing that such a plan could show.")
+            .help("Leave one of them out; nothing was done.")
+            .into());
+    }
+    Ok(())
+}
+
+/// Refuses to plan what is defined where the definitions are gone: that would delete all that is recorded, and only a
+/// plan to delete says so.
+pub fn refuse_undefined(context: &Context, mode: PlanMode) -> Result<(), Stop> {
+    let directory = &context.arguments.directory;
+    if mode == PlanMode::Destroy || is_project(directory) {
+        return Ok(());
+    }
+    Err(Diagnostic::error(format!("`{}` holds no definitions any more", directory.display()))
+        .detail("Only the record of what was made is left.")
+        .help("Bring the definitions back. `andon state list` shows what there is, and `andon destroy` deletes it.")
+        .into())
 }
 
 /// Plans while the definitions are checked, and has the plan judged; whatever is wrong has been said.
@@ -188,6 +228,7 @@ fn make(
     make: Make<'_>,
 ) -> Result<Plan, Stop> {
     let context = checking.context();
+    refuse_undefined(context, asked.mode)?;
     let environment = context.environment(project)?;
     let stacks = context.stacks(project, stacks)?;
     left_by_terraform::refuse(context, project, environment, &stacks)?;

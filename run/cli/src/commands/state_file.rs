@@ -5,7 +5,7 @@ use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
-use andon_ledger::state_file::{Resource, StateFile};
+use andon_ledger::state_file::{Attributes, Instance, Resource, StateFile};
 use andon_ledger::{EnvironmentState, Event};
 use andon_plan::{state_file, taken_over};
 use andon_schema::Mode;
@@ -74,23 +74,47 @@ fn goes_on(file: &StateFile, there: &StateFile, path: &Path) -> Result<(), Diagn
             file.serial, there.serial
         )));
     }
-    let known: BTreeSet<_> = file.resources.iter().flat_map(instances).collect();
-    let unknown = there.resources.iter().filter(|it| it.mode == Mode::Managed).flat_map(instances);
-    let unknown: Vec<String> = unknown.filter(|it| !known.contains(it)).collect();
-    if let Some(first) = unknown.first() {
-        let more = if unknown.len() > 1 { format!(" and {} more", unknown.len() - 1) } else { String::new() };
-        return Err(refused(format!("The file does not know {first}{more}.")));
-    }
     if file.serial == there.serial && file.write() != there.write() {
         return Err(refused(format!("The file has the same serial, {}, and says something else.", file.serial)));
     }
     Ok(())
 }
 
-/// The objects in use of a resource, by their addresses.
-fn instances(resource: &Resource) -> impl Iterator<Item = String> {
+/// The objects that are here and not in a file, by their addresses: the file's history deleted or forgot them. One that
+/// it gave another address is in the file under that.
+fn not_in(file: &StateFile, there: &StateFile) -> Vec<String> {
+    let managed = |state: &'_ StateFile| -> Vec<(String, Option<(String, String)>)> {
+        let resources = state.resources.iter().filter(|resource| resource.mode == Mode::Managed);
+        resources.flat_map(instances).collect()
+    };
+    let known = managed(file);
+    let addresses: BTreeSet<&String> = known.iter().map(|(address, _)| address).collect();
+    let objects: BTreeSet<_> = known.iter().filter_map(|(_, object)| object.as_ref()).collect();
+    let is_known = |address: &String, object: &Option<(String, String)>| {
+        addresses.contains(address) || object.as_ref().is_some_and(|object| objects.contains(object))
+    };
+    let missing = managed(there).into_iter().filter(|(address, object)| !is_known(address, object));
+    missing.map(|(address, _)| address).collect()
+}
+
+/// The objects in use of a resource: their addresses, and their types and `id`s, as far as they have one.
+fn instances(resource: &Resource) -> impl Iterator<Item = (String, Option<(String, String)>)> {
     let in_use = resource.instances.iter().filter(|instance| instance.deposed.is_none());
-    in_use.map(move |it| format!("{resource}{}", it.key.as_ref().map(ToString::to_string).unwrap_or_default()))
+    in_use.map(move |it| {
+        let key = it.key.as_ref().map(ToString::to_string).unwrap_or_default();
+        (format!("{resource}{key}"), id(it).map(|id| (resource.kind.clone(), id)))
+    })
+}
+
+fn id(instance: &Instance) -> Option<String> {
+    let id = match &instance.attributes {
+        Attributes::Json(json) => {
+            let object: serde_json::Value = serde_json::from_str(json.as_str()).ok()?;
+            object.get("id")?.as_str()?.to_owned()
+        }
+        Attributes::Flat(attributes) => attributes.get("id")?.clone(),
+    };
+    (!id.is_empty()).then_some(id)
 }
 
 /// `andon state push`
@@ -113,13 +137,18 @@ pub fn push(context: &Context, arguments: &PushArguments) -> Result<(), Stop> {
         let forgotten = objects
             .map(|(address, object)| Event::Forgotten { address: address.clone(), identity: object.identity.clone() });
         let mut events: Vec<Event> = forgotten.collect();
-        if !arguments.force && !events.is_empty() {
+        let mut missing = Vec::new();
+        if !events.is_empty() {
             let there = as_file(&project, &environment, state, &stack)?;
-            goes_on(&file, &there, path)?;
-            if file.serial == there.serial {
-                let lines = vec![format!("`{}` says what there is: nothing is to be done.", path.display())];
-                return Ok(Decided { events: Vec::new(), lines, data: json!({ "objects": 0, "stack": &*stack }) });
+            if !arguments.force {
+                goes_on(&file, &there, path)?;
+                if file.serial == there.serial {
+                    let lines = vec![format!("`{}` says what there is: nothing is to be done.", path.display())];
+                    let data = json!({ "forgotten": [], "objects": 0, "stack": &*stack });
+                    return Ok(Decided { events: Vec::new(), lines, data });
+                }
             }
+            missing = not_in(&file, &there);
         }
         let data = state.data.keys().filter(|address| address.resource.stack == stack);
         events.extend(data.map(|address| Event::DataDropped { address: address.clone() }));
@@ -127,8 +156,10 @@ pub fn push(context: &Context, arguments: &PushArguments) -> Result<(), Stop> {
             .map_err(|error| Stop::from(refused(&format!("`{}` cannot be taken over: {error}", path.display()))))?;
         let count = new.iter().filter(|event| matches!(event, Event::Adopted { .. })).count();
         events.extend(new);
-        let lines = vec![format!("{} known from now on, as `{}` has it.", objects_are(count), path.display())];
-        Ok(Decided { events, lines, data: json!({ "objects": count, "stack": &*stack }) })
+        let forgotten = missing.iter().map(|it| format!("{it} is forgotten: `{}` does not know it.", path.display()));
+        let mut lines: Vec<String> = forgotten.collect();
+        lines.push(format!("{} known from now on, as `{}` has it.", objects_are(count), path.display()));
+        Ok(Decided { events, lines, data: json!({ "forgotten": missing, "objects": count, "stack": &*stack }) })
     };
     record(context, &format!("state push {}", path.display()), &arguments.lock, false, decide)
 }

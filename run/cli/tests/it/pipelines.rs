@@ -57,13 +57,31 @@ fn a_pipeline_runs_to_its_end() {
         (&["apply", "-lock=false", "-auto-approve", "-var=a=2"], "under its environment's lock"),
         (&["apply", "nope.plan"], "there is no file `nope.plan`"),
         (&["apply", "main.tf"], "`main.tf` is no plan that `andon plan -out` saved"),
-        (&["apply", "nope"], "there is no stack `nope`"),
+        (&["apply", "nope"], "there is no file `nope`"),
+        (&["plan", "-refresh-only", "-replace=terraform_data.a"], "-replace and -refresh-only exclude each other"),
+        (&["apply", "-refresh-only", "-refresh=false"], "-refresh=false and -refresh-only exclude each other"),
+        (&["destroy", "-replace=terraform_data.a"], "-replace and a plan to delete everything exclude each other"),
         (&["plan", "-inptu=false"], "'-inptu' found\n\n  tip: a similar argument exists: '-input'"),
     ] {
         let refused = project.exits(1, words);
         assert!(refused.err.contains(said), "{said}: {refused}");
     }
     project.ok(&["destroy", "-input=false", "-auto-approve", "-var=a=1"]);
+}
+
+#[test]
+fn what_is_defined_no_more_is_seen_and_destroyed() {
+    let project = project("undefined", "resource \"terraform_data\" \"a\" {}\n");
+    project.ok(&["apply", "-y"]);
+    std::fs::remove_file(project.directory.join("main.tf")).unwrap();
+    for words in [["plan", "-refresh-only"], ["apply", "-y"]] {
+        let refused = project.exits(1, &words);
+        assert!(refused.err.contains("holds no definitions any more"), "{refused}");
+    }
+    assert_eq!(project.ok(&["state", "list"]).out, "terraform_data.a\n");
+    assert!(project.ok(&["show"]).out.contains("terraform_data"));
+    project.ok(&["destroy", "-y"]);
+    assert_eq!(project.ok(&["state", "list"]).out, "");
 }
 
 #[test]

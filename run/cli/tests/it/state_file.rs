@@ -211,8 +211,22 @@ fn a_file_must_go_on_from_what_is_there() {
     file["serial"] = (now + 1).into();
     file["resources"] = serde_json::json!([]);
     project.write("changed.tfstate", &file.to_string());
-    let refused = project.exits(1, &["state", "push", "changed.tfstate"]);
-    assert!(refused.err.contains("The file does not know terraform_data.a."), "{refused}");
+    let pushed = project.ok(&["state", "push", "changed.tfstate"]).out;
+    assert!(pushed.contains("terraform_data.a is forgotten: `changed.tfstate` does not know it."), "{pushed}");
+    assert_eq!(project.ok(&["state", "list"]).out, "");
+    // One that has another address there keeps its object.
+    file = serde_json::from_str(&first).unwrap();
+    file["serial"] = (serial(&project.ok(&["state", "pull"]).out) + 1).into();
+    project.write("back.tfstate", &file.to_string());
+    project.ok(&["state", "push", "back.tfstate"]);
+    file["serial"] = (serial(&project.ok(&["state", "pull"]).out) + 1).into();
+    file["resources"][0]["name"] = "b".into();
+    project.write("moved.tfstate", &file.to_string());
+    let pushed = project.ok(&["state", "push", "moved.tfstate"]).out;
+    assert!(!pushed.contains("forgotten"), "{pushed}");
+    let id = file["resources"][0]["instances"][0]["attributes"]["id"].as_str().unwrap();
+    assert!(project.ok(&["state", "show", "terraform_data.b"]).out.contains(id));
+    let now = serial(&project.ok(&["state", "pull"]).out);
     // Another project's file is of another lineage, whatever both are called.
     std::fs::rename(project.directory.join(".andon"), project.directory.join("before")).unwrap();
     project.ok(&["apply", "-y"]);
