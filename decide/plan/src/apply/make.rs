@@ -470,7 +470,8 @@ impl Applier {
                 if let Some(node) = node {
                     self.graph.finish(node, value, false);
                 }
-                self.step_done(change, step);
+                // What must hold of it may not have been known while planning.
+                self.verify(change, step);
             }
         }
     }
