@@ -71,16 +71,21 @@ impl<'a> RunAudit<'a> {
                 self.run.findings.push(Finding::general(Rule::Agreed, message));
             }
         }
-        let mut ends: BTreeMap<&InstanceAddress, Vec<Status>> = BTreeMap::new();
+        // An instance may be changed while an object that it had before is deleted.
+        let mut ends: BTreeMap<(&InstanceAddress, bool), Vec<Status>> = BTreeMap::new();
+        let deposed = |action: &PlannedAction| *action == PlannedAction::DeleteDeposed;
         for (at, status) in &self.run.status {
             let change = self.run.plan.steps.get(*at).and_then(|step| step.kind.change());
             if let Some(change) = change.and_then(|change| self.run.plan.changes.get(change)) {
-                ends.entry(&change.address).or_default().push(*status);
+                ends.entry((&change.address, deposed(&change.action))).or_default().push(*status);
             }
         }
         let effects = |action: &PlannedAction| !matches!(action, PlannedAction::Read | PlannedAction::Forget);
         for applied in report.done.iter().filter(|applied| effects(&applied.action)) {
-            if !ends.get(&applied.address).is_some_and(|ends| ends.contains(&Status::Done)) {
+            let deposed = deposed(&applied.action);
+            let ends = ends.get(&(&applied.address, deposed)).map_or(&[][..], Vec::as_slice);
+            let is_open = ends.iter().any(|end| matches!(end, Status::Failed | Status::Begun));
+            if !ends.contains(&Status::Done) || is_open && !deposed {
                 let message = "the report says that it was done, and the ledger does not";
                 self.run.findings.push(Finding::about(&applied.address, Rule::Agreed, message));
             }

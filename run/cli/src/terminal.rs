@@ -34,7 +34,7 @@ pub fn say_stopped_at_once() {
     }
     say(b"Stopped at once.");
     if UNDER_WAY.load(Ordering::Relaxed) > 0 {
-        say(b" What was under way has no recorded outcome: the next `andon apply` finds out what came of it.");
+        say(b" What was under way has no recorded outcome: the next `andon apply` looks at what came of it, or says what to do.");
     }
     say(b"\n");
 }

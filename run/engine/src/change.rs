@@ -241,7 +241,8 @@ pub fn change(
         summary.push_str(", and what an earlier run left outside of this plan is still to be looked at");
     }
     journal.append(vec![Event::RunEnded { status, summary }])?;
-    Ok(if nothing { Changed::Nothing(planned) } else { Changed::Applied(Box::new(planned), report) })
+    let is_quiet = nothing && report.failed.is_empty() && !report.diagnostics.has_errors();
+    Ok(if is_quiet { Changed::Nothing(planned) } else { Changed::Applied(Box::new(planned), report) })
 }
 
 /// Whether a plan found out how an object is, or deals with it whatever it is. What a plan of a part leaves alone stays

@@ -127,7 +127,7 @@ fn unknowable(intent: &Intent) -> (InstanceAddress, Failure) {
         .unwrap_or_default();
     let failure = Failure::new("nobody knows whether it was made", format!("{detail} {wanted}").trim_end())
         .help("Look for it where the provider makes it.")
-        .help(format!("If it is there, say what its provider calls it: andon state resolve '{address}' --id ID"))
+        .help(format!("If it is there, say what `andon import` would call it: andon state resolve '{address}' --id ID"))
         .help(format!("If it is not there: andon state resolve '{address}' --absent"));
     (address.clone(), failure)
 }

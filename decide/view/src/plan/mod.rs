@@ -3,6 +3,7 @@
 
 mod alike;
 mod body;
+mod echoed;
 mod names;
 mod why;
 
@@ -28,6 +29,7 @@ const LONG: usize = 30;
 pub fn plan(plan: &Plan, look: impl Into<Look>) -> String {
     let look = look.into();
     let paint = look.paint;
+    let plan = &*echoed::hidden(plan);
     let whole = Whole::of(plan);
     let mut text = drift_text(plan.drift.iter().filter(|drift| !drift.background), &whole, look);
     if !text.is_empty() {
@@ -117,6 +119,7 @@ pub fn summary(plan: &Plan, paint: Paint) -> String {
 /// What a plan to see drift found: what is gone, what is different, and what differs inside servers.
 pub fn drift(plan: &Plan, look: impl Into<Look>) -> String {
     let look = look.into();
+    let plan = &*echoed::hidden(plan);
     fold(&drift_text(plan.drift.iter(), &Whole::of(plan), look), look.width, look.paint.colour)
 }
 

@@ -198,6 +198,9 @@ impl<'a> Reads<'a> {
                 }
             }
             ("data", Some(kind)) => self.attribute(place, Mode::Data, kind, steps.get(1..).unwrap_or_default()),
+            ("ephemeral", Some(kind)) => {
+                self.attribute(place, Mode::Ephemeral, kind, steps.get(1..).unwrap_or_default())
+            }
             ("resource", Some(kind)) => self.attribute(place, Mode::Managed, kind, steps.get(1..).unwrap_or_default()),
             (kind, _) => self.attribute(place, Mode::Managed, kind, steps),
         }

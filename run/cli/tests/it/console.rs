@@ -111,7 +111,7 @@ fn values_of_a_project_before_and_after_an_apply() {
         ("local.label", r#""us-x""#, r#""us-x""#),
         ("terraform_data.one.output.region", r#""eu""#, "(known after apply)"),
         ("terraform_data.one.input.region", r#""eu""#, r#""us""#),
-        ("terraform_data.one.output.token", "(sensitive value)", "(known after apply)"),
+        ("terraform_data.one.input.token", "(sensitive value)", "(sensitive value)"),
         ("module.m.said", r#""hi eu-x""#, "(known after apply)"),
         ("terraform_data.keyed[\"b\"].output", "2", "2"),
         ("keys(terraform_data.keyed)", "[\n  \"a\",\n  \"b\",\n]", "[\n  \"a\",\n  \"b\",\n]"),

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use andon_ledger::{Action, Intent};
 use andon_schema::{Attribute, Failure, Identity, InstanceAddress, Object, Outcome, TypeSchema};
-use andon_value::{Kind, Type, Value};
+use andon_value::{Type, Value};
 use sha2::{Digest, Sha256};
 
 use super::{Planned, Provider, Request, one_type, plain_outcome};
@@ -49,13 +49,14 @@ impl Provider for DataProvider {
         let given = |name: &str| request.config.get(name).cloned().unwrap_or(Value::NULL);
         let before = |name: &str| request.prior.and_then(|prior| prior.get(name)).cloned().unwrap_or(Value::NULL);
         let (input, triggers) = (given("input"), given("triggers_replace"));
-        let replaced = request.prior.is_some() && triggers != before("triggers_replace");
+        // What is a secret now and was none, or is none any more, is the same for all that.
+        let replaced = request.prior.is_some() && plain(&triggers) != plain(&before("triggers_replace"));
         let id = if request.prior.is_some() { before("id") } else { Value::unknown(Type::String).not_null() };
         // As with Terraform's own: what is kept is known once it is kept, and only nothing is nothing at once.
-        let kept = request.prior.is_some() && !replaced && input == before("input");
+        let kept = request.prior.is_some() && !replaced && plain(&input) == plain(&before("input"));
         let output = match kept || input.is_null() {
-            true => input.clone(),
-            false => unknown(&input),
+            true => plain(&input),
+            false => Value::unknown(input.ty()),
         };
         let value = Value::object([("input", input), ("output", output), ("triggers_replace", triggers), ("id", id)]);
         let replace = if replaced { vec!["triggers_replace".to_owned()] } else { Vec::new() };
@@ -89,19 +90,9 @@ impl Provider for DataProvider {
     }
 }
 
-/// Of a value only its type, and where in it there are secrets.
-fn unknown(value: &Value) -> Value {
-    let within = value.marks_within();
-    if within == value.marks() {
-        return Value::unknown(value.ty()).mark(within);
-    }
-    let all = |elements: &[Value]| elements.iter().map(unknown).collect::<Vec<_>>();
-    let like = match value.kind() {
-        Kind::Object(entries) => Value::object(entries.iter().map(|(name, it)| (name.clone(), unknown(it)))),
-        Kind::Tuple(elements) => Value::tuple(all(elements)),
-        _ => return Value::unknown(value.ty()).mark(within),
-    };
-    like.mark(value.marks())
+/// A value without marks: as with Terraform's own, no secret is kept in `output`, only what it says.
+fn plain(value: &Value) -> Value {
+    value.unmark_deep().0
 }
 
 /// A name in the form of a version 4 UUID, as Terraform's are; the same text has the same.
@@ -127,7 +118,7 @@ fn with_output(config: &Value, id: Value) -> Value {
     let given = |name: &str| config.get(name).cloned().unwrap_or(Value::NULL);
     let input = given("input");
     Value::object([
-        ("output", input.clone()),
+        ("output", plain(&input)),
         ("input", input),
         ("triggers_replace", given("triggers_replace")),
         ("id", id),

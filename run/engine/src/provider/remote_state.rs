@@ -12,7 +12,7 @@ use std::sync::Arc;
 use andon_ledger::Outputs;
 use andon_ledger::state_file::StateFile;
 use andon_schema::Failure;
-use andon_value::{Marks, Value};
+use andon_value::Value;
 
 /// What stacks have published, by environment and stack.
 pub type Published = BTreeMap<Arc<str>, BTreeMap<Arc<str>, Outputs>>;
@@ -70,9 +70,8 @@ fn local(config: &Value, workspace: &str, directory: &Path) -> Result<Outputs, F
     };
     let file = StateFile::read(&text)
         .map_err(|error| Failure::new(format!("{} is no state", path.display()), format!("As a whole: {error}.")))?;
-    let marked = |value: Value, sensitive: bool| if sensitive { value.mark(Marks::SENSITIVE) } else { value };
     let outputs = file.outputs.into_iter();
-    Ok(outputs.map(|(name, output)| (name.into(), marked(output.value, output.sensitive))).collect())
+    Ok(outputs.map(|(name, output)| (name.into(), output.value)).collect())
 }
 
 fn ledger(config: &Value, published: &Published) -> Result<Outputs, Failure> {
