@@ -27,6 +27,7 @@ pub use expression::{expression, type_lines};
 pub use fold::inline;
 pub use look::Look;
 pub use paint::Paint;
+pub use plan::echoed::without_echoes;
 pub use plan::{drift, plan, summary};
 pub use plan_json::{deferred_json, plan_json, sensitive_paths, value_json};
 pub use progress::{Board, Line, Still, duration};

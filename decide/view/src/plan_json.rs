@@ -11,6 +11,7 @@ use crate::report_json;
 /// A plan as data. Unknown values are null, their paths in `after_unknown`; sensitive values are the text
 /// `(sensitive value)`, their paths in `before_sensitive` and `after_sensitive`.
 pub fn plan_json(plan: &Plan) -> Json {
+    let plan = &*crate::plan::echoed::hidden(plan);
     let changes = plan.changes.iter().map(|change| {
         let (order, because) = match &change.action {
             PlannedAction::Replace { order: ReplaceOrder::CreateFirst, because } => {

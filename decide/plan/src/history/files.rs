@@ -14,7 +14,7 @@ use andon_schema::{
 use andon_text::deeper;
 use andon_value::{Kind, Marks, Path, PathStep, Type, Value};
 
-use crate::compare::{with_marks_of, with_marks_of_schema};
+use crate::compare::with_marks_of_schema;
 use crate::duties::sensitive_paths;
 
 /// Why a state file cannot be taken over.
@@ -275,16 +275,7 @@ fn value_of(
     };
     let value = typed.map_or_else(untyped, Ok)?;
     let value = schema.map_or_else(|| value.clone(), |schema| with_marks_of_schema(&value, &schema.block));
-    let value = instance.sensitive.iter().fold(value, |value, path| secret_at(&value, path.steps()));
-    // What it keeps is as secret as what it was given, whatever Terraform shows of it.
-    match (&*address.resource.kind, value.get("input"), value.get("output"), value.as_entries()) {
-        ("terraform_data", Some(input), Some(output), Some(entries)) => {
-            let output = with_marks_of(output, input);
-            let entries = entries.iter().map(|(name, value)| (Arc::clone(name), value.clone()));
-            Ok(Value::object(entries.chain([("output".into(), output)])).mark(value.marks()))
-        }
-        _ => Ok(value),
-    }
+    Ok(instance.sensitive.iter().fold(value, |value, path| secret_at(&value, path.steps())))
 }
 
 /// The value with the part that a path leads to marked as a secret. A path that leads nowhere marks nothing.

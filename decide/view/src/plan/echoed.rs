@@ -9,7 +9,7 @@ use andon_text::deeper;
 use andon_value::{Marks, Value};
 
 /// The plan, with every text of an object hidden that is a secret elsewhere in the same object.
-pub(super) fn hidden(plan: &Plan) -> Cow<'_, Plan> {
+pub(crate) fn hidden(plan: &Plan) -> Cow<'_, Plan> {
     let changes = plan.changes.iter().enumerate().filter_map(|(at, change)| {
         let PlannedChange { before, after, config, .. } = change;
         let (old, new) = (secrets(before), secrets(after.iter().chain(config)));
@@ -39,6 +39,11 @@ pub(super) fn hidden(plan: &Plan) -> Cow<'_, Plan> {
         }
     }
     Cow::Owned(plan)
+}
+
+/// An object's value, with every text in it hidden that is a secret elsewhere in it.
+pub fn without_echoes(value: &Value) -> Value {
+    hide(value, &secrets([value]))
 }
 
 /// The texts that are secrets in some values.

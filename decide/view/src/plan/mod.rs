@@ -3,7 +3,7 @@
 
 mod alike;
 mod body;
-mod echoed;
+pub(crate) mod echoed;
 mod names;
 mod why;
 

@@ -5,6 +5,8 @@ use andon_schema::{Block, InstanceAddress, Mode, Nesting, ObjectStatus, Provider
 use andon_text::deeper;
 use andon_value::{Kind, Value, from_json_implied, in_written_order, quote};
 
+use crate::without_echoes;
+
 /// How far what is inside stands from what it is in.
 const STEP: usize = 4;
 
@@ -81,7 +83,7 @@ fn resource(address: &InstanceAddress, value: &Value, block: Option<&Block>, not
     let resource = &address.resource;
     let word = if resource.mode == Mode::Data { "data" } else { "resource" };
     let mut text = format!("# {}:{note}\n{word} \"{}\" \"{}\" {{\n", address, resource.kind, resource.name);
-    body(&mut text, value, block.unwrap_or(&Block::default()), STEP);
+    body(&mut text, &without_echoes(value), block.unwrap_or(&Block::default()), STEP);
     text + "}\n"
 }
 

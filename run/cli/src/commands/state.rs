@@ -74,6 +74,7 @@ fn show(context: &Context, arguments: &ShowArguments) -> Result<(), Stop> {
     let Some(value) = object.map(|object| &object.value).or(data.map(|data| &data.value)) else {
         return Err(nothing(&arguments.address, &here));
     };
+    let value = &andon_view::without_echoes(value);
     let tainted = object.is_some_and(|object| object.status == ObjectStatus::Tainted);
     if context.arguments.json {
         let provider = object.and_then(|object| object.provider.as_ref()).map(ToString::to_string);
