@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use andon_ledger::EnvironmentState;
 use andon_plan::{Plan, PlannedAction, PlannedChange, ReplaceOrder, StepKind};
-use andon_schema::ResourceAddress;
+use andon_schema::{InstanceAddress, ResourceAddress};
 
 use crate::{Finding, Rule};
 
@@ -42,6 +42,7 @@ pub(crate) fn steps(plan: &Plan, findings: &mut Vec<Finding>) {
 
 pub(crate) fn replace_order(plan: &Plan, state: &EnvironmentState, findings: &mut Vec<Finding>) {
     let places = places(plan);
+    let held = held(plan, state);
     for (at, change) in plan.changes.iter().enumerate() {
         let PlannedAction::Replace { order, .. } = &change.action else { continue };
         let (first, second) = match order {
@@ -57,7 +58,8 @@ pub(crate) fn replace_order(plan: &Plan, state: &EnvironmentState, findings: &mu
             ));
         }
         let creates_first = *order == ReplaceOrder::CreateFirst;
-        if creates_first != change.create_before_destroy && !(creates_first && is_held(change, plan, state)) {
+        if creates_first != change.create_before_destroy && !(creates_first && held.contains(&change.address.resource))
+        {
             findings.push(Finding::about(
                 &change.address,
                 Rule::ReplaceOrder,
@@ -67,17 +69,24 @@ pub(crate) fn replace_order(plan: &Plan, state: &EnvironmentState, findings: &mu
     }
 }
 
-/// Whether something that must be left before it goes uses or used what is replaced, or another instance of it.
-fn is_held(replaced: &PlannedChange, plan: &Plan, state: &EnvironmentState) -> bool {
-    let resource = &replaced.address.resource;
-    plan.changes.iter().any(|other| {
-        let left_first = match &other.action {
+/// What something that must be left before it goes uses or used, and the resources of which two such instances are.
+fn held(plan: &Plan, state: &EnvironmentState) -> BTreeSet<ResourceAddress> {
+    let mut held = BTreeSet::new();
+    let mut first: BTreeMap<&ResourceAddress, &InstanceAddress> = BTreeMap::new();
+    for change in &plan.changes {
+        let left_first = match &change.action {
             PlannedAction::Replace { order, .. } => *order == ReplaceOrder::CreateFirst,
-            action => action.is_removal() && other.create_before_destroy,
+            action => action.is_removal() && change.create_before_destroy,
         };
-        let is_sibling = other.address != replaced.address && other.address.resource == *resource;
-        left_first && (is_sibling || other.dependencies.contains(resource) || stored(other, state).contains(resource))
-    })
+        if left_first {
+            held.extend(change.dependencies.iter().chain(stored(change, state)).cloned());
+            let resource = &change.address.resource;
+            if *first.entry(resource).or_insert(&change.address) != &change.address {
+                held.insert(resource.clone());
+            }
+        }
+    }
+    held
 }
 
 /// Where a resource has one instance, without a key, whatever reads the resource waits for what makes it. (Which of

@@ -96,6 +96,8 @@ impl<'a> RunAudit<'a> {
 
 struct Run<'a> {
     plan: &'a Plan,
+    /// The names that stand in the plan for those of imported objects.
+    adopted: BTreeMap<&'a InstanceAddress, &'a Identity>,
     /// The step of each part of a change: by its address, and for what is removed, the object.
     steps: BTreeMap<(InstanceAddress, Option<Identity>), usize>,
     open: BTreeMap<Identity, Action>,
@@ -122,8 +124,9 @@ impl<'a> Run<'a> {
             let removed = change.identity.clone().filter(|_| matches!(step.kind, StepKind::Remove(_)));
             steps.insert((change.address.clone(), removed), at);
         }
+        let adopted = plan.adopted.iter().map(|it| (&it.address, &it.object.identity)).collect();
         let (open, tried, status) = (BTreeMap::new(), BTreeSet::new(), BTreeMap::new());
-        Run { plan, steps, open, tried, status, findings: Vec::new() }
+        Run { plan, adopted, steps, open, tried, status, findings: Vec::new() }
     }
 
     fn step(&self, address: &InstanceAddress, action: Action, identity: &Identity) -> Option<usize> {
@@ -133,9 +136,8 @@ impl<'a> Run<'a> {
 
     /// What is imported has a name from now on; the plan had one to stand for it.
     fn named(&mut self, address: &InstanceAddress, identity: &Identity) {
-        let adopted = self.plan.adopted.iter().find(|adoption| adoption.address == *address);
-        let Some(stands) = adopted.map(|adoption| &adoption.object.identity) else { return };
-        if let Some(step) = self.steps.remove(&(address.clone(), Some(stands.clone()))) {
+        let Some(stands) = self.adopted.get(address) else { return };
+        if let Some(step) = self.steps.remove(&(address.clone(), Some(Identity::clone(stands)))) {
             self.steps.insert((address.clone(), Some(identity.clone())), step);
         }
     }

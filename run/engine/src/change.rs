@@ -1,6 +1,6 @@
 //! One run, from what was left by the last to a recorded end: resolve, plan, judge, agree, apply.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use andon_audit::{Finding, RunAudit};
@@ -192,7 +192,10 @@ pub fn change(
     };
     let planned = planned.map_err(ChangeError::Plan)?;
     judge(&planned, &input).map_err(ChangeError::Plan)?;
-    presumed.retain(|outcome| is_looked_at(&planned, &outcome.address));
+    if !presumed.is_empty() {
+        let left = left_alone(&planned);
+        presumed.retain(|outcome| !left.contains(&outcome.address));
+    }
     let nothing = planned.is_empty();
     if nothing && !planned.has_records(&input) && presumed.is_empty() {
         return Ok(Changed::Nothing(planned));
@@ -245,11 +248,14 @@ pub fn change(
     Ok(if is_quiet { Changed::Nothing(planned) } else { Changed::Applied(Box::new(planned), report) })
 }
 
-/// Whether a plan found out how an object is, or deals with it whatever it is. What a plan of a part leaves alone stays
-/// as unknown as it was.
-fn is_looked_at(plan: &Plan, address: &InstanceAddress) -> bool {
-    let is_moved = plan.moves.iter().any(|(from, _)| from == address);
-    is_moved || !plan.unasked.contains(address) || plan.changes.iter().any(|change| change.address == *address)
+/// Where a plan neither found out how the objects are nor deals with them: they stay as unknown as they were.
+fn left_alone(plan: &Plan) -> BTreeSet<&InstanceAddress> {
+    let mut left: BTreeSet<&InstanceAddress> = plan.unasked.iter().collect();
+    let moved = plan.moves.iter().map(|(from, _)| from);
+    for dealt_with in moved.chain(plan.changes.iter().map(|change| &change.address)) {
+        left.remove(dealt_with);
+    }
+    left
 }
 
 /// How the removal of what is left of objects that are gone ended.

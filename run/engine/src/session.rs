@@ -430,7 +430,6 @@ fn host() -> String {
     std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned()
 }
 
-/// Folds in every entry that the state does not have yet.
 /// Gives a project environments that no `andon.hcl` defines.
 fn know(project: &mut Project, names: impl Iterator<Item = Arc<str>>) {
     for name in names {
@@ -439,6 +438,7 @@ fn know(project: &mut Project, names: impl Iterator<Item = Arc<str>>) {
     }
 }
 
+/// Folds in every entry that the state does not have yet.
 fn catch_up(ledger: &Ledger, state: &mut State) -> Result<(), OpenError> {
     for entry in ledger.stream(andon_store::Which::All, state.sequence.saturating_add(1)) {
         andon_fold::apply(state, &entry?)?;

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use andon_ledger::{Action, Event, Intent};
 use andon_schema::{
-    Answer, Command, Failure, FunctionFault, HostReport, Kept, Planned, Question, ResourceAddress, TypeSchema, Via,
+    Answer, Command, Failure, FunctionFault, HostReport, InstanceAddress, Kept, Planned, Question, ResourceAddress,
+    TypeSchema, Via,
 };
 use andon_text::Diagnostics;
 use andon_value::Value;
@@ -17,7 +18,7 @@ use crate::conclude::storable;
 use crate::duties::{self, Fault};
 use crate::graph::{Configured, Place};
 use crate::plan::ReplaceOrder;
-use crate::{PlannedAction, PlannedChange, QuestionId, StepKind};
+use crate::{Drift, PlannedAction, PlannedChange, QuestionId, StepKind};
 
 /// What will be done to make an instance what it should be.
 #[derive(Debug, Clone)]
@@ -604,8 +605,10 @@ impl Applier {
         if !matches!(planned.action, PlannedAction::Replace { order: ReplaceOrder::CreateFirst, .. }) {
             return (kept, true);
         }
-        let mut found = self.plan.drift.iter().chain(&self.plan.settled);
-        let found = found.find(|drift| Some(&drift.identity) == planned.identity.as_ref()).map(|drift| &drift.kept);
+        let found =
+            [&self.plan.drift, &self.plan.settled].into_iter().flat_map(|list| found_at(list, &planned.address));
+        let mut found = found.filter(|drift| Some(&drift.identity) == planned.identity.as_ref());
+        let found = found.next().map(|drift| &drift.kept);
         let own = found.or_else(|| Some(&self.object(planned)?.kept));
         // The object was read by the schema of today.
         (own.map_or_else(|| kept.clone(), |own| Kept { schema_version: kept.schema_version, ..own.clone() }), false)
@@ -677,4 +680,10 @@ fn is_forced(planned: &PlannedChange) -> bool {
         }
         _ => false,
     }
+}
+
+/// What was found of the objects of an instance, of a list that is in the order of the addresses.
+fn found_at<'d>(found: &'d [Drift], address: &InstanceAddress) -> impl Iterator<Item = &'d Drift> {
+    let from = found.partition_point(|drift| drift.address < *address);
+    found.iter().skip(from).take_while(move |drift| drift.address == *address)
 }
