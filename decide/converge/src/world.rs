@@ -2,7 +2,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use andon_schema::host::{
-    Account, Act, Bytes, Catalog, Entry, Group, Look, Node, Package, Sight, Stage, Unit, User, UserWish, Verb,
+    Account, Act, Bytes, Catalog, Command, CommandOutput, Entry, Group, Look, Node, Package, Sight, Stage, Unit, User,
+    UserWish, Verb,
 };
 
 use crate::args::{Args, parent};
@@ -136,6 +137,14 @@ impl World {
         }
     }
 
+    /// What a command that looks said.
+    pub fn command(&self, command: &Command) -> Result<&CommandOutput, String> {
+        match self.sights.get(&Look::Command(command.clone())) {
+            Some(Sight::Command(output)) => Ok(output),
+            other => Err(unseen(other)),
+        }
+    }
+
     /// Whether a resource of the catalog wants something at a path or beneath it.
     pub fn is_defined(&self, path: &str) -> bool {
         let beneath: Arc<str> = format!("{path}/").into();
@@ -181,7 +190,19 @@ impl World {
             Act::SetSysctl { key, .. } => {
                 self.sights.remove(&Look::Sysctl(key.clone()));
             }
+            Act::Run { makes, only: true, .. } => makes.iter().for_each(|(look, _)| self.forget_look(look)),
+            Act::Run { .. } => self.forget_all(),
             Act::Owe(_) | Act::Settle(_) | Act::Pause { .. } => {}
+        }
+    }
+
+    fn forget_look(&mut self, look: &Look) {
+        match look {
+            Look::Path { path, .. } | Look::Listing(path) => {
+                self.forget_path(path);
+                self.forget_beneath(path);
+            }
+            look => drop(self.sights.remove(look)),
         }
     }
 
@@ -270,6 +291,13 @@ impl World {
             Act::RemoveUser(name) => self.learn(Look::User(name.clone()), Sight::User(None)),
             Act::SetSysctl { key, value } => {
                 self.learn(Look::Sysctl(key.clone()), Sight::Sysctl(Some(value.clone())));
+            }
+            Act::Run { makes, only, .. } => {
+                for (look, sight) in makes {
+                    self.forget_look(look);
+                    self.learn(look.clone(), sight.clone());
+                }
+                self.loose |= !only;
             }
             Act::ReadUnits | Act::Owe(_) | Act::Settle(_) | Act::Pause { .. } => {}
         }

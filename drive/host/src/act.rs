@@ -6,7 +6,7 @@ use crate::accounts::{self, Accounts};
 use crate::files::{self, Meta};
 use crate::observe::sysctl_path;
 use crate::run::must;
-use crate::{owed, packages, services};
+use crate::{commands, owed, packages, services};
 
 /// Does acts in their order until one fails: the outcomes of those that were tried. An error is what the tool that
 /// failed said.
@@ -57,6 +57,11 @@ impl Actor {
             Act::Pause { ms } => {
                 std::thread::sleep(Duration::from_millis(*ms));
                 Ok(())
+            }
+            Act::Run { command, .. } => {
+                // It may be anything.
+                self.accounts = None;
+                commands::act(command)
             }
             act => {
                 // These add, change and remove users and groups; a package's scripts do, too.

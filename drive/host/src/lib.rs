@@ -7,6 +7,7 @@
 
 mod accounts;
 mod act;
+mod commands;
 mod facts;
 mod files;
 mod http;

@@ -7,7 +7,7 @@ use andon_schema::host::{Look, Sight, Stage};
 
 use crate::accounts::Accounts;
 use crate::packages::Packages;
-use crate::{files, http, owed, processes, services};
+use crate::{commands, files, http, owed, processes, services};
 
 /// Takes looks: one sight for each, in their order. Nothing is changed. What several looks need is read once.
 pub fn observe(looks: &[Look], stage: Stage) -> Vec<Sight> {
@@ -42,6 +42,7 @@ impl Observer<'_> {
                 Sight::Http(http::get(url, headers, Duration::from_millis(*timeout_ms)))
             }
             Look::Process(name) => Sight::Process(processes::count(name)),
+            Look::Command(command) => commands::answer(command).map_or_else(Sight::Failed, Sight::Command),
             Look::Clock => clock(),
         }
     }

@@ -1,7 +1,7 @@
 //! Running the server's own tools: with a clean environment, without a terminal, never past the end of this process.
 
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -35,12 +35,27 @@ pub(crate) fn must(program: &str, arguments: &[&str]) -> Result<(), String> {
 /// Runs a prepared command; past the time limit it and what it started are killed.
 pub(crate) fn run_command(mut command: Command, limit: Option<Duration>) -> Result<Output, String> {
     let program = command.get_program().to_string_lossy().into_owned();
-    let failed = |what: &str, error: &dyn std::fmt::Display| format!("{program} could not be {what}: {error}");
-    // A file in memory, not a pipe: nothing waits for a reader, and a daemon that keeps it open holds nobody up.
-    let memory = memfd_create("output", MFdFlags::MFD_CLOEXEC).map_err(|error| failed("given an output", &error))?;
-    let mut memory = File::from(memory);
-    let handle = || memory.try_clone().map(Stdio::from).map_err(|error| failed("given an output", &error));
-    command.stdin(Stdio::null()).stdout(handle()?).stderr(handle()?).process_group(0);
+    clean(&mut command);
+    let ended =
+        finish(command, Streams::Together, None, limit, KEPT).map_err(|error| started(&program, None, &error))?;
+    let mut text = String::from_utf8_lossy(&ended.output).into_owned();
+    if ended.status.is_none() {
+        text.push_str(&format!("\nit was stopped after {} s", limit.unwrap_or_default().as_secs()));
+    }
+    Ok(Output { success: ended.status.is_some_and(|status| status.success()), text })
+}
+
+/// Why a program could not be run.
+pub(crate) fn started(program: &str, directory: Option<&str>, error: &std::io::Error) -> String {
+    match (error.kind(), directory) {
+        (std::io::ErrorKind::NotFound, None) => format!("this server has no `{program}`"),
+        (std::io::ErrorKind::NotFound, Some(directory)) => format!("there is no directory {directory} on this server"),
+        _ => format!("{program} could not be run: {error}"),
+    }
+}
+
+/// Gives a command the environment that every tool has.
+pub(crate) fn clean(command: &mut Command) {
     command.env_clear().envs([
         ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
         ("LANG", "C.UTF-8"),
@@ -48,30 +63,64 @@ pub(crate) fn run_command(mut command: Command, limit: Option<Duration>) -> Resu
         ("HOME", "/root"),
         ("DEBIAN_FRONTEND", "noninteractive"),
     ]);
-    // SAFETY: the closure makes one system call and allocates nothing.
+}
+
+/// Whether standard output and standard error are one.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Streams {
+    Together,
+    Apart,
+}
+
+/// How a command ended, and the last that it wrote.
+pub(crate) struct Ended {
+    /// `None` where its time was up.
+    pub status: Option<ExitStatus>,
+    pub output: Vec<u8>,
+    pub errors: Vec<u8>,
+}
+
+/// Starts a command, and waits for its end.
+pub(crate) fn finish(
+    mut command: Command,
+    streams: Streams,
+    input: Option<&[u8]>,
+    limit: Option<Duration>,
+    kept: u64,
+) -> std::io::Result<Ended> {
+    // Files in memory, not pipes: nothing waits for a reader, and a daemon that keeps one open holds nobody up.
+    let memory = || memfd_create("output", MFdFlags::MFD_CLOEXEC).map(File::from);
+    let (mut output, mut errors) = (memory()?, memory()?);
+    let stdin = match input {
+        Some(bytes) => {
+            let mut file = memory()?;
+            file.write_all(bytes)?;
+            file.seek(SeekFrom::Start(0))?;
+            Stdio::from(file)
+        }
+        None => Stdio::null(),
+    };
+    let stderr = if streams == Streams::Together { &output } else { &errors };
+    command.stdin(stdin).stdout(output.try_clone()?).stderr(stderr.try_clone()?).process_group(0);
+    // SAFETY: the closure makes one system call and allocates nothing. It comes last, as a change of user undoes it.
     unsafe {
         command.pre_exec(|| match libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) {
             0 => Ok(()),
             _ => Err(std::io::Error::last_os_error()),
         });
     }
-    let mut child = command.spawn().map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => format!("this server has no `{program}`"),
-        _ => failed("started", &error),
-    })?;
+    let mut child = command.spawn()?;
     drop(command);
-    let status = wait(&mut child, limit).map_err(|error| failed("waited for", &error))?;
-    let length = memory.seek(SeekFrom::End(0)).map_err(|error| failed("read", &error))?;
+    let status = wait(&mut child, limit)?;
+    Ok(Ended { status, output: end_of(&mut output, kept)?, errors: end_of(&mut errors, kept)? })
+}
+
+fn end_of(memory: &mut File, kept: u64) -> std::io::Result<Vec<u8>> {
+    let length = memory.seek(SeekFrom::End(0))?;
+    memory.seek(SeekFrom::Start(length.saturating_sub(kept)))?;
     let mut bytes = Vec::new();
-    memory
-        .seek(SeekFrom::Start(length.saturating_sub(KEPT)))
-        .and_then(|_| memory.read_to_end(&mut bytes))
-        .map_err(|error| failed("read", &error))?;
-    let mut text = String::from_utf8_lossy(&bytes).into_owned();
-    if status.is_none() {
-        text.push_str(&format!("\nit was stopped after {} s", limit.unwrap_or_default().as_secs()));
-    }
-    Ok(Output { success: status.is_some_and(|status| status.success()), text })
+    memory.read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 fn wait(child: &mut Child, limit: Option<Duration>) -> std::io::Result<Option<ExitStatus>> {

@@ -127,6 +127,8 @@ pub enum Look {
     },
     /// Processes with this name. → [`Sight::Process`]
     Process(Arc<str>),
+    /// What a command that changes nothing says. → [`Sight::Command`]
+    Command(Command),
     /// A clock that only goes forward. → [`Sight::Clock`]
     Clock,
 }
@@ -161,6 +163,8 @@ pub enum Sight {
     Http(Result<HttpAnswer, String>),
     /// How many processes there are.
     Process(usize),
+    /// What the command said.
+    Command(CommandOutput),
     /// Milliseconds since some moment in the past.
     Clock(u64),
     /// The look failed, and why.
@@ -257,6 +261,38 @@ pub struct HttpAnswer {
     pub status: u16,
     /// The body, its first mebibyte at most.
     pub body: Bytes,
+}
+
+/// A program to run on a server, without a shell between. Its environment is clean but for a search path, a language
+/// and root's home. Its debug form shows no secret.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Command {
+    /// The program, by its name or path, and its arguments.
+    pub words: Vec<Arc<str>>,
+    /// More variables of its environment.
+    pub environment: Vec<(Arc<str>, Arc<str>)>,
+    /// The directory that it starts in; `None` for `/`.
+    pub directory: Option<Arc<str>>,
+    /// The user that it runs as, with all groups of that user and its home; `None` for root.
+    pub user: Option<Arc<str>>,
+    /// What it reads; `None` for nothing.
+    pub input: Option<Bytes>,
+    /// After this time it and all that it started are killed.
+    pub timeout_ms: Option<u64>,
+    /// It is given a secret, so that neither its words nor what it says may be shown.
+    pub secret: bool,
+}
+
+/// What a command came to.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct CommandOutput {
+    /// Its exit status: 128 and the number for one that a signal ended, 127 where there is no such program; `None`
+    /// where its time was up.
+    pub status: Option<i32>,
+    /// What it wrote to standard output, the last mebibyte at most.
+    pub output: Bytes,
+    /// What it wrote to standard error, likewise.
+    pub errors: Bytes,
 }
 
 /// One small effect on a server. An act does not decide: it does what it says, or fails.
@@ -370,6 +406,17 @@ pub enum Act {
         /// The value.
         value: Arc<str>,
     },
+    /// Runs a command, which must end with 0.
+    Run {
+        /// The command.
+        command: Command,
+        /// What is said while it runs: `cloning /srv/app`; `None` for one that takes no time.
+        doing: Option<Arc<str>>,
+        /// What will be seen after it, as far as that is known before.
+        makes: Vec<(Look, Sight)>,
+        /// It changes nothing that anything but the looks of `makes` sees.
+        only: bool,
+    },
     /// Remembers on the server, until it reboots, that reloads or restarts are owed.
     Owe(Vec<Notify>),
     /// Forgets them.
@@ -416,6 +463,47 @@ pub enum Verb {
 impl fmt::Debug for Bytes {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(to, "{} bytes", self.0.len())
+    }
+}
+
+impl Default for Bytes {
+    fn default() -> Bytes {
+        Bytes(Arc::new([]))
+    }
+}
+
+impl Command {
+    /// A program and its arguments, run by root.
+    pub fn new<'a>(words: impl IntoIterator<Item = &'a str>) -> Command {
+        Command { words: words.into_iter().map(Arc::from).collect(), ..Command::default() }
+    }
+
+    /// A line for the shell.
+    pub fn shell(line: &str) -> Command {
+        Command::new(["/bin/sh", "-c", line])
+    }
+}
+
+impl fmt::Debug for Command {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.secret {
+            let program = self.words.first().map_or("", |program| program);
+            return write!(to, "Command({program} …)");
+        }
+        let names: Vec<&Arc<str>> = self.environment.iter().map(|(name, _)| name).collect();
+        write!(to, "Command({:?} {names:?} {:?} {:?} {:?})", self.words, self.directory, self.user, self.input)
+    }
+}
+
+impl CommandOutput {
+    /// Whether it ended with 0.
+    pub fn succeeded(&self) -> bool {
+        self.status == Some(0)
+    }
+
+    /// What it wrote to standard output, as text.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.output.0).into_owned()
     }
 }
 

@@ -161,6 +161,7 @@ fn doing(act: &Act) -> Option<String> {
         Act::RemovePackages(names) => Some(format!("removing {}", names.join(", "))),
         Act::RepairPackages => Some("repairing an interrupted installation".to_owned()),
         Act::Service { unit, verb: wanted } => verb(wanted).map(|word| format!("{word} {unit}")),
+        Act::Run { doing, .. } => doing.as_ref().map(ToString::to_string),
         _ => None,
     }
 }

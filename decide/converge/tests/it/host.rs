@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use andon_converge::{Converge, Mode, Step};
 use andon_schema::host::{
-    Account, Act, Bytes, Catalog, Entry, Group, Look, Node, Notify, Package, Sight, Unit, User, Verb,
+    Account, Act, Bytes, Catalog, Command, CommandOutput, Entry, Group, Look, Node, Notify, Package, Sight, Unit, User,
+    Verb,
 };
 use andon_schema::{Change, HostReport};
 
@@ -20,6 +21,8 @@ pub struct Host {
     pub owed: Vec<Notify>,
     pub clock_ms: u64,
     pub ports: BTreeMap<u16, u64>,
+    /// What commands do and say, by their words with blanks between; others are not there.
+    pub programs: BTreeMap<String, Program>,
     /// An act whose debug text holds this fails.
     pub fails: Option<String>,
     /// What it says then.
@@ -29,6 +32,22 @@ pub struct Host {
     pub log: Vec<Act>,
     pub looks: usize,
     pub steps: usize,
+}
+
+/// What a command does to a server, and says.
+#[derive(Clone, Copy)]
+pub struct Program(pub fn(&mut Host, &Command) -> CommandOutput);
+
+impl PartialEq for Program {
+    fn eq(&self, _: &Program) -> bool {
+        true
+    }
+}
+
+impl std::fmt::Debug for Program {
+    fn fmt(&self, to: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        to.write_str("Program")
+    }
 }
 
 pub fn root() -> Account {
@@ -145,8 +164,15 @@ impl Host {
             Look::Port { port, .. } => Sight::Port(self.ports.get(port).is_some_and(|from| *from <= self.clock_ms)),
             Look::Http { .. } => Sight::Http(Err("connection refused".into())),
             Look::Process(_) => Sight::Process(0),
+            Look::Command(command) => Sight::Command(self.clone().run_program(command)),
             Look::Clock => Sight::Clock(self.clock_ms),
         }
+    }
+
+    fn run_program(&mut self, command: &Command) -> CommandOutput {
+        let missing = Program(|_, _| CommandOutput { status: Some(127), ..CommandOutput::default() });
+        let Program(program) = self.programs.get(&command.words.join(" ")).copied().unwrap_or(missing);
+        program(self, command)
     }
 
     fn account(&self, name: &str, user: bool) -> Result<Account, String> {
@@ -270,6 +296,12 @@ impl Host {
             Act::Owe(notices) => self.owed.extend(notices.iter().cloned()),
             Act::Settle(notices) => self.owed.retain(|notice| !notices.contains(notice)),
             Act::Pause { ms } => self.clock_ms += ms,
+            Act::Run { command, .. } => {
+                let output = self.run_program(command);
+                if !output.succeeded() {
+                    return Err(format!("{:?} ended with {:?}", command.words, output.status));
+                }
+            }
         }
         Ok(())
     }
