@@ -162,6 +162,17 @@ impl Converge {
         }
     }
 
+    /// Ends it where it is: what was not begun stays as it is. Of acts that were handed out, [`Converge::acted`] is told
+    /// before.
+    pub fn interrupt(&mut self) {
+        self.asked.clear();
+        if !matches!(self.phase, Phase::Done) {
+            self.skip_rest("not reached: the run was stopped");
+            self.stopped.get_or_insert_with(|| "the run was stopped before its end".to_owned());
+            self.phase = Phase::Done;
+        }
+    }
+
     fn report(&self) -> HostReport {
         let checks = if matches!(self.mode, Mode::Image) { Vec::new() } else { self.checks.results() };
         HostReport { entries: self.entries.clone(), checks, stopped: self.stopped.clone() }
@@ -292,7 +303,11 @@ impl Converge {
 
     /// Marks all that was not reached.
     fn stop(&mut self, culprit: &str) {
-        let reason = format!("not reached: {culprit} failed");
+        self.skip_rest(&format!("not reached: {culprit} failed"));
+        self.stopped.get_or_insert(format!("{culprit} failed"));
+    }
+
+    fn skip_rest(&mut self, reason: &str) {
         let catalog = self.catalog.clone();
         for resource in catalog.resources.iter().skip(self.entries.len()) {
             self.entries.push(HostEntry {
@@ -301,11 +316,10 @@ impl Converge {
                 change: Change::None,
                 differences: Vec::new(),
                 diff: None,
-                status: EntryStatus::Skipped(reason.clone()),
+                status: EntryStatus::Skipped(reason.to_owned()),
             });
         }
         self.at = self.entries.len();
-        self.stopped.get_or_insert(format!("{culprit} failed"));
     }
 
     fn fail_act(&mut self, sent: &[Queued], place: usize, reason: String) {

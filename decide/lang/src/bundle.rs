@@ -13,7 +13,7 @@ use andon_schema::host::Catalog;
 use andon_text::{Diagnostics, SourceMap};
 use andon_value::Value;
 
-use crate::FileSet;
+use crate::{FileSet, GivenArgument};
 use crate::definitions::{Project, Role};
 use crate::role::{catalog, find, lineage};
 
@@ -97,14 +97,13 @@ impl Bundle {
             let path = std::str::from_utf8(take(&mut rest, path_length)?).map_err(|_| BundleError::Damaged)?;
             files.insert(path, take(&mut rest, content_length)?);
         }
-        let (project, diagnostics) = crate::load(Arc::new(files), "");
+        let (project, diagnostics) = crate::load_roles(Arc::new(files));
         match diagnostics.iter().find(|diagnostic| diagnostic.is_error()) {
-            // An empty bundle defines nothing, and that is no error here.
-            Some(error) if error.span.is_some() => {
+            Some(error) => {
                 let place = error.span.map(|span| project.sources.locate(span)).unwrap_or_default();
                 Err(BundleError::Definitions(format!("{place}: {}", error.summary)))
             }
-            _ => Ok(Bundle { roles: project.roles, sources: project.sources, files: project.files }),
+            None => Ok(Bundle { roles: project.roles, sources: project.sources, files: project.files }),
         }
     }
 
@@ -117,6 +116,14 @@ impl Bundle {
         schemas: &Schemas,
     ) -> Result<Catalog, Diagnostics> {
         catalog(&self.roles, &self.sources, &self.files, role, params, facts, schemas)
+    }
+
+    /// Values of a role's parameters, an object, as a command line gives them; a later one wins. Text is taken as the
+    /// parameter's type has it: as it is, or as an expression where the type is no text, number or truth. What the
+    /// diagnostics point into is added to [`Bundle::sources`].
+    pub fn give(&mut self, role: &str, given: &[GivenArgument]) -> Result<Value, Diagnostics> {
+        let lineage = lineage(&self.roles, find(&self.roles, role, None)?)?;
+        crate::role::given(&lineage, &mut self.sources, given)
     }
 
     /// Its roles by name, with all their ancestors.

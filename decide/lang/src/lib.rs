@@ -37,7 +37,7 @@ pub use image::{Recipe, image_recipe};
 pub use lint::{Lint, lint, lints};
 pub use literal::string as written_string;
 pub use load::settings::TERRAFORM_VERSION;
-pub use load::{load, load_with_tests};
+pub use load::{load, load_roles, load_with_tests};
 pub use provision::provisioner_run;
 pub use reference::{Reference, StaticStep, static_traversals};
 pub use refused::not_carried_out;

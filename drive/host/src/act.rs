@@ -11,9 +11,17 @@ use crate::{commands, owed, packages, services};
 /// Does acts in their order until one fails: the outcomes of those that were tried. An error is what the tool that
 /// failed said.
 pub fn act(acts: &[Act], stage: Stage) -> Vec<Result<(), String>> {
+    act_while(acts, stage, &mut |_| true)
+}
+
+/// The same, asking before each act whether it is wanted still: from the first that is not, none is tried.
+pub fn act_while(acts: &[Act], stage: Stage, wanted: &mut dyn FnMut(&Act) -> bool) -> Vec<Result<(), String>> {
     let mut actor = Actor { stage, accounts: None };
     let mut outcomes = Vec::with_capacity(acts.len());
     for act in acts {
+        if !wanted(act) {
+            break;
+        }
         let outcome = actor.act(act);
         let failed = outcome.is_err();
         outcomes.push(outcome);

@@ -10,6 +10,7 @@ use andon_schema::{InstanceAddress, TargetAddress};
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
+use crate::host_args::{RunArguments, SshArguments};
 use crate::state_args::{StateCommand, TaintArguments, WorkspaceCommand};
 use crate::variables::VariableArguments;
 
@@ -134,6 +135,8 @@ pub enum Command {
     Drift(DriftArguments),
     /// Put right what differs from the definitions
     Sync(ApplyArguments),
+    /// Converge servers with a role, now
+    Run(RunArguments),
     /// Show what there is
     Status,
     /// Open a shell in a server, or run a command in it
@@ -574,15 +577,6 @@ pub struct LockArguments {
     /// all elsewhere
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub lock_timeout: Option<Duration>,
-}
-
-#[derive(Debug, Clone, Args)]
-pub struct SshArguments {
-    /// The server: its name, or its address in the state
-    pub server: String,
-    /// A command and its arguments; a shell where none is given
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-    pub command: Vec<String>,
 }
 
 #[derive(Debug, Clone, Args)]

@@ -6,6 +6,7 @@ mod clock;
 mod commands;
 mod context;
 mod dashes;
+mod host_args;
 mod state_args;
 mod terminal;
 mod variables;
@@ -67,6 +68,7 @@ fn run(context: &Context) -> Result<(), context::Stop> {
         Command::Sync(arguments) => commands::change::sync(context, arguments),
         Command::Status => commands::status::run(context),
         Command::Ssh(arguments) => commands::ssh::run(context, arguments),
+        Command::Run(arguments) => commands::run::run(context, arguments),
         Command::Console(arguments) => commands::console::run(context, arguments),
         Command::Docs(arguments) => commands::docs::run(context, arguments),
         Command::Graph(arguments) => commands::graph::run(context, arguments),

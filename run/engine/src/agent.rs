@@ -7,10 +7,11 @@
 use std::sync::Arc;
 
 use andon_converge::{Converge, Mode, Step};
+use andon_lang::Bundle;
 use andon_ledger::codec::{decode_report, encode_report};
 use andon_schema::host::{Act, Catalog, Stage, Verb};
 use andon_schema::{HostReport, Schemas};
-use andon_text::{Diagnostics, SourceMap};
+use andon_text::{Diagnostic, Diagnostics, SourceMap};
 use andon_value::Value;
 use serde_json::{Value as Json, json};
 use sha2::{Digest, Sha256};
@@ -98,7 +99,7 @@ impl AgentReply {
 pub fn run(request: Vec<u8>, say: &mut dyn FnMut(&str)) -> Vec<u8> {
     let reply = match AgentRequest::decode(&request) {
         None => Err("the agent was asked what it does not understand".to_owned()),
-        Some(request) => converge(&request, say),
+        Some(request) => answer(&request, say),
     };
     let json = match reply {
         Ok(AgentReply { report, catalog }) => json!({ "report": encode_report(&report), "catalog": catalog }),
@@ -107,42 +108,76 @@ pub fn run(request: Vec<u8>, say: &mut dyn FnMut(&str)) -> Vec<u8> {
     json.to_string().into_bytes()
 }
 
-fn converge(request: &AgentRequest, say: &mut dyn FnMut(&str)) -> Result<AgentReply, String> {
-    let schemas = schemas();
-    let stage = if request.task == Task::Bake { Stage::Image } else { Stage::Live };
+fn answer(request: &AgentRequest, say: &mut dyn FnMut(&str)) -> Result<AgentReply, String> {
+    let bundle = Bundle::decode(&request.bundle).map_err(|error| error.to_string())?;
+    let wanted = Wanted { bundle: &bundle, role: &request.role, params: &request.params };
+    converge(&wanted, request.task, &mut Ways { say, go_on: &|| true })
+        .map_err(|diagnostics| lines(&diagnostics, bundle.sources()))
+}
+
+/// What a server is to be.
+pub struct Wanted<'a> {
+    /// The role with all that it reads.
+    pub bundle: &'a Bundle,
+    /// Its name.
+    pub role: &'a str,
+    /// Values of its parameters: an object.
+    pub params: &'a Value,
+}
+
+/// How whoever runs a converge is in touch with it.
+pub struct Ways<'a> {
+    /// Takes lines about the progress.
+    pub say: &'a mut dyn FnMut(&str),
+    /// Whether it is wanted still: asked between acts.
+    pub go_on: &'a dyn Fn() -> bool,
+}
+
+/// Converges this machine, or wherever this process has gone. Where nothing could be begun, says why: what the
+/// diagnostics point into are the sources of the bundle.
+pub fn converge(wanted: &Wanted<'_>, task: Task, ways: &mut Ways<'_>) -> Result<AgentReply, Diagnostics> {
+    let stage = if task == Task::Bake { Stage::Image } else { Stage::Live };
     let facts = andon_host::facts(stage);
-    let bundle = andon_lang::Bundle::decode(&request.bundle).map_err(|error| error.to_string())?;
-    let catalog = bundle
-        .catalog(&request.role, &request.params, &facts, &schemas)
-        .map_err(|diagnostics| lines(&diagnostics, bundle.sources()))?;
-    let wrong: Vec<String> = andon_converge::validate(&catalog)
+    let catalog = wanted.bundle.catalog(wanted.role, wanted.params, &facts, &schemas())?;
+    let wrong: Diagnostics = andon_converge::validate(&catalog)
         .into_iter()
-        .map(|(origin, message)| format!("{origin}: {message}"))
+        .map(|(origin, message)| Diagnostic::error(format!("{origin}: {message}")))
         .collect();
     if !wrong.is_empty() {
-        return Err(wrong.join("\n"));
+        return Err(wrong);
     }
     let digest = catalog_digest(&catalog);
-    let mode = match request.task {
+    let mode = match task {
         Task::Plan => Mode::Plan,
         Task::Apply => Mode::Apply,
         Task::Bake => Mode::Image,
     };
-    let converge = Converge::new(catalog, mode);
-    let report = carry_out(converge, stage, say);
+    let report = carry_out(Converge::new(catalog, mode), stage, ways);
     Ok(AgentReply { report, catalog: digest })
 }
 
-/// Looks and acts on this machine, or wherever this process has gone, until the converge is done.
-pub(crate) fn carry_out(mut converge: Converge, stage: Stage, say: &mut dyn FnMut(&str)) -> HostReport {
+/// Looks and acts on this machine, or wherever this process has gone, until the converge is done, or is not wanted any
+/// more: then it ends between two acts.
+pub(crate) fn carry_out(mut converge: Converge, stage: Stage, ways: &mut Ways<'_>) -> HostReport {
     loop {
         match converge.next() {
             Step::Look(looks) => converge.seen(andon_host::observe(&looks, stage)),
             Step::Act(acts) => {
-                acts.iter().filter_map(doing).for_each(|line| say(&line));
-                converge.acted(andon_host::act(&acts, stage));
+                let mut wanted = |act: &Act| {
+                    let go_on = (ways.go_on)();
+                    doing(act).filter(|_| go_on).iter().for_each(|line| (ways.say)(line));
+                    go_on
+                };
+                let mut outcomes = andon_host::act_while(&acts, stage, &mut wanted);
+                if outcomes.len() < acts.len() && outcomes.iter().all(Result::is_ok) {
+                    outcomes.push(Err("the run was stopped before this was done".to_owned()));
+                }
+                converge.acted(outcomes);
             }
             Step::Done(report) => return report,
+        }
+        if !(ways.go_on)() {
+            converge.interrupt();
         }
     }
 }

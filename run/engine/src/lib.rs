@@ -20,6 +20,7 @@ mod plugins;
 pub mod project;
 pub mod provider;
 mod recover;
+pub mod roles;
 pub mod saved;
 mod session;
 mod stack_tests;

@@ -70,22 +70,24 @@ pub(crate) fn read_own_files(directory: &Path) -> Result<FileSet, ReadError> {
     read_tree(directory, "", is_own, &mut |path, content| {
         find_around(&path, &content, &mut around);
         files.insert(path, content);
+        Ok(())
     })?;
     read_around(directory, around, &mut files)?;
     Ok(files)
 }
 
 /// Whether a file or directory of this name in the project is the project's.
-fn is_own(name: &str) -> bool {
+pub(crate) fn is_own(name: &str) -> bool {
     !name.starts_with('.') && !LEFT_OUT.contains(&name)
 }
 
-/// Reads every file below `relative`, a path from `directory`, and hands each over with its path from there.
-fn read_tree(
+/// Reads every file below `relative`, a path from `directory`, and hands each over with its path from there; ends with
+/// the first error that `take` has.
+pub(crate) fn read_tree(
     directory: &Path,
     relative: &str,
     wanted: fn(&str) -> bool,
-    take: &mut dyn FnMut(String, Arc<[u8]>),
+    take: &mut dyn FnMut(String, Arc<[u8]>) -> io::Result<()>,
 ) -> Result<(), ReadError> {
     let mut open: Vec<(PathBuf, String, usize)> = vec![(directory.join(relative), relative.to_owned(), 0)];
     while let Some((path, relative, links)) = open.pop() {
@@ -118,7 +120,8 @@ fn read_tree(
                 Err(_) => continue,
             };
             if metadata.is_file() && metadata.len() <= LARGEST_FILE_BYTES {
-                take(relative, fs::read(&path).map_err(failed)?.into());
+                let content = fs::read(&path).map_err(failed)?;
+                take(relative, content.into()).map_err(failed)?;
             }
         }
     }
@@ -177,6 +180,7 @@ fn read_around(directory: &Path, mut around: BTreeSet<String>, files: &mut FileS
         read_tree(directory, &relative, is_own, &mut |path, content| {
             find_around(&path, &content, &mut around);
             files.insert(path, content);
+            Ok(())
         })?;
         done.insert(relative);
     }
@@ -216,7 +220,10 @@ fn read_installed(directory: &Path, files: &mut FileSet) -> Result<(), ReadError
 
 /// Reads an installed package.
 pub(crate) fn read_package(directory: &Path, root: &str, files: &mut FileSet) -> Result<(), ReadError> {
-    read_tree(directory, root, |name| name != ".git", &mut |path, content| files.insert(path, content))
+    read_tree(directory, root, |name| name != ".git", &mut |path, content| {
+        files.insert(path, content);
+        Ok(())
+    })
 }
 
 /// Whether a file's name says that it defines something or gives values to variables.

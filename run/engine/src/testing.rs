@@ -12,7 +12,7 @@ use andon_schema::{CheckResult, Schemas};
 use andon_text::{Diagnostic, Diagnostics, SourceMap, Span};
 use andon_value::{Value, render};
 
-use crate::agent::carry_out;
+use crate::agent::{Ways, carry_out};
 
 /// What the names of tests' environments begin with.
 pub const ENVIRONMENT_PREFIX: &str = "test-";
@@ -103,5 +103,6 @@ pub fn check(
     schemas: &Schemas,
 ) -> Result<Vec<CheckResult>, Diagnostics> {
     let catalog = Catalog { checks: test_checks(project, test, server, schemas)?, ..Catalog::default() };
-    Ok(carry_out(Converge::new(catalog, Mode::Check), Stage::Live, &mut |_| {}).checks)
+    let mut ways = Ways { say: &mut |_| {}, go_on: &|| true };
+    Ok(carry_out(Converge::new(catalog, Mode::Check), Stage::Live, &mut ways).checks)
 }

@@ -80,6 +80,22 @@ pub fn load_with_tests(files: Arc<FileSet>, directory_name: &str, tests: &str) -
     (project, out)
 }
 
+/// Reads the roles of these files and nothing else: every `*.role.hcl`, wherever it is.
+pub fn load_roles(files: Arc<FileSet>) -> (Project, Diagnostics) {
+    let mut loader = Loader::new(&files);
+    let mut project = Project { files: files.clone(), ..Project::default() };
+    let paths: Vec<Arc<str>> = files.paths().filter(|path| path.ends_with(".role.hcl")).cloned().collect();
+    for path in paths {
+        let body = loader.body(&path, &crate::shape::ROLE_FILE);
+        role::load(&mut loader, &mut project, &path, &body);
+    }
+    secrets::hide(&mut loader, &project);
+    project.unparsed = loader.unparsed;
+    project.sources = loader.sources;
+    let out = lint::kept(&project, in_order(loader.out, &project.sources));
+    (project, out)
+}
+
 /// Diagnostics by file and place; what is said twice of a place counts once. Those without a place come last.
 pub(crate) fn in_order(all: Diagnostics, sources: &SourceMap) -> Diagnostics {
     let path = |span: Span| sources.get(span.source).map(|source| source.path().clone());

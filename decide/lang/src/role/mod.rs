@@ -2,6 +2,7 @@
 //! server itself when it converges, and here when a plan or an image foresees what a server will say.
 
 mod catalog;
+mod given;
 mod lineage;
 mod scope;
 
@@ -17,6 +18,7 @@ use crate::FileSet;
 use crate::definitions::Role;
 
 pub(crate) use catalog::{Evaluation, circle_of, evaluate_assertion, for_each, origin, refused};
+pub(crate) use given::given;
 pub(crate) use lineage::{Places, find, lineage, params};
 pub(crate) use scope::no_each;
 

@@ -18,6 +18,7 @@ pub mod plan;
 pub mod providers;
 pub mod purge;
 pub mod rekey;
+pub mod run;
 pub mod show;
 pub mod ssh;
 pub mod state;

@@ -8,8 +8,8 @@ use andon_reach::{Target, exec};
 use andon_schema::Identity;
 use andon_text::{Diagnostic, nearest};
 
-use crate::args::SshArguments;
 use crate::context::{Context, Stop};
+use crate::host_args::SshArguments;
 
 /// `andon ssh SERVER [COMMAND…]`
 pub fn run(context: &Context, arguments: &SshArguments) -> Result<(), Stop> {

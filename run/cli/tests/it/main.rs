@@ -42,6 +42,7 @@ mod provider_functions;
 mod providers;
 mod provisioners;
 mod published_values;
+mod run_by_hand;
 mod secrets;
 mod show;
 mod stack_tests;

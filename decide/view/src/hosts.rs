@@ -1,0 +1,129 @@
+//! What came of servers that were converged by hand: those alike together.
+
+use std::sync::Arc;
+
+use andon_fleet::{Outcome, Standing, group, tally};
+use andon_schema::{EntryStatus, HostReport};
+use serde_json::{Value as Json, json};
+
+use crate::{Look, Paint, report, report_json};
+
+/// A server and what came of it.
+pub type HostOutcome = (Arc<str>, Outcome);
+
+/// What came of each server, those alike together, in their order; `planned` where nothing was to be done.
+pub fn hosts(all: &[HostOutcome], planned: bool, look: Look) -> String {
+    group(all, |one, other| shown(one) == shown(other))
+        .into_iter()
+        .map(|group| one_group(&names(&group.hosts), group.said, planned, look))
+        .collect()
+}
+
+/// What came of all of them, in one line: `3 servers: 2 changed, 1 as it should be.`
+pub fn hosts_summary(all: &[HostOutcome], planned: bool, paint: Paint) -> String {
+    let tally = tally(all.iter().map(|(_, outcome)| outcome));
+    let counts = [
+        (tally.changed, if planned { "would change" } else { "changed" }),
+        (tally.unchanged, if tally.unchanged == 1 { "as it should be" } else { "as they should be" }),
+        (tally.failed, "failed"),
+        (tally.not_started, "not tried"),
+    ];
+    let counts: Vec<String> =
+        counts.iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}")).collect();
+    let noun = if all.len() == 1 { "server" } else { "servers" };
+    let line = format!("{} {noun}: {}.", all.len(), counts.join(", "));
+    if tally.failed > 0 { paint.red(&line) } else { line }
+}
+
+/// One server as data.
+pub fn host_json((host, outcome): &HostOutcome, planned: bool) -> Json {
+    let status = match outcome.standing() {
+        Standing::Unchanged => "unchanged",
+        Standing::Changed if planned => "would_change",
+        Standing::Changed => "changed",
+        Standing::Failed => "failed",
+        Standing::NotStarted => "not_started",
+    };
+    let mut json = json!({ "type": "host", "host": &**host, "status": status });
+    let more = match outcome {
+        Outcome::Report { report, catalog } => json!({ "catalog": catalog, "report": report_json(report) }),
+        Outcome::Failed(failure) => json!({
+            "failure": { "summary": failure.summary, "detail": failure.detail, "help": failure.help },
+        }),
+        Outcome::NotStarted(reason) => json!({ "reason": reason }),
+    };
+    if let (Some(json), Json::Object(more)) = (json.as_object_mut(), more) {
+        json.extend(more);
+    }
+    json
+}
+
+/// The summary as data.
+pub fn hosts_json(all: &[HostOutcome]) -> Json {
+    let tally = tally(all.iter().map(|(_, outcome)| outcome));
+    json!({
+        "type": "summary", "hosts": all.len(), "changed": tally.changed, "unchanged": tally.unchanged,
+        "failed": tally.failed, "not_started": tally.not_started,
+    })
+}
+
+/// What is shown of an outcome: servers that differ in it are not alike.
+fn shown(outcome: &Outcome) -> (Standing, String) {
+    let plain = Paint { colour: false };
+    let text = match outcome {
+        // Where nothing is to be said of them, those with more or fewer resources are alike, too.
+        Outcome::Report { report: it, .. } => report(it, plain, 0),
+        Outcome::Failed(failure) => format!("{}\0{}", failure.summary, failure.detail),
+        Outcome::NotStarted(reason) => reason.clone(),
+    };
+    (outcome.standing(), text)
+}
+
+fn names(hosts: &[&Arc<str>]) -> String {
+    let names: Vec<&str> = hosts.iter().map(|host| &***host).collect();
+    match names.len() {
+        1..=8 => names.join(", "),
+        count => format!("{}, … ({count} servers)", names.iter().take(7).copied().collect::<Vec<_>>().join(", ")),
+    }
+}
+
+fn one_group(names: &str, outcome: &Outcome, planned: bool, look: Look) -> String {
+    let paint = look.paint;
+    let name = paint.bold(names);
+    match outcome {
+        Outcome::Report { report: it, .. } => {
+            format!("{name}: {}\n{}", standing_of(it, planned, paint), report(it, paint, 2))
+        }
+        Outcome::Failed(failure) => {
+            let mut text = format!("{name}: {}\n", paint.red(&failure.summary));
+            let said = failure.detail.lines().map(|line| format!("  {line}\n"));
+            text.extend(said.chain(failure.help.iter().map(|help| format!("  help: {help}\n"))));
+            text
+        }
+        Outcome::NotStarted(reason) => format!("{name}: not tried: {reason}\n"),
+    }
+}
+
+fn standing_of(report: &HostReport, planned: bool, paint: Paint) -> String {
+    let changes = report.changes().filter(|entry| !matches!(entry.status, EntryStatus::Skipped(_))).count();
+    let failed = report.entries.iter().filter(|entry| matches!(entry.status, EntryStatus::Failed(_))).count()
+        + report.checks.iter().filter(|check| check.failure.is_some()).count();
+    if report.has_failed() {
+        let done = if changes > failed && !planned { format!(", {} changed", changes - failed) } else { String::new() };
+        return paint.red(&format!("failed{done}"));
+    }
+    match (changes, planned) {
+        (0, _) => {
+            let checks = report.checks.len();
+            let noun = |count, one: &'static str, several: &'static str| if count == 1 { one } else { several };
+            let resources = report.entries.len();
+            let checked = match checks {
+                0 => String::new(),
+                count => format!(", {count} {} {}", noun(count, "check", "checks"), noun(count, "holds", "hold")),
+            };
+            format!("as it should be ({resources} {}{checked})", noun(resources, "resource", "resources"))
+        }
+        (count, true) => paint.yellow(&format!("{count} would change")),
+        (count, false) => paint.yellow(&format!("{count} changed")),
+    }
+}
