@@ -23,6 +23,10 @@ pub struct Host {
     pub ports: BTreeMap<u16, u64>,
     /// What commands do and say, by their words with blanks between; others are not there.
     pub programs: BTreeMap<String, Program>,
+    /// What other commands say, by their words; an act that runs one makes its answers so.
+    pub answers: BTreeMap<String, CommandOutput>,
+    /// Commands of which nothing is known end with 0.
+    pub obliging: bool,
     /// An act whose debug text holds this fails.
     pub fails: Option<String>,
     /// What it says then.
@@ -170,9 +174,27 @@ impl Host {
     }
 
     fn run_program(&mut self, command: &Command) -> CommandOutput {
-        let missing = Program(|_, _| CommandOutput { status: Some(127), ..CommandOutput::default() });
-        let Program(program) = self.programs.get(&command.words.join(" ")).copied().unwrap_or(missing);
-        program(self, command)
+        let words = command.words.join(" ");
+        if let Some(Program(program)) = self.programs.get(&words).copied() {
+            return program(self, command);
+        }
+        let status = if self.obliging { 0 } else { 127 };
+        let unknown = CommandOutput { status: Some(status), ..CommandOutput::default() };
+        self.answers.get(&words).cloned().unwrap_or(unknown)
+    }
+
+    /// What a command that an act ran will be seen to have made.
+    fn make(&mut self, look: &Look, sight: &Sight) {
+        match (look, sight) {
+            (Look::Command(command), Sight::Command(output)) => {
+                self.answers.insert(command.words.join(" "), output.clone());
+            }
+            (Look::Path { path, .. }, Sight::Path(Some(entry))) => {
+                self.paths.insert(path.to_string(), entry.clone());
+            }
+            (Look::Path { path, .. }, Sight::Path(None)) => drop(self.paths.remove(&**path)),
+            (look, _) => assert!(self.obliging, "{look:?} is made by a command, and nobody says how"),
+        }
     }
 
     fn account(&self, name: &str, user: bool) -> Result<Account, String> {
@@ -296,10 +318,13 @@ impl Host {
             Act::Owe(notices) => self.owed.extend(notices.iter().cloned()),
             Act::Settle(notices) => self.owed.retain(|notice| !notices.contains(notice)),
             Act::Pause { ms } => self.clock_ms += ms,
-            Act::Run { command, .. } => {
+            Act::Run { command, makes, .. } => {
                 let output = self.run_program(command);
                 if !output.succeeded() {
                     return Err(format!("{:?} ended with {:?}", command.words, output.status));
+                }
+                if self.obliging {
+                    makes.iter().for_each(|(look, sight)| self.make(look, sight));
                 }
             }
         }

@@ -5,6 +5,7 @@
 mod cases;
 mod catalog;
 mod checks;
+mod data;
 mod failures;
 mod host;
 mod notices;
