@@ -12,15 +12,22 @@ pub(crate) struct Args<'a> {
     label: &'a str,
     attributes: &'a Value,
     pub absent: bool,
+    /// Whether what it waits for has changed; `None` where it waits for nothing.
+    pub due: Option<bool>,
 }
 
 impl<'a> Args<'a> {
     pub fn of_resource(resource: &'a HostResource) -> Args<'a> {
-        Args { label: split_key(&resource.name).0, attributes: &resource.attributes, absent: resource.absent }
+        let due = resource.only_on.as_ref().map(|_| false);
+        Args { label: split_key(&resource.name).0, attributes: &resource.attributes, absent: resource.absent, due }
     }
 
     pub fn of_assertion(assertion: &'a Assertion) -> Args<'a> {
-        Args { label: &assertion.name, attributes: &assertion.attributes, absent: false }
+        Args { label: &assertion.name, attributes: &assertion.attributes, absent: false, due: None }
+    }
+
+    pub fn with_due(self, due: Option<bool>) -> Args<'a> {
+        Args { due, ..self }
     }
 
     /// What the resource is about: the attribute where it is given, else the label.
@@ -54,6 +61,17 @@ impl<'a> Args<'a> {
     pub fn texts(&self, attribute: &str) -> Vec<Arc<str>> {
         let children = self.attributes.get(attribute).into_iter().flat_map(Value::children);
         children.filter_map(|child| child.as_str().cloned()).collect()
+    }
+
+    /// How many elements a set, list or tuple has.
+    pub fn count(&self, attribute: &str) -> usize {
+        self.attributes.get(attribute).into_iter().flat_map(Value::children).count()
+    }
+
+    /// The whole numbers of a set or list.
+    pub fn wholes(&self, attribute: &str) -> Vec<u64> {
+        let children = self.attributes.get(attribute).into_iter().flat_map(Value::children);
+        children.filter_map(|child| child.as_number()?.to_u64()).collect()
     }
 
     /// The strings of a map, by name.

@@ -1,13 +1,14 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use andon_schema::host::{Act, Catalog, Check, HostResource, Look, Sight, Stage, Verb};
+use andon_schema::host::{Act, Catalog, Check, Due, HostResource, Look, Sight, Stage, Verb};
 use andon_schema::{Change, EntryStatus, HostEntry, HostReport};
 
 use crate::args::{Args, split_key};
 use crate::checks::Checks;
 use crate::kinds::{self, Decision};
 use crate::notices::{Notices, Services, settle};
+use crate::runs::Runs;
 use crate::world::World;
 
 /// How many resources are looked at ahead in one step: it bounds what is held in memory.
@@ -61,6 +62,9 @@ pub struct Converge {
     at: usize,
     entries: Vec<HostEntry>,
     notices: Notices,
+    runs: Runs,
+    /// Something was decided that changes the server.
+    changing: bool,
     checks: Checks,
     stopped: Option<String>,
     asked: Vec<Look>,
@@ -108,6 +112,8 @@ impl Converge {
             at: 0,
             entries: Vec::with_capacity(catalog.resources.len()),
             notices: Notices::default(),
+            runs: Runs::of(&catalog),
+            changing: false,
             checks: Checks::new(&catalog, mode != Mode::Plan),
             stopped: None,
             asked: Vec::new(),
@@ -196,7 +202,14 @@ impl Converge {
     fn recall(&mut self) -> Option<Step> {
         match self.world.sight(&Look::Owed) {
             None => return self.ask(vec![Look::Owed]),
-            Some(Sight::Owed(remembered)) => self.notices.recall(remembered.clone(), &self.services),
+            Some(Sight::Owed(remembered)) => {
+                for due in remembered.clone() {
+                    match due {
+                        Due::Notify(notify) => self.notices.recall(notify, &self.services),
+                        Due::Run(address) => self.runs.recall(address),
+                    }
+                }
+            }
             Some(_) => {}
         }
         self.phase = Phase::Resources;
@@ -226,21 +239,30 @@ impl Converge {
     /// The looks that a resource still needs.
     fn missing(&self, resource: &HostResource) -> Vec<Look> {
         let Some(kind) = kinds::find(&resource.kind) else { return Vec::new() };
-        let mut looks = (kind.looks)(&Args::of_resource(resource), &self.world);
+        let mut looks = (kind.looks)(&self.args(resource), &self.world);
         looks.retain(|look| !self.world.knows(look));
         looks
     }
 
+    fn args<'a>(&self, resource: &'a HostResource) -> Args<'a> {
+        Args::of_resource(resource).with_due(self.runs.is_due(resource))
+    }
+
     fn looks_ahead(&self) -> Vec<Look> {
-        let ahead = self.catalog.resources.iter().skip(self.at).take(AHEAD);
-        let looks: BTreeSet<Look> = ahead.flat_map(|resource| self.missing(resource)).collect();
+        let mut ahead = self.catalog.resources.iter().skip(self.at).take(AHEAD);
+        let mut looks: BTreeSet<Look> =
+            ahead.next().map(|resource| self.missing(resource)).unwrap_or_default().into_iter().collect();
+        // Where acts make what a command said stale, each is asked when its turn comes.
+        let stale = self.changing && self.mode != Mode::Plan;
+        let lasts = |look: &Look| !(stale && matches!(look, Look::Command(_)));
+        looks.extend(ahead.flat_map(|resource| self.missing(resource)).filter(lasts));
         looks.into_iter().collect()
     }
 
     fn decide(&mut self, resource: &HostResource) {
         let address = address_of(&resource.kind, &resource.name);
         let decision = match kinds::find(&resource.kind) {
-            Some(kind) => (kind.decide)(&Args::of_resource(resource), &self.world),
+            Some(kind) => (kind.decide)(&self.args(resource), &self.world),
             None => Err(format!("there is no kind of host resource `{}`", resource.kind)),
         };
         let place = self.at;
@@ -257,14 +279,23 @@ impl Converge {
         if failed && self.mode != Mode::Plan {
             self.stop(&address);
         } else if change != Change::None {
+            self.changing = true;
             self.take_up(resource, place, &address, acts);
+        }
+        if !failed && let Some(settled) = self.runs.settle(resource) {
+            self.enqueue(place, settled);
         }
     }
 
     /// Queues the acts of a changed resource, after the memory of what it makes due; or in a plan imagines them.
     fn take_up(&mut self, resource: &HostResource, place: usize, address: &str, acts: Vec<Act>) {
         let live = self.world.stage == Stage::Live;
-        let owed = if live { self.notices.owe(resource, address, &self.services) } else { Vec::new() };
+        // In an image nothing is reloaded, and nobody goes on with one that was left half made.
+        let mut owed = self.runs.owe(resource);
+        owed.retain(|_| live);
+        if live {
+            owed.extend(self.notices.owe(resource, address, &self.services).into_iter().map(Due::Notify));
+        }
         let touches_units = live && acts.iter().any(is_about_units);
         let mut all: Vec<Act> = (!owed.is_empty()).then_some(Act::Owe(owed)).into_iter().collect();
         for act in acts {

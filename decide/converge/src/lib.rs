@@ -10,6 +10,7 @@ mod converge;
 mod formats;
 mod kinds;
 mod notices;
+mod runs;
 mod text;
 mod validate;
 mod world;

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use andon_schema::host::{Act, Catalog, HostResource, Notify};
+use andon_schema::host::{Act, Catalog, Due, HostResource, Notify};
 
 use crate::args::Args;
 use crate::kinds::unit_of;
@@ -48,13 +48,11 @@ pub(crate) struct Owed {
 
 impl Notices {
     /// Takes up what an earlier run left.
-    pub fn recall(&mut self, remembered: Vec<Notify>, services: &Services) {
-        for notify in remembered {
-            let origin = services.find(&notify.service).map_or_else(|| "".into(), |service| service.origin.clone());
-            let owed = self.0.entry(notify.service).or_insert(Owed { restart: false, reasons: Vec::new(), origin });
-            owed.restart |= notify.restart;
-            owed.reasons = vec!["owed since an earlier run that did not finish".to_owned()];
-        }
+    pub fn recall(&mut self, notify: Notify, services: &Services) {
+        let origin = services.find(&notify.service).map_or_else(|| "".into(), |service| service.origin.clone());
+        let owed = self.0.entry(notify.service).or_insert(Owed { restart: false, reasons: Vec::new(), origin });
+        owed.restart |= notify.restart;
+        owed.reasons = vec!["owed since an earlier run that did not finish".to_owned()];
     }
 
     /// Takes up what a changed resource asks for, and gives what the server does not remember yet.
@@ -91,5 +89,5 @@ impl Notices {
 
 /// The act that forgets what is owed to a unit.
 pub(crate) fn settle(unit: &Arc<str>) -> Act {
-    Act::Settle([false, true].map(|restart| Notify { service: unit.clone(), restart }).into())
+    Act::Settle([false, true].map(|restart| Due::Notify(Notify { service: unit.clone(), restart })).into())
 }

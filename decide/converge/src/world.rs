@@ -160,6 +160,7 @@ impl World {
     /// Forgets what an act may change. Looks at packages stay known while an install is only queued, so that its
     /// neighbours can join it.
     pub fn forget(&mut self, act: &Act, queued: bool) {
+        self.forget_commands(act);
         match act {
             Act::WriteFile { path, .. } | Act::SetMeta { path, .. } => self.forget_path(path),
             Act::MakeDirectory { path, .. } => {
@@ -193,6 +194,18 @@ impl World {
             Act::Run { makes, only: true, .. } => makes.iter().for_each(|(look, _)| self.forget_look(look)),
             Act::Run { .. } => self.forget_all(),
             Act::Owe(_) | Act::Settle(_) | Act::Pause { .. } => {}
+        }
+    }
+
+    /// What a command says may come from anything.
+    fn forget_commands(&mut self, act: &Act) {
+        if matches!(act, Act::Owe(_) | Act::Settle(_) | Act::Pause { .. } | Act::Run { only: true, .. }) {
+            return;
+        }
+        let commands = self.sights.range(Look::Command(Command::default())..);
+        let commands = commands.take_while(|(look, _)| matches!(look, Look::Command(_)));
+        for look in commands.map(|(look, _)| look.clone()).collect::<Vec<_>>() {
+            self.sights.remove(&look);
         }
     }
 

@@ -45,11 +45,12 @@ fn entry_line(entry: &HostEntry, paint: Paint) -> String {
         Change::Create => paint.green("+"),
         Change::Update => paint.yellow("~"),
         Change::Remove => paint.red("-"),
-        Change::Reload | Change::Restart => paint.yellow("↻"),
+        Change::Reload | Change::Restart | Change::Run => paint.yellow("↻"),
     };
     let verb = match entry.change {
         Change::Reload => "reload ",
         Change::Restart => "restart ",
+        Change::Run => "run ",
         _ => "",
     };
     let note = match &entry.status {
@@ -69,6 +70,7 @@ pub fn report_json(report: &HostReport) -> Json {
         Change::Remove => "remove",
         Change::Reload => "reload",
         Change::Restart => "restart",
+        Change::Run => "run",
     };
     let entries = report.entries.iter().map(|entry| {
         let (status, reason) = match &entry.status {

@@ -34,7 +34,9 @@ pub(crate) fn answer(command: &Command) -> Result<CommandOutput, String> {
 /// Runs a command that must end with 0.
 pub(crate) fn act(command: &Command) -> Result<(), String> {
     let output = answer(command)?;
-    if output.succeeded() {
+    let success =
+        |status: i32| if command.returns.is_empty() { status == 0 } else { command.returns.contains(&status) };
+    if output.status.is_some_and(success) {
         return Ok(());
     }
     let program = command.words.first().map_or("", |word| word);
@@ -63,6 +65,15 @@ fn prepared(command: &Command) -> Result<Program, String> {
         become_user(&mut program, name)?;
     }
     program.envs(command.environment.iter().map(|(name, value)| (&**name, &**value)));
+    if let Some(umask) = command.umask {
+        // SAFETY: the closure makes one system call, which cannot fail, and allocates nothing.
+        unsafe {
+            program.pre_exec(move || {
+                libc::umask(umask);
+                Ok(())
+            });
+        }
+    }
     Ok(program)
 }
 

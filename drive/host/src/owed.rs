@@ -1,46 +1,76 @@
-//! The reloads and restarts that a converge has promised and not yet done. They are kept where a reboot forgets them,
-//! because a reboot does them.
+//! What a converge has promised and not yet done. Reloads and restarts are kept where a reboot forgets them, because a
+//! reboot does them; commands that are to run are kept where it does not.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
 
-use andon_schema::host::Notify;
+use andon_schema::host::{Due, Notify};
 
-/// Where they are kept: a line each, `reload UNIT` or `restart UNIT`.
-const FILE: &str = "/run/andon/owed";
+/// Where reloads and restarts are kept: a line each, `reload UNIT` or `restart UNIT`.
+const NOTICES: &str = "/run/andon/owed";
+
+/// Where commands are kept: a line each, `run ADDRESS`.
+const RUNS: &str = "/var/lib/andon/owed";
 
 /// Those of this server.
-pub(crate) fn read() -> Result<Vec<Notify>, String> {
-    read_from(Path::new(FILE)).map_err(|error| format!("{FILE} could not be read: {error}"))
+pub(crate) fn read() -> Result<Vec<Due>, String> {
+    let mut all = Vec::new();
+    for file in [NOTICES, RUNS] {
+        all.extend(read_from(Path::new(file)).map_err(|error| format!("{file} could not be read: {error}"))?);
+    }
+    Ok(all)
 }
 
 /// Adds some.
-pub(crate) fn owe(more: &[Notify]) -> Result<(), String> {
-    change(Path::new(FILE), |owed| owed.extend(more.iter().cloned()))
+pub(crate) fn owe(more: &[Due]) -> Result<(), String> {
+    for file in [NOTICES, RUNS] {
+        change(Path::new(file), |owed| owed.extend(more.iter().filter(|due| file_of(due) == file).cloned()))?;
+    }
+    Ok(())
 }
 
 /// Takes some away.
-pub(crate) fn settle(done: &[Notify]) -> Result<(), String> {
-    change(Path::new(FILE), |owed| owed.retain(|notify| !done.contains(notify)))
+pub(crate) fn settle(done: &[Due]) -> Result<(), String> {
+    for file in done.iter().map(file_of).collect::<BTreeSet<_>>() {
+        change(Path::new(file), |owed| owed.retain(|due| !done.contains(due)))?;
+    }
+    Ok(())
 }
 
-fn read_from(file: &Path) -> std::io::Result<Vec<Notify>> {
+fn file_of(due: &Due) -> &'static str {
+    match due {
+        Due::Notify(_) => NOTICES,
+        Due::Run(_) => RUNS,
+    }
+}
+
+fn read_from(file: &Path) -> std::io::Result<Vec<Due>> {
     let text = match fs::read_to_string(file) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
         text => text?,
     };
     let parse = |line: &str| {
-        let (verb, service) = line.split_once(' ')?;
-        Some(Notify { service: service.into(), restart: verb == "restart" })
+        let (verb, what) = line.split_once(' ')?;
+        Some(match verb {
+            "run" => Due::Run(what.into()),
+            verb => Due::Notify(Notify { service: what.into(), restart: verb == "restart" }),
+        })
     };
     Ok(text.lines().filter_map(parse).collect())
 }
 
-fn change(file: &Path, how: impl FnOnce(&mut BTreeSet<Notify>)) -> Result<(), String> {
+fn line(due: &Due) -> String {
+    match due {
+        Due::Notify(notify) => format!("{} {}\n", if notify.restart { "restart" } else { "reload" }, notify.service),
+        Due::Run(address) => format!("run {}\n", address.replace('\n', " ")),
+    }
+}
+
+fn change(file: &Path, how: impl FnOnce(&mut BTreeSet<Due>)) -> Result<(), String> {
     let apply = || -> std::io::Result<()> {
-        let before: BTreeSet<Notify> = read_from(file)?.into_iter().collect();
+        let before: BTreeSet<Due> = read_from(file)?.into_iter().collect();
         let mut owed = before.clone();
         how(&mut owed);
         if owed == before {
@@ -52,13 +82,11 @@ fn change(file: &Path, how: impl FnOnce(&mut BTreeSet<Notify>)) -> Result<(), St
         if let Some(parent) = file.parent() {
             fs::create_dir_all(parent)?;
         }
-        let line =
-            |notify: &Notify| format!("{} {}\n", if notify.restart { "restart" } else { "reload" }, notify.service);
         let new = file.with_extension("new");
         fs::write(&new, owed.iter().map(line).collect::<String>())?;
         fs::rename(&new, file)
     };
-    apply().map_err(|error| format!("what is owed to services could not be remembered in {}: {error}", file.display()))
+    apply().map_err(|error| format!("what is owed could not be remembered in {}: {error}", file.display()))
 }
 
 #[cfg(test)]
@@ -69,13 +97,14 @@ mod tests {
     fn remembered_and_forgotten() {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("deep/owed");
-        let notify = |service: &str, restart| Notify { service: service.into(), restart };
+        let notify = |service: &str, restart| Due::Notify(Notify { service: service.into(), restart });
         let (a, b) = (notify("a.service", false), notify("b.service", true));
+        let run = Due::Run("exec \"make it\"".into());
         assert_eq!(read_from(&file).unwrap(), []);
-        change(&file, |owed| owed.extend([b.clone(), a.clone(), a.clone()])).unwrap();
-        assert_eq!(read_from(&file).unwrap(), [a.clone(), b.clone()]);
+        change(&file, |owed| owed.extend([run.clone(), b.clone(), a.clone(), a.clone()])).unwrap();
+        assert_eq!(read_from(&file).unwrap(), [a.clone(), b.clone(), run.clone()]);
         change(&file, |owed| owed.retain(|known| *known != a)).unwrap();
-        assert_eq!(read_from(&file).unwrap(), [b]);
+        assert_eq!(read_from(&file).unwrap(), [b, run]);
         change(&file, BTreeSet::clear).unwrap();
         assert!(!file.exists());
     }

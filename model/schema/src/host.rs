@@ -39,6 +39,9 @@ pub struct HostResource {
     pub absent: bool,
     /// What is done once after the last resource when this one changed.
     pub notifies: Vec<Notify>,
+    /// Kinds and names of the resources of which one must have changed for this one to be looked at; `None` where it
+    /// always is.
+    pub only_on: Option<Vec<(Arc<str>, Arc<str>)>>,
     /// Where it is defined: `roles/web.role.hcl:12`.
     pub origin: Arc<str>,
 }
@@ -50,6 +53,15 @@ pub struct Notify {
     pub service: Arc<str>,
     /// Restart it; else reload.
     pub restart: bool,
+}
+
+/// What a change made due, and a later moment of the run does.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Due {
+    /// A reload or restart.
+    Notify(Notify),
+    /// What runs only on a change of something, by its address: `exec "rebuild"`.
+    Run(Arc<str>),
 }
 
 /// A named group of assertions about a running server.
@@ -107,7 +119,7 @@ pub enum Look {
     Group(Arc<str>),
     /// A kernel setting: `net.core.somaxconn`. → [`Sight::Sysctl`]
     Sysctl(Arc<str>),
-    /// The reloads and restarts that an earlier run owes. → [`Sight::Owed`]
+    /// What an earlier run owes. → [`Sight::Owed`]
     Owed,
     /// Whether anything listens on a port. → [`Sight::Port`]
     Port {
@@ -155,8 +167,8 @@ pub enum Sight {
     Group(Option<Group>),
     /// The value, blanks made single; `None` where the kernel has no such setting.
     Sysctl(Option<Arc<str>>),
-    /// The reloads and restarts owed.
-    Owed(Vec<Notify>),
+    /// What is owed.
+    Owed(Vec<Due>),
     /// Something listens.
     Port(bool),
     /// The answer, or why there is none.
@@ -275,8 +287,12 @@ pub struct Command {
     pub directory: Option<Arc<str>>,
     /// The user that it runs as, with all groups of that user and its home; `None` for root.
     pub user: Option<Arc<str>>,
+    /// The permission bits that files made by it do not get; `None` for those of this process.
+    pub umask: Option<u32>,
     /// What it reads; `None` for nothing.
     pub input: Option<Bytes>,
+    /// The exit statuses that are a success; empty for 0 alone.
+    pub returns: Vec<i32>,
     /// After this time it and all that it started are killed.
     pub timeout_ms: Option<u64>,
     /// It is given a secret, so that neither its words nor what it says may be shown.
@@ -406,7 +422,7 @@ pub enum Act {
         /// The value.
         value: Arc<str>,
     },
-    /// Runs a command, which must end with 0.
+    /// Runs a command, which must end with a status that is a success.
     Run {
         /// The command.
         command: Command,
@@ -417,10 +433,10 @@ pub enum Act {
         /// It changes nothing that anything but the looks of `makes` sees.
         only: bool,
     },
-    /// Remembers on the server, until it reboots, that reloads or restarts are owed.
-    Owe(Vec<Notify>),
-    /// Forgets them.
-    Settle(Vec<Notify>),
+    /// Remembers on the server what is owed: reloads and restarts until it reboots.
+    Owe(Vec<Due>),
+    /// Forgets it.
+    Settle(Vec<Due>),
     /// Lets time pass.
     Pause {
         /// How long.

@@ -41,6 +41,8 @@ pub enum Change {
     Reload,
     /// The service is stopped and started.
     Restart,
+    /// A command is run.
+    Run,
 }
 
 /// How a host resource's change went.

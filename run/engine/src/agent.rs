@@ -213,7 +213,8 @@ pub fn catalog_digest(catalog: &Catalog) -> String {
     for resource in &catalog.resources {
         let attributes = andon_value::encode(&resource.attributes);
         let notifies: Vec<_> = resource.notifies.iter().map(|notify| (&*notify.service, notify.restart)).collect();
-        let text = json!([&*resource.kind, &*resource.name, attributes, resource.absent, format!("{notifies:?}")]);
+        let after = format!("{notifies:?}{:?}", resource.only_on);
+        let text = json!([&*resource.kind, &*resource.name, attributes, resource.absent, after]);
         hash.update(text.to_string());
         hash.update(b"\n");
     }

@@ -157,6 +157,7 @@ mod tests {
             attributes,
             absent,
             notifies: Vec::new(),
+            only_on: None,
             origin: "".into(),
         };
         let args = Args::of_resource(&resource);

@@ -2,6 +2,7 @@
 //! from sights to acts; one small file each, and a line in [`KINDS`].
 
 mod directory;
+mod exec;
 mod file;
 mod group;
 mod line;
@@ -44,8 +45,9 @@ pub(crate) struct Decision {
     pub acts: Vec<Act>,
 }
 
-const KINDS: [&Kind; 10] = [
+const KINDS: [&Kind; 11] = [
     &directory::KIND,
+    &exec::KIND,
     &file::KIND,
     &group::KIND,
     &line::KIND,

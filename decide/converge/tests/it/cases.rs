@@ -307,3 +307,34 @@ fn many_files_are_few_steps() {
     assert_settled(&mut host, &catalog);
     assert!(host.steps < 20, "{} steps", host.steps);
 }
+
+#[test]
+fn commands() {
+    let host = |status| {
+        let mut host = Host::new();
+        let made = crate::host::Program(|host, _| {
+            host.paths.insert("/srv/made".into(), crate::host::regular("m", 0o644));
+            andon_schema::host::CommandOutput { status: Some(0), ..Default::default() }
+        });
+        host.programs.insert("/bin/sh -c make".into(), made);
+        host.programs.insert("make it".into(), made);
+        host.programs.insert("/bin/sh -c is-made".into(), status);
+        host
+    };
+    let asks = crate::host::Program(|host, _| andon_schema::host::CommandOutput {
+        status: Some(i32::from(!host.paths.contains_key("/srv/made"))),
+        ..Default::default()
+    });
+    let exec = |given: &[(&str, Value)]| vec![resource("exec", "make", given)];
+    let line = ("command", Value::from("make"));
+    check(host(asks), exec(&[line.clone(), ("unless", "is-made".into())]), &["exec \"make\" Run make"]);
+    check(host(asks), exec(&[line.clone(), ("creates", "/srv/made".into())]), &["exec \"make\" Run make"]);
+    check(host(asks), exec(&[line.clone(), ("only_if", "is-made".into())]), &[]);
+    let words = Value::tuple([Value::from("make"), Value::from("it")]);
+    check(host(asks), exec(&[("command", words), ("creates", "/srv/made".into())]), &["exec \"make\" Run make it"]);
+    let mut on = exec(&[line]);
+    on[0].only_on = Some(vec![("file".into(), "/srv/a".into())]);
+    let with = |content: &str| vec![file("/srv/a", content), on[0].clone()];
+    check(host(asks), with("a"), &["file \"/srv/a\" Create", "exec \"make\" Run make"]);
+    check(host(asks).with_file("/srv/a", "a"), with("a"), &[]);
+}

@@ -12,6 +12,7 @@ pub fn resource(kind: &str, name: &str, given: &[(&str, Value)]) -> HostResource
         attributes: attributes(kind, &schemas().0[kind], given),
         absent: false,
         notifies: Vec::new(),
+        only_on: None,
         origin: format!("{kind}.role.hcl:{}", name.len()).into(),
     }
 }

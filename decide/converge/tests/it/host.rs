@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use andon_converge::{Converge, Mode, Step};
 use andon_schema::host::{
-    Account, Act, Bytes, Catalog, Command, CommandOutput, Entry, Group, Look, Node, Notify, Package, Sight, Unit, User,
+    Account, Act, Bytes, Catalog, Command, CommandOutput, Due, Entry, Group, Look, Node, Package, Sight, Unit, User,
     Verb,
 };
 use andon_schema::{Change, HostReport};
@@ -18,7 +18,7 @@ pub struct Host {
     pub users: BTreeMap<String, User>,
     pub groups: BTreeMap<String, Group>,
     pub sysctl: BTreeMap<String, String>,
-    pub owed: Vec<Notify>,
+    pub owed: Vec<Due>,
     pub clock_ms: u64,
     pub ports: BTreeMap<u16, u64>,
     /// What commands do and say, by their words with blanks between; others are not there.

@@ -1,9 +1,9 @@
 use andon_converge::Mode;
-use andon_schema::host::{Act, HostResource, Notify, Verb};
+use andon_schema::host::{Act, CommandOutput, Due, HostResource, Notify, Verb};
 use andon_schema::{Change, EntryStatus};
 
 use crate::catalog::{catalog, file, reloads, resource, restarts, service};
-use crate::host::{Host, assert_settled, changes};
+use crate::host::{Host, Program, assert_settled, changes};
 
 fn verbs(host: &Host) -> Vec<(String, Verb)> {
     let verb = |act: &Act| match act {
@@ -118,8 +118,39 @@ fn a_kill_loses_no_reload() {
 #[test]
 fn what_an_earlier_run_owes_is_shown() {
     let mut host = Host::new().with_unit("nginx", true, "enabled");
-    host.owed = vec![Notify { service: "nginx.service".into(), restart: false }];
+    host.owed = vec![Due::Notify(Notify { service: "nginx.service".into(), restart: false })];
     let report = host.plan(&catalog(vec![service("nginx")]));
     assert_eq!(changes(&report), ["service \"nginx\": Reload"]);
     assert_eq!(report.entries[1].differences, ["owed since an earlier run that did not finish"]);
+}
+
+/// A command that runs on a change is run once, however often the run before it was killed.
+#[test]
+fn a_kill_loses_no_command() {
+    let mut on = resource("exec", "build", &[("command", "build".into())]);
+    on.only_on = Some(vec![("file".into(), "/etc/a".into())]);
+    let catalog = catalog(vec![file("/etc/a", "a"), file("/etc/b", "b"), on]);
+    let host = || {
+        let mut host = Host::new();
+        let built = Program(|host, _| {
+            host.clock_ms += 1;
+            CommandOutput { status: Some(0), ..CommandOutput::default() }
+        });
+        host.programs.insert("/bin/sh -c build".into(), built);
+        host
+    };
+    let mut whole = host();
+    assert_eq!(changes(&whole.plan(&catalog)), changes(&whole.apply(&catalog)));
+    assert_eq!((whole.clock_ms, whole.owed.len()), (1, 0));
+    assert_settled(&mut whole, &catalog);
+    for kill_after in 0..whole.log.len() {
+        let mut killed = host();
+        killed.kill_after = Some(kill_after);
+        assert_eq!(killed.run(&catalog, Mode::Apply), None);
+        killed.kill_after = None;
+        assert_eq!(changes(&killed.plan(&catalog)), changes(&killed.apply(&catalog)), "killed after {kill_after}");
+        // Killed between the command and its being crossed out, it is run again: once too often, never too seldom.
+        assert!(killed.clock_ms >= 1 && killed.owed.is_empty(), "killed after {kill_after}");
+        assert_settled(&mut killed, &catalog);
+    }
 }

@@ -14,7 +14,7 @@ fn every_attribute_is_described() {
             assert!(schema.description.ends_with('.'), "{name}.{attribute}");
             assert_ne!(schema.required, schema.optional, "{name}.{attribute}");
         }
-        for meta in ["when", "for_each", "after", "reloads", "restarts", "absent"] {
+        for meta in ["when", "for_each", "after", "reloads", "restarts", "only_on", "absent"] {
             assert!(!block.attributes.contains_key(meta), "{name}.{meta} is the language's");
         }
     }
@@ -52,6 +52,14 @@ fn values_that_cannot_be_meant() {
     one("user", "1abc", &[], "not a name for a user");
     one("user", "a", &[("uid", (-1).into())], "`uid` is not a whole number");
     one("user", "a", &[("shell", "bash".into())], "is not absolute");
+    one("exec", "a", &[("command", "true".into())], "so that it would run every time");
+    one("exec", "a", &[("creates", "/a".into())], "an exec needs a `command`");
+    one("exec", "a", &[("command", " ".into()), ("creates", "/a".into())], "`command` is empty");
+    one("exec", "a", &[("command", "a".into()), ("creates", "a".into())], "is not absolute");
+    let secret = Value::tuple([Value::from("a"), Value::from("b").mark(andon_value::Marks::SENSITIVE)]);
+    one("exec", "a", &[("command", secret), ("creates", "/a".into())], "everyone on a server sees the words");
+    let statuses = Value::list(andon_value::Type::Number, [Value::from(300)]);
+    one("exec", "a", &[("command", "a".into()), ("creates", "/a".into()), ("returns", statuses)], "exit statuses");
     one("sysctl", "somaxconn", &[("value", "1".into())], "not a kernel setting");
     one("sysctl", "a.b", &[], "needs a `value`");
     one("timezone", "t", &[("name", "../etc/passwd".into())], "not a time zone");

@@ -399,6 +399,8 @@ pub struct HostDefinition {
     pub reloads: Vec<Expr>,
     /// `restarts`: references to services.
     pub restarts: Vec<Expr>,
+    /// `only_on`: references to host resources.
+    pub only_on: Option<Vec<Expr>>,
     /// The first line of its block.
     pub span: Span,
 }

@@ -52,6 +52,7 @@ fn resources(loader: &mut Loader<'_>, within: &Arc<str>, body: &Body) -> Vec<Hos
             after: loader.list(&block.body, "after"),
             reloads: loader.list(&block.body, "reloads"),
             restarts: loader.list(&block.body, "restarts"),
+            only_on: block.body.attribute("only_on").map(|_| loader.list(&block.body, "only_on")),
             body: HOST.rest(block),
             span: block.head,
         });

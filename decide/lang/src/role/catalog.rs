@@ -217,6 +217,7 @@ impl<'a> Evaluation<'a> {
                 prediction.undecided.push(Undecided { address, origin: origin.to_string(), reason });
             }
             let notifies = self.notifies(role, definition);
+            let only_on = self.only_on(role, definition);
             for instance in made.instances {
                 let key = (definition.kind.name.clone(), instance.name.clone());
                 if let Some(first) = seen.get(&key) {
@@ -230,6 +231,7 @@ impl<'a> Evaluation<'a> {
                     attributes: instance.attributes,
                     absent: instance.absent,
                     notifies: notifies.clone(),
+                    only_on: only_on.clone(),
                     origin: origin.clone(),
                 });
             }
@@ -269,7 +271,8 @@ impl<'a> Evaluation<'a> {
                     references_of(&definition.body, &mut |reference| need(role, &reference));
                     let optional = [&definition.when, &definition.for_each, &definition.absent];
                     let expressions = optional.into_iter().flatten().chain([&definition.label]);
-                    let references = expressions.chain(&definition.after).flat_map(static_traversals);
+                    let named = definition.after.iter().chain(definition.only_on.iter().flatten());
+                    let references = expressions.chain(named).flat_map(static_traversals);
                     references.for_each(|reference| need(role, &reference));
                     for after in &definition.after {
                         self.named(role, after, "after");
@@ -322,6 +325,24 @@ impl<'a> Evaluation<'a> {
             }
         }
         notifies.into_iter().collect()
+    }
+
+    /// Kinds and names of what a command waits for.
+    fn only_on(&self, role: usize, definition: &HostDefinition) -> Option<Vec<(Arc<str>, Arc<str>)>> {
+        let list = definition.only_on.as_ref()?;
+        if &*definition.kind.name != "exec" {
+            self.report(
+                Diagnostic::error(format!("\"only_on\" is for commands, and this is a {}", definition.kind.name))
+                    .at(definition.span)
+                    .help("Use it in an exec; what reloads or restarts a service is written with what changes."),
+            );
+        }
+        let named = list.iter().filter_map(|expr| self.named(role, expr, "only_on"));
+        let instances = named.flat_map(|(kind, index)| {
+            let made = self.made.borrow().get(&index).cloned().unwrap_or_default();
+            made.instances.into_iter().map(move |instance| (kind.clone(), instance.name))
+        });
+        Some(instances.collect())
     }
 
     /// The host resource that an expression names.

@@ -59,6 +59,7 @@ pub(crate) static HOST: Shape = open(
         optional("after", "Host resources that come first."),
         optional("reloads", "Services that are reloaded when it changes."),
         optional("restarts", "Services that are restarted when it changes."),
+        optional("only_on", "For `exec`: it runs only when one of these host resources has changed."),
     ],
     &[],
 );

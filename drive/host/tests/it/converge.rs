@@ -9,7 +9,7 @@ use andon_value::{Type, Value};
 use crate::packages::{has_apt, source};
 use crate::root::{in_a_root, text};
 
-fn converge(catalog: &Catalog, mode: Mode) -> HostReport {
+pub fn converge(catalog: &Catalog, mode: Mode) -> HostReport {
     let mut converge = Converge::new(catalog.clone(), mode);
     loop {
         match converge.next() {
@@ -20,7 +20,7 @@ fn converge(catalog: &Catalog, mode: Mode) -> HostReport {
     }
 }
 
-fn resource(kind: &str, name: &str, given: &[(&str, Value)]) -> HostResource {
+pub fn resource(kind: &str, name: &str, given: &[(&str, Value)]) -> HostResource {
     let attributes = schemas().0[kind].attributes.clone();
     let value = |name: &String| given.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
     let attributes = attributes
@@ -32,17 +32,18 @@ fn resource(kind: &str, name: &str, given: &[(&str, Value)]) -> HostResource {
         attributes: Value::object(attributes),
         absent: false,
         notifies: Vec::new(),
+        only_on: None,
         origin: "web.role.hcl:1".into(),
     }
 }
 
-fn catalog(resources: Vec<HostResource>) -> Catalog {
+pub fn catalog(resources: Vec<HostResource>) -> Catalog {
     let catalog = Catalog { role: "web".into(), resources, checks: Vec::new() };
     assert_eq!(validate(&catalog), []);
     catalog
 }
 
-fn changes(report: &HostReport) -> usize {
+pub fn changes(report: &HostReport) -> usize {
     report.changes().count()
 }
 

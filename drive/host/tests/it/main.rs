@@ -5,6 +5,7 @@
 
 mod accounts;
 mod converge;
+mod exec;
 mod files;
 mod http;
 mod packages;

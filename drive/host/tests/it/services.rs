@@ -1,7 +1,7 @@
 use std::fs;
 
 use andon_host::{act, observe};
-use andon_schema::host::{Act, Look, Notify, Sight, Stage, Unit, Verb};
+use andon_schema::host::{Act, Due, Look, Notify, Sight, Stage, Unit, Verb};
 
 use crate::root::in_a_root;
 
@@ -49,7 +49,7 @@ fn units_of_a_running_systemd() {
     let reason = act(&[Act::Service { unit: UNIT.into(), verb: Verb::Start }], Stage::Live).remove(0).unwrap_err();
     println!("{reason}");
     assert!(reason.starts_with("systemctl start andon-probe.service failed: "), "{reason}");
-    let notices = vec![Notify { service: UNIT.into(), restart: true }];
+    let notices = vec![Due::Notify(Notify { service: UNIT.into(), restart: true })];
     act(&[Act::Owe(notices.clone())], Stage::Live).remove(0).unwrap();
     assert_eq!(observe(&[Look::Owed], Stage::Live), [Sight::Owed(notices.clone())]);
     act(&[Act::Settle(notices)], Stage::Live).remove(0).unwrap();

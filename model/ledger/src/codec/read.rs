@@ -326,6 +326,7 @@ fn change(node: Node<'_>) -> Read<Change> {
         "remove" => Ok(Change::Remove),
         "reload" => Ok(Change::Reload),
         "restart" => Ok(Change::Restart),
+        "run" => Ok(Change::Run),
         _ => Err(node.is_not("a change")),
     }
 }

@@ -325,6 +325,7 @@ fn change(change: Change) -> &'static str {
         Change::Remove => "remove",
         Change::Reload => "reload",
         Change::Restart => "restart",
+        Change::Run => "run",
     }
 }
 

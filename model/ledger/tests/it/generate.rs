@@ -133,6 +133,7 @@ fn report() -> impl Strategy<Value = HostReport> {
         Just(Change::Remove),
         Just(Change::Reload),
         Just(Change::Restart),
+        Just(Change::Run),
     ];
     let status = prop_oneof![
         Just(EntryStatus::Planned),
