@@ -23,7 +23,7 @@ use std::sync::Arc;
 use andon_converge::{Mode, schemas, validate};
 use andon_lang::{FileSet, load};
 use andon_schema::host::{
-    Account, Act, Bytes, Catalog, CommandOutput, Entry, Group, Node, Notify, Unit, User, fact_types,
+    Account, Act, Bytes, Catalog, CommandOutput, Due, Entry, Group, Node, Notify, Unit, User, fact_types,
 };
 use andon_schema::{Change, EntryStatus, HostReport, Schemas};
 use andon_value::{Kind, Type, Value};
@@ -237,7 +237,10 @@ fn put(host: &mut Host, text: &str) -> Mode {
                 host.units.insert((*name).into(), unit);
             }
             ["sysctl", key, value] => drop(host.sysctl.insert((*key).into(), (*value).into())),
-            ["owed", verb, unit] => host.owed.push(Notify { service: (*unit).into(), restart: *verb == "restart" }),
+            ["owed", verb, unit] => host.owed.push(match *verb {
+                "run" => Due::Run((*unit).into()),
+                verb => Due::Notify(Notify { service: (*unit).into(), restart: verb == "restart" }),
+            }),
             ["command", words, status, output @ ..] => {
                 let output = CommandOutput {
                     status: Some(status.parse().unwrap()),
@@ -312,6 +315,7 @@ fn shown_report(report: &HostReport) -> String {
             Change::Remove => "-",
             Change::Reload => "reload",
             Change::Restart => "restart",
+            Change::Run => "run",
         };
         let failure = match &entry.status {
             EntryStatus::Failed(reason) | EntryStatus::Skipped(reason) => Some(reason),
