@@ -34,6 +34,30 @@ impl Web {
         outcome
     }
 
+    /// The commit that a branch or a tag is at now, or the default branch; `None` where nothing of this name is listed. A
+    /// key is written `beside` a path for as long as it takes.
+    pub(crate) fn head(
+        &self,
+        url: &str,
+        reference: Option<&str>,
+        key: Option<&str>,
+        beside: &Path,
+    ) -> Result<Option<String>, FetchError> {
+        let key = key.map(|key| key_file(key, beside)).transpose()?;
+        let name = reference.unwrap_or("HEAD");
+        let listed =
+            self.git("list branches and tags", &["ls-remote", "--", url, name], Path::new("/"), url, key.as_deref());
+        if let Some(key) = key {
+            let _ = std::fs::remove_file(key);
+        }
+        let listed = listed?;
+        let lines = || listed.lines().filter_map(|line| line.split_once(char::is_whitespace));
+        // As when it is fetched: a branch before a tag, and any whole name as it is.
+        let names = [format!("refs/heads/{name}"), format!("refs/tags/{name}"), name.to_owned()];
+        let found = names.iter().find_map(|wanted| lines().find(|(_, name)| name.trim() == *wanted));
+        Ok(found.map(|(commit, _)| commit.to_owned()))
+    }
+
     fn check_out(&self, wanted: &Wanted<'_>, to: &Path, key: Option<&Path>) -> Result<Taken, FetchError> {
         std::fs::create_dir_all(to).map_err(FetchError::file(to))?;
         let git = |what: &str, words: &[&str]| self.git(what, words, to, wanted.url, key);

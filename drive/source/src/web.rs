@@ -76,7 +76,7 @@ impl Web {
         allowed: &[u16],
     ) -> Result<Answer, FetchError> {
         self.tried(|| {
-            let mut response = self.ask(address, authorization)?;
+            let mut response = self.ask(address, authorization, None)?;
             let status = response.status().as_u16();
             if status >= 400 && !allowed.contains(&status) {
                 return Err(FetchError::Refused { url: public_url(address), status });
@@ -106,12 +106,43 @@ impl Web {
         to: &Path,
         progress: Progress<'_>,
     ) -> Result<(), FetchError> {
+        self.write(address, authorization.as_deref(), None, to, progress).map(drop)
+    }
+
+    /// Writes what is at an address to a file, unless it is still what `mark` was given for, and gives the mark of what
+    /// it is now: an entity tag or a date; empty where the server says neither.
+    pub(crate) fn download_newer(
+        &self,
+        address: &str,
+        mark: Option<&str>,
+        to: &Path,
+        progress: Progress<'_>,
+    ) -> Result<Option<String>, FetchError> {
+        let (address, user) = url::take_user(address);
+        let user = user.or_else(|| crate::netrc::user_of(url::host(&address)).map(|user| url::basic(&user)));
+        self.write(&address, user.as_deref(), mark, to, progress)
+    }
+
+    fn write(
+        &self,
+        address: &str,
+        authorization: Option<&str>,
+        mark: Option<&str>,
+        to: &Path,
+        progress: Progress<'_>,
+    ) -> Result<Option<String>, FetchError> {
         self.tried(|| {
-            let mut response = self.ask(address, authorization.as_deref())?;
+            let mut response = self.ask(address, authorization, mark)?;
             let status = response.status().as_u16();
+            if status == 304 && mark.is_some() {
+                return Ok(None);
+            }
             if !(200..300).contains(&status) {
                 return Err(FetchError::Refused { url: public_url(address), status });
             }
+            let said =
+                |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+            let found = said("etag").or_else(|| said("last-modified")).unwrap_or_default();
             let length = response.body().content_length();
             let mut file = File::create(to).map_err(FetchError::file(to))?;
             let reader = response.body_mut().with_config().limit(u64::MAX).reader();
@@ -121,12 +152,22 @@ impl Web {
                 let why = "the connection ended too early".to_owned();
                 return Err(FetchError::Unreachable { url: public_url(address), why });
             }
-            Ok(())
+            Ok(Some(found))
         })
     }
 
-    fn ask(&self, address: &str, authorization: Option<&str>) -> Result<ureq::http::Response<ureq::Body>, FetchError> {
+    /// Asks for what is at an address; with a mark, only for what is newer: an entity tag has quotes, a date has none.
+    fn ask(
+        &self,
+        address: &str,
+        authorization: Option<&str>,
+        mark: Option<&str>,
+    ) -> Result<ureq::http::Response<ureq::Body>, FetchError> {
         let mut request = self.agent.get(address);
+        if let Some(mark) = mark.filter(|mark| !mark.starts_with("sha256:")) {
+            let name = if mark.ends_with('"') { "if-none-match" } else { "if-modified-since" };
+            request = request.header(name, mark);
+        }
         if let Some(authorization) = authorization {
             request = request.header("authorization", authorization);
         }

@@ -10,6 +10,7 @@ use andon_schema::{InstanceAddress, TargetAddress};
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
+use crate::agent_args::AgentArguments;
 use crate::host_args::{RunArguments, SshArguments};
 use crate::state_args::{StateCommand, TaintArguments, WorkspaceCommand};
 use crate::variables::VariableArguments;
@@ -177,6 +178,8 @@ pub enum Command {
         #[command(subcommand)]
         command: Option<ProvidersCommand>,
     },
+    /// On a server: converge once, or keep in sync with definitions from elsewhere
+    Agent(AgentArguments),
     /// Encrypt the ledger with another key, or leave it clear
     Rekey(RekeyArguments),
     /// Take an environment's lock from a holder of which nothing is left
@@ -736,7 +739,7 @@ fn count(text: &str) -> Result<usize, String> {
 }
 
 /// Reads `30s`, `5m`, `1h`, `250ms` or seconds without a unit.
-fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let digits = text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
     let number: u64 = number.parse().map_err(|_| format!("`{text}` is no time; write one like `30s` or `5m`"))?;

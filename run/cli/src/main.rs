@@ -1,5 +1,6 @@
 //! The `andon` program: arguments → engine; prints views.
 
+mod agent_args;
 mod args;
 mod checking;
 mod clock;
@@ -80,6 +81,7 @@ fn run(context: &Context) -> Result<(), context::Stop> {
         Command::Untaint(arguments) => commands::state::untaint(context, arguments),
         Command::Workspace { command } => commands::workspace::run(context, command),
         Command::Providers { command } => commands::providers::run(context, command.as_ref()),
+        Command::Agent(arguments) => commands::agent::run(context, arguments),
         Command::Rekey(arguments) => commands::rekey::run(context, arguments),
         Command::ForceUnlock(arguments) => commands::force_unlock::run(context, arguments),
         Command::Logs(arguments) => commands::logs::run(context, arguments),

@@ -25,6 +25,7 @@ pub mod saved;
 mod session;
 mod stack_tests;
 pub mod testing;
+pub mod upkeep;
 pub mod workspaces;
 mod world;
 

@@ -1,5 +1,6 @@
 //! The commands, one a module.
 
+pub mod agent;
 pub mod change;
 pub mod check;
 pub mod console;
