@@ -13,9 +13,9 @@ use andon_schema::host::Catalog;
 use andon_text::{Diagnostics, SourceMap};
 use andon_value::Value;
 
-use crate::{FileSet, GivenArgument};
 use crate::definitions::{Project, Role};
 use crate::role::{catalog, find, lineage};
+use crate::{FileSet, GivenArgument};
 
 const MAGIC: &[u8] = b"andon bundle 1\n";
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::Args;
 
 use crate::args::duration;
+use crate::host_args::ParamArguments;
 
 #[derive(Debug, Clone, Args)]
 pub struct AgentArguments {
@@ -16,6 +17,8 @@ pub struct AgentArguments {
     /// git::https://example.com/shop.git?ref=main
     #[arg(long, value_name = "SOURCE", required_unless_present_any = ["status", "history"])]
     pub from: Option<String>,
+    #[command(flatten)]
+    pub params: ParamArguments,
     /// Sync once, and end
     #[arg(long)]
     pub once: bool,

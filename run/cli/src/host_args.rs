@@ -14,18 +14,24 @@ pub struct RunArguments {
     /// Show what would change, with unified diffs, and change nothing
     #[arg(long)]
     pub plan: bool,
-    /// Give a parameter of the role a value; text, or an expression where the parameter is no text, number or truth
-    #[arg(long, value_name = "NAME=VALUE")]
-    pub param: Vec<String>,
-    /// Give parameters the values of a file, of the form of a *.tfvars or a *.tfvars.json
-    #[arg(long, value_name = "FILE")]
-    pub params_file: Vec<PathBuf>,
+    #[command(flatten)]
+    pub params: ParamArguments,
     /// Exit 2 where something changed, or would
     #[arg(long)]
     pub detailed_exitcode: bool,
     /// Do not ask; without a terminal nothing is asked
     #[arg(long, short = 'y')]
     pub yes: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct ParamArguments {
+    /// Give a parameter of the role a value; text, or an expression where the parameter is no text, number or truth
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub param: Vec<String>,
+    /// Give parameters the values of a file, of the form of a *.tfvars or a *.tfvars.json
+    #[arg(long, value_name = "FILE")]
+    pub params_file: Vec<PathBuf>,
 }
 
 #[derive(Debug, Clone, Args)]

@@ -5,19 +5,22 @@
 
 use std::os::unix::process::CommandExt;
 use std::process::Child;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use andon_engine::upkeep::{Origin, Records, Sort, Synced, Upkeep};
+use andon_engine::agent::Ways;
+use andon_engine::upkeep::{Origin, Record, Records, Sort, Synced, Upkeep};
 use andon_engine::{now, random};
 use andon_ledger::Timestamp;
 use andon_schema::Failure;
 use andon_source::{Hosts, Settings, Web};
 use andon_text::Diagnostic;
-use andon_value::Value;
+use nix::sys::stat::{Mode, umask};
 use serde_json::{Value as Json, json};
 
 use crate::agent_args::AgentArguments;
 use crate::clock::rfc3339_seconds;
+use crate::commands::run::given;
 use crate::context::{Context, Stop, interrupt};
 
 /// Has a process of the agent's be one sync.
@@ -42,13 +45,17 @@ fn sync(context: &Context, arguments: &AgentArguments, origin: Origin) -> Result
     let upkeep = Upkeep {
         origin,
         roles: arguments.roles.clone(),
-        params: Value::object::<&str>([]),
+        given: given(context, &arguments.params)?,
         kept: arguments.state.clone(),
-        helper: "/proc/self/exe".into(),
         look_only: arguments.plan,
     };
     let web = || Web::new(Hosts::read(&Settings::from_environment()).0, interrupt());
-    let synced = upkeep.sync(&web, now(), &mut |line| context.say(line)).map_err(stop)?;
+    let interrupted = interrupt();
+    // What is made must not depend on who started the agent.
+    umask(Mode::S_IWGRP | Mode::S_IWOTH);
+    let go_on = || !interrupted.load(Ordering::Relaxed);
+    let mut say = |line: &str| context.say(line);
+    let synced = upkeep.sync(&web, now(), &mut Ways { say: &mut say, go_on: &go_on }).map_err(stop)?;
     if context.arguments.json {
         context.print(&format!("{}\n", data(&synced)));
     } else {
@@ -242,7 +249,14 @@ fn show_history(context: &Context, records: &Records) -> Result<(), Stop> {
     if history.is_empty() {
         context.print("Nothing differed so far.\n");
     }
-    for record in history {
+    for (at, record) in history.iter().enumerate() {
+        // What was put right later is told once, with when it was first seen.
+        let told = |later: &Record| {
+            (&later.role, &later.what, later.first_seen) == (&record.role, &record.what, record.first_seen)
+        };
+        if !record.mended && history.iter().skip(at + 1).any(|later| later.mended && told(later)) {
+            continue;
+        }
         let by = match (record.sort, record.mended) {
             (Sort::Drift, true) => "drift, put right by the agent",
             (Sort::Drift, false) => "drift, not put right",

@@ -16,7 +16,7 @@ use nix::sys::stat::{Mode, umask};
 use serde_json::json;
 
 use crate::context::{Context, Stop, interrupt};
-use crate::host_args::RunArguments;
+use crate::host_args::{ParamArguments, RunArguments};
 use crate::terminal::{ask, print_json};
 
 /// The name of this machine among servers.
@@ -29,7 +29,7 @@ pub fn run(context: &Context, arguments: &RunArguments) -> Result<(), Stop> {
         Stop::Code(1)
     };
     let FoundRole { name, mut bundle } = find_role(&context.arguments.directory, &arguments.role).map_err(refused)?;
-    let given = given(context, arguments)?;
+    let given = given(context, &arguments.params)?;
     let params = bundle.give(&name, &given).map_err(|diagnostics| {
         context.say_diagnostics(&diagnostics, bundle.sources());
         Stop::Code(1)
@@ -69,7 +69,8 @@ struct Role<'a> {
     params: &'a Value,
 }
 
-fn given(context: &Context, arguments: &RunArguments) -> Result<Vec<GivenArgument>, Stop> {
+/// What a command line says of parameters.
+pub fn given(context: &Context, arguments: &ParamArguments) -> Result<Vec<GivenArgument>, Stop> {
     let mut given = Vec::new();
     for path in &arguments.params_file {
         let content = std::fs::read(context.arguments.directory.join(path)).map_err(|error| {

@@ -9,6 +9,7 @@
 
 mod support;
 
+mod agent;
 mod attached;
 mod aws;
 mod bad_input;

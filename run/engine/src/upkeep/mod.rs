@@ -8,18 +8,16 @@ use std::fs;
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
+use andon_lang::{Bundle, GivenArgument};
 use andon_ledger::Timestamp;
-use andon_reach::{Target, run_agent};
 use andon_schema::{Failure, HostReport};
 use andon_source::Web;
-use andon_text::nearest;
-use andon_value::Value;
+use andon_text::Diagnostics;
 use sha2::{Digest, Sha256};
 
-use crate::agent::{AgentReply, AgentRequest, Task, lines};
-use crate::project::read_own_files;
+use crate::agent::{Task, Wanted, Ways, converge, lines};
+use crate::roles::{FoundRole, NoRole, find_role};
 
 pub use origin::{Definitions, Origin};
 pub use records::{Record, Records, Sort};
@@ -31,12 +29,10 @@ pub struct Upkeep {
     pub origin: Origin,
     /// The roles, in the order in which they are converged.
     pub roles: Vec<String>,
-    /// Values of their parameters: an object.
-    pub params: Value,
+    /// Values of their parameters, each for the roles that take it.
+    pub given: Vec<GivenArgument>,
     /// The directory for what is kept: root's own.
     pub kept: PathBuf,
-    /// This program, as its own helper.
-    pub helper: PathBuf,
     /// Only say what differs.
     pub look_only: bool,
 }
@@ -70,7 +66,7 @@ impl Upkeep {
     ///
     /// # Errors
     /// Where there are no definitions, not even old ones, or another sync of this server is under way.
-    pub fn sync(&self, web: &dyn Fn() -> Web, at: Timestamp, say: &mut dyn FnMut(&str)) -> Result<Synced, Failure> {
+    pub fn sync(&self, web: &dyn Fn() -> Web, at: Timestamp, ways: &mut Ways<'_>) -> Result<Synced, Failure> {
         let cannot = |error: std::io::Error| {
             Failure::new(format!("{} cannot be used", self.kept.display()), format!("{error}."))
                 .help("Run the agent as root, or name another directory with --state.")
@@ -80,18 +76,29 @@ impl Upkeep {
             Failure::new("another sync of this server is under way", "Two at once would undo each other's work.")
         })?;
         let mut records = Records::read(&self.kept);
-        let (bundle, stale) = self.bundle(web)?;
-        let asked = self.asked(&bundle);
-        let mut roles = Vec::new();
-        for role in &self.roles {
-            let outcome = self.converge(role, &bundle, say);
+        let (found, mut stale) = self.find(web)?;
+        let (mut roles, mut used) = (Vec::new(), Vec::new());
+        for (wanted, mut role) in self.roles.iter().zip(found) {
+            let mut outcome = self.converge(&mut role, ways);
+            match (&outcome, self.kept_role(wanted)) {
+                // Nothing was begun: what was there before is right for as long as this is not.
+                (Err(why), Some(mut before)) => {
+                    stale.get_or_insert(why.clone());
+                    outcome = self.converge(&mut before, ways);
+                    role = before;
+                }
+                (Ok(_), _) => self.keep(wanted, &role).map_err(cannot)?,
+                _ => {}
+            }
             let go_on = outcome.as_ref().is_ok_and(|report| self.look_only || !report.has_failed());
-            roles.push((role.clone(), outcome));
+            roles.push((role.name.to_string(), outcome));
+            used.push(role);
             // What comes later may stand on what failed.
             if !go_on {
                 break;
             }
         }
+        let asked = self.asked(&used);
         let synced = Synced { stale, roles, sort: records.sort(&asked) };
         records.add(at, &asked, &synced, self.look_only);
         records.write().map_err(cannot)?;
@@ -99,74 +106,101 @@ impl Upkeep {
     }
 
     /// The roles with their files, as they are now, or else as they were last.
-    fn bundle(&self, web: &dyn Fn() -> Web) -> Result<(Arc<[u8]>, Option<String>), Failure> {
-        let kept = self.kept.join("bundle");
+    fn find(&self, web: &dyn Fn() -> Web) -> Result<(Vec<FoundRole>, Option<String>), Failure> {
         let now = self.origin.refresh(web, &self.kept).and_then(|definitions| {
-            let bundle = self.read(&definitions.directory)?;
-            Ok((bundle, definitions.stale))
+            let found: Vec<FoundRole> = (self.roles.iter())
+                .map(|role| find_role(&definitions.directory, role).map_err(|no_role| failure(role, &no_role)))
+                .collect::<Result<_, _>>()?;
+            self.refuse_unknown_params(&found)?;
+            Ok((found, definitions.stale))
         });
-        let old = fs::read(&kept).ok();
-        match (now, old) {
-            (Ok((bundle, stale)), old) => {
-                if old.as_deref() != Some(&bundle) {
-                    write_whole(&kept, &bundle).map_err(|error| {
-                        Failure::new(format!("{} cannot be written", kept.display()), error.to_string())
-                    })?;
-                }
-                Ok((bundle.into(), stale))
-            }
-            (Err(failure), Some(old)) => {
-                let why = if failure.detail.is_empty() {
-                    failure.summary
-                } else {
-                    format!("{}: {}", failure.summary, failure.detail)
-                };
-                Ok((old.into(), Some(why)))
-            }
-            (Err(failure), None) => Err(failure),
-        }
+        let kept: Option<Vec<FoundRole>> = self.roles.iter().map(|role| self.kept_role(role)).collect();
+        let kept = kept.filter(|found| self.refuse_unknown_params(found).is_ok());
+        now.or_else(|failure| match kept {
+            Some(found) if failure.detail.is_empty() => Ok((found, Some(failure.summary))),
+            Some(found) => Ok((found, Some(format!("{}: {}", failure.summary, failure.detail)))),
+            None => Err(failure),
+        })
     }
 
-    fn read(&self, directory: &Path) -> Result<Vec<u8>, Failure> {
-        let files = read_own_files(directory)
-            .map_err(|error| Failure::new("the definitions cannot be read", format!("{error}.")))?;
-        let (project, diagnostics) = andon_lang::load(Arc::new(files), "");
-        if diagnostics.iter().any(|diagnostic| diagnostic.is_error()) {
-            return Err(Failure::new("the definitions are wrong", lines(&diagnostics, &project.sources)));
-        }
-        for role in &self.roles {
-            if !project.roles.contains_key(role.as_str()) {
-                let failure = Failure::new(
-                    format!("there is no role \"{role}\""),
-                    format!("{} defines none of this name.", directory.display()),
-                );
-                let near = nearest(role, project.roles.keys().map(|name| &**name));
-                return Err(near
-                    .into_iter()
-                    .fold(failure, |failure, near| failure.help(format!("Did you mean \"{near}\"?"))));
-            }
-        }
-        Ok(andon_lang::bundle(&project, self.roles.iter().map(String::as_str)).encode())
+    /// The file that a role is kept in: by a digest, as its name may be a path.
+    fn place(&self, wanted: &str) -> PathBuf {
+        self.kept.join(format!("{}.bundle", digest([wanted.as_bytes()])))
     }
 
-    fn converge(&self, role: &str, bundle: &Arc<[u8]>, say: &mut dyn FnMut(&str)) -> Result<HostReport, String> {
+    fn keep(&self, wanted: &str, role: &FoundRole) -> std::io::Result<()> {
+        let (place, bytes) = (self.place(wanted), [role.name.as_bytes(), b"\n", &role.bundle.encode()].concat());
+        if fs::read(&place).ok().as_ref() == Some(&bytes) { Ok(()) } else { write_whole(&place, &bytes) }
+    }
+
+    /// A role as it was last; `None` where it is not kept.
+    fn kept_role(&self, wanted: &str) -> Option<FoundRole> {
+        let bytes = fs::read(self.place(wanted)).ok()?;
+        let end = bytes.iter().position(|byte| *byte == b'\n')?;
+        let (name, bundle) = bytes.split_at_checked(end)?;
+        let bundle = Bundle::decode(bundle.get(1..)?).ok()?;
+        Some(FoundRole { name: std::str::from_utf8(name).ok()?.into(), bundle })
+    }
+
+    /// What is given to a role: what the role, or one that it inherits, takes.
+    fn given_to(&self, bundle: &Bundle) -> Vec<GivenArgument> {
+        let given = self.given.iter().filter(|given| match given {
+            GivenArgument::Text { name, .. } => takes(bundle, name),
+            GivenArgument::File { .. } => true,
+        });
+        given.cloned().collect()
+    }
+
+    fn refuse_unknown_params(&self, found: &[FoundRole]) -> Result<(), Failure> {
+        for given in &self.given {
+            let GivenArgument::Text { name, .. } = given else { continue };
+            if !found.iter().any(|role| takes(&role.bundle, name)) {
+                let roles: Vec<&str> = found.iter().map(|role| &*role.name).collect();
+                return Err(Failure::new(
+                    format!("there is no parameter `{name}`"),
+                    format!("None of the roles takes it: {}.", roles.join(", ")),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn converge(&self, found: &mut FoundRole, ways: &mut Ways<'_>) -> Result<HostReport, String> {
+        let FoundRole { name: role, bundle } = found;
+        let said = |found: &Diagnostics, bundle: &Bundle| lines(found, bundle.sources());
+        let given = self.given_to(bundle);
+        let params = bundle.give(role, &given).map_err(|found| said(&found, bundle))?;
         let task = if self.look_only { Task::Plan } else { Task::Apply };
-        let request =
-            AgentRequest { task, role: role.to_owned(), params: self.params.clone(), bundle: Arc::clone(bundle) };
-        let reply =
-            run_agent(&Target::Local, &self.helper, &request.encode(), say).map_err(|error| error.to_string())?;
-        AgentReply::decode(&reply).map(|reply| reply.report)
+        let reply = converge(&Wanted { bundle, role, params: &params }, task, ways);
+        reply.map(|reply| reply.report).map_err(|found| said(&found, bundle))
     }
 
     /// A digest of all that is asked of the server.
-    fn asked(&self, bundle: &[u8]) -> String {
-        let mut hash = Sha256::new();
-        hash.update(self.roles.join("\n"));
-        hash.update(andon_value::encode(&self.params).to_string());
-        hash.update(bundle);
-        let digest: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-        format!("sha256:{digest}")
+    fn asked(&self, found: &[FoundRole]) -> String {
+        let given: Vec<String> = self.given.iter().map(|given| format!("{given:?}")).collect();
+        let bundles: Vec<Vec<u8>> = found.iter().map(|role| role.bundle.encode()).collect();
+        let parts = self.roles.iter().chain(&given).map(String::as_bytes);
+        format!("sha256:{}", digest(parts.chain(bundles.iter().map(Vec::as_slice))))
     }
+}
+
+/// Whether a role of a bundle has a parameter of this name.
+fn takes(bundle: &Bundle, name: &str) -> bool {
+    bundle.roles().values().any(|role| role.params.contains_key(name))
+}
+
+/// A digest of parts, each told from the next.
+fn digest<'p>(parts: impl IntoIterator<Item = &'p [u8]>) -> String {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update(part.len().to_le_bytes());
+        hash.update(part);
+    }
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn failure(role: &str, no_role: &NoRole) -> Failure {
+    Failure::new(format!("role {role} cannot be had"), lines(&no_role.diagnostics, &no_role.sources))
 }
 
 /// Holds a lock for as long as what is returned lives; `None` where somebody else does.
