@@ -400,9 +400,9 @@ fn judge_package(args: &Args, world: &World) -> Result<(), String> {
     let package = world.package(&name)?;
     let wanted = args.truth("installed").unwrap_or(true);
     match package {
-        Package::Missing if wanted => Err(format!("the package {name} is not installed")),
-        Package::Installed(_) if !wanted => Err(format!("the package {name} is installed")),
-        Package::Installed(version) => match args.text("version") {
+        Package::Missing | Package::Kept if wanted => Err(format!("the package {name} is not installed")),
+        Package::Installed { .. } if !wanted => Err(format!("the package {name} is installed")),
+        Package::Installed { version, .. } => match args.text("version") {
             Some(asked) if asked != *version => Err(format!("the package {name} is {version}, not {asked}")),
             _ => Ok(()),
         },

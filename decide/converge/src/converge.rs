@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use andon_schema::host::{Act, Catalog, Check, Due, HostResource, Look, Sight, Stage, Verb};
+use andon_schema::host::{Act, Catalog, Check, Due, HostResource, Install, Look, Sight, Stage, Uninstall, Verb};
 use andon_schema::{Change, EntryStatus, HostEntry, HostReport};
 
 use crate::args::{Args, split_key};
@@ -9,7 +9,7 @@ use crate::checks::Checks;
 use crate::kinds::{self, Decision};
 use crate::notices::{Notices, Services, settle};
 use crate::runs::Runs;
-use crate::world::World;
+use crate::world::{World, is_about_packages};
 
 /// How many resources are looked at ahead in one step: it bounds what is held in memory.
 const AHEAD: usize = 2000;
@@ -21,6 +21,17 @@ const UNIT_DIRECTORIES: [&str; 5] = [
     "/lib/systemd/system/",
     "/run/systemd/system/",
     "/usr/local/lib/systemd/system/",
+];
+
+/// Where it is said what packages can be had: the index of them is of no use any more when one of these changes.
+const SOURCES: [&str; 7] = [
+    "/etc/apt/sources.list",
+    "/etc/apt/keyrings/",
+    "/etc/yum.repos.d/",
+    "/etc/zypp/repos.d/",
+    "/etc/apk/repositories",
+    "/etc/apk/keys/",
+    "/etc/pacman.conf",
 ];
 
 /// What a converge is for.
@@ -83,7 +94,7 @@ enum Phase {
 }
 
 struct Queued {
-    /// The entries that the act is for: one, or those of neighbouring packages.
+    /// The entries that the act is for: one, or that of each package.
     entries: Vec<usize>,
     act: Act,
 }
@@ -104,10 +115,12 @@ impl Converge {
             Mode::Image => Phase::Resources,
             Mode::Check => Phase::Checks,
         };
+        let mut world = World::new(&catalog, mode.stage());
+        world.is_plan = mode == Mode::Plan;
         Converge {
             mode,
             services: Services::of(&catalog),
-            world: World::new(&catalog, mode.stage()),
+            world,
             phase,
             at: 0,
             entries: Vec::with_capacity(catalog.resources.len()),
@@ -220,12 +233,16 @@ impl Converge {
     fn decide_resources(&mut self) -> Option<Step> {
         let catalog = self.catalog.clone();
         while let Some(resource) = catalog.resources.get(self.at) {
-            if !self.missing(resource).is_empty() {
+            let missing = self.missing(resource);
+            if !missing.is_empty() {
+                // Packages are looked up while others wait to be installed, so that they can join them.
+                let joins = |queued: &Queued| packages_of(&queued.act).is_some();
+                let joins = !self.queue.is_empty() && self.queue.iter().all(joins);
+                if joins && missing.iter().all(is_about_packages) && !self.wants_refresh(resource, &missing) {
+                    return self.ask(missing);
+                }
                 // What was decided must be done before what comes after it can be seen.
-                return self.flush().or_else(|| {
-                    let looks = self.looks_ahead();
-                    self.ask(looks)
-                });
+                return self.flush().or_else(|| self.look_ahead());
             }
             self.decide(resource);
         }
@@ -248,15 +265,35 @@ impl Converge {
         Args::of_resource(resource).with_due(self.runs.is_due(resource))
     }
 
-    fn looks_ahead(&self) -> Vec<Look> {
-        let mut ahead = self.catalog.resources.iter().skip(self.at).take(AHEAD);
-        let mut looks: BTreeSet<Look> =
-            ahead.next().map(|resource| self.missing(resource)).unwrap_or_default().into_iter().collect();
+    fn look_ahead(&mut self) -> Option<Step> {
+        let mut looks = BTreeSet::new();
+        let mut refresh = false;
         // Where acts make what a command said stale, each is asked when its turn comes.
         let stale = self.changing && self.mode != Mode::Plan;
-        let lasts = |look: &Look| !(stale && matches!(look, Look::Command(_)));
-        looks.extend(ahead.flat_map(|resource| self.missing(resource)).filter(lasts));
-        looks.into_iter().collect()
+        for (place, resource) in self.catalog.resources.iter().skip(self.at).take(AHEAD).enumerate() {
+            let mut missing = self.missing(resource);
+            missing.retain(|look| place == 0 || !(stale && matches!(look, Look::Command(_))));
+            refresh |= self.wants_refresh(resource, &missing);
+            looks.extend(missing);
+        }
+        if refresh {
+            self.world.refreshed = Some(Ok(()));
+            self.world.sources_changed = false;
+            return self.send(vec![Queued { entries: Vec::new(), act: Act::RefreshPackages }]);
+        }
+        self.ask(looks.into_iter().collect())
+    }
+
+    /// Whether the index of what can be had is fetched before it is looked into: once in a run.
+    fn wants_refresh(&self, resource: &HostResource, looks: &[Look]) -> bool {
+        if self.mode == Mode::Plan || self.world.refreshed.is_some() {
+            return false;
+        }
+        let old = || {
+            let packages = self.world.packages();
+            packages.is_ok_and(|packages| kinds::wants_fresh_index(&Args::of_resource(resource), packages))
+        };
+        looks.iter().any(|look| matches!(look, Look::Candidates(_))) && (self.world.sources_changed || old())
     }
 
     fn decide(&mut self, resource: &HostResource) {
@@ -322,14 +359,30 @@ impl Converge {
             return self.world.imagine(&act);
         }
         self.world.forget(&act, true);
-        if let (Act::InstallPackages(more), Some(last)) = (&act, self.queue.last_mut())
-            && let Act::InstallPackages(packages) = &mut last.act
-        {
-            packages.extend(more.iter().cloned());
-            last.entries.push(place);
-            return;
+        if is_about_sources(&act) {
+            self.world.sources_changed = true;
+            self.world.refreshed = None;
+            self.world.forget_candidates();
         }
-        self.queue.push(Queued { entries: vec![place], act });
+        if matches!(act, Act::InstallPackages(_)) && self.world.sources_changed {
+            self.enqueue(place, Act::RefreshPackages);
+        }
+        if act == Act::RefreshPackages {
+            self.world.sources_changed = false;
+            self.world.refreshed = Some(Ok(()));
+        }
+        let entries = vec![place; packages_of(&act).map_or(1, <[_]>::len)];
+        let holds = |queued: &&mut Queued| matches!(queued.act, Act::HoldPackages { .. });
+        let neighbour = match act {
+            Act::HoldPackages { .. } => self.queue.last_mut(),
+            _ => self.queue.iter_mut().rev().find(|queued| !holds(queued)),
+        };
+        if let Some(last) = neighbour
+            && joined(&mut last.act, &act)
+        {
+            return last.entries.extend(entries);
+        }
+        self.queue.push(Queued { entries, act });
     }
 
     /// Marks all that was not reached.
@@ -364,6 +417,9 @@ impl Converge {
             self.queue.clear();
         }
         let reason = self.without_secret(&queued.act, reason);
+        if queued.act == Act::RefreshPackages {
+            self.world.refreshed = Some(Err(reason.clone()));
+        }
         let Some(culprit) = culprit(queued, &reason) else { return };
         let in_notices = matches!(self.phase, Phase::Notices);
         let later: BTreeSet<usize> =
@@ -497,12 +553,42 @@ fn undone_promise(sent: &[Queued], place: usize) -> Option<Act> {
     }
 }
 
-/// The entry to blame for a failed act: of packages that are installed together, the one that the reason names.
+/// Whether an act could be made a part of the one before it: packages are changed together.
+fn joined(last: &mut Act, more: &Act) -> bool {
+    match (last, more) {
+        (Act::InstallPackages(last), Act::InstallPackages(more)) => {
+            let alike = *last == Install { packages: last.packages.clone(), ..more.clone() };
+            last.packages.extend(alike.then_some(&more.packages).into_iter().flatten().cloned());
+            alike
+        }
+        (Act::RemovePackages(last), Act::RemovePackages(more)) => {
+            let alike = *last == Uninstall { packages: last.packages.clone(), ..more.clone() };
+            last.packages.extend(alike.then_some(&more.packages).into_iter().flatten().cloned());
+            alike
+        }
+        (Act::HoldPackages { packages: last, hold: one }, Act::HoldPackages { packages: more, hold: other }) => {
+            last.extend((one == other).then_some(more).into_iter().flatten().cloned());
+            one == other
+        }
+        _ => false,
+    }
+}
+
+fn packages_of(act: &Act) -> Option<&[Arc<str>]> {
+    match act {
+        Act::InstallPackages(install) => Some(&install.packages),
+        Act::RemovePackages(uninstall) => Some(&uninstall.packages),
+        Act::HoldPackages { packages, .. } => Some(packages),
+        _ => None,
+    }
+}
+
+/// The entry to blame for a failed act: of packages that are changed together, the one that the reason names.
 fn culprit(queued: &Queued, reason: &str) -> Option<usize> {
     let first = queued.entries.first().copied();
-    let Act::InstallPackages(packages) = &queued.act else { return first };
     let letter = |letter: char| letter.is_ascii_alphanumeric() || "+-.".contains(letter);
     let words: BTreeSet<&str> = reason.split(|at: char| !letter(at)).map(|word| word.trim_end_matches('.')).collect();
+    let Some(packages) = packages_of(&queued.act) else { return first };
     let named = packages.iter().position(|package| {
         let name = package.split(['=', ':']).next().unwrap_or(package);
         words.contains(name)
@@ -515,6 +601,13 @@ fn is_about_units(act: &Act) -> bool {
         Act::WriteFile { path, .. } | Act::MakeLink { path, .. } | Act::Remove { path } => {
             UNIT_DIRECTORIES.iter().any(|directory| path.starts_with(directory))
         }
+        _ => false,
+    }
+}
+
+fn is_about_sources(act: &Act) -> bool {
+    match act {
+        Act::WriteFile { path, .. } | Act::Remove { path } => SOURCES.iter().any(|source| path.starts_with(source)),
         _ => false,
     }
 }

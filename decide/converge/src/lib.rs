@@ -13,6 +13,7 @@ mod notices;
 mod runs;
 mod text;
 mod validate;
+mod versions;
 mod world;
 
 use std::collections::BTreeMap;

@@ -2,8 +2,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use andon_schema::host::{
-    Account, Act, Bytes, Catalog, Command, CommandOutput, Entry, Group, Look, Node, Package, Sight, Stage, Unit, User,
-    UserWish, Verb,
+    Account, Act, Bytes, Catalog, Command, CommandOutput, Entry, Group, Init, Look, Node, Package, PackageFile,
+    Packages, Sight, Stage, Unit, User, UserWish, Verb,
 };
 
 use crate::args::{Args, parent};
@@ -15,6 +15,12 @@ use crate::kinds::Meta;
 /// needed. In a plan nothing acts: there the act's effect is imagined, so that what comes later is planned on it.
 pub(crate) struct World {
     pub stage: Stage,
+    /// Nothing is acted upon: what an act does is imagined.
+    pub is_plan: bool,
+    /// Where packages come from changed since the index of what can be had was fetched.
+    pub sources_changed: bool,
+    /// That index was fetched in this run, or could not be and why.
+    pub refreshed: Option<Result<(), String>>,
     sights: BTreeMap<Look, Sight>,
     /// A plan holds something whose effects cannot all be foreseen, such as a package to install. What is missing
     /// now may be there then.
@@ -41,7 +47,17 @@ impl World {
                 secret.insert(path);
             }
         }
-        World { stage, sights: BTreeMap::new(), loose: false, gone: BTreeSet::new(), defined, secret }
+        World {
+            stage,
+            is_plan: false,
+            sources_changed: false,
+            refreshed: None,
+            sights: BTreeMap::new(),
+            loose: false,
+            gone: BTreeSet::new(),
+            defined,
+            secret,
+        }
     }
 
     /// Whether a look's answer is known.
@@ -105,6 +121,38 @@ impl World {
     pub fn package(&self, name: &str) -> Result<&Package, String> {
         match self.sights.get(&Look::Package(name.into())) {
             Some(Sight::Package(package)) => Ok(package),
+            other => Err(unseen(other)),
+        }
+    }
+
+    /// The package manager, and how it is.
+    pub fn packages(&self) -> Result<Packages, String> {
+        match self.sights.get(&Look::Packages) {
+            Some(Sight::Packages(packages)) => Ok(*packages),
+            other => Err(unseen(other)),
+        }
+    }
+
+    /// The versions in which a package can be had.
+    pub fn candidates(&self, name: &str) -> Result<&[Arc<str>], String> {
+        match self.sights.get(&Look::Candidates(name.into())) {
+            Some(Sight::Candidates(versions)) => Ok(versions),
+            other => Err(unseen(other)),
+        }
+    }
+
+    /// What package is in a file.
+    pub fn package_file(&self, path: &str) -> Result<Option<&PackageFile>, String> {
+        match self.sights.get(&Look::PackageFile(path.into())) {
+            Some(Sight::PackageFile(file)) => Ok(file.as_ref()),
+            other => Err(unseen(other)),
+        }
+    }
+
+    /// What starts and stops services.
+    pub fn init(&self) -> Result<Init, String> {
+        match self.sights.get(&Look::Init) {
+            Some(Sight::Init(init)) => Ok(*init),
             other => Err(unseen(other)),
         }
     }
@@ -174,11 +222,20 @@ impl World {
                 self.forget_path(path);
                 self.forget_beneath(path);
             }
-            Act::InstallPackages(_) | Act::RepairPackages if queued => {
-                self.sights.retain(|look, _| matches!(look, Look::Package(_) | Look::Packages));
+            Act::InstallPackages(_) | Act::RemovePackages(_) | Act::RepairPackages | Act::HoldPackages { .. }
+                if queued =>
+            {
+                self.sights.retain(|look, _| is_about_packages(look));
+                if matches!(act, Act::RepairPackages) {
+                    self.imagine_packages(|packages| packages.broken = false);
+                }
             }
             Act::InstallPackages(_) | Act::RemovePackages(_) | Act::RepairPackages => self.forget_all(),
-            Act::Service { verb: Verb::Enable | Verb::Disable, .. } | Act::ReadUnits => {
+            Act::HoldPackages { .. } => self.sights.retain(|look, _| !is_about_packages(look)),
+            // What comes next is decided as if it had been fetched.
+            Act::RefreshPackages if queued => self.imagine_packages(|packages| packages.index_age_ms = Some(0)),
+            Act::RefreshPackages => self.sights.retain(|look, _| !matches!(look, Look::Candidates(_))),
+            Act::Service { verb: Verb::Enable | Verb::Disable | Verb::Mask | Verb::Unmask, .. } | Act::ReadUnits => {
                 self.sights.retain(|look, _| !matches!(look, Look::Service(_)));
             }
             Act::Service { .. } => self.forget_all(),
@@ -209,6 +266,17 @@ impl World {
         }
     }
 
+    /// Forgets what can be had: it comes from elsewhere now.
+    pub fn forget_candidates(&mut self) {
+        self.sights.retain(|look, _| !matches!(look, Look::Candidates(_)));
+    }
+
+    fn imagine_packages(&mut self, change: impl FnOnce(&mut Packages)) {
+        if let Some(Sight::Packages(packages)) = self.sights.get_mut(&Look::Packages) {
+            change(packages);
+        }
+    }
+
     fn forget_look(&mut self, look: &Look) {
         match look {
             Look::Path { path, .. } | Look::Listing(path) => {
@@ -223,6 +291,7 @@ impl World {
         for content in [false, true] {
             self.sights.remove(&Look::Path { path: path.into(), content });
         }
+        self.sights.remove(&Look::PackageFile(path.into()));
         self.sights.remove(&Look::Listing(path.into()));
         self.sights.remove(&Look::Listing(parent(path).into()));
     }
@@ -275,21 +344,32 @@ impl World {
             }
             Act::Remove { path } => self.imagine_nothing(path),
             Act::RepairPackages => {
-                self.learn(Look::Packages, Sight::Packages { broken: false });
+                self.imagine_packages(|packages| packages.broken = false);
                 self.loose = true;
             }
-            Act::InstallPackages(packages) => {
-                for package in packages {
+            Act::RefreshPackages => self.imagine_packages(|packages| packages.index_age_ms = Some(0)),
+            Act::InstallPackages(install) => {
+                for package in &install.packages {
                     let (name, version) = package.split_once('=').unwrap_or((package, "newest"));
-                    self.learn(Look::Package(name.into()), Sight::Package(Package::Installed(version.into())));
+                    let installed = Package::Installed { version: version.into(), held: false };
+                    self.learn(Look::Package(name.into()), Sight::Package(installed));
                 }
                 self.loose = true;
             }
-            Act::RemovePackages(packages) => {
-                for package in packages {
+            Act::RemovePackages(uninstall) => {
+                for package in &uninstall.packages {
                     self.learn(Look::Package(package.clone()), Sight::Package(Package::Missing));
                 }
                 self.loose = true;
+            }
+            Act::HoldPackages { packages, hold } => {
+                for package in packages {
+                    if let Some(Sight::Package(Package::Installed { held, .. })) =
+                        self.sights.get_mut(&Look::Package(package.clone()))
+                    {
+                        *held = *hold;
+                    }
+                }
             }
             Act::Service { unit, verb } => self.imagine_service(unit, *verb),
             Act::AddGroup { name, gid, .. } => {
@@ -370,7 +450,8 @@ impl World {
             Verb::Start | Verb::Restart | Verb::Reload => state.running = true,
             Verb::Stop => state.running = false,
             Verb::Enable => state.enablement = "enabled".into(),
-            Verb::Disable => state.enablement = "disabled".into(),
+            Verb::Disable | Verb::Unmask => state.enablement = "disabled".into(),
+            Verb::Mask => state.enablement = "masked".into(),
         }
         self.learn(Look::Service(unit.clone()), Sight::Service(Some(state)));
         self.loose = true;
@@ -403,6 +484,10 @@ impl World {
         }
         self.learn(Look::User(name.clone()), Sight::User(Some(user)));
     }
+}
+
+pub(crate) fn is_about_packages(look: &Look) -> bool {
+    matches!(look, Look::Package(_) | Look::Packages | Look::Candidates(_) | Look::PackageFile(_))
 }
 
 /// The kinds whose subject is a path.

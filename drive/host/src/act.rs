@@ -14,12 +14,22 @@ pub fn act(acts: &[Act], stage: Stage) -> Vec<Result<(), String>> {
     act_while(acts, stage, &mut |_| true)
 }
 
-/// The same, asking before each act whether it is wanted still: from the first that is not, none is tried.
-pub fn act_while(acts: &[Act], stage: Stage, wanted: &mut dyn FnMut(&Act) -> bool) -> Vec<Result<(), String>> {
-    let mut actor = Actor { stage, accounts: None };
+/// Where the acts are.
+#[derive(Debug, Clone, Copy)]
+pub enum Progress<'a> {
+    /// This comes next.
+    Begins(&'a Act),
+    /// It waits for something, and says for what.
+    Waits(&'a str),
+}
+
+/// The same, asking before each act, and when one waits, whether it is wanted still: from the first that is not, none
+/// is tried.
+pub fn act_while(acts: &[Act], stage: Stage, wanted: &mut dyn FnMut(Progress) -> bool) -> Vec<Result<(), String>> {
+    let mut actor = Actor { stage, accounts: None, wanted };
     let mut outcomes = Vec::with_capacity(acts.len());
     for act in acts {
-        if !wanted(act) {
+        if !(actor.wanted)(Progress::Begins(act)) {
             break;
         }
         let outcome = actor.act(act);
@@ -32,13 +42,14 @@ pub fn act_while(acts: &[Act], stage: Stage, wanted: &mut dyn FnMut(&Act) -> boo
     outcomes
 }
 
-struct Actor {
+struct Actor<'a> {
     stage: Stage,
+    wanted: &'a mut dyn FnMut(Progress) -> bool,
     /// Read when first needed, and again after anything that may change them.
     accounts: Option<Accounts>,
 }
 
-impl Actor {
+impl Actor<'_> {
     fn act(&mut self, act: &Act) -> Result<(), String> {
         let stage = self.stage;
         match act {
@@ -71,10 +82,18 @@ impl Actor {
                 self.accounts = None;
                 commands::act(command)
             }
-            act => {
-                // These add, change and remove users and groups; a package's scripts do, too.
+            Act::RepairPackages
+            | Act::RefreshPackages
+            | Act::InstallPackages(_)
+            | Act::RemovePackages(_)
+            | Act::HoldPackages { .. } => {
+                // A package's scripts may add users.
                 self.accounts = None;
-                change_accounts(act, stage)
+                packages::act(act, stage, self.wanted)
+            }
+            act => {
+                self.accounts = None;
+                change_accounts(act)
             }
         }
     }
@@ -84,17 +103,14 @@ impl Actor {
     }
 }
 
-fn change_accounts(act: &Act, stage: Stage) -> Result<(), String> {
+fn change_accounts(act: &Act) -> Result<(), String> {
     match act {
-        Act::RepairPackages => packages::repair(),
-        Act::InstallPackages(names) => packages::install(names, stage),
-        Act::RemovePackages(names) => packages::remove(names, stage),
         Act::AddGroup { name, gid, system } => accounts::add_group(name, *gid, *system),
         Act::ChangeGroup { name, gid } => must("groupmod", &["--gid", &gid.to_string(), name]),
         Act::RemoveGroup(name) => must("groupdel", &[name]),
         Act::AddUser { name, wish, system } => accounts::add_user(name, wish, *system),
         Act::ChangeUser { name, wish } => accounts::change_user(name, wish),
         Act::RemoveUser(name) => must("userdel", &[name]),
-        other => Err(format!("{other:?} is not an act on accounts or packages")),
+        other => Err(format!("{other:?} is not an act on accounts")),
     }
 }

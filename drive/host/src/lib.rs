@@ -19,6 +19,6 @@ mod run;
 mod services;
 mod trial;
 
-pub use act::{act, act_while};
+pub use act::{Progress, act, act_while};
 pub use facts::facts;
 pub use observe::observe;

@@ -7,14 +7,22 @@ use andon_schema::host::{Look, Sight, Stage};
 
 use crate::accounts::Accounts;
 use crate::packages::Packages;
-use crate::{commands, files, http, owed, processes, services};
+use crate::{commands, files, http, owed, packages, processes, services};
 
 /// Takes looks: one sight for each, in their order. Nothing is changed. What several looks need is read once.
 pub fn observe(looks: &[Look], stage: Stage) -> Vec<Sight> {
-    let observer =
-        Observer { looks, stage, accounts: OnceCell::new(), packages: OnceCell::new(), units: OnceCell::new() };
+    let observer = Observer {
+        looks,
+        stage,
+        accounts: OnceCell::new(),
+        packages: OnceCell::new(),
+        candidates: OnceCell::new(),
+        units: OnceCell::new(),
+    };
     looks.iter().map(|look| observer.look(look)).collect()
 }
+
+type Candidates = BTreeMap<Arc<str>, Vec<Arc<str>>>;
 
 /// What is read at most once for all looks.
 struct Observer<'a> {
@@ -22,6 +30,7 @@ struct Observer<'a> {
     stage: Stage,
     accounts: OnceCell<Accounts>,
     packages: OnceCell<Result<Packages, String>>,
+    candidates: OnceCell<Result<Candidates, String>>,
     units: OnceCell<BTreeMap<Arc<str>, Sight>>,
 }
 
@@ -31,7 +40,10 @@ impl Observer<'_> {
             Look::Path { path, content } => files::look(path, *content, self.accounts()),
             Look::Listing(path) => files::list(path),
             Look::Package(name) => self.packages(|packages| Sight::Package(packages.find(name))),
-            Look::Packages => self.packages(|packages| Sight::Packages { broken: packages.broken }),
+            Look::Packages => self.packages(|packages| Sight::Packages(packages.state())),
+            Look::Candidates(name) => self.candidates(name),
+            Look::PackageFile(path) => packages::look_in_file(path).map_or_else(Sight::Failed, Sight::PackageFile),
+            Look::Init => Sight::Init(services::init(self.stage)),
             Look::Service(unit) => self.unit(unit),
             Look::User(name) => Sight::User(self.accounts().user(name)),
             Look::Group(name) => Sight::Group(self.accounts().group(name)),
@@ -58,6 +70,20 @@ impl Observer<'_> {
         }
     }
 
+    fn candidates(&self, name: &Arc<str>) -> Sight {
+        let candidates = self.candidates.get_or_init(|| {
+            let names = self.looks.iter().filter_map(|look| match look {
+                Look::Candidates(name) => Some(&**name),
+                _ => None,
+            });
+            packages::candidates(&names.collect::<Vec<_>>())
+        });
+        match candidates {
+            Ok(known) => Sight::Candidates(known.get(name).cloned().unwrap_or_default()),
+            Err(reason) => Sight::Failed(reason.clone()),
+        }
+    }
+
     fn unit(&self, unit: &Arc<str>) -> Sight {
         let units = self.units.get_or_init(|| {
             let units = self.looks.iter().filter_map(|look| match look {
@@ -66,7 +92,7 @@ impl Observer<'_> {
             });
             services::look(&units.collect::<Vec<_>>(), self.stage)
         });
-        units.get(unit).cloned().unwrap_or(Sight::Failed(format!("systemd said nothing of {unit}")))
+        units.get(unit).cloned().unwrap_or(Sight::Failed(format!("nothing was said of {unit}")))
     }
 }
 

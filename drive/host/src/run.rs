@@ -15,6 +15,8 @@ const KEPT: u64 = 64 * 1024;
 pub(crate) struct Output {
     /// It ended with 0.
     pub success: bool,
+    /// Its time was up.
+    pub late: bool,
     /// What it wrote to standard output and standard error.
     pub text: String,
 }
@@ -24,6 +26,18 @@ pub(crate) fn run(program: &str, arguments: &[&str]) -> Result<Output, String> {
     let mut command = Command::new(program);
     command.args(arguments);
     run_command(command, None)
+}
+
+/// Runs a tool that must come to its end within a time.
+pub(crate) fn run_for(program: &str, arguments: &[&str], limit: Duration) -> Result<Output, String> {
+    let mut command = Command::new(program);
+    command.args(arguments);
+    let output = run_command(command, Some(limit))?;
+    if output.late {
+        let said = last_lines(&output.text, 3);
+        return Err(format!("`{program} {}` hangs: {said}", arguments.first().unwrap_or(&"")));
+    }
+    Ok(output)
 }
 
 /// Runs a tool, and makes its words the error where it fails.
@@ -42,7 +56,7 @@ pub(crate) fn run_command(mut command: Command, limit: Option<Duration>) -> Resu
     if ended.status.is_none() {
         text.push_str(&format!("\nit was stopped after {} s", limit.unwrap_or_default().as_secs()));
     }
-    Ok(Output { success: ended.status.is_some_and(|status| status.success()), text })
+    Ok(Output { success: ended.status.is_some_and(|status| status.success()), late: ended.status.is_none(), text })
 }
 
 /// Why a program could not be run.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use andon_schema::host::{Sight, Stage, Unit, Verb};
+use andon_schema::host::{Init, Sight, Stage, Unit, Verb};
 
 use crate::run::{last_lines, must, run};
 
@@ -29,6 +29,28 @@ const DIRECTORIES: [&str; 5] = [
 
 /// The server was seen to be up: it need not be asked again.
 static BOOTED: AtomicBool = AtomicBool::new(false);
+
+/// What starts and stops services here: in an image what is installed to do so, live what runs.
+pub(crate) fn init(stage: Stage) -> Init {
+    let is_there = |paths: &[&str]| paths.iter().any(|path| Path::new(path).exists());
+    let systemd = if stage == Stage::Live {
+        is_there(&["/run/systemd/system"]) || init_is_systemd()
+    } else {
+        is_there(&["/usr/lib/systemd/systemd", "/lib/systemd/systemd"])
+    };
+    let runs = fs::read_to_string("/proc/1/comm").unwrap_or_default();
+    if systemd {
+        Init::Systemd
+    } else if is_there(if stage == Stage::Live { &["/run/openrc"] } else { &["/sbin/openrc", "/usr/sbin/openrc"] }) {
+        Init::OpenRc
+    } else if runs.trim() == "runit" && stage == Stage::Live || is_there(&["/run/runit", "/etc/runit/1"]) {
+        Init::Runit
+    } else if is_there(&["/usr/bin/systemctl", "/bin/systemctl"]) {
+        Init::Systemd
+    } else {
+        Init::SysV
+    }
+}
 
 /// Looks at all units at once.
 pub(crate) fn look(units: &[&Arc<str>], stage: Stage) -> BTreeMap<Arc<str>, Sight> {
@@ -150,6 +172,8 @@ pub(crate) fn act(unit: &str, verb: Verb, stage: Stage) -> Result<(), String> {
         Verb::Restart => "restart",
         Verb::Enable => "enable",
         Verb::Disable => "disable",
+        Verb::Mask => "mask",
+        Verb::Unmask => "unmask",
     };
     if stage == Stage::Live {
         wait_for_boot()?;
@@ -165,7 +189,7 @@ pub(crate) fn act(unit: &str, verb: Verb, stage: Stage) -> Result<(), String> {
     // Where to look for more is said by systemd; what is there follows at once.
     let told: Vec<&str> = output.text.lines().filter(|line| !line.starts_with("See \"")).collect();
     let mut reason = format!("systemctl {word} {unit} failed: {}", last_lines(&told.join("\n"), 3));
-    if stage == Stage::Live && !matches!(verb, Verb::Enable | Verb::Disable) {
+    if stage == Stage::Live && matches!(verb, Verb::Start | Verb::Reload | Verb::Restart) {
         let journal = run("journalctl", &["--no-pager", "-q", "-o", "cat", "-n", "10", "-u", unit]);
         let journal = journal.map(|output| last_attempt(&output.text)).unwrap_or_default();
         let said = match journal.is_empty() {

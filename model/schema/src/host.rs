@@ -109,9 +109,15 @@ pub enum Look {
     Listing(Arc<str>),
     /// A package, by name or `name:architecture`. → [`Sight::Package`]
     Package(Arc<str>),
-    /// Whether the package manager was interrupted. → [`Sight::Packages`]
+    /// The package manager, and how it is. → [`Sight::Packages`]
     Packages,
-    /// A systemd unit, with its suffix. → [`Sight::Service`]
+    /// The versions in which a package can be had. → [`Sight::Candidates`]
+    Candidates(Arc<str>),
+    /// What package is in a file. → [`Sight::PackageFile`]
+    PackageFile(Arc<str>),
+    /// What starts and stops services. → [`Sight::Init`]
+    Init,
+    /// A service, as a unit of systemd with its suffix; other inits know it without `.service`. → [`Sight::Service`]
     Service(Arc<str>),
     /// A user. → [`Sight::User`]
     User(Arc<str>),
@@ -154,12 +160,15 @@ pub enum Sight {
     Listing(Option<Vec<Arc<str>>>),
     /// Whether the package is installed.
     Package(Package),
-    /// The package manager was interrupted and must be repaired before it can work.
-    Packages {
-        /// It must be repaired.
-        broken: bool,
-    },
-    /// The unit; `None` where systemd knows none of this name.
+    /// The package manager.
+    Packages(Packages),
+    /// First the version that the package manager would choose, then others, the newest first.
+    Candidates(Vec<Arc<str>>),
+    /// The package; `None` where there is no file.
+    PackageFile(Option<PackageFile>),
+    /// The init.
+    Init(Init),
+    /// The service; `None` where the init knows none of this name.
     Service(Option<Unit>),
     /// The user; `None` where there is none.
     User(Option<User>),
@@ -227,20 +236,77 @@ pub struct Account {
 pub enum Package {
     /// It is not, or not wholly.
     Missing,
-    /// In this version.
-    Installed(Arc<str>),
+    /// It is not, and its configuration is still there.
+    Kept,
+    /// It is.
+    Installed {
+        /// In this version.
+        version: Arc<str>,
+        /// The package manager is told to leave it as it is.
+        held: bool,
+    },
     /// Not itself, but another that is installed provides it.
     Provided,
 }
 
-/// A systemd unit.
+/// A package manager, and how it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Packages {
+    /// Which it is.
+    pub manager: Manager,
+    /// It was interrupted and must be repaired before it can work.
+    pub broken: bool,
+    /// How old its index of what can be had is; `None` where it has none.
+    pub index_age_ms: Option<u64>,
+}
+
+/// The package managers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Manager {
+    /// Debian's, over dpkg.
+    Apt,
+    /// Fedora's, over rpm; `dnf5` and `microdnf`, too.
+    Dnf,
+    /// The one before it.
+    Yum,
+    /// SUSE's, over rpm.
+    Zypper,
+    /// Alpine's.
+    Apk,
+    /// Arch's.
+    Pacman,
+}
+
+/// A package in a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PackageFile {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Its version.
+    pub version: Arc<str>,
+}
+
+/// What starts and stops services.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Init {
+    /// systemd.
+    Systemd,
+    /// OpenRC: Alpine's, Gentoo's.
+    OpenRc,
+    /// runit: Void's.
+    Runit,
+    /// Scripts in `/etc/init.d`, and links to them by runlevel.
+    SysV,
+}
+
+/// A service, as its init sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Unit {
     /// It is active, or on its way to be.
     pub running: bool,
-    /// As `systemctl is-enabled` says: `enabled`, `disabled`, `static`, `masked`…
+    /// As `systemctl is-enabled` says: `enabled`, `disabled`, `static`, `masked`…; other inits know only the first two.
     pub enablement: Arc<str>,
-    /// Its files changed since systemd read them.
+    /// Its files changed since the init read them.
     pub stale: bool,
 }
 
@@ -366,15 +432,24 @@ pub enum Act {
     },
     /// Finishes what the package manager was interrupted in.
     RepairPackages,
-    /// Installs packages, each as `name` or `name=version`.
-    InstallPackages(Vec<Arc<str>>),
-    /// Removes packages, keeping their configuration.
-    RemovePackages(Vec<Arc<str>>),
+    /// Fetches the index of what can be had anew.
+    RefreshPackages,
+    /// Installs packages.
+    InstallPackages(Install),
+    /// Removes packages.
+    RemovePackages(Uninstall),
+    /// Has the package manager leave packages as they are, or no longer.
+    HoldPackages {
+        /// The packages.
+        packages: Vec<Arc<str>>,
+        /// Leave them.
+        hold: bool,
+    },
     /// Makes systemd read changed unit files.
     ReadUnits,
-    /// Does something to a unit.
+    /// Does something to a service.
     Service {
-        /// The unit, with its suffix.
+        /// The service, as a unit of systemd with its suffix.
         unit: Arc<str>,
         /// What.
         verb: Verb,
@@ -459,7 +534,7 @@ pub struct UserWish {
     pub groups: Vec<Arc<str>>,
 }
 
-/// What can be done to a unit.
+/// What can be done to a service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Verb {
     /// Start it.
@@ -474,6 +549,34 @@ pub enum Verb {
     Enable,
     /// Not any more.
     Disable,
+    /// Have nothing start it.
+    Mask,
+    /// Not any more.
+    Unmask,
+}
+
+/// Packages to install, and how.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Install {
+    /// Each as `name`, `name=version`, or the absolute path of a file.
+    pub packages: Vec<Arc<str>>,
+    /// Those that they recommend, too.
+    pub recommends: bool,
+    /// An installed one may go back to an older version.
+    pub downgrade: bool,
+    /// More arguments for the package manager.
+    pub options: Vec<Arc<str>>,
+}
+
+/// Packages to remove, and how.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Uninstall {
+    /// Their names.
+    pub packages: Vec<Arc<str>>,
+    /// Their configuration, too.
+    pub purge: bool,
+    /// What came with them and nothing else needs, too.
+    pub unneeded: bool,
 }
 
 impl fmt::Debug for Bytes {

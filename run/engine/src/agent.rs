@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use andon_converge::{Converge, Mode, Step};
+use andon_host::Progress;
 use andon_lang::Bundle;
 use andon_ledger::codec::{decode_report, encode_report};
 use andon_schema::host::{Act, Catalog, Stage, Verb};
@@ -163,9 +164,13 @@ pub(crate) fn carry_out(mut converge: Converge, stage: Stage, ways: &mut Ways<'_
         match converge.next() {
             Step::Look(looks) => converge.seen(andon_host::observe(&looks, stage)),
             Step::Act(acts) => {
-                let mut wanted = |act: &Act| {
+                let mut wanted = |progress: Progress| {
                     let go_on = (ways.go_on)();
-                    doing(act).filter(|_| go_on).iter().for_each(|line| (ways.say)(line));
+                    let line = match progress {
+                        Progress::Begins(act) => doing(act),
+                        Progress::Waits(line) => Some(line.to_owned()),
+                    };
+                    line.filter(|_| go_on).iter().for_each(|line| (ways.say)(line));
                     go_on
                 };
                 let mut outcomes = andon_host::act_while(&acts, stage, &mut wanted);
@@ -189,11 +194,12 @@ fn doing(act: &Act) -> Option<String> {
         Verb::Stop => Some("stopping"),
         Verb::Reload => Some("reloading"),
         Verb::Restart => Some("restarting"),
-        Verb::Enable | Verb::Disable => None,
+        Verb::Enable | Verb::Disable | Verb::Mask | Verb::Unmask => None,
     };
     match act {
-        Act::InstallPackages(names) => Some(format!("installing {}", names.join(", "))),
-        Act::RemovePackages(names) => Some(format!("removing {}", names.join(", "))),
+        Act::RefreshPackages => Some("fetching the lists of packages".to_owned()),
+        Act::InstallPackages(install) => Some(format!("installing {}", install.packages.join(", "))),
+        Act::RemovePackages(uninstall) => Some(format!("removing {}", uninstall.packages.join(", "))),
         Act::RepairPackages => Some("repairing an interrupted installation".to_owned()),
         Act::Service { unit, verb: wanted } => verb(wanted).map(|word| format!("{word} {unit}")),
         Act::Run { doing, .. } => doing.as_ref().map(ToString::to_string),

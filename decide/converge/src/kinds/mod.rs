@@ -21,6 +21,7 @@ use crate::args::Args;
 use crate::world::World;
 
 pub(crate) use meta::{Meta, is_account};
+pub(crate) use package::wants_fresh_index;
 pub(crate) use service::unit_of;
 
 /// One kind of host resource.

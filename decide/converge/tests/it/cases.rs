@@ -7,7 +7,7 @@ use crate::catalog::{absent, catalog, file, resource, service, texts};
 use crate::host::{Host, assert_settled, changes, directory};
 
 /// Plan and apply both show the same, and then nothing is left to do.
-fn check(mut host: Host, resources: Vec<HostResource>, shown: &[&str]) -> Host {
+pub fn check(mut host: Host, resources: Vec<HostResource>, shown: &[&str]) -> Host {
     let catalog = catalog(resources);
     assert_eq!(validate(&catalog), [], "the catalog is not sound");
     let planned = host.plan(&catalog);
@@ -215,29 +215,6 @@ fn unit_files_are_read_again() {
     let acts = format!("{:?}", host.log);
     let at = |text: &str| acts.find(text).unwrap_or_else(|| panic!("no {text} in {acts}"));
     assert!(at("WriteFile") < at("ReadUnits") && at("ReadUnits") < at("Enable") && at("Enable") < at("Start"));
-}
-
-#[test]
-fn packages() {
-    let package = |name: &str, given: &[(&str, Value)]| resource("package", name, given);
-    let host = check(
-        Host::new(),
-        vec![package("a", &[]), package("b", &[("version", "2.*".into())]), file("/etc/x", ""), package("c", &[])],
-        &[
-            "package \"a\" Create version not installed → installed",
-            "package \"b\" Create version not installed → 2.*",
-            "file \"/etc/x\" Create",
-            "package \"c\" Create version not installed → installed",
-        ],
-    );
-    let installs = |act: &&Act| matches!(act, Act::InstallPackages(_));
-    assert_eq!(host.log.iter().filter(installs).count(), 2, "neighbours are installed at once: {:?}", host.log);
-    check(host.clone(), vec![package("b", &[("version", "3".into())])], &["package \"b\" Update version 2. → 3"]);
-    check(host, vec![absent(package("a", &[]))], &["package \"a\" Remove version 1.0 → not installed"]);
-    let mut broken = Host::new();
-    broken.broken = true;
-    let host = check(broken, vec![package("a", &[])], &["package \"a\" Create version not installed → installed"]);
-    assert_eq!(host.log[0], Act::RepairPackages);
 }
 
 #[test]

@@ -34,6 +34,10 @@ pub fn texts(texts: &[&str]) -> Value {
     Value::new(Kind::Set(Type::String, std::sync::Arc::new(texts.iter().map(|text| Value::from(*text)).collect())))
 }
 
+pub fn list(texts: &[&str]) -> Value {
+    Value::list(Type::String, texts.iter().map(|text| Value::from(*text)))
+}
+
 pub fn file(path: &str, content: &str) -> HostResource {
     resource("file", path, &[("content", content.into())])
 }

@@ -1,11 +1,11 @@
 //! A server that is a map. It shares no code with the crate's own idea of what acts do.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use andon_converge::{Converge, Mode, Step};
 use andon_schema::host::{
-    Account, Act, Bytes, Catalog, Command, CommandOutput, Due, Entry, Group, Look, Node, Package, Sight, Unit, User,
-    Verb,
+    Account, Act, Bytes, Catalog, Command, CommandOutput, Due, Entry, Group, Init, Look, Manager, Node, Package,
+    PackageFile, Packages, Sight, Unit, User, Verb,
 };
 use andon_schema::{Change, HostReport};
 
@@ -13,6 +13,12 @@ use andon_schema::{Change, HostReport};
 pub struct Host {
     pub paths: BTreeMap<String, Entry>,
     pub packages: BTreeMap<String, String>,
+    pub held: BTreeSet<String>,
+    /// Packages of which only the configuration is there.
+    pub kept: BTreeSet<String>,
+    /// What can be had, the newest first, once the index is fetched.
+    pub offered: BTreeMap<String, Vec<String>>,
+    pub index_age_ms: Option<u64>,
     pub broken: bool,
     pub units: BTreeMap<String, Unit>,
     pub users: BTreeMap<String, User>,
@@ -154,12 +160,28 @@ impl Host {
                 let there = self.paths.get(&**path).is_some_and(|entry| entry.node == Node::Directory);
                 Sight::Listing(there.then(|| self.paths.keys().filter_map(inside).collect()))
             }
-            Look::Package(name) => Sight::Package(
-                self.packages
-                    .get(&**name)
-                    .map_or(Package::Missing, |version| Package::Installed(version.as_str().into())),
-            ),
-            Look::Packages => Sight::Packages { broken: self.broken },
+            Look::Package(name) => Sight::Package(match self.packages.get(&**name) {
+                Some(version) => {
+                    Package::Installed { version: version.as_str().into(), held: self.held.contains(&**name) }
+                }
+                None if self.kept.contains(&**name) => Package::Kept,
+                None => Package::Missing,
+            }),
+            Look::Packages => Sight::Packages(Packages {
+                manager: Manager::Apt,
+                broken: self.broken,
+                index_age_ms: self.index_age_ms,
+            }),
+            Look::Candidates(name) => {
+                let offered = self.offered.get(&**name).filter(|_| self.index_age_ms.is_some());
+                Sight::Candidates(offered.into_iter().flatten().map(|version| version.as_str().into()).collect())
+            }
+            // In a file there are the name and the version, a blank between.
+            Look::PackageFile(path) => Sight::PackageFile(self.text(path).map(|text| {
+                let (name, version) = text.split_once(' ').unwrap();
+                PackageFile { name: name.into(), version: version.into() }
+            })),
+            Look::Init => Sight::Init(Init::Systemd),
             Look::Service(unit) => Sight::Service(self.units.get(&**unit).cloned()),
             Look::User(name) => Sight::User(self.users.get(&**name).cloned()),
             Look::Group(name) => Sight::Group(self.groups.get(&**name).cloned()),
@@ -253,11 +275,15 @@ impl Host {
                 self.paths.retain(|known, _| **known != **path && !known.starts_with(&beneath));
             }
             Act::RepairPackages => self.broken = false,
-            Act::InstallPackages(packages) => {
+            Act::RefreshPackages => self.index_age_ms = Some(0),
+            Act::InstallPackages(install) => {
                 assert!(!self.broken, "an install without a repair");
-                for package in packages {
-                    let (name, version) = package.split_once('=').unwrap_or((package, "1.0"));
-                    self.packages.insert(name.into(), version.trim_end_matches('*').into());
+                for package in &install.packages {
+                    let in_file = self.text(package).map(|text| text.replace(' ', "="));
+                    let spec = in_file.unwrap_or_else(|| package.to_string());
+                    let newest = self.offered.get(&spec).map_or("1.0", |offered| &offered[0]).to_owned();
+                    let (name, version) = spec.split_once('=').unwrap_or((&spec, &newest));
+                    self.packages.insert(name.into(), version.into());
                     if name == "nginx" {
                         self.paths.entry("/etc/nginx".into()).or_insert_with(directory);
                         self.users.insert("www-data".into(), User { uid: 33, gid: 33, ..User::default() });
@@ -267,7 +293,24 @@ impl Host {
                     }
                 }
             }
-            Act::RemovePackages(packages) => self.packages.retain(|name, _| !packages.iter().any(|it| **it == **name)),
+            Act::RemovePackages(uninstall) => {
+                for name in &uninstall.packages {
+                    let was_there = self.packages.remove(&**name).is_some();
+                    assert!(was_there || self.kept.contains(&**name), "{name} is not there");
+                    if uninstall.purge {
+                        self.kept.remove(&**name)
+                    } else {
+                        self.kept.insert(name.to_string())
+                    };
+                }
+            }
+            Act::HoldPackages { packages, hold } => {
+                for name in packages {
+                    assert!(self.packages.contains_key(&**name), "{name} is not there");
+                    let differs = if *hold { self.held.insert(name.to_string()) } else { self.held.remove(&**name) };
+                    assert!(differs, "{name} is held already, or is not");
+                }
+            }
             Act::ReadUnits => self.units.values_mut().for_each(|unit| unit.stale = false),
             Act::Service { unit, verb } => {
                 let unit = self.units.get_mut(&**unit).ok_or("no such unit")?;
@@ -276,7 +319,8 @@ impl Host {
                     Verb::Reload => assert!(unit.running, "reload of what does not run"),
                     Verb::Stop => unit.running = false,
                     Verb::Enable => unit.enablement = "enabled".into(),
-                    Verb::Disable => unit.enablement = "disabled".into(),
+                    Verb::Disable | Verb::Unmask => unit.enablement = "disabled".into(),
+                    Verb::Mask => unit.enablement = "masked".into(),
                 }
             }
             Act::AddGroup { name, gid, .. } => {

@@ -9,5 +9,6 @@ mod data;
 mod failures;
 mod host;
 mod notices;
+mod packages;
 mod property;
 mod schemas;

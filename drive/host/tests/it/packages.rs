@@ -3,8 +3,8 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use andon_host::{act, observe};
-use andon_schema::host::{Act, Look, Package, Sight, Stage};
+use andon_host::{Progress, act, act_while, observe};
+use andon_schema::host::{Act, Install, Look, Package, Sight, Stage, Uninstall};
 
 use crate::root::in_a_root;
 
@@ -22,6 +22,7 @@ pub fn source(packages: &[(&str, &str, &str)]) {
              Provides: {name}-provided\nDescription: made for a test\n"
         );
         fs::write(format!("{tree}/DEBIAN/control"), &control).unwrap();
+        fs::write(format!("{tree}/DEBIAN/conffiles"), format!("/etc/{name}/shipped\n")).unwrap();
         let postinst = format!("{tree}/DEBIAN/postinst");
         fs::write(&postinst, format!("#!/bin/sh\nset -e\n{script}\n")).unwrap();
         run("chmod", &["755", &postinst]);
@@ -55,11 +56,20 @@ fn look(name: &str) -> Package {
 }
 
 fn broken() -> bool {
-    observe(&[Look::Packages], Stage::Image) == [Sight::Packages { broken: true }]
+    matches!(&*observe(&[Look::Packages], Stage::Image), [Sight::Packages(packages)] if packages.broken)
 }
 
 fn install(names: &[&str]) -> Result<(), String> {
-    act(&[Act::InstallPackages(names.iter().map(|name| Arc::from(*name)).collect())], Stage::Image).remove(0)
+    install_so(names, Install::default())
+}
+
+fn install_so(names: &[&str], how: Install) -> Result<(), String> {
+    let packages = names.iter().map(|name| Arc::from(*name)).collect();
+    act(&[Act::InstallPackages(Install { packages, ..how })], Stage::Image).remove(0)
+}
+
+fn installed(version: &str) -> Package {
+    Package::Installed { version: version.into(), held: false }
 }
 
 pub fn has_apt() -> bool {
@@ -79,14 +89,34 @@ fn packages_come_change_and_go() {
         source(&[("andon-one", "1.0", ""), ("andon-one", "2.0", ""), ("andon-two", "1.0", "false")]);
         assert_eq!(look("andon-one"), Package::Missing);
         install(&["andon-one=1.0"]).unwrap();
-        assert_eq!(look("andon-one"), Package::Installed("1.0".into()));
+        assert_eq!(look("andon-one"), installed("1.0"));
         assert_eq!(look("andon-one-provided"), Package::Provided);
         fs::write("/etc/andon-one/shipped", "mine").unwrap();
         install(&["andon-one=2.*"]).unwrap();
-        assert_eq!(look("andon-one"), Package::Installed("2.0".into()));
-        install(&["andon-one=1.0"]).unwrap();
-        assert_eq!(look("andon-one"), Package::Installed("1.0".into()), "a version is what is asked");
-        act(&[Act::RemovePackages(vec!["andon-one".into()])], Stage::Image).remove(0).unwrap();
+        assert_eq!(look("andon-one"), installed("2.0"));
+        let candidates = observe(&[Look::Candidates("andon-one".into())], Stage::Image);
+        assert_eq!(candidates, [Sight::Candidates(vec!["2.0".into(), "1.0".into()])]);
+        assert!(install(&["andon-one=1.0"]).is_err(), "nothing is put back by itself");
+        install_so(&["andon-one=1.0"], Install { downgrade: true, ..Install::default() }).unwrap();
+        assert_eq!(look("andon-one"), installed("1.0"), "a version is what is asked");
+        let hold =
+            |hold| act(&[Act::HoldPackages { packages: vec!["andon-one".into()], hold }], Stage::Image).remove(0);
+        hold(true).unwrap();
+        assert_eq!(look("andon-one"), Package::Installed { version: "1.0".into(), held: true });
+        hold(false).unwrap();
+        assert_eq!(look("andon-one"), installed("1.0"));
+        let file = format!("{SOURCE}/andon-one_2.0.deb");
+        let found = observe(&[Look::PackageFile(file.as_str().into())], Stage::Image).remove(0);
+        assert!(matches!(found, Sight::PackageFile(Some(it)) if &*it.name == "andon-one" && &*it.version == "2.0"));
+        install(&[&file]).unwrap();
+        assert_eq!(look("andon-one"), installed("2.0"));
+        let remove = |purge| {
+            let packages = vec!["andon-one".into()];
+            act(&[Act::RemovePackages(Uninstall { packages, purge, unneeded: true })], Stage::Image).remove(0).unwrap();
+        };
+        remove(false);
+        assert_eq!(look("andon-one"), Package::Kept);
+        remove(true);
         assert_eq!(look("andon-one"), Package::Missing);
         let reason = install(&["andon-one", "andon-none"]).unwrap_err();
         assert!(reason.contains("E: Unable to locate package andon-none"), "{reason}");
@@ -127,9 +157,10 @@ fn an_installation_that_was_killed_is_finished() {
         assert_eq!(look("andon-slow"), Package::Missing);
         assert!(broken());
         fs::write("/srv/fast", "").unwrap();
-        let outcomes = act(&[Act::RepairPackages, Act::InstallPackages(vec!["andon-slow".into()])], Stage::Image);
+        let packages = Install { packages: vec!["andon-slow".into()], ..Install::default() };
+        let outcomes = act(&[Act::RepairPackages, Act::InstallPackages(packages)], Stage::Image);
         assert_eq!(outcomes, [Ok(()), Ok(())]);
-        assert_eq!(look("andon-slow"), Package::Installed("1.0".into()));
+        assert_eq!(look("andon-slow"), installed("1.0"));
         assert!(!broken());
     });
 }
@@ -147,4 +178,39 @@ fn kill_tree(process: u32) {
         let process = nix::unistd::Pid::from_raw(process.try_into().unwrap());
         let _ = nix::sys::signal::kill(process, nix::sys::signal::Signal::SIGKILL);
     }
+}
+
+#[test]
+fn a_lock_is_waited_for() {
+    if !has_apt() {
+        return;
+    }
+    in_a_root(|| {
+        source(&[("andon-one", "1.0", "")]);
+        // The lock is of another process, as one of this process would not be in its way.
+        let script = "import fcntl, sys, time\nfile = open('/var/lib/dpkg/lock-frontend', 'w')\n\
+            fcntl.lockf(file, fcntl.LOCK_EX)\nprint('held', flush=True)\nsys.stdin.read()\n";
+        let child = Command::new("python3")
+            .args(["-c", script])
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .spawn();
+        let Ok(mut child) = child else { return println!("skipped: this machine has no python3") };
+        let mut line = [0; 4];
+        std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut line).unwrap();
+        let install = Install { packages: vec!["andon-one".into()], ..Install::default() };
+        let mut said = Vec::new();
+        let mut stdin = child.stdin.take();
+        let outcomes = act_while(&[Act::InstallPackages(install)], Stage::Image, &mut |progress| {
+            if let Progress::Waits(line) = progress {
+                said.push(line.to_owned());
+                drop(line.starts_with("waiting").then(|| stdin.take()));
+            }
+            true
+        });
+        child.wait().unwrap();
+        assert_eq!(outcomes, [Ok(())]);
+        let expected = format!("waiting for python3 (process {}) to release the package database", child.id());
+        assert!(said.contains(&expected), "{said:?}");
+    });
 }
