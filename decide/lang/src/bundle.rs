@@ -8,13 +8,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
-use andon_schema::Schemas;
 use andon_schema::host::Catalog;
-use andon_text::{Diagnostics, SourceMap};
+use andon_schema::{SECRET_FUNCTION, Schemas};
+use andon_text::{Diagnostic, Diagnostics, SourceMap};
 use andon_value::Value;
 
 use crate::definitions::{Project, Role};
-use crate::role::{catalog, find, lineage};
+use crate::role::{Roles, Server, catalog, find, lineage, predict};
 use crate::{FileSet, GivenArgument};
 
 const MAGIC: &[u8] = b"andon bundle 1\n";
@@ -66,7 +66,7 @@ pub fn bundle<'n>(project: &Project, roles: impl IntoIterator<Item = &'n str>) -
     let beside: BTreeSet<&str> = kept.values().map(|role| &*role.directory).collect();
     let mut files = FileSet::new();
     for (path, content) in beside.into_iter().flat_map(|directory| project.files.under(directory)) {
-        if defining.contains(&**path) || !path.ends_with(".role.hcl") {
+        if defining.contains(&**path) || !is_left_behind(path) {
             files.insert(path.clone(), content.clone());
         }
     }
@@ -108,14 +108,31 @@ impl Bundle {
     }
 
     /// The catalog of one of its roles; see [`crate::catalog`].
-    pub fn catalog(
-        &self,
-        role: &str,
-        params: &Value,
-        facts: &Value,
-        schemas: &Schemas,
-    ) -> Result<Catalog, Diagnostics> {
-        catalog(&self.roles, &self.sources, &self.files, role, params, facts, schemas)
+    pub fn catalog(&self, role: &str, server: Server<'_>, schemas: &Schemas) -> Result<Catalog, Diagnostics> {
+        catalog(self.evaluated(schemas), role, server)
+    }
+
+    /// The names of the secrets that one of its roles reads with these parameters: those to seal for its server. They
+    /// are known without the server's facts, as a server could claim any; a name that is not is an error.
+    pub fn secrets(&self, role: &str, params: &Value, schemas: &Schemas) -> Result<BTreeSet<Arc<str>>, Diagnostics> {
+        // Most roles read none.
+        let word = SECRET_FUNCTION.as_bytes();
+        let reads = |content: &[u8]| content.windows(word.len()).any(|window| window == word);
+        if !self.files.under("").any(|(_, content)| reads(content)) {
+            return Ok(BTreeSet::new());
+        }
+        let foreseen = predict(self.evaluated(schemas), role, params, &Value::UNKNOWN)?;
+        if foreseen.unknown_secrets {
+            return Err(Diagnostic::error(format!("role \"{role}\" reads a secret whose name depends on a fact"))
+                .detail("A server could claim any fact, and would be given any secret.")
+                .help("Make the name of what is known here, such as a parameter.")
+                .into());
+        }
+        Ok(foreseen.secrets)
+    }
+
+    fn evaluated<'a>(&'a self, schemas: &'a Schemas) -> Roles<'a> {
+        Roles { roles: &self.roles, sources: &self.sources, files: &self.files, schemas }
     }
 
     /// Values of a role's parameters, an object, as a command line gives them; a later one wins. Text is taken as the
@@ -140,6 +157,13 @@ impl Bundle {
     pub fn files(&self) -> &FileSet {
         &self.files
     }
+}
+
+/// Whether a file beside roles is none that they read: other definitions, values and records of stacks, and what is sealed
+/// for other readers.
+fn is_left_behind(path: &str) -> bool {
+    let endings = [".role.hcl", ".tf", ".tf.json", ".tfvars", ".tfvars.json", ".tfstate", ".tfstate.backup", ".age"];
+    endings.iter().any(|ending| path.ends_with(ending))
 }
 
 fn take<'b>(rest: &mut &'b [u8], length: usize) -> Result<&'b [u8], BundleError> {

@@ -13,7 +13,7 @@ use crate::eval::evaluate;
 use crate::fingerprint::Fingerprint;
 use crate::literal;
 use crate::reference::{as_reference, name_at};
-use crate::role::{Places, Prediction, find, lineage, origin, params, predict};
+use crate::role::{Places, Prediction, Roles, find, lineage, origin, params, predict};
 use crate::shape::suggest;
 use crate::variable::Constants;
 
@@ -53,7 +53,7 @@ pub fn image_recipe(project: &Project, name: &str, schemas: &Schemas) -> Result<
         let name = &role.name.name;
         let params = params.get(name).cloned().unwrap_or(Value::NULL);
         let facts = Value::UNKNOWN;
-        match predict(&project.roles, &project.sources, &project.files, name, &params, &facts, schemas) {
+        match predict(Roles::of(project, schemas), name, &params, &facts) {
             Ok(prediction) => add_role(&mut fingerprint, project, role, &prediction, &params)?,
             Err(errors) => out.extend(errors),
         }
@@ -124,10 +124,10 @@ fn given(project: &Project, image: &Image) -> Result<Value, Diagnostics> {
     image.params.as_ref().map_or(Ok(Value::NULL), |expr| evaluate(expr, &scope))
 }
 
-type Roles = (Vec<Arc<Role>>, BTreeMap<Arc<str>, Value>);
+type OfImage = (Vec<Arc<Role>>, BTreeMap<Arc<str>, Value>);
 
 /// The roles of an image, each with those of the image's parameters that it has; every parameter must be of one.
-fn roles(project: &Project, image: &Image, given: &Value) -> Result<Roles, Diagnostics> {
+fn roles(project: &Project, image: &Image, given: &Value) -> Result<OfImage, Diagnostics> {
     let mut out = Diagnostics::new();
     let (mut roles, mut values) = (Vec::new(), BTreeMap::new());
     let mut declared: BTreeSet<Arc<str>> = BTreeSet::new();

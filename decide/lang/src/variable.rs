@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use andon_schema::{FunctionAnswer, FunctionFault, ProviderAddress};
 use andon_text::{Diagnostic, Diagnostics};
 use andon_value::{Kind, Marks, Type, Value, convert};
 
@@ -23,6 +24,12 @@ impl Scope for Constants<'_> {
 
     fn inputs(&self) -> Inputs<'_> {
         self.0
+    }
+
+    fn ask_provider(&self, _: &ProviderAddress, _: &str, _: &[Value]) -> Option<FunctionAnswer> {
+        // What stands here is known before anything is asked of anyone.
+        let message = "Values written here are known before any secret is: read it in a stack or a role.".to_owned();
+        Some(Err(FunctionFault { message, argument: None }))
     }
 }
 

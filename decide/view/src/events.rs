@@ -1,9 +1,10 @@
 use andon_ledger::{Action, Entry, Event, Progress, Result as Tried, RunStatus};
 use andon_schema::{CheckStatus, Failure, ObjectStatus};
+use andon_value::Value;
 use serde_json::{Value as Json, json};
 
 use crate::fold::inline;
-use crate::{report_json, value_json};
+use crate::{report_json, value_json, without_echoes};
 
 /// An event as data for people's scripts. Secrets are the text `(sensitive value)`.
 pub fn event_json(event: &Event) -> Json {
@@ -30,24 +31,24 @@ pub fn event_json(event: &Event) -> Json {
             json!({
                 "type": "outcome", "address": record.address.to_string(), "action": action_word(record.action),
                 "identity": record.identity.as_str(), "result": result, "failure": failure,
-                "value": record.object.as_ref().map(|object| value_json(&object.value)),
+                "value": record.object.as_ref().map(|object| object_json(&object.value)),
                 "report": record.report.as_ref().map(report_json),
             })
         }
         Event::Observed { address, identity, value, .. } => json!({
             "type": "observed", "address": address.to_string(), "identity": identity.as_str(),
-            "value": value.as_ref().map(value_json),
+            "value": value.as_ref().map(object_json),
         }),
         Event::Adopted { address, object, deposed } => json!({
             "type": "adopted", "address": address.to_string(), "identity": object.identity.as_str(),
-            "value": value_json(&object.value), "deposed": deposed,
+            "value": object_json(&object.value), "deposed": deposed,
         }),
         Event::Marked { address, identity, status } => json!({
             "type": "marked", "address": address.to_string(), "identity": identity.as_str(),
             "tainted": *status == ObjectStatus::Tainted,
         }),
         Event::DataRead { address, data } => {
-            json!({ "type": "data_read", "address": address.to_string(), "value": value_json(&data.value) })
+            json!({ "type": "data_read", "address": address.to_string(), "value": object_json(&data.value) })
         }
         Event::DataDropped { address } => json!({ "type": "data_dropped", "address": address.to_string() }),
         Event::Checked { stack, results } => {
@@ -88,6 +89,11 @@ pub fn event_json(event: &Event) -> Json {
             json!({ "type": "skipped", "address": address.to_string(), "reason": reason })
         }
     }
+}
+
+/// An object's attributes, without what a provider repeats of a secret.
+fn object_json(value: &Value) -> Json {
+    value_json(&without_echoes(value))
 }
 
 /// An entry as data: its event, with `sequence`, `at` (as given), `run` and `environment`.

@@ -25,6 +25,7 @@ pub fn facts(stage: Stage) -> Value {
     let in_life = |read: fn() -> Option<String>| text(live.then(read).flatten());
     Value::object([
         ("os", os(&release)),
+        ("image", Value::from(!live)),
         ("hostname", text(if live { read("/proc/sys/kernel/hostname") } else { read("/etc/hostname") })),
         ("architecture", Value::from(std::env::consts::ARCH)),
         ("kernel", in_life(|| read("/proc/sys/kernel/osrelease"))),

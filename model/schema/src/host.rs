@@ -10,8 +10,13 @@ pub fn fact_types() -> Type {
     let text = |name: &'static str| (name, Type::String);
     let os = Type::object(["codename", "family", "name", "version"].map(text));
     let texts = ["address", "address6", "architecture", "hostname", "kernel", "virtualization"].map(text);
-    let others =
-        [("os", os), ("addresses", Type::list(Type::String)), ("cpus", Type::Number), ("memory_mb", Type::Number)];
+    let others = [
+        ("os", os),
+        ("addresses", Type::list(Type::String)),
+        ("cpus", Type::Number),
+        ("memory_mb", Type::Number),
+        ("image", Type::Bool),
+    ];
     Type::object(texts.into_iter().chain(others))
 }
 

@@ -11,6 +11,7 @@ mod identity;
 mod object;
 mod provider;
 mod report;
+mod secrets;
 pub mod source;
 mod talk;
 mod target;
@@ -28,6 +29,7 @@ pub use identity::{IdentityAttribute, IdentitySchema};
 pub use object::{Identity, Object, ObjectStatus};
 pub use provider::{BUILT_IN_HOST, BUILT_IN_NAMESPACE, DEFAULT_HOST, ProviderAddress, ProviderAddressError};
 pub use report::{Change, CheckResult, EntryStatus, HostEntry, HostReport};
+pub use secrets::{SECRET_FUNCTION, Secrets, wrong_secret_name};
 pub use talk::{
     Answer, Command, Failure, FoundObject, FunctionAnswer, FunctionCall, FunctionFault, ImportBy, Outcome, Planned,
     ProvisionerRun, Question,

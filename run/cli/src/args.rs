@@ -12,6 +12,7 @@ use clap_complete::Shell;
 
 use crate::agent_args::AgentArguments;
 use crate::host_args::{RunArguments, SshArguments};
+use crate::secret_args::SecretArguments;
 use crate::state_args::{StateCommand, TaintArguments, WorkspaceCommand};
 use crate::variables::VariableArguments;
 
@@ -180,6 +181,8 @@ pub enum Command {
     },
     /// On a server: converge once, or keep in sync with definitions from elsewhere
     Agent(AgentArguments),
+    /// Keep the project's secrets, sealed in files that are shared like any other
+    Secret(SecretArguments),
     /// Encrypt the ledger with another key, or leave it clear
     Rekey(RekeyArguments),
     /// Take an environment's lock from a holder of which nothing is left

@@ -8,6 +8,7 @@ mod commands;
 mod context;
 mod dashes;
 mod host_args;
+mod secret_args;
 mod state_args;
 mod terminal;
 mod variables;
@@ -82,6 +83,7 @@ fn run(context: &Context) -> Result<(), context::Stop> {
         Command::Workspace { command } => commands::workspace::run(context, command),
         Command::Providers { command } => commands::providers::run(context, command.as_ref()),
         Command::Agent(arguments) => commands::agent::run(context, arguments),
+        Command::Secret(arguments) => commands::secret::run(context, &arguments.command),
         Command::Rekey(arguments) => commands::rekey::run(context, arguments),
         Command::ForceUnlock(arguments) => commands::force_unlock::run(context, arguments),
         Command::Logs(arguments) => commands::logs::run(context, arguments),

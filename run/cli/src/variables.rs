@@ -146,6 +146,28 @@ pub fn ask(
     Ok(given)
 }
 
+/// A line that is typed, and shown to nobody.
+pub fn typed_in_silence(context: &Context, prompt: &str) -> Result<String, Stop> {
+    if context.arguments.input == Some(false) {
+        return Err(Diagnostic::error("nothing may be asked, by -input=false")
+            .help("Give it on standard input.")
+            .into());
+    }
+    let mut line = String::new();
+    let read = {
+        let _silence = Silence::keep();
+        let mut error = std::io::stderr();
+        let _ = write!(error, "{prompt}").and_then(|()| error.flush());
+        line_is_there()?;
+        std::io::stdin().lock().read_line(&mut line)
+    };
+    let _ = writeln!(std::io::stderr());
+    match read {
+        Ok(_) => Ok(line.trim_end_matches(['\n', '\r']).to_owned()),
+        Err(error) => Err(Diagnostic::error(format!("standard input cannot be read: {error}")).into()),
+    }
+}
+
 /// Waits until a line was typed; whoever types an interrupt instead ends the command.
 fn line_is_there() -> Result<(), Stop> {
     let input = std::io::stdin();

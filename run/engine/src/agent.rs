@@ -8,13 +8,13 @@ use std::sync::Arc;
 
 use andon_converge::{Converge, Mode, Step};
 use andon_host::Progress;
-use andon_lang::Bundle;
+use andon_lang::{Bundle, SecretsAtHand, Server};
 use andon_ledger::codec::{decode_report, encode_report};
 use andon_schema::host::{Act, Catalog, Stage, Verb};
-use andon_schema::{HostReport, Schemas};
+use andon_schema::{EntryStatus, HostReport, Schemas, Secrets};
 use andon_text::{Diagnostic, Diagnostics, SourceMap};
-use andon_value::Value;
-use serde_json::{Value as Json, json};
+use andon_value::{Marks, Value};
+use serde_json::{Map, Value as Json, json};
 use sha2::{Digest, Sha256};
 
 /// What the agent is to do.
@@ -39,6 +39,8 @@ pub struct AgentRequest {
     pub params: Value,
     /// The role's files, as [`andon_lang::Bundle::encode`] makes them.
     pub bundle: Arc<[u8]>,
+    /// The secrets that it reads. A request goes to one process that waits for it, and is stored nowhere.
+    pub secrets: Secrets,
 }
 
 /// What an agent did, or would do.
@@ -58,7 +60,13 @@ impl AgentRequest {
             Task::Apply => "apply",
             Task::Bake => "bake",
         };
-        let header = json!({ "task": task, "role": self.role, "params": andon_value::encode(&self.params) });
+        let secrets = self.secrets.iter().map(|(name, value)| (name.to_string(), Json::from(&**value)));
+        let header = json!({
+            "task": task,
+            "role": self.role,
+            "params": andon_value::encode(&self.params),
+            "secrets": secrets.collect::<Map<_, _>>(),
+        });
         let mut bytes = header.to_string().into_bytes();
         bytes.push(b'\n');
         bytes.extend_from_slice(&self.bundle);
@@ -77,7 +85,9 @@ impl AgentRequest {
         };
         let role = header.get("role")?.as_str()?.to_owned();
         let params = andon_value::decode(header.get("params")?).ok()?;
-        Some(AgentRequest { task, role, params, bundle: bundle.get(1..)?.into() })
+        let secret = |(name, value): (&String, &Json)| Some((name.as_str().into(), value.as_str()?.into()));
+        let secrets = header.get("secrets")?.as_object()?.iter().map(secret).collect::<Option<Secrets>>()?;
+        Some(AgentRequest { task, role, params, bundle: bundle.get(1..)?.into(), secrets })
     }
 }
 
@@ -111,9 +121,10 @@ pub fn run(request: Vec<u8>, say: &mut dyn FnMut(&str)) -> Vec<u8> {
 
 fn answer(request: &AgentRequest, say: &mut dyn FnMut(&str)) -> Result<AgentReply, String> {
     let bundle = Bundle::decode(&request.bundle).map_err(|error| error.to_string())?;
-    let wanted = Wanted { bundle: &bundle, role: &request.role, params: &request.params };
+    let AgentRequest { role, params, secrets, .. } = request;
+    let wanted = Wanted { bundle: &bundle, role, params, secrets };
     converge(&wanted, request.task, &mut Ways { say, go_on: &|| true })
-        .map_err(|diagnostics| lines(&diagnostics, bundle.sources()))
+        .map_err(|diagnostics| wanted.hidden().without_secrets(&lines(&diagnostics, bundle.sources())))
 }
 
 /// What a server is to be.
@@ -124,6 +135,16 @@ pub struct Wanted<'a> {
     pub role: &'a str,
     /// Values of its parameters: an object.
     pub params: &'a Value,
+    /// The secrets that it reads: those of [`Bundle::secrets`].
+    pub secrets: &'a Secrets,
+}
+
+impl Wanted<'_> {
+    /// All that must not be said.
+    fn hidden(&self) -> Value {
+        let secrets = self.secrets.iter().map(|(_, value)| Value::string(Arc::clone(value)).mark(Marks::SENSITIVE));
+        Value::tuple(secrets.chain([self.params.clone()]))
+    }
 }
 
 /// How whoever runs a converge is in touch with it.
@@ -134,12 +155,36 @@ pub struct Ways<'a> {
     pub go_on: &'a dyn Fn() -> bool,
 }
 
+/// A report without what a tool of the server repeats of a secret.
+fn without_secrets(mut report: HostReport, secrets: &Value) -> HostReport {
+    let clean = |text: &mut String| *text = secrets.without_secrets(text);
+    for entry in &mut report.entries {
+        clean(&mut entry.address);
+        entry.differences.iter_mut().for_each(clean);
+        entry.diff.iter_mut().for_each(clean);
+        if let EntryStatus::Failed(reason) | EntryStatus::Skipped(reason) = &mut entry.status {
+            clean(reason);
+        }
+    }
+    for check in &mut report.checks {
+        clean(&mut check.assertion);
+        check.failure.iter_mut().for_each(clean);
+    }
+    report.stopped.iter_mut().for_each(clean);
+    report
+}
+
 /// Converges this machine, or wherever this process has gone. Where nothing could be begun, says why: what the
 /// diagnostics point into are the sources of the bundle.
 pub fn converge(wanted: &Wanted<'_>, task: Task, ways: &mut Ways<'_>) -> Result<AgentReply, Diagnostics> {
     let stage = if task == Task::Bake { Stage::Image } else { Stage::Live };
     let facts = andon_host::facts(stage);
-    let catalog = wanted.bundle.catalog(wanted.role, wanted.params, &facts, &schemas())?;
+    let secrets = match task {
+        Task::Bake => SecretsAtHand::Image,
+        Task::Plan | Task::Apply => SecretsAtHand::Handed(wanted.secrets),
+    };
+    let server = Server { params: wanted.params, facts: &facts, secrets };
+    let catalog = wanted.bundle.catalog(wanted.role, server, &schemas())?;
     let wrong: Diagnostics = andon_converge::validate(&catalog)
         .into_iter()
         .map(|(origin, message)| Diagnostic::error(format!("{origin}: {message}")))
@@ -153,8 +198,11 @@ pub fn converge(wanted: &Wanted<'_>, task: Task, ways: &mut Ways<'_>) -> Result<
         Task::Apply => Mode::Apply,
         Task::Bake => Mode::Image,
     };
-    let report = carry_out(Converge::new(catalog, mode), stage, ways);
-    Ok(AgentReply { report, catalog: digest })
+    // Whatever a tool of the server repeats of a secret goes no further.
+    let hidden = wanted.hidden();
+    let mut say = |line: &str| (ways.say)(&hidden.without_secrets(line));
+    let report = carry_out(Converge::new(catalog, mode), stage, &mut Ways { say: &mut say, go_on: ways.go_on });
+    Ok(AgentReply { report: without_secrets(report, &hidden), catalog: digest })
 }
 
 /// Looks and acts on this machine, or wherever this process has gone, until the converge is done, or is not wanted any

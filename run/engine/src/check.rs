@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use andon_image::Source;
 use andon_lang::definitions::Project;
-use andon_lang::{Answers, Found, predict, written_string};
+use andon_lang::{Answers, Found, Roles, predict, written_string};
 use andon_schema::Schemas;
 use andon_schema::host::fact_types;
 use andon_text::{Diagnostic, Diagnostics, Span};
@@ -40,8 +40,8 @@ pub fn check(project: &Project, schemas: &Schemas, plugins: &Plugins) -> Diagnos
     let facts = Value::unknown(fact_types());
     let mut said: BTreeSet<(Arc<str>, String)> = BTreeSet::new();
     for name in project.roles.keys() {
-        let Project { roles, sources, files, .. } = project;
-        let Ok(foreseen) = predict(roles, sources, files, name, &Value::UNKNOWN, &facts, schemas) else { continue };
+        let roles = Roles::of(project, schemas);
+        let Ok(foreseen) = predict(roles, name, &Value::UNKNOWN, &facts) else { continue };
         // What may or may not be there is judged on the server.
         if !foreseen.undecided.is_empty() {
             continue;

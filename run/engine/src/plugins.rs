@@ -19,7 +19,9 @@ use andon_schema::{
     DEFAULT_HOST, FunctionAnswer, FunctionCall, FunctionFault, Mode, ProviderAddress, ProviderSchema, Schemas,
     TypeSchema, VersionConstraint,
 };
+use andon_secret::Vault;
 use andon_text::{Diagnostic, Diagnostics, Span};
+use andon_value::Value;
 
 use crate::locks::{Locks, hold, stack_directories};
 
@@ -29,6 +31,8 @@ const AT_ONCE: usize = 10;
 /// The plugins of a project.
 #[derive(Default)]
 pub struct Plugins {
+    /// Who answers for the function `secret`.
+    vault: Vault,
     at_hand: BTreeMap<ProviderAddress, AtHand>,
     /// Those that are not at hand and that something in the project belongs to: why, and where the project first says
     /// that it needs it.
@@ -83,7 +87,7 @@ impl Plugins {
         // A plan needs no more than what the stacks do.
         let planned = needs_of(project.stacks.values().map(|stack| &*stack.module));
         add_kept(&mut needs, state);
-        let mut plugins = Plugins::default();
+        let mut plugins = Plugins { vault: Vault::at(directory), ..Plugins::default() };
         if needs.is_empty() {
             return plugins;
         }
@@ -237,6 +241,10 @@ impl Plugins {
 
     /// What a plugin's function gives.
     pub fn call(&self, call: &FunctionCall) -> FunctionAnswer {
+        if let Some(name) = call.secret() {
+            let answer = self.vault.get(name).map(Value::string);
+            return answer.map_err(|error| FunctionFault { message: format!("{error}."), argument: None });
+        }
         let fault = |message| FunctionFault { message, argument: None };
         let plugin = self.at_hand.get(&call.provider);
         let plugin = plugin.ok_or_else(|| fault(format!("the provider {} is not at hand", named(&call.provider))))?;

@@ -7,7 +7,10 @@ use std::sync::Arc;
 
 use andon_lang::definitions::Project;
 use andon_lang::{Bundle, FileSet, bundle, load_roles};
+use andon_schema::Secrets;
+use andon_secret::Vault;
 use andon_text::{Diagnostic, Diagnostics, SourceMap, nearest};
+use andon_value::Value;
 
 use crate::project::{is_own, read_tree};
 
@@ -24,6 +27,8 @@ pub struct FoundRole {
     pub name: Arc<str>,
     /// It, the roles that it inherits, and the files beside them.
     pub bundle: Bundle,
+    /// The directory of the project that it is in, where the secrets are.
+    pub directory: PathBuf,
 }
 
 /// Why there is no such role: what is wrong, and the texts that it points into.
@@ -176,7 +181,15 @@ fn with_files_beside(
         )
     })?;
     let bundle = bundle(&project, [&*name]);
-    Ok(FoundRole { name, bundle })
+    Ok(FoundRole { name, bundle, directory: base.to_owned() })
+}
+
+/// The secrets that a role reads with these parameters, opened.
+pub fn secrets_of(bundle: &Bundle, role: &str, params: &Value, vault: &Vault) -> Result<Secrets, Diagnostics> {
+    let names = bundle.secrets(role, params, &crate::agent::schemas())?;
+    vault.take(&names).map_err(|error| {
+        Diagnostic::error(format!("role `{role}` cannot be given its secrets")).detail(format!("{error}.")).into()
+    })
 }
 
 /// Refuses a role where something is wrong in its own file or in that of a role that it inherits.

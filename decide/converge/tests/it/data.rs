@@ -21,7 +21,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use andon_converge::{Mode, schemas, validate};
-use andon_lang::{FileSet, load};
+use andon_lang::{FileSet, Roles, SecretsAtHand, Server, catalog, load};
 use andon_schema::host::{
     Account, Act, Bytes, Catalog, CommandOutput, Due, Entry, Group, Node, Notify, Unit, User, fact_types,
 };
@@ -150,8 +150,8 @@ impl Case<'_> {
         let names = text.lines().filter_map(|line| line.strip_prefix("role \"")?.split('"').next());
         let name = names.last().unwrap();
         let (params, facts) = (Value::object::<&str>([]), facts(self.section("facts")));
-        andon_lang::catalog(&project.roles, &project.sources, &project.files, name, &params, &facts, &schemas)
-            .map_err(|diagnostics| said(&diagnostics))
+        let server = Server { params: &params, facts: &facts, secrets: SecretsAtHand::Unknown };
+        catalog(Roles::of(&project, &schemas), name, server).map_err(|diagnostics| said(&diagnostics))
     }
 }
 

@@ -33,7 +33,7 @@ use crate::image::check_image;
 use crate::lint::kept;
 use crate::literal;
 use crate::load::in_order;
-use crate::role::{Evaluation, lineage};
+use crate::role::{Evaluation, Roles, SecretsAtHand, Server, lineage};
 
 pub use body::{EvaluatedBody, place_in};
 
@@ -131,9 +131,9 @@ fn roles(project: &Project, role: &Arc<Role>, schemas: &Schemas, out: &mut Diagn
     }
     // Once with every parameter unknown, so that nothing is passed over; once with the defaults that there are.
     let facts = Value::unknown(fact_types());
-    let (roles, sources, files) = (&project.roles, &project.sources, &project.files);
     for given in [Value::UNKNOWN, required_params(project, role)] {
-        match Evaluation::new(roles, sources, files, &role.name.name, &given, &facts, schemas) {
+        let server = Server { params: &given, facts: &facts, secrets: SecretsAtHand::Unknown };
+        match Evaluation::new(Roles::of(project, schemas), &role.name.name, server) {
             Ok(evaluation) => {
                 out.extend(evaluation.undeclared());
                 out.extend(evaluation.finish(true).err().into_iter().flatten());

@@ -4,7 +4,7 @@ use andon_text::{Diagnostic, nearest};
 use andon_value::{Marks, Type, Value, convert, quote};
 
 use super::expression::{Evaluator, Failed};
-use super::{Inputs, ProviderFunction, describe};
+use super::{Inputs, ProviderFunction, Scope, describe};
 use crate::functions::{Fault, Foresight, Function, Parameter, Run, Secrets, Unknowns, built_in, function, functions};
 
 /// One call of a function: its arguments, checked against its parameters, and what it may read.
@@ -13,6 +13,8 @@ pub(crate) struct Call<'a> {
     pub(crate) arguments: Vec<Value>,
     /// What the function may read beside them.
     pub(crate) inputs: Inputs<'a>,
+    /// Where the call stands.
+    pub(crate) scope: &'a dyn Scope,
     /// The template files that this call is inside of.
     pub(crate) templates: &'a [String],
 }
@@ -92,7 +94,8 @@ impl Evaluator<'_> {
             let passed = checked.iter().fold(Marks::NONE, |marks, value| marks.union(value.marks_within()));
             let foreseen = match function.foresight {
                 Some(Foresight(foresee)) => {
-                    foresee(&Call { arguments: checked, inputs: self.scope.inputs(), templates: &self.templates })
+                    let (inputs, scope) = (self.scope.inputs(), self.scope);
+                    foresee(&Call { arguments: checked, inputs, scope, templates: &self.templates })
                 }
                 None => Value::unknown(function.returns.clone()),
             };
@@ -101,7 +104,8 @@ impl Evaluator<'_> {
         }
         let Run(run) = function.run;
         let templates = std::mem::take(&mut self.templates);
-        let call = Call { arguments: checked, inputs: self.scope.inputs(), templates: &templates };
+        let (inputs, scope) = (self.scope.inputs(), self.scope);
+        let call = Call { arguments: checked, inputs, scope, templates: &templates };
         let result = run(&call);
         self.templates = templates;
         match result {

@@ -15,6 +15,7 @@ mod identities;
 mod numbers;
 mod patterns;
 mod rsa;
+mod secrets;
 mod sets;
 mod strings;
 mod templates;
@@ -144,6 +145,7 @@ pub fn functions() -> &'static [Function] {
             numbers::table(),
             patterns::table(),
             rsa::table(),
+            secrets::table(),
             sets::table(),
             strings::table(),
             templates::table(),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use andon_hcl::parse_template;
+use andon_schema::{FunctionAnswer, ProviderAddress};
 use andon_text::{Diagnostic, Diagnostics, SourceMap, Span, nearest};
 use andon_value::{Type, Value, convert, quote};
 
@@ -63,7 +64,7 @@ fn fill(call: &Call<'_>, name: &str, source: &str, templates: Vec<String>) -> Re
     if errors.has_errors() {
         return Err(refuse(&sources, &errors));
     }
-    let scope = Variables { values: variables, inputs: call.inputs };
+    let scope = Variables { values: variables, outer: call.scope };
     let mut evaluator = Evaluator::within(&scope, templates);
     match evaluator.template(&template) {
         Ok(value) => Ok(value.mark(variables.marks())),
@@ -112,7 +113,8 @@ const LONGEST_EXCERPT: usize = 160;
 /// What names mean inside a template: the variables given to it, and nothing else.
 struct Variables<'a> {
     values: &'a Value,
-    inputs: Inputs<'a>,
+    /// Where the template is filled.
+    outer: &'a dyn Scope,
 }
 
 impl Scope for Variables<'_> {
@@ -131,6 +133,10 @@ impl Scope for Variables<'_> {
     }
 
     fn inputs(&self) -> Inputs<'_> {
-        self.inputs
+        self.outer.inputs()
+    }
+
+    fn ask_provider(&self, provider: &ProviderAddress, function: &str, arguments: &[Value]) -> Option<FunctionAnswer> {
+        self.outer.ask_provider(provider, function, arguments)
     }
 }

@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use andon_hcl::ast::Expr;
 use andon_schema::host::{Assertion, Check, HostResource, Notify};
-use andon_schema::{Block, Schemas};
+use andon_schema::{Block, FunctionAnswer, FunctionFault, Schemas};
 use andon_text::{Diagnostic, Diagnostics, SourceMap, Span};
 use andon_value::{Kind, Type, Value, convert};
 
 use super::lineage::{Places, find, lineage, params};
 use super::scope::At;
-use super::{Prediction, Undecided};
+use super::{Prediction, Roles, SecretsAtHand, Server, Undecided};
 use crate::FileSet;
 use crate::definitions::{CheckDefinition, Condition, HostDefinition, Role};
 use crate::eval::{evaluate, evaluate_block};
@@ -35,6 +35,9 @@ pub(crate) struct Evaluation<'a> {
     by_name: BTreeMap<(Arc<str>, Arc<str>), usize>,
     params: BTreeMap<Arc<str>, Value>,
     pub facts: &'a Value,
+    secrets: SecretsAtHand<'a>,
+    /// The names of secrets that were read; none for one that is not known.
+    asked: RefCell<BTreeSet<Option<Arc<str>>>>,
     sources: &'a SourceMap,
     /// What a server has of the project: the files beside the roles.
     pub files: FileSet,
@@ -81,17 +84,10 @@ enum Decision {
 }
 
 impl<'a> Evaluation<'a> {
-    pub fn new(
-        roles: &BTreeMap<Arc<str>, Arc<Role>>,
-        sources: &'a SourceMap,
-        files: &FileSet,
-        role: &str,
-        given: &Value,
-        facts: &'a Value,
-        schemas: &'a Schemas,
-    ) -> Result<Evaluation<'a>, Diagnostics> {
+    pub fn new(from: Roles<'a>, role: &str, server: Server<'a>) -> Result<Evaluation<'a>, Diagnostics> {
+        let Roles { roles, sources, files, schemas } = from;
         let lineage = lineage(roles, find(roles, role, None)?)?;
-        let params = params(&lineage, given, &Places { of: &|_| None, key: &|_| None, head: None })?;
+        let params = params(&lineage, server.params, &Places { of: &|_| None, key: &|_| None, head: None })?;
         let mut sees: Vec<BTreeSet<usize>> = Vec::new();
         for (index, role) in lineage.iter().enumerate() {
             let parents = lineage.iter().enumerate().zip(&sees);
@@ -122,7 +118,9 @@ impl<'a> Evaluation<'a> {
             places,
             by_name,
             params,
-            facts,
+            facts: server.facts,
+            secrets: server.secrets,
+            asked: RefCell::default(),
             sources,
             files: beside,
             schemas,
@@ -177,6 +175,9 @@ impl<'a> Evaluation<'a> {
                 );
             }
         }
+        let asked = self.asked.take();
+        prediction.unknown_secrets = asked.contains(&None);
+        prediction.secrets = asked.into_iter().flatten().collect();
         if out.has_errors() { Err(in_order(out, self.sources)) } else { Ok(prediction) }
     }
 
@@ -550,6 +551,10 @@ impl<'a> Evaluation<'a> {
 
     fn label(&self, expr: &Expr, scope: &At<'_, '_>) -> Option<Arc<str>> {
         let value = self.value(expr, scope)?;
+        if let Some(refused) = shown(&value, expr, "a host resource") {
+            self.report(refused);
+            return None;
+        }
         let text = convert(&value, &Type::String).ok()?;
         let text = text.as_str()?;
         if text.is_empty() {
@@ -605,6 +610,27 @@ impl<'a> Evaluation<'a> {
             Value::UNKNOWN
         });
         self.locals.borrow_mut().insert((role, name.clone()), value);
+    }
+
+    /// `secret(name)`; `None` where it is not known here.
+    pub fn secret(&self, name: &Value) -> Option<FunctionAnswer> {
+        let name = name.as_str();
+        self.asked.borrow_mut().insert(name.cloned());
+        let refused = |message: &str| Some(Err(FunctionFault { message: message.to_owned(), argument: Some(0) }));
+        match (self.secrets, name) {
+            (SecretsAtHand::Unknown, _) | (_, None) => None,
+            (SecretsAtHand::Image, _) => refused(
+                "Whoever has the image could read it. Leave what reads it out of images (`when = !fact.image`): it \
+                 comes about when the server is converged.",
+            ),
+            (SecretsAtHand::Handed(secrets), Some(name)) => match secrets.get(name) {
+                Some(value) => Some(Ok(Value::string(Arc::clone(value)))),
+                None => refused(
+                    "It was not sealed for this server: which secrets a role reads must be known without the server's \
+                     facts.",
+                ),
+            },
+        }
     }
 
     /// `kind.name`, as a role of the lineage sees it.
@@ -685,6 +711,9 @@ pub(crate) fn evaluate_assertion(
         (Ok(attributes), Ok(label)) => (attributes, label),
         (attributes, label) => return Err(attributes.err().into_iter().chain(label.err()).flatten().collect()),
     };
+    if let Some(refused) = shown(&label, &assertion.label, "an assertion") {
+        return Err(refused.into());
+    }
     let name = convert(&label, &Type::String).ok().and_then(|label| label.as_str().cloned());
     Ok(name.map(|name| Assertion {
         kind: kind.name.clone(),
@@ -692,6 +721,15 @@ pub(crate) fn evaluate_assertion(
         attributes,
         origin: origin(sources, assertion.span),
     }))
+}
+
+/// What is wrong with a name that everybody sees, if it is a secret.
+fn shown(name: &Value, expr: &Expr, of: &str) -> Option<Diagnostic> {
+    let secret = name.marks().sensitive;
+    secret.then(|| {
+        let diagnostic = Diagnostic::error(format!("the name of {of} is a secret: it is shown")).at(expr.span);
+        diagnostic.help("If it is none, say so: nonsensitive(…)")
+    })
 }
 
 /// The keys and values of a `for_each`: a set of strings, a map or an object. `None` where they are not known.

@@ -6,16 +6,16 @@ mod given;
 mod lineage;
 mod scope;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use andon_schema::Schemas;
 use andon_schema::host::Catalog;
+use andon_schema::{Schemas, Secrets};
 use andon_text::{Diagnostics, SourceMap};
 use andon_value::Value;
 
 use crate::FileSet;
-use crate::definitions::Role;
+use crate::definitions::{Project, Role};
 
 pub(crate) use catalog::{Evaluation, circle_of, evaluate_assertion, for_each, origin, refused};
 pub(crate) use given::given;
@@ -29,6 +29,10 @@ pub struct Prediction {
     pub catalog: Catalog,
     /// Those of which it is not known whether or how often they will be there, in the order of their run.
     pub undecided: Vec<Undecided>,
+    /// The names of the secrets that it reads, or may read.
+    pub secrets: BTreeSet<Arc<str>>,
+    /// It may read secrets whose names are not known.
+    pub unknown_secrets: bool,
 }
 
 /// A host resource or check that depends on what is not known yet.
@@ -42,30 +46,55 @@ pub struct Undecided {
     pub reason: String,
 }
 
-/// What a server with these facts must have. Everything in the answer is known.
-pub fn catalog(
-    roles: &BTreeMap<Arc<str>, Arc<Role>>,
-    sources: &SourceMap,
-    files: &FileSet,
-    role: &str,
-    params: &Value,
-    facts: &Value,
-    schemas: &Schemas,
-) -> Result<Catalog, Diagnostics> {
-    let evaluation = Evaluation::new(roles, sources, files, role, params, facts, schemas)?;
-    evaluation.finish(false).map(|prediction| prediction.catalog)
+/// Roles, and all that their evaluation needs whatever the server is.
+#[derive(Debug, Clone, Copy)]
+pub struct Roles<'a> {
+    /// The roles by name, with all their ancestors.
+    pub roles: &'a BTreeMap<Arc<str>, Arc<Role>>,
+    /// The text of their files.
+    pub sources: &'a SourceMap,
+    /// The files that they may read.
+    pub files: &'a FileSet,
+    /// The kinds of host resource and check.
+    pub schemas: &'a Schemas,
 }
 
-/// What a server must have, as far as its parameters and facts tell: both may hold unknown values.
-pub fn predict(
-    roles: &BTreeMap<Arc<str>, Arc<Role>>,
-    sources: &SourceMap,
-    files: &FileSet,
-    role: &str,
-    params: &Value,
-    facts: &Value,
-    schemas: &Schemas,
-) -> Result<Prediction, Diagnostics> {
-    let evaluation = Evaluation::new(roles, sources, files, role, params, facts, schemas)?;
-    evaluation.finish(true)
+/// What a role is evaluated with for one server.
+#[derive(Debug, Clone, Copy)]
+pub struct Server<'a> {
+    /// Values of the role's parameters.
+    pub params: &'a Value,
+    /// What the server says of itself.
+    pub facts: &'a Value,
+    /// What it may know.
+    pub secrets: SecretsAtHand<'a>,
+}
+
+/// Where the secrets of a role come from.
+#[derive(Debug, Clone, Copy)]
+pub enum SecretsAtHand<'a> {
+    /// Nobody is asked: they are unknown.
+    Unknown,
+    /// These are all that there are.
+    Handed(&'a Secrets),
+    /// There are none in an image, which others may read.
+    Image,
+}
+
+impl<'a> Roles<'a> {
+    /// The roles of a project.
+    pub fn of(project: &'a Project, schemas: &'a Schemas) -> Roles<'a> {
+        Roles { roles: &project.roles, sources: &project.sources, files: &project.files, schemas }
+    }
+}
+
+/// What a server with these facts must have. Everything in the answer is known.
+pub fn catalog(roles: Roles<'_>, role: &str, server: Server<'_>) -> Result<Catalog, Diagnostics> {
+    Evaluation::new(roles, role, server)?.finish(false).map(|prediction| prediction.catalog)
+}
+
+/// What a server must have, as far as its parameters and facts tell: both may hold unknown values. No secret is known.
+pub fn predict(roles: Roles<'_>, role: &str, params: &Value, facts: &Value) -> Result<Prediction, Diagnostics> {
+    let server = Server { params, facts, secrets: SecretsAtHand::Unknown };
+    Evaluation::new(roles, role, server)?.finish(true)
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use andon_schema::{FunctionAnswer, ProviderAddress};
 use andon_text::{Diagnostic, Span};
 use andon_value::Value;
 
@@ -43,6 +44,11 @@ impl Scope for At<'_, '_> {
     fn inputs(&self) -> Inputs<'_> {
         let base = self.evaluation.lineage.get(self.role).map_or("", |role| &*role.directory);
         Inputs::of_files(&self.evaluation.files, base, "")
+    }
+
+    fn ask_provider(&self, _: &ProviderAddress, _: &str, arguments: &[Value]) -> Option<FunctionAnswer> {
+        // A role has no providers: the only function that somebody is asked for is `secret`.
+        self.evaluation.secret(arguments.first()?)
     }
 }
 

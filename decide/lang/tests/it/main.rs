@@ -27,6 +27,7 @@ mod modules;
 mod moments;
 mod oracle;
 mod role;
+mod role_secrets;
 mod schemas;
 mod shop;
 mod signatures;

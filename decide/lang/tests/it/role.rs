@@ -3,25 +3,29 @@
 use std::sync::Arc;
 
 use andon_lang::definitions::Project;
-use andon_lang::{Bundle, BundleError, FileSet, bundle, catalog, image_recipe, load, predict};
+use andon_lang::{
+    Bundle, BundleError, FileSet, Roles, SecretsAtHand, Server, bundle, catalog, image_recipe, load, predict,
+};
+use andon_schema::Secrets;
 use andon_schema::host::Catalog;
+use andon_text::Diagnostics;
 use andon_value::{Kind, Value, render as render_value};
 
 use crate::schemas::schemas;
 use crate::{files, render, render_all};
 
-fn project(text: &str) -> Project {
+pub fn project(text: &str) -> Project {
     let (project, diagnostics) = load(files(text), "shop");
     assert!(!diagnostics.has_errors(), "{}", render_all(&diagnostics, &project.sources));
     project
 }
 
-fn facts() -> Value {
+pub fn facts() -> Value {
     let os = Value::object([("family", Value::from("debian"))]);
     Value::object([("os", os), ("hostname", Value::from("web-0"))])
 }
 
-fn object(text: &str) -> Value {
+pub fn object(text: &str) -> Value {
     let (expr, errors) = andon_hcl::parse_expression(andon_text::SourceMap::new().add("params", text), text);
     assert!(errors.is_empty(), "{errors:?}");
     struct Nothing(FileSet);
@@ -71,11 +75,18 @@ fn write(catalog: &Catalog) -> String {
     text
 }
 
+pub fn catalog_of(project: &Project, params: &Value, facts: &Value) -> Result<Catalog, Diagnostics> {
+    let secrets = [("db", "hunter2"), ("app/key", "k1\nk2\n")];
+    let secrets: Secrets = secrets.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
+    let server = Server { params, facts, secrets: SecretsAtHand::Handed(&secrets) };
+    catalog(Roles::of(project, &schemas()), "a", server)
+}
+
 /// The catalog of role `a`, or what is said instead.
-fn check_with(text: &str, params: &str, expected: &str) {
+pub fn check_with(text: &str, params: &str, expected: &str) {
     let project = project(text);
-    let Project { roles, sources, files, .. } = &project;
-    let said = match catalog(roles, sources, files, "a", &object(params), &facts(), &schemas()) {
+    let sources = &project.sources;
+    let said = match catalog_of(&project, &object(params), &facts()) {
         Ok(catalog) => write(&catalog),
         Err(errors) => render(&errors, sources).replace("roles/a.role.hcl:", ""),
     };
@@ -83,7 +94,7 @@ fn check_with(text: &str, params: &str, expected: &str) {
     assert_eq!(said.trim(), expected.join("\n"), "{text}\n{params}");
 }
 
-fn check_body(body: &str, expected: &str) {
+pub fn check_body(body: &str, expected: &str) {
     check_with(
         &format!("== roles/a.role.hcl\nrole \"a\" {{\n{body}\n}}\n== roles/hello.tftpl\nhello ${{name}}\n"),
         "{}",
@@ -282,9 +293,9 @@ role "a" {
 }
 "#,
     );
-    let Project { roles, sources, files, .. } = &project;
     let params = object("{ greeting = unknown }");
-    let foreseen = predict(roles, sources, files, "a", &params, &Value::UNKNOWN, &schemas()).unwrap();
+    let schemas = schemas();
+    let foreseen = predict(Roles::of(&project, &schemas), "a", &params, &Value::UNKNOWN).unwrap();
     assert_eq!(
         write(&foreseen.catalog),
         "package nginx\nfile /x content=(known after apply)\ncheck on: port tcp/80 listening=true\n"
@@ -300,7 +311,7 @@ role "a" {
         ]
     );
     // A catalog has no room for what is not known.
-    let errors = catalog(roles, sources, files, "a", &params, &Value::UNKNOWN, &schemas()).unwrap_err();
+    let errors = catalog_of(&project, &params, &Value::UNKNOWN).unwrap_err();
     assert!(errors.has_errors());
 }
 
@@ -316,8 +327,9 @@ fn a_bundle_is_all_that_a_server_needs() {
     let paths: Vec<&str> = decoded.files().paths().map(|path| &**path).collect();
     assert_eq!(paths, ["roles/a.role.hcl", "roles/site/x.conf"]);
     let params = object("{ deep = \"x\" }");
-    let here = catalog(&project.roles, &project.sources, &project.files, "a", &params, &facts(), &schemas()).unwrap();
-    assert_eq!(decoded.catalog("a", &params, &facts(), &schemas()).unwrap(), here);
+    let here = catalog_of(&project, &params, &facts()).unwrap();
+    let (facts, secrets) = (facts(), SecretsAtHand::Unknown);
+    assert_eq!(decoded.catalog("a", Server { params: &params, facts: &facts, secrets }, &schemas()).unwrap(), here);
     for (bytes, expected) in [
         (&b""[..], BundleError::Unknown),
         (b"andon bundle 2\n", BundleError::Unknown),

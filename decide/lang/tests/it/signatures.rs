@@ -56,7 +56,8 @@ fn every_function_of_terraform_is_there_with_its_signature() {
             None => wrong.push(format!("{name} is missing")),
         }
     }
-    for function in functions() {
+    // One is this language's own.
+    for function in functions().iter().filter(|function| function.name != "secret") {
         if !theirs.contains_key(function.name) {
             wrong.push(format!("{} is no function of Terraform", function.name));
         }

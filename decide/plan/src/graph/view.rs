@@ -4,7 +4,7 @@ use std::sync::Arc;
 use andon_hcl::ast::Expr;
 use andon_lang::definitions::{ResourceKey, Trial};
 use andon_lang::eval::{Inputs, Name, ProviderFunction, Resolved, Scope, Step};
-use andon_schema::{FunctionAnswer, FunctionCall, InstanceKey, Mode, ProviderAddress};
+use andon_schema::{FunctionAnswer, FunctionCall, FunctionFault, InstanceKey, Mode, ProviderAddress};
 use andon_text::{Diagnostic, Diagnostics, Span};
 use andon_value::{Marks, Value};
 use rustc_hash::FxHashSet;
@@ -479,6 +479,9 @@ impl Scope for View<'_> {
     }
 
     fn ask_provider(&self, provider: &ProviderAddress, function: &str, arguments: &[Value]) -> Option<FunctionAnswer> {
+        if *provider == ProviderAddress::of_secrets() && !arguments.iter().all(Value::is_wholly_known) {
+            return None;
+        }
         let (provider, arguments) = (provider.clone(), arguments.to_vec());
         let call = FunctionCall { provider, function: function.into(), arguments };
         match self.read(Key::Function(Arc::new(call)), None) {
@@ -504,6 +507,12 @@ impl Scope for Constants<'_> {
 
     fn inputs(&self) -> Inputs<'_> {
         self.0
+    }
+
+    fn ask_provider(&self, _: &ProviderAddress, _: &str, _: &[Value]) -> Option<FunctionAnswer> {
+        // What stands here is known before anything is asked of anyone.
+        let message = "Values written here are known before any secret is: read it in a stack or a role.".to_owned();
+        Some(Err(FunctionFault { message, argument: None }))
     }
 }
 

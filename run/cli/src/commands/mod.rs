@@ -20,6 +20,7 @@ pub mod providers;
 pub mod purge;
 pub mod rekey;
 pub mod run;
+pub mod secret;
 pub mod show;
 pub mod ssh;
 pub mod state;

@@ -6,9 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use andon_engine::agent::{AgentReply, Task, Wanted, Ways, converge};
-use andon_engine::roles::{FoundRole, NoRole, find_role};
+use andon_engine::roles::{FoundRole, NoRole, find_role, secrets_of};
 use andon_fleet::{Outcome, tally};
 use andon_lang::GivenArgument;
+use andon_schema::Secrets;
+use andon_secret::Vault;
 use andon_text::Diagnostic;
 use andon_value::Value;
 use andon_view::HostOutcome;
@@ -28,7 +30,8 @@ pub fn run(context: &Context, arguments: &RunArguments) -> Result<(), Stop> {
         context.say_diagnostics(&no_role.diagnostics, &no_role.sources);
         Stop::Code(1)
     };
-    let FoundRole { name, mut bundle } = find_role(&context.arguments.directory, &arguments.role).map_err(refused)?;
+    let FoundRole { name, mut bundle, directory } =
+        find_role(&context.arguments.directory, &arguments.role).map_err(refused)?;
     let given = given(context, &arguments.params)?;
     let params = bundle.give(&name, &given).map_err(|diagnostics| {
         context.say_diagnostics(&diagnostics, bundle.sources());
@@ -43,7 +46,12 @@ pub fn run(context: &Context, arguments: &RunArguments) -> Result<(), Stop> {
             .help("Run the same command with sudo; `--plan` shows what you may see of what would change.")
             .into());
     }
-    let role = Role { name: &name, bundle: &bundle, params: &params };
+    let vault = Vault::at(&directory);
+    let secrets = secrets_of(&bundle, &name, &params, &vault).map_err(|diagnostics| {
+        context.say_diagnostics(&diagnostics, bundle.sources());
+        Stop::Code(1)
+    })?;
+    let role = Role { name: &name, bundle: &bundle, params: &params, secrets: &secrets };
     let asks = !arguments.yes && !arguments.plan && std::io::stdin().is_terminal() && context.live;
     if arguments.plan || asks {
         let outcomes = vec![here(context, &role, Task::Plan)?];
@@ -67,6 +75,7 @@ struct Role<'a> {
     name: &'a str,
     bundle: &'a andon_lang::Bundle,
     params: &'a Value,
+    secrets: &'a Secrets,
 }
 
 /// What a command line says of parameters.
@@ -109,7 +118,8 @@ fn here(context: &Context, role: &Role<'_>, task: Task) -> Result<HostOutcome, S
         }
         !stop
     };
-    let wanted = Wanted { bundle: role.bundle, role: role.name, params: role.params };
+    let Role { name, bundle, params, secrets } = *role;
+    let wanted = Wanted { bundle, role: name, params, secrets };
     match converge(&wanted, task, &mut Ways { say: &mut say, go_on: &go_on }) {
         Ok(AgentReply { report, catalog }) => Ok((Arc::from(LOCAL), Outcome::Report { report, catalog })),
         Err(diagnostics) => {

@@ -28,6 +28,7 @@ mod formats;
 mod generated;
 mod graph;
 mod help;
+mod kept_secrets;
 mod kills;
 mod ledger;
 mod midway;

@@ -4,18 +4,20 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use andon_lab::Lab;
 use andon_lang::definitions::Project;
-use andon_lang::{bundle, predict};
+use andon_lang::{Bundle, Roles, bundle, predict};
 use andon_ledger::{Action, Intent};
 use andon_reach::{Target, run_agent};
 use andon_schema::{
     Attribute, Change, EntryStatus, Failure, HostEntry, HostReport, Identity, InstanceAddress, Object, Outcome,
-    Schemas, TypeSchema,
+    Schemas, Secrets, TypeSchema,
 };
+use andon_secret::Vault;
 use andon_value::{Type, Value};
 
 use super::{Planned, Provider, Request, one_type, what_failed};
 use crate::Found;
 use crate::agent::{AgentReply, AgentRequest, Task, lines};
+use crate::roles::secrets_of;
 
 /// `andon_host`: a server that must have a role.
 pub struct HostProvider {
@@ -27,15 +29,34 @@ pub struct HostProvider {
     pub schemas: Schemas,
     /// This program, as its own helper.
     pub helper: PathBuf,
+    /// The project's secrets.
+    pub vault: Arc<Vault>,
     /// What has been bundled, by role: the same for every server.
-    pub bundles: Mutex<BTreeMap<String, Arc<[u8]>>>,
+    pub bundles: Mutex<BTreeMap<String, Bundled>>,
+}
+
+/// A role's bundle, and its bytes.
+#[derive(Clone)]
+pub struct Bundled {
+    bundle: Arc<Bundle>,
+    bytes: Arc<[u8]>,
 }
 
 impl HostProvider {
-    fn bundle(&self, role: &str) -> Arc<[u8]> {
+    fn bundle(&self, role: &str) -> Bundled {
         let mut bundles = self.bundles.lock().unwrap_or_else(PoisonError::into_inner);
-        let made = || bundle(&self.project, [role]).encode().into();
-        Arc::clone(bundles.entry(role.to_owned()).or_insert_with(made))
+        let made = || {
+            let bundle = bundle(&self.project, [role]);
+            Bundled { bytes: bundle.encode().into(), bundle: Arc::new(bundle) }
+        };
+        bundles.entry(role.to_owned()).or_insert_with(made).clone()
+    }
+
+    /// The secrets that a role reads with these parameters.
+    fn secrets(&self, bundle: &Bundle, role: &str, params: &Value) -> Result<Secrets, Failure> {
+        secrets_of(bundle, role, params, &self.vault).map_err(|diagnostics| {
+            Failure::new(format!("role `{role}` cannot be evaluated"), lines(&diagnostics, bundle.sources()))
+        })
     }
 
     fn converge(
@@ -48,7 +69,9 @@ impl HostProvider {
         let target = self.target(connection)?;
         let role = config.get_str("role").unwrap_or_default().to_owned();
         let failed = |detail: String| Failure::new(format!("role `{role}` could not be converged"), detail);
-        let request = AgentRequest { task, bundle: self.bundle(&role), params: params(config), role: role.clone() };
+        let (Bundled { bundle, bytes }, params) = (self.bundle(&role), params(config));
+        let secrets = self.secrets(&bundle, &role, &params)?;
+        let request = AgentRequest { task, bundle: bytes, params, role: role.clone(), secrets };
         let reply = run_agent(&target, &self.helper, &request.encode(), &mut |line| say(line))
             .map_err(|error| failed(error.to_string()))?;
         AgentReply::decode(&reply).map_err(failed)
@@ -76,10 +99,10 @@ impl HostProvider {
     /// What the role would do on a server that is not there yet, as far as its parameters tell.
     fn foresee(&self, config: &Value) -> Result<HostReport, Failure> {
         let role = config.get_str("role").unwrap_or_default();
-        let Project { roles, sources, files, .. } = &*self.project;
-        let foreseen = predict(roles, sources, files, role, &params(config), &Value::UNKNOWN, &self.schemas).map_err(
-            |diagnostics| Failure::new(format!("role `{role}` cannot be evaluated"), lines(&diagnostics, sources)),
-        )?;
+        let roles = Roles::of(&self.project, &self.schemas);
+        let foreseen = predict(roles, role, &params(config), &Value::UNKNOWN).map_err(|diagnostics| {
+            Failure::new(format!("role `{role}` cannot be evaluated"), lines(&diagnostics, roles.sources))
+        })?;
         let planned = |address: String, origin: &str, status: EntryStatus| HostEntry {
             address,
             origin: origin.to_owned(),

@@ -7,7 +7,9 @@ use andon_lang::definitions::Project;
 use andon_lang::{Recipe, bundle};
 use andon_ledger::{Action, Intent};
 use andon_reach::{Target, run_agent};
-use andon_schema::{Attribute, Failure, HostReport, Identity, InstanceAddress, Object, Outcome, Schemas, TypeSchema};
+use andon_schema::{
+    Attribute, Failure, HostReport, Identity, InstanceAddress, Object, Outcome, Schemas, Secrets, TypeSchema,
+};
 use andon_value::{Type, Value};
 
 use super::{Planned, Provider, Request, one_type, what_failed};
@@ -109,7 +111,8 @@ impl ImageProvider {
         let target = Target::Root { lower: bake.lower().to_vec(), upper: bake.upper(), work: bake.work() };
         let params = recipe.params_of(role);
         let bundle = bundle(&self.project, [role]).encode().into();
-        let request = AgentRequest { task: Task::Bake, role: role.to_owned(), params, bundle };
+        let secrets = Secrets::new();
+        let request = AgentRequest { task: Task::Bake, role: role.to_owned(), params, bundle, secrets };
         let failed = |detail: String| Failure::new(format!("role `{role}` could not be baked"), detail);
         let reply = run_agent(&target, &self.helper, &request.encode(), &mut |line| say(line))
             .map_err(|error| failed(error.to_string()))?;

@@ -20,6 +20,7 @@ use andon_schema::{
     Attribute, Block, EntryStatus, Failure, HostReport, Identity, InstanceAddress, Mode, Object, Outcome, Schemas,
     TypeSchema,
 };
+use andon_secret::Vault;
 use andon_value::Value;
 
 use crate::agent::schemas;
@@ -143,6 +144,7 @@ pub fn built_in_for(session: &Session, project: &Arc<Project>) -> Result<Provide
         project: Arc::clone(project),
         schemas: schemas(),
         helper,
+        vault: Arc::new(Vault::at(&settings.directory)),
         bundles: Mutex::default(),
     }));
     Ok(providers)

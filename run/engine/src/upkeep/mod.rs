@@ -11,13 +11,15 @@ use std::path::{Path, PathBuf};
 
 use andon_lang::{Bundle, GivenArgument};
 use andon_ledger::Timestamp;
-use andon_schema::{Failure, HostReport};
+use andon_schema::{Failure, HostReport, Secrets};
+use andon_secret::{Identities, Recipients, Vault, open_secrets, seal_secrets};
 use andon_source::Web;
 use andon_text::Diagnostics;
+use andon_value::Value;
 use sha2::{Digest, Sha256};
 
 use crate::agent::{Task, Wanted, Ways, converge, lines};
-use crate::roles::{FoundRole, NoRole, find_role};
+use crate::roles::{FoundRole, NoRole, find_role, secrets_of};
 
 pub use origin::{Definitions, Origin};
 pub use records::{Record, Records, Sort};
@@ -79,17 +81,18 @@ impl Upkeep {
         let (found, mut stale) = self.find(web)?;
         let (mut roles, mut used) = (Vec::new(), Vec::new());
         for (wanted, mut role) in self.roles.iter().zip(found) {
-            let mut outcome = self.converge(&mut role, ways);
+            let mut outcome = self.converge(wanted, &mut role, ways);
             match (&outcome, self.kept_role(wanted)) {
                 // Nothing was begun: what was there before is right for as long as this is not.
                 (Err(why), Some(mut before)) => {
                     stale.get_or_insert(why.clone());
-                    outcome = self.converge(&mut before, ways);
+                    outcome = self.converge(wanted, &mut before, ways);
                     role = before;
                 }
-                (Ok(_), _) => self.keep(wanted, &role).map_err(cannot)?,
+                (Ok((_, secrets)), _) => self.keep(wanted, &role, secrets).map_err(cannot)?,
                 _ => {}
             }
+            let outcome = outcome.map(|(report, _)| report);
             let go_on = outcome.as_ref().is_ok_and(|report| self.look_only || !report.has_failed());
             roles.push((role.name.to_string(), outcome));
             used.push(role);
@@ -128,9 +131,46 @@ impl Upkeep {
         self.kept.join(format!("{}.bundle", digest([wanted.as_bytes()])))
     }
 
-    fn keep(&self, wanted: &str, role: &FoundRole) -> std::io::Result<()> {
+    fn keep(&self, wanted: &str, role: &FoundRole, secrets: &Secrets) -> std::io::Result<()> {
         let (place, bytes) = (self.place(wanted), [role.name.as_bytes(), b"\n", &role.bundle.encode()].concat());
-        if fs::read(&place).ok().as_ref() == Some(&bytes) { Ok(()) } else { write_whole(&place, &bytes) }
+        if fs::read(&place).ok().as_ref() != Some(&bytes) {
+            write_whole(&place, &bytes)?;
+        }
+        self.keep_secrets(&place.with_extension("age"), secrets)
+    }
+
+    /// Keeps the secrets of a role sealed for this server itself, as nothing that is kept holds one in clear. They are
+    /// written when they are others.
+    fn keep_secrets(&self, place: &Path, secrets: &Secrets) -> std::io::Result<()> {
+        if secrets.is_empty() {
+            return match fs::remove_file(place) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+                _ => Ok(()),
+            };
+        }
+        let Ok(Some(identities)) = Identities::of_server() else { return Ok(()) };
+        let kept = fs::read(place).ok().and_then(|sealed| open_secrets(&sealed, &identities).ok());
+        if kept.as_ref() == Some(secrets) {
+            return Ok(());
+        }
+        let recipients = Recipients::parse(&identities.recipients().join("\n"), identities.from());
+        let recipients = recipients.map_err(std::io::Error::other)?;
+        write_whole(place, &seal_secrets(secrets, &recipients).map_err(std::io::Error::other)?)
+    }
+
+    /// The secrets that a role reads: from where its definitions are, or as they were last.
+    fn secrets(&self, wanted: &str, found: &FoundRole, params: &Value) -> Result<Secrets, String> {
+        let FoundRole { name, bundle, directory } = found;
+        let said = |found: Diagnostics| lines(&found, bundle.sources());
+        let vault = Vault::of_server(directory);
+        let opened = secrets_of(bundle, name, params, &vault).map_err(said);
+        if !directory.as_os_str().is_empty() {
+            return opened;
+        }
+        let kept = fs::read(self.place(wanted).with_extension("age")).ok();
+        let identities = Identities::of_server().ok().flatten();
+        let kept = kept.zip(identities).and_then(|(sealed, identities)| open_secrets(&sealed, &identities).ok());
+        kept.map_or(opened, Ok)
     }
 
     /// A role as it was last; `None` where it is not kept.
@@ -139,7 +179,7 @@ impl Upkeep {
         let end = bytes.iter().position(|byte| *byte == b'\n')?;
         let (name, bundle) = bytes.split_at_checked(end)?;
         let bundle = Bundle::decode(bundle.get(1..)?).ok()?;
-        Some(FoundRole { name: std::str::from_utf8(name).ok()?.into(), bundle })
+        Some(FoundRole { name: std::str::from_utf8(name).ok()?.into(), bundle, directory: PathBuf::new() })
     }
 
     /// What is given to a role: what the role, or one that it inherits, takes.
@@ -165,14 +205,22 @@ impl Upkeep {
         Ok(())
     }
 
-    fn converge(&self, found: &mut FoundRole, ways: &mut Ways<'_>) -> Result<HostReport, String> {
-        let FoundRole { name: role, bundle } = found;
+    /// Converges a role: what came of it, and the secrets that it read.
+    fn converge(
+        &self,
+        wanted: &str,
+        found: &mut FoundRole,
+        ways: &mut Ways<'_>,
+    ) -> Result<(HostReport, Secrets), String> {
         let said = |found: &Diagnostics, bundle: &Bundle| lines(found, bundle.sources());
-        let given = self.given_to(bundle);
-        let params = bundle.give(role, &given).map_err(|found| said(&found, bundle))?;
+        let given = self.given_to(&found.bundle);
+        let params = found.bundle.give(&found.name, &given).map_err(|wrong| said(&wrong, &found.bundle))?;
+        let secrets = self.secrets(wanted, found, &params)?;
+        let FoundRole { name: role, bundle, .. } = found;
         let task = if self.look_only { Task::Plan } else { Task::Apply };
-        let reply = converge(&Wanted { bundle, role, params: &params }, task, ways);
-        reply.map(|reply| reply.report).map_err(|found| said(&found, bundle))
+        let reply = converge(&Wanted { bundle, role, params: &params, secrets: &secrets }, task, ways);
+        let report = reply.map_err(|found| said(&found, bundle))?.report;
+        Ok((report, secrets))
     }
 
     /// A digest of all that is asked of the server.
