@@ -52,6 +52,11 @@ impl<'a> Args<'a> {
         self.attributes.get(attribute)?.as_number()?.to_u64()
     }
 
+    /// A whole number that may be negative.
+    pub fn signed(&self, attribute: &str) -> Option<i64> {
+        self.attributes.get(attribute)?.as_number()?.to_i64()
+    }
+
     /// Whether the attribute is given, of whatever type.
     pub fn has(&self, attribute: &str) -> bool {
         self.attributes.get(attribute).is_some_and(|value| !value.is_null())

@@ -244,7 +244,7 @@ impl World {
             | Act::RemoveGroup(_)
             | Act::AddUser { .. }
             | Act::ChangeUser { .. }
-            | Act::RemoveUser(_) => self.forget_accounts(act),
+            | Act::RemoveUser { .. } => self.forget_accounts(act),
             Act::SetSysctl { key, .. } => {
                 self.sights.remove(&Look::Sysctl(key.clone()));
             }
@@ -373,15 +373,21 @@ impl World {
             }
             Act::Service { unit, verb } => self.imagine_service(unit, *verb),
             Act::AddGroup { name, gid, .. } => {
-                self.learn(Look::Group(name.clone()), Sight::Group(Some(Group { gid: gid.unwrap_or(u32::MAX) })));
+                let group = Group { gid: gid.unwrap_or(u32::MAX), members: Vec::new() };
+                self.learn(Look::Group(name.clone()), Sight::Group(Some(group)));
             }
-            Act::ChangeGroup { name, gid } => {
-                self.learn(Look::Group(name.clone()), Sight::Group(Some(Group { gid: *gid })));
-            }
+            Act::ChangeGroup { name, gid, members } => self.imagine_group(name, *gid, members.as_deref()),
             Act::RemoveGroup(name) => self.learn(Look::Group(name.clone()), Sight::Group(None)),
             Act::AddUser { name, wish, system } => self.imagine_user(name, wish, Some(*system)),
             Act::ChangeUser { name, wish } => self.imagine_user(name, wish, None),
-            Act::RemoveUser(name) => self.learn(Look::User(name.clone()), Sight::User(None)),
+            Act::RemoveUser { name, home } => {
+                let user = self.user(name).ok().flatten().cloned();
+                if let Some(user) = user.filter(|_| *home) {
+                    self.imagine_nothing(&user.home);
+                }
+                self.imagine_membership(name, &[]);
+                self.learn(Look::User(name.clone()), Sight::User(None));
+            }
             Act::SetSysctl { key, value } => {
                 self.learn(Look::Sysctl(key.clone()), Sight::Sysctl(Some(value.clone())));
             }
@@ -457,6 +463,33 @@ impl World {
         self.loose = true;
     }
 
+    fn imagine_group(&mut self, name: &Arc<str>, gid: Option<u32>, members: Option<&[Arc<str>]>) {
+        let mut group = self.group(name).ok().flatten().cloned().unwrap_or_default();
+        group.gid = gid.unwrap_or(group.gid);
+        if let Some(members) = members {
+            group.members = members.to_vec();
+            for (look, sight) in &mut self.sights {
+                if let (Look::User(user), Sight::User(Some(seen))) = (look, sight) {
+                    seen.groups.retain(|known| known != name);
+                    seen.groups.extend(members.contains(user).then(|| name.clone()));
+                    seen.groups.sort();
+                }
+            }
+        }
+        self.learn(Look::Group(name.clone()), Sight::Group(Some(group)));
+    }
+
+    /// Makes a user a member of these groups, and of no others.
+    fn imagine_membership(&mut self, user: &Arc<str>, groups: &[Arc<str>]) {
+        for (look, sight) in &mut self.sights {
+            if let (Look::Group(group), Sight::Group(Some(seen))) = (look, sight) {
+                seen.members.retain(|known| known != user);
+                seen.members.extend(groups.contains(group).then(|| user.clone()));
+                seen.members.sort();
+            }
+        }
+    }
+
     /// `new` is `Some(system)` for a user that is added.
     fn imagine_user(&mut self, name: &Arc<str>, wish: &UserWish, new: Option<bool>) {
         let unknown = User { uid: u32::MAX, gid: u32::MAX, shell: "/bin/sh".into(), ..User::default() };
@@ -467,19 +500,31 @@ impl World {
         user.uid = wish.uid.unwrap_or(user.uid);
         user.gid = wish.group.as_ref().and_then(|group| gid(self, group)).unwrap_or(user.gid);
         user.shell = wish.shell.clone().unwrap_or(user.shell);
+        user.comment = wish.comment.clone().unwrap_or(user.comment);
+        user.password = wish.password.clone().unwrap_or(user.password);
+        if wish.exclusive {
+            user.groups.clear();
+        }
         user.groups.extend(wish.groups.iter().cloned());
         user.groups.sort();
         user.groups.dedup();
+        self.imagine_membership(name, &user.groups);
         if let Some(system) = new {
             user.home = home_of(name, wish);
-            if !system && !matches!(self.entry(&user.home), Ok(Some(_))) {
+            if wish.create_home.unwrap_or(!system) && !matches!(self.entry(&user.home), Ok(Some(_))) {
                 let owner = Some(name.clone());
                 self.imagine_entry(&user.home, Node::Directory, None, 0o755, &Meta::new(None, &owner, &owner));
             }
             if wish.group.is_none() && !matches!(self.group(name), Ok(Some(_))) {
-                self.learn(Look::Group(name.clone()), Sight::Group(Some(Group { gid: user.gid })));
+                self.learn(Look::Group(name.clone()), Sight::Group(Some(Group { gid: user.gid, members: Vec::new() })));
             }
         } else {
+            if let Some(home) = wish.home.as_ref().filter(|_| wish.move_home) {
+                let old = std::mem::replace(&mut user.home, home.clone());
+                self.imagine_nothing(&old);
+                let owner = Some(name.clone());
+                self.imagine_entry(home, Node::Directory, None, 0o755, &Meta::new(None, &owner, &owner));
+            }
             user.home = wish.home.clone().unwrap_or(user.home);
         }
         self.learn(Look::User(name.clone()), Sight::User(Some(user)));

@@ -106,11 +106,12 @@ impl Actor<'_> {
 fn change_accounts(act: &Act) -> Result<(), String> {
     match act {
         Act::AddGroup { name, gid, system } => accounts::add_group(name, *gid, *system),
-        Act::ChangeGroup { name, gid } => must("groupmod", &["--gid", &gid.to_string(), name]),
+        Act::ChangeGroup { name, gid, members } => accounts::change_group(name, *gid, members.as_deref()),
         Act::RemoveGroup(name) => must("groupdel", &[name]),
         Act::AddUser { name, wish, system } => accounts::add_user(name, wish, *system),
         Act::ChangeUser { name, wish } => accounts::change_user(name, wish),
-        Act::RemoveUser(name) => must("userdel", &[name]),
+        Act::RemoveUser { name, home: false } => must("userdel", &[name]),
+        Act::RemoveUser { name, home: true } => must("userdel", &["--remove", name]),
         other => Err(format!("{other:?} is not an act on accounts")),
     }
 }

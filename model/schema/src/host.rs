@@ -328,6 +328,27 @@ pub struct User {
     pub shell: Arc<str>,
     /// The supplementary groups, sorted.
     pub groups: Vec<Arc<str>>,
+    /// What is said of it: its real name, mostly.
+    pub comment: Arc<str>,
+    /// The hash of its password, or what no password has: `!`, `*`. Behind a `!` it is locked.
+    pub password: Bytes,
+    /// When its password, and it itself, end.
+    pub ageing: Ageing,
+}
+
+/// The days of shadow(5), -1 for none; `None` where nothing is known or asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Ageing {
+    /// Before a password may be changed again.
+    pub min_days: Option<i32>,
+    /// After which it must be changed.
+    pub max_days: Option<i32>,
+    /// Before that, in which the user is warned.
+    pub warn_days: Option<i32>,
+    /// After that, in which it still lets the user in.
+    pub inactive_days: Option<i32>,
+    /// The day on which the user may no longer log in, counted from 1970-01-01.
+    pub expires: Option<i32>,
 }
 
 /// A group.
@@ -335,6 +356,8 @@ pub struct User {
 pub struct Group {
     /// The number.
     pub gid: u32,
+    /// The users that it is a supplementary group of, sorted.
+    pub members: Vec<Arc<str>>,
 }
 
 /// The answer to an HTTP request.
@@ -468,12 +491,14 @@ pub enum Act {
         /// Take the number from those for the system.
         system: bool,
     },
-    /// Changes the number of a group.
+    /// Changes what is not `None` of a group.
     ChangeGroup {
         /// The group.
         name: Arc<str>,
         /// Its number.
-        gid: u32,
+        gid: Option<u32>,
+        /// The users that it is a supplementary group of, all of them.
+        members: Option<Vec<Arc<str>>>,
     },
     /// Removes a group.
     RemoveGroup(Arc<str>),
@@ -493,8 +518,13 @@ pub enum Act {
         /// What is asked of it.
         wish: UserWish,
     },
-    /// Removes a user, keeping the home directory.
-    RemoveUser(Arc<str>),
+    /// Removes a user.
+    RemoveUser {
+        /// The user.
+        name: Arc<str>,
+        /// Its home directory, too, and its mail.
+        home: bool,
+    },
     /// Gives the running kernel a setting.
     SetSysctl {
         /// The setting: `net.core.somaxconn`.
@@ -537,6 +567,18 @@ pub struct UserWish {
     pub shell: Option<Arc<str>>,
     /// Supplementary groups to add it to.
     pub groups: Vec<Arc<str>>,
+    /// It leaves all other supplementary groups.
+    pub exclusive: bool,
+    /// Whether a new one gets a home directory; `None` for all but those of the system.
+    pub create_home: Option<bool>,
+    /// What is in the old home directory moves to the new one.
+    pub move_home: bool,
+    /// What is said of it.
+    pub comment: Option<Arc<str>>,
+    /// The field of its password, in shadow(5).
+    pub password: Option<Bytes>,
+    /// When its password, and it itself, end.
+    pub ageing: Ageing,
 }
 
 /// What can be done to a service.

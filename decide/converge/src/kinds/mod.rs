@@ -10,6 +10,7 @@ mod link;
 mod meta;
 mod package;
 mod service;
+mod shadow;
 mod sysctl;
 mod timezone;
 mod user;

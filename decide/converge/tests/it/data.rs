@@ -23,7 +23,7 @@ use std::sync::Arc;
 use andon_converge::{Mode, schemas, validate};
 use andon_lang::{FileSet, Roles, SecretsAtHand, Server, catalog, load};
 use andon_schema::host::{
-    Account, Act, Bytes, Catalog, CommandOutput, Due, Entry, Group, Node, Notify, Unit, User, fact_types,
+    Account, Act, Ageing, Bytes, Catalog, CommandOutput, Due, Entry, Group, Node, Notify, Unit, User, fact_types,
 };
 use andon_schema::{Change, EntryStatus, HostReport, Schemas};
 use andon_value::{Kind, Type, Value};
@@ -219,7 +219,24 @@ fn put(host: &mut Host, text: &str) -> Mode {
                 place(host, path, &[], entry);
             }
             ["nothing", path] => drop(host.paths.remove(*path)),
-            ["group", name, gid] => drop(host.groups.insert((*name).into(), Group { gid: gid.parse().unwrap() })),
+            ["group", name, gid, members @ ..] => {
+                let members = members.iter().map(|member| (*member).into()).collect();
+                host.groups.insert((*name).into(), Group { gid: gid.parse().unwrap(), members });
+            }
+            ["shadow", name, password, days @ ..] => {
+                let user = host.users.get_mut(*name).unwrap();
+                user.password = (*password).into();
+                let mut days = days.iter().map(|days| Some(days.parse().unwrap()));
+                let mut next = || days.next().unwrap_or(Some(-1));
+                user.ageing = Ageing {
+                    min_days: next(),
+                    max_days: next(),
+                    warn_days: next(),
+                    inactive_days: next(),
+                    expires: next(),
+                };
+            }
+            ["comment", name, comment] => host.users.get_mut(*name).unwrap().comment = (*comment).into(),
             ["user", name, uid, gid, home, shell, groups @ ..] => {
                 let user = User {
                     uid: uid.parse().unwrap(),

@@ -1,11 +1,12 @@
 //! A server that is a map. It shares no code with the crate's own idea of what acts do.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use andon_converge::{Converge, Mode, Step};
 use andon_schema::host::{
     Account, Act, Bytes, Catalog, Command, CommandOutput, Due, Entry, Group, Init, Look, Manager, Node, Package,
-    PackageFile, Packages, Sight, Unit, User, Verb,
+    PackageFile, Packages, Sight, Unit, User, UserWish, Verb,
 };
 use andon_schema::{Change, HostReport};
 
@@ -80,7 +81,7 @@ impl Host {
         }
         host.users.insert("root".into(), User { home: "/root".into(), shell: "/bin/bash".into(), ..User::default() });
         for (name, gid) in [("root", 0), ("sudo", 27), ("adm", 4)] {
-            host.groups.insert(name.into(), Group { gid });
+            host.groups.insert(name.into(), Group { gid, members: Vec::new() });
         }
         host.sysctl.insert("net.core.somaxconn".into(), "128".into());
         host
@@ -248,6 +249,42 @@ impl Host {
         Ok(())
     }
 
+    fn change_user(&mut self, name: &Arc<str>, wish: &UserWish) -> Result<(), String> {
+        let gid = wish.group.as_ref().map(|group| self.account(group, false)).transpose()?;
+        let user = self.users.get_mut(&**name).unwrap();
+        user.uid = wish.uid.unwrap_or(user.uid);
+        user.gid = gid.map_or(user.gid, |group| group.id);
+        user.shell = wish.shell.clone().unwrap_or(user.shell.clone());
+        user.comment = wish.comment.clone().unwrap_or(user.comment.clone());
+        user.password = wish.password.clone().unwrap_or(user.password.clone());
+        let (old, new) = (&mut user.ageing, &wish.ageing);
+        old.min_days = new.min_days.or(old.min_days);
+        old.max_days = new.max_days.or(old.max_days);
+        old.warn_days = new.warn_days.or(old.warn_days);
+        old.inactive_days = new.inactive_days.or(old.inactive_days);
+        old.expires = new.expires.or(old.expires);
+        if wish.exclusive {
+            user.groups.clear();
+        }
+        user.groups.extend(wish.groups.iter().cloned());
+        user.groups.sort();
+        user.groups.dedup();
+        for (group, known) in &mut self.groups {
+            known.members.retain(|member| member != name);
+            known.members.extend(user.groups.iter().any(|member| **member == **group).then(|| name.clone()));
+            known.members.sort();
+        }
+        if let Some(home) = &wish.home {
+            let old = std::mem::replace(&mut user.home, home.clone());
+            let paths: Vec<String> = self.paths.keys().filter(|path| path.starts_with(&*old)).cloned().collect();
+            for path in paths.into_iter().filter(|_| wish.move_home && !old.is_empty()) {
+                let entry = self.paths.remove(&path).unwrap();
+                self.paths.insert(path.replacen(&*old, home, 1), entry);
+            }
+        }
+        Ok(())
+    }
+
     fn act(&mut self, act: &Act) -> Result<(), String> {
         if self.fails.as_ref().is_some_and(|fails| format!("{act:?}").contains(fails.as_str())) {
             return Err(self.says.clone().unwrap_or_else(|| format!("the tool failed: {act:?}")));
@@ -287,7 +324,7 @@ impl Host {
                     if name == "nginx" {
                         self.paths.entry("/etc/nginx".into()).or_insert_with(directory);
                         self.users.insert("www-data".into(), User { uid: 33, gid: 33, ..User::default() });
-                        self.groups.insert("www-data".into(), Group { gid: 33 });
+                        self.groups.insert("www-data".into(), Group { gid: 33, members: Vec::new() });
                         let unit = Unit { running: true, enablement: "enabled".into(), stale: false };
                         self.units.insert("nginx.service".into(), unit);
                     }
@@ -325,39 +362,49 @@ impl Host {
             }
             Act::AddGroup { name, gid, .. } => {
                 let gid = gid.unwrap_or(1000 + self.groups.len() as u32);
-                assert!(self.groups.insert(name.to_string(), Group { gid }).is_none());
+                assert!(self.groups.insert(name.to_string(), Group { gid, members: Vec::new() }).is_none());
             }
-            Act::ChangeGroup { name, gid } => self.groups.get_mut(&**name).unwrap().gid = *gid,
+            Act::ChangeGroup { name, gid, members } => {
+                let group = self.groups.get_mut(&**name).unwrap();
+                group.gid = gid.unwrap_or(group.gid);
+                if let Some(members) = members {
+                    group.members = members.clone();
+                    for (user, known) in &mut self.users {
+                        known.groups.retain(|known| known != name);
+                        known.groups.extend(members.iter().any(|member| **member == **user).then(|| name.clone()));
+                        known.groups.sort();
+                    }
+                }
+            }
             Act::RemoveGroup(name) => drop(self.groups.remove(&**name).unwrap()),
             Act::AddUser { name, wish, system } => {
                 let uid = wish.uid.unwrap_or(1000 + self.users.len() as u32);
                 let gid = match &wish.group {
                     Some(group) => self.account(group, false)?.id,
                     None => {
-                        assert!(self.groups.insert(name.to_string(), Group { gid: uid }).is_none(), "the group exists");
+                        assert!(
+                            self.groups.insert(name.to_string(), Group { gid: uid, members: Vec::new() }).is_none(),
+                            "the group exists"
+                        );
                         uid
                     }
                 };
-                let home = wish.home.clone().unwrap_or(format!("/home/{name}").into());
-                let shell = wish.shell.clone().unwrap_or("/bin/sh".into());
-                let mut groups = wish.groups.clone();
-                groups.sort();
-                self.users.insert(name.to_string(), User { uid, gid, home: home.clone(), shell, groups });
-                if !system && !self.paths.contains_key(&*home) {
+                let home: Arc<str> = wish.home.clone().unwrap_or(format!("/home/{name}").into());
+                let user = User { uid, gid, home: home.clone(), password: "!".into(), ..User::default() };
+                self.users.insert(name.to_string(), user);
+                let shell = Some(wish.shell.clone().unwrap_or("/bin/sh".into()));
+                self.change_user(name, &UserWish { shell, ..wish.clone() })?;
+                if wish.create_home.unwrap_or(!system) && !self.paths.contains_key(&*home) {
                     self.put(&home, Node::Directory, 0o755, [Some(name), None], None)?;
                 }
             }
-            Act::ChangeUser { name, wish } => {
-                let gid = wish.group.as_ref().map(|group| self.account(group, false)).transpose()?;
-                let user = self.users.get_mut(&**name).unwrap();
-                user.uid = wish.uid.unwrap_or(user.uid);
-                user.gid = gid.map_or(user.gid, |group| group.id);
-                user.home = wish.home.clone().unwrap_or(user.home.clone());
-                user.shell = wish.shell.clone().unwrap_or(user.shell.clone());
-                user.groups.extend(wish.groups.iter().cloned());
-                user.groups.sort();
+            Act::ChangeUser { name, wish } => self.change_user(name, wish)?,
+            Act::RemoveUser { name, home } => {
+                let user = self.users.remove(&**name).unwrap();
+                let beneath = format!("{}/", user.home);
+                self.paths.retain(|path, _| !home || (*path != *user.home && !path.starts_with(&beneath)));
+                self.groups.values_mut().for_each(|group| group.members.retain(|member| member != name));
             }
-            Act::RemoveUser(name) => drop(self.users.remove(&**name).unwrap()),
             Act::SetSysctl { key, value } => drop(self.sysctl.insert(key.to_string(), value.to_string())),
             Act::Owe(notices) => self.owed.extend(notices.iter().cloned()),
             Act::Settle(notices) => self.owed.retain(|notice| !notices.contains(notice)),

@@ -37,7 +37,7 @@ fn host() -> impl Strategy<Value = Host> {
         }
         host.broken = flags[4];
         if flags[5] {
-            host.groups.insert("team".into(), andon_schema::host::Group { gid: 500 });
+            host.groups.insert("team".into(), andon_schema::host::Group { gid: 500, members: Vec::new() });
         }
         host
     })
