@@ -10,6 +10,7 @@ use andon_value::{Type, Value};
 #[derive(Clone, Copy)]
 pub(crate) struct Args<'a> {
     label: &'a str,
+    origin: &'a str,
     attributes: &'a Value,
     pub absent: bool,
     /// Whether what it waits for has changed; `None` where it waits for nothing.
@@ -19,11 +20,13 @@ pub(crate) struct Args<'a> {
 impl<'a> Args<'a> {
     pub fn of_resource(resource: &'a HostResource) -> Args<'a> {
         let due = resource.only_on.as_ref().map(|_| false);
-        Args { label: split_key(&resource.name).0, attributes: &resource.attributes, absent: resource.absent, due }
+        let label = split_key(&resource.name).0;
+        Args { label, origin: &resource.origin, attributes: &resource.attributes, absent: resource.absent, due }
     }
 
     pub fn of_assertion(assertion: &'a Assertion) -> Args<'a> {
-        Args { label: &assertion.name, attributes: &assertion.attributes, absent: false, due: None }
+        let Assertion { name, origin, attributes, .. } = assertion;
+        Args { label: name, origin, attributes, absent: false, due: None }
     }
 
     pub fn with_due(self, due: Option<bool>) -> Args<'a> {
@@ -38,6 +41,12 @@ impl<'a> Args<'a> {
     /// The label, without the key of a `for_each`.
     pub fn label(&self) -> &'a str {
         self.label
+    }
+
+    /// The directory of the file that defines it: what paths of the project begin at.
+    pub fn directory(&self) -> &'a str {
+        let file = self.origin.rsplit_once(':').map_or(self.origin, |(file, _)| file);
+        file.rsplit_once('/').map_or("", |(directory, _)| directory)
     }
 
     pub fn text(&self, attribute: &str) -> Option<Arc<str>> {
@@ -127,10 +136,39 @@ pub(crate) fn required(ty: Type, description: &str) -> Attribute {
     Attribute::required(ty, description)
 }
 
-/// Permission bits as a definition writes them: three or four octal digits, with or without a leading 0.
+/// Permission bits as a definition writes them: three or four octal digits, with or without a leading 0, or who may do
+/// what, as in chmod(1) with `=` alone: `u=rw,g=r,o=`. Who is not named may do nothing.
 pub(crate) fn parse_mode(text: &str) -> Option<u32> {
+    if text.contains('=') {
+        return text.split(',').try_fold(0, |mode, clause| Some(mode | parse_clause(clause)?));
+    }
     let sound = (3..=5).contains(&text.len()) && text.bytes().all(|byte| (b'0'..=b'7').contains(&byte));
     u32::from_str_radix(text, 8).ok().filter(|mode| sound && *mode <= 0o7777)
+}
+
+fn parse_clause(clause: &str) -> Option<u32> {
+    let (who, what) = clause.split_once('=')?;
+    let whole = |letter: char| match letter {
+        'u' => Some((6, 0o4000)),
+        'g' => Some((3, 0o2000)),
+        'o' => Some((0, 0)),
+        _ => None,
+    };
+    let who = if matches!(who, "" | "a") { "ugo" } else { who };
+    who.chars().try_fold(0, |mode, letter| {
+        let (shift, set) = whole(letter)?;
+        what.chars().try_fold(mode, |mode, letter| {
+            let bits = match letter {
+                'r' => 0o4 << shift,
+                'w' => 0o2 << shift,
+                'x' => 0o1 << shift,
+                's' => set,
+                't' => 0o1000,
+                _ => return None,
+            };
+            Some(mode | bits)
+        })
+    })
 }
 
 /// A span of time as a definition writes it: `500ms`, `10s`, `2m`, or a number of seconds. In milliseconds.
@@ -151,7 +189,9 @@ pub(crate) fn parse_duration_ms(text: &str) -> Option<u64> {
 /// What is wrong with permission bits, if anything is.
 pub(crate) fn check_mode(text: &str) -> Option<String> {
     let wrong = parse_mode(text).is_none();
-    wrong.then(|| format!("`{text}` is not a mode: three or four octal digits, such as `\"0644\"`"))
+    wrong.then(|| {
+        format!("`{text}` is not a mode: three or four octal digits, such as `\"0644\"`, or `\"u=rw,g=r,o=\"`")
+    })
 }
 
 /// What is wrong with a span of time, if anything is.
@@ -197,6 +237,19 @@ pub(crate) fn parent(path: &str) -> &str {
     }
 }
 
+/// A path of the project, taken from a directory of it, with `.` and `..` followed. `None` where it leads out.
+pub(crate) fn resolve(directory: &str, path: &str) -> Option<String> {
+    let mut steps: Vec<&str> = Vec::new();
+    for step in directory.split('/').chain(path.split('/')) {
+        match step {
+            "" | "." => {}
+            ".." => drop(steps.pop()?),
+            step => steps.push(step),
+        }
+    }
+    Some(steps.join("/"))
+}
+
 /// The look at a path without its content.
 pub(crate) fn look_at(path: &str) -> Look {
     Look::Path { path: path.into(), content: false }
@@ -208,12 +261,19 @@ mod tests {
 
     #[test]
     fn modes() {
-        for (text, mode) in
-            [("0644", Some(0o644)), ("644", Some(0o644)), ("01777", Some(0o1777)), ("4755", Some(0o4755))]
-        {
+        for (text, mode) in [
+            ("0644", Some(0o644)),
+            ("644", Some(0o644)),
+            ("01777", Some(0o1777)),
+            ("4755", Some(0o4755)),
+            ("u=rw,go=r", Some(0o644)),
+            ("a=rx,u=rwxs", Some(0o4755)),
+            ("u=rwx,g=,o=t", Some(0o1700)),
+            ("=r", Some(0o444)),
+        ] {
             assert_eq!(parse_mode(text), mode, "{text}");
         }
-        for text in ["", "64", "0888", "rw-r--r--", "77777", "+644", "0o644"] {
+        for text in ["", "64", "0888", "rw-r--r--", "77777", "+644", "0o644", "u+x", "u=rwz", "q=r"] {
             assert_eq!(parse_mode(text), None, "{text}");
         }
     }

@@ -445,7 +445,9 @@ impl Converge {
     /// What a command says of the content of a file may quote it.
     fn without_secret(&self, act: &Act, reason: String) -> String {
         match act {
-            Act::WriteFile { path, validate: Some(_), .. } if self.world.is_secret(path) => {
+            Act::WriteFile { path, validate: Some(_), .. } | Act::FetchFile { path, validate: Some(_), .. }
+                if self.world.is_secret(path) =>
+            {
                 let first = reason.lines().next().unwrap_or_default().trim_end_matches(':');
                 format!("{first}; what it said is not shown, because the content is sensitive")
             }
@@ -544,13 +546,18 @@ pub(crate) fn assertions(check: &Check) -> impl Iterator<Item = (String, &andon_
 /// A file is replaced whole or not at all: where that failed, what it was to make due is not due.
 fn undone_promise(sent: &[Queued], place: usize) -> Option<Act> {
     let failed = sent.get(place)?;
-    let before = sent.get(place.checked_sub(1)?)?;
+    let before = sent.get(..place)?.iter().rev().find(|before| !is_backup(&before.act))?;
     match (&before.act, &failed.act) {
-        (Act::Owe(notices), Act::WriteFile { .. }) if before.entries == failed.entries => {
+        (Act::Owe(notices), Act::WriteFile { .. } | Act::FetchFile { .. }) if before.entries == failed.entries => {
             Some(Act::Settle(notices.clone()))
         }
         _ => None,
     }
+}
+
+/// Whether an act keeps a predecessor of a file, or one less of them.
+fn is_backup(act: &Act) -> bool {
+    matches!(act, Act::FetchFile { path, .. } | Act::Remove { path } if kinds::kept_for(path).is_some())
 }
 
 /// Whether an act could be made a part of the one before it: packages are changed together.
@@ -598,9 +605,10 @@ fn culprit(queued: &Queued, reason: &str) -> Option<usize> {
 
 fn is_about_units(act: &Act) -> bool {
     match act {
-        Act::WriteFile { path, .. } | Act::MakeLink { path, .. } | Act::Remove { path } => {
-            UNIT_DIRECTORIES.iter().any(|directory| path.starts_with(directory))
-        }
+        Act::WriteFile { path, .. }
+        | Act::FetchFile { path, .. }
+        | Act::MakeLink { path, .. }
+        | Act::Remove { path } => UNIT_DIRECTORIES.iter().any(|directory| path.starts_with(directory)),
         _ => false,
     }
 }

@@ -5,6 +5,7 @@ use andon_value::Value;
 use regex_lite::Regex;
 
 use crate::args::{check_account, check_duration, check_mode, check_path};
+use crate::bytes::ENCODINGS;
 
 /// Permission bits.
 pub(crate) const MODE: Format =
@@ -46,6 +47,39 @@ pub(crate) const STATUS: Format = Format {
     check: |value| {
         let sound = value.as_number().is_none_or(|it| it.to_u64().is_some_and(|it| (100..600).contains(&it)));
         said((!sound).then(|| "this is not a status of HTTP, from 100 to 599".to_owned()))
+    },
+};
+
+/// How many there are.
+pub(crate) const COUNT: Format = Format {
+    name: "a whole number, from 0",
+    example: "3",
+    check: |value| {
+        let sound = value.as_number().is_none_or(|it| it.to_u64().is_some());
+        said((!sound).then(|| "this is not a whole number from 0".to_owned()))
+    },
+};
+
+/// A digest.
+pub(crate) const SHA256: Format = Format {
+    name: "a SHA-256: 64 hexadecimal digits",
+    example: "\"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\"",
+    check: |value| {
+        of_text(value, |text| {
+            let sound = text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+            (!sound).then(|| format!("`{text}` is not a SHA-256: it has 64 hexadecimal digits"))
+        })
+    },
+};
+
+/// How text is encoded.
+pub(crate) const ENCODING: Format = Format {
+    name: "`utf-8`, `utf-8-bom`, `utf-16le`, `utf-16be`, `iso-8859-1` or `ascii`",
+    example: "\"iso-8859-1\"",
+    check: |value| {
+        of_text(value, |text| {
+            (!ENCODINGS.contains(&text)).then(|| format!("`{text}` is no encoding that is known here"))
+        })
     },
 };
 

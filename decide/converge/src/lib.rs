@@ -5,6 +5,7 @@
 //! is a catalog and a list of sights.
 
 mod args;
+mod bytes;
 mod checks;
 mod converge;
 mod formats;

@@ -2,7 +2,7 @@ use sha2::{Digest, Sha256};
 use similar::TextDiff;
 
 /// Contents beyond this are not compared line by line, in bytes.
-const LARGE: usize = 256 * 1024;
+pub(crate) const LARGE: usize = 256 * 1024;
 
 /// How a report shows that the content of a file changes: lines among the differences, and a diff where both are
 /// text of a sensible size.
@@ -25,6 +25,15 @@ pub(crate) fn show(old: Option<&[u8]>, new: Option<&[u8]>, secret: bool) -> Show
             Shown { differences: Vec::new(), diff: (!diff.is_empty()).then_some(diff) }
         }
         _ => Shown { differences: vec![format!("content {} → {}", size(old), size(new))], diff: None },
+    }
+}
+
+impl Shown {
+    /// The same of a file that was there, and was too large to be read.
+    pub fn instead_of(self, length: u64) -> Shown {
+        let new = self.differences.first().and_then(|line| line.rsplit_once("→ ")).map(|(_, new)| new.to_owned());
+        let new = new.unwrap_or_else(|| "text".to_owned());
+        Shown { differences: vec![format!("content {length} bytes → {new}")], diff: None }
     }
 }
 

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use andon_schema::host::Catalog;
 
-use crate::args::{Args, split_key};
+use crate::args::{Args, resolve, split_key};
 use crate::converge::address_of;
 use crate::notices::Services;
 use crate::world::is_path_kind;
@@ -19,7 +19,7 @@ pub fn validate(catalog: &Catalog) -> Vec<(Arc<str>, String)> {
         .iter()
         .filter(|resource| &*resource.kind == "file")
         .map(|resource| (Args::of_resource(resource), &resource.origin))
-        .filter(|(args, _)| args.absent || args.has("content"))
+        .filter(|(args, _)| args.absent || ["content", "content_base64", "source"].iter().any(|it| args.has(it)))
         .map(|(args, origin)| (args.subject("path"), origin))
         .collect();
     let mut seen: BTreeMap<(&str, Arc<str>), &Arc<str>> = BTreeMap::new();
@@ -30,6 +30,13 @@ pub fn validate(catalog: &Catalog) -> Vec<(Arc<str>, String)> {
             continue;
         };
         wrong.extend((kind.check)(&args).into_iter().map(|message| (resource.origin.clone(), message)));
+        // A source on the server, or of the web, is found when it is looked for.
+        let source = args.text("source").filter(|source| !source.starts_with('/') && !source.contains("://"));
+        if let Some(source) = source.filter(|_| !args.absent && matches!(&*resource.kind, "file" | "archive"))
+            && resolve(args.directory(), &source).is_none_or(|path| !catalog.files.contains_key(&*path))
+        {
+            wrong.push((resource.origin.clone(), kinds::no_source(&source)));
+        }
         if let Some(subject) = subject_of(&resource.kind, &args)
             && let Some(first) = seen.insert(subject, &resource.origin)
         {
@@ -45,7 +52,7 @@ pub fn validate(catalog: &Catalog) -> Vec<(Arc<str>, String)> {
             let message = format!("{address} needs `{attribute}`, because its label ends in a key");
             wrong.push((resource.origin.clone(), message));
         }
-        if &*resource.kind == "line"
+        if matches!(&*resource.kind, "line" | "block")
             && let Some(whole) = whole_files.get(&args.subject("path"))
         {
             let message = format!("it edits a file whose whole content is defined, at {whole}");
@@ -73,11 +80,11 @@ pub fn validate(catalog: &Catalog) -> Vec<(Arc<str>, String)> {
     wrong
 }
 
-/// What two resources must not both be about. Lines share their files.
+/// What two resources must not both be about. Lines and blocks share their files, archives their directories.
 fn subject_of<'a>(kind: &'a str, args: &Args) -> Option<(&'a str, Arc<str>)> {
-    let space = if is_path_kind(kind) { "path" } else { kind };
+    let space = if matches!(kind, "file" | "directory" | "link") { "path" } else { kind };
     let subject = || subject_attribute(kind).map_or_else(|| "".into(), |attribute| args.subject(attribute));
-    (kind != "line").then(|| (space, subject()))
+    (!matches!(kind, "line" | "block" | "archive")).then(|| (space, subject()))
 }
 
 /// The attribute that says what a resource is about, in the place of its label.

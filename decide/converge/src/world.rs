@@ -2,11 +2,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use andon_schema::host::{
-    Account, Act, Bytes, Catalog, Command, CommandOutput, Entry, Group, Init, Look, Node, Package, PackageFile,
-    Packages, Sight, Stage, Unit, User, UserWish, Verb,
+    Account, Act, Bytes, Catalog, Command, CommandOutput, Entry, Group, Init, Look, Node, Origin, Package, PackageFile,
+    Packages, Sight, Stage, Unit, Unpacked, User, UserWish, Verb,
 };
 
-use crate::args::{Args, parent};
+use crate::args::{Args, parent, resolve};
 use crate::kinds::Meta;
 
 /// What is known of a server at this point of a run: the sights that are still true.
@@ -31,10 +31,11 @@ pub(crate) struct World {
     defined: BTreeSet<Arc<str>>,
     /// Paths of which some resource of the catalog holds a secret.
     secret: BTreeSet<Arc<str>>,
+    catalog: Arc<Catalog>,
 }
 
 impl World {
-    pub fn new(catalog: &Catalog, stage: Stage) -> World {
+    pub fn new(catalog: &Arc<Catalog>, stage: Stage) -> World {
         let paths = catalog.resources.iter().filter(|resource| is_path_kind(&resource.kind));
         let (mut defined, mut secret) = (BTreeSet::new(), BTreeSet::new());
         for resource in paths {
@@ -43,7 +44,8 @@ impl World {
             if !args.absent || matches!(&*resource.kind, "line" | "block") {
                 defined.insert(path.clone());
             }
-            if ["content", "line"].iter().any(|attribute| args.is_secret(attribute)) {
+            let given = ["content", "content_base64", "line", "headers"];
+            if given.iter().any(|attribute| args.is_secret(attribute)) || args.truth("sensitive") == Some(true) {
                 secret.insert(path);
             }
         }
@@ -57,7 +59,26 @@ impl World {
             gone: BTreeSet::new(),
             defined,
             secret,
+            catalog: catalog.clone(),
         }
+    }
+
+    /// The catalog, in which a resource sees what others ask.
+    pub fn catalog(&self) -> &Catalog {
+        &self.catalog
+    }
+
+    /// A file of the project that travelled with the role.
+    pub fn file(&self, args: &Args, source: &str) -> Option<&Bytes> {
+        self.catalog.files.get(&*resolve(args.directory(), source)?)
+    }
+
+    /// The files of the project below a directory, by their paths from there.
+    pub fn files_below(&self, args: &Args, source: &str) -> Vec<(&str, &Bytes)> {
+        let Some(directory) = resolve(args.directory(), source) else { return Vec::new() };
+        let below: Arc<str> = if directory.is_empty() { "".into() } else { format!("{directory}/").into() };
+        let from = self.catalog.files.range(below.clone()..);
+        from.map_while(|(path, bytes)| Some((path.strip_prefix(&*below)?, bytes))).collect()
     }
 
     /// Whether a look's answer is known.
@@ -73,10 +94,24 @@ impl World {
     pub fn see(&mut self, look: Look, sight: Sight) {
         let sight = match &look {
             Look::Path { path, .. } if self.is_gone(path) => Sight::Path(None),
+            Look::Same { path, .. } if self.is_gone(path) => Sight::Same { entry: None, length: 0, same: false },
+            Look::Digest(path) if self.is_gone(path) => Sight::Digest(None),
             Look::Listing(path) if self.is_gone(path) => Sight::Listing(None),
+            Look::Tree(path) if self.is_gone(path) => Sight::Tree(None),
             _ => sight,
         };
-        self.learn(look, sight);
+        match (&look, &sight) {
+            // The bytes are those that are wanted: to know them costs nothing.
+            (Look::Same { path, content }, Sight::Same { entry: Some(entry), same: true, .. }) => {
+                let entry = Entry { node: Node::File(Some(content.clone())), ..entry.clone() };
+                self.learn(Look::Path { path: path.clone(), content: true }, Sight::Path(Some(entry)));
+            }
+            (Look::Same { path, .. }, Sight::Same { entry, .. }) => {
+                self.learn(Look::Path { path: path.clone(), content: false }, Sight::Path(entry.clone()));
+                self.learn(look, sight);
+            }
+            _ => self.learn(look, sight),
+        }
     }
 
     fn is_gone(&self, path: &str) -> bool {
@@ -97,9 +132,43 @@ impl World {
     /// What was seen; a path with its content answers for one without.
     pub fn sight(&self, look: &Look) -> Option<&Sight> {
         self.sights.get(look).or_else(|| match look {
-            Look::Path { path, content: false } => self.sights.get(&Look::Path { path: path.clone(), content: true }),
+            Look::Path { path, content: false } | Look::Same { path, .. } => {
+                self.sights.get(&Look::Path { path: path.clone(), content: true })
+            }
             _ => None,
         })
+    }
+
+    /// How long a file is that is not as it should be, where it was compared with that.
+    pub fn length(&self, path: &str, content: &Bytes) -> Option<u64> {
+        match self.sights.get(&Look::Same { path: path.into(), content: content.clone() }) {
+            Some(Sight::Same { length, .. }) => Some(*length),
+            _ => None,
+        }
+    }
+
+    /// The SHA-256 of a file.
+    pub fn digest(&self, path: &str) -> Result<Option<&Arc<str>>, String> {
+        match self.sights.get(&Look::Digest(path.into())) {
+            Some(Sight::Digest(digest)) => Ok(digest.as_ref()),
+            other => Err(unseen(other)),
+        }
+    }
+
+    /// All that is beneath a directory.
+    pub fn tree(&self, path: &str) -> Result<&[(Arc<str>, Entry)], String> {
+        match self.sights.get(&Look::Tree(path.into())) {
+            Some(Sight::Tree(entries)) => Ok(entries.as_deref().unwrap_or_default()),
+            other => Err(unseen(other)),
+        }
+    }
+
+    /// What a record says of an archive that was unpacked.
+    pub fn unpacked(&self, record: &str) -> Result<Option<&Unpacked>, String> {
+        match self.sights.get(&Look::Unpacked(record.into())) {
+            Some(Sight::Unpacked(unpacked)) => Ok(unpacked.as_ref()),
+            other => Err(unseen(other)),
+        }
     }
 
     /// What is at a path.
@@ -210,7 +279,14 @@ impl World {
     pub fn forget(&mut self, act: &Act, queued: bool) {
         self.forget_commands(act);
         match act {
-            Act::WriteFile { path, .. } | Act::SetMeta { path, .. } => self.forget_path(path),
+            Act::WriteFile { path, .. } | Act::FetchFile { path, .. } | Act::SetMeta { path, .. } => {
+                self.forget_path(path);
+            }
+            Act::Unpack { path, record, .. } => {
+                self.forget_path(path);
+                self.forget_beneath(path);
+                self.sights.remove(&Look::Unpacked(record.clone()));
+            }
             Act::MakeDirectory { path, .. } => {
                 let mut path: &str = path;
                 while path != "/" {
@@ -279,7 +355,7 @@ impl World {
 
     fn forget_look(&mut self, look: &Look) {
         match look {
-            Look::Path { path, .. } | Look::Listing(path) => {
+            Look::Path { path, .. } | Look::Listing(path) | Look::Tree(path) => {
                 self.forget_path(path);
                 self.forget_beneath(path);
             }
@@ -294,18 +370,45 @@ impl World {
         self.sights.remove(&Look::PackageFile(path.into()));
         self.sights.remove(&Look::Listing(path.into()));
         self.sights.remove(&Look::Listing(parent(path).into()));
+        self.forget_comparisons(path);
+        self.forget_trees(path);
+    }
+
+    /// What was compared at a path, or digested.
+    fn forget_comparisons(&mut self, path: &str) {
+        let from = Look::Same { path: path.into(), content: Bytes::default() };
+        let same = self.sights.range(from..).map_while(|(look, _)| match look {
+            Look::Same { path: known, .. } if **known == *path => Some(look.clone()),
+            _ => None,
+        });
+        for look in same.collect::<Vec<_>>() {
+            self.sights.remove(&look);
+        }
+        self.sights.remove(&Look::Digest(path.into()));
+    }
+
+    /// The trees that a path is in.
+    fn forget_trees(&mut self, path: &str) {
+        let from = Look::Tree("".into());
+        let trees = self.sights.range(from..).map_while(|(look, _)| match look {
+            Look::Tree(top) => Some(top.clone()),
+            _ => None,
+        });
+        for top in trees.filter(|top| is_within(path, top)).collect::<Vec<_>>() {
+            self.sights.remove(&Look::Tree(top));
+        }
     }
 
     fn forget_beneath(&mut self, path: &str) {
-        let beneath: Arc<str> = format!("{path}/").into();
-        let from = Look::Path { path: beneath.clone(), content: false };
-        let paths = self.sights.range(from..).map_while(|(look, _)| match look {
-            Look::Path { path, .. } if path.starts_with(&*beneath) => Some(look.clone()),
-            _ => None,
-        });
-        for look in paths.collect::<Vec<_>>() {
-            self.sights.remove(&look);
-        }
+        let beneath = |look: &Look| match look {
+            Look::Path { path: known, .. }
+            | Look::Same { path: known, .. }
+            | Look::Digest(known)
+            | Look::Listing(known)
+            | Look::Tree(known) => **known != *path && is_within(known, path),
+            _ => false,
+        };
+        self.sights.retain(|look, _| !beneath(look));
     }
 
     /// Numbers of users and groups are part of what is seen at a path; homes appear with users.
@@ -325,6 +428,29 @@ impl World {
                 let node = Node::File(Some(content.clone()));
                 let old = self.entry(path).ok().flatten().filter(|entry| matches!(entry.node, Node::File(_))).cloned();
                 self.imagine_entry(path, node, old, 0o644, &Meta::new(*mode, owner, group));
+            }
+            Act::FetchFile { from, path, mode, owner, group, .. } => {
+                let content = match from {
+                    Origin::Bytes(content) => Some(content.clone()),
+                    Origin::Path(from) => bytes_of(self.entry(from).ok().flatten()).cloned(),
+                    Origin::Url { .. } => None,
+                };
+                let digest = match from {
+                    Origin::Url { sha256, .. } => sha256.clone(),
+                    Origin::Path(from) => self.digest(from).ok().flatten().cloned(),
+                    Origin::Bytes(_) => None,
+                };
+                let old = self.entry(path).ok().flatten().filter(|entry| matches!(entry.node, Node::File(_))).cloned();
+                self.imagine_entry(path, Node::File(content), old, 0o644, &Meta::new(*mode, owner, group));
+                if digest.is_some() {
+                    self.learn(Look::Digest(path.clone()), Sight::Digest(digest));
+                }
+            }
+            Act::Unpack { record, key, .. } => {
+                let unpacked = Unpacked { key: key.clone(), changed: Vec::new() };
+                self.learn(Look::Unpacked(record.clone()), Sight::Unpacked(Some(unpacked)));
+                // What is in it is seen when it is there.
+                self.loose = true;
             }
             Act::SetMeta { path, mode, owner, group } => {
                 if let Some(old) = self.entry(path).ok().flatten().cloned() {
@@ -414,6 +540,13 @@ impl World {
             group: meta.group.as_ref().map_or(group, account),
         };
         self.forget_path_only(path);
+        if let Some(tree) = self.tree_around(path) {
+            let at = tree.binary_search_by(|(known, _)| (**known).cmp(path));
+            match at {
+                Ok(at) => tree.get_mut(at).into_iter().for_each(|known| known.1 = entry.clone()),
+                Err(at) => tree.insert(at, (path.into(), entry.clone())),
+            }
+        }
         self.learn(Look::Path { path: path.into(), content: true }, Sight::Path(Some(entry)));
         let listing = Look::Listing(parent(path).into());
         if let (Some(Sight::Listing(Some(names))), Some((_, name))) =
@@ -440,14 +573,31 @@ impl World {
         {
             names.retain(|known| **known != *name);
         }
+        if let Some(tree) = self.tree_around(path) {
+            tree.retain(|(known, _)| !is_within(known, path));
+        }
         self.forget_path_only(path);
         self.learn(Look::Path { path: path.into(), content: true }, Sight::Path(None));
+    }
+
+    /// The tree that a path is in, where one was seen; of several the first.
+    fn tree_around(&mut self, path: &str) -> Option<&mut Vec<(Arc<str>, Entry)>> {
+        let trees = self.sights.range_mut(Look::Tree("".into())..);
+        let mut trees = trees.map_while(|(look, sight)| match look {
+            Look::Tree(top) => Some((top, sight)),
+            _ => None,
+        });
+        trees.find_map(|(top, sight)| match sight {
+            Sight::Tree(Some(tree)) if **top != *path && is_within(path, top) => Some(tree),
+            _ => None,
+        })
     }
 
     fn forget_path_only(&mut self, path: &str) {
         for content in [false, true] {
             self.sights.remove(&Look::Path { path: path.into(), content });
         }
+        self.forget_comparisons(path);
     }
 
     fn imagine_service(&mut self, unit: &Arc<str>, verb: Verb) {
@@ -535,9 +685,14 @@ pub(crate) fn is_about_packages(look: &Look) -> bool {
     matches!(look, Look::Package(_) | Look::Packages | Look::Candidates(_) | Look::PackageFile(_))
 }
 
+/// Whether a path is another, or beneath it.
+pub(crate) fn is_within(path: &str, above: &str) -> bool {
+    path.strip_prefix(above).is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || above.ends_with('/'))
+}
+
 /// The kinds whose subject is a path.
 pub(crate) fn is_path_kind(kind: &str) -> bool {
-    matches!(kind, "file" | "directory" | "link" | "line" | "block")
+    matches!(kind, "archive" | "block" | "directory" | "file" | "git" | "line" | "link")
 }
 
 /// The bytes of a regular file.

@@ -1,3 +1,5 @@
+use std::fs::File;
+use std::io::Write;
 use std::time::Duration;
 
 use andon_schema::host::{Act, Stage};
@@ -6,7 +8,7 @@ use crate::accounts::{self, Accounts};
 use crate::files::{self, Meta};
 use crate::observe::sysctl_path;
 use crate::run::must;
-use crate::{commands, owed, packages, services};
+use crate::{commands, fetch, owed, packages, services, unpack};
 
 /// Does acts in their order until one fails: the outcomes of those that were tried. An error is what the tool that
 /// failed said.
@@ -55,7 +57,21 @@ impl Actor<'_> {
         match act {
             Act::WriteFile { path, content, mode, owner, group, validate } => {
                 let meta = Meta { mode: *mode, owner: owner.as_deref(), group: group.as_deref() };
-                files::write(path, &content.0, &meta, validate.as_deref(), self.accounts(), stage)
+                let mut fill = |file: &mut File| {
+                    file.write_all(&content.0).map_err(|error| format!("{path} could not be written: {error}"))
+                };
+                files::write(path, &mut fill, &meta, validate.as_deref(), self.accounts(), stage)
+            }
+            Act::FetchFile { from, path, mode, owner, group, validate } => {
+                let meta = Meta { mode: *mode, owner: owner.as_deref(), group: group.as_deref() };
+                let mut fill = |file: &mut File| fetch::fetch(from, file);
+                files::write(path, &mut fill, &meta, validate.as_deref(), self.accounts(), stage)
+            }
+            Act::Unpack { from, path, strip, only, except, owner, group, record, key } => {
+                let meta = Meta { mode: None, owner: owner.as_deref(), group: group.as_deref() };
+                let (uid, gid) = meta.ids(self.accounts())?;
+                let choice = unpack::Choice { strip: *strip, only, except };
+                unpack::unpack(from, path, &choice, (uid.unwrap_or(0), gid.unwrap_or(0)), record, key)
             }
             Act::SetMeta { path, mode, owner, group } => {
                 let meta = Meta { mode: *mode, owner: owner.as_deref(), group: group.as_deref() };

@@ -6,18 +6,23 @@
 //! flushed to the disk: after a loss of power the next converge finds what is missing.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{ErrorKind, Read, Write};
+use std::io::{ErrorKind, Read};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown, symlink};
 use std::path::Path;
 use std::sync::Arc;
 
 use andon_schema::host::{Bytes, Entry, Node, Sight, Stage};
 
+use sha2::{Digest, Sha256};
+
 use crate::accounts::Accounts;
 use crate::trial::trial;
 
 /// Files beyond this are not read, in bytes.
 const LARGEST: u64 = 256 * 1024 * 1024;
+
+/// A directory with more than this in it is not looked through.
+const MOST_BENEATH: usize = 1_000_000;
 
 /// What is at a path.
 pub(crate) fn look(path: &str, content: bool, accounts: &Accounts) -> Sight {
@@ -55,14 +60,112 @@ fn read(path: &str, length: u64) -> Result<Bytes, String> {
         return Err(format!("{path} is too large to be compared: {length} bytes"));
     }
     let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or_default() + 1);
-    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
-    OpenOptions::new()
-        .read(true)
-        .custom_flags(flags)
-        .open(path)
+    open(path)
         .and_then(|file| file.take(LARGEST).read_to_end(&mut bytes))
         .map_err(|error| format!("{path} could not be read: {error}"))?;
     Ok(bytes.into())
+}
+
+/// What is at a path, and whether it is a file with these bytes. It is read a piece at a time, and no further than to
+/// the first difference.
+pub(crate) fn same(path: &str, content: &[u8], accounts: &Accounts) -> Sight {
+    let entry = match look(path, false, accounts) {
+        Sight::Path(entry) => entry,
+        other => return other,
+    };
+    if !entry.as_ref().is_some_and(|entry| matches!(entry.node, Node::File(_))) {
+        return Sight::Same { entry, length: 0, same: false };
+    }
+    let compare = || -> std::io::Result<(u64, bool)> {
+        let mut file = open(path)?;
+        let length = file.metadata()?.len();
+        if length != content.len() as u64 {
+            return Ok((length, false));
+        }
+        let mut buffer = [0; 16 * 1024];
+        let mut rest = content;
+        loop {
+            let read = file.read(&mut buffer)?;
+            let Some((piece, more)) = rest.split_at_checked(read) else { return Ok((length, false)) };
+            if read == 0 || buffer.get(..read) != Some(piece) {
+                return Ok((length, read == 0 && rest.is_empty()));
+            }
+            rest = more;
+        }
+    };
+    match compare() {
+        Ok((length, same)) => Sight::Same { entry, length, same },
+        Err(error) => Sight::Failed(format!("{path} could not be read: {error}")),
+    }
+}
+
+/// The SHA-256 of a regular file.
+pub(crate) fn digest(path: &str) -> Sight {
+    match fs::symlink_metadata(path) {
+        Ok(metadata) if metadata.is_file() => {}
+        Ok(_) => return Sight::Digest(None),
+        Err(error) if is_absence(&error) => return Sight::Digest(None),
+        Err(error) => return Sight::Failed(format!("{path} could not be looked at: {error}")),
+    }
+    match open(path).and_then(|mut file| sha256(&mut file)) {
+        Ok(digest) => Sight::Digest(Some(digest.into())),
+        Err(error) => Sight::Failed(format!("{path} could not be read: {error}")),
+    }
+}
+
+/// The SHA-256 of what is read, in hexadecimal digits.
+pub(crate) fn sha256(from: &mut dyn Read) -> std::io::Result<String> {
+    let mut hash = Sha256::new();
+    let mut buffer = [0; 64 * 1024];
+    loop {
+        match from.read(&mut buffer)? {
+            0 => return Ok(hexadecimal(&hash.finalize())),
+            read => hash.update(buffer.get(..read).unwrap_or_default()),
+        }
+    }
+}
+
+/// Bytes in hexadecimal digits.
+pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Opens a file to read, where it is one: links are not followed, and a pipe holds nobody up.
+pub(crate) fn open(path: &str) -> std::io::Result<File> {
+    OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path)
+}
+
+/// All that is beneath a directory.
+pub(crate) fn tree(path: &str, accounts: &Accounts) -> Sight {
+    match fs::symlink_metadata(path) {
+        Ok(metadata) if metadata.is_dir() => {}
+        Ok(_) => return Sight::Tree(None),
+        Err(error) if is_absence(&error) => return Sight::Tree(None),
+        Err(error) => return Sight::Failed(format!("{path} could not be looked at: {error}")),
+    }
+    let mut found = Vec::new();
+    let mut open: Vec<String> = vec![path.trim_end_matches('/').to_owned()];
+    while let Some(directory) = open.pop() {
+        let Sight::Listing(Some(names)) = list(&directory) else { continue };
+        for name in names {
+            let inside = format!("{directory}/{name}");
+            match look(&inside, false, accounts) {
+                Sight::Path(Some(entry)) => {
+                    if entry.node == Node::Directory {
+                        open.push(inside.clone());
+                    }
+                    found.push((Arc::from(inside), entry));
+                }
+                Sight::Path(None) => {}
+                failed => return failed,
+            }
+            if found.len() > MOST_BENEATH {
+                return Sight::Failed(format!("there are more than {MOST_BENEATH} entries beneath {path}"));
+            }
+        }
+    }
+    found.sort_by(|one: &(Arc<str>, Entry), other| one.0.cmp(&other.0));
+    Sight::Tree(Some(found))
 }
 
 fn is_absence(error: &std::io::Error) -> bool {
@@ -92,17 +195,17 @@ pub(crate) struct Meta<'a> {
 }
 
 impl Meta<'_> {
-    fn ids(&self, accounts: &Accounts) -> Result<(Option<u32>, Option<u32>), String> {
+    pub fn ids(&self, accounts: &Accounts) -> Result<(Option<u32>, Option<u32>), String> {
         let uid = self.owner.map(|name| accounts.uid(name)).transpose()?;
         let gid = self.group.map(|name| accounts.gid(name)).transpose()?;
         Ok((uid, gid))
     }
 }
 
-/// Puts a file at a path, once `validate` has nothing against it.
+/// Puts a file at a path with what `fill` writes, once `validate` has nothing against it.
 pub(crate) fn write(
     path: &str,
-    content: &[u8],
+    fill: &mut dyn FnMut(&mut File) -> Result<(), String>,
     meta: &Meta,
     validate: Option<&str>,
     accounts: &Accounts,
@@ -121,22 +224,19 @@ pub(crate) fn write(
     let gid = gid.or(old.as_ref().map(MetadataExt::gid)).unwrap_or(0);
     let make =
         || OpenOptions::new().write(true).create_new(true).mode(0o600).custom_flags(libc::O_NOFOLLOW).open(&temporary);
-    let fill = || -> std::io::Result<()> {
-        let mut file = match make() {
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-                fs::remove_file(&temporary)?;
-                make()?
-            }
-            made => made?,
-        };
-        file.write_all(content)?;
-        let metadata = file.metadata()?;
-        if (metadata.uid(), metadata.gid()) != (uid, gid) {
-            fchown(&file, Some(uid), Some(gid))?;
-        }
-        file.set_permissions(fs::Permissions::from_mode(mode))
+    let again = |error: std::io::Error| match error.kind() {
+        ErrorKind::AlreadyExists => fs::remove_file(&temporary).and_then(|()| make()),
+        _ => Err(error),
     };
-    let outcome = fill().map_err(failed).and_then(|()| match validate {
+    let outcome = make().or_else(again).map_err(failed).and_then(|mut file| {
+        fill(&mut file)?;
+        let metadata = file.metadata().map_err(failed)?;
+        if (metadata.uid(), metadata.gid()) != (uid, gid) {
+            fchown(&file, Some(uid), Some(gid)).map_err(failed)?;
+        }
+        file.set_permissions(fs::Permissions::from_mode(mode)).map_err(failed)
+    });
+    let outcome = outcome.and_then(|()| match validate {
         Some(command) => trial(path, &temporary, command, stage),
         None => Ok(()),
     });

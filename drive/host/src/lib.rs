@@ -9,8 +9,10 @@ mod accounts;
 mod act;
 mod commands;
 mod facts;
+mod fetch;
 mod files;
 mod http;
+mod names;
 mod observe;
 mod owed;
 mod packages;
@@ -18,6 +20,7 @@ mod processes;
 mod run;
 mod services;
 mod trial;
+mod unpack;
 
 pub use act::{Progress, act, act_while};
 pub use facts::facts;

@@ -7,7 +7,7 @@ use andon_schema::host::{Look, Sight, Stage};
 
 use crate::accounts::Accounts;
 use crate::packages::Packages;
-use crate::{commands, files, http, owed, packages, processes, services};
+use crate::{commands, files, http, owed, packages, processes, services, unpack};
 
 /// Takes looks: one sight for each, in their order. Nothing is changed. What several looks need is read once.
 pub fn observe(looks: &[Look], stage: Stage) -> Vec<Sight> {
@@ -38,7 +38,11 @@ impl Observer<'_> {
     fn look(&self, look: &Look) -> Sight {
         match look {
             Look::Path { path, content } => files::look(path, *content, self.accounts()),
+            Look::Same { path, content } => files::same(path, &content.0, self.accounts()),
+            Look::Digest(path) => files::digest(path),
             Look::Listing(path) => files::list(path),
+            Look::Tree(path) => files::tree(path, self.accounts()),
+            Look::Unpacked(record) => unpack::look(record),
             Look::Package(name) => self.packages(|packages| Sight::Package(packages.find(name))),
             Look::Packages => self.packages(|packages| Sight::Packages(packages.state())),
             Look::Candidates(name) => self.candidates(name),

@@ -1,5 +1,6 @@
 //! Catalogs, and the looks and acts by which a converge observes and changes one server.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -29,6 +30,8 @@ pub struct Catalog {
     pub resources: Vec<HostResource>,
     /// The checks, run after everything else.
     pub checks: Vec<Check>,
+    /// What `source` may name: the files beside the roles, by their paths in the project.
+    pub files: BTreeMap<Arc<str>, Bytes>,
 }
 
 /// One thing that a server must have.
@@ -110,8 +113,23 @@ pub enum Look {
         /// Read a regular file.
         content: bool,
     },
+    /// What is at a path, and whether it is a regular file with exactly these bytes. It is compared as it is read, so
+    /// that a thousand files that are as they should be take no memory. → [`Sight::Same`]
+    Same {
+        /// The absolute path.
+        path: Arc<str>,
+        /// The bytes that it should have.
+        content: Bytes,
+    },
+    /// The SHA-256 of a regular file. → [`Sight::Digest`]
+    Digest(Arc<str>),
     /// The names in a directory. → [`Sight::Listing`]
     Listing(Arc<str>),
+    /// All that is beneath a directory, links not followed. → [`Sight::Tree`]
+    Tree(Arc<str>),
+    /// Whether what an archive was unpacked to is still there, by the record that [`Act::Unpack`] left at this path.
+    /// → [`Sight::Unpacked`]
+    Unpacked(Arc<str>),
     /// A package, by name or `name:architecture`. → [`Sight::Package`]
     Package(Arc<str>),
     /// The package manager, and how it is. → [`Sight::Packages`]
@@ -161,8 +179,23 @@ pub enum Look {
 pub enum Sight {
     /// What is at the path; `None` where nothing is.
     Path(Option<Entry>),
+    /// What is at the path, without its bytes, how many these are, and whether they are the given ones.
+    Same {
+        /// What is there; `None` where nothing is.
+        entry: Option<Entry>,
+        /// The length of a regular file, in bytes.
+        length: u64,
+        /// It is a regular file with the given bytes.
+        same: bool,
+    },
+    /// Its SHA-256 in hexadecimal digits; `None` where no regular file is there.
+    Digest(Option<Arc<str>>),
     /// The names in the directory, sorted; `None` where there is no directory.
     Listing(Option<Vec<Arc<str>>>),
+    /// What is beneath it, in order of path, without the bytes of files; `None` where there is no directory.
+    Tree(Option<Vec<(Arc<str>, Entry)>>),
+    /// What was unpacked; `None` where there is no such record.
+    Unpacked(Option<Unpacked>),
     /// Whether the package is installed.
     Package(Package),
     /// The package manager.
@@ -200,6 +233,15 @@ pub enum Sight {
 /// The bytes of a file. Their debug form does not show them: they may be a secret.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Bytes(pub Arc<[u8]>);
+
+/// What is known of an archive that was unpacked.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Unpacked {
+    /// What the act was given to remember.
+    pub key: Arc<str>,
+    /// Paths of what it unpacked that is gone, or is not as it was: the first few.
+    pub changed: Vec<Arc<str>>,
+}
 
 /// What is at a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -424,6 +466,42 @@ pub enum Act {
         /// temporary file whose path takes the place of `%s`.
         validate: Option<Arc<str>>,
     },
+    /// As [`Act::WriteFile`], with bytes that are got on the server.
+    FetchFile {
+        /// Where they are.
+        from: Origin,
+        /// The absolute path; its directory exists.
+        path: Arc<str>,
+        /// As of [`Act::WriteFile`].
+        mode: Option<u32>,
+        /// As of [`Act::WriteFile`].
+        owner: Option<Arc<str>>,
+        /// As of [`Act::WriteFile`].
+        group: Option<Arc<str>>,
+        /// As of [`Act::WriteFile`].
+        validate: Option<Arc<str>>,
+    },
+    /// Unpacks an archive into a directory, which exists, and leaves a record of it.
+    Unpack {
+        /// Where the archive is. Whether it is a zip or a tar, and how that is compressed, is seen from its bytes.
+        from: Origin,
+        /// The directory.
+        path: Arc<str>,
+        /// How many steps are taken off the front of each name in the archive.
+        strip: u32,
+        /// Patterns (`*`, `**`, `?`) of names, after that; empty for all.
+        only: Vec<Arc<str>>,
+        /// Patterns of names that are left out.
+        except: Vec<Arc<str>>,
+        /// Who owns what is unpacked; `None` for root.
+        owner: Option<Arc<str>>,
+        /// Its group; `None` for root.
+        group: Option<Arc<str>>,
+        /// Where the record goes; see [`Look::Unpacked`].
+        record: Arc<str>,
+        /// What the record says of where this came from.
+        key: Arc<str>,
+    },
     /// Changes what is not `None` of a file or directory; a link is refused.
     SetMeta {
         /// The absolute path.
@@ -554,6 +632,30 @@ pub enum Act {
     },
 }
 
+/// Where bytes are that a server gets itself.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Origin {
+    /// They travelled with the act.
+    Bytes(Bytes),
+    /// A file of the server.
+    Path(Arc<str>),
+    /// A web server.
+    Url {
+        /// The address, `http://` or `https://`.
+        url: Arc<str>,
+        /// More headers of the request; they may hold a secret.
+        headers: Headers,
+        /// The SHA-256 that the bytes must have, in hexadecimal digits.
+        sha256: Option<Arc<str>>,
+        /// How long all of it may take.
+        timeout_ms: u64,
+    },
+}
+
+/// Headers of a request. Their debug form shows their names alone.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Headers(pub Vec<(Arc<str>, Arc<str>)>);
+
 /// What is asked of a user; `None` and empty ask nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct UserWish {
@@ -632,6 +734,12 @@ impl fmt::Debug for Bytes {
     }
 }
 
+impl fmt::Debug for Headers {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        to.debug_list().entries(self.0.iter().map(|(name, _)| name)).finish()
+    }
+}
+
 impl Default for Bytes {
     fn default() -> Bytes {
         Bytes(Arc::new([]))
@@ -676,6 +784,12 @@ impl CommandOutput {
 impl From<&str> for Bytes {
     fn from(text: &str) -> Bytes {
         Bytes(text.as_bytes().into())
+    }
+}
+
+impl From<Arc<str>> for Bytes {
+    fn from(text: Arc<str>) -> Bytes {
+        Bytes(text.into())
     }
 }
 

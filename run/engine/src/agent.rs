@@ -10,7 +10,7 @@ use andon_converge::{Converge, Mode, Step};
 use andon_host::Progress;
 use andon_lang::{Bundle, SecretsAtHand, Server};
 use andon_ledger::codec::{decode_report, encode_report};
-use andon_schema::host::{Act, Catalog, Stage, Verb};
+use andon_schema::host::{Act, Catalog, Origin, Stage, Verb};
 use andon_schema::{EntryStatus, HostReport, Schemas, Secrets};
 use andon_text::{Diagnostic, Diagnostics, SourceMap};
 use andon_value::{Marks, Value};
@@ -248,6 +248,8 @@ fn doing(act: &Act) -> Option<String> {
         Act::RefreshPackages => Some("fetching the lists of packages".to_owned()),
         Act::InstallPackages(install) => Some(format!("installing {}", install.packages.join(", "))),
         Act::RemovePackages(uninstall) => Some(format!("removing {}", uninstall.packages.join(", "))),
+        Act::FetchFile { from: Origin::Url { .. }, path, .. } => Some(format!("fetching {path}")),
+        Act::Unpack { path, .. } => Some(format!("unpacking to {path}")),
         Act::RepairPackages => Some("repairing an interrupted installation".to_owned()),
         Act::Service { unit, verb: wanted } => verb(wanted).map(|word| format!("{word} {unit}")),
         Act::Run { doing, .. } => doing.as_ref().map(ToString::to_string),

@@ -3,7 +3,7 @@ use andon_schema::{Block, Change};
 use andon_value::Type;
 use regex_lite::Regex;
 
-use super::file::check_parent;
+use super::content::check_parent;
 use super::{Decision, Kind};
 use crate::args::{Args, block, check_path, look_at, optional, parent};
 use crate::formats;

@@ -2,7 +2,7 @@ use andon_schema::host::{Act, Look, Node};
 use andon_schema::{Block, Change};
 use andon_value::Type;
 
-use super::file::check_parent;
+use super::content::check_parent;
 use super::{Decision, Kind};
 use crate::args::{Args, block, check_path, look_at, optional, parent};
 use crate::formats;

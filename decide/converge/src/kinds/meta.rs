@@ -30,7 +30,10 @@ impl Meta {
     }
 
     pub fn schema(default_mode: &str) -> [(&'static str, Attribute); 3] {
-        let mode = format!("The permission bits in octal, such as `\"{default_mode}\"`, which is that of a new one.");
+        let mode = format!(
+            "The permission bits, in octal such as `\"{default_mode}\"`, which is that of a new one, or as \
+             `\"u=rw,g=r,o=\"`."
+        );
         [
             ("mode", optional(Type::String, &mode).format(formats::MODE)),
             (

@@ -1,6 +1,7 @@
 //! The kinds of host resource. A kind is a shape, pure checks of its values, the looks that it needs, and a decision
 //! from sights to acts; one small file each, and a line in [`KINDS`].
 
+mod content;
 mod directory;
 mod exec;
 mod file;
@@ -21,6 +22,8 @@ use andon_schema::{Block, Change};
 use crate::args::Args;
 use crate::world::World;
 
+pub(crate) use content::kept_for;
+pub(crate) use file::no_source;
 pub(crate) use meta::{Meta, is_account};
 pub(crate) use package::wants_fresh_index;
 pub(crate) use service::unit_of;

@@ -71,7 +71,7 @@ fn diffs() {
     let large = "x\n".repeat(200_000);
     let report = host.plan(&catalog(vec![file("/etc/a", &large)]));
     assert_eq!(report.entries[0].diff, None);
-    assert!(report.entries[0].differences[0].starts_with("content 18 bytes, sha256 "), "{report:?}");
+    assert!(report.entries[0].differences[0].starts_with("content 18 bytes → 400000 bytes, sha256 "), "{report:?}");
 }
 
 #[test]

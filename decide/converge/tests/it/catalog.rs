@@ -61,7 +61,7 @@ pub fn service(name: &str) -> HostResource {
 }
 
 pub fn catalog(resources: Vec<HostResource>) -> Catalog {
-    Catalog { role: "web".into(), resources, checks: Vec::new() }
+    Catalog { role: "web".into(), resources, ..Catalog::default() }
 }
 
 pub fn with_check(mut catalog: Catalog, kind: &str, name: &str, given: &[(&str, Value)]) -> Catalog {

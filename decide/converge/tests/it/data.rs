@@ -23,7 +23,8 @@ use std::sync::Arc;
 use andon_converge::{Mode, schemas, validate};
 use andon_lang::{FileSet, Roles, SecretsAtHand, Server, catalog, load};
 use andon_schema::host::{
-    Account, Act, Ageing, Bytes, Catalog, CommandOutput, Due, Entry, Group, Node, Notify, Unit, User, fact_types,
+    Account, Act, Ageing, Bytes, Catalog, CommandOutput, Due, Entry, Group, Node, Notify, Origin, Unit, User,
+    fact_types,
 };
 use andon_schema::{Change, EntryStatus, HostReport, Schemas};
 use andon_value::{Kind, Type, Value};
@@ -350,6 +351,17 @@ fn shown_report(report: &HostReport) -> String {
     if told.is_empty() { "nothing changes\n".to_owned() } else { told }
 }
 
+fn shown_origin(origin: &Origin) -> String {
+    match origin {
+        Origin::Bytes(bytes) => format!("{bytes:?}"),
+        Origin::Path(path) => path.to_string(),
+        Origin::Url { url, headers, sha256, timeout_ms } => {
+            let sha256 = sha256.as_ref().map(|digest| format!(" sha256 {}…", &digest[..8])).unwrap_or_default();
+            format!("{url} {headers:?}{sha256} {timeout_ms} ms")
+        }
+    }
+}
+
 /// An act on one line.
 fn shown_act(act: &Act) -> String {
     let meta = |mode: &Option<u32>, owner: &Option<Arc<str>>, group: &Option<Arc<str>>| {
@@ -362,6 +374,15 @@ fn shown_act(act: &Act) -> String {
         Act::WriteFile { path, content, mode, owner, group, validate } => {
             let validate = validate.as_ref().map(|command| format!(" validate `{command}`")).unwrap_or_default();
             format!("write {path} {content:?}{}{validate}", meta(mode, owner, group))
+        }
+        Act::FetchFile { from, path, mode, owner, group, validate } => {
+            let validate = validate.as_ref().map(|command| format!(" validate `{command}`")).unwrap_or_default();
+            format!("fetch {path} from {}{}{validate}", shown_origin(from), meta(mode, owner, group))
+        }
+        Act::Unpack { from, path, strip, only, except, owner, group, record, key } => {
+            let choice = format!("strip {strip} only {only:?} except {except:?}");
+            let meta = meta(&None, owner, group);
+            format!("unpack {path} from {}{meta} {choice}\n  record {record}: {key}", shown_origin(from))
         }
         Act::SetMeta { path, mode, owner, group } => format!("set {path}{}", meta(mode, owner, group)),
         Act::MakeDirectory { path, mode, owner, group } => format!("mkdir {path}{}", meta(mode, owner, group)),

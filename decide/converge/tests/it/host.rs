@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use andon_converge::{Converge, Mode, Step};
 use andon_schema::host::{
-    Account, Act, Bytes, Catalog, Command, CommandOutput, Due, Entry, Group, Init, Look, Manager, Node, Package,
-    PackageFile, Packages, Sight, Unit, User, UserWish, Verb,
+    Account, Act, Bytes, Catalog, Command, CommandOutput, Due, Entry, Group, Init, Look, Manager, Node, Origin,
+    Package, PackageFile, Packages, Sight, Unit, Unpacked, User, UserWish, Verb,
 };
 use andon_schema::{Change, HostReport};
 
@@ -26,6 +26,7 @@ pub struct Host {
     pub groups: BTreeMap<String, Group>,
     pub sysctl: BTreeMap<String, String>,
     pub owed: Vec<Due>,
+    pub unpacked: BTreeMap<String, Unpacked>,
     pub clock_ms: u64,
     pub ports: BTreeMap<u16, u64>,
     /// What commands do and say, by their words with blanks between; others are not there.
@@ -71,6 +72,18 @@ pub fn regular(content: &str, mode: u32) -> Entry {
 
 pub fn directory() -> Entry {
     Entry { node: Node::Directory, mode: 0o755, owner: root(), group: root() }
+}
+
+/// What is got from the web holds the digest that it must have: here a text of that length is its own digest.
+fn digest_of(text: &str) -> String {
+    let digits: String = text.bytes().take(32).map(|byte| format!("{byte:02x}")).collect();
+    if text.len() == 64 { text.to_owned() } else { format!("{digits:f>64}") }
+}
+
+/// An entry without its bytes.
+fn bare(entry: &Entry) -> Entry {
+    let node = if let Node::File(_) = entry.node { Node::File(None) } else { entry.node.clone() };
+    Entry { node, ..entry.clone() }
 }
 
 impl Host {
@@ -161,6 +174,23 @@ impl Host {
                 let there = self.paths.get(&**path).is_some_and(|entry| entry.node == Node::Directory);
                 Sight::Listing(there.then(|| self.paths.keys().filter_map(inside).collect()))
             }
+            Look::Same { path, content } => {
+                let entry = self.paths.get(&**path);
+                let bytes = match entry.map(|entry| &entry.node) {
+                    Some(Node::File(bytes)) => bytes.clone(),
+                    _ => None,
+                };
+                let length = bytes.as_ref().map_or(0, |bytes| bytes.0.len() as u64);
+                Sight::Same { entry: entry.map(bare), length, same: bytes.as_ref() == Some(content) }
+            }
+            Look::Digest(path) => Sight::Digest(self.text(path).map(|text| digest_of(&text).into())),
+            Look::Tree(path) => {
+                let beneath = format!("{path}/");
+                let inside = self.paths.iter().filter(|(known, _)| known.starts_with(&beneath));
+                let there = self.paths.get(&**path).is_some_and(|entry| entry.node == Node::Directory);
+                Sight::Tree(there.then(|| inside.map(|(path, entry)| (path.as_str().into(), bare(entry))).collect()))
+            }
+            Look::Unpacked(record) => Sight::Unpacked(self.unpacked.get(&**record).cloned()),
             Look::Package(name) => Sight::Package(match self.packages.get(&**name) {
                 Some(version) => {
                     Package::Installed { version: version.as_str().into(), held: self.held.contains(&**name) }
@@ -294,6 +324,18 @@ impl Host {
             Act::WriteFile { path, content, mode, owner, group, .. } => {
                 let node = Node::File(Some(content.clone()));
                 self.put(path, node, 0o644, [owner.as_deref(), group.as_deref()], *mode)?;
+            }
+            Act::FetchFile { from, path, mode, owner, group, .. } => {
+                let content = match from {
+                    Origin::Bytes(bytes) => bytes.clone(),
+                    Origin::Path(from) => Bytes::from(&*self.text(from).ok_or("no such source")?),
+                    Origin::Url { sha256, .. } => Bytes::from(&*sha256.clone().unwrap_or_default()),
+                };
+                self.put(path, Node::File(Some(content)), 0o644, [owner.as_deref(), group.as_deref()], *mode)?;
+            }
+            Act::Unpack { record, key, path, .. } => {
+                assert!(self.paths.contains_key(&**path), "an archive needs its directory");
+                self.unpacked.insert(record.to_string(), Unpacked { key: key.clone(), changed: Vec::new() });
             }
             Act::SetMeta { path, mode, owner, group } => {
                 let node = self.paths.get(&**path).ok_or("nothing there")?.node.clone();

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use andon_hcl::ast::Expr;
-use andon_schema::host::{Assertion, Check, HostResource, Notify};
+use andon_schema::host::{Assertion, Bytes, Check, HostResource, Notify};
 use andon_schema::{Block, FunctionAnswer, FunctionFault, Schemas};
 use andon_text::{Diagnostic, Diagnostics, SourceMap, Span};
 use andon_value::{Kind, Type, Value, convert};
@@ -160,6 +160,8 @@ impl<'a> Evaluation<'a> {
                 self.check(index, check, &mut prediction);
             }
         }
+        let files = self.files.under("").map(|(path, content)| (path.clone(), Bytes(content.clone())));
+        prediction.catalog.files = files.collect();
         let mut out = self.out.take();
         if !predict && !out.has_errors() {
             out.extend(prediction.undecided.iter().map(|undecided| {

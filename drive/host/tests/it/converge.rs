@@ -38,7 +38,7 @@ pub fn resource(kind: &str, name: &str, given: &[(&str, Value)]) -> HostResource
 }
 
 pub fn catalog(resources: Vec<HostResource>) -> Catalog {
-    let catalog = Catalog { role: "web".into(), resources, checks: Vec::new() };
+    let catalog = Catalog { role: "web".into(), resources, ..Catalog::default() };
     assert_eq!(validate(&catalog), []);
     catalog
 }
