@@ -1,6 +1,10 @@
-//! Many servers at once: what came of each, and which of them are alike. Pure decisions over names and reports; how a
-//! server is reached is not known here.
+//! Many servers at once: which are meant, in what order they are worked on and when to stop, and which of them are alike
+//! in the end. Pure decisions over names and reports; how a server is reached is not known here.
 
 mod outcome;
+mod rollout;
+mod select;
 
 pub use outcome::{Group, Outcome, Standing, Tally, group, tally};
+pub use rollout::{Amount, Rollout, Strategy};
+pub use select::{Selector, Server};

@@ -143,6 +143,12 @@ impl Bundle {
         crate::role::given(&lineage, &mut self.sources, given)
     }
 
+    /// Whether a role, or one that it inherits, has a parameter of this name.
+    pub fn has_param(&self, role: &str, name: &str) -> bool {
+        let lineage = self.roles.get(role).and_then(|role| lineage(&self.roles, role).ok()).unwrap_or_default();
+        lineage.iter().any(|role| role.params.contains_key(name))
+    }
+
     /// Its roles by name, with all their ancestors.
     pub fn roles(&self) -> &BTreeMap<Arc<str>, Arc<Role>> {
         &self.roles

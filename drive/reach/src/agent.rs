@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
@@ -24,11 +24,23 @@ use crate::process::{
 };
 use crate::root::{self, Traces};
 use crate::server::Door;
+use crate::ssh::OPENING;
 use crate::target::number;
 use crate::terminal::{self, Pair};
 
 /// The first argument of a helper. A program whose first argument is this calls [`agent_main`] before anything else.
 pub const AGENT_ARGUMENT: &str = "__agent";
+
+/// The word of an agent that was reached over `ssh`: it is where it must be, and nobody beside it watches over it.
+pub(crate) const REMOTE: &str = "remote";
+
+/// How the work is in touch with whoever asked for it.
+pub struct Contact<'a> {
+    /// Takes lines about the progress.
+    pub say: &'a mut dyn FnMut(&str),
+    /// Whether anybody waits for the answer still. Where nobody does, the work ends where it can be taken up again.
+    pub is_awaited: &'a dyn Fn() -> bool,
+}
 
 /// The status of a helper that could not do what it is for.
 const UNABLE: i32 = 125;
@@ -40,15 +52,18 @@ const UNABLE: i32 = 125;
 /// target, where the files are the target's: it must load no code and look up no names through the C library.
 pub fn agent_main(
     arguments: impl IntoIterator<Item = OsString>,
-    run: impl FnOnce(Vec<u8>, &mut dyn FnMut(&str)) -> Vec<u8>,
+    run: impl FnOnce(Vec<u8>, &mut Contact<'_>) -> Vec<u8>,
 ) -> i32 {
+    let mut arguments = arguments.into_iter().peekable();
+    if arguments.peek().is_some_and(|word| word == REMOTE) {
+        return remote(run);
+    }
     let Some(order) = Order::read(arguments) else {
         eprintln!("{AGENT_ARGUMENT} is for this program's own use.");
         return UNABLE;
     };
     let Ok(mut report) = order.report() else { return UNABLE };
-    // What is made in a target must not depend on who asked for it.
-    nix::sys::stat::umask(nix::sys::stat::Mode::S_IWGRP | nix::sys::stat::Mode::S_IWOTH);
+    forget_the_callers_mask();
     match order.carry_out(&mut report, run) {
         Ok(status) => status,
         Err(refusal) => {
@@ -60,6 +75,31 @@ pub fn agent_main(
             UNABLE
         }
     }
+}
+
+/// What is made in a target must not depend on who asked for it.
+fn forget_the_callers_mask() {
+    nix::sys::stat::umask(nix::sys::stat::Mode::S_IWGRP | nix::sys::stat::Mode::S_IWOTH);
+}
+
+/// The whole life of an agent on another machine.
+fn remote(run: impl FnOnce(Vec<u8>, &mut Contact<'_>) -> Vec<u8>) -> i32 {
+    forget_the_callers_mask();
+    let report = io::stdout().as_fd().try_clone_to_owned().and_then(|output| {
+        dup2_stdout(io::stderr())?;
+        Ok(output)
+    });
+    let Ok(mut report) = report.map(File::from) else { return UNABLE };
+    if report.write_all(OPENING).is_err() {
+        return UNABLE;
+    }
+    let Ok(input) = io::stdin().as_fd().try_clone_to_owned() else { return UNABLE };
+    // The caller sends nothing after its request: what can be read is the end.
+    let is_awaited = || {
+        let mut fds = [PollFd::new(input.as_fd(), PollFlags::POLLIN)];
+        !matches!(poll(&mut fds, PollTimeout::ZERO), Ok(ready) if ready > 0)
+    };
+    answer(&mut report, run, &is_awaited)
 }
 
 /// What a helper is told by its arguments.
@@ -116,7 +156,7 @@ impl Order {
     fn carry_out(
         self,
         report: &mut File,
-        run: impl FnOnce(Vec<u8>, &mut dyn FnMut(&str)) -> Vec<u8>,
+        run: impl FnOnce(Vec<u8>, &mut Contact<'_>) -> Vec<u8>,
     ) -> Result<i32, Refusal> {
         let orphan = || Refusal { step: "start".into(), cause: "the caller has ended".into(), gone: false };
         let signals = block(&[Signal::SIGTERM, Signal::SIGCHLD]).step(|| "hold signals back".into())?;
@@ -172,7 +212,7 @@ impl Entry {
                 root::unlock()?;
                 Ok(Entry::Root { target: target.clone() })
             }
-            Target::Local => Ok(Entry::Local),
+            Target::Local | Target::Ssh(_) => Ok(Entry::Local),
         }
     }
 
@@ -198,7 +238,7 @@ fn supervise(
     entry: &mut Entry,
     watch: &OwnedFd,
     report: &mut File,
-    run: impl FnOnce(Vec<u8>, &mut dyn FnMut(&str)) -> Vec<u8>,
+    run: impl FnOnce(Vec<u8>, &mut Contact<'_>) -> Vec<u8>,
 ) -> Result<i32, Refusal> {
     nix::sys::prctl::set_child_subreaper(true).step(|| "become the reaper of the work".into())?;
     let (traces, capabilities) = entry.pass()?;
@@ -225,7 +265,8 @@ fn supervise(
             return UNABLE;
         }
         match work {
-            Work::Answer => answer(report, run),
+            // Whoever asked for it ends it with itself.
+            Work::Answer => answer(report, run, &|| true),
             Work::Command { words, .. } => command(&words, other.take()),
         }
     })
@@ -299,9 +340,14 @@ fn watch_over(agent: Pid, watch: &OwnedFd, signals: &SignalFd, mut pair: Option<
 }
 
 /// The work, in its own process inside the target.
-fn answer(report: &mut File, run: impl FnOnce(Vec<u8>, &mut dyn FnMut(&str)) -> Vec<u8>) -> i32 {
-    // Without a session of its own, a program that asks at the terminal would be stopped there for ever.
-    if setsid().is_err() {
+fn answer(
+    report: &mut File,
+    run: impl FnOnce(Vec<u8>, &mut Contact<'_>) -> Vec<u8>,
+    is_awaited: &dyn Fn() -> bool,
+) -> i32 {
+    // Without a session of its own, a program that asks at the terminal would be stopped there for ever. Whoever leads one
+    // has it.
+    if setsid().is_err() && nix::unistd::getsid(None) != Ok(getpid()) {
         return UNABLE;
     }
     let mut length = [0; 8];
@@ -321,10 +367,11 @@ fn answer(report: &mut File, run: impl FnOnce(Vec<u8>, &mut dyn FnMut(&str)) -> 
         let _ = dup2_stdin(&null);
     }
     let Ok(mut lines) = report.try_clone() else { return UNABLE };
-    let reply = run(request, &mut |line| {
+    let mut say = |line: &str| {
         // A caller that does not listen any more is about to end this process.
         let _ = Frame::Line(line.to_owned()).write(&mut lines);
-    });
+    };
+    let reply = run(request, &mut Contact { say: &mut say, is_awaited });
     match Frame::Reply(reply).write(report) {
         Ok(()) => 0,
         Err(error) => {

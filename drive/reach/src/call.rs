@@ -15,14 +15,21 @@ use nix::unistd::{Pid, pipe2};
 
 use crate::agent::AGENT_ARGUMENT;
 use crate::frame::{Decoder, Frame};
+use crate::ssh::{MISSING, OPENING};
 use crate::terminal::RawTerminal;
 use crate::{ReachError, Target};
 
 /// How much of what a failed agent said is kept.
 const SAID_BYTES: usize = 8 << 10;
 
+/// How much of what comes before an agent's first word is kept.
+const BEFORE_BYTES: usize = 64 << 10;
+
+/// How long the way to another machine may stay open after the answer.
+const LAST_WORDS_MS: u16 = 2000;
+
 /// The search path of every agent: the one that Debian gives to root.
-const SEARCH_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+pub(crate) const SEARCH_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// The time that work on an image takes for today, in seconds since 1970, where its tools honour `SOURCE_DATE_EPOCH`
 /// (the days in `/etc/shadow`, the stamps in compiled Python): the content of an image must not tell when it was made.
@@ -38,6 +45,9 @@ pub fn run_agent(
     request: &[u8],
     on_line: &mut dyn FnMut(&str),
 ) -> Result<Vec<u8>, ReachError> {
+    if let Target::Ssh(ssh) = target {
+        return crate::ssh::run_agent(ssh, helper, request, on_line);
+    }
     let child = command(target, helper, "agent")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -46,7 +56,7 @@ pub fn run_agent(
         .process_group(0)
         .spawn()
         .map_err(|source| ReachError::Start { helper: helper.to_owned(), source })?;
-    let mut talk = Talk { helper: Helper(child), decoder: Decoder::default(), answer: None, said: Vec::new() };
+    let mut talk = Talk::beside(Helper(child));
     let status = talk.hold(request, on_line).map_err(|error| match error {
         TalkError::Broken(source) => ReachError::Talk { source },
         TalkError::Garbled => ReachError::Garbled { helper: helper.to_owned() },
@@ -64,6 +74,9 @@ pub fn run_agent(
 /// Without words, root's shell. Where input and output are terminals, the command gets a terminal of its own inside
 /// the target, of the same size, so that job control works there.
 pub fn exec(target: &Target, helper: &Path, words: &[OsString]) -> Result<i32, ReachError> {
+    if let Target::Ssh(ssh) = target {
+        return crate::ssh::shell(ssh, words);
+    }
     let start = |source| ReachError::Start { helper: helper.to_owned(), source };
     let interactive = io::stdin().is_terminal() && io::stdout().is_terminal();
     let (report, report_to) = pipe2(OFlag::O_CLOEXEC).map_err(|error| start(error.into()))?;
@@ -94,7 +107,7 @@ pub fn exec(target: &Target, helper: &Path, words: &[OsString]) -> Result<i32, R
     }
 }
 
-fn command(target: &Target, helper: &Path, mode: &str) -> Command {
+pub(crate) fn command(target: &Target, helper: &Path, mode: &str) -> Command {
     let mut command = Command::new(helper);
     command.arg(AGENT_ARGUMENT).arg(std::process::id().to_string()).arg(mode).args(target.words());
     command.env_clear().env("PATH", SEARCH_PATH).env("HOME", "/root").env("LANG", "C.UTF-8");
@@ -111,7 +124,7 @@ fn command(target: &Target, helper: &Path, mode: &str) -> Command {
             passed.extend(["http_proxy", "https_proxy", "no_proxy"].map(OsStr::new));
         }
         Target::Local => passed.extend(["http_proxy", "https_proxy", "no_proxy"].map(OsStr::new)),
-        Target::Server { .. } => {}
+        Target::Server { .. } | Target::Ssh(_) => {}
     }
     for name in passed {
         if let Some(value) = std::env::var_os(name) {
@@ -121,7 +134,7 @@ fn command(target: &Target, helper: &Path, mode: &str) -> Command {
     command
 }
 
-fn refusal(frame: Frame, target: &Target) -> ReachError {
+pub(crate) fn refusal(frame: Frame, target: &Target) -> ReachError {
     match (frame, target) {
         (Frame::Refused(step, cause), _) => ReachError::Enter { step, cause },
         (_, Target::Server { init, .. }) => ReachError::Gone { init: *init },
@@ -129,7 +142,7 @@ fn refusal(frame: Frame, target: &Target) -> ReachError {
     }
 }
 
-fn how(status: ExitStatus) -> String {
+pub(crate) fn how(status: ExitStatus) -> String {
     // The helper hands on its agent's end as a shell does: above 128 it was a signal.
     match (status.code(), status.signal()) {
         (Some(code), _) if code > 128 => format!("killed by signal {}", code - 128),
@@ -140,7 +153,7 @@ fn how(status: ExitStatus) -> String {
 }
 
 /// A child that is never left behind.
-struct Helper(Child);
+pub(crate) struct Helper(pub(crate) Child);
 
 impl Drop for Helper {
     fn drop(&mut self) {
@@ -154,7 +167,7 @@ impl Drop for Helper {
     }
 }
 
-enum TalkError {
+pub(crate) enum TalkError {
     Broken(io::Error),
     Garbled,
 }
@@ -165,17 +178,33 @@ impl From<io::Error> for TalkError {
     }
 }
 
-struct Talk {
+pub(crate) struct Talk {
     helper: Helper,
     decoder: Decoder,
-    answer: Option<Frame>,
-    said: Vec<u8>,
+    pub(crate) answer: Option<Frame>,
+    /// The end of what was written to standard error.
+    pub(crate) said: Vec<u8>,
+    /// Over a distance: what came before the agent's first word, which is awaited.
+    before: Option<Vec<u8>>,
+    is_distant: bool,
 }
 
 impl Talk {
+    /// A talk with a helper of this machine.
+    pub(crate) fn beside(helper: Helper) -> Talk {
+        let decoder = Decoder::default();
+        Talk { helper, decoder, answer: None, said: Vec::new(), before: None, is_distant: false }
+    }
+
+    /// A talk with an agent on another machine: the way there may say things of its own before, and by the end of its
+    /// input the agent knows that nobody listens any more.
+    pub(crate) fn over_a_distance(helper: Helper) -> Talk {
+        Talk { before: Some(Vec::new()), is_distant: true, ..Talk::beside(helper) }
+    }
+
     /// Sends the request and takes frames until the helper has ended. The end of its output is no sign of that: a
     /// service that it started may hold the other side of a pipe for ever.
-    fn hold(&mut self, request: &[u8], on_line: &mut dyn FnMut(&str)) -> Result<ExitStatus, TalkError> {
+    pub(crate) fn hold(&mut self, request: &[u8], on_line: &mut dyn FnMut(&str)) -> Result<ExitStatus, TalkError> {
         let ended = process_end(self.helper.0.id())?;
         let mut input = self.helper.0.stdin.take();
         let mut output = self.helper.0.stdout.take();
@@ -191,28 +220,34 @@ impl Talk {
         let mut sent = 0;
         loop {
             let mut fds = vec![PollFd::new(ended.as_fd(), PollFlags::POLLIN)];
-            fds.extend(input.as_ref().map(|input| PollFd::new(input.as_fd(), PollFlags::POLLOUT)));
+            let writes = if sent < message.len() { PollFlags::POLLOUT } else { PollFlags::empty() };
+            fds.extend(input.as_ref().map(|input| PollFd::new(input.as_fd(), writes)));
             fds.extend(output.as_ref().map(|output| PollFd::new(output.as_fd(), PollFlags::POLLIN)));
             fds.extend(errors.as_ref().map(|errors| PollFd::new(errors.as_fd(), PollFlags::POLLIN)));
-            match poll(&mut fds, PollTimeout::NONE) {
+            let last_words = self.is_distant && self.answer.is_some();
+            match poll(&mut fds, if last_words { PollTimeout::from(LAST_WORDS_MS) } else { PollTimeout::NONE }) {
+                // The way may be held open by what the server left running.
+                Ok(0) if last_words => return self.helper.end().map_err(TalkError::Broken),
                 Ok(_) | Err(nix::errno::Errno::EINTR) => {}
                 Err(error) => return Err(io::Error::from(error).into()),
             }
             let over = fds.first().and_then(PollFd::any).unwrap_or(false);
-            if let Some(pipe) = &mut input {
+            if let Some(pipe) = input.as_mut().filter(|_| sent < message.len()) {
                 match pipe.write(message.get(sent..).unwrap_or_default()) {
                     Ok(count) => sent += count,
                     Err(error) if waits(&error) => {}
                     // It ended, or does not want the request; its end says why.
                     Err(_) => sent = message.len(),
                 }
-                if sent >= message.len() {
-                    input = None;
-                }
             }
-            if !take(&mut output, |bytes| self.decoder.push(bytes))? {
+            if sent >= message.len() && (!self.is_distant || self.answer.is_some()) {
+                input = None;
+            }
+            let mut heard = Vec::new();
+            if !take(&mut output, |bytes| heard.extend_from_slice(bytes))? {
                 output = None;
             }
+            self.hear(&heard);
             while let Some(frame) = self.decoder.next().map_err(|_| TalkError::Garbled)? {
                 match frame {
                     Frame::Line(line) => on_line(&line),
@@ -230,8 +265,40 @@ impl Talk {
     }
 }
 
+impl Talk {
+    /// Takes bytes of the agent's, after what may come before its first word.
+    fn hear(&mut self, bytes: &[u8]) {
+        let Some(before) = &mut self.before else { return self.decoder.push(bytes) };
+        before.extend_from_slice(bytes);
+        let starts = |at: &usize| *at == 0 || before.get(at - 1) == Some(&b'\n');
+        let rest = |at: usize| before.get(at..).unwrap_or_default();
+        for at in (0..before.len()).filter(starts) {
+            if let Some(frames) = rest(at).strip_prefix(OPENING) {
+                self.decoder.push(frames);
+                self.before = None;
+                return;
+            }
+            let machine = rest(at).strip_prefix(MISSING).and_then(|rest| rest.split(|byte| *byte == b'\n').next());
+            if let Some(machine) = machine.filter(|_| before.ends_with(b"\n")) {
+                self.answer = Some(Frame::Missing(String::from_utf8_lossy(machine).into_owned()));
+                return;
+            }
+        }
+        let surplus = before.len().saturating_sub(BEFORE_BYTES);
+        before.drain(..surplus);
+    }
+}
+
+impl Helper {
+    /// Ends it at once.
+    fn end(&mut self) -> io::Result<ExitStatus> {
+        let _ = self.0.kill();
+        self.0.wait()
+    }
+}
+
 /// Reads all that is there. `false` when nothing more will come.
-fn take(pipe: &mut Option<impl Read>, mut with: impl FnMut(&[u8])) -> io::Result<bool> {
+pub(crate) fn take(pipe: &mut Option<impl Read>, mut with: impl FnMut(&[u8])) -> io::Result<bool> {
     let Some(pipe) = pipe else { return Ok(false) };
     let mut buffer = vec![0; 64 << 10];
     loop {
@@ -254,7 +321,7 @@ fn keep_end(kept: &mut Vec<u8>, bytes: &[u8]) {
 }
 
 /// A descriptor that becomes readable when the process ends, pidfd_open(2).
-fn process_end(pid: u32) -> io::Result<OwnedFd> {
+pub(crate) fn process_end(pid: u32) -> io::Result<OwnedFd> {
     // SAFETY: the call takes two numbers; what it returns is a new descriptor that nothing else owns.
     let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, libc::c_long::from(pid), 0) };
     match i32::try_from(fd) {

@@ -42,6 +42,43 @@ pub enum ReachError {
         /// The program.
         helper: PathBuf,
     },
+    /// This machine has no `ssh`.
+    #[error("this machine has no `ssh`")]
+    NoSsh,
+    /// `ssh` did not get to the server, or lost it.
+    #[error("{name} cannot be reached: {}", last(said))]
+    Connect {
+        /// The server: `deploy@web-1:22`.
+        name: String,
+        /// What `ssh` said.
+        said: String,
+    },
+    /// The login may not become root.
+    #[error("the login on {name} may not become root: {}", last(said))]
+    NotRoot {
+        /// The server.
+        name: String,
+        /// What `sudo` said.
+        said: String,
+    },
+    /// The server is of a kind on which this program does not run.
+    #[error("{name} is of another kind ({machine}): this program needs {needs}")]
+    Foreign {
+        /// The server.
+        name: String,
+        /// What it says of itself.
+        machine: String,
+        /// What this program needs.
+        needs: String,
+    },
+    /// This program could not be put on the server.
+    #[error("this program could not be put on {name}: {}", last(said))]
+    NotStored {
+        /// The server.
+        name: String,
+        /// What it said.
+        said: String,
+    },
     /// The conversation with the helper broke.
     #[error("cannot talk with the agent")]
     Talk {
@@ -81,12 +118,52 @@ impl ReachError {
                     false => failure,
                 }
             }
+            ReachError::NoSsh => Failure::new("this machine has no `ssh`", "Servers are reached by OpenSSH's client.")
+                .help("Install it: apt-get install openssh-client."),
+            ReachError::Connect { name, said } => {
+                let failure = Failure::new(format!("{name} cannot be reached"), trimmed(said));
+                match () {
+                    () if said.contains("Host key verification failed") || said.contains("host key is known") => failure
+                        .help("Log in once by hand with `ssh` and look at the key, or add it to your known_hosts."),
+                    () if said.contains("Permission denied") => failure
+                        .help("Give the server your public key, name the user or the key in its connection, or load the key into an agent."),
+                    () if said.contains("Could not resolve") => failure.help("Mend its address."),
+                    () if said.contains("refused") || said.contains("timed out") || said.contains("No route") => {
+                        failure.help("Is it up, and is the address right? `ssh -v` shows more.")
+                    }
+                    () => failure.help("The next converge goes on from what was done; `ssh -v` shows more."),
+                }
+            }
+            ReachError::NotRoot { name, said } => {
+                Failure::new(format!("the login on {name} may not become root"), trimmed(said))
+                    .help("Allow it `sudo` without a password, or log in as root.")
+                    .help("`become = false` in its connection has the login itself do the work.")
+            }
+            ReachError::Foreign { name, .. } => {
+                Failure::new(format!("this program does not run on {name}"), format!("{}.", capital(self)))
+                    .help("Run Andon from a machine of the same kind.")
+            }
+            ReachError::NotStored { name, said } => {
+                Failure::new(format!("this program could not be put on {name}"), trimmed(said))
+                    .help("It goes to `andon` below $XDG_CACHE_HOME, or below ~/.cache of the login.")
+            }
             ReachError::Garbled { .. } => Failure::new("the agent was not understood", format!("{}.", capital(self))),
             ReachError::Talk { source } => {
                 Failure::new("the agent cannot be reached", format!("{}: {source}.", capital(self)))
             }
         }
     }
+}
+
+/// What was said, without empty lines.
+fn trimmed(said: &str) -> String {
+    let lines: Vec<&str> = said.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    if lines.is_empty() { "Nothing was said about why.".to_owned() } else { lines.join("\n") }
+}
+
+/// The last line that says something.
+fn last(said: &str) -> &str {
+    said.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or("nothing was said about why")
 }
 
 fn capital(text: &impl ToString) -> String {

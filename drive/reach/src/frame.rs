@@ -13,6 +13,8 @@ pub(crate) enum Frame {
     Refused(String, String),
     /// The server to enter has ended.
     Gone,
+    /// There is no agent, on what kind of machine: what a shell says in an agent's place, never written by one.
+    Missing(String),
 }
 
 /// Bytes that are no frame.
@@ -29,7 +31,7 @@ impl Frame {
                 joined = format!("{step}\0{cause}");
                 (b'x', joined.as_bytes())
             }
-            Frame::Gone => (b'g', b""),
+            Frame::Gone | Frame::Missing(_) => (b'g', b""),
         };
         let length = u32::try_from(bytes.len()).map_err(|_| io::Error::other("an answer of over 4 GiB"))?;
         let mut head = vec![letter];

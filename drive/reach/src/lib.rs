@@ -1,5 +1,5 @@
-//! Gets a piece of work to where it must run: into a running server, into a root file system that is not booted, or
-//! onto this machine.
+//! Gets a piece of work to where it must run: into a running server, into a root file system that is not booted,
+//! onto this machine, or over `ssh` onto another one.
 //!
 //! The work itself is no part of this crate: it is a function of the caller's own program. [`run_agent`] starts that
 //! program again as a fresh process of one thread, the *helper*, which enters the target's namespaces and then calls
@@ -20,17 +20,22 @@
 
 mod agent;
 mod call;
+mod capture;
 mod cgroup;
 mod descend;
+mod elf;
 mod error;
 mod frame;
 mod process;
 mod root;
 mod server;
+mod ssh;
 mod target;
 mod terminal;
 
-pub use agent::{AGENT_ARGUMENT, agent_main};
+pub use agent::{AGENT_ARGUMENT, Contact, agent_main};
 pub use call::{exec, run_agent};
+pub use capture::{Answer, run_command};
 pub use error::ReachError;
+pub use ssh::Ssh;
 pub use target::{Target, start_time};

@@ -1,7 +1,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use crate::ReachError;
+use crate::{ReachError, Ssh};
 
 /// Where work runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +24,8 @@ pub enum Target {
     },
     /// This machine.
     Local,
+    /// Another machine.
+    Ssh(Box<Ssh>),
 }
 
 /// When a process started, in clock ticks since this machine booted: the 22nd field of `/proc/<pid>/stat`, proc(5).
@@ -59,7 +61,8 @@ impl Target {
                 words.extend(lower.iter().map(OsString::from));
                 words
             }
-            Target::Local => vec!["local".into()],
+            // A helper on the other machine is on its own machine.
+            Target::Local | Target::Ssh(_) => vec!["local".into()],
         }
     }
 

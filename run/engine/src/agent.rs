@@ -10,6 +10,7 @@ use andon_converge::{Converge, Mode, Step};
 use andon_host::Progress;
 use andon_lang::{Bundle, SecretsAtHand, Server};
 use andon_ledger::codec::{decode_report, encode_report};
+use andon_reach::Contact;
 use andon_schema::host::{Act, Catalog, Origin, Stage, Verb};
 use andon_schema::{EntryStatus, HostReport, Schemas, Secrets};
 use andon_text::{Diagnostic, Diagnostics, SourceMap};
@@ -107,10 +108,10 @@ impl AgentReply {
 }
 
 /// Answers one request, in the server it is meant for. Progress is said a line at a time.
-pub fn run(request: Vec<u8>, say: &mut dyn FnMut(&str)) -> Vec<u8> {
+pub fn run(request: Vec<u8>, contact: &mut Contact<'_>) -> Vec<u8> {
     let reply = match AgentRequest::decode(&request) {
         None => Err("the agent was asked what it does not understand".to_owned()),
-        Some(request) => answer(&request, say),
+        Some(request) => answer(&request, contact),
     };
     let json = match reply {
         Ok(AgentReply { report, catalog }) => json!({ "report": encode_report(&report), "catalog": catalog }),
@@ -119,11 +120,11 @@ pub fn run(request: Vec<u8>, say: &mut dyn FnMut(&str)) -> Vec<u8> {
     json.to_string().into_bytes()
 }
 
-fn answer(request: &AgentRequest, say: &mut dyn FnMut(&str)) -> Result<AgentReply, String> {
+fn answer(request: &AgentRequest, contact: &mut Contact<'_>) -> Result<AgentReply, String> {
     let bundle = Bundle::decode(&request.bundle).map_err(|error| error.to_string())?;
     let AgentRequest { role, params, secrets, .. } = request;
     let wanted = Wanted { bundle: &bundle, role, params, secrets };
-    converge(&wanted, request.task, &mut Ways { say, go_on: &|| true })
+    converge(&wanted, request.task, &mut Ways { say: contact.say, go_on: contact.is_awaited })
         .map_err(|diagnostics| wanted.hidden().without_secrets(&lines(&diagnostics, bundle.sources())))
 }
 

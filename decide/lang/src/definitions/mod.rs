@@ -1,6 +1,7 @@
 //! What a project's files define, checked for shape but not evaluated: the tree that planning walks.
 
 mod history;
+mod hosts;
 mod provider;
 mod stack_test;
 
@@ -17,6 +18,7 @@ use crate::modules::{Call, Record};
 use crate::{FileSet, Outside};
 
 pub use history::{Import, ImportBy, ImportTarget, Moved, Removed, Target};
+pub use hosts::{HostList, ListedHost};
 pub use provider::{
     Backend, Configuration, ProviderDefinition, ProviderKey, ProviderReference, RequiredProvider, Settings,
     configuration, implied_name,
@@ -43,6 +45,8 @@ pub struct Project {
     pub roles: BTreeMap<Arc<str>, Arc<Role>>,
     /// Images by name.
     pub images: BTreeMap<Arc<str>, Arc<Image>>,
+    /// The servers that are listed by hand.
+    pub hosts: HostList,
     /// Tests of roles and images, in the order of the files.
     pub tests: Vec<Arc<Test>>,
     /// Tests of stacks, by stack and then by file.

@@ -5,6 +5,7 @@ mod address;
 mod called;
 mod environment;
 mod history;
+mod hosts;
 mod image;
 mod literal;
 mod module;
@@ -53,6 +54,11 @@ pub fn load_with_tests(files: Arc<FileSet>, directory_name: &str, tests: &str) -
     for (_, body) in loader.matching("images", ".image.hcl") {
         image::load(&mut loader, &mut project, &body);
     }
+    for directory in ["", "hosts"] {
+        for (_, body) in loader.matching(directory, ".hosts.hcl") {
+            hosts::load(&mut loader, &mut project, &body);
+        }
+    }
     for (_, body) in loader.matching("tests", ".test.hcl") {
         test::load(&mut loader, &mut project, &body);
     }
@@ -93,6 +99,21 @@ pub fn load_roles(files: Arc<FileSet>) -> (Project, Diagnostics) {
     project.unparsed = loader.unparsed;
     project.sources = loader.sources;
     let out = lint::kept(&project, in_order(loader.out, &project.sources));
+    (project, out)
+}
+
+/// Reads the lists of hosts in these files and nothing else.
+pub fn load_hosts(files: Arc<FileSet>) -> (Project, Diagnostics) {
+    let mut loader = Loader::new(&files);
+    let mut project = Project { files: files.clone(), ..Project::default() };
+    for directory in ["", "hosts"] {
+        for (_, body) in loader.matching(directory, ".hosts.hcl") {
+            hosts::load(&mut loader, &mut project, &body);
+        }
+    }
+    project.unparsed = loader.unparsed;
+    project.sources = loader.sources;
+    let out = in_order(loader.out, &project.sources);
     (project, out)
 }
 
@@ -209,6 +230,7 @@ impl<'a> Loader<'a> {
             ".role.hcl" => &crate::shape::ROLE_FILE,
             ".image.hcl" => &crate::shape::IMAGE_FILE,
             ".test.hcl" => &crate::shape::TEST_FILE,
+            ".hosts.hcl" => &crate::shape::HOSTS_FILE,
             _ => &crate::shape::STACK_FILE,
         };
         let paths = self.paths(directory, suffix);
@@ -280,7 +302,7 @@ pub(crate) fn parent(path: &str) -> &str {
 fn parse(path: &str, id: SourceId, text: &str, shape: &Shape) -> (Body, Diagnostics) {
     if !path.ends_with(".json") {
         let (body, mut errors) = andon_hcl::parse_body(id, text);
-        let own = [".role.hcl", ".image.hcl", ".test.hcl", "andon.hcl"].iter().any(|suffix| path.ends_with(suffix));
+        let own = [".role.hcl", ".image.hcl", ".hosts.hcl", ".test.hcl", "andon.hcl"].iter().any(|suffix| path.ends_with(suffix));
         if !own && !errors.has_errors() {
             errors.extend(andon_hcl::beyond_terraform(&body, text));
         }
@@ -293,13 +315,14 @@ fn parse(path: &str, id: SourceId, text: &str, shape: &Shape) -> (Body, Diagnost
 }
 
 fn is_definition_file(path: &str) -> bool {
-    const SUFFIXES: [&str; 11] = [
+    const SUFFIXES: [&str; 12] = [
         ".tf",
         ".tf.json",
         ".tfvars",
         ".tfvars.json",
         ".role.hcl",
         ".image.hcl",
+        ".hosts.hcl",
         ".test.hcl",
         ".tftest.hcl",
         ".tftest.json",

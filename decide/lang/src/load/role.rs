@@ -87,7 +87,7 @@ pub(super) fn checks(loader: &mut Loader<'_>, within: &Arc<str>, body: &Body) ->
 }
 
 /// The label of a block as an expression: it may have holes.
-fn label(block: &Block, label: &Ident) -> Expr {
+pub(super) fn label(block: &Block, label: &Ident) -> Expr {
     let template = block.label_templates.first().cloned().flatten().unwrap_or_else(|| {
         let parts = vec![TemplatePart::Literal(label.name.clone(), label.span)];
         Template { parts, heredoc: false }

@@ -12,7 +12,7 @@ mod own;
 mod stack;
 mod stack_test;
 
-pub(crate) use own::{CHECK, HOST, IMAGE_FILE, PROJECT_FILE, ROLE, ROLE_FILE, TEST_FILE};
+pub(crate) use own::{CHECK, HOST, HOSTS_FILE, IMAGE_FILE, PROJECT_FILE, ROLE, ROLE_FILE, TEST_FILE};
 pub(crate) use stack::{
     BUILT_IN_PROVIDER, DATA, EPHEMERAL, MODULE, PROVIDER, PROVISIONER, RESOURCE, STACK_FILE, VALUES_FILE,
 };
@@ -133,7 +133,7 @@ pub struct FileKind {
 /// host resource and checks take is in [`andon_schema::Schemas`], and the meta-arguments of host resources in
 /// [`host_resource`].
 pub fn language() -> &'static [FileKind] {
-    static KINDS: [FileKind; 7] = [
+    static KINDS: [FileKind; 8] = [
         FileKind {
             name: "project",
             files: "andon.hcl",
@@ -163,6 +163,12 @@ pub fn language() -> &'static [FileKind] {
             files: "*.image.hcl",
             shape: &own::IMAGE_FILE,
             description: "Images: server templates.",
+        },
+        FileKind {
+            name: "hosts",
+            files: "*.hosts.hcl",
+            shape: &own::HOSTS_FILE,
+            description: "Servers that are listed by hand: how each is reached, its tags and its roles.",
         },
         FileKind {
             name: "test",

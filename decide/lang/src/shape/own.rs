@@ -64,6 +64,38 @@ pub(crate) static HOST: Shape = open(
     &[],
 );
 
+static CONNECTION: Shape = closed(
+    &[
+        optional("kind", "How it is reached: \"ssh\", or \"local\" for this machine."),
+        optional("user", "Whom to log in as; as the configuration of ssh has it where none is given."),
+        optional("port", "The port."),
+        optional("identity_file", "A file with a private key."),
+        optional("options", "Further options of ssh_config(5), by name."),
+        optional("become", "Whether root does the work, by sudo where the login is another user; true where it is not said."),
+    ],
+    &[],
+);
+
+static HOST_BLOCK: Shape = closed(
+    &[
+        optional("address", "A host name, an address, or a Host of the configuration of ssh; its name where none is given."),
+        optional("tags", "Texts by name, to select it by."),
+        optional("roles", "The roles that it has."),
+        optional("params", "Values of the roles' parameters, by name."),
+        optional("for_each", "One for each element of a set or a map."),
+    ],
+    &[at_most_once("connection", &[], &CONNECTION, "How it is reached.")],
+);
+
+/// A `*.hosts.hcl` file.
+pub(crate) static HOSTS_FILE: Shape = closed(
+    &[],
+    &[
+        any("host", &["name"], &HOST_BLOCK, "A server."),
+        any("locals", &[], &LOCALS, "Names for expressions of the files of hosts."),
+    ],
+);
+
 static IMAGE: Shape = closed(
     &[
         required("from", "What it is baked from: a release, a directory, an archive or another image."),

@@ -2,7 +2,8 @@
 
 use std::process::{Command, Stdio};
 
-pub fn work(request: Vec<u8>, progress: &mut dyn FnMut(&str)) -> Vec<u8> {
+pub fn work(request: Vec<u8>, contact: &mut andon_reach::Contact<'_>) -> Vec<u8> {
+    let progress = &mut *contact.say;
     let request = String::from_utf8(request).unwrap();
     let (verb, rest) = request.split_once(' ').unwrap_or((&request, ""));
     match verb {

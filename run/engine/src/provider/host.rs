@@ -1,12 +1,13 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use andon_lab::Lab;
 use andon_lang::definitions::Project;
 use andon_lang::{Bundle, Roles, bundle, predict};
 use andon_ledger::{Action, Intent};
-use andon_reach::{Target, run_agent};
+use andon_reach::{ReachError, Target, run_agent};
 use andon_schema::{
     Attribute, Change, EntryStatus, Failure, HostEntry, HostReport, Identity, InstanceAddress, Object, Outcome,
     Schemas, Secrets, TypeSchema,
@@ -15,9 +16,26 @@ use andon_secret::Vault;
 use andon_value::{Type, Value};
 
 use super::{Planned, Provider, Request, one_type, what_failed};
-use crate::Found;
 use crate::agent::{AgentReply, AgentRequest, Task, lines};
 use crate::roles::secrets_of;
+use crate::{Found, connection};
+
+/// How long a server may take until it answers for the first time, and how long is waited between two tries.
+const PATIENCE: Duration = Duration::from_secs(120);
+const PAUSE: Duration = Duration::from_secs(2);
+
+/// Why a converge did not take place.
+struct NoConverge {
+    /// There is no answer on the way: there may be one in a while.
+    is_of_way: bool,
+    failure: Failure,
+}
+
+impl From<Failure> for NoConverge {
+    fn from(failure: Failure) -> NoConverge {
+        NoConverge { is_of_way: false, failure }
+    }
+}
 
 /// `andon_host`: a server that must have a role.
 pub struct HostProvider {
@@ -65,34 +83,48 @@ impl HostProvider {
         config: &Value,
         connection: &Value,
         say: &dyn Fn(&str),
-    ) -> Result<AgentReply, Failure> {
-        let target = self.target(connection)?;
+    ) -> Result<AgentReply, NoConverge> {
+        let target = connection::target(connection, Some(&self.lab), false)?;
         let role = config.get_str("role").unwrap_or_default().to_owned();
         let failed = |detail: String| Failure::new(format!("role `{role}` could not be converged"), detail);
         let (Bundled { bundle, bytes }, params) = (self.bundle(&role), params(config));
         let secrets = self.secrets(&bundle, &role, &params)?;
         let request = AgentRequest { task, bundle: bytes, params, role: role.clone(), secrets };
-        let reply = run_agent(&target, &self.helper, &request.encode(), &mut |line| say(line))
-            .map_err(|error| failed(error.to_string()))?;
-        AgentReply::decode(&reply).map_err(failed)
+        let reply =
+            run_agent(&target, &self.helper, &request.encode(), &mut |line| say(line)).map_err(|error| {
+                match (&target, &error) {
+                    (Target::Ssh(_), ReachError::Connect { said, .. }) => {
+                        let is_of_way = ["refused", "timed out", "No route", "closed by", "reset by"]
+                            .iter()
+                            .any(|word| said.contains(word));
+                        NoConverge { is_of_way, failure: error.failure() }
+                    }
+                    (Target::Ssh(_), _) => error.failure().into(),
+                    _ => failed(error.to_string()).into(),
+                }
+            })?;
+        AgentReply::decode(&reply).map_err(|said| failed(said).into())
     }
 
-    fn target(&self, connection: &Value) -> Result<Target, Failure> {
-        let text = |name| connection.get_str(name).unwrap_or_default();
-        match text("kind") {
-            "lab" => {
-                let identity = Identity::parse(text("identity"));
-                let init = identity.as_ref().and_then(|identity| self.lab.init(identity)).ok_or_else(|| {
-                    Failure::new("the server does not run", format!("No lab server `{}` runs.", text("identity")))
-                        .help("`andon up` replaces a server that was killed.")
-                })?;
-                Target::server(init).map_err(|error| Failure::new("the server cannot be reached", error.to_string()))
+    /// The converge, again and again while a server that may have just been made does not answer yet.
+    fn converge_patiently(
+        &self,
+        config: &Value,
+        connection: &Value,
+        say: &dyn Fn(&str),
+    ) -> Result<AgentReply, Failure> {
+        let deadline = Instant::now() + PATIENCE;
+        let mut said = false;
+        loop {
+            match self.converge(Task::Apply, config, connection, say) {
+                Err(failure) if failure.is_of_way && Instant::now() < deadline => {
+                    if !std::mem::replace(&mut said, true) {
+                        say("waiting for the server to answer");
+                    }
+                    std::thread::sleep(PAUSE);
+                }
+                other => return other.map_err(|failure| failure.failure),
             }
-            "local" => Ok(Target::Local),
-            other => Err(Failure::new(
-                format!("no way to a server of the kind `{other}`"),
-                "A connection is the `connection` of a `lab_server`, or `{ kind = \"local\" }`.",
-            )),
         }
     }
 
@@ -122,7 +154,7 @@ impl HostProvider {
 
     fn make(&self, request: &Request<'_>) -> Outcome {
         let connection = request.config.get("connection").cloned().unwrap_or(Value::NULL);
-        match self.converge(Task::Apply, request.config, &connection, request.say) {
+        match self.converge_patiently(request.config, &connection, request.say) {
             Err(failure) => Outcome::failed(failure, request.prior.cloned(), None),
             Ok(AgentReply { report, .. }) if report.has_failed() => {
                 let role = request.config.get_str("role").unwrap_or_default();
@@ -166,7 +198,8 @@ impl Provider for HostProvider {
             let report = Some(self.foresee(config)?);
             return Ok(Planned { value: described(config, undecided), replace: Vec::new(), report });
         }
-        let AgentReply { report, catalog } = self.converge(Task::Plan, config, &connection, request.say)?;
+        let AgentReply { report, catalog } =
+            (self.converge(Task::Plan, config, &connection, request.say)).map_err(|no_converge| no_converge.failure)?;
         let as_it_was = request.prior.is_some_and(|prior| {
             ["connection", "role", "params"].iter().all(|name| same(prior.get(name), config.get(name)))
                 && prior.get_str("catalog") == Some(&*catalog)
