@@ -171,6 +171,7 @@ pub fn legal(state: &State, environment: &str, run: &RunId, event: &Event) -> Re
         | Event::Withdrawn { .. }
         | Event::DataRead { .. }
         | Event::DataDropped { .. }
+        | Event::Drifted { .. }
         | Event::Checked { .. }
         | Event::WentOn { .. }
         | Event::Progress(_) => Ok(()),
@@ -291,6 +292,9 @@ fn perform(state: &mut State, entry: &Entry) {
         }
         Event::Outcome(outcome) => {
             here.pending.remove(&outcome.identity);
+            if outcome.result == Tried::Done {
+                here.drifted.remove(&outcome.address);
+            }
             match &outcome.object {
                 Some(object) => put(here, outcome, object.clone()),
                 None => {
@@ -324,6 +328,12 @@ fn perform(state: &mut State, entry: &Entry) {
         Event::DataDropped { address } => {
             here.data.remove(address);
         }
+        Event::Drifted { address, differences } if differences.is_empty() => {
+            here.drifted.remove(address);
+        }
+        Event::Drifted { address, differences } => {
+            here.drifted.insert(address.clone(), differences.clone());
+        }
         Event::Checked { stack, results } if results.is_empty() => {
             here.checked.remove(stack);
         }
@@ -336,6 +346,7 @@ fn perform(state: &mut State, entry: &Entry) {
         }
         Event::Forgotten { address, identity } => {
             here.pending.remove(identity);
+            here.drifted.remove(address);
             remove(here, address, identity);
             state.identities.remove(identity);
         }
@@ -349,6 +360,9 @@ fn perform(state: &mut State, entry: &Entry) {
         Event::Moved { from, to } => {
             if let Some(instance) = here.instances.remove(from) {
                 here.instances.insert(to.clone(), instance);
+            }
+            if let Some(differences) = here.drifted.remove(from) {
+                here.drifted.insert(to.clone(), differences);
             }
         }
         Event::Published { stack, outputs } => {
@@ -402,6 +416,7 @@ fn address_of(event: &Event) -> Option<&InstanceAddress> {
         | Event::Marked { address, .. }
         | Event::DataRead { address, .. }
         | Event::DataDropped { address }
+        | Event::Drifted { address, .. }
         | Event::Moved { from: address, .. } => Some(address),
         _ => None,
     }

@@ -11,6 +11,7 @@ mod apply;
 mod compare;
 mod complaints;
 mod conclude;
+mod drifted;
 pub mod duties;
 mod evaluation;
 mod feeds;
@@ -35,6 +36,7 @@ pub use apply::{
 };
 pub use complaints::unresolved;
 pub use conclude::storable;
+pub use drifted::drifted;
 pub use evaluation::{Evaluation, EvaluationStep};
 pub use history::{
     Closure, HandError, StateAddress, TakeOverError, moved_by_hand, state_file, state_of_file, taken_over,

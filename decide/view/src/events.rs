@@ -1,4 +1,4 @@
-use andon_ledger::{Action, Entry, Event, Progress, Result as Tried, RunStatus};
+use andon_ledger::{Action, Difference, Entry, Event, Progress, Result as Tried, RunStatus};
 use andon_schema::{CheckStatus, Failure, ObjectStatus};
 use andon_value::Value;
 use serde_json::{Value as Json, json};
@@ -50,6 +50,10 @@ pub fn event_json(event: &Event) -> Json {
         Event::DataRead { address, data } => {
             json!({ "type": "data_read", "address": address.to_string(), "value": object_json(&data.value) })
         }
+        Event::Drifted { address, differences } => json!({
+            "type": "drifted", "address": address.to_string(),
+            "differences": differences.iter().map(|one| json!({ "what": &*one.what, "how": &*one.how })).collect::<Vec<_>>(),
+        }),
         Event::DataDropped { address } => json!({ "type": "data_dropped", "address": address.to_string() }),
         Event::Checked { stack, results } => {
             let results = results.iter().map(|result| {
@@ -134,6 +138,13 @@ fn line(event: &Event) -> Option<String> {
         Event::Marked { address, status: ObjectStatus::Tainted, .. } => format!("{address} is to be replaced"),
         Event::Marked { address, .. } => format!("{address} may be kept"),
         Event::DataRead { address, .. } => format!("{address} was read"),
+        Event::Drifted { address, differences } if differences.is_empty() => {
+            format!("{address} is as defined again")
+        }
+        Event::Drifted { address, differences } => {
+            let told = |one: &Difference| format!("{} {}", one.what, one.how).trim().to_owned();
+            format!("{address} drifted: {}", differences.iter().map(told).collect::<Vec<_>>().join("; "))
+        }
         Event::DataDropped { address } => format!("{address} is no longer read"),
         Event::Checked { stack, results } => {
             let failed = results.iter().filter(|result| !matches!(result.status, CheckStatus::Pass)).count();

@@ -150,8 +150,25 @@ pub enum Event {
         /// The file's count of changes.
         serial: u64,
     },
+    /// An object, or what is in its server, was found to be other than it is defined, and how. It replaces what was found
+    /// of the instance before; without differences, all is as defined again.
+    Drifted {
+        /// The instance.
+        address: InstanceAddress,
+        /// What differs.
+        differences: Vec<Difference>,
+    },
     /// Something that people follow while it happens. Never stored.
     Progress(Progress),
+}
+
+/// One thing that is not as it is defined.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Difference {
+    /// What: a host resource in a server, `file "/etc/motd"`, or an attribute of an object; empty for an object itself.
+    pub what: Arc<str>,
+    /// How, in one line, without secrets: `mode 0644 → 0600`.
+    pub how: Arc<str>,
 }
 
 /// What people follow while it happens. It is shown, written to `--json` streams, and not stored.

@@ -8,5 +8,7 @@ mod event;
 mod state;
 pub mod state_file;
 
-pub use event::{Action, Entry, Event, Intent, OutcomeRecord, Progress, ReadData, Result, RunId, RunStatus, Timestamp};
+pub use event::{
+    Action, Difference, Entry, Event, Intent, OutcomeRecord, Progress, ReadData, Result, RunId, RunStatus, Timestamp,
+};
 pub use state::{EnvironmentState, FileOrigin, InstanceState, Outputs, State};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use andon_schema::{Checked, Identity, InstanceAddress, Object};
 use andon_value::Value;
 
-use crate::{Intent, ReadData, RunId};
+use crate::{Difference, Intent, ReadData, RunId};
 
 /// A stack's outputs by name.
 pub type Outputs = BTreeMap<Arc<str>, Value>;
@@ -34,6 +34,8 @@ pub struct EnvironmentState {
     pub checked: BTreeMap<Arc<str>, Vec<Checked>>,
     /// The state files of Terraform's that stacks went on from last.
     pub files: BTreeMap<Arc<str>, FileOrigin>,
+    /// What was last found to be other than it is defined, by instance, and was not put right since.
+    pub drifted: BTreeMap<InstanceAddress, Vec<Difference>>,
     /// Intents whose outcome is not known.
     pub pending: BTreeMap<Identity, Intent>,
     /// The run that began last and has not ended.

@@ -77,6 +77,20 @@ impl HostReport {
         self.entries.iter().filter(|entry| entry.change != Change::None)
     }
 
+    /// What differs, and how: `file "/etc/motd"`, `mode 0644 → 0600`. Reloads follow from it and are none.
+    pub fn differences(&self) -> impl Iterator<Item = (&str, String)> {
+        let own = self.changes().filter(|entry| !matches!(entry.change, Change::Reload | Change::Restart));
+        own.map(|entry| {
+            let how = match (entry.change, entry.differences.as_slice()) {
+                (Change::Create, _) => "is not there".to_owned(),
+                (Change::Remove, _) => "is there".to_owned(),
+                (_, []) => "content".to_owned(),
+                (_, differences) => differences.join(", "),
+            };
+            (entry.address.as_str(), how)
+        })
+    }
+
     /// Whether nothing changes and every check holds.
     pub fn is_clean(&self) -> bool {
         self.stopped.is_none()

@@ -422,6 +422,9 @@ pub struct CheckArguments {
 pub struct DriftArguments {
     #[command(flatten)]
     pub stacks: StacksArguments,
+    /// Show everything that was found so far: when it was first seen, and what put it right
+    #[arg(long)]
+    pub history: bool,
     #[command(flatten)]
     pub variables: VariableArguments,
 }

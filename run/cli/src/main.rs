@@ -66,7 +66,7 @@ fn run(context: &Context) -> Result<(), context::Stop> {
         Command::Destroy(arguments) => commands::change::destroy(context, arguments),
         Command::Up(arguments) => commands::change::up(context, arguments),
         Command::Down(arguments) => commands::change::down(context, arguments),
-        Command::Drift(arguments) => commands::plan::drift(context, arguments),
+        Command::Drift(arguments) => commands::drift::run(context, arguments),
         Command::Sync(arguments) => commands::change::sync(context, arguments),
         Command::Status => commands::status::run(context),
         Command::Ssh(arguments) => commands::ssh::run(context, arguments),

@@ -10,7 +10,7 @@ use serde_json::Value as Json;
 
 use super::CodecError;
 use crate::{
-    Action, EnvironmentState, Event, FileOrigin, InstanceState, Intent, OutcomeRecord, Outputs, ReadData,
+    Action, Difference, EnvironmentState, Event, FileOrigin, InstanceState, Intent, OutcomeRecord, Outputs, ReadData,
     Result as Tried, RunId, RunStatus, State,
 };
 
@@ -74,6 +74,10 @@ pub(super) fn event(record: &Json) -> Read<Event> {
             lineage: record.text_or_empty("lineage")?.into(),
             serial: record.number_or_zero("serial")?,
         },
+        "drifted" => Event::Drifted {
+            address: instance_address(record.member("address")?)?,
+            differences: record.each("differences", difference)?,
+        },
         _ => return Err(record.member("event")?.is_not("a kind of event")),
     })
 }
@@ -108,9 +112,19 @@ fn environment(there: Node<'_>) -> Read<EnvironmentState> {
             }
             None => Default::default(),
         },
+        drifted: there
+            .each("drifted", |node| {
+                Ok((instance_address(node.member("address")?)?, node.each("differences", difference)?))
+            })?
+            .into_iter()
+            .collect(),
         pending: there.each("pending", pending)?.into_iter().collect(),
         open_run: there.optional("open_run").map(|run| run.text().map(|run| RunId(run.into()))).transpose()?,
     })
+}
+
+fn difference(node: Node<'_>) -> Read<Difference> {
+    Ok(Difference { what: node.text_or_empty("what")?.into(), how: node.text_or_empty("how")?.into() })
 }
 
 fn file_origin(node: Node<'_>) -> Read<FileOrigin> {

@@ -8,7 +8,7 @@ use serde_json::{Map, Value as Json};
 
 use super::CodecError;
 use crate::{
-    Action, EnvironmentState, Event, FileOrigin, InstanceState, Intent, OutcomeRecord, Outputs, ReadData,
+    Action, Difference, EnvironmentState, Event, FileOrigin, InstanceState, Intent, OutcomeRecord, Outputs, ReadData,
     Result as Tried, RunStatus, State,
 };
 
@@ -69,6 +69,10 @@ pub(super) fn event(event: &Event) -> Written<Members> {
         Event::WentOn { stack, lineage, serial } => {
             Ok(kind("went_on").with("stack", &**stack).with_text("lineage", lineage).with_number("serial", *serial))
         }
+        Event::Drifted { address, differences } => {
+            let differences = differences.iter().map(difference).collect();
+            Ok(kind("drifted").with("address", instance_address(address)).with_list("differences", differences))
+        }
         Event::Progress(_) => Err(CodecError::NotStored("progress")),
     }
 }
@@ -117,10 +121,21 @@ fn environment(there: &EnvironmentState) -> Written<Members> {
         };
         members = members.with("files", there.files.iter().map(origin).collect::<Members>());
     }
+    if !there.drifted.is_empty() {
+        let drifted = there.drifted.iter().map(|(address, differences)| {
+            let members = Members::new().with("address", instance_address(address));
+            Json::Object(members.with_list("differences", differences.iter().map(difference).collect()))
+        });
+        members = members.with_list("drifted", drifted.collect());
+    }
     Ok(match &there.open_run {
         Some(run) => members.with("open_run", &*run.0),
         None => members,
     })
+}
+
+fn difference(difference: &Difference) -> Json {
+    Json::Object(Members::new().with_text("what", &difference.what).with_text("how", &difference.how))
 }
 
 fn file_origin(origin: &FileOrigin) -> Members {

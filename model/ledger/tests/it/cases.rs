@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use andon_ledger::{
-    Action, EnvironmentState, Event, FileOrigin, InstanceState, Intent, OutcomeRecord, Outputs, ReadData, Result,
-    RunId, RunStatus, State,
+    Action, Difference, EnvironmentState, Event, FileOrigin, InstanceState, Intent, OutcomeRecord, Outputs, ReadData,
+    Result, RunId, RunStatus, State,
 };
 use andon_schema::{
     Change, CheckResult, CheckStatus, Checked, CheckedKind, EntryStatus, Failure, HostEntry, HostReport, Identity,
@@ -80,6 +80,14 @@ pub fn events() -> Vec<(&'static str, Event)> {
         ),
         ("published", Event::Published { stack: "web".into(), outputs: outputs() }),
         ("published_nothing", Event::Published { stack: "".into(), outputs: Outputs::new() }),
+        (
+            "drifted",
+            Event::Drifted {
+                address: address(),
+                differences: vec![Difference { what: "file \"/etc/motd\"".into(), how: "mode 0644 → 0600".into() }],
+            },
+        ),
+        ("drifted_nothing", Event::Drifted { address: address(), differences: Vec::new() }),
         ("withdrawn", Event::Withdrawn { stack: "web".into() }),
         (
             "went_on",
@@ -118,6 +126,10 @@ pub fn state() -> State {
         data: BTreeMap::from([(parse("data.cloud_zone.all"), data())]),
         checked: BTreeMap::from([("web".into(), checked())]),
         files: BTreeMap::from([("web".into(), FileOrigin { lineage: "9a1c2b3d".into(), serial: 12, through: 5 })]),
+        drifted: BTreeMap::from([(
+            address(),
+            vec![Difference { what: "file \"/etc/motd\"".into(), how: "content".into() }],
+        )]),
         pending: BTreeMap::from([(name(4), Intent { identity: name(4), ..intent(Action::Create) })]),
         open_run: Some(RunId("00000000beef".into())),
     };

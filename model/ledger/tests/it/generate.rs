@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use andon_ledger::{
-    Action, EnvironmentState, Event, InstanceState, Intent, OutcomeRecord, Outputs, ReadData, Result, RunId, RunStatus,
-    State,
+    Action, Difference, EnvironmentState, Event, InstanceState, Intent, OutcomeRecord, Outputs, ReadData, Result,
+    RunId, RunStatus, State,
 };
 use andon_schema::{
     Change, CheckResult, EntryStatus, Failure, HostEntry, HostReport, Identity, InstanceAddress, InstanceKey, Kept,
@@ -48,6 +48,7 @@ pub fn event() -> impl Strategy<Value = Event> {
         (address(), address()).prop_map(|(from, to)| Event::Moved { from, to }),
         (name(), outputs()).prop_map(|(stack, outputs)| Event::Published { stack, outputs }),
         name().prop_map(|stack| Event::Withdrawn { stack }),
+        (address(), vec(difference(), 0..3)).prop_map(|(address, differences)| Event::Drifted { address, differences }),
         (name(), name(), any::<u64>()).prop_map(|(stack, lineage, serial)| Event::WentOn { stack, lineage, serial }),
     ]
 }
@@ -55,6 +56,10 @@ pub fn event() -> impl Strategy<Value = Event> {
 pub fn state() -> impl Strategy<Value = State> {
     (0..=i64::MAX as u64, btree_map(name(), environment(), 0..3))
         .prop_map(|(sequence, environments)| State::new(sequence, environments))
+}
+
+fn difference() -> impl Strategy<Value = Difference> {
+    (name(), name()).prop_map(|(what, how)| Difference { what, how })
 }
 
 fn environment() -> impl Strategy<Value = EnvironmentState> {
@@ -67,8 +72,10 @@ fn environment() -> impl Strategy<Value = EnvironmentState> {
         btree_map(name(), outputs(), 0..3),
         pending,
         option::of(name().prop_map(RunId)),
+        btree_map(address(), vec(difference(), 1..3), 0..3),
     );
-    parts.prop_map(|(instances, published, pending, open_run)| EnvironmentState {
+    parts.prop_map(|(instances, published, pending, open_run, drifted)| EnvironmentState {
+        drifted,
         data: BTreeMap::new(),
         checked: BTreeMap::new(),
         files: BTreeMap::new(),

@@ -5,6 +5,7 @@ pub mod change;
 pub mod check;
 pub mod console;
 pub mod docs;
+pub mod drift;
 pub mod fmt;
 pub mod force_unlock;
 pub mod generate;

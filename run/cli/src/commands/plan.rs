@@ -1,4 +1,4 @@
-//! `plan` and `drift`: everything that would change, and nothing that does.
+//! `plan`: everything that would change, and nothing that does.
 
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -17,7 +17,7 @@ use andon_schema::InstanceAddress;
 use andon_text::{Diagnostic, Diagnostics};
 
 use super::left_by_terraform;
-use crate::args::{DriftArguments, PlanArguments, ScopeArguments};
+use crate::args::{PlanArguments, ScopeArguments};
 use crate::checking::Checking;
 use crate::context::{Context, Project, Stop, held, interrupt, open_error};
 use crate::terminal::{Follower, print_json};
@@ -58,25 +58,6 @@ pub fn run(context: &Context, arguments: &PlanArguments) -> Result<(), Stop> {
         context.say(&format!("Saved in {0}. To do just this: andon apply {0}", file.display()));
     }
     if arguments.detailed_exitcode && !plan.is_empty() { Err(Stop::Code(2)) } else { Ok(()) }
-}
-
-/// `andon drift`
-pub fn drift(context: &Context, arguments: &DriftArguments) -> Result<(), Stop> {
-    let project = context.open_any_with_plugins()?;
-    let plan = context.while_checked(&project, |checking| {
-        plan(checking, &project, &arguments.stacks.stacks, Asked::of(PlanMode::RefreshOnly))
-    })?;
-    if context.arguments.json {
-        print_json(&andon_view::plan_json(&plan));
-    } else if plan.drift.is_empty() {
-        context.print(&format!("No drift in {}: everything is as defined.\n", plan.environment));
-    } else {
-        context.print(&andon_view::drift(&plan, context.look(false)));
-        let count = plan.drift.len();
-        let things = if count == 1 { "thing differs" } else { "things differ" };
-        context.print(&format!("{count} {things} in {}. `andon sync` puts it right.\n", plan.environment));
-    }
-    if plan.drift.is_empty() { Ok(()) } else { Err(Stop::Code(2)) }
 }
 
 /// What kind of plan is wanted.

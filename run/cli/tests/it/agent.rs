@@ -99,7 +99,7 @@ fn drift_is_put_right_and_remembered() {
     assert_eq!(told.len(), 4, "{history}");
     assert_eq!(
         told[..3],
-        ["web file \"/T/server/motd\": not there", "new definition, done", "web file \"/T/server/motd\": content"]
+        ["web file \"/T/server/motd\": is not there", "new definition, done", "web file \"/T/server/motd\": content"]
             .map(|it| it)
     );
     assert!(told[3].starts_with("drift, put right by the agent"), "{history}");

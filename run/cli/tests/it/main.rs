@@ -20,6 +20,7 @@ mod days;
 mod deletions;
 mod depth;
 mod docs;
+mod drifts;
 mod edges;
 mod ephemeral;
 mod equivalence;

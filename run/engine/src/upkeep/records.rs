@@ -7,7 +7,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use andon_ledger::Timestamp;
-use andon_schema::{Change, HostReport};
+use andon_schema::HostReport;
 use serde_json::{Value as Json, json};
 
 use super::{Synced, write_whole};
@@ -88,7 +88,7 @@ impl Records {
         };
         let reports = synced.roles.iter().filter_map(|(role, outcome)| Some((role, outcome.as_ref().ok()?)));
         let found: Vec<Record> = reports
-            .flat_map(|(role, report)| differences(report).map(move |what| (role, what)))
+            .flat_map(|(role, report)| report.differences().map(move |(what, how)| (role, format!("{what}: {how}"))))
             .map(|(role, what)| Record {
                 at,
                 sort: synced.sort,
@@ -155,16 +155,6 @@ impl Record {
             what: text("what")?.to_owned(),
         })
     }
-}
-
-fn differences(report: &HostReport) -> impl Iterator<Item = String> {
-    let own = report.changes().filter(|entry| !matches!(entry.change, Change::Reload | Change::Restart));
-    own.map(|entry| match (entry.change, entry.differences.as_slice()) {
-        (Change::Create, _) => format!("{}: not there", entry.address),
-        (Change::Remove, _) => format!("{}: there", entry.address),
-        (_, []) => format!("{}: content", entry.address),
-        (_, differences) => format!("{}: {}", entry.address, differences.join(", ")),
-    })
 }
 
 fn failures(role: &str, outcome: &Result<HostReport, String>) -> Vec<String> {

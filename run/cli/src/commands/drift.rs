@@ -1,0 +1,121 @@
+//! `drift`: what is other than defined, now and before.
+
+use andon_engine::Journal;
+use andon_fold::{DriftView, Righting};
+use andon_ledger::{Entry, Event, RunStatus};
+use andon_plan::{Plan, PlanMode, drifted};
+use andon_schema::InstanceAddress;
+use andon_store::Which;
+use serde_json::{Value as Json, json};
+
+use super::plan::{Asked, plan};
+use crate::args::DriftArguments;
+use crate::clock::{date_and_time, rfc3339};
+use crate::context::{Context, Project, Stop, open_error};
+use crate::terminal::print_json;
+
+/// `andon drift`
+pub fn run(context: &Context, arguments: &DriftArguments) -> Result<(), Stop> {
+    if arguments.history {
+        return history(context, arguments);
+    }
+    let project = context.open_any_with_plugins()?;
+    let plan = context.while_checked(&project, |checking| {
+        plan(checking, &project, &arguments.stacks.stacks, Asked::of(PlanMode::RefreshOnly))
+    })?;
+    if context.arguments.json {
+        print_json(&andon_view::plan_json(&plan));
+    } else if plan.drift.is_empty() {
+        context.print(&format!("No drift in {}: everything is as defined.\n", plan.environment));
+    } else {
+        context.print(&andon_view::drift(&plan, context.look(false)));
+        let count = plan.drift.len();
+        let things = if count == 1 { "thing differs" } else { "things differ" };
+        context.print(&format!("{count} {things} in {}. `andon sync` puts it right.\n", plan.environment));
+    }
+    record(context, &project, &plan, &arguments.stacks.stacks);
+    if plan.drift.is_empty() { Ok(()) } else { Err(Stop::Code(2)) }
+}
+
+/// Has the ledger know what was found, where that is news. It is for the history alone: where another run holds the
+/// lock, or nothing may be written, what was found was said all the same.
+fn record(context: &Context, project: &Project, plan: &Plan, stacks: &[String]) {
+    let known = project.session.state().environment(&plan.environment);
+    let covers =
+        |address: &InstanceAddress| stacks.is_empty() || stacks.iter().any(|it| **it == *address.resource.stack);
+    let events = drifted(plan, &known, covers);
+    if events.is_empty() || known == Default::default() {
+        return;
+    }
+    let Ok(mut recorder) = project.session.lock(&plan.environment, "drift", std::time::Duration::ZERO, |_| {}) else {
+        return context.say("note: another run is at work, so that this is not in the history of drift");
+    };
+    let began = Event::RunBegan {
+        command: "drift".to_owned(),
+        who: andon_engine::who(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    };
+    let summary = match plan.drift.len() {
+        0 => "everything is as defined".to_owned(),
+        1 => "1 thing differs".to_owned(),
+        count => format!("{count} things differ"),
+    };
+    let ended = Event::RunEnded { status: RunStatus::Succeeded, summary };
+    // A run that was cut short has intents that only a change may close.
+    if recorder.state().open_run.is_some() || !recorder.state().pending.is_empty() {
+        return;
+    }
+    let all = std::iter::once(began).chain(events).chain([ended]).collect();
+    if let Err(error) = recorder.append(all) {
+        context.say(&format!("note: this is not in the history of drift: {error}"));
+    }
+}
+
+/// `andon drift --history`
+fn history(context: &Context, arguments: &DriftArguments) -> Result<(), Stop> {
+    let project = context.open()?;
+    let environment = context.environment(&project)?;
+    let failed = |error| open_error(&andon_engine::OpenError::Store(error));
+    let ledger = project.session.ledger().map_err(failed)?;
+    let which = Which::Environment(environment.name.clone());
+    let entries = ledger.iter().flat_map(|ledger| ledger.stream(which.clone(), 1));
+    let entries: Vec<Entry> = entries.collect::<Result<_, _>>().map_err(failed)?;
+    let stacks = context.stacks(&project, &arguments.stacks.stacks)?;
+    let mut drifts = andon_fold::drifts(&entries);
+    drifts.retain(|drift| arguments.stacks.stacks.is_empty() || stacks.contains(&drift.address.resource.stack));
+    if context.arguments.json {
+        print_json(&Json::Array(drifts.iter().map(data).collect()));
+        return Ok(());
+    }
+    if drifts.is_empty() {
+        context.print(&format!("No drift was found in {} so far.\n", environment.name));
+    }
+    for drift in drifts {
+        let when = context.out.dim(&date_and_time(drift.first_seen));
+        let DriftView { address, difference, .. } = &drift;
+        let what = if difference.what.is_empty() { String::new() } else { format!(" {}", difference.what) };
+        let fate = match &drift.righted {
+            None => context.out.yellow("differs still"),
+            Some((at, Righting::Run { run, command, who })) => {
+                format!("put right {} by `{command}`, {who}, run {run}", date_and_time(*at))
+            }
+            Some((at, Righting::Elsewhere)) => format!("found as defined again {}", date_and_time(*at)),
+        };
+        context.print(&format!("{when} {address}{what}: {}\n    {fate}\n", difference.how));
+    }
+    Ok(())
+}
+
+fn data(drift: &DriftView) -> Json {
+    let righted = drift.righted.as_ref().map(|(at, how)| match how {
+        Righting::Run { run, command, who } => {
+            json!({ "at": rfc3339(*at), "run": run.to_string(), "command": command, "who": who })
+        }
+        Righting::Elsewhere => json!({ "at": rfc3339(*at) }),
+    });
+    json!({
+        "environment": &*drift.environment, "address": drift.address.to_string(), "what": &*drift.difference.what,
+        "how": &*drift.difference.how, "first_seen": rfc3339(drift.first_seen), "seen_by": drift.seen_by.to_string(),
+        "righted": righted,
+    })
+}
