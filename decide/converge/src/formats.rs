@@ -1,11 +1,14 @@
 //! How the values of host resources and checks are written.
 
+use std::net::IpAddr;
+
 use andon_schema::{Failure, Format};
 use andon_value::Value;
 use regex_lite::Regex;
 
 use crate::args::{check_account, check_duration, check_mode, check_path};
 use crate::bytes::ENCODINGS;
+use crate::kinds::{check_host, check_locale, check_schedule};
 
 /// Permission bits.
 pub(crate) const MODE: Format =
@@ -81,6 +84,41 @@ pub(crate) const ENCODING: Format = Format {
             (!ENCODINGS.contains(&text)).then(|| format!("`{text}` is no encoding that is known here"))
         })
     },
+};
+
+/// Where in a file something new goes.
+pub(crate) const POSITION: Format = Format {
+    name: "`start` or `end`",
+    example: "\"start\"",
+    check: |value| {
+        of_text(value, |text| {
+            (!matches!(text, "start" | "end")).then(|| format!("`{text}` is neither `start` nor `end`"))
+        })
+    },
+};
+
+/// The name of a host.
+pub(crate) const HOST: Format =
+    Format { name: "the name of a host", example: "\"db.internal\"", check: |value| of_text(value, check_host) };
+
+/// An address of a host.
+pub(crate) const ADDRESS: Format = Format {
+    name: "an IPv4 or IPv6 address",
+    example: "\"10.0.0.7\"",
+    check: |value| {
+        of_text(value, |text| text.parse::<IpAddr>().is_err().then(|| format!("`{text}` is not an IP address")))
+    },
+};
+
+/// A locale.
+pub(crate) const LOCALE: Format =
+    Format { name: "a locale", example: "\"de_DE.UTF-8\"", check: |value| of_text(value, check_locale) };
+
+/// A schedule of cron's.
+pub(crate) const SCHEDULE: Format = Format {
+    name: "a schedule of cron",
+    example: "\"30 2 * * mon-fri\"",
+    check: |value| of_text(value, check_schedule),
 };
 
 /// A pattern.

@@ -21,6 +21,8 @@ pub(super) struct Wanted {
     pub validate: Option<Arc<str>>,
     /// How many of its predecessors are kept beside it.
     pub backups: u64,
+    /// The act that makes its directory, where that is missing and comes with the file.
+    pub above: Option<Act>,
 }
 
 /// What a resource says of a file beside its content.
@@ -42,13 +44,21 @@ impl Wanted {
     /// The content, and what the resource says of the file beside it.
     pub fn of(args: &Args, path: Arc<str>, content: Bytes) -> Wanted {
         let (meta, validate) = (Meta::of(args), args.text("validate"));
-        Wanted { path, content, meta, validate, backups: args.whole("backup").unwrap_or(0) }
+        Wanted { path, content, meta, validate, backups: args.whole("backup").unwrap_or(0), above: None }
     }
 
     /// A file that nothing is asked of but its content; a new one has this mode.
     pub fn plain(path: &str, content: &str, mode: Option<u32>) -> Wanted {
         let meta = Meta { mode, ..Meta::default() };
-        Wanted { path: path.into(), content: Bytes::from(content), meta, validate: None, backups: 0 }
+        Wanted { path: path.into(), content: Bytes::from(content), meta, validate: None, backups: 0, above: None }
+    }
+
+    /// The same, in a directory that comes with it.
+    pub fn in_directory(self, directory: &str, mode: u32, world: &World) -> Result<Wanted, String> {
+        let missing = world.entry(directory)?.is_none();
+        let mode = Some(mode);
+        let make = || Act::MakeDirectory { path: directory.into(), mode, owner: None, group: None };
+        Ok(Wanted { above: missing.then(make), ..self })
     }
 
     /// What must be seen. A file that differs is read where its difference can be shown.
@@ -75,7 +85,7 @@ impl Wanted {
 
     /// What has to change.
     pub fn decide(self, args: &Args, world: &World) -> Result<Decision, String> {
-        let Wanted { path, content, meta, validate, backups } = self;
+        let Wanted { path, content, meta, validate, backups, above } = self;
         let entry = world.entry(&path)?;
         check_file(&path, entry.map(|entry| &entry.node))?;
         let old = bytes_of(entry);
@@ -83,9 +93,11 @@ impl Wanted {
             return update_meta(args, &path, &meta, world);
         }
         meta.check_known(world)?;
-        check_parent(&path, world)?;
+        if above.is_none() {
+            check_parent(&path, world)?;
+        }
         let mut differences = Vec::new();
-        let mut acts = Vec::new();
+        let mut acts: Vec<Act> = above.into_iter().collect();
         match entry {
             Some(entry) => {
                 if let Node::Link(target) = &entry.node {
@@ -114,6 +126,44 @@ impl Wanted {
         let change = if entry.is_none() { Change::Create } else { Change::Update };
         Ok(Decision { diff: shown.diff, ..Decision::new(change, differences, acts) })
     }
+}
+
+/// What must be seen of a file whose text is edited.
+pub(super) fn text_looks(path: &Arc<str>, args: &Args, world: &World) -> Vec<Look> {
+    let mut looks = vec![Look::Path { path: path.clone(), content: true }];
+    if args.absent {
+        return looks;
+    }
+    looks.extend(Meta::of(args).looks());
+    match world.entry(path) {
+        Ok(None) => looks.push(look_at(parent(path))),
+        Ok(Some(_)) if args.has("backup") => looks.push(Look::Listing(parent(path).into())),
+        _ => {}
+    }
+    looks
+}
+
+/// The text of a file that is edited; `None` where there is none.
+pub(super) fn text_of<'w>(path: &str, world: &'w World) -> Result<Option<&'w str>, String> {
+    match world.entry(path)?.map(|entry| &entry.node) {
+        None => Ok(None),
+        Some(Node::File(bytes)) => {
+            let bytes = bytes.as_ref().map(|bytes| &*bytes.0).unwrap_or_default();
+            std::str::from_utf8(bytes).map(Some).map_err(|_| format!("{path} is not text in UTF-8"))
+        }
+        Some(Node::Link(target)) => Err(format!("{path} is a link to {target}; give the path of the file itself")),
+        Some(_) => Err(format!("{path} is not a file")),
+    }
+}
+
+/// The removal of a file that a resource made.
+pub(super) fn remove_file(path: Arc<str>, world: &World) -> Result<Decision, String> {
+    let entry = world.entry(&path)?;
+    check_file(&path, entry.map(|entry| &entry.node))?;
+    let Some(entry) = entry else { return Ok(Decision::nothing()) };
+    let shown = show(bytes_of(Some(entry)).map(|bytes| &*bytes.0), None, world.is_secret(&path));
+    let acts = vec![Act::Remove { path }];
+    Ok(Decision { diff: shown.diff, ..Decision::new(Change::Remove, shown.differences, acts) })
 }
 
 /// Whether what is at a path can be a file: a link is replaced, what is more is not.

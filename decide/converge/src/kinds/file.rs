@@ -4,13 +4,12 @@ use andon_schema::host::{Act, Bytes, Headers, Look, Node, Origin};
 use andon_schema::{Block, Change};
 use andon_value::Type;
 
-use super::content::{self, Wanted, back_up, check_file, check_parent, update_meta};
+use super::content::{self, Wanted, back_up, check_file, check_parent, remove_file, update_meta};
 use super::{Decision, Kind, Meta};
 use crate::args::{Args, block, check_path, look_at, optional, parent, parse_duration_ms};
 use crate::bytes::{decode_base64, encode};
 use crate::formats;
-use crate::text::show;
-use crate::world::{World, bytes_of};
+use crate::world::World;
 
 /// A regular file. A link at its path is replaced, never written through: what is defined is this path, and a
 /// file elsewhere must not change in its stead.
@@ -185,10 +184,7 @@ fn decide(args: &Args, world: &World) -> Result<Decision, String> {
     let entry = world.entry(&path)?;
     check_file(&path, entry.map(|entry| &entry.node))?;
     if args.absent {
-        let Some(entry) = entry else { return Ok(Decision::nothing()) };
-        let shown = show(bytes_of(Some(entry)).map(|bytes| &*bytes.0), None, world.is_secret(&path));
-        let acts = vec![Act::Remove { path }];
-        return Ok(Decision { diff: shown.diff, ..Decision::new(Change::Remove, shown.differences, acts) });
+        return remove_file(path, world);
     }
     let meta = Meta::of(args);
     let is_link = matches!(entry.map(|entry| &entry.node), Some(Node::Link(_)));

@@ -1,54 +1,48 @@
-use andon_schema::host::{Act, Bytes, Look, Node};
-use andon_schema::{Block, Change};
-use andon_value::Type;
-use regex_lite::Regex;
+use std::sync::Arc;
 
-use super::content::check_parent;
-use super::{Decision, Kind};
-use crate::args::{Args, block, check_path, look_at, optional, parent};
+use andon_schema::Block;
+use andon_schema::host::{Bytes, Look};
+use andon_value::Type;
+
+use super::content::{self, Wanted, text_looks, text_of};
+use super::lines::{self, bare, ending, pattern};
+use super::{Decision, Kind, Meta};
+use crate::args::{Args, block, check_path, optional};
 use crate::formats;
-use crate::text::show;
 use crate::world::World;
 
 /// One line of a text file that others write too.
 pub(super) const KIND: Kind = Kind { name: "line", schema, check, looks, decide };
 
 fn schema() -> Block {
+    let mut attributes = vec![
+        ("path", optional(Type::String, "The absolute path of the file; without it, the label.").format(formats::PATH)),
+        ("line", optional(Type::String, "The line, without its end.").format(formats::LINE)),
+        (
+            "match",
+            optional(
+                Type::String,
+                "A regular expression. The line takes the place of the first line that matches; others that match \
+                 are removed.",
+            )
+            .format(formats::PATTERN),
+        ),
+        (
+            "every",
+            optional(
+                Type::Bool,
+                "Every line that matches `match` is changed, not only the first, and none is added: in `line`, `$1` or \
+                 `${name}` stands for a group of the pattern, and `$$` for `$`.",
+            ),
+        ),
+        ("create", optional(Type::Bool, "Whether a missing file is made; it is, without it.")),
+    ];
+    attributes.extend(lines::schema());
+    attributes.extend(content::schema());
     block(
-        "One line of a file that others write too. The rest of the file is left alone; a missing file is made. \
-         `absent` removes every line that equals `line` or matches `match`.",
-        &[
-            (
-                "path",
-                optional(Type::String, "The absolute path of the file; without it, the label.").format(formats::PATH),
-            ),
-            ("line", optional(Type::String, "The line, without its end.").format(formats::LINE)),
-            (
-                "match",
-                optional(
-                    Type::String,
-                    "A regular expression. The line takes the place of the first line that matches; others that match \
-                     are removed.",
-                )
-                .format(formats::PATTERN),
-            ),
-            (
-                "insert_after",
-                optional(
-                    Type::String,
-                    "A regular expression. A new line goes after the last line that matches, else to the end.",
-                )
-                .format(formats::PATTERN),
-            ),
-            (
-                "insert_before",
-                optional(
-                    Type::String,
-                    "A regular expression. A new line goes before the first line that matches, else to the end.",
-                )
-                .format(formats::PATTERN),
-            ),
-        ],
+        "One line of a file that others write too. The rest of the file is left alone. `absent` removes every line that \
+         equals `line` or matches `match`.",
+        &attributes,
     )
 }
 
@@ -60,88 +54,78 @@ fn check(args: &Args) -> Vec<String> {
         None if !args.has("match") => wrong.push("an absent line needs `line` or `match`".to_owned()),
         _ => {}
     }
-    for attribute in ["match", "insert_after", "insert_before"] {
-        if let Some(pattern) = args.text(attribute)
-            && let Err(error) = Regex::new(&pattern)
-        {
-            wrong.push(format!("`{attribute}` is not a regular expression: {error}"));
-        }
+    if args.truth("every") == Some(true) && !args.has("match") {
+        wrong.push("`every` is about the lines that match, and there is no `match`".to_owned());
     }
-    if args.has("insert_after") && args.has("insert_before") {
-        wrong.push("`insert_after` and `insert_before` both say where a new line goes".to_owned());
-    }
+    wrong.extend(Meta::check(args));
+    wrong.extend(lines::check(args));
     wrong
 }
 
 fn looks(args: &Args, world: &World) -> Vec<Look> {
-    let path = args.subject("path");
-    let above = (!args.absent && matches!(world.entry(&path), Ok(None))).then(|| look_at(parent(&path)));
-    [Look::Path { path, content: true }].into_iter().chain(above).collect()
+    text_looks(&args.subject("path"), args, world)
 }
 
 fn decide(args: &Args, world: &World) -> Result<Decision, String> {
     let path = args.subject("path");
-    let entry = world.entry(&path)?;
-    let old = match entry.map(|entry| &entry.node) {
-        None => None,
-        Some(Node::File(bytes)) => {
-            let bytes = bytes.as_ref().map(|bytes| &*bytes.0).unwrap_or_default();
-            Some(std::str::from_utf8(bytes).map_err(|_| format!("{path} is not text in UTF-8"))?)
-        }
-        Some(Node::Link(target)) => {
-            return Err(format!("{path} is a link to {target}; give the path of the file itself"));
-        }
-        Some(_) => return Err(format!("{path} is not a file")),
-    };
-    let new = edit(old.unwrap_or_default(), args);
-    if new == old.unwrap_or_default() {
+    let old = text_of(&path, world)?;
+    let adds = !args.absent && args.truth("every") != Some(true);
+    if old.is_none() && !adds {
         return Ok(Decision::nothing());
     }
-    check_parent(&path, world)?;
-    let shown = show(old.map(str::as_bytes), Some(new.as_bytes()), world.is_secret(&path));
-    let change = if old.is_none() { Change::Create } else { Change::Update };
-    let content = Bytes::from(&*new);
-    let acts = vec![Act::WriteFile { path, content, mode: None, owner: None, group: None, validate: None }];
-    Ok(Decision { diff: shown.diff, ..Decision::new(change, shown.differences, acts) })
+    if old.is_none() && args.truth("create") == Some(false) {
+        return match world.loose {
+            true => Ok(Decision::nothing()),
+            false => Err(format!("there is no file {path}, and `create` says that none is made")),
+        };
+    }
+    let new = edit(old.unwrap_or_default(), args);
+    if edit(&new, args) != new {
+        return Err(format!(
+            "`line` would change {path} again and again: what it gives matches `match` and is changed"
+        ));
+    }
+    if args.absent && Some(&*new) == old {
+        return Ok(Decision::nothing());
+    }
+    Wanted::of(args, path, Bytes::from(Arc::<str>::from(new))).decide(args, world)
 }
 
 /// The text with the line in its place, or without it.
 fn edit(text: &str, args: &Args) -> String {
-    let pattern = |attribute: &str| args.text(attribute).and_then(|pattern| Regex::new(&pattern).ok());
-    let (wanted, pattern_of_old) = (args.text("line"), pattern("match"));
-    let bare = |line: &str| line.strip_suffix('\n').unwrap_or(line).to_owned();
-    let is_wanted = |line: &str| wanted.as_deref() == Some(&bare(line));
-    let is_old = |line: &str| pattern_of_old.as_ref().is_some_and(|pattern| pattern.is_match(&bare(line)));
+    let (wanted, old) = (args.text("line"), pattern(args, "match"));
+    let is_wanted = |line: &str| wanted.as_deref() == Some(bare(line));
+    let is_old = |line: &str| old.as_ref().is_some_and(|pattern| pattern.is_match(bare(line)));
     let lines: Vec<&str> = text.split_inclusive('\n').collect();
     let Some(wanted) = wanted.as_deref().filter(|_| !args.absent) else {
         return lines.into_iter().filter(|line| !is_wanted(line) && !is_old(line)).collect();
     };
+    if let (Some(true), Some(pattern)) = (args.truth("every"), &old) {
+        let change = |line: &&str| match pattern.captures(bare(line)) {
+            Some(groups) => {
+                let mut new = String::new();
+                groups.expand(wanted, &mut new);
+                new + line.strip_prefix(bare(line)).unwrap_or_default()
+            }
+            None => (*line).to_owned(),
+        };
+        return lines.iter().map(change).collect();
+    }
+    let ending = ending(text);
     let place = lines.iter().position(|line| is_wanted(line)).or_else(|| lines.iter().position(|line| is_old(line)));
     let mut edited: Vec<String> = Vec::with_capacity(lines.len() + 1);
     for (at, line) in lines.iter().enumerate() {
         if Some(at) == place {
-            edited.push(if is_wanted(line) { (*line).to_owned() } else { format!("{wanted}\n") });
+            edited.push(if is_wanted(line) { (*line).to_owned() } else { format!("{wanted}{ending}") });
         } else if is_wanted(line) || !is_old(line) {
             edited.push((*line).to_owned());
         }
     }
     if place.is_none() {
-        let after = pattern("insert_after")
-            .and_then(|pattern| edited.iter().rposition(|line| pattern.is_match(&bare(line))))
-            .map(|at| at + 1);
-        let before =
-            pattern("insert_before").and_then(|pattern| edited.iter().position(|line| pattern.is_match(&bare(line))));
-        let at = after.or(before).unwrap_or(edited.len());
-        if let Some(above) = at.checked_sub(1).and_then(|above| edited.get_mut(above))
-            && !above.ends_with('\n')
-        {
-            above.push('\n');
-        }
-        edited.insert(at, format!("{wanted}\n"));
+        lines::insert(&mut edited, std::iter::once(wanted.to_owned()), args, ending);
     }
     edited.concat()
 }
-
 #[cfg(test)]
 mod tests {
     use andon_schema::host::HostResource;

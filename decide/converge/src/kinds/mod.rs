@@ -1,17 +1,25 @@
 //! The kinds of host resource. A kind is a shape, pure checks of its values, the looks that it needs, and a decision
 //! from sights to acts; one small file each, and a line in [`KINDS`].
 
+mod authorized_key;
+mod block;
 mod content;
+mod cron;
 mod directory;
 mod exec;
 mod file;
 mod group;
+mod host_entry;
+mod hostname;
 mod line;
+mod lines;
 mod link;
+mod locale;
 mod meta;
 mod package;
 mod service;
 mod shadow;
+mod sudoers;
 mod sysctl;
 mod timezone;
 mod user;
@@ -22,8 +30,12 @@ use andon_schema::{Block, Change};
 use crate::args::Args;
 use crate::world::World;
 
+pub(crate) use authorized_key::check_key;
 pub(crate) use content::kept_for;
+pub(crate) use cron::check_schedule;
 pub(crate) use file::no_source;
+pub(crate) use host_entry::check_host;
+pub(crate) use locale::check_locale;
 pub(crate) use meta::{Meta, is_account};
 pub(crate) use package::wants_fresh_index;
 pub(crate) use service::unit_of;
@@ -50,15 +62,22 @@ pub(crate) struct Decision {
     pub acts: Vec<Act>,
 }
 
-const KINDS: [&Kind; 11] = [
+const KINDS: &[&Kind] = &[
+    &authorized_key::KIND,
+    &block::KIND,
+    &cron::KIND,
     &directory::KIND,
     &exec::KIND,
     &file::KIND,
     &group::KIND,
+    &host_entry::KIND,
+    &hostname::KIND,
     &line::KIND,
     &link::KIND,
+    &locale::KIND,
     &package::KIND,
     &service::KIND,
+    &sudoers::KIND,
     &sysctl::KIND,
     &timezone::KIND,
     &user::KIND,
@@ -66,7 +85,7 @@ const KINDS: [&Kind; 11] = [
 
 /// All kinds, by name.
 pub(crate) fn all() -> impl Iterator<Item = &'static Kind> {
-    KINDS.into_iter()
+    KINDS.iter().copied()
 }
 
 /// A kind by its name.
