@@ -84,15 +84,15 @@ pub fn validate(catalog: &Catalog) -> Vec<(Arc<str>, String)> {
 fn subject_of<'a>(kind: &'a str, args: &Args) -> Option<(&'a str, Arc<str>)> {
     let space = if matches!(kind, "file" | "directory" | "link") { "path" } else { kind };
     let subject = || subject_attribute(kind).map_or_else(|| "".into(), |attribute| args.subject(attribute));
-    (!matches!(kind, "archive" | "authorized_key" | "block" | "line")).then(|| (space, subject()))
+    (!matches!(kind, "archive" | "authorized_key" | "block" | "exec" | "line")).then(|| (space, subject()))
 }
 
 /// The attribute that says what a resource is about, in the place of its label.
 fn subject_attribute(kind: &str) -> Option<&'static str> {
     match kind {
-        "timezone" => None,
-        "authorized_key" => None,
+        "timezone" | "authorized_key" | "exec" => None,
         "sysctl" => Some("key"),
+        "mount" => Some("path"),
         kind if is_path_kind(kind) => Some("path"),
         _ => Some("name"),
     }

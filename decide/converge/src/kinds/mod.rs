@@ -16,6 +16,8 @@ mod lines;
 mod link;
 mod locale;
 mod meta;
+mod mount;
+mod mounts;
 mod package;
 mod service;
 mod shadow;
@@ -75,6 +77,7 @@ const KINDS: &[&Kind] = &[
     &line::KIND,
     &link::KIND,
     &locale::KIND,
+    &mount::KIND,
     &package::KIND,
     &service::KIND,
     &sudoers::KIND,

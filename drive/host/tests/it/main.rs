@@ -8,6 +8,7 @@ mod converge;
 mod exec;
 mod files;
 mod http;
+mod mounts;
 mod packages;
 mod root;
 mod services;
