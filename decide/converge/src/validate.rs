@@ -37,6 +37,14 @@ pub fn validate(catalog: &Catalog) -> Vec<(Arc<str>, String)> {
         {
             wrong.push((resource.origin.clone(), kinds::no_source(&source)));
         }
+        if let Some(source) = args.text("source").filter(|_| !args.absent && &*resource.kind == "directory")
+            && !has_files(catalog, &args, &source)
+        {
+            let message = format!(
+                "there are no files in `{source}` beside the role; a path of the project begins at the role's directory"
+            );
+            wrong.push((resource.origin.clone(), message));
+        }
         if let Some(subject) = subject_of(&resource.kind, &args)
             && let Some(first) = seen.insert(subject, &resource.origin)
         {
@@ -78,6 +86,13 @@ pub fn validate(catalog: &Catalog) -> Vec<(Arc<str>, String)> {
         }
     }
     wrong
+}
+
+/// Whether anything is beneath a directory of the project.
+fn has_files(catalog: &Catalog, args: &Args, source: &str) -> bool {
+    let Some(directory) = resolve(args.directory(), source) else { return false };
+    let below: Arc<str> = format!("{directory}/").into();
+    catalog.files.range(below.clone()..).next().is_some_and(|(path, _)| path.starts_with(&*below))
 }
 
 /// What two resources must not both be about. Lines and blocks share their files, archives their directories.

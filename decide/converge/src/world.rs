@@ -262,6 +262,11 @@ impl World {
         }
     }
 
+    /// Whether a resource of the catalog is about this very path.
+    pub fn defines(&self, path: &str) -> bool {
+        self.defined.contains(path)
+    }
+
     /// Whether a resource of the catalog wants something at a path or beneath it.
     pub fn is_defined(&self, path: &str) -> bool {
         let beneath: Arc<str> = format!("{path}/").into();

@@ -1,6 +1,7 @@
 //! The kinds of host resource. A kind is a shape, pure checks of its values, the looks that it needs, and a decision
 //! from sights to acts; one small file each, and a line in [`KINDS`].
 
+mod archive;
 mod authorized_key;
 mod block;
 mod content;
@@ -8,6 +9,7 @@ mod cron;
 mod directory;
 mod exec;
 mod file;
+mod git;
 mod group;
 mod host_entry;
 mod hostname;
@@ -32,7 +34,6 @@ use andon_schema::{Block, Change};
 use crate::args::Args;
 use crate::world::World;
 
-pub(crate) use authorized_key::check_key;
 pub(crate) use content::kept_for;
 pub(crate) use cron::check_schedule;
 pub(crate) use file::no_source;
@@ -65,12 +66,14 @@ pub(crate) struct Decision {
 }
 
 const KINDS: &[&Kind] = &[
+    &archive::KIND,
     &authorized_key::KIND,
     &block::KIND,
     &cron::KIND,
     &directory::KIND,
     &exec::KIND,
     &file::KIND,
+    &git::KIND,
     &group::KIND,
     &host_entry::KIND,
     &hostname::KIND,
