@@ -66,6 +66,11 @@ impl<'a> Args<'a> {
         self.attributes.get(attribute)?.as_number()?.to_i64()
     }
 
+    /// An attribute or block, of whatever type.
+    pub fn value(&self, name: &str) -> Option<&'a Value> {
+        self.attributes.get(name)
+    }
+
     /// Whether the attribute is given, of whatever type.
     pub fn has(&self, attribute: &str) -> bool {
         self.attributes.get(attribute).is_some_and(|value| !value.is_null())

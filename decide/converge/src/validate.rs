@@ -5,6 +5,7 @@ use andon_schema::host::Catalog;
 
 use crate::args::{Args, resolve, split_key};
 use crate::converge::address_of;
+use crate::kinds::unit_file;
 use crate::notices::Services;
 use crate::world::is_path_kind;
 use crate::{checks, kinds};
@@ -98,7 +99,11 @@ fn has_files(catalog: &Catalog, args: &Args, source: &str) -> bool {
 /// What two resources must not both be about. Lines and blocks share their files, archives their directories.
 fn subject_of<'a>(kind: &'a str, args: &Args) -> Option<(&'a str, Arc<str>)> {
     let space = if matches!(kind, "file" | "directory" | "link") { "path" } else { kind };
-    let subject = || subject_attribute(kind).map_or_else(|| "".into(), |attribute| args.subject(attribute));
+    let subject = || match kind {
+        // A unit and its drop-ins are files of their own.
+        "unit" => unit_file(args),
+        _ => subject_attribute(kind).map_or_else(|| "".into(), |attribute| args.subject(attribute)),
+    };
     (!matches!(kind, "archive" | "authorized_key" | "block" | "exec" | "line")).then(|| (space, subject()))
 }
 

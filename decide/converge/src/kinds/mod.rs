@@ -20,13 +20,18 @@ mod locale;
 mod meta;
 mod mount;
 mod mounts;
+mod own_file;
 mod package;
 mod service;
 mod shadow;
 mod sudoers;
 mod sysctl;
+mod timer;
 mod timezone;
+mod unit;
 mod user;
+
+use std::sync::Arc;
 
 use andon_schema::host::{Act, Look};
 use andon_schema::{Block, Change};
@@ -42,6 +47,7 @@ pub(crate) use locale::check_locale;
 pub(crate) use meta::{Meta, is_account};
 pub(crate) use package::wants_fresh_index;
 pub(crate) use service::unit_of;
+pub(crate) use unit::{unit_file, unit_name};
 
 /// One kind of host resource.
 pub(crate) struct Kind {
@@ -63,6 +69,8 @@ pub(crate) struct Decision {
     pub differences: Vec<String>,
     pub diff: Option<String>,
     pub acts: Vec<Act>,
+    /// The service that is restarted for it, once after the last resource.
+    pub restarts: Option<Arc<str>>,
 }
 
 const KINDS: &[&Kind] = &[
@@ -85,7 +93,9 @@ const KINDS: &[&Kind] = &[
     &service::KIND,
     &sudoers::KIND,
     &sysctl::KIND,
+    &timer::KIND,
     &timezone::KIND,
+    &unit::KIND,
     &user::KIND,
 ];
 
@@ -106,7 +116,7 @@ impl Decision {
     }
 
     pub fn new(change: Change, differences: Vec<String>, acts: Vec<Act>) -> Decision {
-        Decision { change, differences, diff: None, acts }
+        Decision { change, differences, diff: None, acts, restarts: None }
     }
 
     /// An update, unless there is nothing to do.

@@ -313,7 +313,7 @@ impl<'a> Evaluation<'a> {
         {
             for expr in list {
                 let Some((kind, index)) = self.named(role, expr, word) else { continue };
-                if &*kind != "service" {
+                if !matches!(&*kind, "service" | "unit") {
                     self.report(
                         Diagnostic::error(format!("\"{word}\" names services, and this is a {kind}"))
                             .at(expr.span)
