@@ -13,7 +13,6 @@ mod kinds;
 mod notices;
 mod runs;
 mod text;
-mod units;
 mod validate;
 mod versions;
 mod world;

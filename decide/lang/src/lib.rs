@@ -15,7 +15,6 @@ pub mod functions;
 mod given;
 mod hosts;
 mod image;
-mod jinja;
 mod lint;
 mod literal;
 mod load;

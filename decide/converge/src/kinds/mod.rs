@@ -1,7 +1,6 @@
 //! The kinds of host resource. A kind is a shape, pure checks of its values, the looks that it needs, and a decision
 //! from sights to acts; one small file each, and a line in [`KINDS`].
 
-mod archive;
 mod authorized_key;
 mod block;
 mod content;
@@ -9,7 +8,6 @@ mod cron;
 mod directory;
 mod exec;
 mod file;
-mod git;
 mod group;
 mod host_entry;
 mod hostname;
@@ -20,18 +18,13 @@ mod locale;
 mod meta;
 mod mount;
 mod mounts;
-mod own_file;
 mod package;
 mod service;
 mod shadow;
 mod sudoers;
 mod sysctl;
-mod timer;
 mod timezone;
-mod unit;
 mod user;
-
-use std::sync::Arc;
 
 use andon_schema::host::{Act, Look};
 use andon_schema::{Block, Change};
@@ -39,6 +32,7 @@ use andon_schema::{Block, Change};
 use crate::args::Args;
 use crate::world::World;
 
+pub(crate) use authorized_key::check_key;
 pub(crate) use content::kept_for;
 pub(crate) use cron::check_schedule;
 pub(crate) use file::no_source;
@@ -47,7 +41,6 @@ pub(crate) use locale::check_locale;
 pub(crate) use meta::{Meta, is_account};
 pub(crate) use package::wants_fresh_index;
 pub(crate) use service::unit_of;
-pub(crate) use unit::{unit_file, unit_name};
 
 /// One kind of host resource.
 pub(crate) struct Kind {
@@ -69,19 +62,15 @@ pub(crate) struct Decision {
     pub differences: Vec<String>,
     pub diff: Option<String>,
     pub acts: Vec<Act>,
-    /// The service that is restarted for it, once after the last resource.
-    pub restarts: Option<Arc<str>>,
 }
 
 const KINDS: &[&Kind] = &[
-    &archive::KIND,
     &authorized_key::KIND,
     &block::KIND,
     &cron::KIND,
     &directory::KIND,
     &exec::KIND,
     &file::KIND,
-    &git::KIND,
     &group::KIND,
     &host_entry::KIND,
     &hostname::KIND,
@@ -93,9 +82,7 @@ const KINDS: &[&Kind] = &[
     &service::KIND,
     &sudoers::KIND,
     &sysctl::KIND,
-    &timer::KIND,
     &timezone::KIND,
-    &unit::KIND,
     &user::KIND,
 ];
 
@@ -116,7 +103,7 @@ impl Decision {
     }
 
     pub fn new(change: Change, differences: Vec<String>, acts: Vec<Act>) -> Decision {
-        Decision { change, differences, diff: None, acts, restarts: None }
+        Decision { change, differences, diff: None, acts }
     }
 
     /// An update, unless there is nothing to do.

@@ -21,7 +21,6 @@ mod expressions;
 mod foresight;
 mod generated;
 mod json;
-mod jinja;
 mod lints;
 mod load;
 mod modules;

@@ -29,6 +29,7 @@ mod formats;
 mod generated;
 mod graph;
 mod help;
+mod judge;
 mod kept_secrets;
 mod kills;
 mod ledger;

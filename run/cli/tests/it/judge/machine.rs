@@ -1,0 +1,126 @@
+//! A machine of a test's own: an overlay over this one's root file system in namespaces of a thread. It goes with the
+//! thread.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sched::{CloneFlags, unshare};
+use nix::unistd::{chdir, pivot_root, sethostname};
+
+/// Where the layer with all that has changed is seen.
+const CHANGED: &str = "/run/changed";
+
+/// What is no part of the comparison: the records of each tool, and what tools keep of before.
+const IGNORED: [&str; 10] = [
+    "/etc/.pwd.lock",
+    "/etc/group-",
+    "/etc/gshadow-",
+    "/etc/passwd-",
+    "/etc/shadow-",
+    "/etc/subgid-",
+    "/etc/subuid-",
+    "/root",
+    "/tmp",
+    "/var/lib/andon",
+];
+
+/// The state of each path that changed, as text.
+pub type States = BTreeMap<String, String>;
+
+/// Puts this thread on a machine of its own, which sees the directories given as they are.
+pub fn enter(at: &Path, seen: &[&Path]) -> nix::Result<()> {
+    unshare(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWUTS | CloneFlags::CLONE_NEWNET)?;
+    let none = None::<&str>;
+    let bind = |from: &Path, to: &Path| {
+        fs::create_dir_all(to).unwrap();
+        mount(Some(from), to, none, MsFlags::MS_BIND | MsFlags::MS_REC, none)
+    };
+    mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)?;
+    mount(Some("tmpfs"), at, Some("tmpfs"), MsFlags::empty(), none)?;
+    for name in ["upper", "work", "root"] {
+        fs::create_dir(at.join(name)).unwrap();
+    }
+    let root = at.join("root");
+    let options = format!("lowerdir=/,upperdir={0}/upper,workdir={0}/work", at.display());
+    mount(Some("overlay"), &root, Some("overlay"), MsFlags::empty(), Some(options.as_str()))?;
+    for path in ["/proc", "/dev"].map(Path::new).into_iter().chain(seen.iter().copied()) {
+        bind(path, &root.join(path.strip_prefix("/").unwrap()))?;
+    }
+    mount(Some("tmpfs"), &root.join("run"), Some("tmpfs"), MsFlags::empty(), Some("mode=755"))?;
+    bind(&at.join("upper"), &root.join(CHANGED.trim_start_matches('/')))?;
+    let loopback = Command::new("ip").args(["link", "set", "lo", "up"]).status();
+    assert!(loopback.is_ok_and(|status| status.success()), "the loopback device stays down");
+    chdir(&root)?;
+    pivot_root(".", ".")?;
+    umount2(".", MntFlags::MNT_DETACH)?;
+    chdir("/")?;
+    sethostname("start")
+}
+
+/// Runs a command on this thread's machine: whether it ended well, what it said, what it complained of.
+pub fn run(command: &mut Command) -> (bool, String, String) {
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    match command.stdin(Stdio::null()).output() {
+        Ok(Output { status, stdout, stderr }) => (status.success(), text(stdout), text(stderr)),
+        Err(error) => (false, String::new(), error.to_string()),
+    }
+}
+
+/// All paths that have changed on this machine since it was made.
+pub fn changed() -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    let mut left = vec![String::new()];
+    while let Some(directory) = left.pop() {
+        for entry in fs::read_dir(format!("{CHANGED}{directory}")).unwrap() {
+            let entry = entry.unwrap();
+            let path = format!("{directory}/{}", entry.file_name().to_str().unwrap());
+            if IGNORED.contains(&path.as_str()) {
+                continue;
+            }
+            if entry.file_type().unwrap().is_dir() {
+                left.push(path.clone());
+            }
+            found.insert(path);
+        }
+    }
+    found
+}
+
+/// What is at these paths, here.
+pub fn states<'a>(paths: impl IntoIterator<Item = &'a String>) -> States {
+    paths.into_iter().map(|path| (path.clone(), state(path))).collect()
+}
+
+fn state(path: &str) -> String {
+    let Ok(metadata) = fs::symlink_metadata(path) else { return "nothing\n".to_owned() };
+    let kind = metadata.file_type();
+    if kind.is_symlink() {
+        return format!("link to {}\n", fs::read_link(path).unwrap().display());
+    }
+    let meta = format!("{:04o} {}:{}", metadata.mode() & 0o7777, metadata.uid(), metadata.gid());
+    if kind.is_dir() {
+        return format!("directory {meta}\n");
+    }
+    if kind.is_char_device() || !kind.is_file() {
+        return format!("{kind:?} {meta}\n");
+    }
+    let content = String::from_utf8_lossy(&fs::read(path).unwrap()).into_owned();
+    let content = if path == "/etc/shadow" { without_dates(&content) } else { content };
+    format!("file {meta}\n{content}")
+}
+
+/// The day of the last change of a password is that of the test.
+fn without_dates(shadow: &str) -> String {
+    let line = |line: &str| {
+        let mut fields: Vec<&str> = line.split(':').collect();
+        if let Some(day) = fields.get_mut(2) {
+            *day = "DAY";
+        }
+        fields.join(":") + "\n"
+    };
+    shadow.lines().map(line).collect()
+}
