@@ -66,6 +66,11 @@ impl<'a> Args<'a> {
         self.attributes.get(attribute)?.as_number()?.to_i64()
     }
 
+    /// An attribute or block, of whatever type.
+    pub fn value(&self, name: &str) -> Option<&'a Value> {
+        self.attributes.get(name)
+    }
+
     /// Whether the attribute is given, of whatever type.
     pub fn has(&self, attribute: &str) -> bool {
         self.attributes.get(attribute).is_some_and(|value| !value.is_null())
@@ -237,6 +242,18 @@ pub(crate) fn parent(path: &str) -> &str {
     }
 }
 
+/// Whether a name is like a pattern, in which `*` stands for anything.
+pub(crate) fn is_like(pattern: &str, name: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let Some(mut rest) = name.strip_prefix(parts.next().unwrap_or_default()) else { return false };
+    let Some(last) = parts.next_back() else { return rest.is_empty() };
+    for part in parts {
+        let Some(at) = rest.find(part) else { return false };
+        rest = rest.get(at + part.len()..).unwrap_or_default();
+    }
+    rest.ends_with(last)
+}
+
 /// A path of the project, taken from a directory of it, with `.` and `..` followed. `None` where it leads out.
 pub(crate) fn resolve(directory: &str, path: &str) -> Option<String> {
     let mut steps: Vec<&str> = Vec::new();
@@ -275,6 +292,21 @@ mod tests {
         }
         for text in ["", "64", "0888", "rw-r--r--", "77777", "+644", "0o644", "u+x", "u=rwz", "q=r"] {
             assert_eq!(parse_mode(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn patterns() {
+        for (pattern, name, like) in [
+            ("a", "a", true),
+            ("a", "ab", false),
+            ("a*", "ab", true),
+            ("*.d", "a.d", true),
+            ("a*c*e", "abcde", true),
+            ("a*a", "a", false),
+            ("*", "", true),
+        ] {
+            assert_eq!(is_like(pattern, name), like, "{pattern} {name}");
         }
     }
 

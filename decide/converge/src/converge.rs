@@ -9,19 +9,11 @@ use crate::checks::Checks;
 use crate::kinds::{self, Decision};
 use crate::notices::{Notices, Services, settle};
 use crate::runs::Runs;
+use crate::units::unit_of_file;
 use crate::world::{World, is_about_packages};
 
 /// How many resources are looked at ahead in one step: it bounds what is held in memory.
 const AHEAD: usize = 2000;
-
-/// Where unit files are: systemd must be told when one of them changes.
-const UNIT_DIRECTORIES: [&str; 5] = [
-    "/etc/systemd/system/",
-    "/usr/lib/systemd/system/",
-    "/lib/systemd/system/",
-    "/run/systemd/system/",
-    "/usr/local/lib/systemd/system/",
-];
 
 /// Where it is said what packages can be had: the index of them is of no use any more when one of these changes.
 const SOURCES: [&str; 7] = [
@@ -78,6 +70,8 @@ pub struct Converge {
     changing: bool,
     checks: Checks,
     stopped: Option<String>,
+    /// Unit files changed that systemd did not read yet, the last for this entry.
+    units_changed: Option<usize>,
     asked: Vec<Look>,
     /// Acts that are decided and not handed out yet.
     queue: Vec<Queued>,
@@ -129,6 +123,7 @@ impl Converge {
             changing: false,
             checks: Checks::new(&catalog, mode != Mode::Plan),
             stopped: None,
+            units_changed: None,
             asked: Vec::new(),
             queue: Vec::new(),
             sent: Vec::new(),
@@ -246,6 +241,9 @@ impl Converge {
             }
             self.decide(resource);
         }
+        if let Some(place) = self.units_changed {
+            self.enqueue(place, Act::ReadUnits);
+        }
         let step = self.flush();
         if step.is_none() {
             self.phase = if self.stopped.is_some() { Phase::Done } else { Phase::Notices };
@@ -310,14 +308,14 @@ impl Converge {
             Err(reason) => (Decision::nothing(), EntryStatus::Failed(reason)),
         };
         let failed = matches!(status, EntryStatus::Failed(_));
-        let Decision { change, differences, diff, acts } = decision;
+        let Decision { change, differences, diff, acts, restarts } = decision;
         let origin = resource.origin.to_string();
         self.entries.push(HostEntry { address: address.clone(), origin, change, differences, diff, status });
         if failed && self.mode != Mode::Plan {
             self.stop(&address);
         } else if change != Change::None {
             self.changing = true;
-            self.take_up(resource, place, &address, acts);
+            self.take_up(resource, place, &address, acts, restarts);
         }
         if !failed && let Some(settled) = self.runs.settle(resource) {
             self.enqueue(place, settled);
@@ -325,15 +323,22 @@ impl Converge {
     }
 
     /// Queues the acts of a changed resource, after the memory of what it makes due; or in a plan imagines them.
-    fn take_up(&mut self, resource: &HostResource, place: usize, address: &str, acts: Vec<Act>) {
+    fn take_up(
+        &mut self,
+        resource: &HostResource,
+        place: usize,
+        address: &str,
+        acts: Vec<Act>,
+        restarts: Option<Arc<str>>,
+    ) {
         let live = self.world.stage == Stage::Live;
         // In an image nothing is reloaded, and nobody goes on with one that was left half made.
         let mut owed = self.runs.owe(resource);
         owed.retain(|_| live);
         if live {
-            owed.extend(self.notices.owe(resource, address, &self.services).into_iter().map(Due::Notify));
+            let due = self.notices.owe(resource, restarts, address, &self.services);
+            owed.extend(due.into_iter().map(Due::Notify));
         }
-        let touches_units = live && acts.iter().any(is_about_units);
         let mut all: Vec<Act> = (!owed.is_empty()).then_some(Act::Owe(owed)).into_iter().collect();
         for act in acts {
             let started = match &act {
@@ -348,7 +353,6 @@ impl Converge {
                 all.push(settle(&unit));
             }
         }
-        all.extend(touches_units.then_some(Act::ReadUnits));
         for act in all {
             self.enqueue(place, act);
         }
@@ -358,6 +362,7 @@ impl Converge {
         if self.mode == Mode::Plan {
             return self.world.imagine(&act);
         }
+        self.read_units_before(&act, place);
         self.world.forget(&act, true);
         if is_about_sources(&act) {
             self.world.sources_changed = true;
@@ -383,6 +388,20 @@ impl Converge {
             return last.entries.extend(entries);
         }
         self.queue.push(Queued { entries, act });
+    }
+
+    /// Has systemd read changed unit files before anything is done with a service: once for all that changed until then.
+    fn read_units_before(&mut self, act: &Act, place: usize) {
+        if let Some(unit) = unit_of_file(act) {
+            self.world.forget_service(unit);
+            self.units_changed = (self.world.stage == Stage::Live).then_some(place);
+        }
+        if *act == Act::ReadUnits {
+            self.units_changed = None;
+        }
+        if self.units_changed.is_some() && matches!(act, Act::Service { .. } | Act::Run { .. }) {
+            self.enqueue(place, Act::ReadUnits);
+        }
     }
 
     /// Marks all that was not reached.
@@ -601,16 +620,6 @@ fn culprit(queued: &Queued, reason: &str) -> Option<usize> {
         words.contains(name)
     });
     named.and_then(|at| queued.entries.get(at).copied()).or(first)
-}
-
-fn is_about_units(act: &Act) -> bool {
-    match act {
-        Act::WriteFile { path, .. }
-        | Act::FetchFile { path, .. }
-        | Act::MakeLink { path, .. }
-        | Act::Remove { path } => UNIT_DIRECTORIES.iter().any(|directory| path.starts_with(directory)),
-        _ => false,
-    }
 }
 
 fn is_about_sources(act: &Act) -> bool {

@@ -97,6 +97,18 @@ pub(crate) const POSITION: Format = Format {
     },
 };
 
+/// What becomes of changes by hand.
+pub(crate) const LOCAL_CHANGES: Format = Format {
+    name: "`refuse`, `keep` or `discard`",
+    example: "\"keep\"",
+    check: |value| {
+        of_text(value, |text| {
+            let known = matches!(text, "refuse" | "keep" | "discard");
+            (!known).then(|| format!("`{text}` is neither `refuse`, `keep` nor `discard`"))
+        })
+    },
+};
+
 /// The name of a host.
 pub(crate) const HOST: Format =
     Format { name: "the name of a host", example: "\"db.internal\"", check: |value| of_text(value, check_host) };

@@ -13,6 +13,7 @@ mod kinds;
 mod notices;
 mod runs;
 mod text;
+mod units;
 mod validate;
 mod versions;
 mod world;

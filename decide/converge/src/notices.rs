@@ -4,7 +4,7 @@ use std::sync::Arc;
 use andon_schema::host::{Act, Catalog, Due, HostResource, Notify};
 
 use crate::args::Args;
-use crate::kinds::unit_of;
+use crate::kinds::{unit_name, unit_of};
 
 /// The services of a catalog, by every name that a notice may use.
 pub(crate) struct Services(BTreeMap<Arc<str>, Service>);
@@ -18,9 +18,14 @@ pub(crate) struct Service {
 impl Services {
     pub fn of(catalog: &Catalog) -> Services {
         let mut services = BTreeMap::new();
-        for resource in catalog.resources.iter().filter(|resource| &*resource.kind == "service") {
+        for resource in &catalog.resources {
             let args = Args::of_resource(resource);
-            let service = Service { unit: unit_of(&args.subject("name")), origin: resource.origin.clone() };
+            let unit = match &*resource.kind {
+                "service" => unit_of(&args.subject("name")),
+                "unit" => unit_name(&args),
+                _ => continue,
+            };
+            let service = Service { unit, origin: resource.origin.clone() };
             let names = [resource.name.clone(), args.label().into(), args.subject("name"), service.unit.clone()];
             for name in names {
                 services.entry(name).or_insert_with(|| service.clone());
@@ -56,9 +61,16 @@ impl Notices {
     }
 
     /// Takes up what a changed resource asks for, and gives what the server does not remember yet.
-    pub fn owe(&mut self, resource: &HostResource, address: &str, services: &Services) -> Vec<Notify> {
+    pub fn owe(
+        &mut self,
+        resource: &HostResource,
+        restarts: Option<Arc<str>>,
+        address: &str,
+        services: &Services,
+    ) -> Vec<Notify> {
         let mut new = Vec::new();
-        for notify in &resource.notifies {
+        let own = restarts.map(|service| Notify { service, restart: true });
+        for notify in resource.notifies.iter().chain(&own) {
             let known = services.find(&notify.service).cloned();
             let Service { unit, origin } =
                 known.unwrap_or_else(|| Service { unit: unit_of(&notify.service), origin: resource.origin.clone() });

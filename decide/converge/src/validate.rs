@@ -5,6 +5,7 @@ use andon_schema::host::Catalog;
 
 use crate::args::{Args, resolve, split_key};
 use crate::converge::address_of;
+use crate::kinds::unit_file;
 use crate::notices::Services;
 use crate::world::is_path_kind;
 use crate::{checks, kinds};
@@ -36,6 +37,14 @@ pub fn validate(catalog: &Catalog) -> Vec<(Arc<str>, String)> {
             && resolve(args.directory(), &source).is_none_or(|path| !catalog.files.contains_key(&*path))
         {
             wrong.push((resource.origin.clone(), kinds::no_source(&source)));
+        }
+        if let Some(source) = args.text("source").filter(|_| !args.absent && &*resource.kind == "directory")
+            && !has_files(catalog, &args, &source)
+        {
+            let message = format!(
+                "there are no files in `{source}` beside the role; a path of the project begins at the role's directory"
+            );
+            wrong.push((resource.origin.clone(), message));
         }
         if let Some(subject) = subject_of(&resource.kind, &args)
             && let Some(first) = seen.insert(subject, &resource.origin)
@@ -80,10 +89,21 @@ pub fn validate(catalog: &Catalog) -> Vec<(Arc<str>, String)> {
     wrong
 }
 
+/// Whether anything is beneath a directory of the project.
+fn has_files(catalog: &Catalog, args: &Args, source: &str) -> bool {
+    let Some(directory) = resolve(args.directory(), source) else { return false };
+    let below: Arc<str> = format!("{directory}/").into();
+    catalog.files.range(below.clone()..).next().is_some_and(|(path, _)| path.starts_with(&*below))
+}
+
 /// What two resources must not both be about. Lines and blocks share their files, archives their directories.
 fn subject_of<'a>(kind: &'a str, args: &Args) -> Option<(&'a str, Arc<str>)> {
     let space = if matches!(kind, "file" | "directory" | "link") { "path" } else { kind };
-    let subject = || subject_attribute(kind).map_or_else(|| "".into(), |attribute| args.subject(attribute));
+    let subject = || match kind {
+        // A unit and its drop-ins are files of their own.
+        "unit" => unit_file(args),
+        _ => subject_attribute(kind).map_or_else(|| "".into(), |attribute| args.subject(attribute)),
+    };
     (!matches!(kind, "archive" | "authorized_key" | "block" | "exec" | "line")).then(|| (space, subject()))
 }
 

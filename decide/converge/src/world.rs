@@ -8,6 +8,7 @@ use andon_schema::host::{
 
 use crate::args::{Args, parent, resolve};
 use crate::kinds::Meta;
+use crate::units::unit_of_file;
 
 /// What is known of a server at this point of a run: the sights that are still true.
 ///
@@ -27,6 +28,8 @@ pub(crate) struct World {
     pub loose: bool,
     /// What is imagined to be removed.
     gone: BTreeSet<Arc<str>>,
+    /// Units whose files are imagined to be there.
+    new_units: BTreeMap<Arc<str>, Unit>,
     /// Paths that some resource of the catalog wants to be there.
     defined: BTreeSet<Arc<str>>,
     /// Paths of which some resource of the catalog holds a secret.
@@ -57,6 +60,7 @@ impl World {
             sights: BTreeMap::new(),
             loose: false,
             gone: BTreeSet::new(),
+            new_units: BTreeMap::new(),
             defined,
             secret,
             catalog: catalog.clone(),
@@ -98,6 +102,7 @@ impl World {
             Look::Digest(path) if self.is_gone(path) => Sight::Digest(None),
             Look::Listing(path) if self.is_gone(path) => Sight::Listing(None),
             Look::Tree(path) if self.is_gone(path) => Sight::Tree(None),
+            Look::Service(unit) if sight == Sight::Service(None) => Sight::Service(self.new_units.get(unit).cloned()),
             _ => sight,
         };
         match (&look, &sight) {
@@ -262,6 +267,11 @@ impl World {
         }
     }
 
+    /// Whether a resource of the catalog is about this very path.
+    pub fn defines(&self, path: &str) -> bool {
+        self.defined.contains(path)
+    }
+
     /// Whether a resource of the catalog wants something at a path or beneath it.
     pub fn is_defined(&self, path: &str) -> bool {
         let beneath: Arc<str> = format!("{path}/").into();
@@ -340,6 +350,11 @@ impl World {
         for look in commands.map(|(look, _)| look.clone()).collect::<Vec<_>>() {
             self.sights.remove(&look);
         }
+    }
+
+    /// Forgets how a service is.
+    pub fn forget_service(&mut self, unit: &str) {
+        self.sights.remove(&Look::Service(unit.into()));
     }
 
     /// Forgets what can be had: it comes from elsewhere now.
@@ -423,6 +438,9 @@ impl World {
 
     /// Takes an act as done: what a plan builds on.
     pub fn imagine(&mut self, act: &Act) {
+        if let Some(unit) = unit_of_file(act) {
+            self.imagine_unit(unit, act);
+        }
         match act {
             Act::WriteFile { path, content, mode, owner, group, .. } => {
                 let node = Node::File(Some(content.clone()));
@@ -598,6 +616,21 @@ impl World {
             self.sights.remove(&Look::Path { path: path.into(), content });
         }
         self.forget_comparisons(path);
+    }
+
+    fn imagine_unit(&mut self, unit: &str, act: &Act) {
+        let look = Look::Service(unit.into());
+        if let Act::WriteFile { content, .. } = act {
+            let install = content.0.windows(9).any(|bytes| bytes == b"[Install]");
+            let enablement = if install { "disabled" } else { "static" };
+            let new = Unit { enablement: enablement.into(), ..Unit::default() };
+            if let Some(Sight::Service(state @ None)) = self.sights.get_mut(&look) {
+                *state = Some(new.clone());
+            }
+            self.new_units.insert(unit.into(), new);
+        } else {
+            self.new_units.remove(unit);
+        }
     }
 
     fn imagine_service(&mut self, unit: &Arc<str>, verb: Verb) {

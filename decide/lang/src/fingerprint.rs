@@ -148,7 +148,9 @@ impl<'a> Fingerprint<'a> {
 
     /// Adds the file that a function reads, or every one that it may read where its path is computed.
     fn read(&mut self, path: Option<&Expr>) {
-        match path.and_then(literal::string).and_then(|path| self.files.read(self.base, &path)) {
+        // A template in Jinja may include any other.
+        let alone = path.and_then(literal::string).filter(|path| !path.ends_with(".j2"));
+        match alone.and_then(|path| self.files.read(self.base, &path)) {
             Some(content) => {
                 let content = content.clone();
                 self.piece(content);

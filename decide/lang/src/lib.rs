@@ -15,6 +15,7 @@ pub mod functions;
 mod given;
 mod hosts;
 mod image;
+mod jinja;
 mod lint;
 mod literal;
 mod load;

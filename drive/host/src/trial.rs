@@ -31,7 +31,9 @@ pub(crate) fn trial(path: &str, temporary: &str, command: &str, stage: Stage) ->
     if output.success {
         return Ok(());
     }
-    Err(format!("the new content of {path} is refused by `{command}`:\n{}", last_lines(&output.text, 12)))
+    // The first line of a script may say what it comes to.
+    let told = command.lines().next().unwrap_or_default().trim_start_matches("# ");
+    Err(format!("the new content of {path} is refused by `{told}`:\n{}", last_lines(&output.text, 12)))
 }
 
 fn shell(command: &str) -> Command {

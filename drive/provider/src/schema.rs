@@ -189,7 +189,7 @@ fn block(block: schema6::Block) -> Result<Block, Wrong> {
         };
         blocks.insert(name, schema);
     }
-    Ok(Block { attributes, blocks, description: block.description, deprecated: block.deprecated })
+    Ok(Block { attributes, blocks, open: false, description: block.description, deprecated: block.deprecated })
 }
 
 fn attributes(attributes: Vec<schema6::Attribute>) -> Result<BTreeMap<String, Attribute>, Wrong> {

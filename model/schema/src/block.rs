@@ -12,6 +12,8 @@ pub struct Block {
     pub attributes: BTreeMap<String, Attribute>,
     /// Nested blocks by kind.
     pub blocks: BTreeMap<String, NestedBlock>,
+    /// Other attributes may be given, too, with values of any type.
+    pub open: bool,
     /// What it is for, in Markdown.
     pub description: String,
     /// Whether its use is advised against.
@@ -225,8 +227,12 @@ impl Schemas {
 }
 
 impl Block {
-    /// The type of the object that a body of this shape gives: what a provider is sent.
+    /// The type of the object that a body of this shape gives: what a provider is sent. That of an open one is not known
+    /// before.
     pub fn implied_type(&self) -> Type {
+        if self.open {
+            return Type::Dynamic;
+        }
         let attributes = self.attributes.iter().map(|(name, attribute)| (name, attribute.ty.without_optional()));
         let blocks = self.blocks.iter().map(|(name, nested)| (name, nested.implied_type()));
         Type::object(attributes.chain(blocks).map(|(name, ty)| (name.as_str(), ty)))

@@ -109,7 +109,7 @@ fn check(args: &Args) -> Vec<String> {
 }
 
 /// What is wrong with a public key, if anything is.
-pub(crate) fn check_key(key: &str) -> Option<String> {
+fn check_key(key: &str) -> Option<String> {
     if key.contains("PRIVATE KEY") {
         return Some("this is a private key, which no server must have; give the text of the `.pub` file".to_owned());
     }

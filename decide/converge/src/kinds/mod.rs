@@ -1,6 +1,7 @@
 //! The kinds of host resource. A kind is a shape, pure checks of its values, the looks that it needs, and a decision
 //! from sights to acts; one small file each, and a line in [`KINDS`].
 
+mod archive;
 mod authorized_key;
 mod block;
 mod content;
@@ -8,6 +9,7 @@ mod cron;
 mod directory;
 mod exec;
 mod file;
+mod git;
 mod group;
 mod host_entry;
 mod hostname;
@@ -18,13 +20,18 @@ mod locale;
 mod meta;
 mod mount;
 mod mounts;
+mod own_file;
 mod package;
 mod service;
 mod shadow;
 mod sudoers;
 mod sysctl;
+mod timer;
 mod timezone;
+mod unit;
 mod user;
+
+use std::sync::Arc;
 
 use andon_schema::host::{Act, Look};
 use andon_schema::{Block, Change};
@@ -32,7 +39,6 @@ use andon_schema::{Block, Change};
 use crate::args::Args;
 use crate::world::World;
 
-pub(crate) use authorized_key::check_key;
 pub(crate) use content::kept_for;
 pub(crate) use cron::check_schedule;
 pub(crate) use file::no_source;
@@ -41,6 +47,7 @@ pub(crate) use locale::check_locale;
 pub(crate) use meta::{Meta, is_account};
 pub(crate) use package::wants_fresh_index;
 pub(crate) use service::unit_of;
+pub(crate) use unit::{unit_file, unit_name};
 
 /// One kind of host resource.
 pub(crate) struct Kind {
@@ -62,15 +69,19 @@ pub(crate) struct Decision {
     pub differences: Vec<String>,
     pub diff: Option<String>,
     pub acts: Vec<Act>,
+    /// The service that is restarted for it, once after the last resource.
+    pub restarts: Option<Arc<str>>,
 }
 
 const KINDS: &[&Kind] = &[
+    &archive::KIND,
     &authorized_key::KIND,
     &block::KIND,
     &cron::KIND,
     &directory::KIND,
     &exec::KIND,
     &file::KIND,
+    &git::KIND,
     &group::KIND,
     &host_entry::KIND,
     &hostname::KIND,
@@ -82,7 +93,9 @@ const KINDS: &[&Kind] = &[
     &service::KIND,
     &sudoers::KIND,
     &sysctl::KIND,
+    &timer::KIND,
     &timezone::KIND,
+    &unit::KIND,
     &user::KIND,
 ];
 
@@ -103,7 +116,7 @@ impl Decision {
     }
 
     pub fn new(change: Change, differences: Vec<String>, acts: Vec<Act>) -> Decision {
-        Decision { change, differences, diff: None, acts }
+        Decision { change, differences, diff: None, acts, restarts: None }
     }
 
     /// An update, unless there is nothing to do.

@@ -23,8 +23,8 @@ use std::sync::Arc;
 use andon_converge::{Mode, schemas, validate};
 use andon_lang::{FileSet, Roles, SecretsAtHand, Server, catalog, load};
 use andon_schema::host::{
-    Account, Act, Ageing, Bytes, Catalog, CommandOutput, Due, Entry, Group, Node, Notify, Origin, Unit, User,
-    fact_types,
+    Account, Act, Ageing, Bytes, Catalog, CommandOutput, Due, Entry, Group, Init, Manager, Node, Notify, Origin, Unit,
+    User, fact_types,
 };
 use andon_schema::{Change, EntryStatus, HostReport, Schemas};
 use andon_value::{Kind, Type, Value};
@@ -250,6 +250,20 @@ fn put(host: &mut Host, text: &str) -> Mode {
                 host.users.insert((*name).into(), user);
             }
             ["package", name, version] => drop(host.packages.insert((*name).into(), (*version).into())),
+            ["held", name] => drop(host.held.insert((*name).into())),
+            ["index", ms] => host.index_age_ms = Some(ms.parse().unwrap()),
+            ["offered", name, versions @ ..] => {
+                let versions = versions.iter().map(|version| (*version).to_owned()).collect();
+                host.offered.insert((*name).into(), versions);
+            }
+            ["manager", name] => {
+                let all = [Manager::Apt, Manager::Dnf, Manager::Yum, Manager::Zypper, Manager::Apk, Manager::Pacman];
+                host.manager = all.into_iter().find(|it| format!("{it:?}").to_lowercase() == *name);
+            }
+            ["init", name] => {
+                let all = [Init::Systemd, Init::OpenRc, Init::Runit, Init::SysV];
+                host.init = all.into_iter().find(|it| format!("{it:?}").to_lowercase() == *name);
+            }
             ["unit", name, running, enablement] => {
                 let unit = Unit { running: *running == "running", enablement: (*enablement).into(), ..Unit::default() };
                 host.units.insert((*name).into(), unit);
@@ -372,7 +386,10 @@ fn shown_act(act: &Act) -> String {
     };
     match act {
         Act::WriteFile { path, content, mode, owner, group, validate } => {
-            let validate = validate.as_ref().map(|command| format!(" validate `{command}`")).unwrap_or_default();
+            // Of a script its first line says what it comes to.
+            let line = |command: &Arc<str>| command.lines().next().unwrap_or_default().to_owned();
+            let validate =
+                validate.as_ref().map(|command| format!(" validate `{}`", line(command))).unwrap_or_default();
             format!("write {path} {content:?}{}{validate}", meta(mode, owner, group))
         }
         Act::FetchFile { from, path, mode, owner, group, validate } => {

@@ -80,7 +80,7 @@ fn what_cannot_be_made_so_is_said() {
         (resource("directory", "/etc/motd", &[]), "is not a directory"),
         (resource("file", "/etc/motd", &[("owner", "ghost".into())]), "there is no user `ghost`"),
         (resource("user", "deploy", &[("groups", texts(&["ghosts"]))]), "there is no group `ghosts`"),
-        (service("ghost"), "systemd knows no unit `ghost.service`"),
+        (service("ghost"), "this server knows no service `ghost.service`"),
         (resource("sysctl", "net.none", &[("value", "1".into())]), "no setting `net.none`"),
         (resource("timezone", "t", &[("name", "Mars/Base".into())]), "there is no time zone `Mars/Base`"),
         (resource("link", "/srv", &[("target", "x".into())]), "neither a link nor a file"),

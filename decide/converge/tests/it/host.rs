@@ -20,6 +20,8 @@ pub struct Host {
     /// What can be had, the newest first, once the index is fetched.
     pub offered: BTreeMap<String, Vec<String>>,
     pub index_age_ms: Option<u64>,
+    pub manager: Option<Manager>,
+    pub init: Option<Init>,
     pub broken: bool,
     pub units: BTreeMap<String, Unit>,
     pub users: BTreeMap<String, User>,
@@ -199,7 +201,7 @@ impl Host {
                 None => Package::Missing,
             }),
             Look::Packages => Sight::Packages(Packages {
-                manager: Manager::Apt,
+                manager: self.manager.unwrap_or(Manager::Apt),
                 broken: self.broken,
                 index_age_ms: self.index_age_ms,
             }),
@@ -212,7 +214,7 @@ impl Host {
                 let (name, version) = text.split_once(' ').unwrap();
                 PackageFile { name: name.into(), version: version.into() }
             })),
-            Look::Init => Sight::Init(Init::Systemd),
+            Look::Init => Sight::Init(self.init.unwrap_or(Init::Systemd)),
             Look::Service(unit) => Sight::Service(self.units.get(&**unit).cloned()),
             Look::User(name) => Sight::User(self.users.get(&**name).cloned()),
             Look::Group(name) => Sight::Group(self.groups.get(&**name).cloned()),
@@ -324,6 +326,12 @@ impl Host {
             Act::WriteFile { path, content, mode, owner, group, .. } => {
                 let node = Node::File(Some(content.clone()));
                 self.put(path, node, 0o644, [owner.as_deref(), group.as_deref()], *mode)?;
+                if let Some(unit) = path.strip_prefix("/etc/systemd/system/").filter(|rest| !rest.contains('/')) {
+                    let install = self.text(path).is_some_and(|text| text.contains("[Install]"));
+                    let enablement = if install { "disabled" } else { "static" };
+                    let new = Unit { running: false, enablement: enablement.into(), stale: false };
+                    self.units.entry(unit.into()).and_modify(|unit| unit.stale = true).or_insert(new);
+                }
             }
             Act::FetchFile { from, path, mode, owner, group, .. } => {
                 let content = match from {
@@ -352,6 +360,7 @@ impl Host {
             Act::Remove { path } => {
                 let beneath = format!("{path}/");
                 self.paths.retain(|known, _| **known != **path && !known.starts_with(&beneath));
+                self.units.retain(|unit, _| **path != *format!("/etc/systemd/system/{unit}"));
             }
             Act::RepairPackages => self.broken = false,
             Act::RefreshPackages => self.index_age_ms = Some(0),

@@ -98,6 +98,7 @@ impl Evaluator<'_> {
     fn attribute(&mut self, attribute: &Attribute, schema: &Schema) -> Result<Value, Failed> {
         let name = &attribute.name;
         match schema.attributes.get(&*name.name) {
+            None if schema.open => self.evaluate(&attribute.value),
             None => {
                 // Its own errors are reported beside the error of its name.
                 let _ = self.evaluate(&attribute.value);

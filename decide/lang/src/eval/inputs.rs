@@ -3,6 +3,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use sha2::{Digest, Sha256};
 
 use crate::FileSet;
+use crate::functions::Templates;
 use crate::files::{clean, resolve};
 
 /// What functions may read beside their arguments. They read nothing else: no file, no clock and no randomness that is
@@ -19,6 +20,8 @@ pub struct Inputs<'a> {
     pub home: &'a str,
     /// The time and the randomness; without them, what asks for one is unknown.
     pub moment: Option<&'a Moment>,
+    /// Templates that were parsed already; without them, each is parsed where it is used.
+    pub templates: Option<&'a Templates>,
 }
 
 /// When an evaluation happens, and where its randomness comes from. The same moment gives the same values in the same
@@ -56,7 +59,7 @@ impl Moment {
 impl<'a> Inputs<'a> {
     /// Files, and nothing else.
     pub fn of_files(files: &'a FileSet, base: &'a str, project: &'a str) -> Inputs<'a> {
-        Inputs { files, base, project, home: "", moment: None }
+        Inputs { files, base, project, home: "", moment: None, templates: None }
     }
 
     /// Where `path` leads in the project, as a path relative to the project; `None` where it leads out of it.

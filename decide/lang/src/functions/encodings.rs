@@ -45,10 +45,19 @@ fn base64_decode(call: &Call<'_>) -> Result<Value, Fault> {
 }
 
 fn json_decode(call: &Call<'_>) -> Result<Value, Fault> {
-    if json_depth(call.text(0)) > DEEPEST {
+    from_json_text(call.text(0))
+}
+
+/// What JSON text says, or what is wrong with it.
+pub(crate) fn decode_json(text: &str) -> Result<Value, String> {
+    from_json_text(text).map_err(|fault| fault.message)
+}
+
+fn from_json_text(text: &str) -> Result<Value, Fault> {
+    if json_depth(text) > DEEPEST {
         return Err(Fault::at(0, format!("in this JSON more than {DEEPEST} values are inside each other")));
     }
-    let mut reader = serde_json::Deserializer::from_str(call.text(0));
+    let mut reader = serde_json::Deserializer::from_str(text);
     reader.disable_recursion_limit();
     let json = Json::deserialize(serde_stacker::Deserializer::new(&mut reader)).and_then(|json| {
         reader.end()?;

@@ -30,6 +30,11 @@ use andon_value::{Number, Type, Value};
 
 use crate::eval::Call;
 
+pub(crate) use encodings::decode_json;
+pub(crate) use patterns::regex_of;
+pub use templates::Templates;
+pub(crate) use yaml_decode::decode_yaml;
+
 /// A function: what it takes, what it gives, and what it is for.
 #[derive(Debug)]
 pub struct Function {

@@ -75,6 +75,11 @@ fn group_type(regex: &Regex) -> Result<Type, Fault> {
     }
 }
 
+/// A pattern of a template's, in the same syntax.
+pub(crate) fn regex_of(pattern: &str) -> Result<Regex, String> {
+    compile(pattern, 0).map_err(|fault| fault.message)
+}
+
 fn compile(pattern: &str, argument: usize) -> Result<Regex, Fault> {
     Regex::new(&translate(pattern)).map_err(|error| {
         let reason = match error {

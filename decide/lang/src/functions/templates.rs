@@ -1,7 +1,11 @@
 //! Templates: text with holes, from files or from strings.
 
+use std::cell::{OnceCell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
 use std::sync::Arc;
 
+use andon_hcl::ast::Template;
 use andon_hcl::parse_template;
 use andon_schema::{FunctionAnswer, ProviderAddress};
 use andon_text::{Diagnostic, Diagnostics, SourceMap, Span, nearest};
@@ -10,7 +14,7 @@ use andon_value::{Type, Value, convert, quote};
 use super::files::text;
 use super::{Fault, Function, row};
 use crate::eval::{Call, Evaluator, Inputs, Name, Resolved, Scope, Step};
-use crate::files::resolve;
+use crate::jinja::{Templates as Jinja, Wrong};
 
 pub(super) fn table() -> Vec<Function> {
     use Type::{Dynamic, String as S};
@@ -43,32 +47,94 @@ fn template_file(call: &Call<'_>) -> Result<Value, Fault> {
         );
     }
     let source = text(call, 0)?;
-    let templates = call.templates.iter().cloned().chain([path.to_owned()]).collect();
-    let shown = resolve(call.inputs.base, path).unwrap_or_else(|| path.to_owned());
-    fill(call, &shown, source, templates)
+    let shown = call.inputs.locate(path).unwrap_or_else(|| path.to_owned());
+    if shown.ends_with(".j2") {
+        return fill_jinja(call, &shown);
+    }
+    let inside = call.templates.iter().cloned().chain([path.to_owned()]).collect();
+    match call.inputs.templates {
+        Some(templates) => fill(call, &*templates.parsed(&shown, source), inside),
+        None => fill(call, &Parsed::of(&shown, source), inside),
+    }
 }
 
-fn template_string(call: &Call<'_>) -> Result<Value, Fault> {
-    let value = fill(call, "the template", call.text(0), call.templates.to_vec())?;
-    convert(&value, &Type::String).map_err(|error| Fault::at(0, error.to_string()).safe())
-}
-
-fn fill(call: &Call<'_>, name: &str, source: &str, templates: Vec<String>) -> Result<Value, Fault> {
+/// A template in Jinja, by its path in the project.
+fn fill_jinja(call: &Call<'_>, path: &str) -> Result<Value, Fault> {
     let variables = call.value(1);
     if variables.as_entries().is_none() {
         return Err(Fault::at(1, "a map or object is required"));
     }
-    let mut sources = SourceMap::new();
-    let id = sources.add(name, source);
-    let (template, errors) = parse_template(id, source);
+    let (found, base) = (call.inputs.templates, call.inputs.base);
+    let filled = match found {
+        Some(templates) => templates.jinja.get_or_init(|| Jinja::of(call.inputs.files)).fill(path, base, variables),
+        None => Jinja::of(call.inputs.files).fill(path, base, variables),
+    };
+    match filled {
+        Ok(value) => Ok(value.mark(variables.marks())),
+        Err(Wrong { place, message, line }) => {
+            // What the engine says may quote a value; where it is, is no secret.
+            let message =
+                if variables.is_secret() { "what is wrong may hold a secret, and is not said" } else { &message };
+            let line = if line.is_empty() { line } else { format!("\n  | {line}") };
+            Err(Fault::new("the template has an error").detail(format!("{place}: {message}{line}")).safe())
+        }
+    }
+}
+
+/// A template of the language's own, parsed.
+#[derive(Debug)]
+struct Parsed {
+    sources: SourceMap,
+    template: Template,
+    errors: Diagnostics,
+}
+
+impl Parsed {
+    fn of(name: &str, source: &str) -> Parsed {
+        let mut sources = SourceMap::new();
+        let id = sources.add(name, source);
+        let (template, errors) = parse_template(id, source);
+        Parsed { sources, template, errors }
+    }
+}
+
+/// The template files of one evaluation, each parsed once.
+#[derive(Debug, Default)]
+pub struct Templates {
+    parsed: RefCell<HashMap<Box<str>, Rc<Parsed>>>,
+    jinja: OnceCell<Jinja>,
+}
+
+impl Templates {
+    fn parsed(&self, path: &str, source: &str) -> Rc<Parsed> {
+        if let Some(found) = self.parsed.borrow().get(path) {
+            return Rc::clone(found);
+        }
+        let parsed = Rc::new(Parsed::of(path, source));
+        self.parsed.borrow_mut().insert(path.into(), Rc::clone(&parsed));
+        parsed
+    }
+}
+
+fn template_string(call: &Call<'_>) -> Result<Value, Fault> {
+    let value = fill(call, &Parsed::of("the template", call.text(0)), call.templates.to_vec())?;
+    convert(&value, &Type::String).map_err(|error| Fault::at(0, error.to_string()).safe())
+}
+
+fn fill(call: &Call<'_>, parsed: &Parsed, templates: Vec<String>) -> Result<Value, Fault> {
+    let variables = call.value(1);
+    if variables.as_entries().is_none() {
+        return Err(Fault::at(1, "a map or object is required"));
+    }
+    let Parsed { sources, template, errors } = parsed;
     if errors.has_errors() {
-        return Err(refuse(&sources, &errors));
+        return Err(refuse(sources, errors));
     }
     let scope = Variables { values: variables, outer: call.scope };
     let mut evaluator = Evaluator::within(&scope, templates);
-    match evaluator.template(&template) {
+    match evaluator.template(template) {
         Ok(value) => Ok(value.mark(variables.marks())),
-        Err(_) => Err(refuse(&sources, &evaluator.into_diagnostics())),
+        Err(_) => Err(refuse(sources, &evaluator.into_diagnostics())),
     }
 }
 

@@ -26,9 +26,18 @@ const DEEPEST: usize = 1000;
 const MOST_VALUES: usize = 1 << 20;
 
 fn yaml_decode(call: &Call<'_>) -> Result<Value, Fault> {
+    from_yaml_text(call.text(0))
+}
+
+/// What YAML text says, or what is wrong with it.
+pub(crate) fn decode_yaml(text: &str) -> Result<Value, String> {
+    from_yaml_text(text).map_err(|fault| fault.message)
+}
+
+fn from_yaml_text(text: &str) -> Result<Value, Fault> {
     let mut reader = Reader { anchors: HashMap::new(), open: Vec::new(), count: 0 };
     let mut document = None;
-    for event in Parser::new_from_str(call.text(0)) {
+    for event in Parser::new_from_str(text) {
         let (event, place) = event.map_err(|error| {
             let at = error.marker();
             refuse(at.line(), at.col(), error.info())
@@ -40,10 +49,10 @@ fn yaml_decode(call: &Call<'_>) -> Result<Value, Fault> {
         }
         // A text that ends within a block ends without the line break that the block would have.
         let event = match event {
-            Event::Scalar(text, style @ (ScalarStyle::Literal | ScalarStyle::Folded), anchor, tag)
-                if !call.text(0).ends_with('\n') && place.end.index() >= call.text(0).chars().count() =>
+            Event::Scalar(block, style @ (ScalarStyle::Literal | ScalarStyle::Folded), anchor, tag)
+                if !text.ends_with('\n') && place.end.index() >= text.chars().count() =>
             {
-                Event::Scalar(text.strip_suffix('\n').unwrap_or(&text).to_owned().into(), style, anchor, tag)
+                Event::Scalar(block.strip_suffix('\n').unwrap_or(&block).to_owned().into(), style, anchor, tag)
             }
             event => event,
         };

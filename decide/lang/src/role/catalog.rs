@@ -16,6 +16,7 @@ use super::{Prediction, Roles, SecretsAtHand, Server, Undecided};
 use crate::FileSet;
 use crate::definitions::{CheckDefinition, Condition, HostDefinition, Role};
 use crate::eval::{evaluate, evaluate_block};
+use crate::functions::Templates;
 use crate::literal;
 use crate::load::in_order;
 use crate::order::{order, sorted};
@@ -41,6 +42,8 @@ pub(crate) struct Evaluation<'a> {
     sources: &'a SourceMap,
     /// What a server has of the project: the files beside the roles.
     pub files: FileSet,
+    /// Those of them that were used as templates.
+    pub templates: Templates,
     pub schemas: &'a Schemas,
     locals: RefCell<BTreeMap<(usize, Arc<str>), Value>>,
     made: RefCell<BTreeMap<usize, Made>>,
@@ -123,6 +126,7 @@ impl<'a> Evaluation<'a> {
             asked: RefCell::default(),
             sources,
             files: beside,
+            templates: Templates::default(),
             schemas,
             locals: RefCell::default(),
             made: RefCell::default(),
@@ -309,7 +313,7 @@ impl<'a> Evaluation<'a> {
         {
             for expr in list {
                 let Some((kind, index)) = self.named(role, expr, word) else { continue };
-                if &*kind != "service" {
+                if !matches!(&*kind, "service" | "unit") {
                     self.report(
                         Diagnostic::error(format!("\"{word}\" names services, and this is a {kind}"))
                             .at(expr.span)

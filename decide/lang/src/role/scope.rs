@@ -43,7 +43,7 @@ impl Scope for At<'_, '_> {
 
     fn inputs(&self) -> Inputs<'_> {
         let base = self.evaluation.lineage.get(self.role).map_or("", |role| &*role.directory);
-        Inputs::of_files(&self.evaluation.files, base, "")
+        Inputs { templates: Some(&self.evaluation.templates), ..Inputs::of_files(&self.evaluation.files, base, "") }
     }
 
     fn ask_provider(&self, _: &ProviderAddress, _: &str, arguments: &[Value]) -> Option<FunctionAnswer> {

@@ -21,6 +21,7 @@ mod expressions;
 mod foresight;
 mod generated;
 mod json;
+mod jinja;
 mod lints;
 mod load;
 mod modules;

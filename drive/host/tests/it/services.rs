@@ -1,7 +1,9 @@
 use std::fs;
 
+use andon_converge::Mode;
 use andon_host::{act, observe};
 use andon_schema::host::{Act, Due, Look, Notify, Sight, Stage, Unit, Verb};
+use andon_value::Value;
 
 use crate::root::in_a_root;
 
@@ -92,5 +94,42 @@ fn units_of_an_image_are_read_from_files() {
         assert!(look("andon-off.service", Stage::Image).is_some_and(|unit| &*unit.enablement == "enabled"));
         enable(Verb::Disable).unwrap();
         assert!(look("andon-off.service", Stage::Image).is_some_and(|unit| &*unit.enablement == "disabled"));
+    });
+}
+
+/// A file of units is judged by systemd before it takes its place; a program that is still to come is no fault.
+#[test]
+fn what_systemd_would_not_read_is_refused() {
+    if fs::metadata("/usr/bin/systemd-analyze").is_err() {
+        return println!("skipped: this machine has no systemd-analyze");
+    }
+    in_a_root(|| {
+        let section =
+            |entries: &[(&str, &str)]| Value::object(entries.iter().map(|(key, value)| (*key, Value::from(*value))));
+        let unit = |name: &str, given: &[(&str, Value)]| {
+            let mut resource = crate::converge::resource("unit", name, &[]);
+            let mut entries: Vec<(String, Value)> = Vec::new();
+            for (key, value) in resource.attributes.as_entries().unwrap().iter() {
+                entries.push((key.to_string(), value.clone()));
+            }
+            entries.extend(given.iter().map(|(key, value)| ((*key).to_owned(), value.clone())));
+            resource.attributes = Value::object(entries.iter().map(|(key, value)| (key.as_str(), value.clone())));
+            resource
+        };
+        let good = [("ExecStart", "/opt/still/to/come --port 80"), ("Restart", "always")];
+        let sound = unit("andon-good", &[("service", section(&good))]);
+        let drop_in =
+            unit("andon-good", &[("drop_in", "10-more".into()), ("service", section(&[("LimitNOFILE", "4096")]))]);
+        let report = crate::converge::converge(&crate::converge::catalog(vec![sound, drop_in]), Mode::Image);
+        assert!(!report.has_failed(), "{report:#?}");
+        for (key, value, words) in [("ExecStartt", "/bin/true", "ExecStartt"), ("Restart", "sometimes", "sometimes")] {
+            let bad = unit("andon-bad", &[("service", section(&[("ExecStart", "/bin/true"), (key, value)]))]);
+            let report = crate::converge::converge(&crate::converge::catalog(vec![bad]), Mode::Image);
+            let status = format!("{:?}", report.entries[0].status);
+            println!("{status}");
+            assert!(status.contains("is refused by `systemd-analyze verify andon-bad.service`"), "{key}: {status}");
+            assert!(status.contains(words), "{status}");
+            assert!(fs::metadata("/etc/systemd/system/andon-bad.service").is_err());
+        }
     });
 }

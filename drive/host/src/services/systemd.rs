@@ -7,9 +7,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use andon_schema::host::{Init, Sight, Stage, Unit, Verb};
+use andon_schema::host::{Sight, Stage, Unit, Verb};
 
-use crate::run::{last_lines, must, run};
+use super::{ACT, is_first_process};
+use crate::run::{last_lines, must, run, run_for};
 
 /// How long is waited for a server that is still starting.
 const BOOT: Duration = Duration::from_secs(30);
@@ -17,6 +18,9 @@ const BOOT: Duration = Duration::from_secs(30);
 /// How often, and with what pause, a reload is looked at until its new processes have taken over: at most 0.4 s.
 const RELOAD_LOOKS: usize = 40;
 const RELOAD_PAUSE: Duration = Duration::from_millis(10);
+
+/// How long systemd may take to say how units are.
+const LOOK: Duration = Duration::from_secs(30);
 
 /// Where unit files are, the first counts (systemd.unit(5)).
 const DIRECTORIES: [&str; 5] = [
@@ -30,28 +34,6 @@ const DIRECTORIES: [&str; 5] = [
 /// The server was seen to be up: it need not be asked again.
 static BOOTED: AtomicBool = AtomicBool::new(false);
 
-/// What starts and stops services here: in an image what is installed to do so, live what runs.
-pub(crate) fn init(stage: Stage) -> Init {
-    let is_there = |paths: &[&str]| paths.iter().any(|path| Path::new(path).exists());
-    let systemd = if stage == Stage::Live {
-        is_there(&["/run/systemd/system"]) || init_is_systemd()
-    } else {
-        is_there(&["/usr/lib/systemd/systemd", "/lib/systemd/systemd"])
-    };
-    let runs = fs::read_to_string("/proc/1/comm").unwrap_or_default();
-    if systemd {
-        Init::Systemd
-    } else if is_there(if stage == Stage::Live { &["/run/openrc"] } else { &["/sbin/openrc", "/usr/sbin/openrc"] }) {
-        Init::OpenRc
-    } else if runs.trim() == "runit" && stage == Stage::Live || is_there(&["/run/runit", "/etc/runit/1"]) {
-        Init::Runit
-    } else if is_there(&["/usr/bin/systemctl", "/bin/systemctl"]) {
-        Init::Systemd
-    } else {
-        Init::SysV
-    }
-}
-
 /// Looks at all units at once.
 pub(crate) fn look(units: &[&Arc<str>], stage: Stage) -> BTreeMap<Arc<str>, Sight> {
     if stage == Stage::Image {
@@ -64,7 +46,7 @@ pub(crate) fn look(units: &[&Arc<str>], stage: Stage) -> BTreeMap<Arc<str>, Sigh
     for some in units.chunks(200) {
         let mut arguments = vec!["show", "-p", "LoadState,ActiveState,SubState,UnitFileState,NeedDaemonReload", "--"];
         arguments.extend(some.iter().map(|unit| &***unit));
-        let shown = run("systemctl", &arguments).and_then(|output| {
+        let shown = run_for("systemctl", &arguments, LOOK).and_then(|output| {
             if output.success {
                 Ok(output.text)
             } else {
@@ -179,7 +161,7 @@ pub(crate) fn act(unit: &str, verb: Verb, stage: Stage) -> Result<(), String> {
         wait_for_boot()?;
     }
     let before = processes(unit);
-    let output = run("systemctl", &[word, "--", unit])?;
+    let output = run_for("systemctl", &[word, "--", unit], ACT)?;
     if output.success {
         if verb == Verb::Reload {
             wait_for_new_processes(unit, &before);
@@ -210,6 +192,10 @@ fn last_attempt(journal: &str) -> String {
 
 /// Makes systemd read changed unit files.
 pub(crate) fn read_units() -> Result<(), String> {
+    if !runs() {
+        // Whoever starts systemd here has it read all units.
+        return Ok(());
+    }
     wait_for_boot()?;
     must("systemctl", &["daemon-reload"])
 }
@@ -229,7 +215,7 @@ fn wait_for_boot() -> Result<(), String> {
             "running" | "degraded" | "maintenance" | "stopping" => break,
             "initializing" | "starting" if late => break,
             _ if late => return Err(format!("systemd does not run on this server: {}", last_lines(&output.text, 2))),
-            "offline" if !Path::new("/run/systemd/system").exists() && !init_is_systemd() => {
+            "offline" if !runs() => {
                 return Err("systemd does not run on this server".to_owned());
             }
             _ => std::thread::sleep(Duration::from_millis(50)),
@@ -239,8 +225,9 @@ fn wait_for_boot() -> Result<(), String> {
     Ok(())
 }
 
-fn init_is_systemd() -> bool {
-    fs::read_to_string("/proc/1/comm").is_ok_and(|name| name.trim() == "systemd")
+/// Whether it runs here.
+pub(super) fn runs() -> bool {
+    Path::new("/run/systemd/system").exists() || is_first_process("systemd")
 }
 
 #[cfg(test)]
