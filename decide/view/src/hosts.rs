@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use andon_fleet::{Outcome, Standing, group, tally};
-use andon_schema::{EntryStatus, HostReport};
+use andon_schema::{EntryStatus, Failure, HostReport};
 use serde_json::{Value as Json, json};
 
 use crate::{Look, Paint, report, report_json};
@@ -79,7 +79,7 @@ fn shown(outcome: &Outcome) -> (Standing, String) {
     (outcome.standing(), text)
 }
 
-fn names(hosts: &[&Arc<str>]) -> String {
+pub(crate) fn names(hosts: &[&Arc<str>]) -> String {
     let names: Vec<&str> = hosts.iter().map(|host| &***host).collect();
     match names.len() {
         1..=8 => names.join(", "),
@@ -95,12 +95,24 @@ fn one_group(names: &str, outcome: &Outcome, planned: bool, look: Look) -> Strin
             format!("{name}: {}\n{}", standing_of(it, planned, paint), report(it, paint, 2))
         }
         Outcome::Failed(failure) => {
-            let mut text = format!("{name}: {}\n", paint.red(&failure.summary));
-            let said = failure.detail.lines().map(|line| format!("  {line}\n"));
-            text.extend(said.chain(failure.help.iter().map(|help| format!("  help: {help}\n"))));
-            text
+            format!("{name}: {}\n{}", paint.red(&failure.summary), failure_lines(failure))
         }
         Outcome::NotStarted(reason) => format!("{name}: not tried: {reason}\n"),
+    }
+}
+
+/// Why, and what to do, below a line that says what failed.
+pub(crate) fn failure_lines(failure: &Failure) -> String {
+    let said = failure.detail.lines().map(|line| format!("  {line}\n"));
+    said.chain(failure.help.iter().map(|help| format!("  help: {help}\n"))).collect()
+}
+
+/// What came of one server, in some words.
+pub fn host_words(outcome: &Outcome, planned: bool, paint: Paint) -> String {
+    match outcome {
+        Outcome::Report { report, .. } => standing_of(report, planned, paint),
+        Outcome::Failed(failure) => paint.red(&failure.summary),
+        Outcome::NotStarted(reason) => format!("not tried: {reason}"),
     }
 }
 

@@ -1,5 +1,6 @@
 //! View models as terminal text and JSON. Pure: width, colour and the clock come in as arguments, text goes out.
 
+mod answers;
 mod built_in_schema;
 mod diagnostics;
 mod diagnostics_json;
@@ -11,6 +12,7 @@ mod expression;
 mod fold;
 pub mod graph;
 mod hosts;
+mod hosts_board;
 mod look;
 mod paint;
 mod plan;
@@ -26,7 +28,9 @@ pub use ended::{done, not_done};
 pub use events::{entry_json, event_json, event_line, status_word};
 pub use expression::{expression, type_lines};
 pub use fold::inline;
-pub use hosts::{HostOutcome, host_json, hosts, hosts_json, hosts_summary};
+pub use answers::{CommandOutcome, answer_json, answers};
+pub use hosts::{HostOutcome, host_json, host_words, hosts, hosts_json, hosts_summary};
+pub use hosts_board::HostsBoard;
 pub use look::Look;
 pub use paint::Paint;
 pub use plan::echoed::without_echoes;

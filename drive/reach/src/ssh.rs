@@ -189,7 +189,9 @@ fn ask(ssh: &Ssh, program: &Program<'_>, request: &[u8], on_line: &mut dyn FnMut
 pub(crate) fn shell(ssh: &Ssh, words: &[std::ffi::OsString]) -> Result<i32, ReachError> {
     use std::os::unix::process::ExitStatusExt;
     let mut command = Ssh { may_ask: true, ..ssh.clone() }.command(&[])?;
-    let status = command.args(words).status().map_err(no_ssh)?;
+    // The login's shell reads the words again.
+    let quoted = words.iter().map(|word| format!("'{}'", word.to_string_lossy().replace('\'', "'\\''")));
+    let status = command.args(quoted).status().map_err(no_ssh)?;
     Ok(status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0)))
 }
 

@@ -11,7 +11,7 @@ use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::agent_args::AgentArguments;
-use crate::host_args::{RunArguments, SshArguments};
+use crate::host_args::{ExecArguments, RunArguments, SshArguments};
 use crate::secret_args::SecretArguments;
 use crate::state_args::{StateCommand, TaintArguments, WorkspaceCommand};
 use crate::variables::VariableArguments;
@@ -139,6 +139,8 @@ pub enum Command {
     Sync(ApplyArguments),
     /// Converge servers with a role, now
     Run(RunArguments),
+    /// Run one command on servers, now
+    Exec(ExecArguments),
     /// Show what there is
     Status,
     /// Open a shell in a server, or run a command in it

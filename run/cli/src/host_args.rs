@@ -1,16 +1,17 @@
 //! What the user typed of commands that reach into servers.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
+use andon_fleet::{Amount, Strategy};
 use clap::Args;
 
 #[derive(Debug, Clone, Args)]
 pub struct RunArguments {
-    /// The role: its name, or the path of its file
-    pub role: String,
-    /// The servers; `local` is this machine
-    #[arg(long, value_name = "SERVERS", required = true)]
-    pub on: Vec<String>,
+    /// The role: its name, or the path of its file; where none is given, each server gets those that it has
+    pub role: Option<String>,
+    #[command(flatten)]
+    pub many: ManyArguments,
     /// Show what would change, with unified diffs, and change nothing
     #[arg(long)]
     pub plan: bool,
@@ -32,6 +33,57 @@ pub struct ParamArguments {
     /// Give parameters the values of a file, of the form of a *.tfvars or a *.tfvars.json
     #[arg(long, value_name = "FILE")]
     pub params_file: Vec<PathBuf>,
+}
+
+/// How many servers at once, and when to stop.
+#[derive(Debug, Clone, Args)]
+pub struct ManyArguments {
+    /// The servers: names, patterns such as `web-*`, or terms that must hold together such as `role=web,env=dev`;
+    /// `!` before one leaves out; `all`; `local` is this machine. May be given several times
+    #[arg(long, value_name = "SERVERS", required = true)]
+    pub on: Vec<String>,
+    /// Begin with so many servers, and go on where none of them failed
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    pub canary: usize,
+    /// Work on so many servers, or so much percent of them, one batch after another
+    #[arg(long, value_name = "N|P%", value_parser = amount)]
+    pub batch: Option<Amount>,
+    /// Begin no more where more than so many, or so much percent, failed
+    #[arg(long, value_name = "N|P%", value_parser = amount)]
+    pub max_fail: Option<Amount>,
+    /// Begin no more where one failed
+    #[arg(long, conflicts_with = "max_fail")]
+    pub stop_on_first: bool,
+    /// Work on at most so many servers at the same time
+    #[arg(long, value_name = "N", default_value_t = 32)]
+    pub parallelism: usize,
+}
+
+impl ManyArguments {
+    /// The same for whoever decides.
+    pub fn strategy(&self) -> Strategy {
+        Strategy {
+            canary: self.canary,
+            batch: self.batch,
+            max_fail: if self.stop_on_first { Some(Amount::Count(0)) } else { self.max_fail },
+            parallelism: self.parallelism,
+        }
+    }
+}
+
+fn amount(text: &str) -> Result<Amount, String> {
+    Amount::parse(text).ok_or_else(|| "a number of servers, such as 3, or a part of them, such as 25%".to_owned())
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct ExecArguments {
+    /// The command: a line for a shell
+    pub command: String,
+    #[command(flatten)]
+    pub many: ManyArguments,
+    /// End it where it takes longer: 30s, 5m
+    #[arg(long, value_name = "TIME", value_parser = crate::args::duration)]
+    pub timeout: Option<Duration>,
 }
 
 #[derive(Debug, Clone, Args)]

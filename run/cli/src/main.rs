@@ -9,6 +9,7 @@ mod context;
 mod dashes;
 mod host_args;
 mod secret_args;
+mod servers;
 mod state_args;
 mod terminal;
 mod variables;
@@ -71,6 +72,7 @@ fn run(context: &Context) -> Result<(), context::Stop> {
         Command::Status => commands::status::run(context),
         Command::Ssh(arguments) => commands::ssh::run(context, arguments),
         Command::Run(arguments) => commands::run::run(context, arguments),
+        Command::Exec(arguments) => commands::exec::run(context, arguments),
         Command::Console(arguments) => commands::console::run(context, arguments),
         Command::Docs(arguments) => commands::docs::run(context, arguments),
         Command::Graph(arguments) => commands::graph::run(context, arguments),

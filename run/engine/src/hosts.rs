@@ -25,6 +25,8 @@ pub struct Host {
     pub connection: Value,
     /// The roles that it must have, each with values for its parameters.
     pub duties: Vec<Duty>,
+    /// Values of parameters of whatever role it is given: an object.
+    pub params: Value,
     /// The environment whose stacks made it; `None` for one that is listed.
     pub environment: Option<Arc<str>>,
 }
@@ -45,6 +47,7 @@ impl Host {
             server: Server { name: LOCAL.into(), ..Server::default() },
             connection: Value::object([("kind", Value::from(LOCAL))]),
             duties: Vec::new(),
+            params: nothing(),
             environment: None,
         }
     }
@@ -80,6 +83,7 @@ pub fn listed(directory: &Path) -> Result<Vec<Host>, NoRole> {
         server: Server { name: host.name, aliases: Vec::new(), tags: host.tags, roles: host.roles.clone() },
         connection: host.connection,
         duties: host.roles.iter().map(|role| Duty { role: role.clone(), params: host.params.clone() }).collect(),
+        params: host.params,
         environment: None,
     };
     Ok(hosts.into_iter().map(host).collect())
@@ -110,6 +114,7 @@ pub fn of_environment(environment: &Arc<str>, state: &EnvironmentState) -> Vec<H
                 Value::object([("kind", Value::from("lab")), ("identity", identity)])
             }),
             duties: Vec::new(),
+            params: nothing(),
             environment: Some(environment.clone()),
         });
     }
@@ -119,13 +124,14 @@ pub fn of_environment(environment: &Arc<str>, state: &EnvironmentState) -> Vec<H
         };
         let role = object.value.get_str("role").unwrap_or_default();
         let params = object.value.get("params").filter(|params| !params.is_null()).cloned();
-        let duty = Duty { role: role.into(), params: params.unwrap_or_else(|| Value::object::<&str>([])) };
+        let duty = Duty { role: role.into(), params: params.unwrap_or_else(nothing) };
         let place = hosts.iter().position(|host| same_server(&host.connection, connection)).unwrap_or_else(|| {
             let named = ["name", "address", "kind"].iter().find_map(|name| connection.get_str(name));
             hosts.push(Host {
                 server: server(named.unwrap_or_default(), address.to_string()),
                 connection: connection.clone(),
                 duties: Vec::new(),
+                params: nothing(),
                 environment: Some(environment.clone()),
             });
             hosts.len() - 1
@@ -136,6 +142,10 @@ pub fn of_environment(environment: &Arc<str>, state: &EnvironmentState) -> Vec<H
         }
     }
     hosts
+}
+
+fn nothing() -> Value {
+    Value::object::<&str>([])
 }
 
 fn same_server(one: &Value, other: &Value) -> bool {

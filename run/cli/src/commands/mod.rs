@@ -6,6 +6,7 @@ pub mod check;
 pub mod console;
 pub mod docs;
 pub mod drift;
+pub mod exec;
 pub mod fmt;
 pub mod force_unlock;
 pub mod generate;
