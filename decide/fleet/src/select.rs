@@ -68,17 +68,19 @@ impl Selector {
         self.arguments.iter().all(|argument| argument.terms.is_empty() && argument.names.iter().all(|it| it == name))
     }
 
-    /// The places of the servers that are meant, in their order. An argument that means none is a mistake.
+    /// The places of the servers that are meant: in the order of the arguments, those of one argument in their own order.
+    /// An argument that means none is a mistake.
     pub fn select(&self, servers: &[Server]) -> Result<Vec<usize>, Diagnostic> {
-        let mut chosen = BTreeSet::new();
+        let mut chosen: Vec<usize> = Vec::new();
+        let mut is_chosen = BTreeSet::new();
         for argument in &self.arguments {
             let meant: Vec<usize> = (0..).zip(servers).filter(|(_, it)| argument.means(it)).map(|(at, _)| at).collect();
             if meant.is_empty() {
                 return Err(argument.means_nothing(servers));
             }
-            chosen.extend(meant);
+            chosen.extend(meant.into_iter().filter(|place| is_chosen.insert(*place)));
         }
-        Ok(chosen.into_iter().collect())
+        Ok(chosen)
     }
 
     fn terms(&self) -> impl Iterator<Item = &Term> {

@@ -36,7 +36,7 @@ fn servers_are_selected() {
         (&["*b*"], "web-1 web-2 db-1 bare"),
         (&["web-?"], "web-1 web-2"),
         (&["web-1,db-1"], "web-1 db-1"),
-        (&["web-2", "web-1"], "web-1 web-2"),
+        (&["web-2", "web-1", "all"], "web-2 web-1 db-1 bare"),
         (&["role=web"], "web-1 web-2"),
         (&["role=web,env=dev"], "web-1"),
         (&["role=base,role=web"], "web-2"),

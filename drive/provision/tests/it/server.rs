@@ -43,9 +43,10 @@ impl Server {
         let config = format!(
             "Port {port}\nListenAddress 127.0.0.1\nHostKey {}\nAuthorizedKeysFile {}\nPidFile none\nUsePAM no\n\
              StrictModes no\nPermitRootLogin yes\nPasswordAuthentication yes\nKbdInteractiveAuthentication no\n\
-             AllowTcpForwarding yes\nMaxStartups 100\nMaxAuthTries 20\nPerSourcePenalties no\n",
+             AllowTcpForwarding yes\nMaxStartups 100\nMaxAuthTries 20\nPerSourcePenalties no\nSetEnv XDG_CACHE_HOME={}\n",
             shown("host"),
-            shown("key.pub")
+            shown("key.pub"),
+            shown("cache")
         );
         // Servers of before 9.8 do not know of penalties.
         let config = match sshd_knows(&at("probe"), "PerSourcePenalties no") {

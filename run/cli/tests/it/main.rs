@@ -48,7 +48,10 @@ mod provisioners;
 mod published_values;
 mod run_by_hand;
 mod secrets;
+mod servers;
 mod show;
+#[path = "../../../../drive/provision/tests/it/server.rs"]
+mod ssh_server;
 mod stack_tests;
 mod stack_tests_of_checks;
 mod stack_tests_of_helpers;
