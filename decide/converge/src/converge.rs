@@ -82,6 +82,7 @@ pub struct Converge {
 enum Phase {
     Recall,
     Resources,
+    Sweep,
     Notices,
     Checks,
     Done,
@@ -144,6 +145,7 @@ impl Converge {
             let step = match self.phase {
                 Phase::Recall => self.recall(),
                 Phase::Resources => self.decide_resources(),
+                Phase::Sweep => self.sweep(),
                 Phase::Notices => self.decide_notices(),
                 Phase::Checks => self.decide_checks(),
                 Phase::Done => return self.flush().unwrap_or_else(|| Step::Done(self.report())),
@@ -209,7 +211,10 @@ impl Converge {
     /// What an earlier run left to do is taken up, whatever this one changes.
     fn recall(&mut self) -> Option<Step> {
         match self.world.sight(&Look::Owed) {
-            None => return self.ask(vec![Look::Owed]),
+            None => {
+                let kept = Look::Path { path: kinds::KEPT.into(), content: true };
+                return self.ask([Look::Owed].into_iter().chain(self.world.rules.is_empty().then_some(kept)).collect());
+            }
             Some(Sight::Owed(remembered)) => {
                 for due in remembered.clone() {
                     match due {
@@ -246,9 +251,32 @@ impl Converge {
         }
         let step = self.flush();
         if step.is_none() {
-            self.phase = if self.stopped.is_some() { Phase::Done } else { Phase::Notices };
+            self.phase = if self.stopped.is_some() { Phase::Done } else { Phase::Sweep };
         }
         step
+    }
+
+    /// Firewall rules of a role that has none any more are taken out: no resource is left that would.
+    fn sweep(&mut self) -> Option<Step> {
+        let kept = Look::Path { path: kinds::KEPT.into(), content: true };
+        if self.world.rules.is_empty() && self.mode != Mode::Image && !self.world.knows(&kept) {
+            return self.ask(vec![kept]);
+        }
+        self.phase = Phase::Notices;
+        if !self.world.rules.is_empty() || self.mode == Mode::Image {
+            return None;
+        }
+        let (differences, acts) = kinds::sweep(&self.world).ok().flatten()?;
+        let place = self.entries.len();
+        self.entries.push(HostEntry {
+            address: address_of("firewall_rule", "*"),
+            origin: String::new(),
+            change: Change::Remove,
+            differences,
+            diff: None,
+            status: if self.mode == Mode::Plan { EntryStatus::Planned } else { EntryStatus::Done },
+        });
+        self.send(acts.into_iter().map(|act| Queued { entries: vec![place], act }).collect())
     }
 
     /// The looks that a resource still needs.

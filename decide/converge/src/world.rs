@@ -2,12 +2,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use andon_schema::host::{
-    Account, Act, Bytes, Catalog, Command, CommandOutput, Entry, Group, Init, Look, Node, Origin, Package, PackageFile,
-    Packages, Sight, Stage, Unit, Unpacked, User, UserWish, Verb,
+    Account, Act, Bytes, Catalog, Command, CommandOutput, Entry, Firewall, Group, Init, Look, Node, Origin, Package,
+    PackageFile, Packages, Sight, Stage, Unit, Unpacked, User, UserWish, Verb,
 };
 
 use crate::args::{Args, parent, resolve};
-use crate::kinds::Meta;
+use crate::kinds::{Meta, Rules};
 use crate::units::unit_of_file;
 
 /// What is known of a server at this point of a run: the sights that are still true.
@@ -23,6 +23,9 @@ pub(crate) struct World {
     /// That index was fetched in this run, or could not be and why.
     pub refreshed: Option<Result<(), String>>,
     sights: BTreeMap<Look, Sight>,
+    firewall: Option<Sight>,
+    /// The firewall rules of the catalog, which come into force together.
+    pub rules: Rules,
     /// A plan holds something whose effects cannot all be foreseen, such as a package to install. What is missing
     /// now may be there then.
     pub loose: bool,
@@ -58,6 +61,8 @@ impl World {
             sources_changed: false,
             refreshed: None,
             sights: BTreeMap::new(),
+            firewall: None,
+            rules: Rules::of(catalog),
             loose: false,
             gone: BTreeSet::new(),
             new_units: BTreeMap::new(),
@@ -91,6 +96,10 @@ impl World {
     }
 
     pub fn learn(&mut self, look: Look, sight: Sight) {
+        if look == Look::Firewall {
+            self.firewall.get_or_insert(sight);
+            return;
+        }
         self.sights.insert(look, sight);
     }
 
@@ -136,6 +145,9 @@ impl World {
 
     /// What was seen; a path with its content answers for one without.
     pub fn sight(&self, look: &Look) -> Option<&Sight> {
+        if *look == Look::Firewall {
+            return self.firewall.as_ref();
+        }
         self.sights.get(look).or_else(|| match look {
             Look::Path { path, content: false } | Look::Same { path, .. } => {
                 self.sights.get(&Look::Path { path: path.clone(), content: true })
@@ -235,6 +247,14 @@ impl World {
         match self.sights.get(&Look::Service(unit.into())) {
             Some(Sight::Service(unit)) => Ok(unit.as_ref()),
             other => Err(unseen(other)),
+        }
+    }
+
+    /// The firewall as it was seen first: all its rules are decided on that, and changed in one step.
+    pub fn firewall(&self) -> Result<&Firewall, String> {
+        match &self.firewall {
+            Some(Sight::Firewall(firewall)) => Ok(firewall),
+            other => Err(unseen(other.as_ref())),
         }
     }
 

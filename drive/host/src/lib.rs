@@ -11,6 +11,7 @@ mod commands;
 mod facts;
 mod fetch;
 mod files;
+mod firewall;
 mod http;
 mod names;
 mod observe;

@@ -170,6 +170,8 @@ pub enum Look {
     Process(Arc<str>),
     /// What a command that changes nothing says. → [`Sight::Command`]
     Command(Command),
+    /// Andon's own table of firewall rules. → [`Sight::Firewall`]
+    Firewall,
     /// A clock that only goes forward. → [`Sight::Clock`]
     Clock,
 }
@@ -224,6 +226,8 @@ pub enum Sight {
     Process(usize),
     /// What the command said.
     Command(CommandOutput),
+    /// The table.
+    Firewall(Firewall),
     /// Milliseconds since some moment in the past.
     Clock(u64),
     /// The look failed, and why.
@@ -400,6 +404,26 @@ pub struct Group {
     pub gid: u32,
     /// The users that it is a supplementary group of, sorted.
     pub members: Vec<Arc<str>>,
+}
+
+/// Andon's own table of firewall rules.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Firewall {
+    /// The chains that the kernel has.
+    pub live: Vec<FirewallChain>,
+    /// The file of the table that is read at boot; empty where there is none.
+    pub kept: Arc<str>,
+}
+
+/// One chain of firewall rules.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct FirewallChain {
+    /// Its name.
+    pub name: Arc<str>,
+    /// What becomes of what no rule matches.
+    pub policy: Arc<str>,
+    /// The comments of its rules, in order; empty where there is none.
+    pub rules: Vec<Arc<str>>,
 }
 
 /// The answer to an HTTP request.

@@ -9,6 +9,8 @@ mod cron;
 mod directory;
 mod exec;
 mod file;
+mod firewall;
+mod firewall_rule;
 mod git;
 mod group;
 mod host_entry;
@@ -42,6 +44,8 @@ use crate::world::World;
 pub(crate) use content::kept_for;
 pub(crate) use cron::check_schedule;
 pub(crate) use file::no_source;
+pub(crate) use firewall::KEPT;
+pub(crate) use firewall_rule::{Rules, sweep};
 pub(crate) use host_entry::check_host;
 pub(crate) use locale::check_locale;
 pub(crate) use meta::{Meta, is_account};
@@ -81,6 +85,7 @@ const KINDS: &[&Kind] = &[
     &directory::KIND,
     &exec::KIND,
     &file::KIND,
+    &firewall_rule::KIND,
     &git::KIND,
     &group::KIND,
     &host_entry::KIND,

@@ -23,7 +23,8 @@ use std::sync::Arc;
 use andon_converge::{Mode, schemas, validate};
 use andon_lang::{FileSet, Roles, SecretsAtHand, Server, catalog, load};
 use andon_schema::host::{
-    Account, Act, Ageing, Bytes, Catalog, CommandOutput, Due, Entry, Group, Init, Manager, Node, Notify, Origin, Unit,
+    Account, Act, Ageing, Bytes, Catalog, CommandOutput, Due, Entry, FirewallChain, Group, Init, Manager, Node, Notify,
+    Origin, Unit,
     User, fact_types,
 };
 use andon_schema::{Change, EntryStatus, HostReport, Schemas};
@@ -281,6 +282,11 @@ fn put(host: &mut Host, text: &str) -> Mode {
                 };
                 host.answers.insert((*words).into(), output);
             }
+            ["chain", name, policy, rules @ ..] => host.firewall.push(FirewallChain {
+                name: (*name).into(),
+                policy: (*policy).into(),
+                rules: rules.iter().map(|rule| (*rule).into()).collect(),
+            }),
             ["fails", act] => host.fails = Some((*act).into()),
             _ => panic!("nobody knows what this says of a server: {line}"),
         }

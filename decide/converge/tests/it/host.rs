@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use andon_converge::{Converge, Mode, Step};
 use andon_schema::host::{
-    Account, Act, Bytes, Catalog, Command, CommandOutput, Due, Entry, Group, Init, Look, Manager, Node, Origin,
-    Package, PackageFile, Packages, Sight, Unit, Unpacked, User, UserWish, Verb,
+    Account, Act, Bytes, Catalog, Command, CommandOutput, Due, Entry, Firewall, FirewallChain, Group, Init, Look,
+    Manager, Node, Origin, Package, PackageFile, Packages, Sight, Unit, Unpacked, User, UserWish, Verb,
 };
 use andon_schema::{Change, HostReport};
 
@@ -29,6 +29,7 @@ pub struct Host {
     pub sysctl: BTreeMap<String, String>,
     pub owed: Vec<Due>,
     pub unpacked: BTreeMap<String, Unpacked>,
+    pub firewall: Vec<FirewallChain>,
     pub clock_ms: u64,
     pub ports: BTreeMap<u16, u64>,
     /// What commands do and say, by their words with blanks between; others are not there.
@@ -224,6 +225,10 @@ impl Host {
             Look::Http { .. } => Sight::Http(Err("connection refused".into())),
             Look::Process(_) => Sight::Process(0),
             Look::Command(command) => Sight::Command(self.clone().run_program(command)),
+            Look::Firewall => {
+                let kept = self.text("/etc/nftables.d/andon.nft").unwrap_or_default().as_str().into();
+                Sight::Firewall(Firewall { live: self.firewall.clone(), kept })
+            }
             Look::Clock => Sight::Clock(self.clock_ms),
         }
     }
@@ -279,6 +284,23 @@ impl Host {
         let group = wish[1].map_or(Ok(group), |name| self.account(name, false))?;
         self.paths.insert(path.into(), Entry { node, mode: mode.unwrap_or(old_mode), owner, group });
         Ok(())
+    }
+
+    /// Takes a script of nft: the table of it takes the place of the one before.
+    fn load_firewall(&mut self, script: &str) {
+        assert!(script.contains("delete table inet andon"), "rules would be added to those before: {script}");
+        self.firewall.clear();
+        for line in script.lines().map(str::trim) {
+            if let Some(name) = line.strip_prefix("chain ") {
+                let name = name.trim_end_matches(" {").into();
+                self.firewall.push(FirewallChain { name, policy: "accept".into(), rules: Vec::new() });
+            } else if let (Some((_, policy)), Some(chain)) = (line.split_once("; policy "), self.firewall.last_mut()) {
+                chain.policy = policy.trim_end_matches(';').into();
+            } else if let (Some((_, comment)), Some(chain)) = (line.split_once(" comment \""), self.firewall.last_mut())
+            {
+                chain.rules.push(comment.trim_end_matches('"').into());
+            }
+        }
     }
 
     fn change_user(&mut self, name: &Arc<str>, wish: &UserWish) -> Result<(), String> {
@@ -460,6 +482,9 @@ impl Host {
             Act::Owe(notices) => self.owed.extend(notices.iter().cloned()),
             Act::Settle(notices) => self.owed.retain(|notice| !notices.contains(notice)),
             Act::Pause { ms } => self.clock_ms += ms,
+            Act::Run { command, .. } if command.words.join(" ") == "nft -f -" => {
+                self.load_firewall(&String::from_utf8_lossy(&command.input.as_ref().unwrap().0));
+            }
             Act::Run { command, makes, .. } => {
                 let output = self.run_program(command);
                 if !output.succeeded() {

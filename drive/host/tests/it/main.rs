@@ -7,6 +7,7 @@ mod accounts;
 mod converge;
 mod exec;
 mod files;
+mod firewall;
 mod http;
 mod mounts;
 mod packages;
