@@ -24,6 +24,7 @@ mod mount;
 mod mounts;
 mod own_file;
 mod package;
+mod repository;
 mod service;
 mod shadow;
 mod sudoers;
@@ -95,6 +96,7 @@ const KINDS: &[&Kind] = &[
     &locale::KIND,
     &mount::KIND,
     &package::KIND,
+    &repository::KIND,
     &service::KIND,
     &sudoers::KIND,
     &sysctl::KIND,

@@ -3,6 +3,8 @@ use std::sync::Arc;
 use andon_schema::Change;
 use andon_schema::host::{Act, Bytes, Look, Node};
 
+use sha2::{Digest, Sha256};
+
 use super::Decision;
 use crate::args::{look_at, parent};
 use crate::text::show;
@@ -55,6 +57,16 @@ impl OwnFile {
         let change = if entry.is_none() { Change::Create } else { Change::Update };
         Ok(Decision { diff: shown.diff, ..Decision::new(change, shown.differences, acts) })
     }
+}
+
+/// A few digits that stand for a text in the name of a file.
+pub(super) fn short_digest(text: &str) -> String {
+    content_digest(text.as_bytes()).chars().take(10).collect()
+}
+
+/// The SHA-256 of bytes, in hexadecimal digits.
+pub(super) fn content_digest(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Several files of one resource, in one decision: what each differs in is said under its path.

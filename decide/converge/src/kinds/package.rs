@@ -1,12 +1,14 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
-use andon_schema::host::{Act, Install, Look, Manager, Package, Packages, Uninstall};
+use andon_schema::host::{Act, Install, Look, Manager, Origin, Package, Packages, Uninstall};
 use andon_schema::{Block, Change};
 use andon_value::Type;
 
+use super::file::{is_url, no_source, origin_of};
+use super::own_file::{content_digest, short_digest};
 use super::{Decision, Kind};
-use crate::args::{Args, block, check_path, optional, parse_duration_ms};
+use crate::args::{Args, block, look_at, optional, parent, parse_duration_ms};
 use crate::formats;
 use crate::versions::{Wish, compare};
 use crate::world::World;
@@ -45,11 +47,13 @@ fn schema() -> Block {
                 "source",
                 optional(
                     Type::String,
-                    "The path of a file on the server that holds the package, such as a `.deb`; it is installed in \
-                     the version that is in the file.",
-                )
-                .format(formats::PATH),
+                    "The file that holds the package, such as a `.deb`: a file of the project, a path on the server, or \
+                     an address on the web. It is installed in the version that is in the file.",
+                ),
             ),
+            ("sha256", optional(Type::String, "The SHA-256 of a `source` on the web.").format(formats::SHA256)),
+            ("headers", optional(Type::map(Type::String), "More headers of the request for a `source` on the web.")),
+            ("timeout", optional(Type::String, "How long a `source` may take to come.").format(formats::DURATION)),
             (
                 "purge",
                 optional(
@@ -85,6 +89,9 @@ fn schema() -> Block {
     )
 }
 
+/// Where packages are kept that came from elsewhere.
+const KEPT: &str = "/var/cache/andon/packages";
+
 /// The age of an index that is good enough to say what is the newest, unless it is asked for, in milliseconds.
 const FRESH_MS: u64 = 3_600_000;
 
@@ -114,10 +121,12 @@ fn check(args: &Args) -> Vec<String> {
     if latest && args.truth("hold") == Some(true) {
         wrong.push("what is held is never brought to the newest version: give `hold` or `latest`".to_owned());
     }
-    if let Some(path) = args.text("source") {
-        wrong.extend(check_path(&path));
-        if version.is_some() || latest {
-            wrong.push("`source` is one file with one version: `version` and `latest` have no meaning".to_owned());
+    if args.has("source") && (version.is_some() || latest) {
+        wrong.push("`source` is one file with one version: `version` and `latest` have no meaning".to_owned());
+    }
+    for attribute in ["sha256", "headers", "timeout"] {
+        if args.has(attribute) && !args.has("source") {
+            wrong.push(format!("`{attribute}` is about a `source`, and there is none"));
         }
     }
     for attribute in ["purge", "remove_unneeded"] {
@@ -141,13 +150,18 @@ fn looks(args: &Args, world: &World) -> Vec<Look> {
     if args.absent {
         return looks;
     }
-    looks.extend(args.text("source").map(Look::PackageFile));
+    if let Ok(Some(source)) = source(args, world) {
+        looks.push(Look::PackageFile(source.path.clone()));
+        looks.extend(source.origin.is_some().then(|| look_at(parent(&source.path))));
+    }
     // What can be had is only asked for where it decides something.
     if let Ok(packages) = world.packages() {
         let version = args.text("version");
-        let asks = |name: &Arc<str>| match (world.package(name), version.as_deref().and_then(Wish::read)) {
+        let wish = version.as_deref().and_then(Wish::read);
+        let asks = |name: &Arc<str>| match (world.package(name), &wish) {
+            (_, Some(Wish::Exactly(_))) => false,
             (Ok(Package::Installed { version, .. }), Some(wish)) => !wish.fits(packages.manager, version),
-            (Ok(_), Some(wish)) => !matches!(wish, Wish::Exactly(_)),
+            (Ok(_), Some(_)) => true,
             (Ok(Package::Installed { .. }), None) => args.truth("latest") == Some(true),
             _ => false,
         };
@@ -160,6 +174,32 @@ fn looks(args: &Args, world: &World) -> Vec<Look> {
 pub(crate) fn wants_fresh_index(args: &Args, packages: Packages) -> bool {
     let most = args.text("index_age").and_then(|age| parse_duration_ms(&age)).unwrap_or(FRESH_MS);
     packages.index_age_ms.is_none_or(|age| age > most)
+}
+
+/// The file that a package comes from.
+struct Source {
+    path: Arc<str>,
+    /// Where it is got; `None` where it is on the server already.
+    origin: Option<Origin>,
+}
+
+/// What is got is kept under a name that says what it is: it tells later runs which version is the right one.
+fn source(args: &Args, world: &World) -> Result<Option<Source>, String> {
+    let Some(given) = args.text("source") else { return Ok(None) };
+    if given.starts_with('/') {
+        return Ok(Some(Source { path: given, origin: None }));
+    }
+    let (of, origin) = if is_url(&given) {
+        (format!("{given} {}", args.text("sha256").unwrap_or_default()), origin_of(args, &given))
+    } else {
+        let bytes = world.file(args, &given).cloned().ok_or_else(|| no_source(&given))?;
+        (given.to_string() + &content_digest(&bytes.0), Some(Origin::Bytes(bytes)))
+    };
+    let plain = given.split(['?', '#']).next().unwrap_or(&given);
+    let suffix =
+        plain.rsplit('/').next().and_then(|name| name.rsplit_once('.')).map_or("package", |(_, suffix)| suffix);
+    let path = format!("{KEPT}/{}-{}.{suffix}", args.label().replace(['/', ':'], "-"), short_digest(&of));
+    Ok(Some(Source { path: path.into(), origin }))
 }
 
 /// What has to be done, of all packages of one resource.
@@ -193,6 +233,14 @@ fn decide(args: &Args, world: &World) -> Result<Decision, String> {
     let held = |packages, hold| Act::HoldPackages { packages, hold };
     acts.extend((!release.is_empty()).then(|| held(release, false)));
     if !install.is_empty() {
+        if let Some(Source { path, origin: Some(from) }) = source(args, world)?
+            && world.package_file(&path)?.is_none()
+        {
+            if world.entry(KEPT)?.is_none() {
+                acts.push(Act::MakeDirectory { path: KEPT.into(), mode: None, owner: None, group: None });
+            }
+            acts.push(Act::FetchFile { from, path, mode: None, owner: None, group: None, validate: None });
+        }
         if args.has("index_age") && wants_fresh_index(args, packages) {
             acts.push(Act::RefreshPackages);
         }
@@ -283,8 +331,11 @@ fn target(args: &Args, world: &World, manager: Manager, name: &Arc<str>) -> Resu
         shown: Some(version.clone()),
         is_version: true,
     };
-    if let Some(path) = args.text("source") {
+    if let Some(Source { path, origin }) = source(args, world)? {
         let Some(file) = world.package_file(&path)? else {
+            if origin.is_some() {
+                return Ok(Some(Target { spec: path, shown: args.text("source"), is_version: false }));
+            }
             let may_come = world.loose || (world.is_plan && world.is_defined(&path));
             return match (may_come, installed) {
                 (true, None) => Ok(Some(Target { spec: path, shown: None, is_version: false })),

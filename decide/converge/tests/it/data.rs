@@ -383,6 +383,12 @@ fn shown_origin(origin: &Origin) -> String {
 }
 
 /// An act on one line.
+/// Of a script its first line says what it comes to.
+fn shown_trial(validate: &Option<Arc<str>>) -> String {
+    let line = validate.as_ref().map(|command| command.lines().next().unwrap_or_default());
+    line.map(|line| format!(" validate `{line}`")).unwrap_or_default()
+}
+
 fn shown_act(act: &Act) -> String {
     let meta = |mode: &Option<u32>, owner: &Option<Arc<str>>, group: &Option<Arc<str>>| {
         let mode = mode.map(|mode| format!(" {mode:04o}")).unwrap_or_default();
@@ -392,15 +398,11 @@ fn shown_act(act: &Act) -> String {
     };
     match act {
         Act::WriteFile { path, content, mode, owner, group, validate } => {
-            // Of a script its first line says what it comes to.
-            let line = |command: &Arc<str>| command.lines().next().unwrap_or_default().to_owned();
-            let validate =
-                validate.as_ref().map(|command| format!(" validate `{}`", line(command))).unwrap_or_default();
-            format!("write {path} {content:?}{}{validate}", meta(mode, owner, group))
+            format!("write {path} {content:?}{}{}", meta(mode, owner, group), shown_trial(validate))
         }
         Act::FetchFile { from, path, mode, owner, group, validate } => {
-            let validate = validate.as_ref().map(|command| format!(" validate `{command}`")).unwrap_or_default();
-            format!("fetch {path} from {}{}{validate}", shown_origin(from), meta(mode, owner, group))
+            let (origin, meta) = (shown_origin(from), meta(mode, owner, group));
+            format!("fetch {path} from {origin}{meta}{}", shown_trial(validate))
         }
         Act::Unpack { from, path, strip, only, except, owner, group, record, key } => {
             let choice = format!("strip {strip} only {only:?} except {except:?}");

@@ -210,11 +210,12 @@ impl Host {
                 let offered = self.offered.get(&**name).filter(|_| self.index_age_ms.is_some());
                 Sight::Candidates(offered.into_iter().flatten().map(|version| version.as_str().into()).collect())
             }
-            // In a file there are the name and the version, a blank between.
-            Look::PackageFile(path) => Sight::PackageFile(self.text(path).map(|text| {
-                let (name, version) = text.split_once(' ').unwrap();
-                PackageFile { name: name.into(), version: version.into() }
-            })),
+            Look::PackageFile(path) => {
+                Sight::PackageFile(self.package_in(path).map(|(name, version)| PackageFile {
+                    name: name.as_str().into(),
+                    version: version.as_str().into(),
+                }))
+            }
             Look::Init => Sight::Init(self.init.unwrap_or(Init::Systemd)),
             Look::Service(unit) => Sight::Service(self.units.get(&**unit).cloned()),
             Look::User(name) => Sight::User(self.users.get(&**name).cloned()),
@@ -231,6 +232,14 @@ impl Host {
             }
             Look::Clock => Sight::Clock(self.clock_ms),
         }
+    }
+
+    /// In a file of a package there are the name and the version, a blank between; one from the web is version 9 of
+    /// what its own name says.
+    fn package_in(&self, path: &str) -> Option<(String, String)> {
+        let text = self.text(path)?;
+        let from_web = || path.rsplit('/').next().unwrap().split('-').next().unwrap().to_owned();
+        Some(text.split_once(' ').map_or_else(|| (from_web(), "9".to_owned()), |(a, b)| (a.to_owned(), b.to_owned())))
     }
 
     fn run_program(&mut self, command: &Command) -> CommandOutput {
@@ -389,7 +398,7 @@ impl Host {
             Act::InstallPackages(install) => {
                 assert!(!self.broken, "an install without a repair");
                 for package in &install.packages {
-                    let in_file = self.text(package).map(|text| text.replace(' ', "="));
+                    let in_file = self.package_in(package).map(|(name, version)| format!("{name}={version}"));
                     let spec = in_file.unwrap_or_else(|| package.to_string());
                     let newest = self.offered.get(&spec).map_or("1.0", |offered| &offered[0]).to_owned();
                     let (name, version) = spec.split_once('=').unwrap_or((&spec, &newest));

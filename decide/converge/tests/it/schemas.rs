@@ -50,7 +50,6 @@ fn values_that_cannot_be_meant() {
     package(&[("names", crate::catalog::list(&["b"])), ("version", "1".into())], "`version` is about one package");
     package(&[("latest", true.into()), ("version", "1".into())], "both say which version");
     package(&[("latest", true.into()), ("hold", true.into())], "give `hold` or `latest`");
-    package(&[("source", "a.deb".into())], "is not absolute");
     package(&[("purge", true.into())], "`purge` is about a package that is removed");
     one("package", "a;b", &[], "not the name of a package");
     one("package", "a", &[("version", "1 2".into())], "not the version");

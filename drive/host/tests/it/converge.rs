@@ -119,3 +119,52 @@ fn ten_thousand_files() {
         assert_eq!((changes(&report), report.has_failed()), (expected, false));
     }
 }
+
+/// apt fetches what can be had from the new source before the first install, once; a key is put into armor.
+#[test]
+fn a_repository_is_there_for_the_next_package() {
+    if !has_apt() {
+        return;
+    }
+    in_a_root(|| {
+        source(&[("andon-one", "1.0", ""), ("andon-one", "1.5", ""), ("andon-two", "2.0", "")]);
+        std::fs::write("/etc/apt/sources.list", "").unwrap();
+        let texts = |texts: &[&str]| Value::list(Type::String, texts.iter().map(|text| Value::from(*text)));
+        let mut wanted = catalog(vec![
+            resource(
+                "repository",
+                "own",
+                &[
+                    ("url", "file:/srv/repository".into()),
+                    ("suites", texts(&["./"])),
+                    ("trusted", true.into()),
+                    ("key", "/etc/own.key".into()),
+                ],
+            ),
+            resource("package", "andon-one", &[("version", ">= 1.2".into()), ("hold", true.into())]),
+            resource("package", "more", &[("names", texts(&["andon-two"]))]),
+        ]);
+        std::fs::write("/etc/own.key", "").unwrap();
+        let report = converge(&wanted, Mode::Image);
+        assert!(!report.has_failed(), "{report:#?}");
+        assert_eq!(changes(&report), 3, "{report:#?}");
+        assert_eq!(report.entries[1].differences, ["version not installed → 1.5", "hold false → true"]);
+        let again = converge(&wanted, Mode::Image);
+        assert!(again.is_clean(), "{again:#?}");
+        wanted.files.insert("roles/own.gpg".into(), vec![0x99, 0x02, 0x0d, 0x00, 0xff].into());
+        let mut repository = wanted.resources[0].clone();
+        let attributes = repository.attributes.as_entries().unwrap().iter();
+        let with_key = |(name, value): (&std::sync::Arc<str>, &Value)| {
+            (name.to_string(), if &**name == "key" { Value::from("own.gpg") } else { value.clone() })
+        };
+        repository.attributes = Value::object(attributes.map(with_key).collect::<Vec<_>>());
+        repository.origin = "roles/web.role.hcl:1".into();
+        wanted.resources[0] = repository;
+        let report = converge(&wanted, Mode::Image);
+        assert!(!report.has_failed(), "{report:#?}");
+        let sources = text("/etc/apt/sources.list.d/own.sources").unwrap();
+        let path = sources.lines().find_map(|line| line.strip_prefix("Signed-By: ")).unwrap();
+        assert!(text(path).unwrap().starts_with("-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nmQINAP8="), "{sources}");
+        assert!(converge(&wanted, Mode::Image).is_clean());
+    });
+}
