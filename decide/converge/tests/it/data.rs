@@ -133,7 +133,7 @@ impl Case<'_> {
         files.insert("roles/case.role.hcl", text.as_bytes());
         for (name, text) in &self.sections {
             if let Some(path) = name.strip_prefix("beside ") {
-                files.insert(format!("roles/{path}"), text.as_bytes());
+                files.insert(format!("roles/{path}"), format!("{}\n", text.trim_end()).as_bytes());
             }
         }
         let (host, checks) = schemas();

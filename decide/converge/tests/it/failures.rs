@@ -83,7 +83,7 @@ fn what_cannot_be_made_so_is_said() {
         (service("ghost"), "this server knows no service `ghost.service`"),
         (resource("sysctl", "net.none", &[("value", "1".into())]), "no setting `net.none`"),
         (resource("timezone", "t", &[("name", "Mars/Base".into())]), "there is no time zone `Mars/Base`"),
-        (resource("link", "/srv", &[("target", "x".into())]), "neither a link nor a file"),
+        (resource("link", "/srv", &[("target", "x".into())]), "`force` says that a link takes its place"),
     ] {
         let mut host = Host::new().with_file("/etc/motd", "m");
         let catalog = catalog(vec![resource, file("/etc/after", "")]);
