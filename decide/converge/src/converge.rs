@@ -156,6 +156,16 @@ impl Converge {
         }
     }
 
+    /// The role that it is made of.
+    pub fn role(&self) -> &str {
+        &self.catalog.role
+    }
+
+    /// The paths whose content must not be shown.
+    pub fn secret_paths(&self) -> BTreeSet<Arc<str>> {
+        self.world.secret_paths().clone()
+    }
+
     /// Takes what was seen, one sight for each look.
     pub fn seen(&mut self, sights: Vec<Sight>) {
         let mut sights = sights.into_iter();

@@ -13,6 +13,7 @@ mod kinds;
 mod notices;
 mod runs;
 mod text;
+mod undo;
 mod units;
 mod validate;
 mod versions;
@@ -23,6 +24,7 @@ use std::collections::BTreeMap;
 use andon_schema::Block;
 
 pub use converge::{Converge, Mode, Step};
+pub use undo::{Undo, undo, undo_looks};
 pub use validate::validate;
 
 /// The shapes of the kinds of host resource, and of the kinds of check, by name. What every resource may have

@@ -299,6 +299,11 @@ impl World {
             || self.defined.range(beneath.clone()..).next().is_some_and(|next| next.starts_with(&*beneath))
     }
 
+    /// The paths whose content must not be shown.
+    pub fn secret_paths(&self) -> &BTreeSet<Arc<str>> {
+        &self.secret
+    }
+
     /// Whether what is in a file must not be shown.
     pub fn is_secret(&self, path: &str) -> bool {
         self.secret.contains(path)

@@ -6,6 +6,7 @@ use andon_schema::host::{Act, Stage};
 
 use crate::accounts::{self, Accounts};
 use crate::files::{self, Meta};
+use crate::kept::Journal;
 use crate::observe::sysctl_path;
 use crate::run::must;
 use crate::{commands, fetch, owed, packages, services, unpack};
@@ -13,7 +14,7 @@ use crate::{commands, fetch, owed, packages, services, unpack};
 /// Does acts in their order until one fails: the outcomes of those that were tried. An error is what the tool that
 /// failed said.
 pub fn act(acts: &[Act], stage: Stage) -> Vec<Result<(), String>> {
-    act_while(acts, stage, &mut |_| true)
+    act_while(acts, stage, None, &mut |_| true)
 }
 
 /// Where the acts are.
@@ -26,15 +27,22 @@ pub enum Progress<'a> {
 }
 
 /// The same, asking before each act, and when one waits, whether it is wanted still: from the first that is not, none
-/// is tried.
-pub fn act_while(acts: &[Act], stage: Stage, wanted: &mut dyn FnMut(Progress) -> bool) -> Vec<Result<(), String>> {
+/// is tried. With a journal, what is replaced or removed is kept, so that it can be put back.
+pub fn act_while(
+    acts: &[Act],
+    stage: Stage,
+    mut journal: Option<&mut Journal>,
+    wanted: &mut dyn FnMut(Progress) -> bool,
+) -> Vec<Result<(), String>> {
     let mut actor = Actor { stage, accounts: None, wanted };
     let mut outcomes = Vec::with_capacity(acts.len());
     for act in acts {
         if !(actor.wanted)(Progress::Begins(act)) {
             break;
         }
-        let outcome = actor.act(act);
+        let kept = journal.as_mut().map_or(Ok(()), |journal| journal.before(act));
+        let outcome = kept.and_then(|()| actor.act(act));
+        let outcome = outcome.and_then(|()| journal.as_mut().map_or(Ok(()), |journal| journal.after(act)));
         let failed = outcome.is_err();
         outcomes.push(outcome);
         if failed {

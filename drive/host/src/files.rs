@@ -288,6 +288,14 @@ pub(crate) fn make_directory(path: &str, meta: &Meta, accounts: &Accounts) -> Re
     file.set_permissions(fs::Permissions::from_mode(meta.mode.unwrap_or(0o755))).map_err(failed)
 }
 
+/// The directory that holds a path.
+pub(crate) fn above(path: &str) -> &str {
+    match path.rsplit_once('/') {
+        Some(("", _)) | None => "/",
+        Some((above, _)) => above,
+    }
+}
+
 /// Puts a link at a path, in the place of a file or link.
 pub(crate) fn make_link(path: &str, target: &str) -> Result<(), String> {
     let temporary = beside(path);

@@ -13,6 +13,7 @@ mod fetch;
 mod files;
 mod firewall;
 mod http;
+mod kept;
 mod names;
 mod observe;
 mod owed;
@@ -25,4 +26,5 @@ mod unpack;
 
 pub use act::{Progress, act, act_while};
 pub use facts::facts;
+pub use kept::{Journal, kept_content, kept_run, kept_runs};
 pub use observe::observe;

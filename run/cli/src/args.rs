@@ -11,7 +11,7 @@ use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::agent_args::AgentArguments;
-use crate::host_args::{ExecArguments, RunArguments, SshArguments};
+use crate::host_args::{ExecArguments, RunArguments, SshArguments, UndoArguments};
 use crate::secret_args::SecretArguments;
 use crate::state_args::{StateCommand, TaintArguments, WorkspaceCommand};
 use crate::variables::VariableArguments;
@@ -141,6 +141,8 @@ pub enum Command {
     Run(RunArguments),
     /// Run one command on servers, now
     Exec(ExecArguments),
+    /// Put back the files that a run of a role replaced or removed on this machine
+    Undo(UndoArguments),
     /// Show what there is
     Status,
     /// Open a shell in a server, or run a command in it

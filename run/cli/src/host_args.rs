@@ -26,6 +26,21 @@ pub struct RunArguments {
 }
 
 #[derive(Debug, Clone, Args)]
+pub struct UndoArguments {
+    /// The number of the run; without it, the runs that can be undone are listed
+    pub run: Option<u64>,
+    /// List the runs that can be undone, the last first
+    #[arg(long)]
+    pub list: bool,
+    /// The server; `local` is this machine
+    #[arg(long, value_name = "SERVER", default_value = "local")]
+    pub on: String,
+    /// Do not ask
+    #[arg(long, short = 'y')]
+    pub yes: bool,
+}
+
+#[derive(Debug, Clone, Args)]
 pub struct ParamArguments {
     /// Give a parameter of the role a value; text, or an expression where the parameter is no text, number or truth
     #[arg(long, value_name = "NAME=VALUE")]

@@ -73,6 +73,7 @@ fn run(context: &Context) -> Result<(), context::Stop> {
         Command::Ssh(arguments) => commands::ssh::run(context, arguments),
         Command::Run(arguments) => commands::run::run(context, arguments),
         Command::Exec(arguments) => commands::exec::run(context, arguments),
+        Command::Undo(arguments) => commands::undo::run(context, arguments),
         Command::Console(arguments) => commands::console::run(context, arguments),
         Command::Docs(arguments) => commands::docs::run(context, arguments),
         Command::Graph(arguments) => commands::graph::run(context, arguments),

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use andon_converge::{Converge, Mode, Step};
-use andon_host::Progress;
+use andon_host::{Journal, Progress};
 use andon_lang::{Bundle, SecretsAtHand, Server};
 use andon_ledger::codec::{decode_report, encode_report};
 use andon_reach::Contact;
@@ -209,6 +209,8 @@ pub fn converge(wanted: &Wanted<'_>, task: Task, ways: &mut Ways<'_>) -> Result<
 /// Looks and acts on this machine, or wherever this process has gone, until the converge is done, or is not wanted any
 /// more: then it ends between two acts.
 pub(crate) fn carry_out(mut converge: Converge, stage: Stage, ways: &mut Ways<'_>) -> HostReport {
+    // An image that is baked is made anew rather than put back.
+    let mut journal = (stage == Stage::Live).then(|| Journal::new(converge.role(), converge.secret_paths()));
     loop {
         match converge.next() {
             Step::Look(looks) => converge.seen(andon_host::observe(&looks, stage)),
@@ -222,7 +224,7 @@ pub(crate) fn carry_out(mut converge: Converge, stage: Stage, ways: &mut Ways<'_
                     line.filter(|_| go_on).iter().for_each(|line| (ways.say)(line));
                     go_on
                 };
-                let mut outcomes = andon_host::act_while(&acts, stage, &mut wanted);
+                let mut outcomes = andon_host::act_while(&acts, stage, journal.as_mut(), &mut wanted);
                 if outcomes.len() < acts.len() && outcomes.iter().all(Result::is_ok) {
                     outcomes.push(Err("the run was stopped before this was done".to_owned()));
                 }

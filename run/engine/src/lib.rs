@@ -28,6 +28,7 @@ pub mod saved;
 mod session;
 mod stack_tests;
 pub mod testing;
+pub mod undo;
 pub mod upkeep;
 pub mod workspaces;
 mod world;

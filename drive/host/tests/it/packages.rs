@@ -201,7 +201,7 @@ fn a_lock_is_waited_for() {
         let install = Install { packages: vec!["andon-one".into()], ..Install::default() };
         let mut said = Vec::new();
         let mut stdin = child.stdin.take();
-        let outcomes = act_while(&[Act::InstallPackages(install)], Stage::Image, &mut |progress| {
+        let outcomes = act_while(&[Act::InstallPackages(install)], Stage::Image, None, &mut |progress| {
             if let Progress::Waits(line) = progress {
                 said.push(line.to_owned());
                 drop(line.starts_with("waiting").then(|| stdin.take()));

@@ -29,5 +29,6 @@ pub mod state;
 pub mod state_file;
 pub mod status;
 pub mod test;
+pub mod undo;
 pub mod version;
 pub mod workspace;
