@@ -9,9 +9,19 @@ use crate::support::Project;
 fn commands_say_what_they_do() {
     let project = Project::empty("help");
     let blessed = std::env::var_os("BLESS").is_some();
-    for command in
-        ["check", "fmt", "console", "graph", "docs", "init", "providers lock", "providers mirror", "workspace new"]
-    {
+    for command in [
+        "check",
+        "fmt",
+        "console",
+        "graph",
+        "docs",
+        "init",
+        "providers lock",
+        "providers mirror",
+        "workspace new",
+        "run",
+        "exec",
+    ] {
         let words: Vec<&str> = command.split(' ').collect();
         let said = project.ok(&[&words[..], &["--help"]].concat()).out;
         let place =

@@ -51,6 +51,7 @@ mod secrets;
 mod servers;
 mod show;
 #[path = "../../../../drive/provision/tests/it/server.rs"]
+#[allow(dead_code, reason = "passwords and stacks' connections are for the tests beside it")]
 mod ssh_server;
 mod stack_tests;
 mod stack_tests_of_checks;

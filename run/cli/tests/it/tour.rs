@@ -1,5 +1,5 @@
-//! `docs/tour.md` and `docs/definitions.md`, run for real: each `$` line of their console blocks, in a copy of
-//! `examples/shop`, and what they print held against the page. `UPDATE_TOUR=1` writes what was printed into it instead.
+//! `docs/tour.md`, `docs/definitions.md` and `docs/servers.md`, run for real: each `$` line of their console blocks, in a
+//! copy of `examples/shop` or with the files that the page shows, and what they print held against the page. `UPDATE_TOUR=1` writes what was printed into it instead.
 //!
 //! A block is one shell session. A line `? N` says that the command before it exits with `N`, not 0. Before the two sides
 //! are compared, what differs from run to run is made equal on both ([`settled`]); what is done at the same time is told in
@@ -14,6 +14,9 @@ use crate::support::{ANDON, Project, need_lab, share_images};
 
 /// The port of the shop in the document; the test's own project listens elsewhere.
 const PORT: &str = "127.0.0.1:8080";
+
+/// The directory of servers' files in the document; the test's own is elsewhere.
+const PLACE: &str = "/srv/shop";
 
 #[test]
 fn the_tour_is_as_it_is_told() {
@@ -34,6 +37,22 @@ fn definitions_are_as_they_are_told() {
     project.write("README.md", &fs::read_to_string(example.join("README.md")).unwrap());
     let wrong = walk("definitions.md", &project);
     assert!(wrong.is_empty(), "docs/definitions.md tells it otherwise (UPDATE_TOUR=1 writes it anew):\n{wrong}");
+}
+
+#[test]
+fn servers_are_as_they_are_told() {
+    if !nix::unistd::geteuid().is_root() {
+        println!("skipped: only root converges this machine");
+        return;
+    }
+    let project = Project::empty("servers-told");
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/servers.md");
+    for block in fs::read_to_string(page).unwrap().split("```hcl\n# ").skip(1) {
+        let (path, text) = block.split("```").next().unwrap().split_once('\n').unwrap();
+        project.write(path, &text.replace(PLACE, &project.directory.display().to_string()));
+    }
+    let wrong = walk("servers.md", &project);
+    assert!(wrong.is_empty(), "docs/servers.md tells it otherwise (UPDATE_TOUR=1 writes it anew):\n{wrong}");
 }
 
 /// Runs every command of a page in a project: what differs from what it says. With `UPDATE_TOUR=1` the page is written
@@ -79,9 +98,10 @@ fn session(project: &Project, block: &[&str]) -> Vec<(String, String, String)> {
         }
     }
     let own = format!("127.0.0.1:{}", project.port);
+    let place = project.directory.display().to_string();
     let mut script = "exec 2>&1\n".to_owned();
     for (command, _) in &told {
-        let _ = writeln!(script, "{}\nprintf '\\0%s\\0' $?", command.replace(PORT, &own));
+        let _ = writeln!(script, "{}\nprintf '\\0%s\\0' $?", command.replace(PORT, &own).replace(PLACE, &place));
     }
     let programs = Path::new(ANDON).parent().unwrap().display();
     let path = format!("{programs}:{}", std::env::var("PATH").unwrap_or_default());
@@ -95,7 +115,7 @@ fn session(project: &Project, block: &[&str]) -> Vec<(String, String, String)> {
         .stdin(Stdio::null())
         .output()
         .unwrap();
-    let printed = String::from_utf8_lossy(&output.stdout).replace(&own, PORT);
+    let printed = String::from_utf8_lossy(&output.stdout).replace(&own, PORT).replace(&place, PLACE);
     let parts: Vec<&str> = printed.split('\0').collect();
     assert_eq!(parts.len(), told.len() * 2 + 1, "the shell ended early:\n{printed}");
     let ran = parts.chunks(2).map(|part| match part {
@@ -111,6 +131,10 @@ fn comparable(text: &str) -> Vec<String> {
     let mut lines: Vec<String> = text.lines().map(settled).collect();
     if let Some(plan) = lines.iter().position(|line| line.starts_with("Plan for ")) {
         lines[plan..].sort();
+    }
+    // Servers are worked on at the same time.
+    if lines.last().is_some_and(|line| line.contains(" servers: ")) {
+        lines.sort();
     }
     lines
 }
