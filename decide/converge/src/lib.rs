@@ -25,7 +25,7 @@ use andon_schema::Block;
 
 pub use converge::{Converge, Mode, Step};
 pub use undo::{Undo, undo, undo_looks};
-pub use validate::validate;
+pub use validate::{sources, validate};
 
 /// The shapes of the kinds of host resource, and of the kinds of check, by name. What every resource may have
 /// (`when`, `for_each`, `after`, `reloads`, `restarts`, `absent`) is not in them.

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use andon_schema::host::Catalog;
+use andon_schema::host::{Bytes, Catalog};
 
 use crate::args::{Args, resolve, split_key};
 use crate::converge::address_of;
@@ -87,6 +87,22 @@ pub fn validate(catalog: &Catalog) -> Vec<(Arc<str>, String)> {
         }
     }
     wrong
+}
+
+/// The files of the project that a catalog's resources are made of, by their paths.
+pub fn sources(catalog: &Catalog) -> BTreeMap<&str, &Bytes> {
+    let named = catalog.resources.iter().filter(|resource| !resource.absent).filter_map(|resource| {
+        let args = Args::of_resource(resource);
+        let path = resolve(args.directory(), &args.text("source")?)?;
+        Some((&*resource.kind == "directory", path))
+    });
+    let mut files = BTreeMap::new();
+    for (whole, path) in named {
+        let below: Arc<str> = format!("{path}/").into();
+        let inside = catalog.files.range(below.clone()..).take_while(|(path, _)| whole && path.starts_with(&*below));
+        files.extend(inside.chain(catalog.files.get_key_value(&*path)).map(|(path, content)| (&**path, content)));
+    }
+    files
 }
 
 /// Whether anything is beneath a directory of the project.

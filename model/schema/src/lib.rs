@@ -3,6 +3,7 @@
 
 mod address;
 mod block;
+mod catalog;
 mod checked;
 mod configured;
 mod format;

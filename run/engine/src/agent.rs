@@ -277,6 +277,11 @@ pub fn catalog_digest(catalog: &Catalog) -> String {
         hash.update(text.to_string());
         hash.update(b"\n");
     }
+    // A file that a resource is made of counts by what is in it.
+    for (path, content) in andon_converge::sources(catalog) {
+        hash.update(format!("{path} {}\n", content.0.len()));
+        hash.update(&*content.0);
+    }
     for check in &catalog.checks {
         for assertion in &check.assertions {
             let attributes = andon_value::encode(&assertion.attributes);

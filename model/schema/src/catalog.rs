@@ -1,0 +1,94 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use andon_value::{Type, Value};
+
+use crate::host::Bytes;
+
+/// The type of `fact`: what every server says of itself.
+pub fn fact_types() -> Type {
+    let text = |name: &'static str| (name, Type::String);
+    let os = Type::object(["codename", "family", "name", "version"].map(text));
+    let texts = ["address", "address6", "architecture", "hostname", "kernel", "virtualization"].map(text);
+    let others = [
+        ("os", os),
+        ("addresses", Type::list(Type::String)),
+        ("cpus", Type::Number),
+        ("memory_mb", Type::Number),
+        ("image", Type::Bool),
+    ];
+    Type::object(texts.into_iter().chain(others))
+}
+
+/// A role, evaluated for one server: the host resources that it must have, in order, and the checks.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Catalog {
+    /// The role.
+    pub role: Arc<str>,
+    /// The host resources, in the order of their run.
+    pub resources: Vec<HostResource>,
+    /// The checks, run after everything else.
+    pub checks: Vec<Check>,
+    /// What `source` may name: the files beside the roles, by their paths in the project.
+    pub files: BTreeMap<Arc<str>, Bytes>,
+}
+
+/// One thing that a server must have.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HostResource {
+    /// The kind: `file`.
+    pub kind: Arc<str>,
+    /// The label, with the key of a `for_each` in brackets: `/etc/motd`.
+    pub name: Arc<str>,
+    /// The attributes, of the type of the kind's schema, wholly known; what was not given is null.
+    pub attributes: Value,
+    /// It must not be there.
+    pub absent: bool,
+    /// What is done once after the last resource when this one changed.
+    pub notifies: Vec<Notify>,
+    /// Kinds and names of the resources of which one must have changed for this one to be looked at; `None` where it
+    /// always is.
+    pub only_on: Option<Vec<(Arc<str>, Arc<str>)>>,
+    /// Where it is defined: `roles/web.role.hcl:12`.
+    pub origin: Arc<str>,
+}
+
+/// A reload or restart that a change asks for.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Notify {
+    /// The name of the service.
+    pub service: Arc<str>,
+    /// Restart it; else reload.
+    pub restart: bool,
+}
+
+/// What a change made due, and a later moment of the run does.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Due {
+    /// A reload or restart.
+    Notify(Notify),
+    /// What runs only on a change of something, by its address: `exec "rebuild"`.
+    Run(Arc<str>),
+}
+
+/// A named group of assertions about a running server.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Check {
+    /// Its label.
+    pub name: Arc<str>,
+    /// What must hold.
+    pub assertions: Vec<Assertion>,
+}
+
+/// One assertion.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Assertion {
+    /// The kind: `http`.
+    pub kind: Arc<str>,
+    /// The label: `http://127.0.0.1:80/healthz`.
+    pub name: Arc<str>,
+    /// The attributes, of the type of the kind's schema, wholly known.
+    pub attributes: Value,
+    /// Where it is defined: `roles/web.role.hcl:40`.
+    pub origin: Arc<str>,
+}
