@@ -84,10 +84,12 @@ fn state(running: bool, enabled: bool) -> Unit {
     Unit { running, enablement: if enabled { "enabled" } else { "disabled" }.into(), stale: false }
 }
 
-/// Whether the process whose number a file holds is there.
+/// Whether the process whose number a file holds is there, and has not ended without anybody having looked.
 fn is_alive(pid_file: &str) -> bool {
     let number = fs::read_to_string(pid_file).ok().and_then(|text| text.split_whitespace().next()?.parse::<u32>().ok());
-    number.is_some_and(|number| Path::new(&format!("/proc/{number}")).exists())
+    let stat = number.and_then(|number| fs::read_to_string(format!("/proc/{number}/stat")).ok());
+    // The name stands in brackets, and may hold some (proc_pid_stat(5)).
+    stat.is_some_and(|stat| stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X'])))
 }
 
 /// Runs a tool that must end with 0, within its time.

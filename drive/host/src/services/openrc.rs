@@ -26,15 +26,14 @@ fn is_started(name: &str) -> bool {
         .any(|kind| fs::symlink_metadata(format!("{STATE}/{kind}/{name}")).is_ok())
 }
 
-/// Whether a daemon that was started is gone: OpenRC keeps, a file for each, where its number is.
+/// Whether a daemon that was started is gone. OpenRC keeps where its number is: in a file for each daemon, or, where
+/// another program started it, among what the script said.
 fn has_crashed(name: &str) -> bool {
     let daemons = fs::read_dir(format!("{STATE}/daemons/{name}")).into_iter().flatten().flatten();
     let texts = daemons.filter_map(|entry| fs::read_to_string(entry.path()).ok());
-    let mut files = texts.filter_map(|text| {
-        let file = text.lines().find_map(|line| line.strip_prefix("pidfile="))?.to_owned();
-        (!file.is_empty()).then_some(file)
-    });
-    files.any(|file| !is_alive(&file))
+    let files = texts.filter_map(|text| text.lines().find_map(|line| Some(line.strip_prefix("pidfile=")?.to_owned())));
+    let said = fs::read_to_string(format!("{STATE}/options/{name}/pidfile")).ok();
+    files.chain(said).any(|file| !file.trim().is_empty() && !is_alive(file.trim()))
 }
 
 fn runlevels(name: &str) -> Vec<String> {
@@ -54,8 +53,12 @@ fn can_reload(script: &str) -> bool {
 
 pub(super) fn act(name: &str, verb: Verb) -> Result<(), String> {
     match verb {
-        // What crashed counts as started until it is stopped.
-        Verb::Start if is_started(name) => must("rc-service", &[name, "restart"]),
+        // What crashed counts as started until it is told otherwise; there is nothing to stop.
+        Verb::Start | Verb::Restart if has_crashed(name) => {
+            must("rc-service", &[name, "zap"])?;
+            must("rc-service", &[name, "start"])
+        }
+        Verb::Stop if has_crashed(name) => must("rc-service", &[name, "zap"]),
         Verb::Start => must("rc-service", &[name, "start"]),
         Verb::Stop => must("rc-service", &[name, "stop"]),
         Verb::Reload => {

@@ -9,6 +9,7 @@ mod exec;
 mod files;
 mod firewall;
 mod http;
+mod inits;
 mod kept;
 mod kills;
 mod mounts;
