@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use andon_schema::host::{Act, Stage};
 
+use crate::account_files;
 use crate::accounts::{self, Accounts};
 use crate::files::{self, Meta};
 use crate::kept::Journal;
@@ -128,6 +129,9 @@ impl Actor<'_> {
 }
 
 fn change_accounts(act: &Act) -> Result<(), String> {
+    if account_files::are_edited() {
+        return account_files::act(act);
+    }
     match act {
         Act::AddGroup { name, gid, system } => accounts::add_group(name, *gid, *system),
         Act::ChangeGroup { name, gid, members } => accounts::change_group(name, *gid, members.as_deref()),

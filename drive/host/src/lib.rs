@@ -5,6 +5,7 @@
 //! server's, so nothing here asks the name service: users, groups and hosts are read from their files. Whoever makes
 //! an image keeps its packages from starting services (`policy-rc.d`).
 
+mod account_files;
 mod accounts;
 mod act;
 mod commands;
