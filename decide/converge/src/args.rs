@@ -71,6 +71,11 @@ impl<'a> Args<'a> {
         self.attributes.get(name)
     }
 
+    /// A number as it is written.
+    pub fn number(&self, attribute: &str) -> Option<String> {
+        self.attributes.get(attribute)?.as_number().map(ToString::to_string)
+    }
+
     /// Whether the attribute is given, of whatever type.
     pub fn has(&self, attribute: &str) -> bool {
         self.attributes.get(attribute).is_some_and(|value| !value.is_null())

@@ -128,7 +128,7 @@ fn subject_attribute(kind: &str) -> Option<&'static str> {
     match kind {
         "timezone" | "authorized_key" | "exec" => None,
         "sysctl" => Some("key"),
-        "mount" => Some("path"),
+        "certificate" | "mount" => Some("path"),
         kind if is_path_kind(kind) => Some("path"),
         _ => Some("name"),
     }

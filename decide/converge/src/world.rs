@@ -1,9 +1,11 @@
+mod imagined;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use andon_schema::host::{
-    Account, Act, Bytes, Catalog, Command, CommandOutput, Entry, Firewall, Group, Init, Look, Node, Origin, Package,
-    PackageFile, Packages, Sight, Stage, Unit, Unpacked, User, UserWish, Verb,
+    Account, Act, Bytes, Catalog, Certificate, CertificatePlace, Command, CommandOutput, Entry, Firewall, Group, Init,
+    Look, Node, Origin, Package, PackageFile, Packages, Sight, Stage, Unit, Unpacked, User, UserWish, Verb,
 };
 
 use crate::args::{Args, parent, resolve};
@@ -250,6 +252,13 @@ impl World {
         }
     }
 
+    pub fn certificate(&self, place: &CertificatePlace) -> Result<Option<&Certificate>, String> {
+        match self.sights.get(&Look::Certificate(place.clone())) {
+            Some(Sight::Certificate(certificate)) => Ok(certificate.as_ref()),
+            other => Err(unseen(other)),
+        }
+    }
+
     /// The firewall as it was seen first: all its rules are decided on that, and changed in one step.
     pub fn firewall(&self) -> Result<&Firewall, String> {
         match &self.firewall {
@@ -359,19 +368,22 @@ impl World {
             Act::SetSysctl { key, .. } => {
                 self.sights.remove(&Look::Sysctl(key.clone()));
             }
+            Act::MakeCertificate { place, wish } => {
+                [&place.certificate, &place.key].into_iter().chain(&wish.chain).for_each(|path| self.forget_path(path));
+            }
             Act::Run { makes, only: true, .. } => makes.iter().for_each(|(look, _)| self.forget_look(look)),
             Act::Run { .. } => self.forget_all(),
             Act::Owe(_) | Act::Settle(_) | Act::Pause { .. } => {}
         }
     }
 
-    /// What a command says may come from anything.
+    /// What a command says may come from anything, and a certificate is of several files.
     fn forget_commands(&mut self, act: &Act) {
         if matches!(act, Act::Owe(_) | Act::Settle(_) | Act::Pause { .. } | Act::Run { only: true, .. }) {
             return;
         }
         let commands = self.sights.range(Look::Command(Command::default())..);
-        let commands = commands.take_while(|(look, _)| matches!(look, Look::Command(_)));
+        let commands = commands.take_while(|(look, _)| matches!(look, Look::Command(_) | Look::Certificate(_)));
         for look in commands.map(|(look, _)| look.clone()).collect::<Vec<_>>() {
             self.sights.remove(&look);
         }
@@ -560,6 +572,7 @@ impl World {
             Act::SetSysctl { key, value } => {
                 self.learn(Look::Sysctl(key.clone()), Sight::Sysctl(Some(value.clone())));
             }
+            Act::MakeCertificate { place, wish } => self.imagine_certificate(place, wish),
             Act::Run { makes, only, .. } => {
                 for (look, sight) in makes {
                     self.forget_look(look);
@@ -669,73 +682,6 @@ impl World {
         }
         self.learn(Look::Service(unit.clone()), Sight::Service(Some(state)));
         self.loose = true;
-    }
-
-    fn imagine_group(&mut self, name: &Arc<str>, gid: Option<u32>, members: Option<&[Arc<str>]>) {
-        let mut group = self.group(name).ok().flatten().cloned().unwrap_or_default();
-        group.gid = gid.unwrap_or(group.gid);
-        if let Some(members) = members {
-            group.members = members.to_vec();
-            for (look, sight) in &mut self.sights {
-                if let (Look::User(user), Sight::User(Some(seen))) = (look, sight) {
-                    seen.groups.retain(|known| known != name);
-                    seen.groups.extend(members.contains(user).then(|| name.clone()));
-                    seen.groups.sort();
-                }
-            }
-        }
-        self.learn(Look::Group(name.clone()), Sight::Group(Some(group)));
-    }
-
-    /// Makes a user a member of these groups, and of no others.
-    fn imagine_membership(&mut self, user: &Arc<str>, groups: &[Arc<str>]) {
-        for (look, sight) in &mut self.sights {
-            if let (Look::Group(group), Sight::Group(Some(seen))) = (look, sight) {
-                seen.members.retain(|known| known != user);
-                seen.members.extend(groups.contains(group).then(|| user.clone()));
-                seen.members.sort();
-            }
-        }
-    }
-
-    /// `new` is `Some(system)` for a user that is added.
-    fn imagine_user(&mut self, name: &Arc<str>, wish: &UserWish, new: Option<bool>) {
-        let unknown = User { uid: u32::MAX, gid: u32::MAX, shell: "/bin/sh".into(), ..User::default() };
-        let mut user = self.user(name).ok().flatten().cloned().unwrap_or(unknown);
-        let gid = |world: &World, group: &Arc<str>| {
-            group.parse().ok().or_else(|| world.group(group).ok().flatten().map(|group| group.gid))
-        };
-        user.uid = wish.uid.unwrap_or(user.uid);
-        user.gid = wish.group.as_ref().and_then(|group| gid(self, group)).unwrap_or(user.gid);
-        user.shell = wish.shell.clone().unwrap_or(user.shell);
-        user.comment = wish.comment.clone().unwrap_or(user.comment);
-        user.password = wish.password.clone().unwrap_or(user.password);
-        if wish.exclusive {
-            user.groups.clear();
-        }
-        user.groups.extend(wish.groups.iter().cloned());
-        user.groups.sort();
-        user.groups.dedup();
-        self.imagine_membership(name, &user.groups);
-        if let Some(system) = new {
-            user.home = home_of(name, wish);
-            if wish.create_home.unwrap_or(!system) && !matches!(self.entry(&user.home), Ok(Some(_))) {
-                let owner = Some(name.clone());
-                self.imagine_entry(&user.home, Node::Directory, None, 0o755, &Meta::new(None, &owner, &owner));
-            }
-            if wish.group.is_none() && !matches!(self.group(name), Ok(Some(_))) {
-                self.learn(Look::Group(name.clone()), Sight::Group(Some(Group { gid: user.gid, members: Vec::new() })));
-            }
-        } else {
-            if let Some(home) = wish.home.as_ref().filter(|_| wish.move_home) {
-                let old = std::mem::replace(&mut user.home, home.clone());
-                self.imagine_nothing(&old);
-                let owner = Some(name.clone());
-                self.imagine_entry(home, Node::Directory, None, 0o755, &Meta::new(None, &owner, &owner));
-            }
-            user.home = wish.home.clone().unwrap_or(user.home);
-        }
-        self.learn(Look::User(name.clone()), Sight::User(Some(user)));
     }
 }
 

@@ -10,7 +10,7 @@ use crate::files::{self, Meta};
 use crate::kept::Journal;
 use crate::observe::sysctl_path;
 use crate::run::must;
-use crate::{commands, fetch, owed, packages, services, unpack};
+use crate::{certificates, commands, fetch, owed, packages, services, unpack};
 
 /// Does acts in their order until one fails: the outcomes of those that were tried. An error is what the tool that
 /// failed said.
@@ -102,6 +102,7 @@ impl Actor<'_> {
                 std::thread::sleep(Duration::from_millis(*ms));
                 Ok(())
             }
+            Act::MakeCertificate { place, wish } => certificates::make(place, wish, self.accounts()),
             Act::Run { command, .. } => {
                 // It may be anything.
                 self.accounts = None;

@@ -8,6 +8,7 @@
 mod account_files;
 mod accounts;
 mod act;
+mod certificates;
 mod commands;
 mod facts;
 mod fetch;

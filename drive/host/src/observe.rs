@@ -7,7 +7,7 @@ use andon_schema::host::{Look, Sight, Stage};
 
 use crate::accounts::Accounts;
 use crate::packages::Packages;
-use crate::{commands, files, firewall, http, owed, packages, processes, services, unpack};
+use crate::{certificates, commands, files, firewall, http, owed, packages, processes, services, unpack};
 
 /// Takes looks: one sight for each, in their order. Nothing is changed. What several looks need is read once.
 pub fn observe(looks: &[Look], stage: Stage) -> Vec<Sight> {
@@ -59,6 +59,7 @@ impl Observer<'_> {
             }
             Look::Process(name) => Sight::Process(processes::count(name)),
             Look::Command(command) => commands::answer(command).map_or_else(Sight::Failed, Sight::Command),
+            Look::Certificate(place) => certificates::look(place),
             Look::Firewall => firewall::look(self.stage),
             Look::Clock => clock(),
         }

@@ -81,6 +81,8 @@ pub enum Look {
     Process(Arc<str>),
     /// What a command that changes nothing says. → [`Sight::Command`]
     Command(Command),
+    /// A certificate, with what it belongs to. → [`Sight::Certificate`]
+    Certificate(CertificatePlace),
     /// Andon's own table of firewall rules. → [`Sight::Firewall`]
     Firewall,
     /// A clock that only goes forward. → [`Sight::Clock`]
@@ -137,6 +139,8 @@ pub enum Sight {
     Process(usize),
     /// What the command said.
     Command(CommandOutput),
+    /// The certificate; `None` where there is none.
+    Certificate(Option<Certificate>),
     /// The table.
     Firewall(Firewall),
     /// Milliseconds since some moment in the past.
@@ -315,6 +319,84 @@ pub struct Group {
     pub gid: u32,
     /// The users that it is a supplementary group of, sorted.
     pub members: Vec<Arc<str>>,
+}
+
+/// Where a certificate is, with its key and what signed it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CertificatePlace {
+    /// The absolute path of the certificate.
+    pub certificate: Arc<str>,
+    /// That of its key.
+    pub key: Arc<str>,
+    /// That of the certificate that signed it, or that certificate as PEM; `None` where it signed itself.
+    pub authority: Option<Arc<str>>,
+}
+
+/// What a certificate says.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Certificate {
+    /// Its subject, as `CN`, `O` and their like with their values, sorted.
+    pub subject: Vec<(Arc<str>, Arc<str>)>,
+    /// The names that it is for, sorted.
+    pub dns: Vec<Arc<str>>,
+    /// The addresses that it is for, sorted.
+    pub ips: Vec<Arc<str>>,
+    /// What it is for: `digital_signature`, `server_auth`, sorted.
+    pub usages: Vec<Arc<str>>,
+    /// It may sign others.
+    pub authority: bool,
+    /// The kind of its key; `None` for one that is not known here.
+    pub key: Option<KeyKind>,
+    /// The key at its place is its own.
+    pub key_fits: bool,
+    /// It is signed by what is to have signed it.
+    pub signed: bool,
+    /// The seconds until it ends.
+    pub lasts_s: i64,
+}
+
+/// The kinds of key of a certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum KeyKind {
+    /// ECDSA over NIST P-256.
+    P256,
+    /// ECDSA over NIST P-384.
+    P384,
+    /// Ed25519.
+    Ed25519,
+    /// RSA with this many bits.
+    Rsa(u32),
+}
+
+/// What is asked of a new certificate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CertificateWish {
+    /// Its subject, as `CN`, `O` and their like with their values.
+    pub subject: Vec<(Arc<str>, Arc<str>)>,
+    /// The names that it is for.
+    pub dns: Vec<Arc<str>>,
+    /// The addresses that it is for.
+    pub ips: Vec<Arc<str>>,
+    /// What it is for.
+    pub usages: Vec<Arc<str>>,
+    /// It may sign others.
+    pub is_authority: bool,
+    /// How long it lasts.
+    pub days: u32,
+    /// It gets a new key, of this kind; else the one that is there.
+    pub new_key: Option<KeyKind>,
+    /// The path of the key that signs it, or that key as PEM; `None` for its own.
+    pub authority_key: Option<Bytes>,
+    /// The path of a file with it and what signed it.
+    pub chain: Option<Arc<str>>,
+    /// The permission bits of the certificate.
+    pub mode: u32,
+    /// Those of its key.
+    pub key_mode: u32,
+    /// The name or number of the owner of all; `None` for that of the files that they replace, else root.
+    pub owner: Option<Arc<str>>,
+    /// The name or number of their group; `None` likewise.
+    pub group: Option<Arc<str>>,
 }
 
 /// Andon's own table of firewall rules.
@@ -544,6 +626,13 @@ pub enum Act {
         key: Arc<str>,
         /// The value.
         value: Arc<str>,
+    },
+    /// Makes a certificate.
+    MakeCertificate {
+        /// Where.
+        place: CertificatePlace,
+        /// What is asked of it.
+        wish: CertificateWish,
     },
     /// Runs a command, which must end with a status that is a success.
     Run {

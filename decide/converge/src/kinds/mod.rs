@@ -4,6 +4,8 @@
 mod archive;
 mod authorized_key;
 mod block;
+mod certificate;
+mod container;
 mod content;
 mod cron;
 mod directory;
@@ -15,6 +17,7 @@ mod git;
 mod group;
 mod host_entry;
 mod hostname;
+mod kernel_module;
 mod line;
 mod lines;
 mod link;
@@ -83,6 +86,8 @@ const KINDS: &[&Kind] = &[
     &authorized_key::KIND,
     &block::KIND,
     &cron::KIND,
+    &certificate::KIND,
+    &container::KIND,
     &directory::KIND,
     &exec::KIND,
     &file::KIND,
@@ -91,6 +96,7 @@ const KINDS: &[&Kind] = &[
     &group::KIND,
     &host_entry::KIND,
     &hostname::KIND,
+    &kernel_module::KIND,
     &line::KIND,
     &link::KIND,
     &locale::KIND,

@@ -23,9 +23,8 @@ use std::sync::Arc;
 use andon_converge::{Mode, schemas, validate};
 use andon_lang::{FileSet, Roles, SecretsAtHand, Server, catalog, load};
 use andon_schema::host::{
-    Account, Act, Ageing, Bytes, Catalog, CommandOutput, Due, Entry, FirewallChain, Group, Init, Manager, Node, Notify,
-    Origin, Unit,
-    User, fact_types,
+    Account, Act, Ageing, Bytes, Catalog, Certificate, CommandOutput, Due, Entry, FirewallChain, Group, Init, KeyKind,
+    Manager, Node, Notify, Origin, Unit, User, fact_types,
 };
 use andon_schema::{Change, EntryStatus, HostReport, Schemas};
 use andon_value::{Kind, Type, Value};
@@ -287,6 +286,22 @@ fn put(host: &mut Host, text: &str) -> Mode {
                 policy: (*policy).into(),
                 rules: rules.iter().map(|rule| (*rule).into()).collect(),
             }),
+            ["certificate", path, days, names @ ..] => {
+                let certificate = Certificate {
+                    subject: vec![("CN".into(), "old".into())],
+                    dns: names.iter().map(|name| (*name).into()).collect(),
+                    ips: vec!["fd00::1".into()],
+                    usages: vec!["digital_signature".into()],
+                    authority: false,
+                    key: Some(KeyKind::P256),
+                    key_fits: true,
+                    signed: true,
+                    lasts_s: days.parse::<i64>().unwrap() * 86_400,
+                };
+                host.certificates.insert((*path).into(), certificate);
+                place(host, path, &[], regular("PEM", 0o644));
+                place(host, &path.replace(".crt", ".key"), &[], regular("KEY", 0o600));
+            }
             ["fails", act] => host.fails = Some((*act).into()),
             _ => panic!("nobody knows what this says of a server: {line}"),
         }

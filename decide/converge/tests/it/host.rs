@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use andon_converge::{Converge, Mode, Step};
 use andon_schema::host::{
-    Account, Act, Bytes, Catalog, Command, CommandOutput, Due, Entry, Firewall, FirewallChain, Group, Init, Look,
-    Manager, Node, Origin, Package, PackageFile, Packages, Sight, Unit, Unpacked, User, UserWish, Verb,
+    Account, Act, Bytes, Catalog, Certificate, Command, CommandOutput, Due, Entry, Firewall, FirewallChain, Group,
+    Init, Look, Manager, Node, Origin, Package, PackageFile, Packages, Sight, Unit, Unpacked, User, UserWish, Verb,
 };
 use andon_schema::{Change, HostReport};
 
@@ -30,6 +30,7 @@ pub struct Host {
     pub owed: Vec<Due>,
     pub unpacked: BTreeMap<String, Unpacked>,
     pub firewall: Vec<FirewallChain>,
+    pub certificates: BTreeMap<String, Certificate>,
     pub clock_ms: u64,
     pub ports: BTreeMap<u16, u64>,
     /// What commands do and say, by their words with blanks between; others are not there.
@@ -226,6 +227,7 @@ impl Host {
             Look::Http { .. } => Sight::Http(Err("connection refused".into())),
             Look::Process(_) => Sight::Process(0),
             Look::Command(command) => Sight::Command(self.clone().run_program(command)),
+            Look::Certificate(place) => Sight::Certificate(self.certificates.get(&*place.certificate).cloned()),
             Look::Firewall => {
                 let kept = self.text("/etc/nftables.d/andon.nft").unwrap_or_default().as_str().into();
                 Sight::Firewall(Firewall { live: self.firewall.clone(), kept })
@@ -491,6 +493,27 @@ impl Host {
             Act::Owe(notices) => self.owed.extend(notices.iter().cloned()),
             Act::Settle(notices) => self.owed.retain(|notice| !notices.contains(notice)),
             Act::Pause { ms } => self.clock_ms += ms,
+            Act::MakeCertificate { place, wish } => {
+                let owner = [wish.owner.as_deref(), wish.group.as_deref()];
+                let key = self.certificates.get(&*place.certificate).and_then(|old| old.key);
+                for (path, mode) in [(&place.certificate, wish.mode), (&place.key, wish.key_mode)] {
+                    self.put(path, Node::File(Some("PEM".into())), mode, owner, Some(mode))?;
+                }
+                let mut subject = wish.subject.clone();
+                subject.sort();
+                let made = Certificate {
+                    subject,
+                    dns: wish.dns.clone(),
+                    ips: wish.ips.clone(),
+                    usages: wish.usages.clone(),
+                    authority: wish.is_authority,
+                    key: wish.new_key.or(key),
+                    key_fits: true,
+                    signed: true,
+                    lasts_s: i64::from(wish.days) * 86_400,
+                };
+                self.certificates.insert(place.certificate.to_string(), made);
+            }
             Act::Run { command, .. } if command.words.join(" ") == "nft -f -" => {
                 self.load_firewall(&String::from_utf8_lossy(&command.input.as_ref().unwrap().0));
             }

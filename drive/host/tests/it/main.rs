@@ -4,6 +4,8 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may stop")]
 
 mod accounts;
+mod certificates;
+mod containers;
 mod converge;
 mod exec;
 mod files;

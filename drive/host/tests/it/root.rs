@@ -32,7 +32,7 @@ fn enter(at: &Path) -> nix::Result<()> {
     let root = at.join("root");
     let options = format!("lowerdir=/,upperdir={0}/upper,workdir={0}/work", at.display());
     mount(Some("overlay"), &root, Some("overlay"), MsFlags::empty(), Some(options.as_str()))?;
-    for name in ["proc", "dev"] {
+    for name in ["proc", "dev", "sys"] {
         mount(Some(&Path::new("/").join(name)), &root.join(name), none, MsFlags::MS_BIND | MsFlags::MS_REC, none)?;
     }
     for name in ["run", "tmp"] {
