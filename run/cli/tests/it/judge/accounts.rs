@@ -96,4 +96,45 @@ impl Seed {
         }
         self.wish(&name, ("user", json!({ "name": name, "state": "absent" })), ("user", json!({ "absent": true })));
     }
+
+    /// Keys that may log in as a user.
+    pub fn authorized_key(&mut self) {
+        let (name, id) = (self.account('k'), self.id());
+        self.group_before(&name, id, "");
+        let home = format!("/home/{name}");
+        let line = format!("{name}:x:{id}:{id}::{home}:/bin/sh");
+        self.start.push(Start::Line { path: "/etc/passwd", line });
+        self.start.push(Start::Line { path: "/etc/shadow", line: format!("{name}:!:19000:0:99999:7:::") });
+        self.start.push(Start::Directory { path: home.clone(), meta: Meta(0o700, id, id) });
+        let (key, other) = (KEYS[0], KEYS[1]);
+        if !self.chance(3) {
+            self.start.push(Start::Directory { path: format!("{home}/.ssh"), meta: Meta(0o700, id, id) });
+        }
+        if matches!(self.start.last(), Some(Start::Directory { path, .. }) if path.ends_with(".ssh")) && !self.chance(3)
+        {
+            let there = [String::new(), format!("{other}\n"), format!("{key}\n"), format!("no-pty {key}\n{other}\n")];
+            let content = self.random.pick(&there).clone();
+            let path = format!("{home}/.ssh/authorized_keys");
+            self.start.push(Start::File { path, content, meta: Meta(0o600, id, id) });
+        }
+        let absent = self.chance(4);
+        let options = self.maybe(&["no-pty", "no-pty,command=\"/bin/date -u\""]).filter(|_| !absent);
+        let state = absent.then_some("absent");
+        self.wish(
+            &name,
+            (
+                "ansible.posix.authorized_key",
+                json!({ "user": name, "key": key, "key_options": options, "state": state }),
+            ),
+            (
+                "authorized_key",
+                json!({ "user": name, "key": key, "options": options, "absent": absent.then_some(true) }),
+            ),
+        );
+    }
 }
+
+const KEYS: [&str; 2] = [
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ8Ck3jvWqEaFrO0xyJvQwz4hQ4yYhlJNmfC1c8m6v0T someone@example.org",
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f other@example.org",
+];

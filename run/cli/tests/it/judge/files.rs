@@ -1,6 +1,7 @@
 //! Files, directories, links, and lines of files.
 
 use serde_json::json;
+use sha2::{Digest, Sha256};
 
 use super::seed::{Meta, PLAIN, Seed, Start};
 
@@ -205,4 +206,151 @@ impl Seed {
             ("line", json!({ "line": line, "match": matching, "absent": true })),
         );
     }
+
+    /// Lines between two markers.
+    pub fn block(&mut self) {
+        let path = self.path("block");
+        let content = self.pick(&["one = 1\ntwo = \"2\"", "one line\n", "ünïcode ${and} more\n\nblank above\n"]);
+        let about: &[&str] = match self.random.below(3) {
+            0 => &[],
+            1 => &["# BEGIN ours\nold\n# END ours"],
+            _ => &["# BEGIN ours\n# END ours"],
+        };
+        self.lines_at(&path, about, "\n");
+        let after = self.chance(2).then_some("^\\[section\\]");
+        let arguments = json!({
+            "path": path, "block": content, "marker": "# {mark} ours", "create": true, "insertafter": after,
+        });
+        let attributes = json!({ "content": content, "marker": "# {mark} ours", "insert_after": after });
+        self.wish(&path, ("blockinfile", arguments), ("block", attributes));
+    }
+
+    pub fn no_block(&mut self) {
+        let path = self.path("no-block");
+        let about: &[&str] = if self.chance(3) { &["other"] } else { &["# BEGIN ours\nold\n# END ours", "other"] };
+        self.lines_at(&path, about, "\n");
+        if self.start.last().is_none_or(|start| start.subject() != path) {
+            // Ansible wants a file to take something out of.
+            self.start.push(Start::File { path: path.clone(), content: String::new(), meta: PLAIN });
+        }
+        self.wish(
+            &path,
+            ("blockinfile", json!({ "path": path, "marker": "# {mark} ours", "state": "absent" })),
+            ("block", json!({ "marker": "# {mark} ours", "absent": true })),
+        );
+    }
+
+    /// A template of Jinja, which both fill.
+    pub fn template(&mut self) {
+        let path = self.path("template");
+        let template = self.pick(&[
+            "# {{ name }}\n{% for port in ports %}\nlisten {{ port }}{{ \",\" if not loop.last }}\n{% endfor %}\n",
+            "{% if debug %}debug = {{ debug | lower }}\n{% else %}\n# quiet\n{% endif %}\n{{ name | upper }}\n",
+            "{{ ports | join(':') }} {{ ports | length }} {{ missing | default('none') }}\n  {%- if 80 in ports %} web{% endif %}\n",
+            "{{ name | replace('a', 'b') | trim }}|{{ '%05d' | format(ports | first) }}|{{ ports | sum }}\n{# a remark #}\nend\n",
+        ]);
+        let (name, debug) = (self.pick(&["app", " ünïcode and blanks "]), self.chance(2));
+        let ports: &[u64] = if self.chance(2) { &[80, 443] } else { &[8080] };
+        let file = format!("{}/{}.j2", self.name(), self.tasks.len());
+        self.files.push((file.clone(), template.to_owned()));
+        self.anything_at(&path, "");
+        let variables = json!({ "name": name, "debug": debug, "ports": ports });
+        let content = format!("templatefile(\"{file}\", {})", super::seed::hcl(&variables));
+        self.wish(
+            &path,
+            ("template", json!({ "src": format!("roles/{file}"), "dest": path })),
+            ("file", json!({ "content": { "expression": content } })),
+        );
+        if let Some(task) = self.tasks.last_mut().and_then(|task| task.ansible.last_mut()) {
+            task["vars"] = variables;
+        }
+    }
+
+    /// A file of the web, which the test serves on each machine.
+    pub fn fetched(&mut self) {
+        let path = self.path("fetched");
+        let (number, mode) = (self.random.below(CONTENTS.len() as u64), self.maybe(&["0600", "0755"]));
+        let content = served(number);
+        // Without a digest a file that is there is taken as right by both.
+        let hexadecimal = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let digest = (!self.chance(3)).then(|| hexadecimal(&Sha256::digest(content)));
+        match self.random.below(3) {
+            0 => {}
+            1 => self.start.push(Start::File { path: path.clone(), content: content.to_owned(), meta: PLAIN }),
+            _ => self.start.push(Start::File { path: path.clone(), content: "other".to_owned(), meta: PLAIN }),
+        }
+        let url = format!("http://127.0.0.1/{number}");
+        let checksum = digest.as_ref().map(|digest| format!("sha256:{digest}"));
+        let force = digest.is_some();
+        let arguments = json!({ "url": url, "dest": path, "mode": mode, "checksum": checksum, "force": force });
+        self.wish(&path, ("get_url", arguments), ("file", json!({ "source": url, "sha256": digest, "mode": mode })));
+    }
+
+    /// An archive that is unpacked where a file of it is not there.
+    pub fn archive(&mut self) {
+        let path = self.path("archive");
+        let from = format!("{path}.tar.gz");
+        let by = "mkdir -p \"$1.in/top/deep\"; echo one > \"$1.in/top/one\"; echo two > \"$1.in/top/deep/two\"; \
+                  ln -s one \"$1.in/top/link\"; chmod 750 \"$1.in/top/deep\"; chmod 600 \"$1.in/top/one\"; \
+                  tar -czf \"$1\" -C \"$1.in\" --mtime=2020-01-01 --sort=name top; rm -r \"$1.in\"";
+        self.start.push(Start::Made { path: from.clone(), by: by.to_owned() });
+        let creates = format!("{path}/top/one");
+        self.start.push(Start::Directory { path: path.clone(), meta: PLAIN_DIRECTORY });
+        if self.chance(3) {
+            self.start.push(Start::Directory { path: format!("{path}/top"), meta: PLAIN_DIRECTORY });
+            self.start.push(Start::File { path: creates.clone(), content: "there".to_owned(), meta: PLAIN });
+        }
+        self.wish(
+            &path,
+            ("unarchive", json!({ "src": from, "dest": path, "remote_src": true, "creates": creates })),
+            ("archive", json!({ "source": from, "creates": creates })),
+        );
+    }
+
+    /// A working copy at a branch, a tag or a commit.
+    pub fn git(&mut self) {
+        let path = self.path("git");
+        let repository = format!("{path}.origin");
+        self.start.push(Start::Made { path: repository.clone(), by: REPOSITORY.to_owned() });
+        let (of_ansible, revision) = self.pick(&[("main", "main"), ("one", "one"), ("HEAD", "")]);
+        let revision = (!revision.is_empty()).then_some(revision);
+        let clone = "git clone -q \"${1%.copy}.origin\" \"${1%.copy}\"; cd \"${1%.copy}\"";
+        let more = match self.random.below(4) {
+            0 => None,
+            1 => Some(""),
+            2 => Some("git checkout -q one"),
+            _ => Some("echo changed by hand > file; echo more > untracked"),
+        };
+        if let Some(more) = more {
+            self.start.push(Start::Made { path: format!("{path}.copy"), by: format!("{clone}; {more}") });
+        }
+        self.wish(
+            &path,
+            ("git", json!({ "repo": repository, "dest": path, "version": of_ansible, "force": true })),
+            ("git", json!({ "url": repository, "revision": revision, "local_changes": "discard" })),
+        );
+    }
+}
+
+const PLAIN_DIRECTORY: Meta = Meta(0o755, 0, 0);
+
+/// Two commits, of which the first has a tag.
+const REPOSITORY: &str = r#"
+export GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a@example.org GIT_COMMITTER_NAME=a GIT_COMMITTER_EMAIL=a@example.org
+export GIT_AUTHOR_DATE=2020-01-01T00:00:00Z GIT_COMMITTER_DATE=2020-01-01T00:00:00Z
+git init -q -b main "$1"
+cd "$1"
+echo first > file
+git add .
+git commit -qm first
+git tag one
+echo second > file
+echo more > other
+git add .
+git commit -qm second
+"#;
+
+/// What the test's server says to `/NUMBER`.
+pub fn served(number: u64) -> &'static str {
+    CONTENTS.get(number as usize).copied().unwrap_or_default()
 }

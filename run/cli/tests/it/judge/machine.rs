@@ -78,7 +78,7 @@ pub fn changed() -> BTreeSet<String> {
         for entry in fs::read_dir(format!("{CHANGED}{directory}")).unwrap() {
             let entry = entry.unwrap();
             let path = format!("{directory}/{}", entry.file_name().to_str().unwrap());
-            if IGNORED.contains(&path.as_str()) {
+            if IGNORED.contains(&path.as_str()) || path.ends_with("/.git") {
                 continue;
             }
             if entry.file_type().unwrap().is_dir() {
@@ -90,9 +90,15 @@ pub fn changed() -> BTreeSet<String> {
     found
 }
 
-/// What is at these paths, here.
+/// What is at these paths, here, and what the kernel says.
 pub fn states<'a>(paths: impl IntoIterator<Item = &'a String>) -> States {
-    paths.into_iter().map(|path| (path.clone(), state(path))).collect()
+    let mut states: States = paths.into_iter().map(|path| (path.clone(), state(path))).collect();
+    let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let forward = fs::read_to_string("/proc/sys/net/ipv4/ip_forward").unwrap_or_default();
+    let mounts = fs::read_to_string("/proc/thread-self/mounts").unwrap_or_default();
+    let mounts: Vec<&str> = mounts.split_inclusive('\n').filter(|line| line.contains("/judge/")).collect();
+    states.insert("the kernel".to_owned(), format!("hostname {name}ip_forward {forward}{}", mounts.concat()));
+    states
 }
 
 fn state(path: &str) -> String {
@@ -109,7 +115,13 @@ fn state(path: &str) -> String {
         return format!("{kind:?} {meta}\n");
     }
     let content = String::from_utf8_lossy(&fs::read(path).unwrap()).into_owned();
-    let content = if path == "/etc/shadow" { without_dates(&content) } else { content };
+    let content = match path {
+        "/etc/shadow" => without_dates(&content),
+        "/etc/fstab" => {
+            content.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ") + "\n").collect()
+        }
+        _ => content,
+    };
     format!("file {meta}\n{content}")
 }
 

@@ -9,8 +9,11 @@ mod ansible;
 mod files;
 mod machine;
 mod seed;
+mod system;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
 use std::path::Path;
 use std::sync::mpsc::channel;
 
@@ -22,19 +25,29 @@ use machine::States;
 use seed::Seed;
 
 /// What a seed may have; each makes up how that is before, and what it is to be.
-const KINDS: [fn(&mut Seed); 13] = [
+const KINDS: [fn(&mut Seed); 23] = [
+    Seed::archive,
     Seed::attributes,
+    Seed::authorized_key,
+    Seed::block,
+    Seed::cron,
     Seed::directory_with_a_file,
+    Seed::fetched,
     Seed::file,
+    Seed::git,
     Seed::group,
+    Seed::host_entry,
     Seed::line,
     Seed::link,
+    Seed::mount,
+    Seed::no_block,
     Seed::no_directory,
     Seed::no_file,
     Seed::no_group,
     Seed::no_line,
     Seed::no_link,
     Seed::no_user,
+    Seed::template,
     Seed::user,
 ];
 
@@ -51,20 +64,23 @@ struct Trial {
 fn seeds() -> Vec<Seed> {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     let numbers = match number("ANDON_JUDGE_SEED") {
-        Some(seed) => seed..seed + 1,
-        None => 0..number("ANDON_JUDGE_SEEDS").unwrap_or(50),
+        Some(seed) => seed..=seed,
+        None => 1..=number("ANDON_JUDGE_SEEDS").unwrap_or(50),
     };
     let seed = |number: u64| {
         let mut seed = Seed::new(number);
         // Whatever the number of seeds, each kind has its turn.
         KINDS[number as usize % KINDS.len()](&mut seed);
+        if number == *numbers.start() {
+            seed.machine();
+        }
         for _ in 1..TASKS {
             let kind = seed.pick(&KINDS);
             kind(&mut seed);
         }
         seed
     };
-    numbers.map(seed).collect()
+    numbers.clone().map(seed).collect()
 }
 
 #[test]
@@ -85,6 +101,9 @@ fn ansible_and_andon_end_in_the_same_and_find_nothing_after_each_other() {
     let names: Vec<String> = seeds.iter().map(Seed::name).collect();
     for seed in &seeds {
         project.write(&format!("roles/{}.role.hcl", seed.name()), &seed.role());
+        for (path, text) in &seed.files {
+            project.write(&format!("roles/{path}"), text);
+        }
     }
     project.write("roles/all.role.hcl", &format!("role \"all\" {{\n  inherits = {}\n}}\n", json!(names)));
     let plays: Vec<Json> = seeds.iter().map(Seed::play).collect();
@@ -140,12 +159,35 @@ fn on_a_machine<T>(this: impl FnOnce() -> T) -> Option<T> {
     let directory = tempfile::tempdir().unwrap();
     let seen = [Path::new(ANDON).parent().unwrap(), Path::new(env!("CARGO_TARGET_TMPDIR"))];
     match machine::enter(directory.path(), &seen) {
-        Ok(()) => Some(this()),
+        Ok(()) => {
+            serve();
+            Some(this())
+        }
         Err(error) => {
             println!("skipped: there is no machine with an overlay and namespaces here: {error}");
             None
         }
     }
+}
+
+/// Answers requests on this machine for as long as the test runs.
+fn serve() {
+    let listener = TcpListener::bind("127.0.0.1:80").unwrap();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let mut line = String::new();
+            let mut reader = BufReader::new(&stream);
+            let _ = reader.read_line(&mut line);
+            let mut header = String::new();
+            while reader.read_line(&mut header).is_ok_and(|read| read > 2) {
+                header.clear();
+            }
+            let number = line.split(['/', ' ']).find_map(|word| word.parse().ok());
+            let content = number.map(files::served).unwrap_or_default();
+            let length = content.len();
+            let _ = write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{content}");
+        }
+    });
 }
 
 impl Trial {

@@ -5,9 +5,11 @@ use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::Path;
+use std::process::Command;
 
 use serde_json::{Map, Value as Json, json};
 
+use super::machine;
 use crate::support::Random;
 
 /// All of one seed.
@@ -16,6 +18,8 @@ pub struct Seed {
     pub random: Random,
     pub start: Vec<Start>,
     pub tasks: Vec<Task>,
+    /// Files of the project, by their path in its `roles`.
+    pub files: Vec<(String, String)>,
 }
 
 /// Something that is there before.
@@ -39,6 +43,11 @@ pub enum Start {
         path: &'static str,
         line: String,
     },
+    /// What a command of the shell makes, below a path.
+    Made {
+        path: String,
+        by: String,
+    },
 }
 
 /// Mode, owner and group of what is there before.
@@ -51,15 +60,16 @@ pub const PLAIN: Meta = Meta(0o644, 0, 0);
 pub struct Task {
     /// What it is about: a part of each path and line that it may change.
     pub subject: String,
-    /// A task of a playbook.
-    pub ansible: Json,
+    /// Tasks of a playbook.
+    pub ansible: Vec<Json>,
     /// A resource of a role.
     pub andon: String,
 }
 
 impl Seed {
     pub fn new(number: u64) -> Seed {
-        let mut seed = Seed { number, random: Random::new(number), start: Vec::new(), tasks: Vec::new() };
+        let mut seed =
+            Seed { number, random: Random::new(number), start: Vec::new(), tasks: Vec::new(), files: Vec::new() };
         let home = seed.directory();
         seed.start.push(Start::Directory { path: home, meta: Meta(0o755, 0, 0) });
         seed
@@ -104,21 +114,28 @@ impl Seed {
     }
 
     /// A wish, as a module with its arguments and as a resource with its attributes; what is null is not said.
-    pub fn wish(&mut self, subject: &str, (module, arguments): (&str, Json), (kind, attributes): (&str, Json)) {
-        let arguments = said(arguments);
+    pub fn wish(&mut self, subject: &str, task: (&str, Json), resource: (&str, Json)) {
+        self.wishes(subject, vec![task], resource);
+    }
+
+    /// The same, where a playbook says it in several tasks.
+    pub fn wishes(&mut self, subject: &str, tasks: Vec<(&str, Json)>, (kind, attributes): (&str, Json)) {
         let mut andon = format!("{kind} {} {{\n", hcl(&json!(subject)));
         for (name, value) in said(attributes) {
             writeln!(andon, "  {name} = {}", hcl(&value)).unwrap();
         }
         andon.push('}');
-        let module = if module.contains('.') { module.to_owned() } else { format!("ansible.builtin.{module}") };
-        let ansible = json!({ "name": format!("{module} {subject}"), module: arguments });
+        let task = |(module, arguments): (&str, Json)| {
+            let module = if module.contains('.') { module.to_owned() } else { format!("ansible.builtin.{module}") };
+            json!({ "name": format!("{module} {subject}"), module: said(arguments) })
+        };
+        let ansible = tasks.into_iter().map(task).collect();
         self.tasks.push(Task { subject: subject.to_owned(), ansible, andon });
     }
 
     /// The play of this server.
     pub fn play(&self) -> Json {
-        let tasks: Vec<&Json> = self.tasks.iter().map(|task| &task.ansible).collect();
+        let tasks: Vec<&Json> = self.tasks.iter().flat_map(|task| &task.ansible).collect();
         json!({ "hosts": self.name(), "gather_facts": false, "tasks": tasks })
     }
 
@@ -136,7 +153,7 @@ impl Seed {
             writeln!(told, "  before: {start:?}").unwrap();
         }
         for task in self.tasks.iter().filter(|task| about(&task.subject)) {
-            writeln!(told, "  {}\n  {}", task.ansible, task.andon.replace('\n', "\n  ")).unwrap();
+            writeln!(told, "  {}\n  {}", json!(task.ansible), task.andon.replace('\n', "\n  ")).unwrap();
         }
         told
     }
@@ -147,15 +164,23 @@ fn said(arguments: Json) -> Map<String, Json> {
     all.into_iter().filter(|(_, value)| !value.is_null()).collect()
 }
 
-/// A value, as an expression. JSON's strings are those of the language, but for templates.
+/// A value, as an expression. JSON's strings are those of the language, but for templates; an object with the one key
+/// `expression` is what that says.
 pub fn hcl(value: &Json) -> String {
+    if let Some(text) = value.get("expression").and_then(Json::as_str) {
+        return text.to_owned();
+    }
     value.to_string().replace("${", "$${").replace("%{", "%%{")
 }
 
 impl Start {
-    fn subject(&self) -> &str {
+    /// The path or name that it is about.
+    pub fn subject(&self) -> &str {
         match self {
-            Start::File { path, .. } | Start::Directory { path, .. } | Start::Link { path, .. } => path,
+            Start::File { path, .. }
+            | Start::Directory { path, .. }
+            | Start::Link { path, .. }
+            | Start::Made { path, .. } => path,
             Start::Line { line, .. } => line.split(':').next().unwrap_or_default(),
         }
     }
@@ -174,6 +199,10 @@ impl Start {
             Start::Line { path, line } => {
                 let text = lines.entry(path).or_insert_with(|| fs::read_to_string(path).unwrap_or_default());
                 writeln!(text, "{line}").unwrap();
+            }
+            Start::Made { path, by } => {
+                let (made, out, err) = machine::run(Command::new("sh").args(["-euc", by, "sh", path]));
+                assert!(made, "{by}\n{out}{err}");
             }
         }
     }
