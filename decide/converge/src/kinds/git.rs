@@ -16,11 +16,12 @@ pub(super) const KIND: Kind = Kind { name: "git", schema, check, looks, decide }
 const ASKING_MS: u64 = 60_000;
 const FETCHING_MS: u64 = 3_600_000;
 
-/// What there is: the commit, the address, and what was changed by hand, a line each.
+/// What there is: the commit, the address, and what was changed by hand, a line each. Files that git knows nothing of are
+/// not the repository's: what a program keeps in its directory is neither in the way nor removed.
 const STATE: &str = "cd \"$1\" || exit 9\n\
     echo \"head $(git -c safe.directory='*' rev-parse -q --verify HEAD)\"\n\
     echo \"url $(git -c safe.directory='*' config --get \"remote.$2.url\")\"\n\
-    git -c safe.directory='*' status --porcelain --ignore-submodules=none | sed 's/^/changed /'";
+    git -c safe.directory='*' status --porcelain --untracked-files=no --ignore-submodules=none | sed 's/^/changed /'";
 
 /// Makes the directory a working copy of one commit: from nothing, from a clone that was interrupted, or from another
 /// commit. `$1` directory, `$2` remote, `$3` address, `$4` what is fetched, `$5` the commit, `$6` a branch to be on,
@@ -34,7 +35,7 @@ const MAKE: &str = "set -e\n\
     g cat-file -e \"$5^{commit}\" 2>/dev/null \
       || g fetch -q --force --tags $depth \"$2\" \"$4\" \
       || g fetch -q --force --tags \"$2\" '+refs/heads/*:refs/remotes/'\"$2\"'/*'\n\
-    force=; if [ \"$8\" = yes ]; then force=--force; g reset -q --hard 2>/dev/null || true; g clean -qfd; fi\n\
+    force=; if [ \"$8\" = yes ]; then force=--force; g reset -q --hard 2>/dev/null || true; fi\n\
     if [ -n \"$6\" ]; then g checkout -q $force -B \"$6\" \"$5\"; else g checkout -q $force --detach \"$5\"; fi\n\
     if [ \"$9\" = yes ]; then g submodule -q sync --recursive; g submodule -q update --init --recursive $depth; fi";
 

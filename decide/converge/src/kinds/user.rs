@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use andon_schema::host::{Act, Bytes, Look, Node, User, UserWish};
+use andon_schema::host::{Account, Act, Bytes, Command, Entry, Look, Node, Sight, User, UserWish};
 use andon_schema::{Block, Change};
 use andon_value::Type;
 
@@ -204,9 +204,30 @@ fn update(args: &Args, user: &User, world: &World) -> Result<Decision, String> {
     if args.truth("create_home") == Some(true) && !wish.move_home && world.entry(&at)?.is_none() {
         differences.push(format!("{at} is missing"));
         let group = wish.group.or_else(|| Some(user.gid.to_string().into()));
-        acts.push(Act::MakeDirectory { path: at, mode: Some(0o700), owner: Some(name), group });
+        acts.push(make_home(&at, &name, &group.unwrap_or_default()));
     }
     Ok(Decision::update(differences, acts))
+}
+
+/// Makes the home of a user who is there as `useradd` makes that of a new one: with what is in `/etc/skel`, and the mode that
+/// `/etc/login.defs` says. It appears whole.
+fn make_home(home: &Arc<str>, name: &str, group: &str) -> Act {
+    const SCRIPT: &str = "set -e\n\
+        said() { sed -n \"s/^$1[[:space:]][[:space:]]*\\([0-7][0-7]*\\).*/\\1/p\" /etc/login.defs 2>/dev/null | tail -n 1; }\n\
+        mode=$(said HOME_MODE)\n\
+        if [ -z \"$mode\" ]; then mask=$(said UMASK); mode=$(printf %o $((0777 & ~0${mask:-22}))); fi\n\
+        mkdir -p \"$(dirname \"$1\")\"\n\
+        new=\"$1.andon-new\"\n\
+        rm -rf \"$new\"\n\
+        mkdir -m 700 \"$new\"\n\
+        if [ -d /etc/skel ]; then cp -R /etc/skel/. \"$new\"; fi\n\
+        chown -R \"$2:$3\" \"$new\"\n\
+        chmod \"$mode\" \"$new\"\n\
+        mv \"$new\" \"$1\"";
+    let command = Command::new(["/bin/sh", "-c", SCRIPT, "sh", home, name, group]);
+    let by_name = |name: &str| Account { id: u32::MAX, name: name.into() };
+    let entry = Entry { node: Node::Directory, mode: 0o755, owner: by_name(name), group: by_name(group) };
+    Act::Run { command, doing: None, makes: vec![(look_at(home), Sight::Path(Some(entry)))], only: true }
 }
 
 /// How a change of the password is told: whether one can log in with it is no secret.

@@ -69,7 +69,11 @@ impl Templates {
             return Ok(Value::unknown(Type::String).not_null().mark(marks));
         }
         match filled {
-            Ok(()) => Ok(Value::string(String::from_utf8_lossy(&out.0)).mark(marks)),
+            Ok(()) => {
+                let source = self.files.read("", path).map_or(&[][..], |content| content);
+                end_alike(source, &mut out.0);
+                Ok(Value::string(String::from_utf8_lossy(&out.0)).mark(marks))
+            }
             Err(error) => Err(self.wrong(path, &error)),
         }
     }
@@ -105,6 +109,14 @@ impl Templates {
         let line = source.zip(number).and_then(|(text, number)| text.lines().nth(number.checked_sub(1)?));
         Wrong { place, message, line: line.unwrap_or_default().trim_end().chars().take(160).collect() }
     }
+}
+
+/// A block at the end takes its line break along. What is made of a template ends with as many as the template, as
+/// Ansible has it: a file that is one line short would look changed to whoever comes from there.
+fn end_alike(template: &[u8], out: &mut Vec<u8>) {
+    let breaks = |text: &[u8]| text.iter().rev().take_while(|byte| **byte == b'\n').count();
+    let lacking = breaks(template).saturating_sub(breaks(out));
+    out.extend(std::iter::repeat_n(b'\n', lacking));
 }
 
 fn environment(files: &Arc<FileSet>, trim: bool, lstrip: bool) -> Environment<'static> {

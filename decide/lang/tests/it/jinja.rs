@@ -29,6 +29,19 @@ fn wrong(template: &str, variables: &str, expected: &str) -> Option<String> {
 }
 
 #[test]
+fn what_ends_with_a_line_break_still_does() {
+    for (template, expected) in [
+        // `filled` puts a line break behind a template.
+        ("{% if a %}web{% endif %}", "web\n"),
+        ("{% if a %}web{% endif %}\n", "web\n\n"),
+        ("{{ a }}", "true\n"),
+        ("{% if not a %}\nweb\n{% endif %}", "\n"),
+    ] {
+        assert_eq!(filled(template, "{ a = true }", "").to_lowercase(), expected, "{template}");
+    }
+}
+
+#[test]
 fn text_as_configuration_tools_make_it() {
     let mut failures = Vec::new();
     for (template, variables, expected) in [

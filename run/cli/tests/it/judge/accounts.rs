@@ -74,7 +74,7 @@ impl Seed {
         let password = self.maybe(&HASHES);
         let locked = password.map(|_| self.chance(2));
         let (min, max, warn) = (self.maybe(&[0, 2]), self.maybe(&[60, 99999]), self.maybe(&[7, 10]));
-        let create_home = !there && self.chance(2);
+        let create_home = self.chance(2);
         let arguments = json!({
             "name": name, "uid": uid, "shell": shell, "comment": comment, "group": group, "groups": groups,
             "append": groups.as_ref().map(|_| !exclusive), "password": password, "password_lock": locked,

@@ -184,7 +184,8 @@ impl Seed {
             _ => (None, None),
         };
         // Where the last line has no end, Ansible writes what comes after it onto the same line, or gives it one.
-        let end = if after.is_none() && matching.is_none() && self.chance(3) { "" } else { "\n" };
+        let last = after.is_some() || matching.is_some() || about.contains(&line);
+        let end = if !last && self.chance(3) { "" } else { "\n" };
         self.lines_at(&path, about, end);
         let arguments = json!({
             "path": path, "line": line, "create": true, "regexp": matching,
@@ -271,18 +272,16 @@ impl Seed {
         let path = self.path("fetched");
         let (number, mode) = (self.random.below(CONTENTS.len() as u64), self.maybe(&["0600", "0755"]));
         let content = served(number);
-        // Without a digest a file that is there is taken as right by both.
         let hexadecimal = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-        let digest = (!self.chance(3)).then(|| hexadecimal(&Sha256::digest(content)));
+        // Without it Ansible asks whether the web has something newer, and Andon takes what is there as right.
+        let digest = hexadecimal(&Sha256::digest(content));
         match self.random.below(3) {
             0 => {}
             1 => self.start.push(Start::File { path: path.clone(), content: content.to_owned(), meta: PLAIN }),
             _ => self.start.push(Start::File { path: path.clone(), content: "other".to_owned(), meta: PLAIN }),
         }
         let url = format!("http://127.0.0.1/{number}");
-        let checksum = digest.as_ref().map(|digest| format!("sha256:{digest}"));
-        let force = digest.is_some();
-        let arguments = json!({ "url": url, "dest": path, "mode": mode, "checksum": checksum, "force": force });
+        let arguments = json!({ "url": url, "dest": path, "mode": mode, "checksum": format!("sha256:{digest}") });
         self.wish(&path, ("get_url", arguments), ("file", json!({ "source": url, "sha256": digest, "mode": mode })));
     }
 
@@ -312,9 +311,9 @@ impl Seed {
         let path = self.path("git");
         let repository = format!("{path}.origin");
         self.start.push(Start::Made { path: repository.clone(), by: REPOSITORY.to_owned() });
-        let (of_ansible, revision) = self.pick(&[("main", "main"), ("one", "one"), ("HEAD", "")]);
-        let revision = (!revision.is_empty()).then_some(revision);
-        let clone = "git clone -q \"${1%.copy}.origin\" \"${1%.copy}\"; cd \"${1%.copy}\"";
+        let url = format!("file://{repository}");
+        let revision = self.pick(&["main", "one"]);
+        let clone = "git clone -q \"file://${1%.copy}.origin\" \"${1%.copy}\"; cd \"${1%.copy}\"";
         let more = match self.random.below(4) {
             0 => None,
             1 => Some(""),
@@ -326,8 +325,8 @@ impl Seed {
         }
         self.wish(
             &path,
-            ("git", json!({ "repo": repository, "dest": path, "version": of_ansible, "force": true })),
-            ("git", json!({ "url": repository, "revision": revision, "local_changes": "discard" })),
+            ("git", json!({ "repo": url, "dest": path, "version": revision, "force": true })),
+            ("git", json!({ "url": url, "revision": revision, "local_changes": "discard" })),
         );
     }
 }

@@ -15,7 +15,7 @@ use nix::unistd::{chdir, pivot_root, sethostname};
 const CHANGED: &str = "/run/changed";
 
 /// What is no part of the comparison: the records of each tool, and what tools keep of before.
-const IGNORED: [&str; 10] = [
+const IGNORED: [&str; 15] = [
     "/etc/.pwd.lock",
     "/etc/group-",
     "/etc/gshadow-",
@@ -25,7 +25,12 @@ const IGNORED: [&str; 10] = [
     "/etc/subuid-",
     "/root",
     "/tmp",
+    "/var/cache",
     "/var/lib/andon",
+    "/var/lib/apt",
+    "/var/lib/dpkg",
+    "/var/log",
+    "/var/mail",
 ];
 
 /// The state of each path that changed, as text.
@@ -90,13 +95,16 @@ pub fn changed() -> BTreeSet<String> {
     found
 }
 
-/// What is at these paths, here, and what the kernel says.
+/// What is at these paths, here, and what the kernel and the package manager say.
 pub fn states<'a>(paths: impl IntoIterator<Item = &'a String>) -> States {
     let mut states: States = paths.into_iter().map(|path| (path.clone(), state(path))).collect();
     let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let forward = fs::read_to_string("/proc/sys/net/ipv4/ip_forward").unwrap_or_default();
     let mounts = fs::read_to_string("/proc/thread-self/mounts").unwrap_or_default();
     let mounts: Vec<&str> = mounts.split_inclusive('\n').filter(|line| line.contains("/judge/")).collect();
+    let format = "${Package} ${Version} ${db:Status-Abbrev}\n";
+    let (_, packages, _) = run(Command::new("dpkg-query").args(["--show", "--showformat", format]));
+    states.insert("packages".to_owned(), packages);
     states.insert("the kernel".to_owned(), format!("hostname {name}ip_forward {forward}{}", mounts.concat()));
     states
 }

@@ -8,6 +8,7 @@ mod accounts;
 mod ansible;
 mod files;
 mod machine;
+mod packages;
 mod seed;
 mod system;
 
@@ -73,6 +74,7 @@ fn seeds() -> Vec<Seed> {
         KINDS[number as usize % KINDS.len()](&mut seed);
         if number == *numbers.start() {
             seed.machine();
+            seed.packages();
         }
         for _ in 1..TASKS {
             let kind = seed.pick(&KINDS);

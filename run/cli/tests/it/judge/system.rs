@@ -71,11 +71,15 @@ impl Seed {
         self.wish(&path, ("ansible.posix.mount", arguments), ("mount", attributes));
     }
 
-    /// The name of the machine, its time zone and a setting of its kernel: once. Without a running systemd the way of
-    /// Alpine is what works everywhere.
+    /// The name of the machine, its time zone and a setting of its kernel: once. Ansible's own module for the
+    /// name wants a running systemd, which there is none of.
     pub fn machine(&mut self) {
         let name = self.pick(&["web-1", "web-1.example.org"]);
-        self.wish(name, ("hostname", json!({ "name": name, "use": "alpine" })), ("hostname", json!({})));
+        let tasks = vec![
+            ("copy", json!({ "dest": "/etc/hostname", "content": format!("{name}\n") })),
+            ("command", json!({ "argv": ["hostname", name] })),
+        ];
+        self.wishes(name, tasks, ("hostname", json!({})));
         let zone = self.pick(&["Europe/Paris", "America/Argentina/Buenos_Aires", "UTC"]);
         let file = format!("/usr/share/zoneinfo/{zone}");
         let tasks = vec![
