@@ -97,10 +97,15 @@ fn over_ssh(ssh: &Ssh, line: &str, limit: Option<Duration>) -> Result<Answer, Re
     command.arg(format!("exec /bin/sh -c {} sh {}", quoted(&script), quoted(line))).env("LC_ALL", "C");
     ssh.detach(&mut command);
     let (mut answer, status) = captured(&mut command, limit.map(|limit| limit + WAY), false).map_err(no_ssh)?;
-    let is_sudo = answer.errors.starts_with(b"sudo: ") && answer.status == Some(1);
+    let is_sudo = answer.output.is_empty()
+        && match answer.status {
+            Some(1) => answer.errors.starts_with(b"sudo: "),
+            Some(127) => answer.errors.ends_with(b": sudo: not found\n"),
+            _ => false,
+        };
     match (answer.status, status) {
         (Some(255), Some(status)) => Err(ssh.refused(Some(255), how(status), &answer.errors)),
-        (Some(1), Some(status)) if is_sudo => Err(ssh.refused(Some(1), how(status), &answer.errors)),
+        (code, Some(status)) if is_sudo => Err(ssh.refused(code, how(status), &answer.errors)),
         (Some(TIMED_OUT), _) if limit.is_some() => {
             answer.status = None;
             Ok(answer)

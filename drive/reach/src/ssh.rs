@@ -125,7 +125,7 @@ impl Ssh {
     /// The failure of `ssh` itself, or of what it had the server run.
     pub(crate) fn refused(&self, status: Option<i32>, how: String, said: &[u8]) -> ReachError {
         let said = String::from_utf8_lossy(said).into_owned();
-        let is_sudo = said.lines().any(|line| line.starts_with("sudo: "));
+        let is_sudo = said.lines().any(|line| line.starts_with("sudo: ") || line.ends_with(": sudo: not found"));
         match status {
             Some(FAILED) => ReachError::Connect { name: self.name(), said },
             _ if is_sudo => ReachError::NotRoot { name: self.name(), said },

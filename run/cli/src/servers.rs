@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use andon_engine::hosts::{Host, joined, listed, of_environment};
 use andon_engine::project::has_records;
-use andon_engine::{Happening, now, on_many, provider};
+use andon_engine::{Doing, Happening, now, on_many, provider};
 use andon_fleet::{Rollout, Selector, Server};
 use andon_lab::Lab;
 use andon_reach::Target;
@@ -99,8 +99,8 @@ pub fn refused(failure: &Failure) -> Stop {
 
 /// What is done on many servers, and said of them.
 pub struct Work<'a, T> {
-    /// Does it, on the server of this place; lines are for whoever watches.
-    pub on: &'a (dyn Fn(usize, &dyn Fn(&str)) -> T + Sync),
+    /// Does it.
+    pub on: Doing<'a, T>,
     /// Whether it failed.
     pub has_failed: &'a dyn Fn(&T) -> bool,
     /// What came of it, in some words.

@@ -40,7 +40,7 @@ pub use gated::Gated;
 pub use journal::{Journal, JournalError, Sink};
 pub use locks::{Locks, Verifier};
 pub use machine::{Machine, Providers};
-pub use many::{Happening, on_many};
+pub use many::{Doing, Happening, on_many};
 pub use planning::{evaluate, plan};
 pub use plugins::{Plugins, REATTACH_VARIABLE, Requirements, built_in_used, kept_providers, named};
 pub use recover::{RecoverError, Recovered, presumed, recover};

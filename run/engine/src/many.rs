@@ -24,13 +24,16 @@ pub enum Happening<'a, T> {
     Tick,
 }
 
+/// What is done on the server of a place; lines about its progress go to whoever watches.
+pub type Doing<'a, T> = &'a (dyn Fn(usize, &dyn Fn(&str)) -> T + Sync);
+
 /// Does `work` on every server that the rollout begins with, and tells `watch` what happens. Gives the answers by place,
 /// `None` of those that were not begun.
 pub fn on_many<T: Send>(
     total: usize,
     rollout: &mut Rollout,
     interrupt: &AtomicBool,
-    work: &(dyn Fn(usize, &dyn Fn(&str)) -> T + Sync),
+    work: Doing<'_, T>,
     has_failed: &dyn Fn(&T) -> bool,
     watch: &mut dyn FnMut(Happening<'_, T>),
 ) -> Vec<Option<T>> {
