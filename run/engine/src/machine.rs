@@ -12,7 +12,9 @@ use andon_plan::VALUE;
 use andon_schema::{Answer, Command, Failure, InstanceAddress, Outcome, Question, Schemas};
 use andon_value::Value;
 
-use crate::provider::{Planned, PluginHost, Provider, Published, Request, ValueProvider, read_remote_state};
+use crate::provider::{
+    BOOTSTRAP, Planned, PluginHost, Provider, Published, Request, ValueProvider, read_bootstrap, read_remote_state,
+};
 use crate::{Completion, Job, Plugins, Ticket, World};
 
 /// Providers by resource type.
@@ -62,6 +64,7 @@ impl Providers {
     fn read_data(&self, address: &InstanceAddress, config: &Value) -> Result<Value, Failure> {
         match &*address.resource.kind {
             "terraform_remote_state" => read_remote_state(config, self.directory(address), &self.published),
+            BOOTSTRAP => read_bootstrap(config),
             VALUE => self.values.registry.read(config, address, &self.values.environment, &self.published),
             kind => Err(Failure::new(format!("there is no data source {kind}"), "No provider at hand has it.")),
         }

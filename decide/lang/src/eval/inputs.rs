@@ -3,8 +3,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use sha2::{Digest, Sha256};
 
 use crate::FileSet;
-use crate::functions::Templates;
 use crate::files::{clean, resolve};
+use crate::functions::Templates;
 
 /// What functions may read beside their arguments. They read nothing else: no file, no clock and no randomness that is
 /// not here.

@@ -302,7 +302,9 @@ pub(crate) fn parent(path: &str) -> &str {
 fn parse(path: &str, id: SourceId, text: &str, shape: &Shape) -> (Body, Diagnostics) {
     if !path.ends_with(".json") {
         let (body, mut errors) = andon_hcl::parse_body(id, text);
-        let own = [".role.hcl", ".image.hcl", ".hosts.hcl", ".test.hcl", "andon.hcl"].iter().any(|suffix| path.ends_with(suffix));
+        let own = [".role.hcl", ".image.hcl", ".hosts.hcl", ".test.hcl", "andon.hcl"]
+            .iter()
+            .any(|suffix| path.ends_with(suffix));
         if !own && !errors.has_errors() {
             errors.extend(andon_hcl::beyond_terraform(&body, text));
         }

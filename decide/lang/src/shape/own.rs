@@ -71,14 +71,20 @@ static CONNECTION: Shape = closed(
         optional("port", "The port."),
         optional("identity_file", "A file with a private key."),
         optional("options", "Further options of ssh_config(5), by name."),
-        optional("become", "Whether root does the work, by sudo where the login is another user; true where it is not said."),
+        optional(
+            "become",
+            "Whether root does the work, by sudo where the login is another user; true where it is not said.",
+        ),
     ],
     &[],
 );
 
 static HOST_BLOCK: Shape = closed(
     &[
-        optional("address", "A host name, an address, or a Host of the configuration of ssh; its name where none is given."),
+        optional(
+            "address",
+            "A host name, an address, or a Host of the configuration of ssh; its name where none is given.",
+        ),
         optional("tags", "Texts by name, to select it by."),
         optional("roles", "The roles that it has."),
         optional("params", "Values of the roles' parameters, by name."),

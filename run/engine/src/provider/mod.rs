@@ -1,5 +1,6 @@
 //! The built-in providers: each joins one kind of resource to the drivers that make it real.
 
+mod bootstrap;
 pub mod calls;
 mod data;
 mod host;
@@ -26,6 +27,7 @@ use andon_value::Value;
 use crate::agent::schemas;
 use crate::{Found, Providers, Session, Settings};
 
+pub(crate) use bootstrap::{BOOTSTRAP, read as read_bootstrap};
 pub use data::{DataProvider, uuid};
 pub use host::HostProvider;
 pub use image::ImageProvider;
@@ -219,6 +221,7 @@ fn one_type(
 fn add_data(all: &mut Schemas) {
     all.data.insert("andon_stack".to_owned(), andon_plan::stack_schema());
     all.data.extend(data::remote_state_schema());
+    all.data.extend(bootstrap::schemas());
     all.data.extend(published_value::data_schemas());
 }
 
