@@ -98,8 +98,9 @@ resource "andon_host" "one" {{
     );
     project.ok(&["apply", "-y"]);
     // cloud-init looks for its data when a server boots.
-    let boot = "cloud-init clean --logs >/dev/null 2>&1; cloud-init init --local && cloud-init init && \
-                cloud-init modules --mode=config && cloud-init modules --mode=final; cloud-init status --long || true";
+    let boot = "cloud-init clean --logs; cloud-init init --local; cloud-init init; cloud-init modules --mode=config; \
+                cloud-init modules --mode=final; cloud-init status --long; cat /var/log/cloud-init-output.log; \
+                journalctl -q -n 30 -u andon-agent; true";
     let said = project.in_server("one", boot);
     let greeting = || project.andon(&["ssh", "one", "cat", "/etc/greeting"]).out;
     eventually(&format!("the server is as its role says: {said}"), Duration::from_secs(120), || {
