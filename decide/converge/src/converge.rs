@@ -276,14 +276,17 @@ impl Converge {
         if !self.world.rules.is_empty() || self.mode == Mode::Image {
             return None;
         }
-        let (differences, acts) = kinds::sweep(&self.world).ok().flatten()?;
+        let Decision { change, differences, diff, acts, .. } = kinds::sweep(&self.world).ok()?;
+        if change == Change::None {
+            return None;
+        }
         let place = self.entries.len();
         self.entries.push(HostEntry {
             address: address_of("firewall_rule", "*"),
             origin: String::new(),
-            change: Change::Remove,
+            change,
             differences,
-            diff: None,
+            diff,
             status: if self.mode == Mode::Plan { EntryStatus::Planned } else { EntryStatus::Done },
         });
         self.send(acts.into_iter().map(|act| Queued { entries: vec![place], act }).collect())

@@ -5,11 +5,14 @@ use andon_schema::host::{Act, Catalog, Due, HostResource};
 
 use crate::converge::address_of;
 
+/// The kind and the name of a resource.
+type Named = (Arc<str>, Arc<str>);
+
 /// The commands that run only on a change of something else, by their addresses.
 #[derive(Default)]
 pub(crate) struct Runs {
     /// What waits for a resource, by its kind and name.
-    waiting: BTreeMap<(Arc<str>, Arc<str>), Vec<Arc<str>>>,
+    waiting: BTreeMap<Named, Vec<Arc<str>>>,
     due: BTreeSet<Arc<str>>,
 }
 

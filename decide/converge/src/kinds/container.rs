@@ -159,6 +159,9 @@ fn looks(args: &Args, world: &World) -> Vec<Look> {
     looks
 }
 
+/// Variables of an environment.
+type Variables = Vec<(Arc<str>, Arc<str>)>;
+
 /// What is seen of a container.
 struct Seen {
     running: bool,
@@ -194,7 +197,7 @@ fn find(lines: &str, name: &str) -> Option<Seen> {
 
 /// The words that make the container, without the engine, the verb and the label; and the variables that are handed
 /// through the engine's own environment, so that a secret is not among the words.
-fn definition(args: &Args) -> (Vec<String>, Vec<(Arc<str>, Arc<str>)>) {
+fn definition(args: &Args) -> (Vec<String>, Variables) {
     let mut words = vec![format!("--name={}", args.subject("name"))];
     let mut through = Vec::new();
     for (name, value) in args.pairs("environment") {

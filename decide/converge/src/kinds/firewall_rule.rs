@@ -453,8 +453,8 @@ fn include(world: &World) -> Result<(Vec<Act>, Vec<String>), String> {
     Ok((acts, differences))
 }
 
-/// What has to be done for a role that has no rules any more: what differs, and the acts.
-pub(crate) fn sweep(world: &World) -> Result<Option<(Vec<String>, Vec<Act>)>, String> {
+/// What has to be done for a role that has no rules any more, which no resource does.
+pub(crate) fn sweep(world: &World) -> Result<Decision, String> {
     let kept = bytes_of(world.entry(KEPT)?).map(|bytes| String::from_utf8_lossy(&bytes.0).into_owned());
     let kept = read(&kept.unwrap_or_default());
     let mut differences: Vec<String> = Vec::new();
@@ -465,7 +465,7 @@ pub(crate) fn sweep(world: &World) -> Result<Option<(Vec<String>, Vec<Act>)>, St
         }
     }
     if differences.is_empty() {
-        return Ok(None);
+        return Ok(Decision::nothing());
     }
-    Ok(Some((differences, load(&world.rules.table(&kept), world))))
+    Ok(Decision::new(Change::Remove, differences, load(&world.rules.table(&kept), world)))
 }
