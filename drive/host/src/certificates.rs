@@ -25,10 +25,7 @@ pub(crate) fn look(place: &CertificatePlace) -> Sight {
     let text = |path: &str| std::fs::read_to_string(path).ok();
     let Some(certificate) = text(&place.certificate) else { return Sight::Certificate(None) };
     let key = text(&place.key);
-    let authority = match &place.authority {
-        Some(authority) => Some(contents(authority).unwrap_or_default()),
-        None => None,
-    };
+    let authority = place.authority.as_ref().map(|authority| contents(authority).unwrap_or_default());
     Sight::Certificate(read(&certificate, key.as_deref(), authority.as_deref()))
 }
 
@@ -254,7 +251,7 @@ fn params(wish: &CertificateWish) -> Result<CertificateParams, String> {
     }
     params.is_ca = if wish.is_authority { IsCa::Ca(BasicConstraints::Unconstrained) } else { IsCa::ExplicitNoCa };
     for usage in &wish.usages {
-        let plain = USAGES.iter().find(|(name, _)| *name == &**usage).map(|(_, it)| it.clone());
+        let plain = USAGES.iter().find(|(name, _)| *name == &**usage).map(|(_, it)| *it);
         let extended = EXTENDED.iter().find(|(name, _)| *name == &**usage).map(|(_, it)| it.clone());
         params.key_usages.extend(plain);
         params.extended_key_usages.extend(extended);
