@@ -14,7 +14,7 @@ use andon_text::{Diagnostic, Diagnostics, SourceMap};
 use andon_value::Value;
 
 use crate::definitions::{Project, Role};
-use crate::role::{Roles, Server, catalog, find, lineage, predict};
+use crate::role::{Roles, Server, catalog, facts_read, find, lineage, predict};
 use crate::{FileSet, GivenArgument};
 
 const MAGIC: &[u8] = b"andon bundle 1\n";
@@ -129,6 +129,12 @@ impl Bundle {
                 .into());
         }
         Ok(foreseen.secrets)
+    }
+
+    /// The names of the facts that one of its roles may read, at the first step of each reference; `None` for all of them.
+    pub fn facts(&self, role: &str) -> Option<BTreeSet<Arc<str>>> {
+        let lineage = find(&self.roles, role, None).and_then(|role| lineage(&self.roles, role)).ok()?;
+        facts_read(&lineage)
     }
 
     fn evaluated<'a>(&'a self, schemas: &'a Schemas) -> Roles<'a> {

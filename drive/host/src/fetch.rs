@@ -80,7 +80,7 @@ fn download(
 ) -> Result<String, Failure> {
     let failed = |error: std::io::Error| Failure::Final(error.to_string());
     to.set_len(0).and_then(|()| to.seek(SeekFrom::Start(0))).map_err(failed)?;
-    let agent = agent(deadline);
+    let agent = agent(deadline, Trust::default());
     let mut request = agent.get(url);
     for (name, value) in headers {
         request = request.header(&**name, &**value);
@@ -113,8 +113,23 @@ fn download(
     Ok(hexadecimal(&hash.finalize()))
 }
 
+/// How far others are trusted.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Trust {
+    /// How many redirects are followed.
+    pub redirects: u32,
+    /// The certificate of the other side must be trusted.
+    pub verify: bool,
+}
+
+impl Default for Trust {
+    fn default() -> Trust {
+        Trust { redirects: 10, verify: true }
+    }
+}
+
 /// A client that trusts what the server trusts, and what comes with the program where it trusts nobody.
-fn agent(deadline: Instant) -> ureq::Agent {
+pub(crate) fn agent(deadline: Instant, trust: Trust) -> ureq::Agent {
     let roots = rustls_native_certs::load_native_certs().certs;
     let roots: Vec<Certificate<'static>> =
         roots.iter().map(|certificate| Certificate::from_der(certificate).to_owned()).collect();
@@ -122,7 +137,11 @@ fn agent(deadline: Instant) -> ureq::Agent {
     let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
     let config = ureq::Agent::config_builder()
         .http_status_as_error(false)
-        .tls_config(TlsConfig::builder().root_certs(roots).build())
+        .allow_non_standard_methods(true)
+        .max_redirects(trust.redirects)
+        .max_redirects_will_error(false)
+        .proxy(None)
+        .tls_config(TlsConfig::builder().root_certs(roots).disable_verification(!trust.verify).build())
         .timeout_global(Some(left))
         .timeout_connect(Some(Duration::from_secs(20)))
         .user_agent(concat!("andon/", env!("CARGO_PKG_VERSION")))

@@ -27,6 +27,6 @@ mod trial;
 mod unpack;
 
 pub use act::{Progress, act, act_while};
-pub use facts::facts;
+pub use facts::{fact_names, facts};
 pub use kept::{Journal, kept_content, kept_run, kept_runs};
 pub use observe::observe;

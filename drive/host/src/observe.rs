@@ -1,13 +1,15 @@
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use andon_schema::host::{Look, Sight, Stage};
 
 use crate::accounts::Accounts;
 use crate::packages::Packages;
-use crate::{certificates, commands, files, firewall, http, owed, packages, processes, services, unpack};
+use crate::{
+    certificates, commands, facts, files, firewall, http, names, owed, packages, processes, services, unpack,
+};
 
 /// Takes looks: one sight for each, in their order. Nothing is changed. What several looks need is read once.
 pub fn observe(looks: &[Look], stage: Stage) -> Vec<Sight> {
@@ -53,11 +55,20 @@ impl Observer<'_> {
             Look::Group(name) => Sight::Group(self.accounts().group(name)),
             Look::Sysctl(key) => sysctl(key),
             Look::Owed => owed::read().map_or_else(Sight::Failed, Sight::Owed),
-            Look::Port { tcp, port } => processes::port(*tcp, *port),
-            Look::Http { url, headers, timeout_ms } => {
-                Sight::Http(http::get(url, headers, Duration::from_millis(*timeout_ms)))
+            Look::Port { tcp, port, address } => processes::port(*tcp, *port, *address),
+            Look::Http(request) => Sight::Http(http::ask(request)),
+            Look::Addresses { name, timeout_ms } => {
+                let found = names::addresses(name, Instant::now() + Duration::from_millis(*timeout_ms));
+                Sight::Addresses(found.map(|found| found.iter().map(|it| it.to_string().into()).collect()))
             }
-            Look::Process(name) => Sight::Process(processes::count(name)),
+            Look::OwnAddresses => Sight::Addresses(Ok(facts::own_addresses())),
+            Look::Reach { host, port, timeout_ms } => {
+                Sight::Reach(http::reach(host, *port, Duration::from_millis(*timeout_ms)))
+            }
+            Look::Process { name, user } => match user.as_ref().map(|user| self.accounts().uid(user)).transpose() {
+                Ok(user) => Sight::Process(processes::count(name, user)),
+                Err(reason) => Sight::Failed(reason),
+            },
             Look::Command(command) => commands::answer(command).map_or_else(Sight::Failed, Sight::Command),
             Look::Certificate(place) => certificates::look(place),
             Look::Firewall => firewall::look(self.stage),

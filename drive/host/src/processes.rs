@@ -1,39 +1,58 @@
 //! What listens and what runs, as /proc tells (proc(5)).
 
 use std::fs;
+use std::net::IpAddr;
+use std::os::unix::fs::MetadataExt;
 
 use andon_schema::host::Sight;
 
-/// Whether anything listens on a port, at any address.
-pub(crate) fn port(tcp: bool, port: u16) -> Sight {
+/// Whether anything listens on a port; at any address, or at exactly this one.
+pub(crate) fn port(tcp: bool, port: u16, address: Option<IpAddr>) -> Sight {
     let files = if tcp { ["/proc/net/tcp", "/proc/net/tcp6"] } else { ["/proc/net/udp", "/proc/net/udp6"] };
     let mut seen = false;
     for file in files {
         // A kernel without IPv6 has no second file.
         let Ok(text) = fs::read_to_string(file) else { continue };
         seen = true;
-        if listens(&text, tcp, port) {
+        if listens(&text, tcp, port, address) {
             return Sight::Port(true);
         }
     }
     if seen { Sight::Port(false) } else { Sight::Failed("the sockets of this server could not be read".to_owned()) }
 }
 
-fn listens(text: &str, tcp: bool, port: u16) -> bool {
+fn listens(text: &str, tcp: bool, port: u16, address: Option<IpAddr>) -> bool {
     // State 0A is LISTEN; a UDP socket that waits for anyone is in state 07.
     let state = if tcp { "0A" } else { "07" };
     text.lines().skip(1).any(|line| {
         let mut fields = line.split_whitespace().skip(1);
         let (local, _, now) = (fields.next(), fields.next(), fields.next());
-        let bound = local.and_then(|local| u16::from_str_radix(local.rsplit(':').next()?, 16).ok());
-        bound == Some(port) && now == Some(state)
+        let (at, bound) = local.and_then(|local| local.rsplit_once(':')).unwrap_or_default();
+        let here = address.is_none() || address == address_of(at);
+        here && u16::from_str_radix(bound, 16) == Ok(port) && now == Some(state)
     })
 }
 
+/// An address as the kernel writes it: words of 32 bits in hexadecimal, each in the byte order of the machine.
+fn address_of(digits: &str) -> Option<IpAddr> {
+    let word = |at: usize| Some(u32::from_str_radix(digits.get(at * 8..at * 8 + 8)?, 16).ok()?.to_ne_bytes());
+    match digits.len() {
+        8 => Some(IpAddr::from(word(0)?)),
+        32 => {
+            let words = [word(0)?, word(1)?, word(2)?, word(3)?].concat();
+            Some(IpAddr::from(<[u8; 16]>::try_from(words).ok()?))
+        }
+        _ => None,
+    }
+}
+
 /// How many processes have a name: the kernel's, or that of their program where the kernel's is cut short.
-pub(crate) fn count(name: &str) -> usize {
+pub(crate) fn count(name: &str, user: Option<u32>) -> usize {
     let is_process = |entry: &fs::DirEntry| entry.file_name().as_encoded_bytes().iter().all(u8::is_ascii_digit);
     let fits = |entry: &fs::DirEntry| {
+        if user.is_some_and(|user| entry.metadata().map_or(true, |it| it.uid() != user)) {
+            return false;
+        }
         let comm = fs::read_to_string(entry.path().join("comm")).unwrap_or_default();
         let comm = comm.trim_end_matches('\n');
         if comm == name {
@@ -61,15 +80,20 @@ mod tests {
             \x20  1: 0100007F:1F90 0100007F:C350 01 00000000:00000000\n\
             \x20  2: 00000000000000000000000000000000:01BB 00000000:0000 0A 0:0\n";
         for (port, is) in [(80, true), (8080, false), (443, true), (81, false)] {
-            assert_eq!(listens(text, true, port), is, "{port}");
+            assert_eq!(listens(text, true, port, None), is, "{port}");
         }
-        assert!(listens("head\n 1: 0:0035 0:0000 07 0:0\n", false, 53));
+        assert!(listens("head\n 1: 0:0035 0:0000 07 0:0\n", false, 53, None));
+        for (port, address, is) in
+            [(80, "127.0.0.1", true), (80, "127.0.0.2", false), (443, "::", true), (443, "::1", false)]
+        {
+            assert_eq!(listens(text, true, port, address.parse().ok()), is, "{address}");
+        }
     }
 
     #[test]
     fn this_test_is_a_process() {
         let comm = fs::read_to_string("/proc/self/comm").unwrap();
-        assert!(comm.trim().len() >= 15 || count(comm.trim()) > 0);
-        assert_eq!(count("no-process-has-this-name"), 0);
+        assert!(comm.trim().len() >= 15 || count(comm.trim(), None) > 0);
+        assert_eq!(count("no-process-has-this-name", None), 0);
     }
 }

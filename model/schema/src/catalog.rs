@@ -5,19 +5,57 @@ use andon_value::{Type, Value};
 
 use crate::host::Bytes;
 
-/// The type of `fact`: what every server says of itself.
+/// The type of `fact`: what every server says of itself. What is not known of a server is null.
 pub fn fact_types() -> Type {
-    let text = |name: &'static str| (name, Type::String);
-    let os = Type::object(["codename", "family", "name", "version"].map(text));
-    let texts = ["address", "address6", "architecture", "hostname", "kernel", "virtualization"].map(text);
-    let others = [
-        ("os", os),
-        ("addresses", Type::list(Type::String)),
-        ("cpus", Type::Number),
-        ("memory_mb", Type::Number),
-        ("image", Type::Bool),
+    use Type::{Bool, Number, String as Text};
+    let texts = || Type::list(Text);
+    let map_of = |fields: Vec<(&'static str, Type)>| Type::Map(Type::object(fields).into());
+    let list_of = |fields: Vec<(&'static str, Type)>| Type::list(Type::object(fields));
+    let plain = [
+        "address",
+        "address6",
+        "architecture",
+        "domain",
+        "fqdn",
+        "gateway",
+        "hostname",
+        "init",
+        "kernel",
+        "locale",
+        "machine_id",
+        "package_manager",
+        "timezone",
+        "virtualization",
+        "virtualization_kind",
     ];
-    Type::object(texts.into_iter().chain(others))
+    let cloud = ["instance", "provider", "region", "type", "zone"].map(|name| (name, Text));
+    let cpu = vec![("model", Text), ("vendor", Text), ("cores", Number), ("threads", Number)];
+    let disk = vec![("name", Text), ("size_mb", Number), ("model", Text), ("rotational", Bool), ("removable", Bool)];
+    let interface = vec![("mac", Text), ("mtu", Number), ("up", Bool), ("addresses", texts())];
+    let room = [("size_mb", Number), ("available_mb", Number)];
+    let mount = [("path", Text), ("source", Text), ("type", Text), ("options", texts())].into_iter().chain(room);
+    let route = vec![("destination", Text), ("gateway", Text), ("interface", Text), ("metric", Number)];
+    let user = vec![("uid", Number), ("gid", Number), ("home", Text), ("shell", Text)];
+    let others = [
+        ("addresses", texts()),
+        ("cloud", Type::object(cloud)),
+        ("cpu", Type::object(cpu)),
+        ("cpus", Number),
+        ("disks", list_of(disk)),
+        ("groups", map_of(vec![("gid", Number), ("members", texts())])),
+        ("image", Bool),
+        ("interfaces", map_of(interface)),
+        ("memory_mb", Number),
+        ("mounts", list_of(mount.collect())),
+        ("nameservers", texts()),
+        ("os", Type::object(["codename", "family", "name", "version"].map(|name| (name, Text)))),
+        ("packages", Type::Map(Text.into())),
+        ("routes", list_of(route)),
+        ("services", map_of(vec![("running", Bool), ("enabled", Bool)])),
+        ("swap_mb", Number),
+        ("users", map_of(user)),
+    ];
+    Type::object(plain.map(|name| (name, Text)).into_iter().chain(others))
 }
 
 /// A role, evaluated for one server: the host resources that it must have, in order, and the checks.

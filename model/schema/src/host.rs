@@ -1,6 +1,7 @@
 //! The looks and acts by which a converge observes and changes one server, and the catalogs that it follows.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 pub use crate::catalog::{Assertion, Catalog, Check, Due, HostResource, Notify, fact_types};
@@ -67,18 +68,36 @@ pub enum Look {
         tcp: bool,
         /// The port.
         port: u16,
+        /// Only what listens at exactly this address.
+        address: Option<IpAddr>,
     },
-    /// The answer to one HTTP GET; redirects are not followed. → [`Sight::Http`]
-    Http {
-        /// The address, `http://` only.
-        url: Arc<str>,
-        /// More headers.
-        headers: Vec<(Arc<str>, Arc<str>)>,
+    /// The answer to one HTTP request. → [`Sight::Http`]
+    Http(HttpRequest),
+    /// The addresses that a name has, by the server's own files and name servers. → [`Sight::Addresses`]
+    Addresses {
+        /// The name.
+        name: Arc<str>,
+        /// How long it may take.
+        timeout_ms: u64,
+    },
+    /// The addresses of the server itself. → [`Sight::Addresses`]
+    OwnAddresses,
+    /// Whether a TCP connection comes about. → [`Sight::Reach`]
+    Reach {
+        /// The host, by name or address.
+        host: Arc<str>,
+        /// The port.
+        port: u16,
         /// How long it may take.
         timeout_ms: u64,
     },
     /// Processes with this name. → [`Sight::Process`]
-    Process(Arc<str>),
+    Process {
+        /// The name.
+        name: Arc<str>,
+        /// Only those of this user, by name or number.
+        user: Option<Arc<str>>,
+    },
     /// What a command that changes nothing says. → [`Sight::Command`]
     Command(Command),
     /// A certificate, with what it belongs to. → [`Sight::Certificate`]
@@ -135,6 +154,10 @@ pub enum Sight {
     Port(bool),
     /// The answer, or why there is none.
     Http(Result<HttpAnswer, String>),
+    /// The addresses, or why there are none.
+    Addresses(Result<Vec<Arc<str>>, String>),
+    /// It came about, or why it did not.
+    Reach(Result<(), String>),
     /// How many processes there are.
     Process(usize),
     /// What the command said.
@@ -424,8 +447,29 @@ pub struct FirewallChain {
 pub struct HttpAnswer {
     /// The status: 200.
     pub status: u16,
+    /// The headers, as they came.
+    pub headers: Vec<(Arc<str>, Arc<str>)>,
     /// The body, its first mebibyte at most.
     pub body: Bytes,
+}
+
+/// An HTTP request.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct HttpRequest {
+    /// The method: `GET`.
+    pub method: Arc<str>,
+    /// The address, `http://` or `https://`.
+    pub url: Arc<str>,
+    /// More headers; they may hold a secret.
+    pub headers: Headers,
+    /// The body; `None` for none.
+    pub body: Option<Bytes>,
+    /// How many redirects are followed.
+    pub redirects: u32,
+    /// The certificate of the other side must be trusted.
+    pub verify: bool,
+    /// How long it may take.
+    pub timeout_ms: u64,
 }
 
 /// A program to run on a server, without a shell between. Its environment is clean but for a search path, a language

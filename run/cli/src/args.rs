@@ -12,6 +12,7 @@ use clap_complete::Shell;
 
 use crate::agent_args::AgentArguments;
 use crate::host_args::{ExecArguments, RunArguments, SshArguments, UndoArguments};
+use crate::look_args::{CheckServerArguments, FactsArguments};
 use crate::secret_args::SecretArguments;
 use crate::state_args::{StateCommand, TaintArguments, WorkspaceCommand};
 use crate::variables::VariableArguments;
@@ -185,6 +186,10 @@ pub enum Command {
     },
     /// On a server: converge once, or keep in sync with definitions from elsewhere
     Agent(AgentArguments),
+    /// Make the checks of a role on this machine, and change nothing
+    CheckServer(CheckServerArguments),
+    /// Show what this machine says of itself: what roles read as `fact`
+    Facts(FactsArguments),
     /// Keep the project's secrets, sealed in files that are shared like any other
     Secret(SecretArguments),
     /// Encrypt the ledger with another key, or leave it clear

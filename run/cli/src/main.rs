@@ -8,6 +8,7 @@ mod commands;
 mod context;
 mod dashes;
 mod host_args;
+mod look_args;
 mod secret_args;
 mod servers;
 mod state_args;
@@ -86,6 +87,8 @@ fn run(context: &Context) -> Result<(), context::Stop> {
         Command::Workspace { command } => commands::workspace::run(context, command),
         Command::Providers { command } => commands::providers::run(context, command.as_ref()),
         Command::Agent(arguments) => commands::agent::run(context, arguments),
+        Command::CheckServer(arguments) => commands::check_server::run(context, arguments),
+        Command::Facts(arguments) => commands::facts::run(context, arguments),
         Command::Secret(arguments) => commands::secret::run(context, &arguments.command),
         Command::Rekey(arguments) => commands::rekey::run(context, arguments),
         Command::ForceUnlock(arguments) => commands::force_unlock::run(context, arguments),

@@ -27,6 +27,8 @@ pub enum Task {
     Apply,
     /// Make it so in a root file system that is not booted.
     Bake,
+    /// Make the role's checks alone.
+    Check,
 }
 
 /// What is asked of an agent.
@@ -60,6 +62,7 @@ impl AgentRequest {
             Task::Plan => "plan",
             Task::Apply => "apply",
             Task::Bake => "bake",
+            Task::Check => "check",
         };
         let secrets = self.secrets.iter().map(|(name, value)| (name.to_string(), Json::from(&**value)));
         let header = json!({
@@ -82,6 +85,7 @@ impl AgentRequest {
             "plan" => Task::Plan,
             "apply" => Task::Apply,
             "bake" => Task::Bake,
+            "check" => Task::Check,
             _ => return None,
         };
         let role = header.get("role")?.as_str()?.to_owned();
@@ -179,10 +183,10 @@ fn without_secrets(mut report: HostReport, secrets: &Value) -> HostReport {
 /// diagnostics point into are the sources of the bundle.
 pub fn converge(wanted: &Wanted<'_>, task: Task, ways: &mut Ways<'_>) -> Result<AgentReply, Diagnostics> {
     let stage = if task == Task::Bake { Stage::Image } else { Stage::Live };
-    let facts = andon_host::facts(stage);
+    let facts = andon_host::facts(stage, wanted.bundle.facts(wanted.role).as_ref());
     let secrets = match task {
         Task::Bake => SecretsAtHand::Image,
-        Task::Plan | Task::Apply => SecretsAtHand::Handed(wanted.secrets),
+        Task::Plan | Task::Apply | Task::Check => SecretsAtHand::Handed(wanted.secrets),
     };
     let server = Server { params: wanted.params, facts: &facts, secrets };
     let catalog = wanted.bundle.catalog(wanted.role, server, &schemas())?;
@@ -198,6 +202,7 @@ pub fn converge(wanted: &Wanted<'_>, task: Task, ways: &mut Ways<'_>) -> Result<
         Task::Plan => Mode::Plan,
         Task::Apply => Mode::Apply,
         Task::Bake => Mode::Image,
+        Task::Check => Mode::Check,
     };
     // Whatever a tool of the server repeats of a secret goes no further.
     let hidden = wanted.hidden();

@@ -225,7 +225,9 @@ impl Host {
             Look::Owed => Sight::Owed(self.owed.clone()),
             Look::Port { port, .. } => Sight::Port(self.ports.get(port).is_some_and(|from| *from <= self.clock_ms)),
             Look::Http { .. } => Sight::Http(Err("connection refused".into())),
-            Look::Process(_) => Sight::Process(0),
+            Look::Process { .. } => Sight::Process(0),
+            Look::Addresses { .. } | Look::OwnAddresses => Sight::Addresses(Ok(vec!["10.0.0.1".into()])),
+            Look::Reach { .. } => Sight::Reach(Err("connection refused".into())),
             Look::Command(command) => Sight::Command(self.clone().run_program(command)),
             Look::Certificate(place) => Sight::Certificate(self.certificates.get(&*place.certificate).cloned()),
             Look::Firewall => {

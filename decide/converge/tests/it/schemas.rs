@@ -88,10 +88,10 @@ fn values_that_cannot_be_meant() {
 #[test]
 fn checks_that_cannot_be_meant() {
     for (kind, name, given, words) in [
-        ("port", "80", vec![], "is not a port"),
+        ("port", "http", vec![], "is not a port"),
         ("port", "tcp/0", vec![], "is not a port"),
         ("port", "tcp/80", vec![("timeout", Value::from("soon"))], "not a span of time"),
-        ("http", "https://a/", vec![], "cannot speak HTTPS"),
+        ("http", "ftp://a/", vec![], "is not an address"),
         ("http", "a/b", vec![], "is not an address"),
         ("http", "http://a/", vec![("status", 42.into())], "not one of HTTP"),
         ("file", "etc", vec![], "is not absolute"),

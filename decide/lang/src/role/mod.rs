@@ -2,6 +2,7 @@
 //! server itself when it converges, and here when a plan or an image foresees what a server will say.
 
 mod catalog;
+mod facts;
 mod given;
 mod lineage;
 mod scope;
@@ -19,6 +20,7 @@ use crate::definitions::{Project, Role};
 
 pub(crate) use catalog::{Evaluation, circle_of, evaluate_assertion, for_each, origin, refused};
 pub(crate) use given::given;
+pub(crate) use facts::facts_read;
 pub(crate) use lineage::{Places, find, lineage, params};
 pub(crate) use scope::no_each;
 

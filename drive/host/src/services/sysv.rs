@@ -55,7 +55,7 @@ fn runs(name: &str, script: &str) -> Result<bool, String> {
         // An old script that cannot say: the file with its number, or a process of its name.
         let files = [format!("/run/{name}.pid"), format!("/var/run/{name}.pid"), format!("/run/{name}/{name}.pid")];
         let known = files.iter().find(|file| Path::new(file).exists());
-        return Ok(known.map_or_else(|| processes::count(name) > 0, |file| is_alive(file)));
+        return Ok(known.map_or_else(|| processes::count(name, None) > 0, |file| is_alive(file)));
     }
     run_for(script, &["status"], STATUS).map(|output| output.success)
 }

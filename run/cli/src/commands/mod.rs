@@ -3,10 +3,12 @@
 pub mod agent;
 pub mod change;
 pub mod check;
+pub mod check_server;
 pub mod console;
 pub mod docs;
 pub mod drift;
 pub mod exec;
+pub mod facts;
 pub mod fmt;
 pub mod force_unlock;
 pub mod generate;

@@ -92,7 +92,8 @@ fn legal(text: &str) -> String {
     text.chars().map(letter).collect()
 }
 
-fn attribute(text: &str) -> String {
+/// Text as the value of an attribute.
+pub fn attribute(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for letter in legal(text).chars() {
         match letter {
@@ -109,7 +110,8 @@ fn attribute(text: &str) -> String {
     out
 }
 
-fn data(text: &str) -> String {
+/// Text as the content of an element.
+pub fn data(text: &str) -> String {
     format!("<![CDATA[{}]]>", legal(text).replace("]]>", "]]]]><![CDATA[>"))
 }
 

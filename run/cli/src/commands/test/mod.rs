@@ -1,6 +1,6 @@
 //! `test`: stacks by their `*.tftest.hcl`; roles and images, proved on throw-away servers.
 
-mod junit;
+pub mod junit;
 mod stacks;
 
 use std::sync::Arc;
