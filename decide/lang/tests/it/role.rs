@@ -390,3 +390,27 @@ fn images_are_baked_from_images() {
     }
     let _ = Arc::new(project);
 }
+
+#[test]
+fn a_role_says_which_facts_it_reads() {
+    for (body, expected) in [
+        ("", Some("")),
+        ("file \"/x\" { content = \"${fact.os.family} ${fact[\"memory_mb\"]}\" }", Some("memory_mb os")),
+        ("file \"/${fact.hostname}\" { when = fact.cpus > 1 }", Some("cpus hostname")),
+        (
+            "locals { a = fact.kernel }\ncheck \"c\" {\n  when = fact.init == \"x\"\n  port \"tcp/${fact.swap_mb}\" {}\n}",
+            Some("init kernel swap_mb"),
+        ),
+        ("file \"/x\" { for_each = fact.users }", Some("users")),
+        ("file \"/x\" { content = jsonencode(fact) }", None),
+        ("locals { n = \"os\" }\nfile \"/x\" { content = fact[local.n] }", None),
+    ] {
+        let text = format!(
+            "== roles/a.role.hcl\nrole \"a\" {{\n  inherits = [\"b\"]\n{body}\n}}\n== roles/b.role.hcl\nrole \"b\" {{}}\n"
+        );
+        let project = project(&text);
+        let found = bundle(&project, ["a"]).facts("a");
+        let found = found.map(|names| names.iter().map(|name| &**name).collect::<Vec<_>>().join(" "));
+        assert_eq!(found.as_deref(), expected, "{body}");
+    }
+}

@@ -35,6 +35,7 @@ mod kept_secrets;
 mod kills;
 mod ledger;
 mod midway;
+mod looking;
 mod mistakes;
 mod modules;
 mod pipelines;
