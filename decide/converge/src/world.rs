@@ -1,4 +1,5 @@
 mod imagined;
+mod trees;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -121,6 +122,10 @@ impl World {
             (Look::Same { path, content }, Sight::Same { entry: Some(entry), same: true, .. }) => {
                 let entry = Entry { node: Node::File(Some(content.clone())), ..entry.clone() };
                 self.learn(Look::Path { path: path.clone(), content: true }, Sight::Path(Some(entry)));
+            }
+            (Look::Tree(top), Sight::Tree(Some(tree))) => {
+                let tree = self.as_imagined(top, tree);
+                self.learn(look, Sight::Tree(Some(tree)));
             }
             (Look::Same { path, .. }, Sight::Same { entry, .. }) => {
                 self.learn(Look::Path { path: path.clone(), content: false }, Sight::Path(entry.clone()));
@@ -439,18 +444,6 @@ impl World {
         self.sights.remove(&Look::Digest(path.into()));
     }
 
-    /// The trees that a path is in.
-    fn forget_trees(&mut self, path: &str) {
-        let from = Look::Tree("".into());
-        let trees = self.sights.range(from..).map_while(|(look, _)| match look {
-            Look::Tree(top) => Some(top.clone()),
-            _ => None,
-        });
-        for top in trees.filter(|top| is_within(path, top)).collect::<Vec<_>>() {
-            self.sights.remove(&Look::Tree(top));
-        }
-    }
-
     fn forget_beneath(&mut self, path: &str) {
         let beneath = |look: &Look| match look {
             Look::Path { path: known, .. }
@@ -508,7 +501,8 @@ impl World {
                 self.loose = true;
             }
             Act::SetMeta { path, mode, owner, group } => {
-                if let Some(old) = self.entry(path).ok().flatten().cloned() {
+                let known = self.entry(path).ok().flatten().or_else(|| self.entry_in_trees(path));
+                if let Some(old) = known.cloned() {
                     self.imagine_entry(path, old.node.clone(), Some(old), 0, &Meta::new(*mode, owner, group));
                 }
             }
@@ -596,13 +590,10 @@ impl World {
             group: meta.group.as_ref().map_or(group, account),
         };
         self.forget_path_only(path);
-        if let Some(tree) = self.tree_around(path) {
-            let at = tree.binary_search_by(|(known, _)| (**known).cmp(path));
-            match at {
-                Ok(at) => tree.get_mut(at).into_iter().for_each(|known| known.1 = entry.clone()),
-                Err(at) => tree.insert(at, (path.into(), entry.clone())),
-            }
-        }
+        self.in_trees_around(path, |tree| match tree.binary_search_by(|(known, _)| (**known).cmp(path)) {
+            Ok(at) => tree.get_mut(at).into_iter().for_each(|known| known.1 = entry.clone()),
+            Err(at) => tree.insert(at, (path.into(), entry.clone())),
+        });
         self.learn(Look::Path { path: path.into(), content: true }, Sight::Path(Some(entry)));
         let listing = Look::Listing(parent(path).into());
         if let (Some(Sight::Listing(Some(names))), Some((_, name))) =
@@ -629,24 +620,9 @@ impl World {
         {
             names.retain(|known| **known != *name);
         }
-        if let Some(tree) = self.tree_around(path) {
-            tree.retain(|(known, _)| !is_within(known, path));
-        }
+        self.in_trees_around(path, |tree| tree.retain(|(known, _)| !is_within(known, path)));
         self.forget_path_only(path);
         self.learn(Look::Path { path: path.into(), content: true }, Sight::Path(None));
-    }
-
-    /// The tree that a path is in, where one was seen; of several the first.
-    fn tree_around(&mut self, path: &str) -> Option<&mut Vec<(Arc<str>, Entry)>> {
-        let trees = self.sights.range_mut(Look::Tree("".into())..);
-        let mut trees = trees.map_while(|(look, sight)| match look {
-            Look::Tree(top) => Some((top, sight)),
-            _ => None,
-        });
-        trees.find_map(|(top, sight)| match sight {
-            Sight::Tree(Some(tree)) if **top != *path && is_within(path, top) => Some(tree),
-            _ => None,
-        })
     }
 
     fn forget_path_only(&mut self, path: &str) {

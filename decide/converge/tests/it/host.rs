@@ -162,7 +162,7 @@ impl Host {
         }
     }
 
-    fn look(&self, look: &Look) -> Sight {
+    pub fn look(&self, look: &Look) -> Sight {
         match look {
             Look::Path { path, content } => Sight::Path(self.paths.get(&**path).cloned().map(|mut entry| {
                 if let (Node::File(bytes), false) = (&mut entry.node, content) {
@@ -352,7 +352,7 @@ impl Host {
         Ok(())
     }
 
-    fn act(&mut self, act: &Act) -> Result<(), String> {
+    pub fn act(&mut self, act: &Act) -> Result<(), String> {
         if self.fails.as_ref().is_some_and(|fails| format!("{act:?}").contains(fails.as_str())) {
             return Err(self.says.clone().unwrap_or_else(|| format!("the tool failed: {act:?}")));
         }

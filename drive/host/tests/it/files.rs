@@ -112,3 +112,28 @@ fn owners_by_name_and_number() {
     done(&[write(path.to_str().unwrap(), "y")]);
     assert_eq!(fs::metadata(&path).unwrap().gid(), 4242, "the group stays");
 }
+
+#[test]
+fn the_order_of_looks_does_not_matter() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| -> std::sync::Arc<str> { directory.path().join(name).to_str().unwrap().into() };
+    done(&[write(&at("a"), "one"), write(&at("b"), "two")]);
+    let same = |name: &str, content: &str| Look::Same { path: at(name), content: Bytes::from(content) };
+    let looks = [
+        Look::Path { path: at("a"), content: true },
+        same("a", "one"),
+        same("a", "on"),
+        same("a", "two"),
+        same("c", "one"),
+        Look::Digest(at("b")),
+        Look::Tree(at("")),
+        Look::Listing(at("")),
+        Look::User("root".into()),
+        Look::Group("root".into()),
+    ];
+    let sights = observe(&looks, Stage::Live);
+    let backwards: Vec<Look> = looks.iter().rev().cloned().collect();
+    assert_eq!(observe(&backwards, Stage::Live).into_iter().rev().collect::<Vec<_>>(), sights);
+    let is_same = |sight: &Sight| matches!(sight, Sight::Same { same: true, .. });
+    assert_eq!(sights[1..5].iter().map(is_same).collect::<Vec<_>>(), [true, false, false, false]);
+}

@@ -40,7 +40,9 @@ pub fn run(context: &Context, arguments: &UndoArguments) -> Result<(), Stop> {
             .help("`andon undo --list` shows the runs that can be undone.")
             .into());
     };
-    show(context, plan.report.clone(), true);
+    if context.arguments.json || !plan.report.entries.is_empty() {
+        show(context, plan.report.clone(), true);
+    }
     if plan.acts.is_empty() {
         if !context.arguments.json && plan.report.entries.is_empty() {
             context.print(&format!("All is as it was before run {number}.\n"));
