@@ -112,7 +112,7 @@ impl Seed {
         }
         if matches!(self.start.last(), Some(Start::Directory { path, .. }) if path.ends_with(".ssh")) && !self.chance(3)
         {
-            let there = [String::new(), format!("{other}\n"), format!("{key}\n"), format!("no-pty {key}\n{other}\n")];
+            let there = [String::new(), format!("{other}\n"), format!("{key}\n"), format!("{other}\nno-pty {key}\n")];
             let content = self.random.pick(&there).clone();
             let path = format!("{home}/.ssh/authorized_keys");
             self.start.push(Start::File { path, content, meta: Meta(0o600, id, id) });

@@ -52,6 +52,22 @@ const KINDS: [fn(&mut Seed); 23] = [
     Seed::user,
 ];
 
+/// Files that have a part in many resources, and what is told of the machine itself.
+const SHARED: [&str; 12] = [
+    "/etc/fstab",
+    "/etc/group",
+    "/etc/gshadow",
+    "/etc/hostname",
+    "/etc/hosts",
+    "/etc/localtime",
+    "/etc/passwd",
+    "/etc/shadow",
+    "/etc/subgid",
+    "/etc/timezone",
+    "packages",
+    "the kernel",
+];
+
 /// How many of them.
 const TASKS: u64 = 12;
 
@@ -148,6 +164,7 @@ fn ansible_and_andon_end_in_the_same_and_find_nothing_after_each_other() {
     let mut wrong = vec![failed.unwrap_or_else(|said| format!("Ansible did not come to its end: {said}\n"))];
     wrong.push(trial.said_wrong("Andon did not converge", &converged, |entry| !entry["reason"].is_null()));
     wrong.push(trial.differences(&before, &by_ansible, &by_andon));
+    wrong.push(trial.touched(&before, &by_andon));
     let changes = |entry: &Json| entry["change"] != "none" || !entry["reason"].is_null();
     wrong.push(trial.said_wrong("Andon would change what Ansible made", &plan, changes));
     wrong.push(trial.said_wrong("Andon changed what Andon made", &again, changes));
@@ -233,6 +250,21 @@ impl Trial {
     fn changes(&self, outcomes: Vec<Outcome>) -> String {
         let wrong = outcomes.iter().filter(|outcome| outcome.failed || outcome.changed);
         wrong.map(|it| self.outcome(if it.failed { "failed at" } else { "would change" }, it)).collect()
+    }
+
+    /// What changed though nothing is said of it.
+    fn touched(&self, before: &States, after: &States) -> String {
+        let said_of = |path: &str, subject: &str| match subject.starts_with('/') {
+            true => path.strip_prefix(subject).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')),
+            false => path.contains(subject),
+        };
+        let said = |path: &str| {
+            SHARED.contains(&path)
+                || self.seeds.iter().flat_map(|seed| &seed.tasks).any(|task| said_of(path, &task.subject))
+        };
+        let changed = before.iter().filter(|(path, was)| after.get(*path).is_some_and(|is| is != *was));
+        let wrong = changed.filter(|(path, _)| !said(path));
+        wrong.map(|(path, was)| format!("Andon touched {path}, which was {was}and is {}", after[path])).collect()
     }
 
     fn differences(&self, before: &States, by_ansible: &States, by_andon: &States) -> String {
