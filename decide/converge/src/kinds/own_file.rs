@@ -44,7 +44,7 @@ impl OwnFile {
         let mode = if self.secret { 0o600 } else { 0o644 };
         if old == Some(content.as_bytes()) {
             let open = self.secret && entry.is_some_and(|entry| entry.mode & 0o077 != 0);
-            let acts = open.then(|| Act::SetMeta { path, mode: Some(mode), owner: None, group: None });
+            let acts = open.then_some(Act::SetMeta { path, mode: Some(mode), owner: None, group: None });
             return Ok(Decision::update(acts.iter().map(|_| "mode".to_owned()).collect(), acts.into_iter().collect()));
         }
         let mut acts = Vec::new();

@@ -218,7 +218,7 @@ fn decide(args: &Args, world: &World) -> Result<Decision, String> {
         },
     };
     let now = Unit {
-        enablement: if &*state.enablement == "" { "disabled".into() } else { state.enablement.clone() },
+        enablement: if state.enablement.is_empty() { "disabled".into() } else { state.enablement.clone() },
         ..state.clone()
     };
     let (differences, acts) = service::change(args, world, &timer, &now, wish)?;

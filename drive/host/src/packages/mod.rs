@@ -230,6 +230,7 @@ pub(crate) fn act(act: &Act, stage: Stage, wanted: &mut dyn FnMut(Progress) -> b
     match act {
         Act::RepairPackages => match manager {
             Manager::Apt => apt::repair(&mut tool),
+            Manager::Pacman => pacman::repair(),
             // These undo what they were interrupted in by themselves.
             _ => Ok(()),
         },

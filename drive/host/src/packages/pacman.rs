@@ -7,8 +7,11 @@ use std::sync::Arc;
 use andon_schema::host::Install;
 
 use super::{Installed, Tool};
+use crate::processes;
 
 pub(super) const DATABASE: &str = "/var/lib/pacman/local";
+
+const LOCK: &str = "/var/lib/pacman/db.lck";
 
 /// What pacman says where its index is too old, or not there.
 pub(super) const STALE: &[&str] = &["target not found", "failed retrieving file", "database file for"];
@@ -22,7 +25,21 @@ pub(super) fn read() -> Result<Installed, String> {
             parse(&text, &mut installed);
         }
     }
+    installed.broken = is_left(LOCK);
     Ok(installed)
+}
+
+/// Whether a pacman that is gone left its lock: it is a file, which nothing takes away when its process is killed.
+fn is_left(lock: &str) -> bool {
+    fs::exists(lock).unwrap_or(false) && processes::count("pacman") == 0
+}
+
+/// Takes away the lock of a pacman that was killed.
+pub(super) fn repair() -> Result<(), String> {
+    if !is_left(LOCK) {
+        return Ok(());
+    }
+    fs::remove_file(LOCK).map_err(|error| format!("{LOCK} was left by a pacman that is gone, and stays: {error}"))
 }
 
 /// One `desc` file: a field's name between `%`, its values a line each, an empty line.
