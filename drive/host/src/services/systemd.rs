@@ -227,7 +227,9 @@ fn wait_for_boot() -> Result<(), String> {
 
 /// Whether it runs here.
 pub(super) fn runs() -> bool {
-    Path::new("/run/systemd/system").exists() || is_first_process("systemd")
+    // Early in its life it still has the name that it was started by.
+    let is_program = || fs::read_link("/proc/1/exe").is_ok_and(|program| program.ends_with("systemd/systemd"));
+    Path::new("/run/systemd/system").exists() || is_first_process("systemd") || is_program()
 }
 
 #[cfg(test)]

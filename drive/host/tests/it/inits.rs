@@ -118,7 +118,7 @@ fn openrc_and_runit() {
             "/etc/init.d/andon-probe",
             "#!/sbin/openrc-run\ncommand=/bin/sleep\ncommand_args=1000\ncommand_background=yes\n\
              pidfile=/run/andon-probe.pid\n\
-             start_post() { until grep -q sleep /proc/$(cat $pidfile)/comm; do sleep 0.02; done; }\n",
+             start_post() { until readlink /proc/$(cat $pidfile)/exe | grep -q sleep; do sleep 0.02; done; }\n",
         );
         check_life("andon-probe");
         assert_eq!(look("andon-none"), None);
