@@ -33,9 +33,12 @@ fn directory(name: &str) -> Option<String> {
 pub(super) fn look(name: &str, stage: Stage) -> Result<Option<Unit>, String> {
     let Some(directory) = directory(name) else { return Ok(None) };
     let enabled = fs::symlink_metadata(link(name)).is_ok() && !Path::new(&format!("{directory}/down")).exists();
+    Ok(Some(state(stage == Stage::Live && is_up(&directory), enabled)))
+}
+
+fn is_up(directory: &str) -> bool {
     let told = fs::read_to_string(format!("{directory}/supervise/stat")).unwrap_or_default();
-    let running = stage == Stage::Live && told.starts_with("run") && is_alive(&format!("{directory}/supervise/pid"));
-    Ok(Some(state(running, enabled)))
+    told.starts_with("run") && is_alive(&format!("{directory}/supervise/pid"))
 }
 
 pub(super) fn act(name: &str, verb: Verb) -> Result<(), String> {
@@ -74,7 +77,16 @@ pub(super) fn act(name: &str, verb: Verb) -> Result<(), String> {
         }
         std::thread::sleep(Duration::from_millis(50));
     }
-    must("sv", &["-w", "60", word, &directory])
+    must("sv", &["-w", "60", word, &directory])?;
+    // What ended within a second is started again only after it.
+    let deadline = Instant::now() + SEEN;
+    while verb != Verb::Stop && !is_up(&directory) {
+        if Instant::now() >= deadline {
+            return Err(format!("`{name}` does not stay up after `sv {word}`"));
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    Ok(())
 }
 
 /// Whether `runsv` is there to be told: somebody reads its pipe.
