@@ -31,7 +31,7 @@ pub(super) fn read() -> Result<Installed, String> {
 
 /// Whether a pacman that is gone left its lock: it is a file, which nothing takes away when its process is killed.
 fn is_left(lock: &str) -> bool {
-    fs::exists(lock).unwrap_or(false) && processes::count("pacman") == 0
+    fs::exists(lock).unwrap_or(false) && processes::count("pacman", None) == 0
 }
 
 /// Takes away the lock of a pacman that was killed.
