@@ -80,7 +80,7 @@ impl Seed {
             ("command", json!({ "argv": ["hostname", name] })),
         ];
         self.wishes(name, tasks, ("hostname", json!({})));
-        let zone = self.pick(&["Europe/Paris", "America/Argentina/Buenos_Aires", "UTC"]);
+        let zone = self.pick(&["Europe/Paris", "America/Argentina/Buenos_Aires", "Africa/Nairobi"]);
         let file = format!("/usr/share/zoneinfo/{zone}");
         let tasks = vec![
             ("file", json!({ "path": "/etc/localtime", "src": file, "state": "link" })),
