@@ -21,6 +21,7 @@ mod progress;
 mod report;
 pub mod terraform;
 
+pub use answers::{CommandOutcome, answer_json, answers};
 pub use built_in_schema::built_in_schema;
 pub use diagnostics::diagnostics;
 pub use diagnostics_json::diagnostics_json;
@@ -28,7 +29,6 @@ pub use ended::{done, not_done};
 pub use events::{entry_json, event_json, event_line, status_word};
 pub use expression::{expression, type_lines};
 pub use fold::inline;
-pub use answers::{CommandOutcome, answer_json, answers};
 pub use hosts::{HostOutcome, host_json, host_words, hosts, hosts_json, hosts_summary};
 pub use hosts_board::HostsBoard;
 pub use look::Look;

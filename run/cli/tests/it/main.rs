@@ -49,6 +49,7 @@ mod providers;
 mod provisioners;
 mod published_values;
 mod run_by_hand;
+mod roles_on_servers;
 mod secrets;
 mod servers;
 mod show;
