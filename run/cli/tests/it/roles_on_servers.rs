@@ -4,7 +4,7 @@
 use crate::support::{Project, need_lab};
 
 /// What the server must be.
-const ROLE: &str = r#"
+const ROLE: &str = r##"
 role "everything" {
   package "tools" { names = ["nftables", "cron", "procps"] }
 
@@ -96,7 +96,7 @@ role "everything" {
     user "deploy" {}
   }
 }
-"#;
+"##;
 
 /// A command in the server, and a part of what it says.
 const SEEN: [(&str, &str); 18] = [
@@ -130,7 +130,10 @@ fn a_debian_server_is_as_its_role_says() {
         "roles/ground.role.hcl",
         "role \"ground\" {\n  package \"ground\" { names = [\"nftables\", \"cron\", \"procps\"] }\n}\n",
     );
-    project.write("images/ground.image.hcl", "image \"ground\" {\n  from = \"debian:bookworm\"\n  roles = [\"ground\"]\n}\n");
+    project.write(
+        "images/ground.image.hcl",
+        "image \"ground\" {\n  from = \"debian:bookworm\"\n  roles = [\"ground\"]\n}\n",
+    );
     project.write(
         "main.tf",
         r#"
@@ -166,7 +169,15 @@ resource "lab_server" "one" {
          echo 0 > /proc/sys/net/ipv4/ip_forward; rm /etc/cron.d/nightly; systemctl disable --quiet tick.timer",
     );
     let drift = run(&["--plan"]);
-    for expected in ["unit \"app.service\"", "mount \"/srv/scratch\"", "firewall_rule", "user \"deploy\"", "sysctl", "cron \"nightly\"", "timer \"tick\""] {
+    for expected in [
+        "unit \"app.service\"",
+        "mount \"/srv/scratch\"",
+        "firewall_rule",
+        "user \"deploy\"",
+        "sysctl",
+        "cron \"nightly\"",
+        "timer \"tick\"",
+    ] {
         assert!(drift.out.contains(expected), "{expected}: {drift}");
     }
     assert_eq!(run(&["-y"]).code, Some(0));
