@@ -7,9 +7,7 @@ use andon_schema::host::{Look, Sight, Stage};
 
 use crate::accounts::Accounts;
 use crate::packages::Packages;
-use crate::{
-    certificates, commands, facts, files, firewall, http, names, owed, packages, processes, services, unpack,
-};
+use crate::{certificates, commands, facts, files, firewall, http, names, owed, packages, processes, services, unpack};
 
 /// Takes looks: one sight for each, in their order. Nothing is changed. What several looks need is read once.
 pub fn observe(looks: &[Look], stage: Stage) -> Vec<Sight> {

@@ -1,6 +1,7 @@
 //! The vocabulary that decisions and drivers share: addresses, schemas, questions and answers, commands and
 //! outcomes, catalogs and reports. Nouns only: nothing here decides and nothing here acts.
 
+mod act;
 mod address;
 mod block;
 mod catalog;

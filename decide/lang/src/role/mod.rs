@@ -19,8 +19,8 @@ use crate::FileSet;
 use crate::definitions::{Project, Role};
 
 pub(crate) use catalog::{Evaluation, circle_of, evaluate_assertion, for_each, origin, refused};
-pub(crate) use given::given;
 pub(crate) use facts::facts_read;
+pub(crate) use given::given;
 pub(crate) use lineage::{Places, find, lineage, params};
 pub(crate) use scope::no_each;
 
