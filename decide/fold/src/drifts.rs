@@ -127,10 +127,8 @@ impl Fold {
         let report = outcome.report.as_ref().filter(|_| is_as_before);
         for (what, how) in report.into_iter().flat_map(|report| report.differences()) {
             let difference = Difference { what: what.into(), how: how.into() };
-            if !open.contains_key(&difference.what) {
-                let begun = self.begin(entry, &outcome.address, &difference);
-                open.insert(difference.what, begun);
-            }
+            open.entry(Arc::clone(&difference.what))
+                .or_insert_with(|| self.begin(entry, &outcome.address, &difference));
         }
         let (command, who) = self.runs.get(&entry.run).cloned().unwrap_or_default();
         self.right(open.into_values(), entry.at, &Righting::Run { run: entry.run.clone(), command, who });

@@ -16,6 +16,9 @@ use crate::{Identities, IdentityError, SealError};
 /// The file with many secrets, from the project's directory.
 const MANY: &str = "secrets.age";
 
+/// Secrets that were asked for, by name: what they are, or why they cannot be had.
+type Opened = BTreeMap<Arc<str>, Result<Arc<str>, VaultError>>;
+
 /// Opens the secrets of one project. Each is opened when it is first asked for; the identity is looked for only then.
 #[derive(Debug)]
 pub struct Vault {
@@ -23,7 +26,7 @@ pub struct Vault {
     /// It is opened by a server, for itself.
     of_server: bool,
     identities: OnceLock<Result<Option<Arc<Identities>>, IdentityError>>,
-    opened: Mutex<BTreeMap<Arc<str>, Result<Arc<str>, VaultError>>>,
+    opened: Mutex<Opened>,
     many: OnceLock<Result<Option<Secrets>, VaultError>>,
 }
 
@@ -223,7 +226,7 @@ impl Vault {
         open(&sealed, &identities).map_err(|source| VaultError::Sealed { file, source })
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<Arc<str>, Result<Arc<str>, VaultError>>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Opened> {
         self.opened.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -286,8 +286,8 @@ fn judge_mount(args: &Args, world: &World) -> Result<(), String> {
     let table = table.ok_or("the mounts of this server could not be read")?;
     // Blanks in a path are written in octal; what was mounted last is seen.
     let plain = |field: &str| field.replace("\\040", " ").replace("\\011", "\t").replace("\\134", "\\");
-    let fields = table.lines().map(|line| line.split(' ').map(plain).collect::<Vec<_>>());
-    let found = fields.filter(|fields| fields.get(1).is_some_and(|at| **at == *path)).last();
+    let mut fields = table.lines().map(|line| line.split(' ').map(plain).collect::<Vec<_>>());
+    let found = fields.rfind(|fields| fields.get(1).is_some_and(|at| **at == *path));
     let fields = match (found, args.truth("mounted").unwrap_or(true)) {
         (None, true) => return Err(format!("nothing is mounted at {path}")),
         (Some(_), false) => return Err(format!("something is mounted at {path}")),

@@ -148,8 +148,8 @@ impl Case<'_> {
         if diagnostics.has_errors() {
             return Err(said(&diagnostics));
         }
-        let names = text.lines().filter_map(|line| line.strip_prefix("role \"")?.split('"').next());
-        let name = names.last().unwrap();
+        let mut names = text.lines().filter_map(|line| line.strip_prefix("role \"")?.split('"').next());
+        let name = names.next_back().unwrap();
         let (params, facts) = (Value::object::<&str>([]), facts(self.section("facts")));
         let server = Server { params: &params, facts: &facts, secrets: SecretsAtHand::Unknown };
         catalog(Roles::of(&project, &schemas), name, server).map_err(|diagnostics| said(&diagnostics))

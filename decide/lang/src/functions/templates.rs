@@ -53,7 +53,7 @@ fn template_file(call: &Call<'_>) -> Result<Value, Fault> {
     }
     let inside = call.templates.iter().cloned().chain([path.to_owned()]).collect();
     match call.inputs.templates {
-        Some(templates) => fill(call, &*templates.parsed(&shown, source), inside),
+        Some(templates) => fill(call, &templates.parsed(&shown, source), inside),
         None => fill(call, &Parsed::of(&shown, source), inside),
     }
 }

@@ -11,12 +11,11 @@ pub(super) fn json(value: &Value, indent: Option<usize>) -> String {
 }
 
 fn write_json(out: &mut String, value: &Value, indent: Option<usize>, level: usize) {
-    let line = |out: &mut String, level: usize| match indent {
-        Some(indent) => {
+    let line = |out: &mut String, level: usize| {
+        if let Some(indent) = indent {
             out.push('\n');
             out.push_str(&" ".repeat(indent * level));
         }
-        None => {}
     };
     let between = |out: &mut String, at: usize| {
         if at > 0 {

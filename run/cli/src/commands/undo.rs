@@ -80,7 +80,7 @@ fn list(context: &Context, runs: &[KeptRun]) {
     }
     for run in runs {
         let paths = if run.paths.len() == 1 { "path" } else { "paths" };
-        let time = date_and_time(Timestamp(run.began.cast_signed() * 1000));
+        let time = date_and_time(Timestamp(i64::try_from(run.began).unwrap_or(i64::MAX).saturating_mul(1000)));
         context.print(&format!("{:>5}  {time}  {} ({} {paths})\n", run.number, run.title, run.paths.len()));
     }
 }
