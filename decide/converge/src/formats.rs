@@ -1,6 +1,6 @@
 //! How the values of host resources and checks are written.
 
-use std::net::IpAddr;
+use core::net::IpAddr;
 
 use andon_schema::{Failure, Format};
 use andon_value::Value;

@@ -94,6 +94,9 @@ impl Actor<'_> {
             Act::Remove { path } => files::remove(path),
             Act::ReadUnits => services::read_units(),
             Act::Service { unit, verb } => services::act(unit, *verb, stage),
+            // A container may see its kernel settings and not write them, and name itself all the same.
+            Act::SetSysctl { key, value } if &**key == "kernel.hostname" => nix::unistd::sethostname(&**value)
+                .map_err(|error| format!("the kernel did not take the name {value}: {}", error.desc())),
             Act::SetSysctl { key, value } => std::fs::write(sysctl_path(key), format!("{value}\n"))
                 .map_err(|error| format!("the kernel did not take {key} = {value}: {error}")),
             Act::Owe(notices) => owed::owe(notices),

@@ -1,7 +1,7 @@
 //! The looks by which a converge observes one server; with them its acts, and the catalogs that it follows.
 
+use core::net::IpAddr;
 use std::fmt;
-use std::net::IpAddr;
 use std::sync::Arc;
 
 pub use crate::act::{Act, CertificateWish, Install, Origin, Uninstall, UserWish, Verb};

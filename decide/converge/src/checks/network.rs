@@ -1,6 +1,6 @@
 //! Checks of what a server answers, and of whom it reaches.
 
-use std::net::IpAddr;
+use core::net::IpAddr;
 use std::sync::Arc;
 
 use andon_schema::Block;

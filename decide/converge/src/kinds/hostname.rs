@@ -1,4 +1,4 @@
-use std::net::{IpAddr, Ipv4Addr};
+use core::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use andon_schema::Block;

@@ -242,7 +242,7 @@ fn plain(out: &mut String, text: &str, in_flow: bool) {
 /// Whether a plain text would be read as something else than a string.
 fn is_other(text: &str) -> bool {
     let lower = text.to_ascii_lowercase();
-    let word = matches!(&*lower, "true" | "false" | "yes" | "no" | "on" | "off" | "null" | "~" | "y" | "n");
+    let word = matches!(&*lower, "true" | "false" | "yes" | "no" | "on" | "off" | "null" | "~");
     let numeric = text.starts_with(|letter: char| letter.is_ascii_digit() || "+-.".contains(letter))
         && text.chars().any(|letter| letter.is_ascii_digit())
         && text.chars().all(|letter| letter.is_ascii_hexdigit() || "+-._:xoTZ".contains(letter));

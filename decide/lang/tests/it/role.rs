@@ -327,9 +327,14 @@ fn a_bundle_is_all_that_a_server_needs() {
     let paths: Vec<&str> = decoded.files().paths().map(|path| &**path).collect();
     assert_eq!(paths, ["roles/a.role.hcl", "roles/site/x.conf"]);
     let params = object("{ deep = \"x\" }");
-    let here = catalog_of(&project, &params, &facts()).unwrap();
+    let mut here = catalog_of(&project, &params, &facts()).unwrap();
     let (facts, secrets) = (facts(), SecretsAtHand::Unknown);
-    assert_eq!(decoded.catalog("a", Server { params: &params, facts: &facts, secrets }, &schemas()).unwrap(), here);
+    let mut there = decoded.catalog("a", Server { params: &params, facts: &facts, secrets }, &schemas()).unwrap();
+    // What may be read differs: there it is what the bundle has.
+    assert!(there.files.keys().all(|path| here.files.get(path) == there.files.get(path)));
+    here.files.clear();
+    there.files.clear();
+    assert_eq!(there, here);
     for (bytes, expected) in [
         (&b""[..], BundleError::Unknown),
         (b"andon bundle 2\n", BundleError::Unknown),

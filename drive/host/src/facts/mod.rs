@@ -138,7 +138,7 @@ mod tests {
     #[track_caller]
     fn check(text: &str, name: &str, expected: &str) {
         let (facts, _) = made(text, &[name]);
-        let shown = andon_value::encode(facts.get(name).unwrap()).to_string();
+        let shown = andon_value::to_json(facts.get(name).unwrap()).unwrap().to_string();
         assert_eq!(shown, expected, "{name}");
     }
 

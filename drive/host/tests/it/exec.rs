@@ -18,14 +18,14 @@ fn commands_run_once_as_they_are_asked_to() {
         let words = Value::tuple(["/bin/sh", "-c", "cat > /srv/words; exit 3"].map(Value::from));
         let environment = Value::map(Type::String, [("WHO", Value::from("a b"))]);
         let catalog = catalog(vec![
-            resource("directory", "/srv/work", &[("owner", "nobody".into())]),
+            resource("directory", "/srv/place", &[("owner", "nobody".into())]),
             exec(
                 "as another",
                 &[
                     ("command", "id -un > made; echo $WHO >> made; pwd >> made".into()),
-                    ("creates", "/srv/work/made".into()),
+                    ("creates", "/srv/place/made".into()),
                     ("user", "nobody".into()),
-                    ("cwd", "/srv/work".into()),
+                    ("cwd", "/srv/place".into()),
                     ("umask", "0077".into()),
                     ("environment", environment),
                 ],
@@ -48,8 +48,8 @@ fn commands_run_once_as_they_are_asked_to() {
             let kinds: Vec<Change> = report.entries.iter().map(|entry| entry.change).collect();
             assert_eq!(kinds, [Change::Create, Change::Run, Change::Run, Change::None]);
         }
-        assert_eq!(text("/srv/work/made").as_deref(), Some("nobody\na b\n/srv/work\n"));
-        let mode = std::os::unix::fs::MetadataExt::mode(&std::fs::metadata("/srv/work/made").unwrap()) & 0o777;
+        assert_eq!(text("/srv/place/made").as_deref(), Some("nobody\na b\n/srv/place\n"));
+        let mode = std::os::unix::fs::MetadataExt::mode(&std::fs::metadata("/srv/place/made").unwrap()) & 0o777;
         assert_eq!((mode, text("/srv/words").as_deref()), (0o600, Some("in\n")));
         assert!(converge(&catalog, Mode::Apply).is_clean());
     });

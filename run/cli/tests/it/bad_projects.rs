@@ -317,8 +317,8 @@ fn places_and_names_of_the_command_line() {
     "#);
     insta::assert_snapshot!(Bad::new()
             .said(&["ssh", "web-0", "true"]), @r#"
-        error: no server `web-0` is up in dev
-          help: `andon up` brings servers up.
+        error: there is no server `web-0`
+          help: `local` is this machine. Servers are listed in `*.hosts.hcl`, or made by stacks: `andon up`.
     "#);
     insta::assert_snapshot!(Bad::new()
             .said(&["output", "nope"]), @r#"

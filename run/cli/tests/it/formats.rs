@@ -105,8 +105,11 @@ fn of_the_lab() {
 
 #[test]
 fn of_host_resources_and_checks() {
-    let mode =
-        |text: &str| format!("`{text}` is not a mode: three or four octal digits, such as `\"0644\"` @ \"{text}\"");
+    let mode = |text: &str| {
+        format!(
+            "`{text}` is not a mode: three or four octal digits, such as `\"0644\"`, or `\"u=rw,g=r,o=\"` @ \"{text}\""
+        )
+    };
     let (short, letters) = (mode("64"), mode("rw-r--r--"));
     let time = "`soon` is not a span of time, such as `\"500ms\"`, `\"10s\"` or `\"2m\"` @ \"soon\"";
     let account =

@@ -261,7 +261,7 @@ fn a_full_disk_under_images() {
     need_lab!();
     let small = Small::new(
         "bake",
-        "mount -t tmpfs -o size=400m tmpfs .data/servers; mkdir .data/servers/images; cp -a .data/images/. .data/servers/images/; mount --bind .data/servers/images .data/images",
+        "mount -t tmpfs -o size=520m tmpfs .data/servers; mkdir .data/servers/images; cp -a .data/images/. .data/servers/images/; mount --bind .data/servers/images .data/images",
     );
     let up = small.run(ANDON, &["up", "-y"]);
     assert_eq!(up.code, Some(0), "{up}");

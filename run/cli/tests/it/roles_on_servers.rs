@@ -82,6 +82,7 @@ role "everything" {
     ports  = [22]
     action = "accept"
   }
+  directory "/etc/ssl" {}
   certificate "app" {
     path    = "/etc/ssl/app.crt"
     key     = "/etc/ssl/app.key"
