@@ -123,7 +123,7 @@ mod tests {
     fn made(text: &str, wanted: &[&str]) -> (Value, Vec<String>) {
         let root = tempfile::tempdir().unwrap();
         for file in format!("\n{text}").split("\n== ").skip(1) {
-            let (path, content) = file.split_once('\n').unwrap();
+            let (path, content) = file.split_once('\n').unwrap_or((file, ""));
             let place = root.path().join(path.trim_start_matches('/'));
             std::fs::create_dir_all(place.parent().unwrap()).unwrap();
             std::fs::write(place, content.replace("\\0", "\0")).unwrap();
