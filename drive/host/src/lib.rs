@@ -24,9 +24,11 @@ mod processes;
 mod run;
 mod services;
 mod trial;
+mod turn;
 mod unpack;
 
 pub use act::{Progress, act, act_while};
 pub use facts::{fact_names, facts};
 pub use kept::{Journal, kept_content, kept_run, kept_runs};
 pub use observe::observe;
+pub use turn::Turn;

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use andon_converge::{Converge, Mode, Step};
-use andon_host::{Journal, Progress};
+use andon_host::{Journal, Progress, Turn};
 use andon_lang::{Bundle, SecretsAtHand, Server};
 use andon_ledger::codec::{decode_report, encode_report};
 use andon_reach::Contact;
@@ -207,8 +207,25 @@ pub fn converge(wanted: &Wanted<'_>, task: Task, ways: &mut Ways<'_>) -> Result<
     // Whatever a tool of the server repeats of a secret goes no further.
     let hidden = wanted.hidden();
     let mut say = |line: &str| (ways.say)(&hidden.without_secrets(line));
+    let _turn = if task == Task::Apply { Some(turn(&mut say, ways.go_on)?) } else { None };
     let report = carry_out(Converge::new(catalog, mode), stage, &mut Ways { say: &mut say, go_on: ways.go_on });
     Ok(AgentReply { report: without_secrets(report, &hidden), catalog: digest })
+}
+
+/// Waits until no other converge is at work on this server.
+fn turn(say: &mut dyn FnMut(&str), go_on: &dyn Fn() -> bool) -> Result<Turn, Diagnostics> {
+    let mut told = false;
+    let mut waits = || {
+        if !std::mem::replace(&mut told, true) {
+            say("waiting for another converge of this server to end");
+        }
+        go_on()
+    };
+    match Turn::take(&mut waits) {
+        Ok(Some(turn)) => Ok(turn),
+        Ok(None) => Err(Diagnostic::error("the run was stopped before its turn came").into()),
+        Err(reason) => Err(Diagnostic::error("this server cannot be converged").detail(format!("{reason}.")).into()),
+    }
 }
 
 /// Looks and acts on this machine, or wherever this process has gone, until the converge is done, or is not wanted any

@@ -137,3 +137,27 @@ fn what_cannot_be_run_says_why() {
     // A mistake in a file that a role has nothing to do with is no matter.
     project.ok(&["run", "web", "--on", "local", "--plan", "--param", &word]);
 }
+
+#[test]
+fn one_converge_at_a_time() {
+    if skips() {
+        return;
+    }
+    let project = Project::empty("turns");
+    // A directory cannot be made twice: whoever finds it there is not alone.
+    project.write(
+        "turns.role.hcl",
+        "role \"turns\" {\n  param \"at\" {}\n  exec \"alone\" {\n    command = \"mkdir busy && sleep 0.2 && rmdir busy\"\n    \
+         cwd = param.at\n    unless = \"false\"\n  }\n}\n",
+    );
+    let at = format!("at={}", project.directory.display());
+    let words = ["run", "turns", "--on", "local", "-y", "--param", &at];
+    let ran: Vec<_> = std::thread::scope(|scope| {
+        let runs: Vec<_> = (0..4).map(|_| scope.spawn(|| project.andon(&words))).collect();
+        runs.into_iter().map(|run| run.join().unwrap()).collect()
+    });
+    for ran in &ran {
+        assert_eq!(ran.code, Some(0), "{ran}");
+    }
+    assert!(ran.iter().any(|ran| ran.err.contains("waiting for another converge")), "{}", ran[3]);
+}
