@@ -5,6 +5,7 @@
 //! processes of the same program, never stored.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use andon_converge::{Converge, Mode, Step};
 use andon_host::{Journal, Progress, Turn};
@@ -17,6 +18,9 @@ use andon_text::{Diagnostic, Diagnostics, SourceMap};
 use andon_value::{Marks, Value};
 use serde_json::{Map, Value as Json, json};
 use sha2::{Digest, Sha256};
+
+/// How long another converge is waited for before that is said.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// What the agent is to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -214,9 +218,10 @@ pub fn converge(wanted: &Wanted<'_>, task: Task, ways: &mut Ways<'_>) -> Result<
 
 /// Waits until no other converge is at work on this server.
 fn turn(say: &mut dyn FnMut(&str), go_on: &dyn Fn() -> bool) -> Result<Turn, Diagnostics> {
-    let mut told = false;
+    let (began, mut told) = (Instant::now(), false);
     let mut waits = || {
-        if !std::mem::replace(&mut told, true) {
+        // Most waits are over before anybody could read of them.
+        if began.elapsed() >= PATIENCE && !std::mem::replace(&mut told, true) {
             say("waiting for another converge of this server to end");
         }
         go_on()

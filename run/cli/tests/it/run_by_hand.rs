@@ -147,7 +147,7 @@ fn one_converge_at_a_time() {
     // A directory cannot be made twice: whoever finds it there is not alone.
     project.write(
         "turns.role.hcl",
-        "role \"turns\" {\n  param \"at\" {}\n  exec \"alone\" {\n    command = \"mkdir busy && sleep 0.2 && rmdir busy\"\n    \
+        "role \"turns\" {\n  param \"at\" {}\n  exec \"alone\" {\n    command = \"mkdir busy && sleep 0.5 && rmdir busy\"\n    \
          cwd = param.at\n    unless = \"false\"\n  }\n}\n",
     );
     let at = format!("at={}", project.directory.display());
