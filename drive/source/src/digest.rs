@@ -39,6 +39,6 @@ pub(crate) fn of<D: Digest>(path: &Path) -> Result<Vec<u8>, FetchError> {
     }
 }
 
-fn digits(bytes: &[u8]) -> String {
+pub(crate) fn digits(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

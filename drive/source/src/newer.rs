@@ -5,7 +5,7 @@ use andon_schema::source::{Package, public_url};
 use sha2::Sha256;
 
 use crate::archive::unpack;
-use crate::digest::{of, verify};
+use crate::digest::{digits, of, verify};
 use crate::error::FetchError;
 use crate::fetch::Fetched;
 use crate::tree;
@@ -53,8 +53,7 @@ impl Web {
                 let file = to.with_extension("archive");
                 let done = self.download_newer(url, mark, &file, progress).and_then(|found| {
                     let Some(found) = found else { return Ok(Newer::Same) };
-                    let digest = || of::<Sha256>(&file).map(|bytes| format!("sha256:{}", hexadecimal(&bytes)));
-                    let found = if found.is_empty() { digest()? } else { found };
+                    let found = if found.is_empty() { digest_of(&file)? } else { found };
                     if Some(&*found) == mark {
                         return Ok(Newer::Same);
                     }
@@ -67,7 +66,7 @@ impl Web {
                 done
             }
             Package::File { path, .. } => {
-                let found = of::<Sha256>(Path::new(&**path)).map(|bytes| format!("sha256:{}", hexadecimal(&bytes)))?;
+                let found = digest_of(Path::new(&**path))?;
                 if Some(&*found) == mark {
                     return Ok(Newer::Same);
                 }
@@ -81,6 +80,7 @@ impl Web {
     }
 }
 
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+/// What tells a file from another where nothing else does.
+fn digest_of(file: &Path) -> Result<String, FetchError> {
+    Ok(format!("sha256:{}", digits(&of::<Sha256>(file)?)))
 }

@@ -7,6 +7,7 @@
     reason = "a test may stop at once, and so may what helps it"
 )]
 
+mod drifts;
 mod history;
 mod properties;
 mod rules;

@@ -1,7 +1,11 @@
 //! Entries, told in short: `story(&["begin a", "create web 1", "made web 1"])`.
 
-use andon_ledger::{Action, Entry, Event, Intent, OutcomeRecord, Outputs, Result, RunId, RunStatus, Timestamp};
-use andon_schema::{Failure, Identity, InstanceAddress, Kept, Object, ObjectStatus};
+use andon_ledger::{
+    Action, Difference, Entry, Event, Intent, OutcomeRecord, Outputs, Result, RunId, RunStatus, Timestamp,
+};
+use andon_schema::{
+    Change, EntryStatus, Failure, HostEntry, HostReport, Identity, InstanceAddress, Kept, Object, ObjectStatus,
+};
 use andon_value::Value;
 
 /// Entries from lines, a second apart. A line is a verb and its arguments; the run is that of the last `begin` or
@@ -49,6 +53,29 @@ fn event(words: &[&str]) -> Event {
             Event::Outcome(record) => Event::Outcome(OutcomeRecord { object: Some(object(other)), ..record }),
             other => other,
         },
+        // What differs: `file=content`. Without any, nothing does.
+        ["drifted", at, ref differences @ ..] => Event::Drifted {
+            address: address(at),
+            differences: differences
+                .iter()
+                .map(|one| one.split_once('=').unwrap())
+                .map(|(what, how)| Difference { what: what.into(), how: how.into() })
+                .collect(),
+        },
+        // A server that is to be as a catalog says, and what an update changed in it.
+        ["converged", at, name, catalog, ref changed @ ..] => match outcome("update", at, name, Result::Done, true) {
+            Event::Outcome(record) => {
+                let value = Value::object([("catalog", Value::from(catalog))]);
+                let report =
+                    HostReport { entries: changed.iter().map(|what| entry(what)).collect(), ..HostReport::default() };
+                Event::Outcome(OutcomeRecord {
+                    object: Some(Object { value, ..object(name) }),
+                    report: Some(report),
+                    ..record
+                })
+            }
+            other => other,
+        },
         ["saw", at, name, value] => Event::Observed {
             address: address(at),
             identity: identity(name),
@@ -80,6 +107,17 @@ pub fn address(name: &str) -> InstanceAddress {
 
 pub fn identity(name: &str) -> Identity {
     Identity::parse(name).unwrap()
+}
+
+fn entry(what: &str) -> HostEntry {
+    HostEntry {
+        address: what.to_owned(),
+        origin: String::new(),
+        change: Change::Update,
+        differences: Vec::new(),
+        diff: None,
+        status: EntryStatus::Done,
+    }
 }
 
 pub fn failure() -> Result {

@@ -7,7 +7,7 @@ use andon_converge::Mode;
 use andon_schema::host::HostResource;
 use andon_value::{Marks, Type, Value};
 
-use crate::converge::{catalog, changes, converge, resource};
+use crate::converge::{apply, catalog, changes, converge, resource};
 use crate::root::{in_a_root, text};
 
 /// What openssl says, and whether it is content; `None` where there is none.
@@ -23,15 +23,6 @@ fn certificate(path: &str, given: &[(&str, Value)]) -> HostResource {
 
 fn texts(texts: &[&str]) -> Value {
     Value::list(Type::String, texts.iter().map(|text| Value::from(*text)))
-}
-
-fn apply(resources: Vec<HostResource>, count: usize) {
-    let catalog = catalog(resources);
-    let (plan, report) = (converge(&catalog, Mode::Plan), converge(&catalog, Mode::Apply));
-    assert!(!plan.has_failed() && !report.has_failed(), "{plan:#?} {report:#?}");
-    assert_eq!((changes(&plan), changes(&report)), (count, count), "{plan:#?} {report:#?}");
-    let again = converge(&catalog, Mode::Apply);
-    assert!(again.is_clean(), "{again:#?}");
 }
 
 #[test]

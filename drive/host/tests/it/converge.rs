@@ -20,6 +20,16 @@ pub fn converge(catalog: &Catalog, mode: Mode) -> HostReport {
     }
 }
 
+/// Plan and apply both change so many, and then nothing is left to do.
+pub fn apply(resources: Vec<HostResource>, count: usize) {
+    let catalog = catalog(resources);
+    let (plan, report) = (converge(&catalog, Mode::Plan), converge(&catalog, Mode::Apply));
+    assert!(!plan.has_failed() && !report.has_failed(), "{plan:#?} {report:#?}");
+    assert_eq!((changes(&plan), changes(&report)), (count, count), "{plan:#?} {report:#?}");
+    let again = converge(&catalog, Mode::Apply);
+    assert!(again.is_clean(), "{again:#?}");
+}
+
 pub fn resource(kind: &str, name: &str, given: &[(&str, Value)]) -> HostResource {
     let attributes = schemas().0[kind].attributes.clone();
     let value = |name: &String| given.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());

@@ -4,7 +4,7 @@ use andon_converge::Mode;
 use andon_schema::host::HostResource;
 use andon_value::{Type, Value};
 
-use crate::converge::{catalog, changes, converge, resource};
+use crate::converge::{apply, catalog, changes, converge, resource};
 use crate::root::{in_a_root, mounts, text};
 
 fn mount(path: &str, given: &[(&str, Value)]) -> HostResource {
@@ -13,15 +13,6 @@ fn mount(path: &str, given: &[(&str, Value)]) -> HostResource {
 
 fn options(words: &[&str]) -> Value {
     Value::list(Type::String, words.iter().map(|word| Value::from(*word)))
-}
-
-fn apply(resources: Vec<HostResource>, count: usize) {
-    let catalog = catalog(resources);
-    let (plan, report) = (converge(&catalog, Mode::Plan), converge(&catalog, Mode::Apply));
-    assert!(!plan.has_failed() && !report.has_failed(), "{plan:#?} {report:#?}");
-    assert_eq!((changes(&plan), changes(&report)), (count, count), "{plan:#?} {report:#?}");
-    let again = converge(&catalog, Mode::Apply);
-    assert!(again.is_clean(), "{again:#?}\n{}", mounts());
 }
 
 fn at(path: &str) -> Option<String> {

@@ -1,11 +1,11 @@
 //! `drift`: what is other than defined, now and before.
 
-use andon_engine::Journal;
+use andon_engine::{Journal, OpenError};
 use andon_fold::{DriftView, Righting};
 use andon_ledger::{Entry, Event, RunStatus};
 use andon_plan::{Plan, PlanMode, drifted};
 use andon_schema::InstanceAddress;
-use andon_store::Which;
+use andon_store::{LockError, Which};
 use serde_json::{Value as Json, json};
 
 use super::plan::{Asked, plan};
@@ -44,11 +44,15 @@ fn record(context: &Context, project: &Project, plan: &Plan, stacks: &[String]) 
     let covers =
         |address: &InstanceAddress| stacks.is_empty() || stacks.iter().any(|it| **it == *address.resource.stack);
     let events = drifted(plan, &known, covers);
-    if events.is_empty() || known == Default::default() {
+    // A run that was cut short has intents that only a change may close.
+    if events.is_empty() || known == Default::default() || known.open_run.is_some() || !known.pending.is_empty() {
         return;
     }
-    let Ok(mut recorder) = project.session.lock(&plan.environment, "drift", std::time::Duration::ZERO, |_| {}) else {
-        return context.say("note: another run is at work, so that this is not in the history of drift");
+    let unsaid = |why: &str| context.say(&format!("note: this is not in the history of drift: {why}"));
+    let mut recorder = match project.session.lock(&plan.environment, "drift", std::time::Duration::ZERO, |_| {}) {
+        Ok(recorder) => recorder,
+        Err(OpenError::Lock(LockError::Held(_))) => return unsaid("another run is at work"),
+        Err(error) => return unsaid(&error.to_string()),
     };
     let began = Event::RunBegan {
         command: "drift".to_owned(),
@@ -61,13 +65,9 @@ fn record(context: &Context, project: &Project, plan: &Plan, stacks: &[String]) 
         count => format!("{count} things differ"),
     };
     let ended = Event::RunEnded { status: RunStatus::Succeeded, summary };
-    // A run that was cut short has intents that only a change may close.
-    if recorder.state().open_run.is_some() || !recorder.state().pending.is_empty() {
-        return;
-    }
     let all = std::iter::once(began).chain(events).chain([ended]).collect();
     if let Err(error) = recorder.append(all) {
-        context.say(&format!("note: this is not in the history of drift: {error}"));
+        unsaid(&error.to_string());
     }
 }
 

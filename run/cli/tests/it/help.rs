@@ -21,6 +21,12 @@ fn commands_say_what_they_do() {
         "workspace new",
         "run",
         "exec",
+        "agent",
+        "check-server",
+        "drift",
+        "facts",
+        "secret",
+        "undo",
     ] {
         let words: Vec<&str> = command.split(' ').collect();
         let said = project.ok(&[&words[..], &["--help"]].concat()).out;

@@ -55,7 +55,7 @@ pub fn schemas() -> BTreeMap<String, TypeSchema> {
         ("user_data", Attribute::computed(Type::String, "The user data: a cloud-config.")),
     ];
     let description = "Makes user data for cloud-init, by which a new server installs Andon, joins, and keeps itself as \
-                       its roles say.";
+                       its roles say; the server has systemd.";
     one_type(BOOTSTRAP, description, attributes)
 }
 

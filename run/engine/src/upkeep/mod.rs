@@ -82,15 +82,16 @@ impl Upkeep {
         let (mut roles, mut used) = (Vec::new(), Vec::new());
         for (wanted, mut role) in self.roles.iter().zip(found) {
             let mut outcome = self.converge(wanted, &mut role, ways);
-            match (&outcome, self.kept_role(wanted)) {
+            match &outcome {
+                Ok((_, secrets)) => self.keep(wanted, &role, secrets).map_err(cannot)?,
                 // Nothing was begun: what was there before is right for as long as this is not.
-                (Err(why), Some(mut before)) => {
-                    stale.get_or_insert(why.clone());
-                    outcome = self.converge(wanted, &mut before, ways);
-                    role = before;
+                Err(why) => {
+                    if let Some(mut before) = self.kept_role(wanted) {
+                        stale.get_or_insert(why.clone());
+                        outcome = self.converge(wanted, &mut before, ways);
+                        role = before;
+                    }
                 }
-                (Ok((_, secrets)), _) => self.keep(wanted, &role, secrets).map_err(cannot)?,
-                _ => {}
             }
             let outcome = outcome.map(|(report, _)| report);
             let go_on = outcome.as_ref().is_ok_and(|report| self.look_only || !report.has_failed());
@@ -117,12 +118,13 @@ impl Upkeep {
             self.refuse_unknown_params(&found)?;
             Ok((found, definitions.stale))
         });
-        let kept: Option<Vec<FoundRole>> = self.roles.iter().map(|role| self.kept_role(role)).collect();
-        let kept = kept.filter(|found| self.refuse_unknown_params(found).is_ok());
-        now.or_else(|failure| match kept {
-            Some(found) if failure.detail.is_empty() => Ok((found, Some(failure.summary))),
-            Some(found) => Ok((found, Some(format!("{}: {}", failure.summary, failure.detail)))),
-            None => Err(failure),
+        now.or_else(|failure| {
+            let kept: Option<Vec<FoundRole>> = self.roles.iter().map(|role| self.kept_role(role)).collect();
+            match kept.filter(|found| self.refuse_unknown_params(found).is_ok()) {
+                Some(found) if failure.detail.is_empty() => Ok((found, Some(failure.summary))),
+                Some(found) => Ok((found, Some(format!("{}: {}", failure.summary, failure.detail)))),
+                None => Err(failure),
+            }
         })
     }
 
