@@ -7,7 +7,7 @@ use andon_converge::Mode;
 use andon_schema::host::HostResource;
 use andon_value::{Marks, Type, Value};
 
-use crate::converge::{apply, catalog, changes, converge, resource};
+use crate::converge::{apply, catalog, converge, resource};
 use crate::root::{in_a_root, text};
 
 /// What openssl says, and whether it is content; `None` where there is none.

@@ -4,7 +4,7 @@ use andon_converge::Mode;
 use andon_schema::host::HostResource;
 use andon_value::{Type, Value};
 
-use crate::converge::{apply, catalog, changes, converge, resource};
+use crate::converge::{apply, catalog, converge, resource};
 use crate::root::{in_a_root, mounts, text};
 
 fn mount(path: &str, given: &[(&str, Value)]) -> HostResource {
