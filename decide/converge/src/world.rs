@@ -445,15 +445,29 @@ impl World {
     }
 
     fn forget_beneath(&mut self, path: &str) {
-        let beneath = |look: &Look| match look {
-            Look::Path { path: known, .. }
-            | Look::Same { path: known, .. }
-            | Look::Digest(known)
-            | Look::Listing(known)
-            | Look::Tree(known) => **known != *path && is_within(known, path),
-            _ => false,
-        };
-        self.sights.retain(|look, _| !beneath(look));
+        let beneath: Arc<str> = format!("{}/", path.trim_end_matches('/')).into();
+        let first = [
+            Look::Path { path: beneath.clone(), content: false },
+            Look::Same { path: beneath.clone(), content: Bytes::default() },
+            Look::Digest(beneath.clone()),
+            Look::Listing(beneath.clone()),
+            Look::Tree(beneath.clone()),
+        ];
+        for first in first {
+            // Those of one sort stand in the order of their paths.
+            let is_beneath = |look: &&Look| match (&first, look) {
+                (Look::Path { .. }, Look::Path { path, .. })
+                | (Look::Same { .. }, Look::Same { path, .. })
+                | (Look::Digest(_), Look::Digest(path))
+                | (Look::Listing(_), Look::Listing(path))
+                | (Look::Tree(_), Look::Tree(path)) => path.starts_with(&*beneath),
+                _ => false,
+            };
+            let looks = self.sights.range(&first..).map(|(look, _)| look).take_while(is_beneath);
+            for look in looks.cloned().collect::<Vec<_>>() {
+                self.sights.remove(&look);
+            }
+        }
     }
 
     /// Numbers of users and groups are part of what is seen at a path; homes appear with users.

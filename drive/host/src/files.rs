@@ -26,33 +26,30 @@ const MOST_BENEATH: usize = 1_000_000;
 
 /// What is at a path.
 pub(crate) fn look(path: &str, content: bool, accounts: &Accounts) -> Sight {
+    measured(path, content, accounts).map_or_else(Sight::Failed, |seen| Sight::Path(seen.map(|(entry, _)| entry)))
+}
+
+/// What is at a path, and how many bytes it has.
+fn measured(path: &str, content: bool, accounts: &Accounts) -> Result<Option<(Entry, u64)>, String> {
     let metadata = match fs::symlink_metadata(path) {
         Ok(metadata) => metadata,
-        Err(error) if is_absence(&error) => return Sight::Path(None),
-        Err(error) => return Sight::Failed(format!("{path} could not be looked at: {error}")),
+        Err(error) if is_absence(&error) => return Ok(None),
+        Err(error) => return Err(format!("{path} could not be looked at: {error}")),
     };
     let kind = metadata.file_type();
     let node = if kind.is_file() {
-        match content.then(|| read(path, metadata.len())).transpose() {
-            Ok(bytes) => Node::File(bytes),
-            Err(reason) => return Sight::Failed(reason),
-        }
+        Node::File(content.then(|| read(path, metadata.len())).transpose()?)
     } else if kind.is_dir() {
         Node::Directory
     } else if kind.is_symlink() {
-        match fs::read_link(path) {
-            Ok(target) => Node::Link(target.to_string_lossy().into()),
-            Err(error) => return Sight::Failed(format!("the link {path} could not be read: {error}")),
-        }
+        let target = fs::read_link(path).map_err(|error| format!("the link {path} could not be read: {error}"))?;
+        Node::Link(target.to_string_lossy().into())
     } else {
         Node::Other
     };
-    Sight::Path(Some(Entry {
-        node,
-        mode: metadata.mode() & 0o7777,
-        owner: accounts.owner(metadata.uid()),
-        group: accounts.owning_group(metadata.gid()),
-    }))
+    let mode = metadata.mode() & 0o7777;
+    let (owner, group) = (accounts.owner(metadata.uid()), accounts.owning_group(metadata.gid()));
+    Ok(Some((Entry { node, mode, owner, group }, metadata.len())))
 }
 
 fn read(path: &str, length: u64) -> Result<Bytes, String> {
@@ -66,36 +63,39 @@ fn read(path: &str, length: u64) -> Result<Bytes, String> {
     Ok(bytes.into())
 }
 
-/// What is at a path, and whether it is a file with these bytes. It is read a piece at a time, and no further than to
-/// the first difference.
+/// What is at a path, and whether it is a file with these bytes. One of another length is not read at all, and none
+/// further than to the first difference.
 pub(crate) fn same(path: &str, content: &[u8], accounts: &Accounts) -> Sight {
-    let entry = match look(path, false, accounts) {
-        Sight::Path(entry) => entry,
-        other => return other,
+    let (entry, length) = match measured(path, false, accounts) {
+        Ok(seen) => seen.unzip(),
+        Err(reason) => return Sight::Failed(reason),
     };
-    if !entry.as_ref().is_some_and(|entry| matches!(entry.node, Node::File(_))) {
-        return Sight::Same { entry, length: 0, same: false };
+    let is_file = entry.as_ref().is_some_and(|entry| matches!(entry.node, Node::File(_)));
+    let length = length.filter(|_| is_file).unwrap_or(0);
+    if !is_file || length != content.len() as u64 {
+        return Sight::Same { entry, length, same: false };
     }
-    let compare = || -> std::io::Result<(u64, bool)> {
-        let mut file = open(path)?;
-        let length = file.metadata()?.len();
-        if length != content.len() as u64 {
-            return Ok((length, false));
-        }
-        let mut buffer = [0; 16 * 1024];
-        let mut rest = content;
-        loop {
-            let read = file.read(&mut buffer)?;
-            let Some((piece, more)) = rest.split_at_checked(read) else { return Ok((length, false)) };
-            if read == 0 || buffer.get(..read) != Some(piece) {
-                return Ok((length, read == 0 && rest.is_empty()));
-            }
-            rest = more;
-        }
-    };
-    match compare() {
-        Ok((length, same)) => Sight::Same { entry, length, same },
+    match holds(path, content) {
+        Ok(same) => Sight::Same { entry, length, same },
         Err(error) => Sight::Failed(format!("{path} could not be read: {error}")),
+    }
+}
+
+/// Whether a file that is as long as these bytes holds them.
+fn holds(path: &str, content: &[u8]) -> std::io::Result<bool> {
+    let mut file = open(path)?;
+    let mut buffer = [0; 16 * 1024];
+    let mut rest = content;
+    loop {
+        let read = file.read(&mut buffer)?;
+        match rest.split_at_checked(read) {
+            Some((piece, more)) if buffer.get(..read) == Some(piece) => rest = more,
+            _ => return Ok(false),
+        }
+        // Where less comes than was asked for, there is no more to ask for.
+        if read == 0 || rest.is_empty() && read < buffer.len() {
+            return Ok(rest.is_empty());
+        }
     }
 }
 

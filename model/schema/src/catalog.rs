@@ -78,7 +78,7 @@ pub struct HostResource {
     pub kind: Arc<str>,
     /// The label, with the key of a `for_each` in brackets: `/etc/motd`.
     pub name: Arc<str>,
-    /// The attributes, of the type of the kind's schema, wholly known; what was not given is null.
+    /// The attributes that were given, each of its type in the kind's schema, wholly known.
     pub attributes: Value,
     /// It must not be there.
     pub absent: bool,

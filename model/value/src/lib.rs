@@ -28,6 +28,7 @@ pub use order::in_written_order;
 pub use path::{Path, PathStep};
 pub use refine::{Bound, Known, Range, Refinement};
 pub use render::{is_identifier, quote, render};
+pub use secrets::SecretTexts;
 pub use stored::{DecodeError, decode, encode};
 pub use ty::Type;
 pub use typed_json::{from_typed_json, to_typed_json};

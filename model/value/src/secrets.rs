@@ -1,5 +1,6 @@
 //! Texts of others, who know nothing of secrets, without the secrets in them.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use andon_text::deeper;
@@ -9,14 +10,34 @@ use crate::{Kind, Marks, Value};
 /// Shorter ones would hide the words around them rather than themselves.
 const SHORTEST: usize = 3;
 
+/// The strings that a value holds as secrets, found once to be taken out of many texts.
+#[derive(Debug, Clone)]
+pub struct SecretTexts(Vec<Arc<str>>);
+
+impl SecretTexts {
+    /// Those of a value.
+    pub fn of(value: &Value) -> SecretTexts {
+        let mut secrets = Vec::new();
+        value.secrets(false, &mut secrets);
+        // A longer one may hold a shorter one.
+        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+        secrets.dedup();
+        SecretTexts(secrets)
+    }
+
+    /// A text in which none of them stands.
+    pub fn hide<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        self.0.iter().fold(Cow::Borrowed(text), |text, secret| match text.contains(&**secret) {
+            true => Cow::Owned(text.replace(&**secret, "(sensitive value)")),
+            false => text,
+        })
+    }
+}
+
 impl Value {
     /// A text in which no string stands that this value holds as a secret.
     pub fn without_secrets(&self, text: &str) -> String {
-        let mut secrets = Vec::new();
-        self.secrets(false, &mut secrets);
-        // A longer one may hold a shorter one.
-        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
-        secrets.iter().fold(text.to_owned(), |text, secret| text.replace(&**secret, "(sensitive value)"))
+        SecretTexts::of(self).hide(text).into_owned()
     }
 
     fn secrets(&self, within: bool, found: &mut Vec<Arc<str>>) {

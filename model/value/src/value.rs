@@ -87,7 +87,7 @@ impl Value {
     /// A string; its text is put into NFC.
     pub fn string(text: impl Into<Arc<str>>) -> Value {
         let text = text.into();
-        let text = if is_nfc(&text) { text } else { text.nfc().collect::<String>().into() };
+        let text = if text.is_ascii() || is_nfc(&text) { text } else { text.nfc().collect::<String>().into() };
         Value::new(Kind::String(text))
     }
 

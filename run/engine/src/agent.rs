@@ -4,6 +4,7 @@
 //! The request is a header of JSON, a newline, and the role's bundle; the reply is JSON. Both are between two
 //! processes of the same program, never stored.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,7 +16,7 @@ use andon_reach::Contact;
 use andon_schema::host::{Act, Catalog, Origin, Stage, Verb};
 use andon_schema::{EntryStatus, HostReport, Schemas, Secrets};
 use andon_text::{Diagnostic, Diagnostics, SourceMap};
-use andon_value::{Marks, Value};
+use andon_value::{Marks, SecretTexts, Value};
 use serde_json::{Map, Value as Json, json};
 use sha2::{Digest, Sha256};
 
@@ -133,7 +134,7 @@ fn answer(request: &AgentRequest, contact: &mut Contact<'_>) -> Result<AgentRepl
     let AgentRequest { role, params, secrets, .. } = request;
     let wanted = Wanted { bundle: &bundle, role, params, secrets };
     converge(&wanted, request.task, &mut Ways { say: contact.say, go_on: contact.is_awaited })
-        .map_err(|diagnostics| wanted.hidden().without_secrets(&lines(&diagnostics, bundle.sources())))
+        .map_err(|diagnostics| wanted.hidden().hide(&lines(&diagnostics, bundle.sources())).into_owned())
 }
 
 /// What a server is to be.
@@ -150,9 +151,9 @@ pub struct Wanted<'a> {
 
 impl Wanted<'_> {
     /// All that must not be said.
-    fn hidden(&self) -> Value {
+    fn hidden(&self) -> SecretTexts {
         let secrets = self.secrets.iter().map(|(_, value)| Value::string(Arc::clone(value)).mark(Marks::SENSITIVE));
-        Value::tuple(secrets.chain([self.params.clone()]))
+        SecretTexts::of(&Value::tuple(secrets.chain([self.params.clone()])))
     }
 }
 
@@ -165,8 +166,12 @@ pub struct Ways<'a> {
 }
 
 /// A report without what a tool of the server repeats of a secret.
-fn without_secrets(mut report: HostReport, secrets: &Value) -> HostReport {
-    let clean = |text: &mut String| *text = secrets.without_secrets(text);
+fn without_secrets(mut report: HostReport, secrets: &SecretTexts) -> HostReport {
+    let clean = |text: &mut String| {
+        if let Cow::Owned(clean) = secrets.hide(text) {
+            *text = clean;
+        }
+    };
     for entry in &mut report.entries {
         clean(&mut entry.address);
         entry.differences.iter_mut().for_each(clean);
@@ -210,7 +215,7 @@ pub fn converge(wanted: &Wanted<'_>, task: Task, ways: &mut Ways<'_>) -> Result<
     };
     // Whatever a tool of the server repeats of a secret goes no further.
     let hidden = wanted.hidden();
-    let mut say = |line: &str| (ways.say)(&hidden.without_secrets(line));
+    let mut say = |line: &str| (ways.say)(&hidden.hide(line));
     let _turn = if task == Task::Apply { Some(turn(&mut say, ways.go_on)?) } else { None };
     let report = carry_out(Converge::new(catalog, mode), stage, &mut Ways { say: &mut say, go_on: ways.go_on });
     Ok(AgentReply { report: without_secrets(report, &hidden), catalog: digest })

@@ -33,6 +33,17 @@ pub(crate) fn evaluate_block_with_doubts(
     (result.map_err(|Failed| errors), doubts)
 }
 
+/// The same without what the body leaves out: of many alike that say little each, only what they say is kept.
+pub(crate) fn evaluate_given(body: &Body, schema: &Schema, scope: &dyn Scope) -> Result<Value, Diagnostics> {
+    let (body, problems) = resolved(body, schema);
+    if problems.has_errors() {
+        return Err(problems);
+    }
+    let mut evaluator = Evaluator::new(scope);
+    let given = evaluator.given(&body, schema, body.span);
+    given.map(Value::object).map_err(|Failed| evaluator.into_errors_and_doubts().0)
+}
+
 /// The type of the object that a body of a schema gives.
 pub fn implied_type(schema: &Schema) -> Type {
     schema.implied_type()
@@ -57,6 +68,28 @@ pub(super) struct Kind {
 impl Evaluator<'_> {
     pub(super) fn body(&mut self, body: &Body, schema: &Schema, place: Option<Span>) -> Result<Value, Failed> {
         let schema = &*legacy::effective(schema, body);
+        let mut values = self.given(body, schema, place)?;
+        // What is left out is null, or no block.
+        for (name, attribute) in &schema.attributes {
+            if !values.contains_key(name.as_str()) {
+                values.insert(name.as_str().into(), Value::null(attribute.ty.without_optional()));
+            }
+        }
+        for (name, nested) in &schema.blocks {
+            if !values.contains_key(name.as_str()) {
+                values.insert(name.as_str().into(), self.nested(name, nested, Kind::default(), place)?);
+            }
+        }
+        Ok(Value::object(values))
+    }
+
+    /// What a body gives, by name.
+    fn given(
+        &mut self,
+        body: &Body,
+        schema: &Schema,
+        place: Option<Span>,
+    ) -> Result<BTreeMap<Arc<str>, Value>, Failed> {
         let mut failed = false;
         let mut values: BTreeMap<Arc<str>, Value> = BTreeMap::new();
         let mut given: BTreeMap<&str, Span> = BTreeMap::new();
@@ -72,27 +105,26 @@ impl Evaluator<'_> {
             }
         }
         for (name, attribute) in &schema.attributes {
-            if given.contains_key(name.as_str()) {
-                continue;
-            }
-            if attribute.required {
+            if attribute.required && !given.contains_key(name.as_str()) {
                 failed = true;
                 self.fail(missing(name, attribute, place));
             }
-            values.insert(name.as_str().into(), Value::null(attribute.ty.without_optional()));
         }
         let mut kinds: BTreeMap<&str, Kind> = BTreeMap::new();
         for block in body.blocks() {
             failed |= self.block(block, schema, &mut kinds).is_err();
         }
         for (name, nested) in &schema.blocks {
-            let kind = kinds.remove(name.as_str()).unwrap_or_default();
-            match self.nested(name, nested, kind, place) {
+            let kind = kinds.remove(name.as_str());
+            if kind.is_none() && nested.min_items == 0 {
+                continue;
+            }
+            match self.nested(name, nested, kind.unwrap_or_default(), place) {
                 Ok(value) => drop(values.insert(name.as_str().into(), value)),
                 Err(Failed) => failed = true,
             }
         }
-        if failed { Err(Failed) } else { Ok(Value::object(values)) }
+        if failed { Err(Failed) } else { Ok(values) }
     }
 
     fn attribute(&mut self, attribute: &Attribute, schema: &Schema) -> Result<Value, Failed> {
@@ -222,7 +254,7 @@ impl Evaluator<'_> {
         let mut values = kind.made.into_iter();
         let value = match nested.nesting {
             Nesting::Single => values.next().map_or_else(|| Value::null(ty), |made| made.value),
-            Nesting::Group => values.next().map_or_else(|| absent_group(&nested.block), |made| made.value),
+            Nesting::Group => values.next().map_or_else(|| nothing_given(&nested.block), |made| made.value),
             Nesting::Map => return self.labelled(name, inner, values).map(|value| value.mark(marks)),
             _ if inner.has_dynamic() => Value::tuple(values.map(|made| made.value)),
             Nesting::List => Value::list(inner, values.map(|made| made.value)),
@@ -250,15 +282,15 @@ pub(super) fn missing(name: &str, attribute: &AttributeSchema, place: Option<Spa
     error.help(format!("Add `{name} = …`, {}.", attribute.ty.in_words()))
 }
 
-/// The object of a group of which no block is given: all in it is null or empty.
-fn absent_group(schema: &Schema) -> Value {
+/// The object of a body that gives nothing: all in it is null or empty.
+pub(crate) fn nothing_given(schema: &Schema) -> Value {
     let attributes = schema.attributes.iter();
     let attributes = attributes.map(|(name, attribute)| (name.as_str(), Value::null(attribute.ty.without_optional())));
     let blocks = schema.blocks.iter().map(|(name, nested)| {
         let inner = implied_type(&nested.block);
         let value = match nested.nesting {
             Nesting::Single => Value::null(inner),
-            Nesting::Group => absent_group(&nested.block),
+            Nesting::Group => nothing_given(&nested.block),
             Nesting::List | Nesting::Set if inner.has_dynamic() => Value::tuple([]),
             Nesting::List => Value::list(inner, []),
             Nesting::Set => Value::set(inner, []),

@@ -1,6 +1,6 @@
 //! The evaluation of one role for one server.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use super::scope::At;
 use super::{Prediction, Roles, SecretsAtHand, Server, Undecided};
 use crate::FileSet;
 use crate::definitions::{CheckDefinition, Condition, HostDefinition, Role};
-use crate::eval::{evaluate, evaluate_block};
+use crate::eval::{evaluate, evaluate_block, evaluate_given, nothing_given};
 use crate::functions::Templates;
 use crate::literal;
 use crate::load::in_order;
@@ -56,12 +56,16 @@ struct Made {
     instances: Vec<Instance>,
     /// Why it is not known how many there are.
     undecided: Option<String>,
-    /// What others read of it.
-    value: Option<Value>,
+    /// They have keys, however many there are.
+    keyed: bool,
+    /// What others read of it, made when somebody does.
+    value: OnceCell<Value>,
 }
 
 #[derive(Clone)]
 struct Instance {
+    /// Its key of a `for_each`.
+    key: Option<Arc<str>>,
     name: Arc<str>,
     /// The name without the key of a `for_each`.
     label: Arc<str>,
@@ -418,14 +422,10 @@ impl<'a> Evaluation<'a> {
             (_, None) => Some("its \"for_each\" is not known yet".to_owned()),
             _ => None,
         };
-        let mut made = Made { undecided, ..Made::default() };
-        let mut values = BTreeMap::new();
+        let mut made = Made { undecided, keyed: definition.for_each.is_some(), ..Made::default() };
         for (key, scope) in keys.unwrap_or_else(unknown) {
-            match self.instance(definition, schema, key.clone(), &scope) {
-                Some(instance) => {
-                    values.insert(key.unwrap_or_default(), readable(&instance));
-                    made.instances.push(instance);
-                }
+            match self.instance(definition, schema, key, &scope) {
+                Some(instance) => made.instances.push(instance),
                 None => {
                     let reason = || "its name, or whether it is absent, is not known yet".to_owned();
                     made.undecided.get_or_insert_with(reason);
@@ -434,12 +434,7 @@ impl<'a> Evaluation<'a> {
         }
         if made.undecided.is_some() {
             made.instances.clear();
-            return made;
         }
-        made.value = match definition.for_each {
-            Some(_) => Some(Value::object(values)),
-            None => values.into_values().next(),
-        };
         made
     }
 
@@ -460,18 +455,18 @@ impl<'a> Evaluation<'a> {
             lax.attributes.values_mut().for_each(|attribute| attribute.required = false);
             lax
         });
-        let attributes = evaluate_block(&definition.body, lax.as_ref().unwrap_or(schema), scope);
+        let attributes = evaluate_given(&definition.body, lax.as_ref().unwrap_or(schema), scope);
         let attributes = attributes.unwrap_or_else(|errors| {
             self.out.borrow_mut().extend(errors);
             Value::UNKNOWN
         });
         let label = self.label(&definition.label, scope)?;
         let own = static_traversals(&definition.label).iter().any(|reference| &**reference.root == "each");
-        let name = match key {
+        let name = match &key {
             Some(key) if !own => format!("{label}[{key}]").into(),
             _ => label.clone(),
         };
-        Some(Instance { name, label, attributes, absent: absent? })
+        Some(Instance { key, name, label, attributes, absent: absent? })
     }
 
     fn check(&self, role: usize, check: &CheckDefinition, prediction: &mut Prediction) {
@@ -647,12 +642,11 @@ impl<'a> Evaluation<'a> {
         });
         let Some(index) = index else { return Err(self.no_resource(role, kind, name, span)) };
         // One of a circle, or behind one, is not made; the circle has been complained about.
-        let Some(made) = self.made.borrow().get(index).cloned() else { return Ok(Value::UNKNOWN) };
-        Ok(match (made.value, made.undecided) {
-            (Some(value), _) => value,
-            (None, Some(_)) => Value::UNKNOWN,
-            (None, None) => Value::NULL,
-        })
+        let made = self.made.borrow();
+        let (Some(made), Some(schema)) = (made.get(index), self.schemas.host.get(kind)) else {
+            return Ok(Value::UNKNOWN);
+        };
+        Ok(made.value.get_or_init(|| made.readable(schema)).clone())
     }
 
     fn no_resource(&self, role: usize, kind: &str, name: &str, span: Span) -> Diagnostic {
@@ -689,14 +683,35 @@ pub(crate) fn origin(sources: &SourceMap, span: Span) -> Arc<str> {
     }
 }
 
-/// What others read of a host resource: its attributes, where `path`, `name` and `key` are its label if not given.
-fn readable(instance: &Instance) -> Value {
-    let Some(entries) = instance.attributes.as_entries() else { return Value::UNKNOWN };
-    let entries = entries.iter().map(|(name, value)| match &**name {
-        "path" | "name" | "key" if value.is_null() => (name.clone(), Value::string(instance.label.clone())),
-        _ => (name.clone(), value.clone()),
-    });
-    Value::object(entries)
+impl Made {
+    /// What others read of a host resource: one, or all by their keys.
+    fn readable(&self, schema: &Block) -> Value {
+        match self.instances.first() {
+            _ if self.undecided.is_some() => Value::UNKNOWN,
+            _ if self.keyed => {
+                let keyed = self.instances.iter().map(|it| (it.key.clone().unwrap_or_default(), it.readable(schema)));
+                Value::object(keyed)
+            }
+            Some(instance) => instance.readable(schema),
+            None => Value::NULL,
+        }
+    }
+}
+
+impl Instance {
+    /// Its attributes, where `path`, `name` and `key` are its label if not given.
+    fn readable(&self, schema: &Block) -> Value {
+        let Some(given) = self.attributes.as_entries() else { return Value::UNKNOWN };
+        let nothing = nothing_given(schema);
+        let entries = nothing.as_entries().into_iter().flat_map(|entries| entries.iter()).chain(given.iter());
+        let mut entries: BTreeMap<_, _> = entries.map(|(name, value)| (name.clone(), value.clone())).collect();
+        for name in ["path", "name", "key"] {
+            if let Some(value) = entries.get_mut(name).filter(|value| value.is_null()) {
+                *value = Value::string(self.label.clone());
+            }
+        }
+        Value::object(entries)
+    }
 }
 
 /// One assertion of a check; `None` where its name is not known yet.

@@ -22,9 +22,10 @@ pub(super) fn read() -> Result<Installed, String> {
     let mut updates: Vec<_> = fs::read_dir(UPDATES).into_iter().flatten().flatten().collect();
     updates.retain(|entry| entry.file_name().as_encoded_bytes().iter().all(u8::is_ascii_digit));
     updates.sort_by_key(fs::DirEntry::file_name);
-    let mut texts = vec![String::from_utf8_lossy(&bytes).into_owned()];
-    texts.extend(updates.iter().filter_map(|entry| fs::read_to_string(entry.path()).ok()));
-    let mut installed = parse(&texts.iter().map(String::as_str).collect::<Vec<_>>());
+    let status = String::from_utf8_lossy(&bytes);
+    let newer: Vec<String> = updates.iter().filter_map(|entry| fs::read_to_string(entry.path()).ok()).collect();
+    let texts: Vec<&str> = std::iter::once(&*status).chain(newer.iter().map(String::as_str)).collect();
+    let mut installed = parse(&texts);
     installed.broken |= !updates.is_empty();
     Ok(installed)
 }
@@ -41,14 +42,18 @@ fn parse(texts: &[&str]) -> Installed {
                 if !done.name.is_empty() {
                     paragraphs.insert((done.name, done.architecture), done);
                 }
-            } else if let Some((field, value)) = line.split_once(": ") {
-                match field {
-                    "Package" => paragraph.name = value,
-                    "Status" => paragraph.status = value,
-                    "Architecture" => paragraph.architecture = value,
-                    "Version" => paragraph.version = value,
-                    "Provides" => paragraph.provides = value,
-                    _ => {}
+            } else if !line.starts_with(' ') {
+                let fields = [
+                    ("Package: ", &mut paragraph.name),
+                    ("Status: ", &mut paragraph.status),
+                    ("Architecture: ", &mut paragraph.architecture),
+                    ("Version: ", &mut paragraph.version),
+                    ("Provides: ", &mut paragraph.provides),
+                ];
+                for (name, field) in fields {
+                    if let Some(value) = line.strip_prefix(name) {
+                        *field = value;
+                    }
                 }
             }
         }
