@@ -54,10 +54,9 @@ impl std::error::Error for BundleError {}
 pub fn bundle<'n>(project: &Project, roles: impl IntoIterator<Item = &'n str>) -> Bundle {
     let mut kept: BTreeMap<Arc<str>, Arc<Role>> = BTreeMap::new();
     for name in roles {
-        let found = find(&project.roles, name, None).and_then(|role| lineage(&project.roles, role));
-        for role in found.into_iter().flatten() {
-            kept.insert(role.name.name.clone(), role);
-        }
+        let found = find(&project.roles, name, None).and_then(|role| lineage(&project.roles, &role));
+        let defined = found.into_iter().flatten().filter(|role| project.roles.contains_key(&role.name.name));
+        kept.extend(defined.map(|role| (role.name.name.clone(), role)));
     }
     let defining: BTreeSet<&str> = (kept.values())
         .filter_map(|role| project.sources.get(role.span.source))
@@ -133,7 +132,7 @@ impl Bundle {
 
     /// The names of the facts that one of its roles may read, at the first step of each reference; `None` for all of them.
     pub fn facts(&self, role: &str) -> Option<BTreeSet<Arc<str>>> {
-        let lineage = find(&self.roles, role, None).and_then(|role| lineage(&self.roles, role)).ok()?;
+        let lineage = self.lineage(role).ok()?;
         facts_read(&lineage)
     }
 
@@ -145,14 +144,17 @@ impl Bundle {
     /// parameter's type has it: as it is, or as an expression where the type is no text, number or truth. What the
     /// diagnostics point into is added to [`Bundle::sources`].
     pub fn give(&mut self, role: &str, given: &[GivenArgument]) -> Result<Value, Diagnostics> {
-        let lineage = lineage(&self.roles, find(&self.roles, role, None)?)?;
+        let lineage = self.lineage(role)?;
         crate::role::given(&lineage, &mut self.sources, given)
     }
 
     /// Whether a role, or one that it inherits, has a parameter of this name.
     pub fn has_param(&self, role: &str, name: &str) -> bool {
-        let lineage = self.roles.get(role).and_then(|role| lineage(&self.roles, role).ok()).unwrap_or_default();
-        lineage.iter().any(|role| role.params.contains_key(name))
+        self.lineage(role).is_ok_and(|lineage| lineage.iter().any(|role| role.params.contains_key(name)))
+    }
+
+    fn lineage(&self, role: &str) -> Result<Vec<Arc<Role>>, Diagnostic> {
+        lineage(&self.roles, &find(&self.roles, role, None)?)
     }
 
     /// Its roles by name, with all their ancestors.

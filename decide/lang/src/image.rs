@@ -137,7 +137,7 @@ fn roles(project: &Project, image: &Image, given: &Value) -> Result<OfImage, Dia
     let head = Some(image.params.as_ref().map_or(image.span, |expr| expr.span));
     for name in &image.roles {
         let role = match find(&project.roles, &name.name, Some(name.span)) {
-            Ok(role) => role.clone(),
+            Ok(role) => role,
             Err(error) => {
                 out.push(error);
                 continue;

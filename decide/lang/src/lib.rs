@@ -44,7 +44,7 @@ pub use load::{load, load_hosts, load_roles, load_with_tests};
 pub use provision::provisioner_run;
 pub use reference::{Reference, StaticStep, static_traversals};
 pub use refused::not_carried_out;
-pub use role::{Prediction, Roles, SecretsAtHand, Server, Undecided, catalog, predict};
+pub use role::{Prediction, Roles, SecretsAtHand, Server, Undecided, apart, catalog, predict, together};
 pub use shape::{Argument, FileKind, Nested, Shape, Times, host_resource, language};
 pub use test::{TestCase, test_case, test_checks};
 pub use walk::body_references;

@@ -10,7 +10,7 @@ use crate::host_args::ParamArguments;
 
 #[derive(Debug, Clone, Args)]
 pub struct AgentArguments {
-    /// The roles that this server must have, in the order in which they are converged
+    /// The roles that this server must have, in this order
     #[arg(value_name = "ROLE")]
     pub roles: Vec<String>,
     /// Where the project is: a directory, an archive on a web server, or a git repository, as

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use andon_fleet::Server;
-use andon_lang::FileSet;
+use andon_lang::{FileSet, apart, together};
 use andon_ledger::EnvironmentState;
 use andon_text::Diagnostic;
 use andon_value::Value;
@@ -31,10 +31,10 @@ pub struct Host {
     pub environment: Option<Arc<str>>,
 }
 
-/// A role that a server must have.
+/// Roles that a server must have.
 #[derive(Debug, Clone)]
 pub struct Duty {
-    /// The role.
+    /// The role, or several as one; see [`andon_lang::together`].
     pub role: Arc<str>,
     /// Values of parameters, an object; those that the role does not have are for another one.
     pub params: Value,
@@ -82,7 +82,7 @@ pub fn listed(directory: &Path) -> Result<Vec<Host>, NoRole> {
     let host = |host: andon_lang::Host| Host {
         server: Server { name: host.name, aliases: Vec::new(), tags: host.tags, roles: host.roles.clone() },
         connection: host.connection,
-        duties: host.roles.iter().map(|role| Duty { role: role.clone(), params: host.params.clone() }).collect(),
+        duties: duty(&host.roles, &host.params).into_iter().collect(),
         params: host.params,
         environment: None,
     };
@@ -122,7 +122,7 @@ pub fn of_environment(environment: &Arc<str>, state: &EnvironmentState) -> Vec<H
         let Some(connection) = object.value.get("connection").filter(|connection| !connection.is_null()) else {
             continue;
         };
-        let role = object.value.get_str("role").unwrap_or_default();
+        let Some(role) = roles_of(&object.value) else { continue };
         let params = object.value.get("params").filter(|params| !params.is_null()).cloned();
         let duty = Duty { role: role.into(), params: params.unwrap_or_else(nothing) };
         let place = hosts.iter().position(|host| same_server(&host.connection, connection)).unwrap_or_else(|| {
@@ -137,11 +137,27 @@ pub fn of_environment(environment: &Arc<str>, state: &EnvironmentState) -> Vec<H
             hosts.len() - 1
         });
         if let Some(host) = hosts.get_mut(place) {
-            host.server.roles.push(duty.role.clone());
+            host.server.roles.extend(apart(&duty.role).map(Arc::from));
             host.duties.push(duty);
         }
     }
     hosts
+}
+
+/// The roles that an `andon_host` names, as one; `None` where it names none.
+pub(crate) fn roles_of(host: &Value) -> Option<String> {
+    if let Some(role) = host.get_str("role") {
+        return Some(role.to_string());
+    }
+    let roles: Option<Vec<&str>> =
+        host.get("roles")?.children().map(|role| role.as_str().map(|role| &**role)).collect();
+    roles.filter(|roles| !roles.is_empty()).map(together)
+}
+
+/// What a listed server must have: all of its roles as one.
+fn duty(roles: &[Arc<str>], params: &Value) -> Option<Duty> {
+    let role = together(roles.iter().map(|role| &**role));
+    (!roles.is_empty()).then(|| Duty { role: role.into(), params: params.clone() })
 }
 
 fn nothing() -> Value {

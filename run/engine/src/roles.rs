@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use andon_lang::definitions::Project;
-use andon_lang::{Bundle, FileSet, bundle, load_roles};
+use andon_lang::{Bundle, FileSet, apart, bundle, load_roles};
 use andon_schema::Secrets;
 use andon_secret::Vault;
 use andon_text::{Diagnostic, Diagnostics, SourceMap, nearest};
@@ -46,8 +46,8 @@ impl From<Diagnostic> for NoRole {
     }
 }
 
-/// Finds a role by its name, in the files of `roles/` and of the directory itself, or by the path of its file. The
-/// roles that it inherits are beside it. Mistakes in files that it has nothing to do with are no matter.
+/// Finds a role by its name, or several by their names as one, in the files of `roles/` and of the directory itself, or
+/// one by the path of its file. The roles that it inherits are beside it. Mistakes in files that it has nothing to do with are no matter.
 pub fn find_role(directory: &Path, wanted: &str) -> Result<FoundRole, NoRole> {
     if wanted.ends_with(SUFFIX) {
         let (base, below, path) = of_path(&directory.join(wanted), wanted)?;
@@ -58,15 +58,20 @@ pub fn find_role(directory: &Path, wanted: &str) -> Result<FoundRole, NoRole> {
     }
     let mut names: Vec<Arc<str>> = Vec::new();
     let mut wrong: Option<NoRole> = None;
+    // Of several the one to complain about: the first that is not where another one is.
+    let mut wanted_alone = apart(wanted).next().unwrap_or(wanted);
     for below in ["roles", ""] {
         let role_files = read_role_files(directory, below)?;
         if role_files.paths().next().is_none() {
             continue;
         }
         let (project, diagnostics) = load_roles(Arc::new(role_files));
-        if let Some(role) = project.roles.get(wanted) {
-            let name = role.name.name.clone();
-            return with_files_beside(directory, below, project, &diagnostics, name);
+        let missing: Vec<&str> = apart(wanted).filter(|name| !project.roles.contains_key(*name)).collect();
+        if missing.is_empty() {
+            return with_files_beside(directory, below, project, &diagnostics, wanted.into());
+        }
+        if missing.len() < apart(wanted).count() {
+            wanted_alone = missing.first().copied().unwrap_or(wanted);
         }
         names.extend(project.roles.keys().cloned());
         if !project.unparsed.is_empty() {
@@ -74,6 +79,7 @@ pub fn find_role(directory: &Path, wanted: &str) -> Result<FoundRole, NoRole> {
         }
     }
     // The file that cannot be understood may be the one, unless another role was meant.
+    let wanted = wanted_alone;
     let near = nearest(wanted, names.iter().map(|name| &**name));
     if let (Some(wrong), None) = (wrong, near) {
         return Err(wrong);

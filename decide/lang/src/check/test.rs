@@ -25,7 +25,7 @@ pub(super) fn check(project: &Project, test: &Test, schemas: &Schemas, out: &mut
         Ok(found) => found,
         Err(error) => return out.push(error),
     };
-    match (case, lineage(&project.roles, found)) {
+    match (case, lineage(&project.roles, &found)) {
         (Ok(case), Ok(lineage)) => {
             let place = |name: &str| item_span(test.params.as_ref()?, name);
             let key = |name: &str| key_span(test.params.as_ref()?, name);

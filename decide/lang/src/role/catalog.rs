@@ -1,16 +1,19 @@
 //! The evaluation of one role for one server.
 
+mod links;
+
 use std::cell::{OnceCell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use andon_hcl::ast::Expr;
-use andon_schema::host::{Assertion, Bytes, Check, HostResource, Notify};
+use andon_schema::host::{Assertion, Bytes, Check, HostResource};
 use andon_schema::{Block, FunctionAnswer, FunctionFault, Schemas};
 use andon_text::{Diagnostic, Diagnostics, SourceMap, Span};
 use andon_value::{Kind, Type, Value, convert};
 
-use super::lineage::{Places, find, lineage, params};
+use super::alike::{Seen, at_odds, union};
+use super::lineage::{Places, find, lineage, params, sees};
 use super::scope::At;
 use super::{Prediction, Roles, SecretsAtHand, Server, Undecided};
 use crate::FileSet;
@@ -20,7 +23,7 @@ use crate::functions::Templates;
 use crate::literal;
 use crate::load::in_order;
 use crate::order::{order, sorted};
-use crate::reference::{Reference, as_reference, name_at, static_traversals};
+use crate::reference::{Reference, name_at, static_traversals};
 use crate::shape::{suggest, twice};
 use crate::walk::references_of;
 
@@ -33,7 +36,8 @@ pub(crate) struct Evaluation<'a> {
     sees: Vec<BTreeSet<usize>>,
     /// Every host resource in the order written: its role, and its place there.
     places: Vec<(usize, usize)>,
-    by_name: BTreeMap<(Arc<str>, Arc<str>), usize>,
+    /// Those of a kind and a name: several, where roles that know nothing of each other say the same.
+    by_name: BTreeMap<(Arc<str>, Arc<str>), Vec<usize>>,
     params: BTreeMap<Arc<str>, Value>,
     pub facts: &'a Value,
     secrets: SecretsAtHand<'a>,
@@ -93,26 +97,18 @@ enum Decision {
 impl<'a> Evaluation<'a> {
     pub fn new(from: Roles<'a>, role: &str, server: Server<'a>) -> Result<Evaluation<'a>, Diagnostics> {
         let Roles { roles, sources, files, schemas } = from;
-        let lineage = lineage(roles, find(roles, role, None)?)?;
+        let lineage = lineage(roles, &find(roles, role, None)?)?;
         let params = params(&lineage, server.params, &Places { of: &|_| None, key: &|_| None, head: None })?;
-        let mut sees: Vec<BTreeSet<usize>> = Vec::new();
-        for (index, role) in lineage.iter().enumerate() {
-            let parents = lineage.iter().enumerate().zip(&sees);
-            let parents =
-                parents.filter(|((_, other), _)| role.inherits.iter().any(|name| name.name == other.name.name));
-            let mut seen: BTreeSet<usize> = parents.flat_map(|(_, sees)| sees.iter().copied()).collect();
-            seen.insert(index);
-            sees.push(seen);
-        }
+        let sees = sees(&lineage);
         let resources = |(index, role): (usize, &Arc<Role>)| (0..role.resources.len()).map(move |at| (index, at));
         let places: Vec<(usize, usize)> = lineage.iter().enumerate().flat_map(resources).collect();
-        let mut by_name = BTreeMap::new();
+        let mut by_name: BTreeMap<_, Vec<usize>> = BTreeMap::new();
         for (index, (role, at)) in places.iter().enumerate() {
             let definition = lineage.get(*role).and_then(|role| role.resources.get(*at));
             if let Some(definition) = definition
                 && let Some(label) = literal::string(&definition.label)
             {
-                by_name.insert((definition.kind.name.clone(), label), index);
+                by_name.entry((definition.kind.name.clone(), label)).or_default().push(index);
             }
         }
         let mut beside = FileSet::new();
@@ -217,7 +213,7 @@ impl<'a> Evaluation<'a> {
     }
 
     fn resources(&self, order: &[usize], prediction: &mut Prediction) {
-        let mut seen: BTreeMap<(Arc<str>, Arc<str>), Span> = BTreeMap::new();
+        let mut seen: BTreeMap<(Arc<str>, Arc<str>), Seen> = BTreeMap::new();
         for index in order {
             let Some((role, definition)) = self.definition(*index) else { continue };
             let made = self.made.borrow().get(index).cloned().unwrap_or_default();
@@ -230,13 +226,7 @@ impl<'a> Evaluation<'a> {
             let notifies = self.notifies(role, definition);
             let only_on = self.only_on(role, definition);
             for instance in made.instances {
-                let key = (definition.kind.name.clone(), instance.name.clone());
-                if let Some(first) = seen.get(&key) {
-                    self.report(twice(&definition.kind.name, &instance.name, definition.span, *first));
-                    continue;
-                }
-                seen.insert(key, definition.span);
-                prediction.catalog.resources.push(HostResource {
+                let resource = HostResource {
                     kind: definition.kind.name.clone(),
                     name: instance.name,
                     attributes: instance.attributes,
@@ -244,7 +234,20 @@ impl<'a> Evaluation<'a> {
                     notifies: notifies.clone(),
                     only_on: only_on.clone(),
                     origin: origin.clone(),
-                });
+                };
+                let resources = &mut prediction.catalog.resources;
+                let here = Seen { role, span: definition.span, place: resources.len() };
+                let first = *seen.entry((resource.kind.clone(), resource.name.clone())).or_insert(here);
+                match resources.get_mut(first.place) {
+                    None => resources.push(resource),
+                    Some(_) if first.role == role => {
+                        self.report(twice(&resource.kind, &resource.name, here.span, first.span));
+                    }
+                    Some(other) => match at_odds(other, &resource) {
+                        None => other.notifies = union(&other.notifies, &resource.notifies),
+                        Some(odds) => self.report(odds.at(here.span).related(first.span, "first defined here")),
+                    },
+                }
             }
         }
     }
@@ -261,13 +264,15 @@ impl<'a> Evaluation<'a> {
     /// What each must come after.
     fn needs(&self, nodes: &[Node]) -> Vec<BTreeSet<usize>> {
         let indexes: BTreeMap<&Node, usize> = nodes.iter().zip(0..).collect();
+        let alike: BTreeMap<usize, &[usize]> =
+            self.by_name.values().filter_map(|group| group.split_first()).map(|(first, more)| (*first, more)).collect();
         let each = nodes.iter().map(|node| {
             let mut needs = BTreeSet::new();
             let mut need = |role: usize, reference: &Reference<'_>| {
                 let Some((name, _)) = name_at(reference, 0) else { return };
                 let node = match &**reference.root {
                     "local" => Some(Node::Local(role, name.into())),
-                    _ => self.by_name.get(&(reference.root.clone(), name.into())).copied().map(Node::Resource),
+                    kind => self.of_name(role, kind, name).map(Node::Resource),
                 };
                 needs.extend(node.and_then(|node| indexes.get(&node).copied()));
             };
@@ -278,15 +283,20 @@ impl<'a> Evaluation<'a> {
                     references.iter().for_each(|reference| need(*role, reference));
                 }
                 Node::Resource(index) => {
-                    let Some((role, definition)) = self.definition(*index) else { return needs };
-                    references_of(&definition.body, &mut |reference| need(role, &reference));
-                    let optional = [&definition.when, &definition.for_each, &definition.absent];
-                    let expressions = optional.into_iter().flatten().chain([&definition.label]);
-                    let named = definition.after.iter().chain(definition.only_on.iter().flatten());
-                    let references = expressions.chain(named).flat_map(static_traversals);
-                    references.for_each(|reference| need(role, &reference));
-                    for after in &definition.after {
-                        self.named(role, after, "after");
+                    // Where several are one, that one comes after what any of them needs.
+                    let others = alike.get(index).copied().unwrap_or_default();
+                    for (role, definition) in [index].into_iter().chain(others).filter_map(|at| self.definition(*at)) {
+                        references_of(&definition.body, &mut |reference| need(role, &reference));
+                        let optional = [&definition.when, &definition.for_each, &definition.absent];
+                        let expressions = optional.into_iter().flatten().chain([&definition.label]);
+                        let named = definition.after.iter().chain(definition.only_on.iter().flatten());
+                        let references = expressions.chain(named).flat_map(static_traversals);
+                        references.for_each(|reference| need(role, &reference));
+                    }
+                    if let Some((role, definition)) = self.definition(*index) {
+                        for after in &definition.after {
+                            self.named(role, after, "after");
+                        }
                     }
                 }
             }
@@ -309,79 +319,6 @@ impl<'a> Evaluation<'a> {
         };
         let found: Vec<(String, Span)> = circle.iter().filter_map(|at| nodes.get(*at)).filter_map(found).collect();
         circle_of("these need each other in a circle", &found)
-    }
-
-    fn notifies(&self, role: usize, definition: &HostDefinition) -> Vec<Notify> {
-        let mut notifies = BTreeSet::new();
-        for (list, word, restart) in [(&definition.reloads, "reloads", false), (&definition.restarts, "restarts", true)]
-        {
-            for expr in list {
-                let Some((kind, index)) = self.named(role, expr, word) else { continue };
-                if !matches!(&*kind, "service" | "unit") {
-                    self.report(
-                        Diagnostic::error(format!("\"{word}\" names services, and this is a {kind}"))
-                            .at(expr.span)
-                            .help(format!("Write it like: {word} = [service.NAME]")),
-                    );
-                    continue;
-                }
-                let made = self.made.borrow().get(&index).cloned().unwrap_or_default();
-                for instance in made.instances.into_iter().filter(|instance| !instance.absent) {
-                    let service = match instance.attributes.get_str("name") {
-                        Some(name) => name.into(),
-                        None => instance.label,
-                    };
-                    notifies.insert(Notify { service, restart });
-                }
-            }
-        }
-        notifies.into_iter().collect()
-    }
-
-    /// Kinds and names of what a command waits for.
-    fn only_on(&self, role: usize, definition: &HostDefinition) -> Option<Vec<(Arc<str>, Arc<str>)>> {
-        let list = definition.only_on.as_ref()?;
-        if &*definition.kind.name != "exec" {
-            self.report(
-                Diagnostic::error(format!("\"only_on\" is for commands, and this is a {}", definition.kind.name))
-                    .at(definition.span)
-                    .help("Use it in an exec; what reloads or restarts a service is written with what changes."),
-            );
-        }
-        let named = list.iter().filter_map(|expr| self.named(role, expr, "only_on"));
-        let instances = named.flat_map(|(kind, index)| {
-            let made = self.made.borrow().get(&index).cloned().unwrap_or_default();
-            made.instances.into_iter().map(move |instance| (kind.clone(), instance.name))
-        });
-        Some(instances.collect())
-    }
-
-    /// The host resource that an expression names.
-    fn named(&self, role: usize, expr: &Expr, word: &str) -> Option<(Arc<str>, usize)> {
-        let reference = as_reference(expr);
-        let target = reference.as_ref().and_then(|reference| Some((reference.root.clone(), name_at(reference, 0)?)));
-        match target {
-            Some((kind, (name, span))) if self.schemas.host.contains_key(&*kind) => {
-                // A child may be notified by its parent: all of the lineage counts.
-                match self.by_name.get(&(kind.clone(), name.into())) {
-                    Some(index) => Some((kind, *index)),
-                    None => {
-                        self.report(self.no_resource(role, &kind, name, span));
-                        None
-                    }
-                }
-            }
-            _ => {
-                if expr.kind != andon_hcl::ast::ExprKind::Invalid {
-                    self.report(
-                        Diagnostic::error(format!("\"{word}\" lists host resources"))
-                            .at(expr.span)
-                            .help(format!("Write it like: {word} = [service.NAME]")),
-                    );
-                }
-                None
-            }
-        }
     }
 
     fn definition(&self, index: usize) -> Option<(usize, &HostDefinition)> {
@@ -636,14 +573,11 @@ impl<'a> Evaluation<'a> {
 
     /// `kind.name`, as a role of the lineage sees it.
     pub fn resource(&self, role: usize, kind: &str, name: &str, span: Span) -> Result<Value, Diagnostic> {
-        let index = self.by_name.get(&(kind.into(), name.into())).filter(|index| {
-            let at = self.places.get(**index).map(|(role, _)| *role);
-            at.is_some_and(|at| self.sees.get(role).is_some_and(|sees| sees.contains(&at)))
-        });
+        let index = self.of_name(role, kind, name).filter(|index| self.is_seen(role, *index));
         let Some(index) = index else { return Err(self.no_resource(role, kind, name, span)) };
         // One of a circle, or behind one, is not made; the circle has been complained about.
         let made = self.made.borrow();
-        let (Some(made), Some(schema)) = (made.get(index), self.schemas.host.get(kind)) else {
+        let (Some(made), Some(schema)) = (made.get(&index), self.schemas.host.get(kind)) else {
             return Ok(Value::UNKNOWN);
         };
         Ok(made.value.get_or_init(|| made.readable(schema)).clone())

@@ -1,8 +1,9 @@
 //! The roles that a role is made of, and the values of their parameters.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use andon_hcl::ast::Ident;
 use andon_text::{Diagnostic, Diagnostics, Span};
 use andon_value::{Kind, Type, Value, convert};
 
@@ -17,8 +18,44 @@ pub(crate) fn lineage(roles: &BTreeMap<Arc<str>, Arc<Role>>, role: &Arc<Role>) -
     Ok(done)
 }
 
-/// The role of a name.
-pub(crate) fn find<'r>(
+/// What stands between the names of several roles; no name has it.
+const AND: char = '+';
+
+/// The name of several roles as one: `base+web`. It can be used wherever a role is evaluated, and means a role that
+/// inherits each of them in this order and adds nothing: what two of them inherit is done once, and what one removes
+/// for the others' sake stays.
+pub fn together<'n>(names: impl IntoIterator<Item = &'n str>) -> String {
+    names.into_iter().collect::<Vec<_>>().join(&AND.to_string())
+}
+
+/// The names of roles that are named as one.
+pub fn apart(name: &str) -> impl Iterator<Item = &str> {
+    name.split(AND)
+}
+
+/// The role of a name, or of several names as one.
+pub(crate) fn find(
+    roles: &BTreeMap<Arc<str>, Arc<Role>>,
+    name: &str,
+    place: Option<Span>,
+) -> Result<Arc<Role>, Diagnostic> {
+    let Some((first, _)) = name.split_once(AND) else { return one(roles, name, place).cloned() };
+    let first = one(roles, first, place)?;
+    let span = place.unwrap_or(first.span);
+    let parent = |name| Ok(Ident { name: one(roles, name, place)?.name.name.clone(), span });
+    Ok(Arc::new(Role {
+        name: Ident { name: name.into(), span },
+        inherits: apart(name).map(parent).collect::<Result<_, Diagnostic>>()?,
+        params: BTreeMap::new(),
+        locals: BTreeMap::new(),
+        resources: Vec::new(),
+        checks: Vec::new(),
+        directory: first.directory.clone(),
+        span,
+    }))
+}
+
+fn one<'r>(
     roles: &'r BTreeMap<Arc<str>, Arc<Role>>,
     name: &str,
     place: Option<Span>,
@@ -27,6 +64,19 @@ pub(crate) fn find<'r>(
         let diagnostic = Diagnostic::error(format!("there is no role \"{name}\"")).named(Diagnostic::UNDECLARED);
         suggest(Diagnostic { span: place, ..diagnostic }, name, roles.keys().map(|name| &**name))
     })
+}
+
+/// For each role of a lineage the places of those that it is made of, and its own.
+pub(super) fn sees(lineage: &[Arc<Role>]) -> Vec<BTreeSet<usize>> {
+    let mut sees: Vec<BTreeSet<usize>> = Vec::new();
+    for (index, role) in lineage.iter().enumerate() {
+        let parents = lineage.iter().zip(&sees);
+        let parents = parents.filter(|(other, _)| role.inherits.iter().any(|name| name.name == other.name.name));
+        let mut seen: BTreeSet<usize> = parents.flat_map(|(_, sees)| sees.iter().copied()).collect();
+        seen.insert(index);
+        sees.push(seen);
+    }
+    sees
 }
 
 fn descend<'r>(
@@ -44,7 +94,7 @@ fn descend<'r>(
             let circle: Vec<&Arc<Role>> = way.iter().skip(from).copied().collect();
             return Err(circle_of_roles(&circle));
         }
-        descend(roles, find(roles, &parent.name, Some(parent.span))?, way, done)?;
+        descend(roles, one(roles, &parent.name, Some(parent.span))?, way, done)?;
     }
     way.pop();
     done.push(role.clone());
@@ -104,7 +154,11 @@ pub(crate) fn params(
         out.push(suggest(diagnostic, given, declared.keys().map(|name| &**name)));
     }
     let mut values = BTreeMap::new();
+    let sees = sees(lineage);
     for (param, variable) in &declared {
+        if !unknown && !entries.contains_key(param) {
+            out.extend(torn(lineage, &sees, param, places.head));
+        }
         let given = entries.get(param).map(|value| value.clone().mark(given.marks()));
         if given.is_none() && (unknown || variable.default.is_none()) {
             if !unknown {
@@ -134,6 +188,32 @@ pub(crate) fn params(
         }
     }
     if out.is_empty() { Ok(values) } else { Err(out) }
+}
+
+/// A parameter without a value for which roles that know nothing of each other have different defaults.
+fn torn(lineage: &[Arc<Role>], sees: &[BTreeSet<usize>], param: &str, head: Option<Span>) -> Option<Diagnostic> {
+    let declaring: Vec<(usize, &Variable)> =
+        lineage.iter().enumerate().filter_map(|(index, role)| Some((index, role.params.get(param)?))).collect();
+    // One that a role below it overrides counts no more.
+    let counts = |index: usize| {
+        !declaring
+            .iter()
+            .any(|(other, _)| *other != index && sees.get(*other).is_some_and(|sees| sees.contains(&index)))
+    };
+    let mut counting = declaring.iter().filter(|(index, variable)| variable.default.is_some() && counts(*index));
+    let (first, variable) = counting.next()?;
+    let value = variable.value(None, "parameter").ok();
+    let (other, different) = counting.find(|(_, other)| other.value(None, "parameter").ok() != value)?;
+    let name = |index: &usize| lineage.get(*index).map(|role| &*role.name.name).unwrap_or_default();
+    let diagnostic = Diagnostic::error(format!(
+        "roles \"{}\" and \"{}\" have different defaults for the parameter \"{param}\"",
+        name(first),
+        name(other)
+    ))
+    .related(variable.span, "one is here")
+    .related(different.span, "the other is here")
+    .help(format!("Give it a value for both: params = {{ {param} = … }}"));
+    Some(Diagnostic { span: head, ..diagnostic })
 }
 
 fn missing(role: &str, param: &str, variable: &Variable, head: Option<Span>) -> Diagnostic {

@@ -1,6 +1,7 @@
 //! Roles: from definitions, parameters and facts to what one server must have. Pure, so that it runs anywhere: on the
 //! server itself when it converges, and here when a plan or an image foresees what a server will say.
 
+mod alike;
 mod catalog;
 mod facts;
 mod given;
@@ -22,6 +23,7 @@ pub(crate) use catalog::{Evaluation, circle_of, evaluate_assertion, for_each, or
 pub(crate) use facts::facts_read;
 pub(crate) use given::given;
 pub(crate) use lineage::{Places, find, lineage, params};
+pub use lineage::{apart, together};
 pub(crate) use scope::no_each;
 
 /// What a role will be on a server of which not everything is known yet.

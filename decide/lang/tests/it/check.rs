@@ -296,6 +296,12 @@ fn hosts_and_images() {
         (host("  role = \"wbe\"\n  params = { greeting = \"hi\" }"), "3:10 there is no role \"wbe\""),
         (host("  role = \"web\"\n  params = {}"), "4:12 role \"web\" needs the parameter \"greeting\""),
         (host("  role = \"web\""), "1:1 role \"web\" needs the parameter \"greeting\""),
+        (host("  roles = [\"base\", \"web\"]\n  params = { greeting = \"hi\" }"), ""),
+        (host("  roles = [\"base\", \"wbe\"]"), "3:20 there is no role \"wbe\""),
+        (host("  roles = [\"base\", \"web\"]"), "1:1 role \"base+web\" needs the parameter \"greeting\""),
+        (host("  roles = []"), "3:11 \"roles\" is empty"),
+        (host("  role = \"base\"\n  roles = [\"base\"]"), "4:3 \"role\" and \"roles\" say the same"),
+        (host(""), "1:1 missing argument \"role\""),
         (
             host("  role = \"web\"\n  params = { greting = \"hi\", greeting = \"x\" }"),
             "4:14 role \"web\" has no parameter \"greting\"",

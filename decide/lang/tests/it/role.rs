@@ -268,6 +268,62 @@ fn roles_inherit() {
     );
 }
 
+/// The catalog of role `a` where it is nothing but roles `b` and `c`, which know nothing of each other.
+fn check_two(b: &str, c: &str, expected: &str) {
+    let text =
+        format!("== roles/a.role.hcl\nrole \"b\" {{\n{b}\n}}\nrole \"c\" {{\n{c}\n}}\n== roles/hello.tftpl\nhello\n");
+    let project = project(&text);
+    let server = Server { params: &object("{}"), facts: &facts(), secrets: SecretsAtHand::Image };
+    let said = match catalog(Roles::of(&project, &schemas()), "b+c", server) {
+        Ok(catalog) => write(&catalog),
+        Err(errors) => render(&errors, &project.sources).replace("roles/a.role.hcl:", ""),
+    };
+    assert_eq!(said.trim(), expected, "{text}");
+}
+
+#[test]
+fn roles_that_know_nothing_of_each_other_are_one() {
+    for (b, c, expected) in [
+        ("file \"/b\" {}", "file \"/c\" {}", "file /b\nfile /c"),
+        // What both say is there once, and notifies whom either does.
+        (
+            "service \"b\" {}\nfile \"/x\" { reloads = [service.b] }",
+            "service \"c\" {}\nfile \"/x\" { restarts = [service.c] }",
+            "service b\nfile /x reloads b restarts c\nservice c",
+        ),
+        ("file \"/x\" { content = \"1\" }", "file \"/x\" { content = \"${1}\" }", "file /x content=\"1\""),
+        (
+            "file \"/x\" { content = \"1\" }",
+            "file \"/x\" {\n content = \"2\"\n mode = \"0600\"\n}",
+            "5:1 file \"/x\" is defined twice, and not alike",
+        ),
+        ("file \"/x\" {}", "file \"/x\" { absent = true }", "5:1 file \"/x\" is defined twice, and not alike"),
+        // Whoever reads it reads its own.
+        (
+            "package \"x\" {}\nfile \"/b\" { content = package.x.name }",
+            "package \"x\" {}\nfile \"/c\" { content = package.x.name }",
+            "package x\nfile /b content=\"x\"\nfile /c content=\"x\"",
+        ),
+        // It comes after what any of them needs.
+        ("service \"x\" {}", "file \"/c\" {}\nservice \"x\" { after = [file[\"/c\"]] }", "file /c\nservice x"),
+        ("file \"/b\" { content = file[\"/c\"].path }", "file \"/c\" {}", "2:28 there is no file \"/c\""),
+        // A default is its own role's, and two of them are none.
+        (
+            "param \"n\" { default = 1 }\nfile \"/b\" { content = \"${param.n}\" }",
+            "param \"n\" { default = 1 }\nfile \"/c\" { content = \"${param.n}\" }",
+            "file /b content=\"1\"\nfile /c content=\"1\"",
+        ),
+        (
+            "param \"n\" { default = 1 }",
+            "param \"n\" { default = 2 }",
+            "- roles \"b\" and \"c\" have different defaults for the parameter \"n\"",
+        ),
+        ("param \"n\" { default = 1 }", "param \"n\" {}", "- role \"b+c\" needs the parameter \"n\""),
+    ] {
+        check_two(b, c, expected);
+    }
+}
+
 #[test]
 fn optional_attributes_have_their_defaults() {
     check_with(

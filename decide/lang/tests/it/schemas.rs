@@ -56,7 +56,8 @@ pub fn schemas() -> Schemas {
             "andon_host",
             block(vec![
                 ("connection", required(connection)),
-                ("role", required(Type::String)),
+                ("role", optional(Type::String)),
+                ("roles", optional(Type::list(Type::String))),
                 ("params", optional(Type::Dynamic)),
             ]),
         ),

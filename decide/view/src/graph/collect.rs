@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use andon_hcl::ast::{Body, Expr};
+use andon_hcl::ast::{Body, Expr, ExprKind};
 use andon_lang::definitions::{Condition, Module, Project, ResourceDefinition, ResourceKey};
 use andon_lang::{Reference, StaticStep, body_references, static_traversals, written_string};
 use andon_schema::Mode;
@@ -195,12 +195,18 @@ impl Collector {
             self.body(project, place, module, id, body);
         }
         let named = |argument: &str| definition.body.attribute(argument).and_then(|it| written_string(&it.value));
-        let behind = match &*key.kind {
-            "andon_host" => named("role").map(|role| format!("role.{role}")),
-            "andon_image" => named("definition").map(|image| format!("image.{image}")),
-            _ => None,
+        let several = |argument: &str| match definition.body.attribute(argument).map(|it| &it.value.kind) {
+            Some(ExprKind::Tuple(items)) => items.iter().filter_map(written_string).collect(),
+            _ => Vec::new(),
         };
-        if let Some(behind) = behind {
+        let behind: Vec<String> = match &*key.kind {
+            "andon_host" => {
+                named("role").into_iter().chain(several("roles")).map(|role| format!("role.{role}")).collect()
+            }
+            "andon_image" => named("definition").map(|image| format!("image.{image}")).into_iter().collect(),
+            _ => Vec::new(),
+        };
+        for behind in behind {
             let to = self.name(format!("project:{behind}"));
             self.read(id, to);
         }

@@ -91,7 +91,7 @@ fn shop() -> andon_lang::definitions::Project {
         (
             "stacks/web/main.tf",
             "data \"andon_stack\" \"net\" {\n  name = \"net\"\n}\nresource \"t\" \"s\" {\n  x = data.andon_stack.net.outputs.net\n}\n\
-             resource \"andon_host\" \"h\" {\n  connection = t.s.c\n  role = \"web\"\n}\nresource \"andon_image\" \"i\" {\n  definition = \"web\"\n}\n",
+             resource \"andon_host\" \"h\" {\n  connection = t.s.c\n  roles = [\"web\"]\n}\nresource \"andon_image\" \"i\" {\n  definition = \"web\"\n}\n",
         ),
         (
             "images/web.image.hcl",

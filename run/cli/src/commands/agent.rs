@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use andon_engine::agent::Ways;
 use andon_engine::upkeep::{Origin, Record, Records, Sort, Synced, Upkeep};
 use andon_engine::{now, random};
+use andon_lang::together;
 use andon_ledger::Timestamp;
 use andon_schema::Failure;
 use andon_source::{Hosts, Settings, Web};
@@ -37,6 +38,14 @@ pub fn run(context: &Context, arguments: &AgentArguments) -> Result<(), Stop> {
             .help("Name them: andon agent web --from SOURCE")
             .into());
     }
+    if let [_, _, ..] = arguments.roles.as_slice()
+        && let Some(file) = arguments.roles.iter().find(|role| role.ends_with(".role.hcl"))
+    {
+        return Err(Diagnostic::error("several roles are named, and one of them by its file")
+            .detail(format!("`{file}` could lie anywhere, and the roles of one server lie beside each other."))
+            .help("Name each by its name.")
+            .into());
+    }
     let origin = Origin::parse(arguments.from.as_deref().unwrap_or_default()).map_err(stop)?;
     if arguments.once { sync(context, arguments, origin) } else { keep(context, arguments) }
 }
@@ -44,7 +53,7 @@ pub fn run(context: &Context, arguments: &AgentArguments) -> Result<(), Stop> {
 fn sync(context: &Context, arguments: &AgentArguments, origin: Origin) -> Result<(), Stop> {
     let upkeep = Upkeep {
         origin,
-        roles: arguments.roles.clone(),
+        role: together(arguments.roles.iter().map(String::as_str)),
         given: given(context, &arguments.params)?,
         kept: arguments.state.clone(),
         look_only: arguments.plan,
@@ -73,29 +82,28 @@ fn tell(context: &Context, synced: &Synced, looked_only: bool) {
     if let Some(why) = &synced.stale {
         context.say(&format!("{} the definitions of before are used: {why}", context.err.yellow("warning:")));
     }
-    for (role, outcome) in &synced.roles {
-        match outcome {
-            Err(reason) => context.say(&format!("{} role {role}: {reason}", context.err.red("error:"))),
-            Ok(report) if !report.is_clean() => {
-                let what = match (synced.sort, looked_only) {
-                    (_, true) => "differs",
-                    (Sort::Drift, false) => "drifted, and was put right",
-                    (Sort::Definition, false) => "changed",
-                };
-                context.print(&format!("role {role} {what}:\n{}", andon_view::report(report, context.out, 2)));
-            }
-            Ok(_) => {}
+    let role = &synced.role;
+    match &synced.outcome {
+        Err(reason) => context.say(&format!("{} role {role}: {reason}", context.err.red("error:"))),
+        Ok(report) if !report.is_clean() => {
+            let what = match (synced.sort, looked_only) {
+                (_, true) => "differs",
+                (Sort::Drift, false) => "drifted, and was put right",
+                (Sort::Definition, false) => "changed",
+            };
+            context.print(&format!("role {role} {what}:\n{}", andon_view::report(report, context.out, 2)));
         }
+        Ok(_) => {}
     }
 }
 
 fn data(synced: &Synced) -> Json {
-    let roles = synced.roles.iter().map(|(role, outcome)| match outcome {
-        Ok(report) => json!({ "role": role, "report": andon_view::report_json(report) }),
-        Err(reason) => json!({ "role": role, "error": reason }),
-    });
     let sort = if synced.sort == Sort::Drift { "drift" } else { "definition" };
-    json!({ "stale": synced.stale, "sort": sort, "roles": roles.collect::<Vec<_>>() })
+    let (report, error) = match &synced.outcome {
+        Ok(report) => (andon_view::report_json(report), Json::Null),
+        Err(reason) => (Json::Null, Json::from(reason.as_str())),
+    };
+    json!({ "stale": synced.stale, "sort": sort, "role": synced.role, "report": report, "error": error })
 }
 
 /// Syncs again and again, until it is told to end: an interrupt ends it after the sync that is under way, a hangup has
@@ -228,7 +236,11 @@ fn show(context: &Context, arguments: &AgentArguments) -> Result<(), Stop> {
         all.filter_map(|one| inner.map_or(Some(one), |inner| one.get(inner))?.as_str().map(str::to_owned)).collect()
     };
     let result = status.get("result").and_then(Json::as_str).unwrap_or_default();
-    let mut text = format!("{} at {}: {result}\n", texts("roles", None).join(", "), rfc3339_seconds(Timestamp(at)));
+    let mut text = format!(
+        "{} at {}: {result}\n",
+        status.get("role").and_then(Json::as_str).unwrap_or_default(),
+        rfc3339_seconds(Timestamp(at))
+    );
     if let Some(why) = status.get("stale").and_then(Json::as_str) {
         text.push_str(&format!("  the definitions of before are used: {why}\n"));
     }

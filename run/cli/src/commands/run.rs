@@ -10,7 +10,7 @@ use andon_engine::agent::{AgentReply, AgentRequest, Task, Wanted, Ways, converge
 use andon_engine::hosts::{Host, LOCAL};
 use andon_engine::roles::{FoundRole, find_role, secrets_of};
 use andon_fleet::{Outcome, Standing, tally};
-use andon_lang::{Bundle, GivenArgument};
+use andon_lang::{Bundle, GivenArgument, apart};
 use andon_reach::{Target, run_agent};
 use andon_schema::{Failure, Secrets};
 use andon_secret::Vault;
@@ -87,7 +87,7 @@ impl Roles<'_> {
         let named = self.arguments.role.as_deref();
         let wanted: Vec<(&str, &Value)> = match named {
             Some(role) => {
-                let duty = host.duties.iter().find(|duty| &*duty.role == role);
+                let duty = host.duties.iter().find(|duty| apart(&duty.role).any(|name| name == role));
                 vec![(role, duty.map_or(&host.params, |duty| &duty.params))]
             }
             None => host.duties.iter().map(|duty| (&*duty.role, &duty.params)).collect(),

@@ -52,6 +52,7 @@ mod roles_on_servers;
 mod run_by_hand;
 mod secrets;
 mod servers;
+mod several_roles;
 mod show;
 #[path = "../../../../drive/provision/tests/it/server.rs"]
 #[allow(dead_code, reason = "passwords and stacks' connections are for the tests beside it")]

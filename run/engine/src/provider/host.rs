@@ -85,7 +85,7 @@ impl HostProvider {
         say: &dyn Fn(&str),
     ) -> Result<AgentReply, NoConverge> {
         let target = connection::target(connection, Some(&self.lab), false)?;
-        let role = config.get_str("role").unwrap_or_default().to_owned();
+        let role = role_of(config)?;
         let failed = |detail: String| Failure::new(format!("role `{role}` could not be converged"), detail);
         let (Bundled { bundle, bytes }, params) = (self.bundle(&role), params(config));
         let secrets = self.secrets(&bundle, &role, &params)?;
@@ -130,9 +130,9 @@ impl HostProvider {
 
     /// What the role would do on a server that is not there yet, as far as its parameters tell.
     fn foresee(&self, config: &Value) -> Result<HostReport, Failure> {
-        let role = config.get_str("role").unwrap_or_default();
+        let role = role_of(config)?;
         let roles = Roles::of(&self.project, &self.schemas);
-        let foreseen = predict(roles, role, &params(config), &Value::UNKNOWN).map_err(|diagnostics| {
+        let foreseen = predict(roles, &role, &params(config), &Value::UNKNOWN).map_err(|diagnostics| {
             Failure::new(format!("role `{role}` cannot be evaluated"), lines(&diagnostics, roles.sources))
         })?;
         let planned = |address: String, origin: &str, status: EntryStatus| HostEntry {
@@ -157,7 +157,7 @@ impl HostProvider {
         match self.converge_patiently(request.config, &connection, request.say) {
             Err(failure) => Outcome::failed(failure, request.prior.cloned(), None),
             Ok(AgentReply { report, .. }) if report.has_failed() => {
-                let role = request.config.get_str("role").unwrap_or_default();
+                let role = role_of(request.config).unwrap_or_default();
                 let failure = Failure::new(format!("role `{role}` did not come about"), what_failed(&report));
                 // What was done stays done; the next plan looks at the server again.
                 Outcome::failed(failure, request.prior.cloned(), Some(report))
@@ -174,8 +174,15 @@ impl HostProvider {
 pub fn schemas() -> BTreeMap<String, TypeSchema> {
     let attributes = [
         ("connection", Attribute::required(Type::Dynamic, "How the server is reached: a `connection` of a server.")),
-        ("role", Attribute::required(Type::String, "The role that it must have.")),
-        ("params", Attribute::optional(Type::Dynamic, "Values of the role's parameters.")),
+        ("role", Attribute::optional(Type::String, "The role that it must have.")),
+        (
+            "roles",
+            Attribute::optional(
+                Type::list(Type::String),
+                "The roles that it must have, in this order, instead of `role`: as one that inherits each of them.",
+            ),
+        ),
+        ("params", Attribute::optional(Type::Dynamic, "Values of the parameters of its roles.")),
         ("catalog", Attribute::computed(Type::String, "A digest of all that the server must have.")),
     ];
     one_type("andon_host", "A server that must have a role: converged, and checked.", attributes)
@@ -191,7 +198,7 @@ impl Provider for HostProvider {
         let connection = config.get("connection").cloned().unwrap_or(Value::NULL);
         let is_known = |name: &str| config.get(name).is_none_or(Value::is_wholly_known);
         let undecided = Value::unknown(Type::String);
-        if !is_known("role") {
+        if !is_known("role") || !is_known("roles") {
             return Ok(Planned { value: described(config, undecided), replace: Vec::new(), report: None });
         }
         if !is_known("connection") || !is_known("params") {
@@ -201,7 +208,7 @@ impl Provider for HostProvider {
         let AgentReply { report, catalog } =
             (self.converge(Task::Plan, config, &connection, request.say)).map_err(|no_converge| no_converge.failure)?;
         let as_it_was = request.prior.is_some_and(|prior| {
-            ["connection", "role", "params"].iter().all(|name| same(prior.get(name), config.get(name)))
+            ["connection", "role", "roles", "params"].iter().all(|name| same(prior.get(name), config.get(name)))
                 && prior.get_str("catalog") == Some(&*catalog)
         });
         let value = match (as_it_was && report.is_clean(), request.prior) {
@@ -243,6 +250,12 @@ fn params(config: &Value) -> Value {
     config.get("params").filter(|params| !params.is_null()).cloned().unwrap_or_else(|| Value::object::<&str>([]))
 }
 
+/// The role that a server must have, or all of them as one.
+fn role_of(config: &Value) -> Result<String, Failure> {
+    let name = crate::hosts::roles_of(config).filter(|name| !name.is_empty());
+    name.ok_or_else(|| Failure::new("the server has no role", "Neither `role` nor `roles` names one."))
+}
+
 fn same(left: Option<&Value>, right: Option<&Value>) -> bool {
     left.unwrap_or(&Value::NULL) == right.unwrap_or(&Value::NULL)
 }
@@ -252,6 +265,7 @@ fn described(config: &Value, catalog: Value) -> Value {
     Value::object([
         ("connection", given("connection")),
         ("role", given("role")),
+        ("roles", given("roles")),
         ("params", given("params")),
         ("catalog", catalog),
     ])

@@ -29,9 +29,9 @@ pub use records::{Record, Records, Sort};
 pub struct Upkeep {
     /// Where the definitions come from.
     pub origin: Origin,
-    /// The roles, in the order in which they are converged.
-    pub roles: Vec<String>,
-    /// Values of their parameters, each for the roles that take it.
+    /// The role, or several as one.
+    pub role: String,
+    /// Values of its parameters.
     pub given: Vec<GivenArgument>,
     /// The directory for what is kept: root's own.
     pub kept: PathBuf,
@@ -44,8 +44,10 @@ pub struct Upkeep {
 pub struct Synced {
     /// Why the definitions are those of an earlier time, where they are.
     pub stale: Option<String>,
-    /// Each role, and what changed, or why it could not be converged.
-    pub roles: Vec<(String, Result<HostReport, String>)>,
+    /// The role.
+    pub role: String,
+    /// What changed, or why the role could not be converged.
+    pub outcome: Result<HostReport, String>,
     /// Whether what differed was defined so the last time, too.
     pub sort: Sort,
 }
@@ -53,13 +55,12 @@ pub struct Synced {
 impl Synced {
     /// Whether anything failed.
     pub fn has_failed(&self) -> bool {
-        self.roles.iter().any(|(_, outcome)| outcome.as_ref().map_or(true, HostReport::has_failed))
+        self.outcome.as_ref().map_or(true, HostReport::has_failed)
     }
 
     /// How much changed, or would.
     pub fn changes(&self) -> usize {
-        let reports = self.roles.iter().filter_map(|(_, outcome)| outcome.as_ref().ok());
-        reports.map(|report| report.changes().count()).sum()
+        self.outcome.as_ref().map_or(0, |report| report.changes().count())
     }
 }
 
@@ -78,63 +79,49 @@ impl Upkeep {
             Failure::new("another sync of this server is under way", "Two at once would undo each other's work.")
         })?;
         let mut records = Records::read(&self.kept);
-        let (found, mut stale) = self.find(web)?;
-        let (mut roles, mut used) = (Vec::new(), Vec::new());
-        for (wanted, mut role) in self.roles.iter().zip(found) {
-            let mut outcome = self.converge(wanted, &mut role, ways);
-            match &outcome {
-                Ok((_, secrets)) => self.keep(wanted, &role, secrets).map_err(cannot)?,
-                // Nothing was begun: what was there before is right for as long as this is not.
-                Err(why) => {
-                    if let Some(mut before) = self.kept_role(wanted) {
-                        stale.get_or_insert(why.clone());
-                        outcome = self.converge(wanted, &mut before, ways);
-                        role = before;
-                    }
+        let (mut role, mut stale) = self.find(web)?;
+        let mut outcome = self.converge(&mut role, ways);
+        match &outcome {
+            Ok((_, secrets)) => self.keep(&role, secrets).map_err(cannot)?,
+            // Nothing was begun: what was there before is right for as long as this is not.
+            Err(why) => {
+                if let Some(mut before) = self.kept_role() {
+                    stale.get_or_insert(why.clone());
+                    outcome = self.converge(&mut before, ways);
+                    role = before;
                 }
             }
-            let outcome = outcome.map(|(report, _)| report);
-            let go_on = outcome.as_ref().is_ok_and(|report| self.look_only || !report.has_failed());
-            roles.push((role.name.to_string(), outcome));
-            used.push(role);
-            // What comes later may stand on what failed.
-            if !go_on {
-                break;
-            }
         }
-        let asked = self.asked(&used);
-        let synced = Synced { stale, roles, sort: records.sort(&asked) };
+        let asked = self.asked(&role);
+        let outcome = outcome.map(|(report, _)| report);
+        let synced = Synced { stale, role: role.name.to_string(), outcome, sort: records.sort(&asked) };
         records.add(at, &asked, &synced, self.look_only);
         records.write().map_err(cannot)?;
         Ok(synced)
     }
 
-    /// The roles with their files, as they are now, or else as they were last.
-    fn find(&self, web: &dyn Fn() -> Web) -> Result<(Vec<FoundRole>, Option<String>), Failure> {
+    /// The role with its files, as it is now, or else as it was last.
+    fn find(&self, web: &dyn Fn() -> Web) -> Result<(FoundRole, Option<String>), Failure> {
         let now = self.origin.refresh(web, &self.kept).and_then(|definitions| {
-            let found: Vec<FoundRole> = (self.roles.iter())
-                .map(|role| find_role(&definitions.directory, role).map_err(|no_role| failure(role, &no_role)))
-                .collect::<Result<_, _>>()?;
+            let found =
+                find_role(&definitions.directory, &self.role).map_err(|no_role| failure(&self.role, &no_role))?;
             self.refuse_unknown_params(&found)?;
             Ok((found, definitions.stale))
         });
-        now.or_else(|failure| {
-            let kept: Option<Vec<FoundRole>> = self.roles.iter().map(|role| self.kept_role(role)).collect();
-            match kept.filter(|found| self.refuse_unknown_params(found).is_ok()) {
-                Some(found) if failure.detail.is_empty() => Ok((found, Some(failure.summary))),
-                Some(found) => Ok((found, Some(format!("{}: {}", failure.summary, failure.detail)))),
-                None => Err(failure),
-            }
+        now.or_else(|failure| match self.kept_role().filter(|found| self.refuse_unknown_params(found).is_ok()) {
+            Some(found) if failure.detail.is_empty() => Ok((found, Some(failure.summary))),
+            Some(found) => Ok((found, Some(format!("{}: {}", failure.summary, failure.detail)))),
+            None => Err(failure),
         })
     }
 
-    /// The file that a role is kept in: by a digest, as its name may be a path.
-    fn place(&self, wanted: &str) -> PathBuf {
-        self.kept.join(format!("{}.bundle", digest([wanted.as_bytes()])))
+    /// The file that the role is kept in: by a digest, as its name may be a path.
+    fn place(&self) -> PathBuf {
+        self.kept.join(format!("{}.bundle", digest([self.role.as_bytes()])))
     }
 
-    fn keep(&self, wanted: &str, role: &FoundRole, secrets: &Secrets) -> std::io::Result<()> {
-        let (place, bytes) = (self.place(wanted), [role.name.as_bytes(), b"\n", &role.bundle.encode()].concat());
+    fn keep(&self, role: &FoundRole, secrets: &Secrets) -> std::io::Result<()> {
+        let (place, bytes) = (self.place(), [role.name.as_bytes(), b"\n", &role.bundle.encode()].concat());
         if fs::read(&place).ok().as_ref() != Some(&bytes) {
             write_whole(&place, &bytes)?;
         }
@@ -161,7 +148,7 @@ impl Upkeep {
     }
 
     /// The secrets that a role reads: from where its definitions are, or as they were last.
-    fn secrets(&self, wanted: &str, found: &FoundRole, params: &Value) -> Result<Secrets, String> {
+    fn secrets(&self, found: &FoundRole, params: &Value) -> Result<Secrets, String> {
         let FoundRole { name, bundle, directory } = found;
         let said = |found: Diagnostics| lines(&found, bundle.sources());
         let vault = Vault::of_server(directory);
@@ -169,38 +156,28 @@ impl Upkeep {
         if !directory.as_os_str().is_empty() {
             return opened;
         }
-        let kept = fs::read(self.place(wanted).with_extension("age")).ok();
+        let kept = fs::read(self.place().with_extension("age")).ok();
         let identities = Identities::of_server().ok().flatten();
         let kept = kept.zip(identities).and_then(|(sealed, identities)| open_secrets(&sealed, &identities).ok());
         kept.map_or(opened, Ok)
     }
 
-    /// A role as it was last; `None` where it is not kept.
-    fn kept_role(&self, wanted: &str) -> Option<FoundRole> {
-        let bytes = fs::read(self.place(wanted)).ok()?;
+    /// The role as it was last; `None` where it is not kept.
+    fn kept_role(&self) -> Option<FoundRole> {
+        let bytes = fs::read(self.place()).ok()?;
         let end = bytes.iter().position(|byte| *byte == b'\n')?;
         let (name, bundle) = bytes.split_at_checked(end)?;
         let bundle = Bundle::decode(bundle.get(1..)?).ok()?;
         Some(FoundRole { name: std::str::from_utf8(name).ok()?.into(), bundle, directory: PathBuf::new() })
     }
 
-    /// What is given to a role: what the role, or one that it inherits, takes.
-    fn given_to(&self, bundle: &Bundle) -> Vec<GivenArgument> {
-        let given = self.given.iter().filter(|given| match given {
-            GivenArgument::Text { name, .. } => takes(bundle, name),
-            GivenArgument::File { .. } => true,
-        });
-        given.cloned().collect()
-    }
-
-    fn refuse_unknown_params(&self, found: &[FoundRole]) -> Result<(), Failure> {
+    fn refuse_unknown_params(&self, found: &FoundRole) -> Result<(), Failure> {
         for given in &self.given {
             let GivenArgument::Text { name, .. } = given else { continue };
-            if !found.iter().any(|role| takes(&role.bundle, name)) {
-                let roles: Vec<&str> = found.iter().map(|role| &*role.name).collect();
+            if !found.bundle.has_param(&found.name, name) {
                 return Err(Failure::new(
                     format!("there is no parameter `{name}`"),
-                    format!("None of the roles takes it: {}.", roles.join(", ")),
+                    format!("Role `{}` does not take it.", found.name),
                 ));
             }
         }
@@ -208,16 +185,10 @@ impl Upkeep {
     }
 
     /// Converges a role: what came of it, and the secrets that it read.
-    fn converge(
-        &self,
-        wanted: &str,
-        found: &mut FoundRole,
-        ways: &mut Ways<'_>,
-    ) -> Result<(HostReport, Secrets), String> {
+    fn converge(&self, found: &mut FoundRole, ways: &mut Ways<'_>) -> Result<(HostReport, Secrets), String> {
         let said = |found: &Diagnostics, bundle: &Bundle| lines(found, bundle.sources());
-        let given = self.given_to(&found.bundle);
-        let params = found.bundle.give(&found.name, &given).map_err(|wrong| said(&wrong, &found.bundle))?;
-        let secrets = self.secrets(wanted, found, &params)?;
+        let params = found.bundle.give(&found.name, &self.given).map_err(|wrong| said(&wrong, &found.bundle))?;
+        let secrets = self.secrets(found, &params)?;
         let FoundRole { name: role, bundle, .. } = found;
         let task = if self.look_only { Task::Plan } else { Task::Apply };
         let reply = converge(&Wanted { bundle, role, params: &params, secrets: &secrets }, task, ways);
@@ -226,17 +197,12 @@ impl Upkeep {
     }
 
     /// A digest of all that is asked of the server.
-    fn asked(&self, found: &[FoundRole]) -> String {
+    fn asked(&self, found: &FoundRole) -> String {
         let given: Vec<String> = self.given.iter().map(|given| format!("{given:?}")).collect();
-        let bundles: Vec<Vec<u8>> = found.iter().map(|role| role.bundle.encode()).collect();
-        let parts = self.roles.iter().chain(&given).map(String::as_bytes);
-        format!("sha256:{}", digest(parts.chain(bundles.iter().map(Vec::as_slice))))
+        let bundle = found.bundle.encode();
+        let parts = [&self.role].into_iter().chain(&given).map(String::as_bytes);
+        format!("sha256:{}", digest(parts.chain([bundle.as_slice()])))
     }
-}
-
-/// Whether a role of a bundle has a parameter of this name.
-fn takes(bundle: &Bundle, name: &str) -> bool {
-    bundle.roles().values().any(|role| role.params.contains_key(name))
 }
 
 /// A digest of parts, each told from the next.

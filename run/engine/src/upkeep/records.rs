@@ -86,15 +86,15 @@ impl Records {
                 .find(|one| one.get("what").and_then(Json::as_str) == Some(what))?;
             seen.get("first_seen").and_then(Json::as_i64).map(Timestamp)
         };
-        let reports = synced.roles.iter().filter_map(|(role, outcome)| Some((role, outcome.as_ref().ok()?)));
-        let found: Vec<Record> = reports
-            .flat_map(|(role, report)| report.differences().map(move |(what, how)| (role, format!("{what}: {how}"))))
-            .map(|(role, what)| Record {
+        let differences = synced.outcome.iter().flat_map(HostReport::differences);
+        let found: Vec<Record> = differences
+            .map(|(what, how)| format!("{what}: {how}"))
+            .map(|what| Record {
                 at,
                 sort: synced.sort,
                 first_seen: seen_before(&what).unwrap_or(at),
                 mended: !looked_only && !synced.has_failed(),
-                role: role.clone(),
+                role: synced.role.clone(),
                 what,
             })
             .collect();
@@ -110,11 +110,10 @@ impl Records {
             "changed" | "unchanged" => Some(asked.to_owned()),
             _ => was_settled,
         };
-        let errors: Vec<String> = synced.roles.iter().flat_map(|(role, outcome)| failures(role, outcome)).collect();
+        let errors = failures(&synced.role, &synced.outcome);
         self.status = json!({
             "format": 1, "at": at.0, "result": result, "stale": synced.stale, "asked": asked, "settled": settled,
-            "roles": synced.roles.iter().map(|(role, _)| role).collect::<Vec<_>>(),
-            "differs": differs, "errors": errors,
+            "role": synced.role, "differs": differs, "errors": errors,
         });
         // What was seen before and differs still is no news.
         self.new = found.into_iter().filter(|record| record.mended || record.first_seen == at).collect();
