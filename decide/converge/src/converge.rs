@@ -156,9 +156,9 @@ impl Converge {
         }
     }
 
-    /// The role that it is made of.
-    pub fn role(&self) -> &str {
-        &self.catalog.role
+    /// The roles that it is made of, as one: `web+watch`.
+    pub fn role(&self) -> String {
+        self.catalog.roles.join("+")
     }
 
     /// The paths whose content must not be shown.

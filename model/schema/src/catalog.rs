@@ -58,11 +58,11 @@ pub fn fact_types() -> Type {
     Type::object(plain.map(|name| (name, Text)).into_iter().chain(others))
 }
 
-/// A role, evaluated for one server: the host resources that it must have, in order, and the checks.
+/// The roles of one server, evaluated for it: the host resources that it must have, in order, and the checks.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Catalog {
-    /// The role.
-    pub role: Arc<str>,
+    /// The roles, in the order in which they were named.
+    pub roles: Vec<Arc<str>>,
     /// The host resources, in the order of their run.
     pub resources: Vec<HostResource>,
     /// The checks, run after everything else.
@@ -87,6 +87,8 @@ pub struct HostResource {
     /// Kinds and names of the resources of which one must have changed for this one to be looked at; `None` where it
     /// always is.
     pub only_on: Option<Vec<(Arc<str>, Arc<str>)>>,
+    /// Which of the server's roles it is of: the first that defines or inherits it.
+    pub role: Arc<str>,
     /// Where it is defined: `roles/web.role.hcl:12`.
     pub origin: Arc<str>,
 }

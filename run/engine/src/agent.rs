@@ -242,7 +242,7 @@ fn turn(say: &mut dyn FnMut(&str), go_on: &dyn Fn() -> bool) -> Result<Turn, Dia
 /// more: then it ends between two acts.
 pub(crate) fn carry_out(mut converge: Converge, stage: Stage, ways: &mut Ways<'_>) -> HostReport {
     // An image that is baked is made anew rather than put back.
-    let mut journal = (stage == Stage::Live).then(|| Journal::new(converge.role(), converge.secret_paths()));
+    let mut journal = (stage == Stage::Live).then(|| Journal::new(&converge.role(), converge.secret_paths()));
     loop {
         match converge.next() {
             Step::Look(looks) => converge.seen(andon_host::observe(&looks, stage)),

@@ -271,30 +271,36 @@ fn lines(args: &Args, role: &str) -> Vec<Line> {
 /// What all rules of a catalog come to.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Rules {
-    role: String,
+    /// The roles whose rules these are.
+    roles: Vec<String>,
     /// The names of the resources, in order, with what each says.
     defined: Vec<(Arc<str>, Vec<Line>)>,
 }
 
 impl Rules {
     pub fn of(catalog: &Catalog) -> Rules {
-        let role: String = catalog.role.chars().filter(|letter| !matches!(letter, '"' | '\\' | '/')).take(40).collect();
+        let named =
+            |role: &str| role.chars().filter(|letter| !matches!(letter, '"' | '\\' | '/')).take(40).collect::<String>();
         let rules = catalog.resources.iter().filter(|resource| &*resource.kind == "firewall_rule");
         let defined = rules.map(|resource| {
             let args = Args::of_resource(resource);
-            (args.subject("name"), lines(&args, &role))
+            (args.subject("name"), lines(&args, &named(&resource.role)))
         });
-        Rules { defined: defined.collect(), role }
+        Rules { defined: defined.collect(), roles: catalog.roles.iter().map(|role| named(role)).collect() }
     }
 
-    /// Whether the role has none.
+    fn are_of(&self, line: &Line) -> bool {
+        self.roles.contains(&line.role)
+    }
+
+    /// Whether the roles have none.
     pub fn is_empty(&self) -> bool {
         self.defined.is_empty()
     }
 
     /// The whole table as it is to be: those of other roles stay.
     fn table(&self, kept: &[Line]) -> Vec<Line> {
-        let others = kept.iter().filter(|line| line.role != self.role).cloned();
+        let others = kept.iter().filter(|line| !self.are_of(line)).cloned();
         ordered(others.chain(self.defined.iter().flat_map(|(_, lines)| lines.iter().cloned())).collect())
     }
 
@@ -313,14 +319,14 @@ impl Rules {
         let sound = |line: &Line| kept.contains(line) && (stage == Stage::Image || is_live(line));
         let mut names = Vec::new();
         for (name, lines) in &self.defined {
-            let before = kept.iter().filter(|line| line.role == self.role && *line.name == **name).count();
+            let before = kept.iter().filter(|line| self.are_of(line) && *line.name == **name).count();
             if before != lines.len() || !lines.iter().all(sound) {
                 names.push(name.clone());
             }
         }
         let known = |name: &str| self.defined.iter().any(|(known, _)| **known == *name);
         let mut others: Vec<String> = Vec::new();
-        for line in kept.iter().filter(|line| line.role == self.role && !known(&line.name)) {
+        for line in kept.iter().filter(|line| self.are_of(line) && !known(&line.name)) {
             let text = format!("takes out \"{}\", which is defined no more", line.name);
             if !others.contains(&text) {
                 others.push(text);
@@ -376,7 +382,7 @@ fn decide(args: &Args, world: &World) -> Result<Decision, String> {
     let carries = is_first || (others.is_empty() && differing.first() == Some(&name));
     let kept = read(&firewall.kept);
     let mine = |lines: &[Line]| -> String {
-        let mine = lines.iter().filter(|line| *line.name == *name && line.role == rules.role);
+        let mine = lines.iter().filter(|line| *line.name == *name && rules.are_of(line));
         mine.map(|line| match &line.says {
             Says::Rule(text) => format!("{} {text}\n", line.chain),
             Says::Policy(policy) => format!("{} policy {policy}\n", line.chain),
@@ -458,7 +464,7 @@ pub(crate) fn sweep(world: &World) -> Result<Decision, String> {
     let kept = bytes_of(world.entry(KEPT)?).map(|bytes| String::from_utf8_lossy(&bytes.0).into_owned());
     let kept = read(&kept.unwrap_or_default());
     let mut differences: Vec<String> = Vec::new();
-    for line in kept.iter().filter(|line| line.role == world.rules.role) {
+    for line in kept.iter().filter(|line| world.rules.are_of(line)) {
         let text = format!("takes out \"{}\", which is defined no more", line.name);
         if !differences.contains(&text) {
             differences.push(text);

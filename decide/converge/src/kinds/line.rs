@@ -142,6 +142,7 @@ mod tests {
             absent,
             notifies: Vec::new(),
             only_on: None,
+            role: "".into(),
             origin: "".into(),
         };
         let args = Args::of_resource(&resource);

@@ -13,6 +13,7 @@ pub fn resource(kind: &str, name: &str, given: &[(&str, Value)]) -> HostResource
         absent: false,
         notifies: Vec::new(),
         only_on: None,
+        role: "web".into(),
         origin: format!("{kind}.role.hcl:{}", name.len()).into(),
     }
 }
@@ -61,7 +62,7 @@ pub fn service(name: &str) -> HostResource {
 }
 
 pub fn catalog(resources: Vec<HostResource>) -> Catalog {
-    Catalog { role: "web".into(), resources, ..Catalog::default() }
+    Catalog { roles: vec!["web".into()], resources, ..Catalog::default() }
 }
 
 pub fn with_check(mut catalog: Catalog, kind: &str, name: &str, given: &[(&str, Value)]) -> Catalog {

@@ -13,7 +13,7 @@ use andon_text::{Diagnostic, Diagnostics, SourceMap, Span};
 use andon_value::{Kind, Type, Value, convert};
 
 use super::alike::{Seen, at_odds, union};
-use super::lineage::{Places, find, lineage, params, sees};
+use super::lineage::{Places, apart, find, lineage, params, sees};
 use super::scope::At;
 use super::{Prediction, Roles, SecretsAtHand, Server, Undecided};
 use crate::FileSet;
@@ -32,7 +32,11 @@ use crate::walk::references_of;
 pub(crate) struct Evaluation<'a> {
     /// The role's ancestors, parents first, then the role.
     pub lineage: Vec<Arc<Role>>,
-    /// For each of them, which of them it is made of.
+    /// The roles that the server was said to have.
+    named: Vec<Arc<str>>,
+    /// For each of the lineage the first of those that is made of it.
+    of: Vec<Arc<str>>,
+    /// For each of the lineage, which of them it is made of.
     sees: Vec<BTreeSet<usize>>,
     /// Every host resource in the order written: its role, and its place there.
     places: Vec<(usize, usize)>,
@@ -100,6 +104,12 @@ impl<'a> Evaluation<'a> {
         let lineage = lineage(roles, &find(roles, role, None)?)?;
         let params = params(&lineage, server.params, &Places { of: &|_| None, key: &|_| None, head: None })?;
         let sees = sees(&lineage);
+        let named: Vec<Arc<str>> = apart(role).map(Arc::from).collect();
+        let place = |name: &Arc<str>| lineage.iter().position(|role| role.name.name == *name);
+        let made_of =
+            |name: &&Arc<str>, index| place(name).and_then(|at| sees.get(at)).is_some_and(|it| it.contains(&index));
+        let first = |index| named.iter().find(|name| made_of(name, index)).cloned().unwrap_or_default();
+        let of = (0..lineage.len()).map(first).collect();
         let resources = |(index, role): (usize, &Arc<Role>)| (0..role.resources.len()).map(move |at| (index, at));
         let places: Vec<(usize, usize)> = lineage.iter().enumerate().flat_map(resources).collect();
         let mut by_name: BTreeMap<_, Vec<usize>> = BTreeMap::new();
@@ -117,6 +127,8 @@ impl<'a> Evaluation<'a> {
         }
         Ok(Evaluation {
             lineage,
+            named,
+            of,
             sees,
             places,
             by_name,
@@ -137,7 +149,7 @@ impl<'a> Evaluation<'a> {
     /// Evaluates everything. Unless `predict`, all of it must be known.
     pub fn finish(self, predict: bool) -> Result<Prediction, Diagnostics> {
         let mut prediction = Prediction::default();
-        prediction.catalog.role = self.lineage.last().map(|role| role.name.name.clone()).unwrap_or_default();
+        prediction.catalog.roles = self.named.clone();
         let nodes = self.nodes();
         let needs = self.needs(&nodes);
         if let Err(circle) = order(&needs) {
@@ -233,6 +245,7 @@ impl<'a> Evaluation<'a> {
                     absent: instance.absent,
                     notifies: notifies.clone(),
                     only_on: only_on.clone(),
+                    role: self.of.get(role).cloned().unwrap_or_default(),
                     origin: origin.clone(),
                 };
                 let resources = &mut prediction.catalog.resources;

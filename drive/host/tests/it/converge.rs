@@ -43,12 +43,13 @@ pub fn resource(kind: &str, name: &str, given: &[(&str, Value)]) -> HostResource
         absent: false,
         notifies: Vec::new(),
         only_on: None,
+        role: "web".into(),
         origin: "web.role.hcl:1".into(),
     }
 }
 
 pub fn catalog(resources: Vec<HostResource>) -> Catalog {
-    let catalog = Catalog { role: "web".into(), resources, ..Catalog::default() };
+    let catalog = Catalog { roles: vec!["web".into()], resources, ..Catalog::default() };
     assert_eq!(validate(&catalog), []);
     catalog
 }

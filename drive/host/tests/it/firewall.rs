@@ -86,10 +86,19 @@ fn rules_come_into_force_together_and_go() {
         assert_eq!(nft("list table inet andon").unwrap(), file);
         assert!(converge(&catalog(rules()), Mode::Apply).is_clean());
         // Two roles beside each other.
-        let other =
-            Catalog { role: "other".into(), ..catalog(vec![rule("ssh", &[("ports", texts(&["25"])), accept()])]) };
-        apply(&other, 1);
+        let other = HostResource { role: "other".into(), ..rule("ssh", &[("ports", texts(&["25"])), accept()]) };
+        let others = |rules| Catalog { roles: vec!["other".into()], ..catalog(rules) };
+        apply(&others(vec![other.clone()]), 1);
         assert!(converge(&catalog(rules()), Mode::Apply).is_clean());
+        // Both as one: nothing is other than it was, as the name of a rule is its own role's.
+        let both = |rules| Catalog { roles: vec!["web".into(), "other".into()], ..catalog(rules) };
+        let renamed = HostResource { name: "mail".into(), ..other.clone() };
+        let all: Vec<HostResource> = rules().into_iter().chain([renamed.clone()]).collect();
+        apply(&both(all.clone()), 2);
+        assert!(converge(&both(all), Mode::Apply).is_clean());
+        assert!(converge(&others(vec![renamed]), Mode::Apply).is_clean());
+        assert!(converge(&catalog(rules()), Mode::Apply).is_clean());
+        apply(&others(vec![other]), 1);
         // One is changed, one is taken out.
         let mut fewer = rules();
         fewer.remove(8);
