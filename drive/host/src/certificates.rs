@@ -6,19 +6,24 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use andon_schema::host::{Certificate, CertificatePlace, CertificateWish, KeyKind, Sight};
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, PublicKeyData, SanType, SerialNumber,
+    BasicConstraints, CertificateParams, CustomExtension, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
+    Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, PublicKeyData, SanType, SerialNumber,
 };
+use sha1::{Digest, Sha1};
 use x509_parser::prelude::{FromDer, GeneralName, ParsedExtension, X509Certificate};
 use x509_parser::public_key::PublicKey;
 
 use crate::accounts::Accounts;
 use crate::files::{self, Meta};
+use crate::keys;
 use crate::run::last_lines;
 
 /// The names of the parts of a subject, with their object identifiers.
 const PARTS: [(&str, &str); 6] =
     [("CN", "2.5.4.3"), ("C", "2.5.4.6"), ("L", "2.5.4.7"), ("ST", "2.5.4.8"), ("O", "2.5.4.10"), ("OU", "2.5.4.11")];
+
+/// The object identifier of the extension that names the key of a certificate.
+const KEY_IDENTIFIER: [u64; 4] = [2, 5, 29, 14];
 
 /// Reads a certificate with what it belongs to. What is there and is no certificate is as good as none.
 pub(crate) fn look(place: &CertificatePlace) -> Sight {
@@ -48,7 +53,7 @@ fn read(pem: &str, key: Option<&str>, authority: Option<&str>) -> Option<Certifi
             })
         }
     };
-    let key_fits = key.and_then(|key| KeyPair::from_pem(key).ok());
+    let key_fits = key.and_then(|key| keys::read(key).ok());
     let key_fits = key_fits.is_some_and(|key| key.subject_public_key_info() == x509.public_key().raw);
     let mut found = Certificate {
         key: kind_of(&x509),
@@ -153,11 +158,18 @@ pub(crate) fn make(place: &CertificatePlace, wish: &CertificateWish, accounts: &
     let key = match &wish.new_key {
         None => {
             let pem = std::fs::read_to_string(&*place.key).map_err(|error| failed("its key", &error))?;
-            KeyPair::from_pem(&pem).map_err(|error| failed("its key", &error))?
+            keys::read(&pem).map_err(|error| failed("its key", &error))?
         }
         Some(kind) => new_key(*kind).map_err(|error| failed("its key", &error))?,
     };
-    let params = params(wish).map_err(|error| failed("what is asked for", &error))?;
+    let mut params = params(wish).map_err(|error| failed("what is asked for", &error))?;
+    // The key is named in the way that RFC 5280 (4.2.1.2) proposes and others expect.
+    let named = Sha1::digest(key.public_key_raw()).to_vec();
+    if !wish.is_authority {
+        params.custom_extensions.push(CustomExtension::from_oid_content(&KEY_IDENTIFIER, keys::der(0x04, &named)));
+    }
+    params.key_identifier_method = KeyIdMethod::PreSpecified(named);
+    params.use_authority_key_identifier_extension = place.authority.is_some();
     let (certificate, chain) = match (&place.authority, &wish.authority_key) {
         (Some(authority), Some(signer)) => {
             let missing = |path: &str| format!("{} could not be made: {path} could not be read", place.certificate);
@@ -166,7 +178,7 @@ pub(crate) fn make(place: &CertificatePlace, wish: &CertificateWish, accounts: &
             let pem = contents(authority).ok_or_else(|| missing(&shown(authority)))?;
             let signer =
                 contents(&String::from_utf8_lossy(&signer.0)).ok_or_else(|| missing("the key that signs it"))?;
-            let signer = KeyPair::from_pem(&signer).map_err(|error| failed("the key that signs it", &error))?;
+            let signer = keys::read(&signer).map_err(|error| failed("the key that signs it", &error))?;
             let issuer = Issuer::from_ca_cert_pem(&pem, signer).map_err(|error| failed(&shown(authority), &error))?;
             let made = params.signed_by(&key, &issuer).map_err(|error| failed("its signature", &error))?;
             (made, pem)
@@ -223,7 +235,7 @@ fn new_rsa_key(bits: u32) -> Result<KeyPair, String> {
     if !output.succeeded() {
         return Err(last_lines(&String::from_utf8_lossy(&output.errors.0), 3));
     }
-    KeyPair::from_pem(&output.text()).map_err(|error| error.to_string())
+    keys::read(&output.text())
 }
 
 fn params(wish: &CertificateWish) -> Result<CertificateParams, String> {
@@ -249,7 +261,9 @@ fn params(wish: &CertificateWish) -> Result<CertificateParams, String> {
         let address = address.parse().map_err(|_| format!("`{address}` is not an address"))?;
         params.subject_alt_names.push(SanType::IpAddress(address));
     }
-    params.is_ca = if wish.is_authority { IsCa::Ca(BasicConstraints::Unconstrained) } else { IsCa::ExplicitNoCa };
+    // One that says nothing of it may sign none. `rcgen` can say so, too, but in a form that strict readers refuse, such as
+    // Python's.
+    params.is_ca = if wish.is_authority { IsCa::Ca(BasicConstraints::Unconstrained) } else { IsCa::NoCa };
     for usage in &wish.usages {
         let plain = USAGES.iter().find(|(name, _)| *name == &**usage).map(|(_, it)| *it);
         let extended = EXTENDED.iter().find(|(name, _)| *name == &**usage).map(|(_, it)| it.clone());
@@ -260,7 +274,6 @@ fn params(wish: &CertificateWish) -> Result<CertificateParams, String> {
     let epoch = rcgen::date_time_ymd(1970, 1, 1);
     params.not_before = epoch + now().saturating_sub(Duration::from_secs(300));
     params.not_after = epoch + now() + Duration::from_secs(u64::from(wish.days) * 86_400);
-    params.use_authority_key_identifier_extension = true;
     let mut number = [0_u8; 16];
     std::fs::File::open("/dev/urandom")
         .and_then(|mut file| std::io::Read::read_exact(&mut file, &mut number))

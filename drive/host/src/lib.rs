@@ -15,6 +15,7 @@ mod fetch;
 mod files;
 mod firewall;
 mod http;
+mod keys;
 mod kept;
 mod names;
 mod observe;

@@ -269,7 +269,14 @@ fn decide(args: &Args, world: &World) -> Result<Decision, String> {
         differences.extend((!names.is_empty()).then(|| format!("for {}", names.join(", "))));
     }
     let change = if world.entry(&place.certificate)?.is_some() { Change::Update } else { Change::Create };
-    Ok(Decision::new(change, differences, vec![Act::MakeCertificate { place, wish }]))
+    let mut acts = vec![Act::MakeCertificate { place: place.clone(), wish }];
+    if let Some(entry) = world.entry(&place.key)?.filter(|_| keeps) {
+        let meta = Meta { mode: Some(key_mode), ..meta };
+        let (changed, act) = meta.decide(args, &place.key, entry);
+        differences.extend(changed.into_iter().map(|line| format!("{}: {line}", place.key)));
+        acts.extend(act);
+    }
+    Ok(Decision::new(change, differences, acts))
 }
 
 /// How a certificate is not as it is asked for.

@@ -53,6 +53,12 @@ impl Wanted {
         Wanted { path: path.into(), content: Bytes::from(content), meta, validate: None, backups: 0, above: None }
     }
 
+    /// The same, which nobody but root owns: those who read it pass over one that another could write.
+    pub fn of_root(self) -> Wanted {
+        let root = || Some("root".into());
+        Wanted { meta: Meta { owner: root(), group: root(), ..self.meta }, ..self }
+    }
+
     /// The same, in a directory that comes with it.
     pub fn in_directory(self, directory: &str, mode: u32, world: &World) -> Result<Wanted, String> {
         let missing = world.entry(directory)?.is_none();

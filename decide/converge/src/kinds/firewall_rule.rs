@@ -225,9 +225,10 @@ fn expression(args: &Args, addresses: &str) -> String {
     if with_ports && protocols.is_empty() {
         protocols.push("tcp".into());
     }
-    let numbers: Vec<Arc<str>> =
-        protocols.iter().map(|name| if &**name == "icmpv6" { "ipv6-icmp".into() } else { name.clone() }).collect();
-    let head = match &*numbers {
+    // Words of nft itself, which need no list of protocols on the server.
+    let names: Vec<Arc<str>> =
+        protocols.iter().map(|name| if &**name == "ipv6-icmp" { "icmpv6".into() } else { name.clone() }).collect();
+    let head = match &*names {
         [one] if with_ports => one.to_string(),
         [] => String::new(),
         several => {

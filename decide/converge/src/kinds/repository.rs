@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
@@ -256,6 +257,31 @@ fn deb822(args: &Args, signed_by: Option<Arc<str>>) -> String {
     text
 }
 
+/// What a file of one paragraph says: others write its fields in another order, and some that mean nothing.
+fn paragraph(text: &str) -> Option<BTreeMap<String, String>> {
+    let mut fields: BTreeMap<String, String> = BTreeMap::new();
+    let mut last = String::new();
+    for line in text.trim().lines().filter(|line| !line.starts_with('#')) {
+        if line.trim().is_empty() {
+            return None;
+        }
+        if !line.starts_with([' ', '\t']) {
+            last = line.split_once(':')?.0.to_ascii_lowercase();
+            fields.insert(last.clone(), String::new());
+        }
+        let value = if line.starts_with([' ', '\t']) { line } else { line.split_once(':')?.1 };
+        let known = fields.get_mut(&last)?;
+        for word in value.split_whitespace() {
+            if !known.is_empty() {
+                known.push(' ');
+            }
+            known.push_str(word);
+        }
+    }
+    fields.retain(|name, value| !name.starts_with("x-") && (name != "enabled" || value != "yes"));
+    Some(fields)
+}
+
 /// apt_preferences(5): all that comes from the same server.
 fn preferences(args: &Args) -> String {
     let url = args.text("url").unwrap_or_default();
@@ -320,7 +346,14 @@ fn looks(args: &Args, world: &World) -> Vec<Look> {
 fn decide(args: &Args, world: &World) -> Result<Decision, String> {
     let manager = world.packages()?.manager;
     let key = key(args, world, manager)?;
-    let mut decision = decide_all(&files(args, world, manager, key.as_ref())?, world)?;
+    let mut files = files(args, world, manager, key.as_ref())?;
+    for file in files.iter_mut().filter(|file| file.path.ends_with(".sources")) {
+        let old = text_of(world, &file.path)?;
+        if file.content.as_deref().is_some_and(|new| paragraph(&old).is_some_and(|old| paragraph(new) == Some(old))) {
+            file.content = Some(old);
+        }
+    }
+    let mut decision = decide_all(&files, world)?;
     if let (Some(Key { path, origin }), false) = (key, args.absent) {
         let is_there = world.entry(&path)?.is_some();
         match origin {

@@ -104,7 +104,7 @@ fn path(args: &Args) -> Arc<str> {
 
 fn wanted(args: &Args, visudo: &str) -> Wanted {
     let validate = Some(format!("{visudo} -cf %s").into());
-    Wanted { validate, ..Wanted::plain(&path(args), &content(args), Some(0o440)) }
+    Wanted { validate, ..Wanted::plain(&path(args), &content(args), Some(0o440)).of_root() }
 }
 
 fn looks(args: &Args, world: &World) -> Vec<Look> {

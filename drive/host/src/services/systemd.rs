@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use andon_schema::host::{Sight, Stage, Unit, Verb};
 
-use super::{ACT, is_first_process};
+use super::{ACT, is_first_process, sysv};
 use crate::run::{last_lines, must, run, run_for};
 
 /// How long is waited for a server that is still starting.
@@ -44,7 +44,8 @@ pub(crate) fn look(units: &[&Arc<str>], stage: Stage) -> BTreeMap<Arc<str>, Sigh
         return units.iter().map(|unit| ((*unit).clone(), Sight::Failed(reason.clone()))).collect();
     }
     for some in units.chunks(200) {
-        let mut arguments = vec!["show", "-p", "LoadState,ActiveState,SubState,UnitFileState,NeedDaemonReload", "--"];
+        let mut arguments =
+            vec!["show", "-p", "LoadState,ActiveState,SubState,UnitFileState,NeedDaemonReload,SourcePath", "--"];
         arguments.extend(some.iter().map(|unit| &***unit));
         let shown = run_for("systemctl", &arguments, LOOK).and_then(|output| {
             if output.success {
@@ -86,7 +87,16 @@ fn parse(block: &str) -> Option<Unit> {
     if field("LoadState") == "not-found" && !running {
         return None;
     }
-    Some(Unit { running, enablement: field("UnitFileState").into(), stale: field("NeedDaemonReload") == "yes" })
+    let enablement = match (field("UnitFileState"), script_of(field("SourcePath"))) {
+        ("generated", Some(script)) => sysv::enablement(script),
+        (state, _) => state,
+    };
+    Some(Unit { running, enablement: enablement.into(), stale: field("NeedDaemonReload") == "yes" })
+}
+
+/// The name of the script of System V that a unit is made from: its links say when it starts, not systemd's.
+fn script_of(source: &str) -> Option<&str> {
+    ["/etc/init.d/", "/etc/rc.d/init.d/"].iter().find_map(|scripts| source.strip_prefix(scripts))
 }
 
 fn in_files(unit: &str) -> Option<Unit> {
@@ -101,8 +111,9 @@ fn in_files(unit: &str) -> Option<Unit> {
             .find(|path| fs::symlink_metadata(path).is_ok())
     });
     let Some(file) = file else {
-        let script = unit.strip_suffix(".service").map(|name| format!("/etc/init.d/{name}"));
-        return script.filter(|script| Path::new(script).exists()).and_then(|_| state("generated"));
+        let script = unit.strip_suffix(".service");
+        let script = script.filter(|name| Path::new(&format!("/etc/init.d/{name}")).exists());
+        return script.and_then(|name| state(sysv::enablement(name)));
     };
     let target = fs::read_link(&file).unwrap_or_default();
     if target == Path::new("/dev/null") {

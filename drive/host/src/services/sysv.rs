@@ -38,6 +38,11 @@ pub(super) fn look(name: &str, stage: Stage) -> Result<Option<Unit>, String> {
     Ok(Some(state(running, is_enabled(name))))
 }
 
+/// Whether a script is started at boot, in systemd's words.
+pub(super) fn enablement(name: &str) -> &'static str {
+    if is_enabled(name) { "enabled" } else { "disabled" }
+}
+
 fn is_enabled(name: &str) -> bool {
     let starts = |entry: fs::DirEntry| is_start_link(&entry.file_name().to_string_lossy(), name);
     LEVELS.iter().any(|level| fs::read_dir(level).into_iter().flatten().flatten().any(starts))

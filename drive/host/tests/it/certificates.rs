@@ -82,7 +82,7 @@ fn an_authority_signs_and_openssl_agrees() {
         let longer = certificate("/srv/short.crt", &[("days", 90.into()), ("renew_before", 10.into())]);
         apply(vec![longer], 1);
         judged("x509 -in /srv/short.crt -noout -checkend 7700000", "will not expire");
-        judged("x509 -in /srv/short.crt -noout -text", "CA:FALSE");
+        judged("x509 -in /srv/short.crt -noout -purpose", "SSL server CA : No");
     });
 }
 
@@ -114,5 +114,29 @@ fn rsa_by_the_servers_own_tool() {
         apply(vec![certificate("/srv/r.crt", &[("key_type", "rsa-2048".into()), ("dns_names", texts(&["r"]))])], 1);
         let (_, said) = openssl("x509 -in /srv/r.crt -noout -text").unwrap();
         assert!(said.contains("2048 bit") && said.contains("DNS:r"), "{said}");
+    });
+}
+
+#[test]
+fn keys_in_older_forms_sign_too() {
+    in_a_root(|| {
+        if openssl("version").is_none() {
+            return println!("skipped: this machine has no openssl");
+        }
+        for (made, begins) in [
+            ("ecparam -name prime256v1 -genkey -out /srv/old.key", "-----BEGIN EC PARAMETERS"),
+            ("ecparam -name secp384r1 -genkey -noout -out /srv/old.key", "-----BEGIN EC PRIVATE KEY"),
+            ("genrsa -traditional -out /srv/old.key 2048", "-----BEGIN RSA PRIVATE KEY"),
+        ] {
+            let (success, said) = openssl(made).unwrap();
+            assert!(success && text("/srv/old.key").unwrap().starts_with(begins), "{made}: {said}");
+            let (success, said) =
+                openssl("req -x509 -new -key /srv/old.key -out /srv/old.crt -subj /CN=Old -days 9").unwrap();
+            assert!(success, "{said}");
+            let arguments = [("ca", "/srv/old.crt".into()), ("ca_key", "/srv/old.key".into())];
+            apply(vec![certificate("/srv/web.crt", &[&arguments[..], &[("dns_names", texts(&["w"]))]].concat())], 1);
+            let (success, said) = openssl("verify -CAfile /srv/old.crt /srv/web.crt").unwrap();
+            assert!(success, "{made}: {said}");
+        }
     });
 }

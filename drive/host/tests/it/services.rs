@@ -83,7 +83,7 @@ fn units_of_an_image_are_read_from_files() {
             ("andon-many@one", Some("enabled")),
             ("andon-many@two", Some("disabled")),
             ("andon-masked", Some("masked")),
-            ("andon-old", Some("generated")),
+            ("andon-old", Some("disabled")),
             ("andon-none", None),
         ] {
             let found = look(&format!("{name}.service"), Stage::Image);

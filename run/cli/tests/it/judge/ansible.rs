@@ -13,7 +13,7 @@ const CORE: &str = "ansible-core==2.19.14";
 const MITOGEN: &str = "mitogen==0.3.54";
 /// The collections that belong to the core above; only some of them are unpacked.
 const COLLECTIONS: &str = "ansible==12.3.0";
-const USED: [&str; 2] = ["ansible/posix/", "community/general/"];
+const USED: [&str; 3] = ["ansible/posix/", "community/crypto/", "community/general/"];
 
 /// Says each result as a line of JSON.
 const CALLBACK: &str = r#"
@@ -78,7 +78,8 @@ impl Ansible {
     /// The one of the tests, installed with pip when it is first asked for.
     pub fn find() -> Result<Ansible, String> {
         let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("ansible-2.19.14");
-        if !directory.join("whole").exists() {
+        let has = |name: &&str| directory.join("collections/ansible_collections").join(name).exists();
+        if !directory.join("whole").exists() || !USED.iter().all(has) {
             install(&directory)?;
         }
         let packages = fs::read_dir(directory.join("lib")).map_err(|error| error.to_string())?;
@@ -87,19 +88,25 @@ impl Ansible {
         Ok(Ansible { directory, mitogen })
     }
 
-    /// Runs a playbook on this thread's machine. An error is what it said when it did not come to its end.
-    pub fn play(&self, directory: &Path, more: &[&str]) -> Result<Vec<Outcome>, String> {
+    /// Whether one interpreter is kept for all tasks, wherever it runs.
+    pub fn keeps_an_interpreter(&self) -> bool {
+        self.mitogen.is_some()
+    }
+
+    /// Runs the playbook of a directory from this thread's machine, with a home of its own. An error is what it said when
+    /// it did not come to its end.
+    pub fn play(&self, directory: &Path, home: &Path, more: &[&str]) -> Result<Vec<Outcome>, String> {
         let mut command = Command::new(self.directory.join("bin/ansible-playbook"));
         command.args(["-i", "inventory", "playbook.json"]).args(more).current_dir(directory);
         let path = std::env::var("PATH").unwrap_or_default();
-        command.env("PATH", format!("{path}:/usr/sbin:/sbin")).env("HOME", "/run").env("LC_ALL", "C.UTF-8");
+        command.env("PATH", format!("{path}:/usr/sbin:/sbin")).env("HOME", home).env("LC_ALL", "C.UTF-8");
         command.env("PYTHONDONTWRITEBYTECODE", "1").env("PYTHONWARNINGS", "ignore");
         for (name, value) in [
             ("CALLBACK_PLUGINS", directory.to_str().unwrap()),
             ("COLLECTIONS_PATH", self.directory.join("collections").to_str().unwrap()),
             ("STDOUT_CALLBACK", "judge"),
-            ("HOME", "/run/ansible"),
-            ("LOCAL_TEMP", "/run/ansible/here"),
+            ("HOME", home.join("ansible").to_str().unwrap()),
+            ("LOCAL_TEMP", home.join("ansible/here").to_str().unwrap()),
             ("REMOTE_TEMP", "/run/ansible/there"),
             ("FORKS", "1"),
             ("DEPRECATION_WARNINGS", "False"),
@@ -125,9 +132,14 @@ impl Ansible {
     }
 }
 
-/// What a playbook needs beside it.
-pub fn prepare(directory: &Path, hosts: &[String], playbook: &Json) {
-    let python = if Path::new("/usr/bin/python3").exists() { "/usr/bin/python3" } else { "python3" };
+/// The interpreter of this machine.
+pub fn python_here() -> &'static str {
+    if Path::new("/usr/bin/python3").exists() { "/usr/bin/python3" } else { "python3" }
+}
+
+/// What a playbook needs beside it, for hosts with an interpreter.
+pub fn prepare(directory: &Path, hosts: &[String], playbook: &Json, python: &str) {
+    fs::create_dir_all(directory).unwrap();
     let variables = format!("[all:vars]\nansible_connection=local\nansible_python_interpreter={python}\n");
     fs::write(directory.join("inventory"), format!("{}\n{variables}", hosts.join("\n"))).unwrap();
     fs::write(directory.join("playbook.json"), serde_json::to_string_pretty(playbook).unwrap()).unwrap();

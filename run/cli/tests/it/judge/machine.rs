@@ -46,11 +46,12 @@ pub fn enter(at: &Path, seen: &[&Path]) -> nix::Result<()> {
     };
     mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)?;
     mount(Some("tmpfs"), at, Some("tmpfs"), MsFlags::empty(), none)?;
-    for name in ["upper", "work", "root"] {
+    for name in ["still", "upper", "work", "root"] {
         fs::create_dir(at.join(name)).unwrap();
     }
+    hold_still("/etc", &at.join("still"));
     let root = at.join("root");
-    let options = format!("lowerdir=/,upperdir={0}/upper,workdir={0}/work", at.display());
+    let options = format!("lowerdir={0}/still:/,upperdir={0}/upper,workdir={0}/work", at.display());
     mount(Some("overlay"), &root, Some("overlay"), MsFlags::empty(), Some(options.as_str()))?;
     for path in ["/proc", "/dev"].map(Path::new).into_iter().chain(seen.iter().copied()) {
         bind(path, &root.join(path.strip_prefix("/").unwrap()))?;
@@ -64,6 +65,20 @@ pub fn enter(at: &Path, seen: &[&Path]) -> nix::Result<()> {
     umount2(".", MntFlags::MNT_DETACH)?;
     chdir("/")?;
     sethostname("start")
+}
+
+/// Puts a copy of a directory into a layer, and has it hide the one below: whoever adds a user to this machine meanwhile
+/// would have its lock seen on the other, where nobody gives it back.
+fn hold_still(directory: &str, layer: &Path) {
+    let copied = Command::new("cp").arg("-a").arg(directory).arg(layer).status();
+    assert!(copied.is_ok_and(|status| status.success()), "{directory} cannot be copied");
+    let path = format!("{}{directory}\0", layer.display());
+    // SAFETY: all three are texts that end with a zero, and live until the call is over.
+    let marked = unsafe {
+        let name = c"trusted.overlay.opaque".as_ptr();
+        libc::setxattr(path.as_ptr().cast(), name, c"y".as_ptr().cast(), 1, 0)
+    };
+    assert_eq!(marked, 0, "{directory} cannot be made to hide another");
 }
 
 /// Runs a command on this thread's machine: whether it ended well, what it said, what it complained of.

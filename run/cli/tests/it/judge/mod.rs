@@ -7,9 +7,12 @@
 mod accounts;
 mod ansible;
 mod files;
+mod firewall;
 mod machine;
 mod packages;
 mod seed;
+mod server;
+mod services;
 mod system;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -53,12 +56,14 @@ const KINDS: [fn(&mut Seed); 23] = [
 ];
 
 /// Files that have a part in many resources, and what is told of the machine itself.
-const SHARED: [&str; 12] = [
+const SHARED: [&str; 15] = [
+    "/etc/default/locale",
     "/etc/fstab",
     "/etc/group",
     "/etc/gshadow",
     "/etc/hostname",
     "/etc/hosts",
+    "/etc/locale.gen",
     "/etc/localtime",
     "/etc/passwd",
     "/etc/shadow",
@@ -66,10 +71,14 @@ const SHARED: [&str; 12] = [
     "/etc/timezone",
     "packages",
     "the kernel",
+    "the server",
 ];
 
 /// How many of them.
-const TASKS: u64 = 12;
+const TASKS: usize = 10;
+
+/// Where Ansible keeps its own on a machine.
+const HOME: &str = "/run";
 
 /// The project and the playbook, and whoever carries them out.
 struct Trial {
@@ -78,7 +87,8 @@ struct Trial {
     ansible: Ansible,
 }
 
-fn seeds() -> Vec<Seed> {
+/// All seeds, each with some of what there may be, and the first with what there is once on a machine.
+fn seeds(kinds: &[fn(&mut Seed)], tasks: usize, once: fn(&mut Seed)) -> Vec<Seed> {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     let numbers = match number("ANDON_JUDGE_SEED") {
         Some(seed) => seed..=seed,
@@ -87,18 +97,30 @@ fn seeds() -> Vec<Seed> {
     let seed = |number: u64| {
         let mut seed = Seed::new(number);
         // Whatever the number of seeds, each kind has its turn.
-        KINDS[number as usize % KINDS.len()](&mut seed);
+        kinds[number as usize % kinds.len()](&mut seed);
         if number == *numbers.start() {
-            seed.machine();
-            seed.packages();
+            once(&mut seed);
         }
-        for _ in 1..TASKS {
-            let kind = seed.pick(&KINDS);
+        for _ in 1..tasks {
+            let kind = seed.pick(kinds);
             kind(&mut seed);
         }
         seed
     };
     numbers.clone().map(seed).collect()
+}
+
+/// Writes a role for each seed, and one for all of them: the names of the seeds.
+fn write_roles(project: &Project, seeds: &[Seed]) -> Vec<String> {
+    for seed in seeds {
+        project.write(&format!("roles/{}.role.hcl", seed.name()), &seed.role());
+        for (path, text) in &seed.files {
+            project.write(&format!("roles/{path}"), text);
+        }
+    }
+    let names: Vec<String> = seeds.iter().map(Seed::name).collect();
+    project.write("roles/all.role.hcl", &format!("role \"all\" {{\n  inherits = {}\n}}\n", json!(names)));
+    names
 }
 
 #[test]
@@ -114,18 +136,14 @@ fn ansible_and_andon_end_in_the_same_and_find_nothing_after_each_other() {
             return;
         }
     };
-    let seeds = seeds();
+    let seeds = seeds(&KINDS, TASKS, |seed| {
+        seed.machine();
+        seed.packages();
+    });
     let project = Project::empty("judge");
-    let names: Vec<String> = seeds.iter().map(Seed::name).collect();
-    for seed in &seeds {
-        project.write(&format!("roles/{}.role.hcl", seed.name()), &seed.role());
-        for (path, text) in &seed.files {
-            project.write(&format!("roles/{path}"), text);
-        }
-    }
-    project.write("roles/all.role.hcl", &format!("role \"all\" {{\n  inherits = {}\n}}\n", json!(names)));
+    let names = write_roles(&project, &seeds);
     let plays: Vec<Json> = seeds.iter().map(Seed::play).collect();
-    ansible::prepare(&project.directory, &names, &json!(plays));
+    ansible::prepare(&project.directory, &names, &json!(plays), ansible::python_here());
     let trial = Trial { seeds, project, ansible };
 
     // Each side looks at what has changed on either.
@@ -135,24 +153,27 @@ fn ansible_and_andon_end_in_the_same_and_find_nothing_after_each_other() {
         let by_ansible = scope.spawn(move || {
             on_a_machine(|| {
                 seed::lay(&trial.seeds);
-                let failed = trial.ansible.play(&trial.project.directory, &[]).map(|outcomes| trial.failures(outcomes));
+                let failed = trial
+                    .ansible
+                    .play(&trial.project.directory, HOME.as_ref(), &[])
+                    .map(|outcomes| trial.failures(outcomes));
                 let changed = machine::changed();
                 tell_andon.send(changed.clone()).unwrap();
                 let all: BTreeSet<String> = changed.union(&told_ansible.recv().unwrap()).cloned().collect();
-                (failed, machine::states(&all), trial.andon("--plan"))
+                (failed, machine::states(&all), trial.andon("local", "--plan"))
             })
         });
         let by_andon = scope.spawn(move || {
             on_a_machine(|| {
                 seed::lay(&trial.seeds);
                 let before = machine::states(&machine::changed());
-                let converged = trial.andon("-y");
+                let converged = trial.andon("local", "-y");
                 let changed = machine::changed();
                 tell_ansible.send(changed.clone()).unwrap();
                 let all: BTreeSet<String> = changed.union(&told_andon.recv().unwrap()).cloned().collect();
                 let states = machine::states(&all);
-                let again = trial.andon("-y");
-                let checked = trial.ansible.play(&trial.project.directory, &["--check", "--diff"]);
+                let again = trial.andon("local", "-y");
+                let checked = trial.ansible.play(&trial.project.directory, HOME.as_ref(), &["--check", "--diff"]);
                 (before, converged, states, again, checked.map(|outcomes| trial.changes(outcomes)))
             })
         });
@@ -161,15 +182,7 @@ fn ansible_and_andon_end_in_the_same_and_find_nothing_after_each_other() {
     let (Some(first), Some(second)) = (first, second) else { return };
     let (failed, by_ansible, plan) = first;
     let (before, converged, by_andon, again, checked) = second;
-    let mut wrong = vec![failed.unwrap_or_else(|said| format!("Ansible did not come to its end: {said}\n"))];
-    wrong.push(trial.said_wrong("Andon did not converge", &converged, |entry| !entry["reason"].is_null()));
-    wrong.push(trial.differences(&before, &by_ansible, &by_andon));
-    wrong.push(trial.touched(&before, &by_andon));
-    let changes = |entry: &Json| entry["change"] != "none" || !entry["reason"].is_null();
-    wrong.push(trial.said_wrong("Andon would change what Ansible made", &plan, changes));
-    wrong.push(trial.said_wrong("Andon changed what Andon made", &again, changes));
-    wrong.push(checked.unwrap_or_else(|said| format!("Ansible did not come to the end of its check: {said}\n")));
-    let wrong = wrong.concat();
+    let wrong = trial.verdict(failed, &converged, [&before, &by_ansible, &by_andon], &plan, &again, checked);
     assert!(wrong.is_empty(), "{wrong}");
 }
 
@@ -210,12 +223,36 @@ fn serve() {
 }
 
 impl Trial {
-    /// `andon run` here: what is to be said of each resource that is not as it should be.
-    fn andon(&self, how: &str) -> Result<Vec<Json>, String> {
-        let ran = self.project.andon(&["run", "all", "--on", "local", "--json", how]);
+    /// `andon run` on a server: what is to be said of each resource that is not as it should be.
+    fn andon(&self, on: &str, how: &str) -> Result<Vec<Json>, String> {
+        let ran = self.project.andon(&["run", "all", "--on", on, "--json", how]);
         let lines: Vec<Json> = ran.out.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
         let entries = lines.iter().find_map(|line| line["report"]["entries"].as_array()).cloned();
         entries.ok_or_else(|| ran.to_string())
+    }
+
+    /// All that is wrong: how Ansible failed, what came of Andon's run; how all was before, by Ansible and by Andon; what
+    /// Andon plans after Ansible and does after itself; what Ansible would change after Andon.
+    fn verdict(
+        &self,
+        failed: Result<String, String>,
+        converged: &Result<Vec<Json>, String>,
+        [before, by_ansible, by_andon]: [&States; 3],
+        plan: &Result<Vec<Json>, String>,
+        again: &Result<Vec<Json>, String>,
+        checked: Result<String, String>,
+    ) -> String {
+        let changes = |entry: &Json| entry["change"] != "none" || !entry["reason"].is_null();
+        [
+            failed.unwrap_or_else(|said| format!("Ansible did not come to its end: {said}\n")),
+            self.said_wrong("Andon did not converge", converged, |entry| !entry["reason"].is_null()),
+            self.differences(before, by_ansible, by_andon),
+            self.touched(before, by_andon),
+            self.said_wrong("Andon would change what Ansible made", plan, changes),
+            self.said_wrong("Andon would change what Andon made", again, changes),
+            checked.unwrap_or_else(|said| format!("Ansible did not come to the end of its check: {said}\n")),
+        ]
+        .concat()
     }
 
     fn seed(&self, name: &str) -> Option<&Seed> {
@@ -239,7 +276,7 @@ impl Trial {
 
     fn outcome(&self, what: &str, outcome: &Outcome) -> String {
         let subject = outcome.task.split_once(' ').map_or("", |(_, subject)| subject);
-        let told = self.seed(&outcome.host).map(|seed| seed.tell(subject)).unwrap_or_default();
+        let told = self.seed(&outcome.host).map_or_else(|| self.tell(subject), |seed| seed.tell(subject));
         format!("{}: Ansible {what} {}: {}\n{told}", outcome.host, outcome.task, outcome.said)
     }
 
@@ -248,7 +285,9 @@ impl Trial {
     }
 
     fn changes(&self, outcomes: Vec<Outcome>) -> String {
-        let wrong = outcomes.iter().filter(|outcome| outcome.failed || outcome.changed);
+        // This module compares texts: what says the same in another order is another to it.
+        let is_form = |outcome: &Outcome| outcome.task.starts_with("ansible.builtin.deb822_repository");
+        let wrong = outcomes.iter().filter(|outcome| outcome.failed || (outcome.changed && !is_form(outcome)));
         wrong.map(|it| self.outcome(if it.failed { "failed at" } else { "would change" }, it)).collect()
     }
 

@@ -215,6 +215,35 @@ impl Meta {
     }
 }
 
+/// The unit of systemd that a task is about.
+pub fn unit(task: &Task) -> Option<&str> {
+    [".service", ".socket", ".timer"].iter().any(|end| task.subject.ends_with(end)).then_some(&task.subject)
+}
+
+/// A program of the shell that lays down how a server with systemd is before: files first, then what was done with them.
+pub fn script(seeds: &[Seed]) -> String {
+    let quoted = |text: &str| format!("'{}'", text.replace('\'', "'\\''"));
+    let (mut files, mut done) = (String::new(), String::new());
+    let meta =
+        |Meta(mode, owner, group): Meta, path: &str| format!("chown {owner}:{group} {path}; chmod {mode:o} {path}\n");
+    for start in seeds.iter().flat_map(|seed| &seed.start) {
+        let path = quoted(start.subject());
+        files += &match start {
+            Start::File { content, meta: it, .. } => {
+                format!("printf %s {} > {path}; {}", quoted(content), meta(*it, &path))
+            }
+            Start::Directory { meta: it, .. } => format!("mkdir -p {path}; {}", meta(*it, &path)),
+            Start::Link { target, .. } => format!("ln -s {} {path}\n", quoted(target)),
+            Start::Line { path, line } => format!("echo {} >> {path}\n", quoted(line)),
+            Start::Made { by, .. } => {
+                done += &format!("set -- {path}\n{by}\n");
+                continue;
+            }
+        };
+    }
+    format!("{files}systemctl daemon-reload\n{done}")
+}
+
 /// Lays down how all servers are before, on this thread's machine.
 pub fn lay(seeds: &[Seed]) {
     let mut lines = BTreeMap::new();
