@@ -188,13 +188,28 @@ impl Converge {
         }
     }
 
+    /// Takes the outcomes of the acts that were done before the run was stopped in the midst of them.
+    pub fn cut_short(&mut self, outcomes: Vec<Result<(), String>>) {
+        let done = outcomes.len();
+        let sent = std::mem::take(&mut self.sent);
+        for queued in sent.iter().take(done) {
+            self.world.forget(&queued.act, false);
+        }
+        for at in sent.iter().skip(done).flat_map(|queued| &queued.entries) {
+            if let Some(entry) = self.entries.get_mut(*at) {
+                entry.status = EntryStatus::Skipped("the run was stopped".to_owned());
+            }
+        }
+        self.interrupt();
+    }
+
     /// Ends it where it is: what was not begun stays as it is. Of acts that were handed out, [`Converge::acted`] is told
     /// before.
     pub fn interrupt(&mut self) {
         self.asked.clear();
         if !matches!(self.phase, Phase::Done) {
             self.skip_rest("not reached: the run was stopped");
-            self.stopped.get_or_insert_with(|| "the run was stopped before its end".to_owned());
+            self.stopped.get_or_insert_with(|| HostReport::CUT_SHORT.to_owned());
             self.phase = Phase::Done;
         }
     }

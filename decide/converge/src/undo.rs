@@ -1,14 +1,15 @@
 //! Putting back what a run changed: what it kept and what is there now in, acts out. What was changed since is left
-//! alone.
+//! alone, unless that is asked for. What was no change of a path cannot be put back, and is named.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use andon_schema::host::{Act, Bytes, Entry, Look, Node, Sight};
+use andon_schema::host::{Act, Bytes, Entry, Look, Node, Sight, Verb};
 use andon_schema::{Change, EntryStatus, HostEntry, HostReport, KeptPath, KeptRun, KeptState};
 use sha2::{Digest, Sha256};
 
 use crate::text::show;
+use crate::units::unit_of_file;
 use crate::world::is_within;
 
 /// What would put a run back, as a report of a plan, and the acts.
@@ -18,6 +19,8 @@ pub struct Undo {
     pub report: HostReport,
     /// What is done, in this order, each with the place of its line in the report.
     pub acts: Vec<(usize, Act)>,
+    /// What that run did and no undo takes back, in words: `nginx was installed`.
+    pub stays: Vec<Arc<str>>,
 }
 
 /// What must be seen to undo a run.
@@ -29,11 +32,30 @@ pub fn undo_looks(run: &KeptRun) -> Vec<Look> {
             looks.push(Look::Listing(path.clone()));
         }
     }
+    looks.extend(services(run).map(|(unit, _)| Look::Service(unit.clone())));
     looks
 }
 
-/// The decision. `sights` answer [`undo_looks`]; `content` gives an old content by its digest.
-pub fn undo(run: &KeptRun, sights: Vec<Sight>, content: &mut dyn FnMut(&str) -> Result<Option<Bytes>, String>) -> Undo {
+/// The services that the run had take up what changed, each once: one that was restarted is so again.
+fn services(run: &KeptRun) -> impl Iterator<Item = (&Arc<str>, Verb)> {
+    let mut found: BTreeMap<&Arc<str>, Verb> = BTreeMap::new();
+    for (unit, verb) in run.deeds.iter().filter_map(|deed| deed.again.as_ref()) {
+        let known = found.entry(unit).or_insert(*verb);
+        if *verb == Verb::Restart {
+            *known = Verb::Restart;
+        }
+    }
+    found.into_iter()
+}
+
+/// The decision. `sights` answer [`undo_looks`]; `force` puts back what was changed since, too; `content` gives an old
+/// content by its digest.
+pub fn undo(
+    run: &KeptRun,
+    sights: Vec<Sight>,
+    force: bool,
+    content: &mut dyn FnMut(&str) -> Result<Option<Bytes>, String>,
+) -> Undo {
     let seen: BTreeMap<Look, Sight> = undo_looks(run).into_iter().zip(sights).collect();
     let mut paths: Vec<&KeptPath> = run.paths.iter().collect();
     paths.sort_by(|one, other| one.path.cmp(&other.path));
@@ -42,7 +64,7 @@ pub fn undo(run: &KeptRun, sights: Vec<Sight>, content: &mut dyn FnMut(&str) -> 
     let made = |path: &KeptPath| matches!((&path.was, &path.is), (KeptState::Nothing, KeptState::Directory { .. }));
     let (directories, others): (Vec<&KeptPath>, Vec<&KeptPath>) = paths.into_iter().partition(|path| made(path));
     for kept in others {
-        let decision = back(kept, &seen, content);
+        let decision = back(kept, &seen, force, content);
         if decision.as_ref().is_ok_and(|back| matches!(&*back.acts, [Act::Remove { .. }])) {
             emptied.push(kept.path.clone());
         }
@@ -54,6 +76,10 @@ pub fn undo(run: &KeptRun, sights: Vec<Sight>, content: &mut dyn FnMut(&str) -> 
             emptied.push(kept.path.clone());
         }
         undo.take(run, kept, decision);
+    }
+    undo.stays = run.deeds.iter().filter(|deed| deed.again.is_none()).map(|deed| deed.what.clone()).collect();
+    if !undo.acts.is_empty() {
+        undo.take_up(run, &seen);
     }
     undo
 }
@@ -87,6 +113,29 @@ impl Undo {
         }
         self.report.stopped = stopped;
         self.report
+    }
+
+    /// Has services take up what is put back, as that run had them take up what it changed.
+    fn take_up(&mut self, run: &KeptRun, seen: &BTreeMap<Look, Sight>) {
+        if let Some((place, _)) = self.acts.iter().rev().find(|(_, act)| unit_of_file(act).is_some()) {
+            self.acts.push((*place, Act::ReadUnits));
+        }
+        for (unit, verb) in services(run) {
+            // What does not run takes up its configuration when it starts.
+            if !matches!(seen.get(&Look::Service(unit.clone())), Some(Sight::Service(Some(state))) if state.running) {
+                continue;
+            }
+            let name = unit.strip_suffix(".service").unwrap_or(unit);
+            self.report.entries.push(HostEntry {
+                address: format!("service \"{name}\""),
+                origin: format!("run {}", run.number),
+                change: if verb == Verb::Restart { Change::Restart } else { Change::Reload },
+                differences: Vec::new(),
+                diff: None,
+                status: EntryStatus::Planned,
+            });
+            self.acts.push((self.report.entries.len() - 1, Act::Service { unit: unit.clone(), verb }));
+        }
     }
 
     fn take(&mut self, run: &KeptRun, kept: &KeptPath, decision: Result<Back, String>) {
@@ -148,6 +197,7 @@ fn is_alike(one: &KeptState, other: &KeptState) -> bool {
 fn back(
     kept: &KeptPath,
     seen: &BTreeMap<Look, Sight>,
+    force: bool,
     content: &mut dyn FnMut(&str) -> Result<Option<Bytes>, String>,
 ) -> Result<Back, String> {
     let there = entry(&kept.path, seen)?;
@@ -155,7 +205,7 @@ fn back(
     if now == kept.was {
         return Ok(Back::default());
     }
-    if !is_alike(&now, &kept.is) {
+    if !force && !is_alike(&now, &kept.is) {
         return Err("it was changed since that run, and is left alone".to_owned());
     }
     let path = kept.path.clone();

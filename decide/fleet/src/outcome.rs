@@ -27,6 +27,8 @@ pub enum Standing {
     Changed,
     /// Something went wrong.
     Failed,
+    /// The work on it was stopped by hand before its end.
+    CutShort,
     /// Nothing was tried.
     NotStarted,
 }
@@ -35,6 +37,7 @@ impl Outcome {
     /// How the server stands.
     pub fn standing(&self) -> Standing {
         match self {
+            Outcome::Report { report, .. } if report.is_cut_short() => Standing::CutShort,
             Outcome::Report { report, .. } if report.has_failed() => Standing::Failed,
             Outcome::Report { report, .. } if report.changes().next().is_some() => Standing::Changed,
             Outcome::Report { .. } => Standing::Unchanged,
@@ -74,6 +77,8 @@ pub struct Tally {
     pub changed: usize,
     /// Failed.
     pub failed: usize,
+    /// Stopped by hand before the end.
+    pub cut_short: usize,
     /// Not tried.
     pub not_started: usize,
 }
@@ -86,6 +91,7 @@ pub fn tally<'a>(outcomes: impl IntoIterator<Item = &'a Outcome>) -> Tally {
             Standing::Unchanged => &mut tally.unchanged,
             Standing::Changed => &mut tally.changed,
             Standing::Failed => &mut tally.failed,
+            Standing::CutShort => &mut tally.cut_short,
             Standing::NotStarted => &mut tally.not_started,
         } += 1;
     }

@@ -26,6 +26,7 @@ pub fn hosts_summary(all: &[HostOutcome], planned: bool, paint: Paint) -> String
         (tally.changed, if planned { "would change" } else { "changed" }),
         (tally.unchanged, if tally.unchanged == 1 { "as it should be" } else { "as they should be" }),
         (tally.failed, "failed"),
+        (tally.cut_short, "cut short"),
         (tally.not_started, "not tried"),
     ];
     let counts: Vec<String> =
@@ -42,6 +43,7 @@ pub fn host_json((host, outcome): &HostOutcome, planned: bool) -> Json {
         Standing::Changed if planned => "would_change",
         Standing::Changed => "changed",
         Standing::Failed => "failed",
+        Standing::CutShort => "cut_short",
         Standing::NotStarted => "not_started",
     };
     let mut json = json!({ "type": "host", "host": &**host, "status": status });
@@ -63,7 +65,7 @@ pub fn hosts_json(all: &[HostOutcome]) -> Json {
     let tally = tally(all.iter().map(|(_, outcome)| outcome));
     json!({
         "type": "summary", "hosts": all.len(), "changed": tally.changed, "unchanged": tally.unchanged,
-        "failed": tally.failed, "not_started": tally.not_started,
+        "failed": tally.failed, "cut_short": tally.cut_short, "not_started": tally.not_started,
     })
 }
 
@@ -120,6 +122,9 @@ fn standing_of(report: &HostReport, planned: bool, paint: Paint) -> String {
     let changes = report.changes().filter(|entry| !matches!(entry.status, EntryStatus::Skipped(_))).count();
     let failed = report.entries.iter().filter(|entry| matches!(entry.status, EntryStatus::Failed(_))).count()
         + report.checks.iter().filter(|check| check.failure.is_some()).count();
+    if report.is_cut_short() {
+        return paint.yellow(&format!("cut short, {changes} changed"));
+    }
     if report.has_failed() {
         let done = if changes > failed && !planned { format!(", {} changed", changes - failed) } else { String::new() };
         return paint.red(&format!("failed{done}"));

@@ -2,6 +2,7 @@
 
 mod answers;
 mod built_in_schema;
+mod checked;
 mod diagnostics;
 mod diagnostics_json;
 mod difference;
@@ -9,6 +10,7 @@ pub mod docs;
 mod ended;
 mod events;
 mod expression;
+mod facts;
 mod fold;
 pub mod graph;
 mod hosts;
@@ -20,14 +22,17 @@ mod plan_json;
 mod progress;
 mod report;
 pub mod terraform;
+mod undone;
 
 pub use answers::{CommandOutcome, answer_json, answers};
 pub use built_in_schema::built_in_schema;
+pub use checked::{CheckOutcome, checked, checked_json, checked_words};
 pub use diagnostics::diagnostics;
 pub use diagnostics_json::diagnostics_json;
 pub use ended::{done, not_done};
 pub use events::{entry_json, event_json, event_line, status_word};
 pub use expression::{expression, type_lines};
+pub use facts::{FactsOutcome, facts_grouped, facts_json, facts_lines};
 pub use fold::inline;
 pub use hosts::{HostOutcome, host_json, host_words, hosts, hosts_json, hosts_summary};
 pub use hosts_board::HostsBoard;
@@ -38,3 +43,4 @@ pub use plan::{drift, plan, summary};
 pub use plan_json::{deferred_json, plan_json, sensitive_paths, value_json};
 pub use progress::{Board, Line, Still, duration};
 pub use report::{check_line, report, report_json};
+pub use undone::{UndoOutcome, undo_json, undo_words, undone};

@@ -12,7 +12,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use andon_schema::host::{Bytes, Entry, Node, Sight, Stage};
-
+use nix::unistd::{getegid, geteuid};
 use sha2::{Digest, Sha256};
 
 use crate::accounts::Accounts;
@@ -220,8 +220,9 @@ pub(crate) fn write(
     let old = old.filter(fs::Metadata::is_file);
     let temporary = beside(path);
     let mode = meta.mode.or(old.as_ref().map(|old| old.mode() & 0o7777)).unwrap_or(0o644);
-    let uid = uid.or(old.as_ref().map(MetadataExt::uid)).unwrap_or(0);
-    let gid = gid.or(old.as_ref().map(MetadataExt::gid)).unwrap_or(0);
+    // What is new is whose it is who makes it: root's, mostly.
+    let uid = uid.or(old.as_ref().map(MetadataExt::uid)).unwrap_or_else(|| geteuid().as_raw());
+    let gid = gid.or(old.as_ref().map(MetadataExt::gid)).unwrap_or_else(|| getegid().as_raw());
     let make =
         || OpenOptions::new().write(true).create_new(true).mode(0o600).custom_flags(libc::O_NOFOLLOW).open(&temporary);
     let again = |error: std::io::Error| match error.kind() {

@@ -1,9 +1,11 @@
 //! What a run replaced or removed, kept so that it can be put back.
 //!
-//! A run that changes files has a number, one more than the last, and a journal below [`RUNS`]: the line `andon run 1`,
-//! and a line for each path before it is changed, with what was there and, where that is known, what will be. After it
-//! comes a line with what became of it, where that was not known. Fields are split by tabs: a word, the path, and
-//! two states. Old contents are below [`BLOBS`], by their SHA-256, with gzip. All of it is root's alone.
+//! A run that changes anything has a number, one more than the last, and a journal in `runs`: the line `andon run 1` with
+//! its title, its time and its name, and a line for each path before it is changed, with what was there and, where that is
+//! known, what will be. After it comes a line with what became of it, where that was not known. Fields are split by tabs:
+//! a word, the path, and two states. What is no path has a line, too: `did`, what it was, and a verb and a service where
+//! one took up what changed. Old contents are in `kept`, by their SHA-256, with gzip. All of it is root's alone, in the
+//! data directory of this machine.
 //!
 //! Nothing is flushed: a kill at any moment leaves a line more than was done, never one less.
 
@@ -15,17 +17,27 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use andon_schema::host::{Act, Bytes};
-use andon_schema::{KeptPath, KeptRun, KeptState};
+use andon_schema::host::{Act, Bytes, Verb};
+use andon_schema::{KeptDeed, KeptPath, KeptRun, KeptState};
 use flate2::Compression;
 use sha2::{Digest, Sha256};
 
 use crate::files::{hexadecimal, open, sha256};
+use crate::places;
 
 /// Where journals are.
-const RUNS: &str = "/var/lib/andon/runs";
+fn runs() -> String {
+    format!("{}/runs", data())
+}
+
 /// Where old contents are.
-const BLOBS: &str = "/var/lib/andon/kept";
+fn blobs() -> String {
+    format!("{}/kept", data())
+}
+
+fn data() -> String {
+    std::env::var("ANDON_DATA_DIR").ok().filter(|place| place.starts_with('/')).unwrap_or_else(places::lasting)
+}
 
 /// Journals beyond these are forgotten, the oldest first, and old contents that no journal names.
 const MOST_RUNS: usize = 100;
@@ -35,10 +47,12 @@ const MOST_BYTES: u64 = 1 << 30;
 /// Files beyond this are not kept.
 const LARGEST: u64 = 256 << 20;
 
-/// The journal of one run. It is begun with the first change of a file.
+/// The journal of one run. It is begun with the first change.
 pub struct Journal {
     /// What is run, in a few words: a role.
     title: String,
+    /// What the run is called on every server that it goes over; may be empty.
+    name: String,
     /// Paths whose content must not be shown.
     secret: BTreeSet<Arc<str>>,
     file: Option<(u64, File)>,
@@ -50,11 +64,11 @@ pub struct Journal {
 
 impl Journal {
     /// One for a run that changed nothing yet.
-    pub fn new(title: &str, secret: BTreeSet<Arc<str>>) -> Journal {
-        Journal { title: title.to_owned(), secret, file: None, nowhere: false, kept: false }
+    pub fn new(title: &str, name: &str, secret: BTreeSet<Arc<str>>) -> Journal {
+        Journal { title: title.to_owned(), name: name.to_owned(), secret, file: None, nowhere: false, kept: false }
     }
 
-    /// The number of the run, once it has changed a file.
+    /// The number of the run, once it has changed something.
     pub fn run(&self) -> Option<u64> {
         self.file.as_ref().map(|(run, _)| *run)
     }
@@ -73,7 +87,10 @@ impl Journal {
             Act::MakeLink { path, target } => self.note(path, Some(KeptState::Link(target.clone()))),
             Act::MakeDirectory { path, .. } => self.note_directory(path),
             Act::Remove { path } => self.note_tree(path),
-            _ => Ok(()),
+            Act::MakeCertificate { place, .. } => {
+                [&place.key, &place.certificate].into_iter().try_for_each(|path| self.note(path, None))
+            }
+            act => deed(act).map_or(Ok(()), |deed| self.note_deed(&deed)),
         };
         let outcome = match outcome {
             Err(error) if self.file.is_none() && is_no_place(&error) => {
@@ -82,16 +99,23 @@ impl Journal {
             }
             outcome => outcome,
         };
-        outcome.map_err(|error| format!("what is replaced could not be kept below {BLOBS}: {error}"))
+        outcome.map_err(|error| format!("what is replaced could not be kept in {}: {error}", blobs()))
     }
 
     /// Notes what became of it, where that could not be known.
     pub(crate) fn after(&mut self, act: &Act) -> Result<(), String> {
-        let (Act::FetchFile { path, .. } | Act::SetMeta { path, .. }) = act else { return Ok(()) };
+        let paths: Vec<&Arc<str>> = match act {
+            Act::FetchFile { path, .. } | Act::SetMeta { path, .. } => vec![path],
+            Act::MakeCertificate { place, .. } => vec![&place.key, &place.certificate],
+            _ => return Ok(()),
+        };
         if self.nowhere {
             return Ok(());
         }
-        let now = state(path, false).and_then(|(now, _)| self.write("is", path, &now, &KeptState::Nothing));
+        let now = paths.into_iter().try_for_each(|path| {
+            let (now, _) = state(path, false)?;
+            self.write("is", path, &text_of(&now), &text_of(&KeptState::Nothing))
+        });
         now.map_err(|error| format!("the journal of the run could not be written: {error}"))
     }
 
@@ -99,7 +123,7 @@ impl Journal {
         let (old, kept) = state(path, true)?;
         self.kept |= kept;
         let word = if self.secret.contains(path) { "secret" } else { "was" };
-        self.write(word, path, &old, &new.unwrap_or(KeptState::Nothing))
+        self.write(word, path, &text_of(&old), &text_of(&new.unwrap_or(KeptState::Nothing)))
     }
 
     /// A directory is made with those above it.
@@ -112,7 +136,7 @@ impl Journal {
         }
         for path in missing.into_iter().rev() {
             let new = KeptState::Directory { mode: 0, uid: 0, gid: 0 };
-            self.write("was", path, &KeptState::Nothing, &new)?;
+            self.write("was", path, &text_of(&KeptState::Nothing), &text_of(&new))?;
         }
         Ok(())
     }
@@ -134,12 +158,21 @@ impl Journal {
         Ok(())
     }
 
-    fn write(&mut self, word: &str, path: &str, old: &KeptState, new: &KeptState) -> io::Result<()> {
+    fn note_deed(&mut self, deed: &KeptDeed) -> io::Result<()> {
+        let (verb, unit) = match &deed.again {
+            Some((unit, Verb::Restart)) => ("restart", &**unit),
+            Some((unit, _)) => ("reload", &**unit),
+            None => ("-", "-"),
+        };
+        self.write("did", &deed.what, verb, &escaped(unit))
+    }
+
+    fn write(&mut self, word: &str, what: &str, one: &str, other: &str) -> io::Result<()> {
         if self.file.is_none() {
-            self.file = Some(begin(&self.title)?);
+            self.file = Some(begin(&self.title, &self.name)?);
         }
         let Some((_, file)) = &mut self.file else { return Ok(()) };
-        file.write_all(format!("{word}\t{}\t{}\t{}\n", escaped(path), text_of(old), text_of(new)).as_bytes())
+        file.write_all(format!("{word}\t{}\t{one}\t{other}\n", escaped(what)).as_bytes())
     }
 }
 
@@ -155,9 +188,55 @@ fn is_no_place(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
 }
 
+/// What an act does that is no change of a path; `None` where nothing lasts of it.
+fn deed(act: &Act) -> Option<KeptDeed> {
+    let name = |unit: &Arc<str>| unit.strip_suffix(".service").unwrap_or(unit).to_owned();
+    let what = match act {
+        Act::Unpack { path, .. } => format!("an archive was unpacked to {path}"),
+        Act::InstallPackages(install) => format!("package {} was installed", install.packages.join(", ")),
+        Act::RemovePackages(uninstall) => format!("package {} was removed", uninstall.packages.join(", ")),
+        Act::HoldPackages { packages, hold: true } => format!("package {} was held", packages.join(", ")),
+        Act::HoldPackages { packages, hold: false } => format!("package {} was held no more", packages.join(", ")),
+        Act::RepairPackages => "an interrupted installation of packages was finished".to_owned(),
+        Act::Service { unit, verb } => {
+            let done = match verb {
+                Verb::Start => "was started",
+                Verb::Stop => "was stopped",
+                Verb::Reload => "was reloaded",
+                Verb::Restart => "was restarted",
+                Verb::Enable => "was enabled",
+                Verb::Disable => "was disabled",
+                Verb::Mask => "was masked",
+                Verb::Unmask => "was unmasked",
+            };
+            let what = format!("service {} {done}", name(unit)).into();
+            let again = matches!(verb, Verb::Reload | Verb::Restart).then(|| (unit.clone(), *verb));
+            return Some(KeptDeed { what, again });
+        }
+        Act::AddGroup { name, .. } => format!("group {name} was added"),
+        Act::ChangeGroup { name, .. } => format!("group {name} was changed"),
+        Act::RemoveGroup(name) => format!("group {name} was removed"),
+        Act::AddUser { name, .. } => format!("user {name} was added"),
+        Act::ChangeUser { name, .. } => format!("user {name} was changed"),
+        Act::RemoveUser { name, home: false } => format!("user {name} was removed"),
+        Act::RemoveUser { name, home: true } => format!("user {name} was removed with its home"),
+        Act::SetSysctl { key, value } => format!("the kernel was given {key} = {value}"),
+        Act::Run { doing: Some(doing), .. } => {
+            format!("a command was run: {}", doing.strip_prefix("running ").unwrap_or(doing))
+        }
+        // Its arguments may be secret.
+        Act::Run { command, .. } => match command.words.first() {
+            Some(program) => format!("a command was run: {program}"),
+            None => "a command was run".to_owned(),
+        },
+        _ => return None,
+    };
+    Some(KeptDeed { what: what.into(), again: None })
+}
+
 fn directories() -> io::Result<()> {
-    for directory in [BLOBS, RUNS] {
-        if !Path::new(directory).is_dir() {
+    for directory in [blobs(), runs()] {
+        if !Path::new(&directory).is_dir() {
             DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
         }
     }
@@ -165,18 +244,18 @@ fn directories() -> io::Result<()> {
 }
 
 /// Makes the journal of the next run.
-fn begin(title: &str) -> io::Result<(u64, File)> {
+fn begin(title: &str, name: &str) -> io::Result<(u64, File)> {
     directories()?;
     let mut number = numbers()?.last().map_or(1, |last| last + 1);
     loop {
-        let path = format!("{RUNS}/{number}");
+        let path = format!("{}/{number}", runs());
         match OpenOptions::new().append(true).create_new(true).mode(0o600).open(path) {
             // Another run begins at the same time.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
             file => {
                 let mut file = file?;
                 let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs());
-                file.write_all(format!("andon run 1\t{}\t{now}\n", escaped(title)).as_bytes())?;
+                file.write_all(format!("andon run 1\t{}\t{now}\t{}\n", escaped(title), escaped(name)).as_bytes())?;
                 return Ok((number, file));
             }
         }
@@ -184,7 +263,7 @@ fn begin(title: &str) -> io::Result<(u64, File)> {
 }
 
 fn numbers() -> io::Result<Vec<u64>> {
-    let entries = match fs::read_dir(RUNS) {
+    let entries = match fs::read_dir(runs()) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries?,
     };
@@ -227,11 +306,11 @@ fn state(path: &str, keep: bool) -> io::Result<(KeptState, bool)> {
 /// Keeps a content. It appears whole or not at all.
 fn store(from: &mut File, digest: &str) -> io::Result<()> {
     directories()?;
-    let place = format!("{BLOBS}/{digest}");
+    let place = format!("{}/{digest}", blobs());
     if Path::new(&place).exists() {
         return Ok(());
     }
-    let new = format!("{BLOBS}/.{digest}-{}", std::process::id());
+    let new = format!("{}/.{digest}-{}", blobs(), std::process::id());
     let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
     let mut packed = flate2::write::GzEncoder::new(file, Compression::fast());
     io::copy(from, &mut packed)?;
@@ -241,8 +320,8 @@ fn store(from: &mut File, digest: &str) -> io::Result<()> {
 
 /// A content that was kept; `None` where it is no longer.
 pub fn kept_content(digest: &str) -> Result<Option<Bytes>, String> {
-    let failed = |error: io::Error| format!("an old content could not be read below {BLOBS}: {error}");
-    let file = match File::open(format!("{BLOBS}/{digest}")) {
+    let failed = |error: io::Error| format!("an old content could not be read in {}: {error}", blobs());
+    let file = match File::open(format!("{}/{digest}", blobs())) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         file => file.map_err(failed)?,
     };
@@ -254,13 +333,13 @@ pub fn kept_content(digest: &str) -> Result<Option<Bytes>, String> {
 
 /// The runs that can be undone, the last first.
 pub fn kept_runs() -> Result<Vec<KeptRun>, String> {
-    let numbers = numbers().map_err(|error| format!("{RUNS} could not be read: {error}"))?;
+    let numbers = numbers().map_err(|error| format!("{} could not be read: {error}", runs()))?;
     numbers.into_iter().rev().map(|number| kept_run(number).map(|run| run.unwrap_or_default())).collect()
 }
 
 /// What a run changed; `None` where nothing is known of it.
 pub fn kept_run(number: u64) -> Result<Option<KeptRun>, String> {
-    let path = format!("{RUNS}/{number}");
+    let path = format!("{}/{number}", runs());
     let text = match fs::read_to_string(&path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         text => text.map_err(|error| format!("{path} could not be read: {error}"))?,
@@ -272,13 +351,24 @@ pub fn kept_run(number: u64) -> Result<Option<KeptRun>, String> {
     }
     let title = unescaped(head.next().unwrap_or_default());
     let began = head.next().and_then(|seconds| seconds.parse().ok()).unwrap_or(0);
+    let name = unescaped(head.next().unwrap_or_default()).into();
     let mut paths: Vec<KeptPath> = Vec::new();
+    let mut deeds: Vec<KeptDeed> = Vec::new();
     let mut places = std::collections::BTreeMap::<Arc<str>, usize>::new();
     for line in lines {
         let mut fields = line.split('\t');
         let mut next = || fields.next();
         // A line that a kill cut off tells of nothing that was done.
         let (Some(word), Some(path), Some(old), Some(new)) = (next(), next(), next(), next()) else { continue };
+        if word == "did" {
+            let verb = if old == "restart" { Verb::Restart } else { Verb::Reload };
+            let again = (old != "-").then(|| (unescaped(new).into(), verb));
+            let deed = KeptDeed { what: unescaped(path).into(), again };
+            if !deeds.contains(&deed) {
+                deeds.push(deed);
+            }
+            continue;
+        }
         let (path, old, new): (Arc<str>, _, _) = (unescaped(path).into(), state_of(old), state_of(new));
         let place = *places.entry(path.clone()).or_insert(paths.len());
         match (paths.get_mut(place), word) {
@@ -287,7 +377,7 @@ pub fn kept_run(number: u64) -> Result<Option<KeptRun>, String> {
             (None, _) => paths.push(KeptPath { path, was: old, is: new, secret: word == "secret" }),
         }
     }
-    Ok(Some(KeptRun { number, title: title.into(), began, paths }))
+    Ok(Some(KeptRun { number, name, title: title.into(), began, paths, deeds }))
 }
 
 /// Forgets what is too old or too much; contents are looked through where some were added, or a journal goes.
@@ -295,7 +385,7 @@ fn prune(added: bool) -> io::Result<()> {
     let numbers = numbers()?;
     let now = SystemTime::now();
     let is_old = |number: &u64| {
-        let made = fs::metadata(format!("{RUNS}/{number}")).and_then(|metadata| metadata.modified());
+        let made = fs::metadata(format!("{}/{number}", runs())).and_then(|metadata| metadata.modified());
         made.is_ok_and(|made| now.duration_since(made).is_ok_and(|age| age > OLDEST))
     };
     let too_many = numbers.len().saturating_sub(MOST_RUNS);
@@ -307,7 +397,7 @@ fn prune(added: bool) -> io::Result<()> {
         return Ok(());
     }
     let mut total = 0;
-    for entry in fs::read_dir(BLOBS)? {
+    for entry in fs::read_dir(blobs())? {
         total += entry?.metadata()?.len();
     }
     if gone.is_empty() && total <= MOST_BYTES {
@@ -323,7 +413,8 @@ fn prune(added: bool) -> io::Result<()> {
             _ => None,
         });
         let new: BTreeSet<String> = digests.filter(|digest| !named.contains(digest)).collect();
-        let length = |digest: &String| fs::metadata(format!("{BLOBS}/{digest}")).map_or(0, |metadata| metadata.len());
+        let length =
+            |digest: &String| fs::metadata(format!("{}/{digest}", blobs())).map_or(0, |metadata| metadata.len());
         size += new.iter().map(length).sum::<u64>();
         if size > MOST_BYTES {
             gone.push(number);
@@ -332,9 +423,9 @@ fn prune(added: bool) -> io::Result<()> {
         }
     }
     for number in gone {
-        fs::remove_file(format!("{RUNS}/{number}"))?;
+        fs::remove_file(format!("{}/{number}", runs()))?;
     }
-    for entry in fs::read_dir(BLOBS)? {
+    for entry in fs::read_dir(blobs())? {
         let entry = entry?;
         let name = entry.file_name();
         if !name.to_str().is_some_and(|name| named.contains(name) || name.starts_with('.')) {

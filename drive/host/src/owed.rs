@@ -8,25 +8,31 @@ use std::path::Path;
 
 use andon_schema::host::{Due, Notify};
 
+use crate::places;
+
 /// Where reloads and restarts are kept: a line each, `reload UNIT` or `restart UNIT`.
-const NOTICES: &str = "/run/andon/owed";
+fn notices() -> String {
+    format!("{}/owed", places::passing())
+}
 
 /// Where commands are kept: a line each, `run ADDRESS`.
-const RUNS: &str = "/var/lib/andon/owed";
+fn runs() -> String {
+    format!("{}/owed", places::lasting())
+}
 
 /// Those of this server.
 pub(crate) fn read() -> Result<Vec<Due>, String> {
     let mut all = Vec::new();
-    for file in [NOTICES, RUNS] {
-        all.extend(read_from(Path::new(file)).map_err(|error| format!("{file} could not be read: {error}"))?);
+    for file in [notices(), runs()] {
+        all.extend(read_from(Path::new(&file)).map_err(|error| format!("{file} could not be read: {error}"))?);
     }
     Ok(all)
 }
 
 /// Adds some.
 pub(crate) fn owe(more: &[Due]) -> Result<(), String> {
-    for file in [NOTICES, RUNS] {
-        change(Path::new(file), |owed| owed.extend(more.iter().filter(|due| file_of(due) == file).cloned()))?;
+    for file in [notices(), runs()] {
+        change(Path::new(&file), |owed| owed.extend(more.iter().filter(|due| file_of(due) == file).cloned()))?;
     }
     Ok(())
 }
@@ -34,15 +40,15 @@ pub(crate) fn owe(more: &[Due]) -> Result<(), String> {
 /// Takes some away.
 pub(crate) fn settle(done: &[Due]) -> Result<(), String> {
     for file in done.iter().map(file_of).collect::<BTreeSet<_>>() {
-        change(Path::new(file), |owed| owed.retain(|due| !done.contains(due)))?;
+        change(Path::new(&file), |owed| owed.retain(|due| !done.contains(due)))?;
     }
     Ok(())
 }
 
-fn file_of(due: &Due) -> &'static str {
+fn file_of(due: &Due) -> String {
     match due {
-        Due::Notify(_) => NOTICES,
-        Due::Run(_) => RUNS,
+        Due::Notify(_) => notices(),
+        Due::Run(_) => runs(),
     }
 }
 

@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
+use crate::places;
+
 /// What is kept of a tool's output, in bytes from its end.
 const KEPT: u64 = 64 * 1024;
 
@@ -74,9 +76,9 @@ pub(crate) fn clean(command: &mut Command) {
         ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
         ("LANG", "C.UTF-8"),
         ("LC_ALL", "C.UTF-8"),
-        ("HOME", "/root"),
         ("DEBIAN_FRONTEND", "noninteractive"),
     ]);
+    command.env("HOME", places::home());
 }
 
 /// Whether standard output and standard error are one.

@@ -4,8 +4,12 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Duration;
 
+use crate::places;
+
 /// What is locked. A reboot forgets it, and a lock on it goes with the process that has it.
-const LOCK: &str = "/run/andon/converge.lock";
+fn lock() -> String {
+    format!("{}/converge.lock", places::passing())
+}
 
 /// How long is waited between two tries.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -23,12 +27,13 @@ impl Turn {
     /// # Errors
     /// Where the lock cannot be made.
     pub fn take(waits: &mut dyn FnMut() -> bool) -> Result<Option<Turn>, String> {
-        let failed = |error: std::io::Error| format!("{LOCK} could not be locked: {error}");
-        if let Some(parent) = Path::new(LOCK).parent() {
+        let place = lock();
+        let failed = |error: std::io::Error| format!("{place} could not be locked: {error}");
+        if let Some(parent) = Path::new(&place).parent() {
             fs::create_dir_all(parent).map_err(failed)?;
         }
         let lock =
-            OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(LOCK).map_err(failed)?;
+            OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&place).map_err(failed)?;
         loop {
             // SAFETY: the descriptor is open for as long as `lock` is.
             if unsafe { libc::flock(lock.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } == 0 {

@@ -34,12 +34,19 @@ pub const AGENT_ARGUMENT: &str = "__agent";
 /// The word of an agent that was reached over `ssh`: it is where it must be, and nobody beside it watches over it.
 pub(crate) const REMOTE: &str = "remote";
 
-/// How the work is in touch with whoever asked for it.
+/// How the work and whoever asked for it are in touch: the same on both sides.
 pub struct Contact<'a> {
     /// Takes lines about the progress.
     pub say: &'a mut dyn FnMut(&str),
-    /// Whether anybody waits for the answer still. Where nobody does, the work ends where it can be taken up again.
+    /// Whether the answer is awaited still. Where it is not, the work ends where it can be taken up again.
     pub is_awaited: &'a dyn Fn() -> bool,
+}
+
+impl<'a> Contact<'a> {
+    /// Whoever listens so awaits the answer to the end.
+    pub fn to_the_end(say: &'a mut dyn FnMut(&str)) -> Contact<'a> {
+        Contact { say, is_awaited: &|| true }
+    }
 }
 
 /// The status of a helper that could not do what it is for.
@@ -93,13 +100,7 @@ fn remote(run: impl FnOnce(Vec<u8>, &mut Contact<'_>) -> Vec<u8>) -> i32 {
     if report.write_all(OPENING).is_err() {
         return UNABLE;
     }
-    let Ok(input) = io::stdin().as_fd().try_clone_to_owned() else { return UNABLE };
-    // The caller sends nothing after its request: what can be read is the end.
-    let is_awaited = || {
-        let mut fds = [PollFd::new(input.as_fd(), PollFlags::POLLIN)];
-        !matches!(poll(&mut fds, PollTimeout::ZERO), Ok(ready) if ready > 0)
-    };
-    answer(&mut report, run, &is_awaited)
+    answer(&mut report, run)
 }
 
 /// What a helper is told by its arguments.
@@ -265,8 +266,7 @@ fn supervise(
             return UNABLE;
         }
         match work {
-            // Whoever asked for it ends it with itself.
-            Work::Answer => answer(report, run, &|| true),
+            Work::Answer => answer(report, run),
             Work::Command { words, .. } => command(&words, other.take()),
         }
     })
@@ -340,11 +340,7 @@ fn watch_over(agent: Pid, watch: &OwnedFd, signals: &SignalFd, mut pair: Option<
 }
 
 /// The work, in its own process inside the target.
-fn answer(
-    report: &mut File,
-    run: impl FnOnce(Vec<u8>, &mut Contact<'_>) -> Vec<u8>,
-    is_awaited: &dyn Fn() -> bool,
-) -> i32 {
+fn answer(report: &mut File, run: impl FnOnce(Vec<u8>, &mut Contact<'_>) -> Vec<u8>) -> i32 {
     // Without a session of its own, a program that asks at the terminal would be stopped there for ever. Whoever leads one
     // has it.
     if setsid().is_err() && nix::unistd::getsid(None) != Ok(getpid()) {
@@ -363,15 +359,21 @@ fn answer(
         eprintln!("The request ended midway.");
         return UNABLE;
     }
+    let Ok(input) = io::stdin().as_fd().try_clone_to_owned() else { return UNABLE };
     if let Ok(null) = File::open("/dev/null") {
         let _ = dup2_stdin(&null);
     }
+    // The caller sends nothing after its request: what can be read is the end.
+    let is_awaited = || {
+        let mut fds = [PollFd::new(input.as_fd(), PollFlags::POLLIN)];
+        !matches!(poll(&mut fds, PollTimeout::ZERO), Ok(ready) if ready > 0)
+    };
     let Ok(mut lines) = report.try_clone() else { return UNABLE };
     let mut say = |line: &str| {
         // A caller that does not listen any more is about to end this process.
         let _ = Frame::Line(line.to_owned()).write(&mut lines);
     };
-    let reply = run(request, &mut Contact { say: &mut say, is_awaited });
+    let reply = run(request, &mut Contact { say: &mut say, is_awaited: &is_awaited });
     match Frame::Reply(reply).write(report) {
         Ok(()) => 0,
         Err(error) => {

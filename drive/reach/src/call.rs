@@ -17,7 +17,7 @@ use crate::agent::AGENT_ARGUMENT;
 use crate::frame::{Decoder, Frame};
 use crate::ssh::{MISSING, OPENING};
 use crate::terminal::RawTerminal;
-use crate::{ReachError, Target};
+use crate::{Contact, ReachError, Target};
 
 /// How much of what a failed agent said is kept.
 const SAID_BYTES: usize = 8 << 10;
@@ -28,6 +28,9 @@ const BEFORE_BYTES: usize = 64 << 10;
 /// How long the way to another machine may stay open after the answer.
 const LAST_WORDS_MS: u16 = 2000;
 
+/// How often it is asked whether the work is awaited still.
+const LOOK_UP_MS: u16 = 100;
+
 /// The search path of every agent: the one that Debian gives to root.
 pub(crate) const SEARCH_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -37,16 +40,15 @@ const IMAGE_EPOCH: &str = "1704067200";
 
 /// Runs the work that `helper`'s [`agent_main`](crate::agent_main) was given inside `target`, and returns its answer.
 ///
-/// `helper` is this program's own file. `on_line` gets each line about the progress as it comes. Blocks until the work
-/// ends; the thread that calls must live as long, since the helper dies with it.
+/// `helper` is this program's own file. Blocks until the work ends, which ends early once nobody awaits it; the thread that calls must live as long, since the helper dies with it.
 pub fn run_agent(
     target: &Target,
     helper: &Path,
     request: &[u8],
-    on_line: &mut dyn FnMut(&str),
+    contact: &mut Contact<'_>,
 ) -> Result<Vec<u8>, ReachError> {
     if let Target::Ssh(ssh) = target {
-        return crate::ssh::run_agent(ssh, helper, request, on_line);
+        return crate::ssh::run_agent(ssh, helper, request, contact);
     }
     let child = command(target, helper, "agent")
         .stdin(Stdio::piped())
@@ -57,7 +59,7 @@ pub fn run_agent(
         .spawn()
         .map_err(|source| ReachError::Start { helper: helper.to_owned(), source })?;
     let mut talk = Talk::beside(Helper(child));
-    let status = talk.hold(request, on_line).map_err(|error| match error {
+    let status = talk.hold(request, contact).map_err(|error| match error {
         TalkError::Broken(source) => ReachError::Talk { source },
         TalkError::Garbled => ReachError::Garbled { helper: helper.to_owned() },
     })?;
@@ -204,7 +206,9 @@ impl Talk {
 
     /// Sends the request and takes frames until the helper has ended. The end of its output is no sign of that: a
     /// service that it started may hold the other side of a pipe for ever.
-    pub(crate) fn hold(&mut self, request: &[u8], on_line: &mut dyn FnMut(&str)) -> Result<ExitStatus, TalkError> {
+    ///
+    /// The end of its input tells the agent that it is not awaited any more.
+    pub(crate) fn hold(&mut self, request: &[u8], contact: &mut Contact<'_>) -> Result<ExitStatus, TalkError> {
         let ended = process_end(self.helper.0.id())?;
         let mut input = self.helper.0.stdin.take();
         let mut output = self.helper.0.stdout.take();
@@ -225,7 +229,12 @@ impl Talk {
             fds.extend(output.as_ref().map(|output| PollFd::new(output.as_fd(), PollFlags::POLLIN)));
             fds.extend(errors.as_ref().map(|errors| PollFd::new(errors.as_fd(), PollFlags::POLLIN)));
             let last_words = self.is_distant && self.answer.is_some();
-            match poll(&mut fds, if last_words { PollTimeout::from(LAST_WORDS_MS) } else { PollTimeout::NONE }) {
+            let patience = match (last_words, &input) {
+                (true, _) => PollTimeout::from(LAST_WORDS_MS),
+                (false, Some(_)) => PollTimeout::from(LOOK_UP_MS),
+                (false, None) => PollTimeout::NONE,
+            };
+            match poll(&mut fds, patience) {
                 // The way may be held open by what the server left running.
                 Ok(0) if last_words => return self.helper.end().map_err(TalkError::Broken),
                 Ok(_) | Err(nix::errno::Errno::EINTR) => {}
@@ -240,7 +249,7 @@ impl Talk {
                     Err(_) => sent = message.len(),
                 }
             }
-            if sent >= message.len() && (!self.is_distant || self.answer.is_some()) {
+            if sent >= message.len() && (self.answer.is_some() || !(contact.is_awaited)()) {
                 input = None;
             }
             let mut heard = Vec::new();
@@ -250,7 +259,7 @@ impl Talk {
             self.hear(&heard);
             while let Some(frame) = self.decoder.next().map_err(|_| TalkError::Garbled)? {
                 match frame {
-                    Frame::Line(line) => on_line(&line),
+                    Frame::Line(line) => (contact.say)(&line),
                     frame => self.answer = Some(frame),
                 }
             }

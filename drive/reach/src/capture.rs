@@ -27,6 +27,11 @@ const WAY: Duration = Duration::from_secs(20);
 /// What `timeout` ends with when the time is over.
 const TIMED_OUT: i32 = 124;
 
+/// Runs `$1 /bin/sh -c "$2"`, and ends it where standard input ends before it does.
+const WATCHED: &str = "exec 3<&0 </dev/null; setsid $1 /bin/sh -c \"$2\" 3<&- & c=$!; \
+    { read -r x <&3; kill -TERM -$c && sleep 2; kill -KILL -$c; } >/dev/null 2>&1 & w=$!; \
+    exec 3<&-; wait $c; r=$?; kill $w 2>/dev/null; exit $r";
+
 /// What came of a command.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Answer {
@@ -46,7 +51,7 @@ pub fn run_command(target: &Target, helper: &Path, line: &str, limit: Option<Dur
         Target::Local => {
             let mut shell = Command::new("/bin/sh");
             shell.arg("-c").arg(line).process_group(0);
-            let (answer, _) = captured(&mut shell, limit, true)
+            let (answer, _) = captured(&mut shell, Stdio::null(), limit, true)
                 .map_err(|source| ReachError::Start { helper: "/bin/sh".into(), source })?;
             Ok(answer)
         }
@@ -69,7 +74,7 @@ fn beside(target: &Target, helper: &Path, line: &str, limit: Option<Duration>) -
             Ok(())
         });
     }
-    let captured = captured(&mut command, limit, false);
+    let captured = captured(&mut command, Stdio::null(), limit, false);
     drop((report_to, command));
     let (answer, _) = captured.map_err(start)?;
     let mut bytes = Vec::new();
@@ -92,11 +97,18 @@ fn over_ssh(ssh: &Ssh, line: &str, limit: Option<Duration>) -> Result<Answer, Re
         }
         None => "t=; ".to_owned(),
     };
-    let script = format!("{}{timeout}exec $s $t /bin/sh -c \"$1\"", ssh.root_words());
+    // Nobody tells a command that its connection is gone. Beside it somebody reads what never comes: its end is that of
+    // whoever asked, and then the command ends, too. Without setsid(1) it goes on.
+    let script = format!(
+        "{}{timeout}if command -v setsid >/dev/null; then exec $s /bin/sh -c '{WATCHED}' sh \"$t\" \"$1\"; fi; \
+         exec $s $t /bin/sh -c \"$1\" </dev/null",
+        ssh.root_words()
+    );
     let mut command = ssh.command(&["-T", "-x"])?;
     command.arg(format!("exec /bin/sh -c {} sh {}", quoted(&script), quoted(line))).env("LC_ALL", "C");
     ssh.detach(&mut command);
-    let (mut answer, status) = captured(&mut command, limit.map(|limit| limit + WAY), false).map_err(no_ssh)?;
+    let (mut answer, status) =
+        captured(&mut command, Stdio::piped(), limit.map(|limit| limit + WAY), false).map_err(no_ssh)?;
     let is_sudo = answer.output.is_empty()
         && match answer.status {
             Some(1) => answer.errors.starts_with(b"sudo: "),
@@ -117,11 +129,14 @@ fn over_ssh(ssh: &Ssh, line: &str, limit: Option<Duration>) -> Result<Answer, Re
 /// Runs a prepared command to its end, or to the end of its time. `whole_group` where it leads a process group.
 fn captured(
     command: &mut Command,
+    input: Stdio,
     limit: Option<Duration>,
     whole_group: bool,
 ) -> io::Result<(Answer, Option<ExitStatus>)> {
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.stdin(input).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut helper = Helper(command.spawn()?);
+    // Held open for as long as this process awaits the end.
+    let _input = helper.0.stdin.take();
     let deadline = limit.map(|limit| Instant::now() + limit);
     let ended = process_end(helper.0.id())?;
     let (mut output, mut errors) = (helper.0.stdout.take(), helper.0.stderr.take());

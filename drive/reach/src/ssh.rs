@@ -19,11 +19,11 @@ use std::process::{Command, Stdio};
 
 use sha2::{Digest, Sha256};
 
-use crate::ReachError;
 use crate::agent::{AGENT_ARGUMENT, REMOTE};
 use crate::call::{Helper, SEARCH_PATH, Talk, TalkError, how};
 use crate::elf;
 use crate::frame::Frame;
+use crate::{Contact, ReachError};
 
 /// With what an agent begins that was reached over a way that others may have written to.
 pub(crate) const OPENING: &[u8] = b"andon-agent 1\n";
@@ -139,16 +139,16 @@ pub(crate) fn run_agent(
     ssh: &Ssh,
     helper: &Path,
     request: &[u8],
-    on_line: &mut dyn FnMut(&str),
+    contact: &mut Contact<'_>,
 ) -> Result<Vec<u8>, ReachError> {
     let program = Program::read(helper)?;
     let mut sent = false;
     loop {
-        match ask(ssh, &program, request, on_line)? {
+        match ask(ssh, &program, request, contact)? {
             Frame::Reply(reply) => return Ok(reply),
             Frame::Missing(machine) if !sent => {
                 program.fits(ssh, &machine)?;
-                on_line("sending this program");
+                (contact.say)("sending this program");
                 program.send(ssh)?;
                 sent = true;
             }
@@ -162,22 +162,23 @@ pub(crate) fn run_agent(
     }
 }
 
-fn ask(ssh: &Ssh, program: &Program<'_>, request: &[u8], on_line: &mut dyn FnMut(&str)) -> Result<Frame, ReachError> {
+fn ask(ssh: &Ssh, program: &Program<'_>, request: &[u8], contact: &mut Contact<'_>) -> Result<Frame, ReachError> {
     let missing = String::from_utf8_lossy(MISSING);
     let proxies: String =
         ["http_proxy", "https_proxy", "no_proxy"].map(|name| format!("${{{name}:+\"{name}=${name}\"}} ")).concat();
     let script = format!(
         "b=\"${{XDG_CACHE_HOME:-$HOME/.cache}}/andon/{digest}\"; if test -x \"$b\"; then {root}\
-         exec $s env -i PATH={SEARCH_PATH} HOME=/root LANG=C.UTF-8 DEBIAN_FRONTEND=noninteractive {proxies}\
+         exec $s env -i PATH={SEARCH_PATH} {home} LANG=C.UTF-8 DEBIAN_FRONTEND=noninteractive {proxies}\
          \"$b\" {AGENT_ARGUMENT} {REMOTE}; fi; \
          echo \"{missing}$(uname -s) $(uname -m) $(getconf GNU_LIBC_VERSION 2>/dev/null || echo none)\"",
         digest = program.digest,
         root = ssh.root_words(),
+        home = if ssh.becomes_root { "HOME=/root" } else { "\"HOME=$HOME\"" },
     );
     let mut command = ssh.script(&[], &script)?;
     let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
     let mut talk = Talk::over_a_distance(Helper(child.map_err(no_ssh)?));
-    let status = talk.hold(request, on_line).map_err(|error| match error {
+    let status = talk.hold(request, contact).map_err(|error| match error {
         TalkError::Broken(source) => ReachError::Talk { source },
         TalkError::Garbled => ReachError::Garbled { helper: program.file.to_owned() },
     })?;

@@ -1,16 +1,31 @@
 use std::sync::Arc;
 
-/// A run that changed files of a server, and what it kept to be undone.
+use crate::host::Verb;
+
+/// A run that changed a server, and what it kept to be undone.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct KeptRun {
-    /// Its number: one more than that of the run before it.
+    /// Its number on this server: one more than that of the run before it.
     pub number: u64,
+    /// Its name: the same on every server that it went over. Empty where it has none.
+    pub name: Arc<str>,
     /// What was run: a role.
     pub title: Arc<str>,
     /// When it began, in seconds since 1970.
     pub began: u64,
     /// The paths that it changed, in the order of the first change of each.
     pub paths: Vec<KeptPath>,
+    /// What else it did, which is not kept.
+    pub deeds: Vec<KeptDeed>,
+}
+
+/// What a run did beside changing paths.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptDeed {
+    /// In words: `nginx was installed`.
+    pub what: Arc<str>,
+    /// A service that it had take up what changed: whoever puts files back has it do so again.
+    pub again: Option<(Arc<str>, Verb)>,
 }
 
 /// A path that a run changed.

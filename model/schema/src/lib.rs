@@ -29,7 +29,7 @@ pub use checked::{CheckStatus, Checked, CheckedKind};
 pub use configured::{Complaint, ConfiguredProvider, Kept, ProviderConfigAddress, Via};
 pub use format::Format;
 pub use identity::{IdentityAttribute, IdentitySchema};
-pub use kept::{KeptPath, KeptRun, KeptState};
+pub use kept::{KeptDeed, KeptPath, KeptRun, KeptState};
 pub use object::{Identity, Object, ObjectStatus};
 pub use provider::{BUILT_IN_HOST, BUILT_IN_NAMESPACE, DEFAULT_HOST, ProviderAddress, ProviderAddressError};
 pub use report::{Change, CheckResult, EntryStatus, HostEntry, HostReport};

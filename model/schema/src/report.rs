@@ -72,6 +72,15 @@ pub struct CheckResult {
 }
 
 impl HostReport {
+    /// Why a run ended that was stopped by whoever asked for it.
+    pub const CUT_SHORT: &str = "the run was stopped before its end";
+
+    /// Whether it was stopped by whoever asked for it, and nothing else went wrong.
+    pub fn is_cut_short(&self) -> bool {
+        self.stopped.as_deref() == Some(HostReport::CUT_SHORT)
+            && !self.entries.iter().any(|entry| matches!(entry.status, EntryStatus::Failed(_)))
+    }
+
     /// Entries in which anything changes.
     pub fn changes(&self) -> impl Iterator<Item = &HostEntry> {
         self.entries.iter().filter(|entry| entry.change != Change::None)

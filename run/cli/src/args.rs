@@ -186,7 +186,7 @@ pub enum Command {
     },
     /// On a server: converge once, or keep in sync with definitions from elsewhere
     Agent(AgentArguments),
-    /// Make the checks of a role on this machine, and change nothing
+    /// Make the checks of a role on servers, and change nothing
     CheckServer(CheckServerArguments),
     /// Show what this machine says of itself: what roles read as `fact`
     Facts(FactsArguments),

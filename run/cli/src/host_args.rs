@@ -27,14 +27,17 @@ pub struct RunArguments {
 
 #[derive(Debug, Clone, Args)]
 pub struct UndoArguments {
-    /// The number of the run; without it, the runs that can be undone are listed
-    pub run: Option<u64>,
+    /// The run: its name, or enough of its beginning; on one server also its number there. Without it, the runs that can
+    /// be undone are listed
+    pub run: Option<String>,
     /// List the runs that can be undone, the last first
     #[arg(long)]
     pub list: bool,
-    /// The server; `local` is this machine
-    #[arg(long, value_name = "SERVER", default_value = "local")]
-    pub on: String,
+    #[command(flatten)]
+    pub servers: ServersArguments,
+    /// Put back what was changed since, too
+    #[arg(long)]
+    pub force: bool,
     /// Do not ask
     #[arg(long, short = 'y')]
     pub yes: bool,
@@ -48,6 +51,29 @@ pub struct ParamArguments {
     /// Give parameters the values of a file, of the form of a *.tfvars or a *.tfvars.json
     #[arg(long, value_name = "FILE")]
     pub params_file: Vec<PathBuf>,
+}
+
+/// The servers that are looked at.
+#[derive(Debug, Clone, Args)]
+pub struct ServersArguments {
+    /// The servers, as for `run`; `local` is this machine
+    #[arg(long, value_name = "SERVERS", default_value = "local")]
+    pub on: Vec<String>,
+    /// Ask at most so many servers at the same time
+    #[arg(long, value_name = "N", default_value_t = 32)]
+    pub parallelism: usize,
+}
+
+impl ServersArguments {
+    /// The same for whoever decides.
+    pub fn strategy(&self) -> Strategy {
+        Strategy { canary: 0, batch: None, max_fail: None, parallelism: self.parallelism }
+    }
+
+    /// Whether this machine alone is meant.
+    pub fn is_local(&self) -> bool {
+        self.on.iter().all(|on| on == andon_engine::hosts::LOCAL)
+    }
 }
 
 /// How many servers at once, and when to stop.

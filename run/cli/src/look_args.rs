@@ -4,15 +4,14 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::host_args::ParamArguments;
+use crate::host_args::{ParamArguments, ServersArguments};
 
 #[derive(Debug, Clone, Args)]
 pub struct CheckServerArguments {
-    /// The role: its name, or the path of its file; where the project has one alone, that one
+    /// The role: its name, or the path of its file; where none is given, each server's own, or the only one there is
     pub role: Option<String>,
-    /// The server; `local` is this machine
-    #[arg(long, value_name = "SERVER", default_value = "local")]
-    pub on: String,
+    #[command(flatten)]
+    pub servers: ServersArguments,
     #[command(flatten)]
     pub params: ParamArguments,
     /// Write the results to FILE, too, as JUnit XML
@@ -25,7 +24,6 @@ pub struct FactsArguments {
     /// Only these facts, such as `os` or `memory_mb`; all where none is named
     #[arg(value_name = "FACT")]
     pub names: Vec<String>,
-    /// The server; `local` is this machine
-    #[arg(long, value_name = "SERVER", default_value = "local")]
-    pub on: String,
+    #[command(flatten)]
+    pub servers: ServersArguments,
 }

@@ -8,6 +8,7 @@ mod commands;
 mod context;
 mod dashes;
 mod host_args;
+mod jobs;
 mod look_args;
 mod secret_args;
 mod servers;

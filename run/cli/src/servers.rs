@@ -3,11 +3,12 @@
 use std::io::{IsTerminal, Write};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use andon_engine::hosts::{Host, joined, listed, of_environment};
 use andon_engine::project::has_records;
 use andon_engine::{Doing, Happening, now, on_many, provider};
-use andon_fleet::{Rollout, Selector, Server};
+use andon_fleet::{Rollout, Selector, Server, Strategy};
 use andon_lab::Lab;
 use andon_reach::Target;
 use andon_schema::Failure;
@@ -16,11 +17,18 @@ use andon_view::HostsBoard;
 use serde_json::json;
 
 use crate::context::{Context, Stop, interrupt};
-use crate::host_args::ManyArguments;
 use crate::terminal::print_json;
 
 /// This program, as its own helper.
 pub const HELPER: &str = "/proc/self/exe";
+
+/// What a command ends with that was stopped by hand before its end.
+pub const STOPPED: u8 = 130;
+
+/// Whether the user asked for an end.
+pub fn stopped_by_hand() -> bool {
+    interrupt().load(Ordering::Relaxed)
+}
 
 /// The servers that a command is for.
 pub struct Chosen {
@@ -85,10 +93,11 @@ fn known(context: &Context, selector: &Selector) -> Result<Vec<Host>, Stop> {
             }
         }
     }
+    let mut all = joined(all);
     if selector.names(andon_engine::hosts::LOCAL) {
         all.push(Host::local());
     }
-    Ok(joined(all))
+    Ok(all)
 }
 
 /// A failure as what a command stops with.
@@ -111,10 +120,10 @@ pub struct Work<'a, T> {
 pub fn on_all<T: Send>(
     context: &Context,
     names: &[Arc<str>],
-    arguments: &ManyArguments,
+    strategy: Strategy,
     work: &Work<'_, T>,
 ) -> Vec<Result<T, String>> {
-    let mut rollout = Rollout::new(names.len(), arguments.strategy());
+    let mut rollout = Rollout::new(names.len(), strategy);
     let mut watch = Watch::new(context, names);
     let answers =
         on_many(names.len(), &mut rollout, &interrupt(), work.on, work.has_failed, &mut |happening| match happening {
@@ -122,7 +131,8 @@ pub fn on_all<T: Send>(
             Happening::Begun(place) => watch.begun(place),
             Happening::Said(place, line) => watch.said(place, &line),
             Happening::Interrupted => watch.line(&|_| {
-                "Stopping: what runs is finished, nothing new begins. Ctrl-C again ends at once.".to_owned()
+                "Stopping: nothing new begins, and what runs ends after what it is at. Ctrl-C again ends at once."
+                    .to_owned()
             }),
             Happening::Tick => watch.redraw(),
         });

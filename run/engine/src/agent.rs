@@ -9,16 +9,18 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use andon_converge::{Converge, Mode, Step};
-use andon_host::{Journal, Progress, Turn};
+use andon_host::{Journal, Login, Progress, Turn};
 use andon_lang::{Bundle, SecretsAtHand, Server};
 use andon_ledger::codec::{decode_report, encode_report};
 use andon_reach::Contact;
-use andon_schema::host::{Act, Catalog, Origin, Stage, Verb};
-use andon_schema::{EntryStatus, HostReport, Schemas, Secrets};
+use andon_schema::host::{Act, Catalog, HostResource, Origin, Stage, Verb};
+use andon_schema::{Change, EntryStatus, HostEntry, HostReport, Schemas, Secrets};
 use andon_text::{Diagnostic, Diagnostics, SourceMap};
 use andon_value::{Marks, SecretTexts, Value};
 use serde_json::{Map, Value as Json, json};
 use sha2::{Digest, Sha256};
+
+use crate::errand::Errand;
 
 /// How long another converge is waited for before that is said.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -49,6 +51,8 @@ pub struct AgentRequest {
     pub bundle: Arc<[u8]>,
     /// The secrets that it reads. A request goes to one process that waits for it, and is stored nowhere.
     pub secrets: Secrets,
+    /// What the run is called on every server that it goes over; may be empty.
+    pub run: String,
 }
 
 /// What an agent did, or would do.
@@ -75,6 +79,7 @@ impl AgentRequest {
             "role": self.role,
             "params": andon_value::encode(&self.params),
             "secrets": secrets.collect::<Map<_, _>>(),
+            "run": self.run,
         });
         let mut bytes = header.to_string().into_bytes();
         bytes.push(b'\n');
@@ -97,7 +102,8 @@ impl AgentRequest {
         let params = andon_value::decode(header.get("params")?).ok()?;
         let secret = |(name, value): (&String, &Json)| Some((name.as_str().into(), value.as_str()?.into()));
         let secrets = header.get("secrets")?.as_object()?.iter().map(secret).collect::<Option<Secrets>>()?;
-        Some(AgentRequest { task, role, params, bundle: bundle.get(1..)?.into(), secrets })
+        let run = header.get("run")?.as_str()?.to_owned();
+        Some(AgentRequest { task, role, params, bundle: bundle.get(1..)?.into(), secrets, run })
     }
 }
 
@@ -118,6 +124,13 @@ impl AgentReply {
 
 /// Answers one request, in the server it is meant for. Progress is said a line at a time.
 pub fn run(request: Vec<u8>, contact: &mut Contact<'_>) -> Vec<u8> {
+    if let Some(errand) = Errand::decode(&request) {
+        let json = match errand.carry_out(contact.say, contact.is_awaited) {
+            Ok(answer) => json!({ "answer": answer }),
+            Err(error) => json!({ "error": error }),
+        };
+        return json.to_string().into_bytes();
+    }
     let reply = match AgentRequest::decode(&request) {
         None => Err("the agent was asked what it does not understand".to_owned()),
         Some(request) => answer(&request, contact),
@@ -131,8 +144,8 @@ pub fn run(request: Vec<u8>, contact: &mut Contact<'_>) -> Vec<u8> {
 
 fn answer(request: &AgentRequest, contact: &mut Contact<'_>) -> Result<AgentReply, String> {
     let bundle = Bundle::decode(&request.bundle).map_err(|error| error.to_string())?;
-    let AgentRequest { role, params, secrets, .. } = request;
-    let wanted = Wanted { bundle: &bundle, role, params, secrets };
+    let AgentRequest { role, params, secrets, run, .. } = request;
+    let wanted = Wanted { bundle: &bundle, role, params, secrets, run };
     converge(&wanted, request.task, &mut Ways { say: contact.say, go_on: contact.is_awaited })
         .map_err(|diagnostics| wanted.hidden().hide(&lines(&diagnostics, bundle.sources())).into_owned())
 }
@@ -147,6 +160,8 @@ pub struct Wanted<'a> {
     pub params: &'a Value,
     /// The secrets that it reads: those of [`Bundle::secrets`].
     pub secrets: &'a Secrets,
+    /// What the run is called on every server that it goes over; may be empty.
+    pub run: &'a str,
 }
 
 impl Wanted<'_> {
@@ -216,13 +231,47 @@ pub fn converge(wanted: &Wanted<'_>, task: Task, ways: &mut Ways<'_>) -> Result<
     // Whatever a tool of the server repeats of a secret goes no further.
     let hidden = wanted.hidden();
     let mut say = |line: &str| (ways.say)(&hidden.hide(line));
+    if task == Task::Apply && !Login::own().is_root() {
+        refuse_what_needs_root(&catalog, &hidden)?;
+    }
     let _turn = if task == Task::Apply { Some(turn(&mut say, ways.go_on)?) } else { None };
-    let report = carry_out(Converge::new(catalog, mode), stage, &mut Ways { say: &mut say, go_on: ways.go_on });
+    let converge = Converge::new(catalog, mode);
+    let report = carry_out(converge, wanted.run, stage, &mut Ways { say: &mut say, go_on: ways.go_on });
     Ok(AgentReply { report: without_secrets(report, &hidden), catalog: digest })
 }
 
+/// The kinds of host resource that need not be root's.
+const OF_ANYONE: [&str; 7] = ["file", "directory", "link", "line", "block", "git", "exec"];
+
+/// Refuses a catalog that changes what only root may, before any of it is done.
+fn refuse_what_needs_root(catalog: &Catalog, hidden: &SecretTexts) -> Result<(), Diagnostics> {
+    let mut ways = Ways { say: &mut |_| {}, go_on: &|| true };
+    let plan = carry_out(Converge::new(catalog.clone(), Mode::Plan), "", Stage::Live, &mut ways);
+    let login = Login::own();
+    let needs_root = |(entry, resource): &(&HostEntry, &HostResource)| {
+        let path = resource.attributes.get_str("path").unwrap_or(&resource.name);
+        let is_files = matches!(&*resource.kind, "file" | "directory" | "link" | "line" | "block");
+        entry.change != Change::None
+            && (!OF_ANYONE.contains(&&*resource.kind)
+                || resource.attributes.get_str("owner").is_some_and(|owner| !login.is(owner))
+                || is_files && !login.may_write(path))
+    };
+    let entries = plan.entries.iter().zip(&catalog.resources);
+    let needs: Vec<&str> = entries.filter(needs_root).map(|(entry, _)| entry.address.as_str()).collect();
+    if needs.is_empty() {
+        return Ok(());
+    }
+    let more = needs.len().saturating_sub(5);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let shown = needs.into_iter().take(5).collect::<Vec<_>>().join(", ");
+    Err(Diagnostic::error(format!("`{}` may not do all of it, so nothing was done", login.name()))
+        .detail(hidden.hide(&format!("These need root: {shown}{more}.")))
+        .help("Log in as root, or leave out `become = false` and allow the login `sudo` without a password.")
+        .into())
+}
+
 /// Waits until no other converge is at work on this server.
-fn turn(say: &mut dyn FnMut(&str), go_on: &dyn Fn() -> bool) -> Result<Turn, Diagnostics> {
+pub(crate) fn turn(say: &mut dyn FnMut(&str), go_on: &dyn Fn() -> bool) -> Result<Turn, Diagnostics> {
     let (began, mut told) = (Instant::now(), false);
     let mut waits = || {
         // Most waits are over before anybody could read of them.
@@ -240,9 +289,9 @@ fn turn(say: &mut dyn FnMut(&str), go_on: &dyn Fn() -> bool) -> Result<Turn, Dia
 
 /// Looks and acts on this machine, or wherever this process has gone, until the converge is done, or is not wanted any
 /// more: then it ends between two acts.
-pub(crate) fn carry_out(mut converge: Converge, stage: Stage, ways: &mut Ways<'_>) -> HostReport {
+pub(crate) fn carry_out(mut converge: Converge, run: &str, stage: Stage, ways: &mut Ways<'_>) -> HostReport {
     // An image that is baked is made anew rather than put back.
-    let mut journal = (stage == Stage::Live).then(|| Journal::new(&converge.role(), converge.secret_paths()));
+    let mut journal = (stage == Stage::Live).then(|| Journal::new(&converge.role(), run, converge.secret_paths()));
     loop {
         match converge.next() {
             Step::Look(looks) => converge.seen(andon_host::observe(&looks, stage)),
@@ -256,11 +305,12 @@ pub(crate) fn carry_out(mut converge: Converge, stage: Stage, ways: &mut Ways<'_
                     line.filter(|_| go_on).iter().for_each(|line| (ways.say)(line));
                     go_on
                 };
-                let mut outcomes = andon_host::act_while(&acts, stage, journal.as_mut(), &mut wanted);
+                let outcomes = andon_host::act_while(&acts, stage, journal.as_mut(), &mut wanted);
                 if outcomes.len() < acts.len() && outcomes.iter().all(Result::is_ok) {
-                    outcomes.push(Err("the run was stopped before this was done".to_owned()));
+                    converge.cut_short(outcomes);
+                } else {
+                    converge.acted(outcomes);
                 }
-                converge.acted(outcomes);
             }
             Step::Done(report) => return report,
         }
@@ -323,6 +373,11 @@ pub fn catalog_digest(catalog: &Catalog) -> String {
     }
     let digest: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
     format!("sha256:{digest}")
+}
+
+/// The same where nothing points into a text.
+pub(crate) fn said(diagnostics: &Diagnostics) -> String {
+    lines(diagnostics, &SourceMap::new())
 }
 
 /// Diagnostics as plain lines, for a failure's detail: `roles/web.role.hcl:12:3: what failed. Why.`

@@ -11,6 +11,7 @@ mod apply;
 mod change;
 mod check;
 pub mod connection;
+pub mod errand;
 mod gated;
 pub mod hosts;
 pub mod init;

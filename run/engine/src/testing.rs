@@ -104,5 +104,5 @@ pub fn check(
 ) -> Result<Vec<CheckResult>, Diagnostics> {
     let catalog = Catalog { checks: test_checks(project, test, server, schemas)?, ..Catalog::default() };
     let mut ways = Ways { say: &mut |_| {}, go_on: &|| true };
-    Ok(carry_out(Converge::new(catalog, Mode::Check), Stage::Live, &mut ways).checks)
+    Ok(carry_out(Converge::new(catalog, Mode::Check), "", Stage::Live, &mut ways).checks)
 }

@@ -1,9 +1,13 @@
-//! Putting back what a run changed on this machine, as far as it was kept and not changed since.
+//! Putting back what a run changed on this machine, or wherever this process has gone, as far as it was kept and not
+//! changed since.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use andon_converge::{Undo, undo_looks};
 use andon_host::{Journal, act_while, kept_content, kept_run, kept_runs, observe};
 use andon_schema::host::Stage;
-use andon_schema::{HostReport, KeptRun};
+use andon_schema::{HostReport, KeptPath, KeptRun};
 
 /// The runs that can be undone, the last first.
 ///
@@ -13,27 +17,59 @@ pub fn runs() -> Result<Vec<KeptRun>, String> {
     kept_runs()
 }
 
-/// What would put a run back; `None` where nothing is known of it.
+/// The run that is meant by its number on this server, or by the beginning of its name; of several runs the last. `None`
+/// where nothing is known of it.
+fn meant(run: &str) -> Result<Option<KeptRun>, String> {
+    if let Ok(number) = run.parse()
+        && let Some(found) = kept_run(number)?
+    {
+        return Ok(Some(found));
+    }
+    // Fewer letters would mean too many runs.
+    let mut all = kept_runs()?;
+    let Some(name) = all.iter().find(|it| run.len() >= 4 && it.name.starts_with(run)).map(|it| it.name.clone()) else {
+        return Ok(None);
+    };
+    // A server that has several roles has a journal of each.
+    all.retain(|it| it.name == name);
+    Ok(all.into_iter().rev().reduce(after))
+}
+
+/// Two runs, one after the other, as one.
+fn after(mut first: KeptRun, then: KeptRun) -> KeptRun {
+    let places: BTreeMap<Arc<str>, usize> = first.paths.iter().map(|it| it.path.clone()).zip(0..).collect();
+    for path in then.paths {
+        match places.get(&path.path).and_then(|place| first.paths.get_mut(*place)) {
+            Some(known) => *known = KeptPath { was: known.was.clone(), secret: known.secret || path.secret, ..path },
+            None => first.paths.push(path),
+        }
+    }
+    first.deeds.extend(then.deeds);
+    first
+}
+
+/// What would put a run back; `None` where nothing is known of it. `force` puts back what was changed since, too.
 ///
 /// # Errors
 /// Where its journal, or what it kept, cannot be read.
-pub fn foresee(run: u64) -> Result<Option<(KeptRun, Undo)>, String> {
-    let Some(run) = kept_run(run)? else { return Ok(None) };
+pub fn foresee(run: &str, force: bool) -> Result<Option<(KeptRun, Undo)>, String> {
+    let Some(run) = meant(run)? else { return Ok(None) };
     let sights = observe(&undo_looks(&run), Stage::Live);
     let mut failed = None;
     let mut content = |digest: &str| kept_content(digest).inspect_err(|error| failed = Some(error.clone()));
-    let undo = andon_converge::undo(&run, sights, &mut content);
+    let undo = andon_converge::undo(&run, sights, force, &mut content);
     match failed {
         Some(error) => Err(error),
         None => Ok(Some((run, undo))),
     }
 }
 
-/// Puts it back. This is a run, too, and can be undone.
-pub fn undo(run: &KeptRun, undo: Undo) -> HostReport {
+/// Puts it back, while `go_on`. This is a run, too, by this name, and can be undone.
+pub fn undo(run: &KeptRun, undo: Undo, name: &str, go_on: &dyn Fn() -> bool) -> HostReport {
     let secret = run.paths.iter().filter(|path| path.secret).map(|path| path.path.clone()).collect();
-    let mut journal = Journal::new(&format!("undo of {}", run.number), secret);
+    let of = if run.name.is_empty() { run.number.to_string() } else { run.name.to_string() };
+    let mut journal = Journal::new(&format!("undo of {of}"), name, secret);
     let acts: Vec<_> = undo.acts.iter().map(|(_, act)| act.clone()).collect();
-    let outcomes = act_while(&acts, Stage::Live, Some(&mut journal), &mut |_| true);
+    let outcomes = act_while(&acts, Stage::Live, Some(&mut journal), &mut |_| go_on());
     undo.done(outcomes)
 }

@@ -12,7 +12,7 @@ use crate::files::write;
 use crate::root::{in_a_root, text};
 
 fn run(acts: &[Act], secret: &[&str]) -> u64 {
-    let mut journal = Journal::new("web", secret.iter().map(|path| (*path).into()).collect());
+    let mut journal = Journal::new("web", "0a1b2c", secret.iter().map(|path| (*path).into()).collect());
     for outcome in act_while(acts, Stage::Live, Some(&mut journal), &mut |_| true) {
         outcome.unwrap();
     }
@@ -21,7 +21,7 @@ fn run(acts: &[Act], secret: &[&str]) -> u64 {
 
 fn foresee(number: u64) -> Undo {
     let run = kept_run(number).unwrap().unwrap();
-    undo(&run, observe(&undo_looks(&run), Stage::Live), &mut kept_content)
+    undo(&run, observe(&undo_looks(&run), Stage::Live), false, &mut kept_content)
 }
 
 fn carry_out(undo: &Undo) {
@@ -60,7 +60,7 @@ fn a_run_is_undone() {
             assert_eq!(fs::metadata(path).unwrap().mode() & 0o7777, mode);
         }
         let known = kept_runs().unwrap().remove(0);
-        assert_eq!((&*known.title, known.paths.len()), ("web", 9));
+        assert_eq!((&*known.title, &*known.name, known.paths.len()), ("web", "0a1b2c", 9));
         assert!(matches!(&known.paths[0].was, KeptState::File { mode: 0o640, .. }));
         let undo = foresee(1);
         let lines: Vec<String> =

@@ -43,10 +43,14 @@ impl Server {
         let config = format!(
             "Port {port}\nListenAddress 127.0.0.1\nHostKey {}\nAuthorizedKeysFile {}\nPidFile none\nUsePAM no\n\
              StrictModes no\nPermitRootLogin yes\nPasswordAuthentication yes\nKbdInteractiveAuthentication no\n\
-             AllowTcpForwarding yes\nMaxStartups 100\nMaxAuthTries 20\nPerSourcePenalties no\nSetEnv XDG_CACHE_HOME={}\n",
+             AllowTcpForwarding yes\nMaxStartups 100\nMaxAuthTries 20\nPerSourcePenalties no\nSetEnv XDG_CACHE_HOME={}\n\
+             Match User {DEPLOY}\nAuthorizedKeysFile none\nAuthorizedKeysCommand /bin/cat {}\n\
+             AuthorizedKeysCommandUser root\nSetEnv XDG_CACHE_HOME={}/cache\n",
             shown("host"),
             shown("key.pub"),
-            shown("cache")
+            shown("cache"),
+            shown("key.pub"),
+            shown("deploy")
         );
         // Servers of before 9.8 do not know of penalties.
         let config = match sshd_knows(&at("probe"), "PerSourcePenalties no") {
@@ -55,17 +59,20 @@ impl Server {
         };
         fs::write(at("sshd_config"), config).unwrap();
         let mut command = match is_root() {
-            // In a namespace of mounts of its own, the user may have a password of ours.
+            // In a namespace of mounts of its own, the user may have a password of ours, and what is kept goes with it.
             true => {
                 let shadow = fs::read_to_string("/etc/shadow").unwrap_or_default();
                 let others = shadow.lines().filter(|line| !line.starts_with(&format!("{user}:")));
                 let own = format!("{user}:{HASH}:19000:0:99999:7:::");
                 let lines: Vec<&str> = others.chain([&*own]).collect();
                 fs::write(at("shadow"), lines.join("\n") + "\n").unwrap();
-                let script = "mount --make-rprivate / && mount --bind \"$1\" /etc/shadow && mount -t tmpfs none /run && \
-                              mkdir /run/sshd && exec /usr/sbin/sshd -D -e -f \"$2\"";
+                deploy(directory.path());
+                let script = "mount --make-rprivate / && mount --bind \"$1/shadow\" /etc/shadow && \
+                              mount --bind \"$1/passwd\" /etc/passwd && mount --bind \"$1/group\" /etc/group && \
+                              { test ! -e /etc/sudoers || mount --bind \"$1/sudoers\" /etc/sudoers; } && mount -t tmpfs none /run && \
+                              mkdir -p /run/sshd /var/lib/andon && mount -t tmpfs none /var/lib/andon && exec /usr/sbin/sshd -D -e -f \"$2\"";
                 let mut command = Command::new("unshare");
-                command.args(["-m", "sh", "-c", script, "sh"]).arg(at("shadow")).arg(at("sshd_config"));
+                command.args(["-m", "sh", "-c", script, "sh"]).arg(directory.path()).arg(at("sshd_config"));
                 command
             }
             false => {
@@ -105,6 +112,29 @@ impl Server {
         ];
         Value::object(own.into_iter().chain(more.iter().cloned()))
     }
+}
+
+/// Another user, who may log in and become root.
+pub const DEPLOY: &str = "andon-deploy";
+pub const DEPLOY_ID: u32 = 47_011;
+
+/// The files that make the other user known, and its home.
+fn deploy(directory: &Path) {
+    let home = directory.join("deploy");
+    fs::create_dir(&home).unwrap();
+    std::os::unix::fs::chown(&home, Some(DEPLOY_ID), Some(DEPLOY_ID)).unwrap();
+    fs::set_permissions(directory, std::os::unix::fs::PermissionsExt::from_mode(0o711)).unwrap();
+    let append = |name: &str, line: &str| {
+        let text = fs::read_to_string(Path::new("/etc").join(name)).unwrap_or_default();
+        let text = text.trim_end_matches('\n');
+        fs::write(directory.join(name), format!("{text}\n{line}\n")).unwrap();
+    };
+    append("passwd", &format!("{DEPLOY}:x:{DEPLOY_ID}:{DEPLOY_ID}::{}:/bin/sh", home.display()));
+    append("group", &format!("{DEPLOY}:x:{DEPLOY_ID}:"));
+    append("sudoers", &format!("{DEPLOY} ALL=(ALL) NOPASSWD: ALL"));
+    fs::set_permissions(directory.join("sudoers"), std::os::unix::fs::PermissionsExt::from_mode(0o440)).unwrap();
+    let shadow = fs::read_to_string(directory.join("shadow")).unwrap();
+    fs::write(directory.join("shadow"), format!("{shadow}{DEPLOY}:*:19000:0:99999:7:::\n")).unwrap();
 }
 
 pub fn is_root() -> bool {

@@ -20,7 +20,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use andon_reach::{AGENT_ARGUMENT, ReachError, Target, agent_main, exec, run_agent};
+use andon_reach::{AGENT_ARGUMENT, Contact, ReachError, Target, agent_main, exec, run_agent};
 
 use place::{Place, Root, Server, await_none_named, helper, leaves, pids_named};
 
@@ -61,7 +61,7 @@ fn caller(mut arguments: impl Iterator<Item = OsString>) -> ! {
         Some("exec") => exec(&place.target(), &helper(), &words).unwrap(),
         _ => {
             let request = words[0].to_str().unwrap().as_bytes().to_owned();
-            run_agent(&place.target(), &helper(), &request, &mut |_| {}).unwrap();
+            run_agent(&place.target(), &helper(), &request, &mut Contact::to_the_end(&mut |_| {})).unwrap();
             0
         }
     };
@@ -96,7 +96,8 @@ fn run_all(filter: Option<String>) {
 }
 
 fn ask(target: &Target, request: &str) -> Result<String, ReachError> {
-    run_agent(target, &helper(), request.as_bytes(), &mut |_| {}).map(|reply| String::from_utf8(reply).unwrap())
+    run_agent(target, &helper(), request.as_bytes(), &mut Contact::to_the_end(&mut |_| {}))
+        .map(|reply| String::from_utf8(reply).unwrap())
 }
 
 /// What a shell inside says.
@@ -109,7 +110,13 @@ fn answers_come_back_whole() {
     for target in [Target::Local, root.target(), server.target()] {
         assert_eq!(ask(&target, "echo hello").unwrap(), "hello");
         let mut lines = Vec::new();
-        let reply = run_agent(&target, &helper(), b"count 1000", &mut |line| lines.push(line.to_owned())).unwrap();
+        let reply = run_agent(
+            &target,
+            &helper(),
+            b"count 1000",
+            &mut Contact::to_the_end(&mut |line| lines.push(line.to_owned())),
+        )
+        .unwrap();
         assert_eq!(reply, b"counted");
         assert_eq!(lines, (0..1000).map(|number| format!("line {number}")).collect::<Vec<_>>());
         let big = format!("echo {}", "x".repeat(10 << 20));
@@ -140,7 +147,7 @@ fn a_failing_agent_says_how_it_ended() {
 }
 
 fn other_programs_are_no_helpers() {
-    let with = |helper: &str| run_agent(&Target::Local, helper.as_ref(), b"x", &mut |_| {});
+    let with = |helper: &str| run_agent(&Target::Local, helper.as_ref(), b"x", &mut Contact::to_the_end(&mut |_| {}));
     assert!(matches!(with("/not/there"), Err(ReachError::Start { .. })));
     assert!(matches!(with("/bin/echo"), Err(ReachError::Garbled { .. })));
     assert!(matches!(with("/bin/false"), Err(ReachError::Died { .. })));
@@ -209,9 +216,15 @@ fn a_server_is_entered_wholly() {
     let Some(group) = &server.group else { return };
     // The shell's own number here is another than in the server, so the group is looked at from outside.
     let mut inside = String::new();
-    run_agent(&target, &helper(), b"wait", &mut |_| {
-        inside = leaves(group).iter().map(|leaf| std::fs::read_to_string(leaf.join("cgroup.procs")).unwrap()).collect();
-    })
+    run_agent(
+        &target,
+        &helper(),
+        b"wait",
+        &mut Contact::to_the_end(&mut |_| {
+            inside =
+                leaves(group).iter().map(|leaf| std::fs::read_to_string(leaf.join("cgroup.procs")).unwrap()).collect();
+        }),
+    )
     .unwrap();
     assert!(inside.lines().count() >= 2, "supervisor and agent: {inside:?}");
     assert_eq!(leaves(group), [""; 0].map(std::path::PathBuf::from), "the group for the work goes with it");
@@ -275,7 +288,12 @@ fn a_caller_that_panics_leaves_nothing() {
     let seconds = format!("96{}", std::process::id());
     let script = format!("tell-and-sleep {seconds}");
     let ended = std::panic::catch_unwind(|| {
-        run_agent(&Target::Local, &helper(), script.as_bytes(), &mut |_| std::panic::resume_unwind(Box::new("mistake")))
+        run_agent(
+            &Target::Local,
+            &helper(),
+            script.as_bytes(),
+            &mut Contact::to_the_end(&mut |_| std::panic::resume_unwind(Box::new("mistake"))),
+        )
     });
     assert!(ended.is_err());
     await_none_named(&seconds);

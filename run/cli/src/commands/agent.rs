@@ -21,8 +21,8 @@ use serde_json::{Value as Json, json};
 
 use crate::agent_args::AgentArguments;
 use crate::clock::rfc3339_seconds;
-use crate::commands::run::given;
 use crate::context::{Context, Stop, interrupt};
+use crate::jobs::given;
 
 /// Has a process of the agent's be one sync.
 const SYNC: &str = "--once";

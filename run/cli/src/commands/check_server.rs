@@ -1,50 +1,68 @@
-//! `check-server`: the checks of a role, alone.
+//! `check-server`: the checks of roles, alone.
 
 use std::fmt::Write as _;
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
 
-use andon_engine::agent::{Task, Wanted, Ways, converge};
+use andon_engine::agent::Task;
+use andon_engine::hosts::Host;
 use andon_engine::project::read_files;
-use andon_engine::roles::{FoundRole, find_role, secrets_of};
-use andon_schema::{CheckResult, HostReport};
-use andon_secret::Vault;
+use andon_schema::HostReport;
 use andon_text::Diagnostic;
+use andon_view::CheckOutcome;
 
-use crate::commands::facts::only_here;
-use crate::commands::run::given;
 use crate::commands::test::junit::{attribute, data};
-use crate::context::{Context, Stop, interrupt};
+use crate::context::{Context, Stop};
+use crate::jobs::{Job, Roles};
 use crate::look_args::CheckServerArguments;
-use crate::servers::{unreadable, wrong};
+use crate::servers::{Chosen, STOPPED, Work, on_all, refused, stopped_by_hand};
 use crate::terminal::{print_json, write_file};
 
 /// `andon check-server`
 pub fn run(context: &Context, arguments: &CheckServerArguments) -> Result<(), Stop> {
-    only_here(&arguments.on)?;
-    let role = match &arguments.role {
-        Some(role) => role.clone(),
-        None => the_role(context)?,
+    let chosen = Chosen::find(context, &arguments.servers.on)?;
+    // A server that has no role of its own is meant with the only one that there is.
+    let roleless = arguments.role.is_none() && chosen.hosts.iter().any(|host| host.duties.is_empty());
+    let role = if roleless { Some(the_role(context)?) } else { arguments.role.clone() };
+    let mut roles = Roles::new(context, role.as_deref(), &arguments.params);
+    let jobs = chosen.hosts.iter().map(|host| roles.of(host)).collect::<Result<Vec<_>, Stop>>()?;
+    let check = |place: usize, say: &dyn Fn(&str)| match (chosen.hosts.get(place), jobs.get(place)) {
+        (Some(host), Some(jobs)) => one(&chosen, host, jobs, say),
+        _ => CheckOutcome::NotStarted(String::new()),
     };
-    let FoundRole { name, mut bundle, directory } =
-        find_role(&context.arguments.directory, &role).map_err(|no_role| unreadable(context, &no_role))?;
-    let given = given(context, &arguments.params)?;
-    let params = bundle.give(&name, &given).map_err(|found| wrong(context, &found, bundle.sources()))?;
-    let secrets = secrets_of(&bundle, &name, &params, &Vault::at(&directory))
-        .map_err(|found| wrong(context, &found, bundle.sources()))?;
-    let wanted = Wanted { bundle: &bundle, role: &name, params: &params, secrets: &secrets };
-    let interrupted = interrupt();
-    let go_on = || !interrupted.load(Ordering::Relaxed);
-    let mut say = |line: &str| context.say(line);
-    let reply = converge(&wanted, Task::Check, &mut Ways { say: &mut say, go_on: &go_on });
-    let report = reply.map_err(|found| wrong(context, &found, bundle.sources()))?.report;
+    let work = Work {
+        on: &check,
+        has_failed: &|outcome: &CheckOutcome| !outcome.holds(),
+        words: &|outcome: &CheckOutcome| andon_view::checked_words(outcome, context.err),
+    };
+    let names = chosen.names();
+    let answers = on_all(context, &names, arguments.servers.strategy(), &work).into_iter();
+    let answers = answers.map(|answer| answer.unwrap_or_else(CheckOutcome::NotStarted));
+    let outcomes: Vec<(Arc<str>, CheckOutcome)> = names.into_iter().zip(answers).collect();
     if let Some(path) = &arguments.junit {
-        write_file(&context.arguments.directory.join(path), &junit(&name, &report.checks))?;
+        write_file(&context.arguments.directory.join(path), &junit(&outcomes))?;
     }
-    show(context, &report);
-    match report.has_failed() {
-        true => Err(Stop::Code(1)),
-        false => Ok(()),
+    show(context, arguments, &outcomes)?;
+    match outcomes.iter().all(|(_, outcome)| outcome.holds()) {
+        true => Ok(()),
+        false if stopped_by_hand() => Err(Stop::Code(STOPPED)),
+        false => Err(Stop::Code(1)),
     }
+}
+
+/// The checks of one server: those of each of its roles.
+fn one(chosen: &Chosen, host: &Host, jobs: &[Job], say: &dyn Fn(&str)) -> CheckOutcome {
+    let target = match chosen.target(host) {
+        Ok(target) => target,
+        Err(failure) => return CheckOutcome::Failed(failure),
+    };
+    let mut results = Vec::new();
+    for job in jobs {
+        match job.converge(&target, Task::Check, "", say) {
+            Err(failure) => return CheckOutcome::Failed(failure),
+            Ok(reply) => results.extend(reply.report.checks.into_iter().map(|check| (job.role.name.clone(), check))),
+        }
+    }
+    CheckOutcome::Checked(results)
 }
 
 /// The only role of the project that no other one inherits.
@@ -63,45 +81,73 @@ fn the_role(context: &Context) -> Result<String, Stop> {
     }
 }
 
-fn show(context: &Context, report: &HostReport) {
-    if context.arguments.json {
-        return print_json(&andon_view::report_json(report));
+fn show(
+    context: &Context,
+    arguments: &CheckServerArguments,
+    outcomes: &[(Arc<str>, CheckOutcome)],
+) -> Result<(), Stop> {
+    match outcomes {
+        [(_, CheckOutcome::Checked(results))] if arguments.servers.is_local() && context.arguments.json => {
+            let checks = results.iter().map(|(_, result)| result.clone()).collect();
+            print_json(&andon_view::report_json(&HostReport { checks, ..HostReport::default() }));
+        }
+        _ if context.arguments.json => {
+            outcomes.iter().for_each(|outcome| print_json(&andon_view::checked_json(outcome)));
+        }
+        // Of one server each check is told.
+        [(_, outcome @ CheckOutcome::Checked(results))] => {
+            for (_, result) in results {
+                context.print(&format!("{}\n", andon_view::check_line(result, context.out)));
+            }
+            let words = andon_view::checked_words(outcome, context.err);
+            context.say(&if results.is_empty() { "The role has no checks.".to_owned() } else { format!("{words}.") });
+        }
+        [(_, CheckOutcome::Failed(failure))] => return Err(refused(failure)),
+        _ => context.print(&andon_view::checked(outcomes, context.look(false))),
     }
-    for check in &report.checks {
-        context.print(&format!("{}\n", andon_view::check_line(check, context.out)));
-    }
-    let failed = report.checks.iter().filter(|check| check.failure.is_some()).count();
-    let all = report.checks.len();
-    context.say(&match (all, failed) {
-        (0, _) => "The role has no checks.".to_owned(),
-        (all, 0) => format!("{all} of {all} hold."),
-        (all, failed) => format!("{failed} of {all} do not hold."),
-    });
+    Ok(())
 }
 
-/// The results as JUnit XML: a suite for each check, a case for each of its assertions.
-fn junit(role: &str, results: &[CheckResult]) -> String {
+/// The results as JUnit XML: a suite for each server, a case for each assertion of each check.
+fn junit(outcomes: &[(Arc<str>, CheckOutcome)]) -> String {
     let mut out = "<?xml version=\"1.0\" encoding=\"UTF-8\"?><testsuites>\n".to_owned();
-    for suite in results.chunk_by(|left, right| left.check == right.check) {
-        let name = suite.first().map_or("", |result| &result.check);
-        let failures = suite.iter().filter(|result| result.failure.is_some()).count();
+    for (server, outcome) in outcomes {
+        let (tests, failures, errors) = match outcome {
+            CheckOutcome::Checked(results) => {
+                (results.len(), results.iter().filter(|(_, result)| result.failure.is_some()).count(), 0)
+            }
+            CheckOutcome::Failed(_) | CheckOutcome::NotStarted(_) => (1, 0, 1),
+        };
         let _ = writeln!(
             out,
-            "  <testsuite name=\"{}\" tests=\"{}\" skipped=\"0\" failures=\"{failures}\" errors=\"0\">",
-            attribute(name),
-            suite.len()
+            "  <testsuite name=\"{}\" tests=\"{tests}\" skipped=\"0\" failures=\"{failures}\" errors=\"{errors}\">",
+            attribute(server),
         );
-        for result in suite {
-            let (name, class) = (attribute(&result.assertion), attribute(&format!("{role}.{}", result.check)));
-            let _ = write!(out, "    <testcase name=\"{name}\" classname=\"{class}\">");
-            if let Some(reason) = &result.failure {
-                let place = data(&result.origin);
-                let _ = write!(out, "\n      <failure message=\"{}\">{place}</failure>\n    ", attribute(reason));
+        match outcome {
+            CheckOutcome::Checked(results) => {
+                for (role, result) in results {
+                    let (name, class) = (attribute(&result.assertion), attribute(&format!("{role}.{}", result.check)));
+                    let _ = write!(out, "    <testcase name=\"{name}\" classname=\"{class}\">");
+                    if let Some(reason) = &result.failure {
+                        let (reason, place) = (attribute(reason), data(&result.origin));
+                        let _ = write!(out, "\n      <failure message=\"{reason}\">{place}</failure>\n    ");
+                    }
+                    out.push_str("</testcase>\n");
+                }
             }
-            out.push_str("</testcase>\n");
+            CheckOutcome::Failed(failure) => out.push_str(&unreached(&failure.summary, &failure.detail)),
+            CheckOutcome::NotStarted(reason) => out.push_str(&unreached("it was not tried", reason)),
         }
         out.push_str("  </testsuite>\n");
     }
     out.push_str("</testsuites>\n");
     out
+}
+
+/// A case for a server on which no check was made.
+fn unreached(what: &str, why: &str) -> String {
+    let (what, why) = (attribute(what), data(why));
+    format!(
+        "    <testcase name=\"the checks are made\" classname=\"server\">\n      <error message=\"{what}\">{why}</error>\n    </testcase>\n"
+    )
 }

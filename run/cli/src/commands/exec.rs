@@ -8,7 +8,7 @@ use nix::sys::stat::{Mode, umask};
 
 use crate::context::{Context, Stop};
 use crate::host_args::ExecArguments;
-use crate::servers::{Chosen, Work, helper, on_all};
+use crate::servers::{Chosen, STOPPED, Work, helper, on_all, stopped_by_hand};
 use crate::terminal::print_json;
 
 /// `andon exec COMMAND --on SERVERS`
@@ -36,7 +36,7 @@ pub fn run(context: &Context, arguments: &ExecArguments) -> Result<(), Stop> {
         has_failed: &|outcome: &CommandOutcome| !outcome.is_fine(),
         words: &|outcome: &CommandOutcome| if outcome.is_fine() { "done".to_owned() } else { "failed".to_owned() },
     };
-    let answers = on_all(context, &names, &arguments.many, &work);
+    let answers = on_all(context, &names, arguments.many.strategy(), &work);
     let outcomes: Vec<(Arc<str>, CommandOutcome)> = names
         .into_iter()
         .zip(answers)
@@ -56,6 +56,10 @@ pub fn run(context: &Context, arguments: &ExecArguments) -> Result<(), Stop> {
         };
     } else {
         context.print(&andon_view::answers(&outcomes, context.look(false)));
+    }
+    let not_begun = |outcome: &CommandOutcome| matches!(outcome, CommandOutcome::NotStarted(_));
+    if stopped_by_hand() && outcomes.iter().any(|(_, outcome)| not_begun(outcome)) {
+        return Err(Stop::Code(STOPPED));
     }
     match outcomes.iter().all(|(_, outcome)| outcome.is_fine()) {
         true => Ok(()),

@@ -19,7 +19,7 @@ fn facts_are_shown() {
     assert_eq!(project.ok(&["facts", "kernel"]).out, format!("kernel = \"{}\"\n", kernel.trim()));
     let wrong = project.exits(1, &["facts", "kernle"]);
     assert_eq!(wrong.err, "error: there is no fact `kernle`\n  help: Did you mean `kernel`?\n");
-    assert!(project.exits(1, &["facts", "--on", "web-1"]).err.contains("`web-1` is not this machine"));
+    assert!(project.exits(1, &["facts", "--on", "web-1"]).err.contains("there is no server `web-1`"));
 }
 
 #[test]
@@ -71,7 +71,7 @@ role "app" {{
     assert!(failed.err.contains("1 of 9 do not hold.") && !place.exists(), "{failed}");
     let junit = fs::read_to_string(project.directory.join("out.xml")).unwrap();
     for part in [
-        "<testsuite name=\"files\" tests=\"2\" skipped=\"0\" failures=\"1\" errors=\"0\">",
+        "<testsuite name=\"local\" tests=\"9\" skipped=\"0\" failures=\"1\" errors=\"0\">",
         "classname=\"app.files\">\n      <failure message=\"",
         "<![CDATA[roles/app.role.hcl:7]]>",
         "<testcase name=\"command &#34;echo $WORD; exit 3&#34;\" classname=\"app.says\"></testcase>",

@@ -402,6 +402,16 @@ pub fn traces(data_dir: &Path) -> BTreeSet<String> {
     found
 }
 
+/// What was printed without the line that names the run, and that name: it is another one each time.
+pub fn without_run(text: &str) -> (String, Option<String>) {
+    let of_run = |line: &&str| line.starts_with("Run ") || line.starts_with("This was run ");
+    let name = |line: &str| {
+        line.split([' ', ':', '.']).find(|word| word.len() == 12 && !word.contains('`')).map(str::to_owned)
+    };
+    let rest: String = text.split_inclusive('\n').filter(|line| !of_run(line)).collect();
+    (rest, text.lines().find(of_run).and_then(name))
+}
+
 /// Waits until something is so.
 #[track_caller]
 pub fn eventually(what: &str, patience: Duration, mut so: impl FnMut() -> bool) {

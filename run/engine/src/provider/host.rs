@@ -7,7 +7,7 @@ use andon_lab::Lab;
 use andon_lang::definitions::Project;
 use andon_lang::{Bundle, Roles, bundle, predict};
 use andon_ledger::{Action, Intent};
-use andon_reach::{ReachError, Target, run_agent};
+use andon_reach::{Contact, ReachError, Target, run_agent};
 use andon_schema::{
     Attribute, Change, EntryStatus, Failure, HostEntry, HostReport, Identity, InstanceAddress, Object, Outcome,
     Schemas, Secrets, TypeSchema,
@@ -89,10 +89,10 @@ impl HostProvider {
         let failed = |detail: String| Failure::new(format!("role `{role}` could not be converged"), detail);
         let (Bundled { bundle, bytes }, params) = (self.bundle(&role), params(config));
         let secrets = self.secrets(&bundle, &role, &params)?;
-        let request = AgentRequest { task, bundle: bytes, params, role: role.clone(), secrets };
+        let request = AgentRequest { task, bundle: bytes, params, role: role.clone(), secrets, run: String::new() };
         let reply =
-            run_agent(&target, &self.helper, &request.encode(), &mut |line| say(line)).map_err(|error| {
-                match (&target, &error) {
+            run_agent(&target, &self.helper, &request.encode(), &mut Contact::to_the_end(&mut |line| say(line)))
+                .map_err(|error| match (&target, &error) {
                     (Target::Ssh(_), ReachError::Connect { said, .. }) => {
                         let is_of_way = ["refused", "timed out", "No route", "closed by", "reset by"]
                             .iter()
@@ -101,8 +101,7 @@ impl HostProvider {
                     }
                     (Target::Ssh(_), _) => error.failure().into(),
                     _ => failed(error.to_string()).into(),
-                }
-            })?;
+                })?;
         AgentReply::decode(&reply).map_err(|said| failed(said).into())
     }
 

@@ -6,7 +6,7 @@ use andon_image::{Bake, Base, Digest, Images, RecipeKey, Source};
 use andon_lang::definitions::Project;
 use andon_lang::{Recipe, bundle};
 use andon_ledger::{Action, Intent};
-use andon_reach::{Target, run_agent};
+use andon_reach::{Contact, Target, run_agent};
 use andon_schema::{
     Attribute, Failure, HostReport, Identity, InstanceAddress, Object, Outcome, Schemas, Secrets, TypeSchema,
 };
@@ -112,10 +112,12 @@ impl ImageProvider {
         let params = recipe.params_of(role);
         let bundle = bundle(&self.project, [role]).encode().into();
         let secrets = Secrets::new();
-        let request = AgentRequest { task: Task::Bake, role: role.to_owned(), params, bundle, secrets };
+        let request =
+            AgentRequest { task: Task::Bake, role: role.to_owned(), params, bundle, secrets, run: String::new() };
         let failed = |detail: String| Failure::new(format!("role `{role}` could not be baked"), detail);
-        let reply = run_agent(&target, &self.helper, &request.encode(), &mut |line| say(line))
-            .map_err(|error| failed(error.to_string()))?;
+        let reply =
+            run_agent(&target, &self.helper, &request.encode(), &mut Contact::to_the_end(&mut |line| say(line)))
+                .map_err(|error| failed(error.to_string()))?;
         AgentReply::decode(&reply).map_err(failed)
     }
 }
