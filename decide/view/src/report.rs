@@ -6,23 +6,29 @@ use crate::Paint;
 /// What changes inside one server, a line for each host resource that changes, with the diffs of files; indented by
 /// `indent` spaces. Empty where nothing changes and every check holds.
 pub fn report(report: &HostReport, paint: Paint, indent: usize) -> String {
-    let mut lines = Vec::new();
+    let margin = " ".repeat(indent);
+    let mut text = String::new();
+    let mut line = |more: &str, line: &str| {
+        for part in [&margin, more, line, "\n"] {
+            text.push_str(part);
+        }
+    };
     for entry in report.entries.iter().filter(|entry| is_worth_telling(entry)) {
-        lines.push(entry_line(entry, paint));
-        lines.extend(entry.differences.iter().map(|difference| format!("    {difference}")));
+        line("", &entry_line(entry, paint));
+        entry.differences.iter().for_each(|difference| line("    ", difference));
         if let EntryStatus::Failed(reason) = &entry.status {
-            lines.extend(reason.lines().map(|line| paint.red(&format!("    {line}"))));
+            reason.lines().for_each(|reason| line("", &paint.red(&format!("    {reason}"))));
         }
         if let Some(diff) = &entry.diff {
-            lines.extend(diff.lines().map(|line| format!("    {}", paint.diff_line(line))));
+            diff.lines().for_each(|diff| line("    ", &paint.diff_line(diff)));
         }
     }
-    lines.extend(report.checks.iter().filter(|check| check.failure.is_some()).map(|check| check_line(check, paint)));
+    let failed = report.checks.iter().filter(|check| check.failure.is_some());
+    failed.for_each(|check| line("", &check_line(check, paint)));
     if let Some(reason) = &report.stopped {
-        lines.push(paint.red(&format!("stopped: {reason}")));
+        line("", &paint.red(&format!("stopped: {reason}")));
     }
-    let margin = " ".repeat(indent);
-    lines.into_iter().map(|line| format!("{margin}{line}\n")).collect()
+    text
 }
 
 /// One assertion and how it came out.

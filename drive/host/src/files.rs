@@ -84,7 +84,8 @@ pub(crate) fn same(path: &str, content: &[u8], accounts: &Accounts) -> Sight {
 /// Whether a file that is as long as these bytes holds them.
 fn holds(path: &str, content: &[u8]) -> std::io::Result<bool> {
     let mut file = open(path)?;
-    let mut buffer = [0; 16 * 1024];
+    // A byte more than there should be, so that one read tells of a small file that this is all of it.
+    let mut buffer = vec![0; content.len().min(64 * 1024) + 1];
     let mut rest = content;
     loop {
         let read = file.read(&mut buffer)?;
@@ -127,7 +128,8 @@ pub(crate) fn sha256(from: &mut dyn Read) -> std::io::Result<String> {
 
 /// Bytes in hexadecimal digits.
 pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    let digit = |half: u8| char::from_digit(u32::from(half), 16).unwrap_or_default();
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
 /// Opens a file to read, where it is one: links are not followed, and a pipe holds nobody up.

@@ -9,6 +9,7 @@
 //!
 //! Nothing is flushed: a kill at any moment leaves a line more than was done, never one less.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -39,8 +40,10 @@ fn data() -> String {
     std::env::var("ANDON_DATA_DIR").ok().filter(|place| place.starts_with('/')).unwrap_or_else(places::lasting)
 }
 
-/// Journals beyond these are forgotten, the oldest first, and old contents that no journal names.
+/// Journals beyond these are forgotten, the oldest first, and old contents that no journal names. Some more are let be
+/// until so many go at once, as all that are left are read then.
 const MOST_RUNS: usize = 100;
+const MORE_RUNS: usize = 20;
 const OLDEST: Duration = Duration::from_secs(90 * 86_400);
 const MOST_BYTES: u64 = 1 << 30;
 
@@ -172,7 +175,7 @@ impl Journal {
             self.file = Some(begin(&self.title, &self.name)?);
         }
         let Some((_, file)) = &mut self.file else { return Ok(()) };
-        file.write_all(format!("{word}\t{}\t{one}\t{other}\n", escaped(what)).as_bytes())
+        file.write_all([word, "\t", &escaped(what), "\t", one, "\t", other, "\n"].concat().as_bytes())
     }
 }
 
@@ -388,7 +391,7 @@ fn prune(added: bool) -> io::Result<()> {
         let made = fs::metadata(format!("{}/{number}", runs())).and_then(|metadata| metadata.modified());
         made.is_ok_and(|made| now.duration_since(made).is_ok_and(|age| age > OLDEST))
     };
-    let too_many = numbers.len().saturating_sub(MOST_RUNS);
+    let too_many = if numbers.len() > MOST_RUNS + MORE_RUNS { numbers.len() - MOST_RUNS } else { 0 };
     let (mut gone, mut left): (Vec<u64>, Vec<u64>) = (Vec::new(), Vec::new());
     for (at, number) in numbers.iter().enumerate() {
         if at < too_many || is_old(number) { gone.push(*number) } else { left.push(*number) }
@@ -463,8 +466,12 @@ fn state_of(text: &str) -> KeptState {
     if text == "-" { KeptState::Nothing } else { read().unwrap_or(KeptState::Other) }
 }
 
-fn escaped(text: &str) -> String {
-    text.replace('\\', "\\\\").replace('\n', "\\n").replace('\t', "\\t")
+fn escaped(text: &str) -> Cow<'_, str> {
+    if !text.contains(['\\', '\n', '\t']) {
+        return Cow::Borrowed(text);
+    }
+    let escaped = text.replace('\\', "\\\\").replace('\n', "\\n").replace('\t', "\\t");
+    Cow::Owned(escaped)
 }
 
 fn unescaped(text: &str) -> String {

@@ -351,13 +351,19 @@ pub fn schemas() -> Schemas {
 /// A digest of all that a catalog asks for: `sha256:…`. The places where it is defined do not count.
 pub fn catalog_digest(catalog: &Catalog) -> String {
     let mut hash = Sha256::new();
+    let mut text = Vec::new();
+    let mut update = |hash: &mut Sha256, json: &Json| {
+        text.clear();
+        // Memory takes whatever is written.
+        let _ = serde_json::to_writer(&mut text, json);
+        hash.update(&text);
+        hash.update(b"\n");
+    };
     for resource in &catalog.resources {
         let attributes = andon_value::encode(&resource.attributes);
         let notifies: Vec<_> = resource.notifies.iter().map(|notify| (&*notify.service, notify.restart)).collect();
         let after = format!("{notifies:?}{:?}", resource.only_on);
-        let text = json!([&*resource.kind, &*resource.name, attributes, resource.absent, after]);
-        hash.update(text.to_string());
-        hash.update(b"\n");
+        update(&mut hash, &json!([&*resource.kind, &*resource.name, attributes, resource.absent, after]));
     }
     // A file that a resource is made of counts by what is in it.
     for (path, content) in andon_converge::sources(catalog) {
@@ -367,8 +373,7 @@ pub fn catalog_digest(catalog: &Catalog) -> String {
     for check in &catalog.checks {
         for assertion in &check.assertions {
             let attributes = andon_value::encode(&assertion.attributes);
-            hash.update(json!([&*check.name, &*assertion.kind, &*assertion.name, attributes]).to_string());
-            hash.update(b"\n");
+            update(&mut hash, &json!([&*check.name, &*assertion.kind, &*assertion.name, attributes]));
         }
     }
     let digest: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();

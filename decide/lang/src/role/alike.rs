@@ -20,7 +20,8 @@ pub(super) fn at_odds(one: &HostResource, other: &HostResource) -> Option<Diagno
     let differs = |name: &Arc<str>| {
         let [one, other] = [one, other].map(|it| it.attributes.get(name).cloned().unwrap_or(Value::NULL));
         // What is not known yet is held against the other when it is.
-        one.is_wholly_known() && other.is_wholly_known() && one != other
+        let both = one.is_wholly_known() && other.is_wholly_known();
+        both && one != other && !(one.is_null() && other.is_null())
     };
     let entries = [one, other].map(|it| it.attributes.as_entries());
     let names: BTreeSet<&Arc<str>> = entries.into_iter().flatten().flat_map(|entries| entries.keys()).collect();

@@ -2,7 +2,7 @@
 
 mod links;
 
-use std::cell::{OnceCell, RefCell};
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -14,11 +14,12 @@ use andon_value::{Kind, Type, Value, convert};
 
 use super::alike::{Seen, at_odds, union};
 use super::lineage::{Places, apart, find, lineage, params, sees};
+use super::made::{Instance, Made};
 use super::scope::At;
 use super::{Prediction, Roles, SecretsAtHand, Server, Undecided};
 use crate::FileSet;
 use crate::definitions::{CheckDefinition, Condition, HostDefinition, Role};
-use crate::eval::{evaluate, evaluate_block, evaluate_given, nothing_given};
+use crate::eval::{evaluate, evaluate_block, evaluate_given};
 use crate::functions::Templates;
 use crate::literal;
 use crate::load::in_order;
@@ -56,29 +57,6 @@ pub(crate) struct Evaluation<'a> {
     locals: RefCell<BTreeMap<(usize, Arc<str>), Value>>,
     made: RefCell<BTreeMap<usize, Made>>,
     out: RefCell<Diagnostics>,
-}
-
-/// What became of one definition.
-#[derive(Clone, Default)]
-struct Made {
-    instances: Vec<Instance>,
-    /// Why it is not known how many there are.
-    undecided: Option<String>,
-    /// They have keys, however many there are.
-    keyed: bool,
-    /// What others read of it, made when somebody does.
-    value: OnceCell<Value>,
-}
-
-#[derive(Clone)]
-struct Instance {
-    /// Its key of a `for_each`.
-    key: Option<Arc<str>>,
-    name: Arc<str>,
-    /// The name without the key of a `for_each`.
-    label: Arc<str>,
-    attributes: Value,
-    absent: bool,
 }
 
 /// The keys and values of a `for_each`.
@@ -627,37 +605,6 @@ pub(crate) fn origin(sources: &SourceMap, span: Span) -> Arc<str> {
     match sources.get(span.source) {
         Some(source) => format!("{}:{}", source.path(), source.position(span.start).line).into(),
         None => "".into(),
-    }
-}
-
-impl Made {
-    /// What others read of a host resource: one, or all by their keys.
-    fn readable(&self, schema: &Block) -> Value {
-        match self.instances.first() {
-            _ if self.undecided.is_some() => Value::UNKNOWN,
-            _ if self.keyed => {
-                let keyed = self.instances.iter().map(|it| (it.key.clone().unwrap_or_default(), it.readable(schema)));
-                Value::object(keyed)
-            }
-            Some(instance) => instance.readable(schema),
-            None => Value::NULL,
-        }
-    }
-}
-
-impl Instance {
-    /// Its attributes, where `path`, `name` and `key` are its label if not given.
-    fn readable(&self, schema: &Block) -> Value {
-        let Some(given) = self.attributes.as_entries() else { return Value::UNKNOWN };
-        let nothing = nothing_given(schema);
-        let entries = nothing.as_entries().into_iter().flat_map(|entries| entries.iter()).chain(given.iter());
-        let mut entries: BTreeMap<_, _> = entries.map(|(name, value)| (name.clone(), value.clone())).collect();
-        for name in ["path", "name", "key"] {
-            if let Some(value) = entries.get_mut(name).filter(|value| value.is_null()) {
-                *value = Value::string(self.label.clone());
-            }
-        }
-        Value::object(entries)
     }
 }
 

@@ -6,6 +6,7 @@ mod catalog;
 mod facts;
 mod given;
 mod lineage;
+mod made;
 mod scope;
 
 use std::collections::{BTreeMap, BTreeSet};

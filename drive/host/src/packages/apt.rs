@@ -1,5 +1,6 @@
 //! Debian packages: what is installed is read from dpkg's own file in one pass; apt changes it.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs;
 use std::sync::Arc;
@@ -22,7 +23,7 @@ pub(super) fn read() -> Result<Installed, String> {
     let mut updates: Vec<_> = fs::read_dir(UPDATES).into_iter().flatten().flatten().collect();
     updates.retain(|entry| entry.file_name().as_encoded_bytes().iter().all(u8::is_ascii_digit));
     updates.sort_by_key(fs::DirEntry::file_name);
-    let status = String::from_utf8_lossy(&bytes);
+    let status = std::str::from_utf8(&bytes).map_or_else(|_| String::from_utf8_lossy(&bytes), Cow::Borrowed);
     let newer: Vec<String> = updates.iter().filter_map(|entry| fs::read_to_string(entry.path()).ok()).collect();
     let texts: Vec<&str> = std::iter::once(&*status).chain(newer.iter().map(String::as_str)).collect();
     let mut installed = parse(&texts);

@@ -137,3 +137,28 @@ fn the_order_of_looks_does_not_matter() {
     let is_same = |sight: &Sight| matches!(sight, Sight::Same { same: true, .. });
     assert_eq!(sights[1..5].iter().map(is_same).collect::<Vec<_>>(), [true, false, false, false]);
 }
+
+#[test]
+fn files_of_every_size_are_compared_to_their_last_byte() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("file");
+    let same = |content: &[u8]| {
+        let look = Look::Same { path: path.to_str().unwrap().into(), content: Bytes::from(content.to_vec()) };
+        match observe(&[look], Stage::Live).remove(0) {
+            Sight::Same { same, length, .. } => (same, length),
+            other => panic!("{other:?}"),
+        }
+    };
+    let piece = 64 * 1024;
+    for length in [0, 1, 2, piece - 1, piece, piece + 1, 2 * piece, 2 * piece + 1, 2 * piece + 2, 3 * piece + 7] {
+        let content: Vec<u8> = (0..length).map(|at| (at % 251) as u8).collect();
+        fs::write(&path, &content).unwrap();
+        assert_eq!(same(&content), (true, length as u64), "{length}");
+        let longer = [&content[..], b"x"].concat();
+        assert!(!same(&longer).0, "{length}");
+        if let Some((last, rest)) = content.split_last() {
+            assert!(!same(rest).0, "{length}");
+            assert!(!same(&[rest, &[last ^ 1]].concat()).0, "{length}");
+        }
+    }
+}
