@@ -108,9 +108,8 @@ pub(super) fn change(
     }
     match wish.enabled {
         Some(true) if !counts_as_enabled(state) => act("enabled", false, Verb::Enable),
-        Some(false) if matches!(&*state.enablement, "enabled" | "enabled-runtime" | "linked") => {
-            act("enabled", true, Verb::Disable);
-        }
+        // What is enabled until the next boot, or only linked, is not started by it.
+        Some(false) if &*state.enablement == "enabled" => act("enabled", true, Verb::Disable),
         _ => {}
     }
     match wish.running {
@@ -121,6 +120,10 @@ pub(super) fn change(
     match wish.masked {
         Some(true) if !is_masked => act("masked", false, Verb::Mask),
         _ => {}
+    }
+    // A mask hides whether a unit is enabled.
+    if is_masked && wish.enabled == Some(false) && wish.masked == Some(false) {
+        acts.push(Act::Service { unit: unit.clone(), verb: Verb::Disable });
     }
     if state.stale && !acts.is_empty() {
         acts.insert(0, Act::ReadUnits);

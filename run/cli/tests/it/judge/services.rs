@@ -61,7 +61,7 @@ impl Seed {
         }
         let was_enabled = shape != "static" && self.chance(2);
         if was_enabled {
-            let how = if shape != "script" && self.chance(6) { "--runtime" } else { "" };
+            let how = if shape != "script" && self.chance(3) { "--runtime" } else { "" };
             self.handled(&unit, &[&format!("systemctl -q {how} enable UNIT 2> /dev/null")]);
         }
         if self.chance(2) {
