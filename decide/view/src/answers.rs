@@ -7,7 +7,7 @@ use andon_schema::Failure;
 use serde_json::{Value as Json, json};
 
 use crate::Look;
-use crate::hosts::{failure_lines, names};
+use crate::hosts::{failure_lines, nameless, names};
 
 /// What came of a command on one server.
 #[derive(Debug, Clone, PartialEq)]
@@ -47,11 +47,16 @@ impl CommandOutcome {
 pub fn answers(all: &[(Arc<str>, CommandOutcome)], look: Look) -> String {
     let paint = look.paint;
     let mut text = String::new();
-    for group in group(all, PartialEq::eq) {
-        let word = group.said.status_word();
-        let word = if group.said.is_fine() { word } else { paint.red(&word) };
+    for group in group(all, |one, other| one == other || is_alike(one, other)) {
+        let nameless = match group.said {
+            CommandOutcome::Failed(failure) if group.hosts.len() > 1 => CommandOutcome::Failed(nameless(failure)),
+            said => said.clone(),
+        };
+        let said = &nameless;
+        let word = said.status_word();
+        let word = if said.is_fine() { word } else { paint.red(&word) };
         text += &format!("{}: {word}\n", paint.bold(&names(&group.hosts)));
-        match group.said {
+        match said {
             CommandOutcome::Answered { output, errors, .. } => {
                 text.extend(output.lines().map(|line| format!("  {line}\n")));
                 if !errors.is_empty() {
@@ -64,6 +69,14 @@ pub fn answers(all: &[(Arc<str>, CommandOutcome)], look: Look) -> String {
         }
     }
     text
+}
+
+/// Whether the same keeps both from being reached.
+fn is_alike(one: &CommandOutcome, other: &CommandOutcome) -> bool {
+    match (one, other) {
+        (CommandOutcome::Failed(one), CommandOutcome::Failed(other)) => nameless(one) == nameless(other),
+        _ => false,
+    }
 }
 
 /// One server's answer as data.

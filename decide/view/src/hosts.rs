@@ -15,8 +15,30 @@ pub type HostOutcome = (Arc<str>, Outcome);
 pub fn hosts(all: &[HostOutcome], planned: bool, look: Look) -> String {
     group(all, |one, other| shown(one) == shown(other))
         .into_iter()
-        .map(|group| one_group(&names(&group.hosts), group.said, planned, look))
+        .map(|group| match (group.said, group.hosts.len()) {
+            (Outcome::Failed(failure), 2..) => {
+                one_group(&names(&group.hosts), &Outcome::Failed(nameless(failure)), planned, look)
+            }
+            _ => one_group(&names(&group.hosts), group.said, planned, look),
+        })
         .collect()
+}
+
+/// Why a server cannot be reached, without its address: so the same can be said of many.
+pub(crate) fn nameless(failure: &Failure) -> Failure {
+    let Some(name) = failure.summary.strip_suffix(" cannot be reached") else { return failure.clone() };
+    let host = name.rsplit_once('@').map_or(name, |(_, host)| host);
+    let address = host.rsplit_once(':').filter(|(_, port)| port.parse::<u16>().is_ok()).map_or(host, |(host, _)| host);
+    if address.is_empty() {
+        return failure.clone();
+    }
+    let without = |text: &str| text.replace(name, "…").replace(address, "…");
+    Failure {
+        summary: "cannot be reached".to_owned(),
+        detail: without(&failure.detail),
+        help: failure.help.iter().map(|help| without(help)).collect(),
+        ..failure.clone()
+    }
 }
 
 /// What came of all of them, in one line: `3 servers: 2 changed, 1 as it should be.`
@@ -75,7 +97,10 @@ fn shown(outcome: &Outcome) -> (Standing, String) {
     let text = match outcome {
         // Where nothing is to be said of them, those with more or fewer resources are alike, too.
         Outcome::Report { report: it, .. } => report(it, plain, 0),
-        Outcome::Failed(failure) => format!("{}\0{}", failure.summary, failure.detail),
+        Outcome::Failed(failure) => {
+            let failure = nameless(failure);
+            format!("{}\0{}", failure.summary, failure.detail)
+        }
         Outcome::NotStarted(reason) => reason.clone(),
     };
     (outcome.standing(), text)

@@ -83,8 +83,13 @@ impl HostsBoard {
             .collect();
         let more = running.len().saturating_sub(ROWS);
         let others = if more > 0 { format!(", {more} more run") } else { String::new() };
+        let waiting = self.rows.iter().filter(|row| matches!(row.stage, Stage::Waiting)).count();
+        let waiting = if waiting > 0 && ended > 0 { format!(", {waiting} wait") } else { String::new() };
         let failures = if failed > 0 { paint.red(&format!(", {failed} failed")) } else { String::new() };
-        lines.push(format!("{}{failures}{others}", paint.bold(&format!("{ended} of {} servers", self.rows.len()))));
+        lines.push(format!(
+            "{}{failures}{others}{waiting}",
+            paint.bold(&format!("{ended} of {} servers", self.rows.len()))
+        ));
         lines
     }
 }
@@ -115,7 +120,7 @@ mod tests {
         assert_eq!(lines[2], "0 of 3 servers");
         board.ended(0, true);
         assert_eq!(board.live(at(3), 12, paint)[0].chars().count(), 12);
-        assert_eq!(board.live(at(3), 80, paint).last().unwrap(), "1 of 3 servers, 1 failed");
+        assert_eq!(board.live(at(3), 80, paint).last().unwrap(), "1 of 3 servers, 1 failed, 1 wait");
         board.ended(1, false);
         board.ended(2, false);
         board.said(2, "late");

@@ -125,7 +125,9 @@ pub(crate) fn command(target: &Target, helper: &Path, mode: &str) -> Command {
             command.env("SOURCE_DATE_EPOCH", IMAGE_EPOCH);
             passed.extend(["http_proxy", "https_proxy", "no_proxy"].map(OsStr::new));
         }
-        Target::Local => passed.extend(["http_proxy", "https_proxy", "no_proxy"].map(OsStr::new)),
+        Target::Local => {
+            passed.extend(["http_proxy", "https_proxy", "no_proxy", "ANDON_DATA_DIR"].map(OsStr::new));
+        }
         Target::Server { .. } | Target::Ssh(_) => {}
     }
     for name in passed {
@@ -202,6 +204,11 @@ impl Talk {
     /// input the agent knows that nobody listens any more.
     pub(crate) fn over_a_distance(helper: Helper) -> Talk {
         Talk { before: Some(Vec::new()), is_distant: true, ..Talk::beside(helper) }
+    }
+
+    /// Whether the agent took the work up.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.before.is_none()
     }
 
     /// Sends the request and takes frames until the helper has ended. The end of its output is no sign of that: a

@@ -53,6 +53,14 @@ pub enum ReachError {
         /// What `ssh` said.
         said: String,
     },
+    /// The connection broke while the work was under way.
+    #[error("the connection to {name} broke")]
+    Lost {
+        /// The server.
+        name: String,
+        /// What `ssh` said.
+        said: String,
+    },
     /// The login may not become root.
     #[error("the login on {name} may not become root: {}", last(said))]
     NotRoot {
@@ -123,6 +131,9 @@ impl ReachError {
             ReachError::Connect { name, said } => {
                 let failure = Failure::new(format!("{name} cannot be reached"), trimmed(said));
                 match () {
+                    () if said.contains("IDENTIFICATION HAS CHANGED") => failure.help(
+                        "Another key is known of it. Where it was made anew, remove the old one as `ssh` says; else find out who answers.",
+                    ),
                     () if said.contains("Host key verification failed") || said.contains("host key is known") => failure
                         .help("Log in once by hand with `ssh` and look at the key, or add it to your known_hosts."),
                     () if said.contains("Permission denied") => failure
@@ -133,6 +144,12 @@ impl ReachError {
                     }
                     () => failure.help("The next converge goes on from what was done; `ssh -v` shows more."),
                 }
+            }
+            ReachError::Lost { name, said } => {
+                let said = if said.trim().is_empty() { String::new() } else { format!(" {}", trimmed(said)) };
+                let detail = format!("What was done until then stays; of the last act nothing is known.{said}");
+                Failure::new(format!("the connection to {name} broke midway"), detail)
+                    .help("The next run goes on from there.")
             }
             ReachError::NotRoot { name, said } => {
                 Failure::new(format!("the login on {name} may not become root"), trimmed(said))
@@ -157,7 +174,8 @@ impl ReachError {
 
 /// What was said, without empty lines.
 fn trimmed(said: &str) -> String {
-    let lines: Vec<&str> = said.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let is_words = |line: &&str| !line.is_empty() && !line.starts_with('@');
+    let lines: Vec<&str> = said.lines().map(str::trim).filter(is_words).collect();
     if lines.is_empty() { "Nothing was said about why.".to_owned() } else { lines.join("\n") }
 }
 

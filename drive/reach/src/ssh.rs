@@ -183,7 +183,13 @@ fn ask(ssh: &Ssh, program: &Program<'_>, request: &[u8], contact: &mut Contact<'
         TalkError::Garbled => ReachError::Garbled { helper: program.file.to_owned() },
     })?;
     let said = std::mem::take(&mut talk.said);
-    talk.answer.ok_or_else(|| ssh.refused(status.code(), how(status), &said))
+    let has_begun = talk.has_begun();
+    talk.answer.ok_or_else(|| match status.code() {
+        Some(FAILED) if has_begun => {
+            ReachError::Lost { name: ssh.name(), said: String::from_utf8_lossy(&said).into_owned() }
+        }
+        code => ssh.refused(code, how(status), &said),
+    })
 }
 
 /// A shell of the login, or a command, with this process's own input and output; as whoever calls `ssh` by hand has it.
@@ -274,7 +280,7 @@ impl Program<'_> {
     }
 }
 
-/// The digest of a file, computed once in the life of this process.
+/// The digest of a file, computed once in the life of this process, and not again where it is remembered.
 fn digest_of(file: &Path) -> io::Result<String> {
     use std::sync::{Mutex, PoisonError};
     static KNOWN: Mutex<Vec<(std::path::PathBuf, String)>> = Mutex::new(Vec::new());
@@ -282,11 +288,54 @@ fn digest_of(file: &Path) -> io::Result<String> {
     if let Some((_, digest)) = known.iter().find(|(path, _)| path == file) {
         return Ok(digest.clone());
     }
-    let mut hash = Sha256::new();
-    io::copy(&mut File::open(file)?, &mut Hasher(&mut hash))?;
-    let digest: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    let mut open = File::open(file)?;
+    let identity = identity(&open.metadata()?);
+    let digest = match remembered(&identity) {
+        Some(digest) => digest,
+        None => {
+            let mut hash = Sha256::new();
+            io::copy(&mut open, &mut Hasher(&mut hash))?;
+            let digest: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+            remember(&identity, &digest);
+            digest
+        }
+    };
     known.push((file.to_owned(), digest.clone()));
     Ok(digest)
+}
+
+/// What changes with every change of a file: where it is, how long, and its times.
+fn identity(metadata: &std::fs::Metadata) -> String {
+    use std::os::unix::fs::MetadataExt;
+    let (changed, written) = ((metadata.ctime(), metadata.ctime_nsec()), (metadata.mtime(), metadata.mtime_nsec()));
+    format!("{} {} {} {changed:?} {written:?}", metadata.dev(), metadata.ino(), metadata.len())
+}
+
+/// The user's own file with the digest of the program that was used last.
+fn memory() -> Option<std::path::PathBuf> {
+    let own = |name: &str| std::env::var_os(name).map(std::path::PathBuf::from).filter(|path| path.is_absolute());
+    Some(own("XDG_CACHE_HOME").or_else(|| Some(own("HOME")?.join(".cache")))?.join("andon-program"))
+}
+
+fn remembered(identity: &str) -> Option<String> {
+    use std::os::unix::fs::MetadataExt;
+    let place = memory()?;
+    // What another user wrote is not believed.
+    let own = std::fs::metadata(&place).ok()?.uid() == nix::unistd::geteuid().as_raw();
+    let text = own.then(|| std::fs::read_to_string(place).ok())??;
+    let (known, digest) = text.trim_end().split_once('\n')?;
+    let is_digest = digest.len() == 64 && digest.bytes().all(|byte| byte.is_ascii_hexdigit());
+    (known == identity && is_digest).then(|| digest.to_owned())
+}
+
+/// Where it cannot be written, it is computed the next time, too.
+fn remember(identity: &str, digest: &str) {
+    let Some(place) = memory() else { return };
+    let new = place.with_extension(std::process::id().to_string());
+    let written = std::fs::write(&new, format!("{identity}\n{digest}\n"));
+    if written.and_then(|()| std::fs::rename(&new, &place)).is_err() {
+        let _ = std::fs::remove_file(&new);
+    }
 }
 
 struct Hasher<'a>(&'a mut Sha256);
@@ -354,6 +403,20 @@ mod tests {
             check(&format!("Linux {here} glibc 2.5"), Some("the GNU C library, 2."));
             check(&format!("Linux {here} none"), Some("the GNU C library, 2."));
         }
+    }
+
+    #[test]
+    fn a_digest_is_remembered_of_this_very_file() {
+        let directory = std::env::temp_dir().join(format!("andon-digest-{}", std::process::id()));
+        std::fs::create_dir_all(&directory).unwrap();
+        let file = directory.join("program");
+        std::fs::write(&file, "one").unwrap();
+        let one = identity(&std::fs::metadata(&file).unwrap());
+        assert_eq!(one, identity(&std::fs::metadata(&file).unwrap()));
+        std::fs::rename(&file, directory.join("old")).unwrap();
+        std::fs::write(&file, "two").unwrap();
+        assert_ne!(one, identity(&std::fs::metadata(&file).unwrap()), "another file of the same length");
+        std::fs::remove_dir_all(directory).unwrap();
     }
 
     #[test]
