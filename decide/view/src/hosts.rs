@@ -169,3 +169,29 @@ fn standing_of(report: &HostReport, planned: bool, paint: Paint) -> String {
         (count, false) => paint.yellow(&format!("{count} changed")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn servers_that_cannot_be_reached_for_one_reason_are_said_of_together() {
+        let outcome = |name: &str, why: &str| {
+            let failure = Failure::new(format!("{name} cannot be reached"), why).help("Mend its address.");
+            (Arc::from(name.split('.').next().unwrap()), Outcome::Failed(failure))
+        };
+        let all = [
+            outcome("a.test", "ssh: Could not resolve hostname a.test: unknown"),
+            outcome("me@b.test:22", "ssh: Could not resolve hostname b.test: unknown"),
+            outcome("c.test", "ssh: connect to host c.test port 22: Connection refused"),
+        ];
+        let expected = "a, me@b: cannot be reached
+  ssh: Could not resolve hostname …: unknown
+  help: Mend its address.
+c: c.test cannot be reached
+  ssh: connect to host c.test port 22: Connection refused
+  help: Mend its address.
+";
+        assert_eq!(hosts(&all, false, Paint { colour: false }.into()), expected);
+    }
+}
