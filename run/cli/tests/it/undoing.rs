@@ -27,8 +27,11 @@ const ROLE: &str = r#"role "app" {
 
 const HOSTS: [&str; 2] = ["web-1", "web-2"];
 
-/// What is at the paths that the role changes: content, mode, owner and group; nothing where nothing is.
-fn seen(directory: &Path) -> Vec<Option<(Vec<u8>, u32, u32, u32)>> {
+/// Content, mode, owner and group.
+type Seen = (Vec<u8>, u32, u32, u32);
+
+/// What is at the paths that the role changes; nothing where nothing is.
+fn seen(directory: &Path) -> Vec<Option<Seen>> {
     let at = |name: &str| {
         let place = directory.join(name);
         let meta = fs::symlink_metadata(&place).ok()?;
