@@ -24,8 +24,8 @@ use andon_value::{Number, Value};
 
 use crate::definitions::Settings;
 
-pub(crate) use block::{evaluate_block_with_doubts, evaluate_given, nothing_given};
 pub use block::{evaluate_block, implied_type};
+pub(crate) use block::{evaluate_block_with_doubts, evaluate_given, nothing_given};
 pub use describe::describe;
 pub use inputs::{Inputs, Moment};
 pub use json::resolved;

@@ -39,7 +39,7 @@ fn there(out: &str) -> Vec<String> {
         .unwrap()
         .map(|entry| {
             let path = entry.unwrap().path();
-            format!("{}: {}", path.file_name().unwrap().display(), fs::read_to_string(&path).unwrap().trim())
+            format!("{}: {}", path.file_name().unwrap().to_string_lossy(), fs::read_to_string(&path).unwrap().trim())
         })
         .collect();
     all.sort();
