@@ -77,10 +77,14 @@ pub(super) fn act(name: &str, verb: Verb) -> Result<(), String> {
         }
         std::thread::sleep(Duration::from_millis(50));
     }
+    let process = || fs::read_to_string(format!("{directory}/supervise/pid")).unwrap_or_default();
+    let before = process();
     must("sv", &["-w", "60", word, &directory])?;
-    // What ended within a second is started again only after it.
+    // What ended within a second is started again only after it; and sv, which counts in seconds, takes what was
+    // started just before for what it started itself.
+    let is_old = || verb == Verb::Restart && process() == before;
     let deadline = Instant::now() + SEEN;
-    while verb != Verb::Stop && !is_up(&directory) {
+    while verb != Verb::Stop && (!is_up(&directory) || is_old()) {
         if Instant::now() >= deadline {
             return Err(format!("`{name}` does not stay up after `sv {word}`"));
         }

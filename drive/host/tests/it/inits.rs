@@ -111,16 +111,20 @@ fn openrc_and_runit() {
         if !install(&["openrc", "runit"]) {
             return;
         }
-        // The daemon has a program of its own: `start-stop-daemon` takes any process of it for the service.
-        fs::copy("/bin/sleep", "/usr/bin/andon-waits").unwrap();
+        // The daemon has a program of its own: `start-stop-daemon` takes any process of it for the service, also one of
+        // another run of this test.
+        let waits = format!("/usr/bin/waits-{}", std::process::id());
+        fs::copy("/bin/sleep", &waits).unwrap();
         fs::create_dir_all("/run/openrc/started").unwrap();
         fs::write("/run/openrc/softlevel", "default\n").unwrap();
         assert_eq!(init(), Init::OpenRc);
         write_script(
             "/etc/init.d/andon-probe",
-            "#!/sbin/openrc-run\ncommand=/usr/bin/andon-waits\ncommand_args=1000\ncommand_background=yes\n\
-             pidfile=/run/andon-probe.pid\n\
-             start_post() { until readlink /proc/$(cat $pidfile)/exe | grep -q waits; do sleep 0.02; done; }\n",
+            &format!(
+                "#!/sbin/openrc-run\ncommand={waits}\ncommand_args=1000\ncommand_background=yes\n\
+                 pidfile=/run/andon-probe.pid\n\
+                 start_post() {{ until readlink /proc/$(cat $pidfile)/exe | grep -q waits; do sleep 0.02; done; }}\n"
+            ),
         );
         check_life("andon-probe");
         assert_eq!(look("andon-none"), None);

@@ -72,7 +72,7 @@ fn they_are_one_in_a_stack() {
     // A role alone is another wish for the server.
     stack("role = \"web\"", "");
     let planned = project.exits(2, &["plan", "--detailed-exitcode"]).out;
-    assert!(planned.contains(&format!("file \"{out}/watch\"")), "{planned}");
+    assert!(planned.contains(&format!("removes {out}/watch")), "{planned}");
     project.ok(&["apply", "-y"]);
     assert_eq!(there(&out), ["common: common", "web: web 80"]);
     project.ok(&["destroy", "-y"]);
