@@ -85,12 +85,13 @@ impl World {
         self.catalog.files.get(&*resolve(args.directory(), source)?)
     }
 
-    /// The files of the project below a directory, by their paths from there.
-    pub fn files_below(&self, args: &Args, source: &str) -> Vec<(&str, &Bytes)> {
+    /// The files of the project below a directory, by their paths from there, and whether each may be executed.
+    pub fn files_below(&self, args: &Args, source: &str) -> Vec<(&str, &Bytes, bool)> {
         let Some(directory) = resolve(args.directory(), source) else { return Vec::new() };
         let below: Arc<str> = if directory.is_empty() { "".into() } else { format!("{directory}/").into() };
         let from = self.catalog.files.range(below.clone()..);
-        from.map_while(|(path, bytes)| Some((path.strip_prefix(&*below)?, bytes))).collect()
+        let executable = &self.catalog.executable;
+        from.map_while(|(path, bytes)| Some((path.strip_prefix(&*below)?, bytes, executable.contains(path)))).collect()
     }
 
     /// Whether a look's answer is known.

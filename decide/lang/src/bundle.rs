@@ -2,7 +2,8 @@
 //! beside those that they may read. Nothing else of the project.
 //!
 //! The form, version 1: the line `andon bundle 1`; then for each file, in order of path, the lengths of its path and
-//! of its content (32 bits each, little endian), its path and its content.
+//! of its content (32 bits each, little endian), its path and its content. The highest bit of the length of a path says
+//! that the file may be executed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -18,6 +19,9 @@ use crate::role::{Roles, Server, catalog, facts_read, find, lineage, predict};
 use crate::{FileSet, GivenArgument};
 
 const MAGIC: &[u8] = b"andon bundle 1\n";
+
+/// What is added to the length of the path of a file that may be executed.
+const EXECUTABLE: usize = 1 << 31;
 
 /// Roles and all that they may read.
 #[derive(Debug, Clone)]
@@ -64,9 +68,9 @@ pub fn bundle<'n>(project: &Project, roles: impl IntoIterator<Item = &'n str>) -
         .collect();
     let beside: BTreeSet<&str> = kept.values().map(|role| &*role.directory).collect();
     let mut files = FileSet::new();
-    for (path, content) in beside.into_iter().flat_map(|directory| project.files.under(directory)) {
+    for (path, _) in beside.into_iter().flat_map(|directory| project.files.under(directory)) {
         if defining.contains(&**path) || !is_left_behind(path) {
-            files.insert(path.clone(), content.clone());
+            files.copy(&project.files, path);
         }
     }
     Bundle { roles: kept, sources: project.sources.clone(), files: Arc::new(files) }
@@ -77,7 +81,8 @@ impl Bundle {
     pub fn encode(&self) -> Vec<u8> {
         let mut bytes = MAGIC.to_vec();
         for (path, content) in self.files.under("") {
-            for length in [path.len(), content.len()] {
+            let mark = if self.files.is_executable(path) { EXECUTABLE } else { 0 };
+            for length in [path.len() | mark, content.len()] {
                 bytes.extend(u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes());
             }
             bytes.extend(path.as_bytes());
@@ -93,8 +98,12 @@ impl Bundle {
         while !rest.is_empty() {
             let path_length = take_length(&mut rest)?;
             let content_length = take_length(&mut rest)?;
-            let path = std::str::from_utf8(take(&mut rest, path_length)?).map_err(|_| BundleError::Damaged)?;
+            let path =
+                std::str::from_utf8(take(&mut rest, path_length & !EXECUTABLE)?).map_err(|_| BundleError::Damaged)?;
             files.insert(path, take(&mut rest, content_length)?);
+            if path_length & EXECUTABLE != 0 {
+                files.mark_executable(path);
+            }
         }
         let (project, diagnostics) = crate::load_roles(Arc::new(files));
         match diagnostics.iter().find(|diagnostic| diagnostic.is_error()) {

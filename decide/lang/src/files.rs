@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::Arc;
 
@@ -11,6 +11,7 @@ use std::sync::Arc;
 pub struct FileSet {
     own: BTreeMap<Arc<str>, Arc<[u8]>>,
     foreign: BTreeMap<Arc<str>, Arc<[u8]>>,
+    executable: BTreeSet<Arc<str>>,
 }
 
 impl FileSet {
@@ -24,6 +25,25 @@ impl FileSet {
         let path = path.into();
         let files = if is_foreign(&path) { &mut self.foreign } else { &mut self.own };
         files.insert(path, content.into());
+    }
+
+    /// Says that a file may be executed by its owner, as a script.
+    pub fn mark_executable(&mut self, path: impl Into<Arc<str>>) {
+        self.executable.insert(path.into());
+    }
+
+    /// Adds a file of another set as it is there.
+    pub fn copy(&mut self, from: &FileSet, path: &Arc<str>) {
+        let Some(content) = from.files(path).get(path) else { return };
+        self.insert(path.clone(), content.clone());
+        if from.is_executable(path) {
+            self.mark_executable(path.clone());
+        }
+    }
+
+    /// Whether a file may be executed; `path` is one that [`FileSet::under`] gives.
+    pub fn is_executable(&self, path: &str) -> bool {
+        self.executable.contains(path)
     }
 
     /// The content of a file; `path` is taken from `base` (a directory of the project, `""` for the project's own),

@@ -35,8 +35,8 @@ pub(crate) fn look(place: &CertificatePlace) -> Sight {
 }
 
 /// What is given as it is, or by the path of a file.
-fn contents(given: &str) -> Option<String> {
-    if given.starts_with('/') { std::fs::read_to_string(given).ok() } else { Some(given.to_owned()) }
+fn contents(given: &str) -> std::io::Result<String> {
+    if given.starts_with('/') { std::fs::read_to_string(given) } else { Ok(given.to_owned()) }
 }
 
 /// `authority` is the certificate that is to have signed it; `None` where it is to have signed itself.
@@ -172,14 +172,17 @@ pub(crate) fn make(place: &CertificatePlace, wish: &CertificateWish, accounts: &
     params.use_authority_key_identifier_extension = place.authority.is_some();
     let (certificate, chain) = match (&place.authority, &wish.authority_key) {
         (Some(authority), Some(signer)) => {
-            let missing = |path: &str| format!("{} could not be made: {path} could not be read", place.certificate);
-            let shown =
-                |given: &str| if given.starts_with('/') { given.to_owned() } else { "what signs it".to_owned() };
-            let pem = contents(authority).ok_or_else(|| missing(&shown(authority)))?;
-            let signer =
-                contents(&String::from_utf8_lossy(&signer.0)).ok_or_else(|| missing("the key that signs it"))?;
-            let signer = keys::read(&signer).map_err(|error| failed("the key that signs it", &error))?;
-            let issuer = Issuer::from_ca_cert_pem(&pem, signer).map_err(|error| failed(&shown(authority), &error))?;
+            let given_key = String::from_utf8_lossy(&signer.0);
+            let named = |what: &str, given: &str| match given.starts_with('/') {
+                true => format!("{what}, {given}"),
+                false => what.to_owned(),
+            };
+            let by = named("the certificate that signs it", authority);
+            let by_key = named("the key that signs it", &given_key);
+            let pem = contents(authority).map_err(|error| failed(&by, &error))?;
+            let signer = contents(&given_key).map_err(|error| failed(&by_key, &error))?;
+            let signer = keys::read(&signer).map_err(|error| failed(&by_key, &error))?;
+            let issuer = Issuer::from_ca_cert_pem(&pem, signer).map_err(|error| failed(&by, &error))?;
             let made = params.signed_by(&key, &issuer).map_err(|error| failed("its signature", &error))?;
             (made, pem)
         }

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use andon_value::{Type, Value};
@@ -69,6 +69,8 @@ pub struct Catalog {
     pub checks: Vec<Check>,
     /// What `source` may name: the files beside the roles, by their paths in the project.
     pub files: BTreeMap<Arc<str>, Bytes>,
+    /// Those of the files that may be executed.
+    pub executable: BTreeSet<Arc<str>>,
 }
 
 /// One thing that a server must have.

@@ -369,6 +369,9 @@ pub fn catalog_digest(catalog: &Catalog) -> String {
     for (path, content) in andon_converge::sources(catalog) {
         hash.update(format!("{path} {}\n", content.0.len()));
         hash.update(&*content.0);
+        if catalog.executable.contains(path) {
+            hash.update(b"executable\n");
+        }
     }
     for check in &catalog.checks {
         for assertion in &check.assertions {

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -67,9 +68,9 @@ pub fn read_files(directory: &Path) -> Result<FileSet, ReadError> {
 pub(crate) fn read_own_files(directory: &Path) -> Result<FileSet, ReadError> {
     let mut files = FileSet::new();
     let mut around = BTreeSet::new();
-    read_tree(directory, "", is_own, &mut |path, content| {
-        find_around(&path, &content, &mut around);
-        files.insert(path, content);
+    read_tree(directory, "", is_own, &mut |found| {
+        find_around(&found.path, &found.content, &mut around);
+        found.put(&mut files);
         Ok(())
     })?;
     read_around(directory, around, &mut files)?;
@@ -81,13 +82,31 @@ pub(crate) fn is_own(name: &str) -> bool {
     !name.starts_with('.') && !LEFT_OUT.contains(&name)
 }
 
+/// A file as it was read, with its path from where the reading began.
+pub(crate) struct Found {
+    pub path: String,
+    pub content: Arc<[u8]>,
+    pub is_executable: bool,
+}
+
+impl Found {
+    /// Adds it to others.
+    pub fn put(self, files: &mut FileSet) {
+        let Found { path, content, is_executable } = self;
+        if is_executable {
+            files.mark_executable(path.as_str());
+        }
+        files.insert(path, content);
+    }
+}
+
 /// Reads every file below `relative`, a path from `directory`, and hands each over with its path from there; ends with
 /// the first error that `take` has.
 pub(crate) fn read_tree(
     directory: &Path,
     relative: &str,
     wanted: fn(&str) -> bool,
-    take: &mut dyn FnMut(String, Arc<[u8]>) -> io::Result<()>,
+    take: &mut dyn FnMut(Found) -> io::Result<()>,
 ) -> Result<(), ReadError> {
     let mut open: Vec<(PathBuf, String, usize)> = vec![(directory.join(relative), relative.to_owned(), 0)];
     while let Some((path, relative, links)) = open.pop() {
@@ -121,7 +140,8 @@ pub(crate) fn read_tree(
             };
             if metadata.is_file() && metadata.len() <= LARGEST_FILE_BYTES {
                 let content = fs::read(&path).map_err(failed)?;
-                take(relative, content.into()).map_err(failed)?;
+                let is_executable = metadata.permissions().mode() & 0o100 != 0;
+                take(Found { path: relative, content: content.into(), is_executable }).map_err(failed)?;
             }
         }
     }
@@ -177,9 +197,9 @@ fn read_around(directory: &Path, mut around: BTreeSet<String>, files: &mut FileS
         if !is_module || read {
             continue;
         }
-        read_tree(directory, &relative, is_own, &mut |path, content| {
-            find_around(&path, &content, &mut around);
-            files.insert(path, content);
+        read_tree(directory, &relative, is_own, &mut |found| {
+            find_around(&found.path, &found.content, &mut around);
+            found.put(files);
             Ok(())
         })?;
         done.insert(relative);
@@ -220,8 +240,8 @@ fn read_installed(directory: &Path, files: &mut FileSet) -> Result<(), ReadError
 
 /// Reads an installed package.
 pub(crate) fn read_package(directory: &Path, root: &str, files: &mut FileSet) -> Result<(), ReadError> {
-    read_tree(directory, root, |name| name != ".git", &mut |path, content| {
-        files.insert(path, content);
+    read_tree(directory, root, |name| name != ".git", &mut |found| {
+        found.put(files);
         Ok(())
     })
 }

@@ -173,10 +173,10 @@ fn with_files_beside(
     refuse_wrong(&project, diagnostics, &name)?;
     let files = Arc::make_mut(&mut project.files);
     let mut bytes = 0;
-    read_tree(base, below, is_own, &mut |path, content| {
-        bytes += content.len();
-        if !path.ends_with(SUFFIX) {
-            files.insert(path, content);
+    read_tree(base, below, is_own, &mut |found| {
+        bytes += found.content.len();
+        if !found.path.ends_with(SUFFIX) {
+            found.put(files);
         }
         if bytes > MOST_BYTES { Err(io::Error::other("more than 64 MiB lie beside the role")) } else { Ok(()) }
     })

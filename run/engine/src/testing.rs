@@ -65,9 +65,7 @@ pub fn empty_project(of: &Project, environment: &str) -> Result<Project, Diagnos
 fn load(of: &Project, environment: &str, stack: Option<String>) -> Result<Project, Diagnostics> {
     let mut files = FileSet::new();
     for directory in ["roles", "images"] {
-        for (path, content) in of.files.under(directory) {
-            files.insert(Arc::clone(path), Arc::clone(content));
-        }
+        of.files.under(directory).for_each(|(path, _)| files.copy(&of.files, path));
     }
     let head = format!("project \"{}\" {{}}\n\nenvironment \"{environment}\" {{}}\n", of.name);
     files.insert("andon.hcl", head.into_bytes());

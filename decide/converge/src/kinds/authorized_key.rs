@@ -166,7 +166,7 @@ fn decide(args: &Args, world: &World) -> Result<Decision, String> {
     let Some(key) = Key::parse(&text) else { return Err("`key` is not a public key".to_owned()) };
     let options = args.text("options").unwrap_or_default();
     let wanted = if options.is_empty() { text.trim().to_owned() } else { format!("{options} {}", text.trim()) };
-    let others = others(world.catalog(), args);
+    let others = others(world.catalog(), args, &path);
     let new = edit(old.unwrap_or_default(), &key, (!args.absent).then_some((&*wanted, &*options)), others.as_ref());
     let (owner, group) = owner.map_or((None, None), |(owner, group)| (Some(owner), Some(group)));
     if args.absent && old.unwrap_or_default() == new {
@@ -185,15 +185,25 @@ fn decide(args: &Args, world: &World) -> Result<Decision, String> {
     wanted.decide(args, world)
 }
 
-/// The data of all keys that the catalog defines for the same file, where no other may be in it.
-fn others(catalog: &Catalog, args: &Args) -> Option<BTreeSet<String>> {
-    if args.absent || args.truth("exclusive") != Some(true) {
-        return None;
-    }
-    let place = |args: &Args| (args.text("user"), args.text("path"));
-    let resources = catalog.resources.iter().filter(|resource| &*resource.kind == KIND.name && !resource.absent);
-    let same = resources.map(Args::of_resource).filter(|other| place(other) == place(args));
-    Some(same.filter_map(|other| Some(Key::parse(&other.text("key")?)?.data)).collect())
+/// The data of all keys that may be in the file, where no other may be in it.
+fn others(catalog: &Catalog, args: &Args, path: &str) -> Option<BTreeSet<String>> {
+    let exclusive = !args.absent && args.truth("exclusive") == Some(true);
+    exclusive.then(|| defined(catalog, &args.text("user").unwrap_or_default(), path))
+}
+
+/// The data of all keys that the catalog defines for a user, or in a file.
+pub(super) fn defined(catalog: &Catalog, user: &str, path: &str) -> BTreeSet<String> {
+    let of_kind = |kind: &'static str| {
+        let resources = catalog.resources.iter().filter(move |resource| &*resource.kind == kind && !resource.absent);
+        resources.map(Args::of_resource)
+    };
+    let is_same = |other: &Args| match other.text("path") {
+        Some(other) => *other == *path,
+        None => other.text("user").is_some_and(|other| *other == *user),
+    };
+    let keys = of_kind(KIND.name).filter(is_same).filter_map(|other| other.text("key"));
+    let of_user = of_kind("user").filter(|other| *other.subject("name") == *user).flat_map(|other| other.texts("keys"));
+    keys.chain(of_user).filter_map(|text| Some(Key::parse(&text)?.data)).collect()
 }
 
 /// The file with the key in it once, or without it; and without all others that are not `allowed`.

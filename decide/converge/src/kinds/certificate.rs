@@ -41,7 +41,7 @@ fn schema() -> Block {
         ("path", text("Where the certificate is; without it, the label.").format(formats::PATH)),
         (
             "key",
-            text("Where its key is; without it, beside the certificate, with `.key` at its end.").format(formats::PATH),
+            text("Where its key is; without it, beside the certificate, with `.key` in the place of `.crt`, `.pem`, `.cert` or `.cer`.").format(formats::PATH),
         ),
         (
             "chain",

@@ -111,7 +111,7 @@ impl Wanted {
                 }
                 differences.extend(meta.decide(args, &path, entry).0);
             }
-            None => differences.extend(meta.mode.map(|mode| args.difference("mode", "", &format!("{mode:04o}")))),
+            None => differences.extend(meta.of_new(args)),
         }
         let secret = world.is_secret(&path);
         let shown = match (world.length(&path, &content), old) {

@@ -41,7 +41,8 @@ fn schema() -> Block {
             optional(
                 Type::String,
                 "A directory of the project, by its path from the role's directory: all files beneath it are beneath \
-                 this one, too.",
+                 this one, too. One that may be executed there may be here, unless `file_mode` says otherwise; of a \
+                 link in it, what it leads to is copied, and one that leads out of the project is left out.",
             ),
         ),
     ];
@@ -79,14 +80,15 @@ impl Tree {
         let Some(source) = args.text("source") else { return tree };
         let path = args.subject("path");
         let meta = Meta { mode: file_mode(args), ..Meta::of(args) };
-        for (inside, content) in world.files_below(args, &source) {
+        for (inside, content, is_executable) in world.files_below(args, &source) {
             let place: Arc<str> = format!("{path}/{inside}").into();
             let mut above = parent(&place);
             while *above != *path && tree.directories.insert(above.into()) {
                 above = parent(above);
             }
             let wanted = Wanted::plain(&place, "", None);
-            tree.files.push(Wanted { content: Bytes::clone(content), meta: meta.clone(), ..wanted });
+            let mode = meta.mode.or(is_executable.then_some(0o755));
+            tree.files.push(Wanted { content: Bytes::clone(content), meta: Meta { mode, ..meta.clone() }, ..wanted });
         }
         tree
     }
@@ -147,18 +149,18 @@ fn decide(args: &Args, world: &World) -> Result<Decision, String> {
         }
         None => {
             meta.check_known(world)?;
-            differences.extend(meta.mode.map(|mode| args.difference("mode", "", &format!("{mode:04o}"))));
+            differences.extend(meta.of_new(args));
             acts.push(make(&path, &meta));
         }
     }
     let tree = Tree::of(args, world);
     if entry.is_some() {
+        let removed = if args.truth("purge") == Some(true) { purge(args, world, &tree)? } else { BTreeSet::new() };
         if args.truth("recurse") == Some(true) {
-            recurse(args, world, &tree, &mut differences, &mut acts)?;
+            recurse(args, world, &tree, &removed, &mut differences, &mut acts)?;
         }
-        if args.truth("purge") == Some(true) {
-            purge(args, world, &tree, &mut differences, &mut acts)?;
-        }
+        differences.extend(removed.iter().map(|path| format!("removes {path}")));
+        acts.extend(removed.into_iter().map(|path| Act::Remove { path }));
     }
     let diff = copy(args, world, tree, &mut differences, &mut acts)?;
     let change = if entry.is_none() { Change::Create } else { Change::Update };
@@ -213,11 +215,12 @@ fn copy(
     Ok((!diffs.is_empty()).then_some(diffs))
 }
 
-/// The owner, group and mode of all that is beneath.
+/// The owner, group and mode of all that is beneath and stays.
 fn recurse(
     args: &Args,
     world: &World,
     tree: &Tree,
+    removed: &BTreeSet<Arc<str>>,
     differences: &mut Vec<String>,
     acts: &mut Vec<Act>,
 ) -> Result<(), String> {
@@ -229,7 +232,9 @@ fn recurse(
             Node::Directory => &of_directories,
             _ => continue,
         };
-        if world.defines(path) {
+        let goes = std::iter::successors(Some(&**path), |path| Some(parent(path)).filter(|above| *above != "/"))
+            .any(|above| removed.contains(above));
+        if world.defines(path) || goes {
             continue;
         }
         let (differs, act) = meta.decide(args, path, entry);
@@ -243,13 +248,7 @@ fn recurse(
 }
 
 /// What nobody defines, and no file of the project is.
-fn purge(
-    args: &Args,
-    world: &World,
-    tree: &Tree,
-    differences: &mut Vec<String>,
-    acts: &mut Vec<Act>,
-) -> Result<(), String> {
+fn purge(args: &Args, world: &World, tree: &Tree) -> Result<BTreeSet<Arc<str>>, String> {
     let path = args.subject("path");
     let keep = args.texts("keep");
     let names = || world.listing(&path).map(|names| names.iter().map(|name| format!("{path}/{name}").into()).collect());
@@ -258,6 +257,7 @@ fn purge(
         Err(_) => names()?,
     };
     let deep = args.has("source");
+    let mut all = BTreeSet::new();
     let mut removed: Option<Arc<str>> = None;
     for inside in beneath {
         let is_top = parent(&inside) == &*path;
@@ -275,10 +275,9 @@ fn purge(
             .any(|pattern| is_like(pattern, rest) || is_like(pattern, rest.split('/').next().unwrap_or(rest)));
         let predecessor = kept_for(&inside).is_some_and(|file| world.is_defined(file));
         if !gone && !kept && !predecessor && !tree.has(&inside) && !world.is_defined(&inside) {
-            differences.push(format!("removes {inside}"));
-            acts.push(Act::Remove { path: inside.clone() });
+            all.insert(inside.clone());
             removed = Some(inside);
         }
     }
-    Ok(())
+    Ok(all)
 }

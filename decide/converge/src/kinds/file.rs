@@ -244,6 +244,9 @@ fn fetch(args: &Args, world: &World, path: Arc<str>, from: Origin) -> Result<Dec
             acts.extend(back_up(&path, backups, world)?);
         }
     }
+    if entry.is_none() {
+        differences.extend(meta.of_new(args));
+    }
     let Meta { mode, owner, group } = meta;
     let validate = args.text("validate");
     acts.push(Act::FetchFile { from, path, mode, owner, group, validate });

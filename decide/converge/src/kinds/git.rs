@@ -240,8 +240,9 @@ fn decide(args: &Args, world: &World) -> Result<Decision, String> {
     };
     let url = args.text("url").unwrap_or_default();
     let Some((commit, branch)) = wanted(args, world, &state, is_there)? else {
-        // In a plan git may still be to come.
-        return Ok(Decision::new(Change::Create, vec![args.difference("url", "", &url)], Vec::new()));
+        // In a plan git may still be to come, or the user that runs it.
+        let change = if is_there { Change::Update } else { Change::Create };
+        return Ok(Decision::new(change, vec![args.difference("url", "", &url)], Vec::new()));
     };
     let discard = args.text("local_changes").is_some_and(|word| &*word == "discard") && !state.changed.is_empty();
     let mut differences = Vec::new();
@@ -306,7 +307,12 @@ fn some(files: &[String]) -> String {
 
 /// What a command says that must succeed; `None` in a plan before there is git.
 fn said(args: &Args, command: &Command, world: &World, what: &str) -> Result<Option<String>, String> {
-    let output = world.command(command)?;
+    let output = match world.command(command) {
+        Ok(output) => output,
+        // The user that asks is only foreseen.
+        Err(_) if world.is_plan && command.user.is_some() => return Ok(None),
+        Err(reason) => return Err(reason),
+    };
     if output.succeeded() {
         return Ok(Some(output.text()));
     }
@@ -317,9 +323,26 @@ fn said(args: &Args, command: &Command, world: &World, what: &str) -> Result<Opt
         return Err("there is no `git` on this server; is `package \"git\" {}` defined before it?".to_owned());
     }
     let errors = String::from_utf8_lossy(&output.errors.0).into_owned();
-    let words = errors.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("git says nothing").to_owned();
+    let words = cause(&errors);
     let words = if command.secret { "what git says is not shown, because it was given a secret" } else { &words };
     Err(format!("{what} of {} could not be asked: {words}", args.subject("path")))
+}
+
+/// What git says the cause is. Behind its errors it gives advice, and before the last one stands what led to it: that
+/// of ssh, of the server, or of a tool that it uses.
+fn cause(errors: &str) -> String {
+    let lines = errors.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("warning:"));
+    let lines: Vec<&str> = lines.filter(|line| !line.starts_with("Warning: Permanently added")).collect();
+    let is_error = |line: &&str| ["fatal:", "error:", "remote:", "ERROR:"].iter().any(|start| line.starts_with(start));
+    match lines.iter().position(is_error) {
+        Some(at) => {
+            let before = lines.iter().take(at).rev().take(2).rev();
+            let told: Vec<&str> =
+                before.chain(lines.iter().skip(at).take_while(|line| is_error(line))).copied().collect();
+            told.join("; ")
+        }
+        None => lines.last().copied().unwrap_or("git says nothing").to_owned(),
+    }
 }
 
 /// The commit to be at, and the branch to be on where there is one; `None` where a plan cannot tell.
@@ -347,6 +370,35 @@ fn wanted(args: &Args, world: &World, state: &State, is_there: bool) -> Result<O
         Some(commit) => Ok(Some((commit, String::new()))),
         None => {
             Err(format!("the repository has no branch and no tag `{name}`; a commit is given whole, with 40 digits"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_git_says_the_cause_is() {
+        for (said, told) in [
+            ("fatal: repository '/srv/none' does not exist\n", "fatal: repository '/srv/none' does not exist"),
+            (
+                "fatal: '/srv/none' does not appear to be a git repository\n\
+                 fatal: Could not read from remote repository.\n\nPlease make sure you have the correct access rights\n\
+                 and the repository exists.\n",
+                "fatal: '/srv/none' does not appear to be a git repository; fatal: Could not read from remote \
+                 repository.",
+            ),
+            (
+                "Warning: Permanently added 'git.test' to the list of known hosts.\n\
+                 git@git.test: Permission denied (publickey).\nfatal: Could not read from remote repository.\n\n\
+                 Please make sure you have the correct access rights\nand the repository exists.\n",
+                "git@git.test: Permission denied (publickey).; fatal: Could not read from remote repository.",
+            ),
+            ("sh: git: not found\n", "sh: git: not found"),
+            ("\n", "git says nothing"),
+        ] {
+            assert_eq!(cause(said), told, "{said}");
         }
     }
 }

@@ -36,6 +36,9 @@ fn check(args: &Args) -> Vec<String> {
     let mut wrong: Vec<String> =
         check_account(&args.subject("name")).into_iter().chain(check_id(args, "gid")).collect();
     wrong.extend(args.texts("members").iter().filter_map(|member| check_account(member)));
+    if args.absent && &*args.subject("name") == "root" {
+        wrong.push("the group `root` owns what the server is made of: it is not removed".to_owned());
+    }
     if args.truth("exclusive") == Some(true) && !args.has("members") {
         wrong.push("`exclusive` needs `members`, which may be empty".to_owned());
     }

@@ -55,6 +55,10 @@ fn looks(args: &Args, world: &World) -> Vec<Look> {
     let above = matches!(world.entry(&path), Ok(None)) && !args.absent;
     let above = above.then(|| look_at(parent(&path)));
     let mut looks: Vec<Look> = [look_at(&path)].into_iter().chain(above).collect();
+    let is_directory = matches!(world.entry(&path), Ok(Some(entry)) if entry.node == Node::Directory);
+    if is_directory && args.truth("force") == Some(true) && !args.absent {
+        looks.push(Look::Tree(path.clone()));
+    }
     if let (Some(true), Some(target)) = (args.truth("hard"), args.text("target")) {
         looks.push(look_at(&target));
         if !args.absent && matches!(world.entry(&path), Ok(Some(_))) {
@@ -80,13 +84,14 @@ fn decide(args: &Args, world: &World) -> Result<Decision, String> {
     if hard && node.is_some() && world.command(&same_file(&path, &target))?.succeeded() {
         return Ok(Decision::nothing());
     }
-    let mut acts = Vec::new();
+    let (mut acts, mut differences) = (Vec::new(), Vec::new());
     let (change, was) = match node {
         Some(Node::Link(now)) if *now == target && !hard => return Ok(Decision::nothing()),
         Some(Node::Link(now)) => (Change::Update, &**now),
         Some(Node::File(_)) => (Change::Update, "(a file)"),
         Some(Node::Directory) if args.truth("force") == Some(true) => {
             acts.push(Act::Remove { path: path.clone() });
+            differences = removed(&path, world)?;
             (Change::Update, "(a directory)")
         }
         Some(Node::Directory) => {
@@ -96,9 +101,20 @@ fn decide(args: &Args, world: &World) -> Result<Decision, String> {
         None => (Change::Create, ""),
     };
     check_parent(&path, world)?;
-    let differences = vec![args.difference("target", was, &target)];
+    differences.insert(0, args.difference("target", was, &target));
     acts.push(if hard { another_name(&path, &target, world)? } else { Act::MakeLink { path, target } });
     Ok(Decision::new(change, differences, acts))
+}
+
+/// What is lost with a directory: the first of it, and how much more there is.
+fn removed(path: &str, world: &World) -> Result<Vec<String>, String> {
+    const SHOWN: usize = 10;
+    let tree = world.tree(path)?;
+    let mut lines: Vec<String> = tree.iter().take(SHOWN).map(|(inside, _)| format!("removes {inside}")).collect();
+    if let more @ 1.. = tree.len().saturating_sub(SHOWN) {
+        lines.push(format!("removes {more} more in {path}"));
+    }
+    Ok(lines)
 }
 
 /// The act that makes a path another name of a file: beside it first, so that there is no moment without one.

@@ -77,6 +77,26 @@ fn plain(name: &str) -> String {
     format!("{language}{dot}{charset}{at}{variant}").to_ascii_lowercase()
 }
 
+/// Where what a server knows of languages is: its own, and what was added.
+const DEFINITIONS: [&str; 2] = ["/usr/share/i18n/locales", "/usr/local/share/i18n/locales"];
+
+/// The definition that a locale is made of: that of `de_DE.UTF-8@euro` is `de_DE@euro`.
+fn definition(name: &str) -> String {
+    let (name, variant) = name.split_once('@').map_or((name, ""), |(name, variant)| (name, variant));
+    let language = name.split('.').next().unwrap_or(name);
+    if variant.is_empty() { language.to_owned() } else { format!("{language}@{variant}") }
+}
+
+/// Makes all in the list. That it tells of one it does not know only in passing, so that is asked for.
+fn make(name: &str) -> Command {
+    const SCRIPT: &str = "locale-gen || exit\n\
+        locale -a | tr A-Z a-z | grep -qxF -e \"$1\" && exit\n\
+        echo \"the server does not know the locale $2\" >&2\n\
+        exit 1";
+    let command = Command::new(["/bin/sh", "-c", SCRIPT, "sh", &plain(name), name]);
+    Command { timeout_ms: Some(900_000), ..command }
+}
+
 fn list_made() -> Command {
     Command::new(["locale", "-a"])
 }
@@ -89,6 +109,9 @@ fn looks(args: &Args, world: &World) -> Vec<Look> {
         looks.push(file(LIST));
         if matches!(world.entry(LIST), Ok(Some(_))) && !args.absent {
             looks.push(Look::Command(list_made()));
+            for directory in DEFINITIONS {
+                looks.extend([look_at(directory), look_at(&format!("{directory}/{}", definition(&name)))]);
+            }
         }
     }
     if !settings(args).is_empty() {
@@ -117,19 +140,17 @@ fn decide(args: &Args, world: &World) -> Result<Decision, String> {
                 validate: None,
             });
         }
-        if !args.absent {
+        if !args.absent && !is_made(&name, world)? {
+            check_known(&name, world)?;
             let made = world.command(&list_made())?;
-            let known = made.text();
-            if !known.lines().any(|known| plain(known.trim()) == plain(&name)) {
-                differences.push("made".to_owned());
-                let output = CommandOutput { output: Bytes::from(&*format!("{known}{name}\n")), ..made.clone() };
-                acts.push(Act::Run {
-                    command: Command { timeout_ms: Some(900_000), ..Command::new(["locale-gen"]) },
-                    doing: Some(format!("making the locale {name}").into()),
-                    makes: vec![(Look::Command(list_made()), Sight::Command(output))],
-                    only: true,
-                });
-            }
+            differences.push("made".to_owned());
+            let output = CommandOutput { output: Bytes::from(&*format!("{}{name}\n", made.text())), ..made.clone() };
+            acts.push(Act::Run {
+                command: make(&name),
+                doing: Some(format!("making the locale {name}").into()),
+                makes: vec![(Look::Command(list_made()), Sight::Command(output))],
+                only: true,
+            });
         }
     }
     let settings = settings(args);
@@ -158,6 +179,27 @@ fn decide(args: &Args, world: &World) -> Result<Decision, String> {
         }
     }
     Ok(Decision::update(differences, acts))
+}
+
+fn is_made(name: &str, world: &World) -> Result<bool, String> {
+    Ok(world.command(&list_made())?.text().lines().any(|known| plain(known.trim()) == plain(name)))
+}
+
+/// A server that keeps the definitions where others do, and not this one, cannot make the locale.
+fn check_known(name: &str, world: &World) -> Result<(), String> {
+    let (mut keeps, mut known) = (false, world.loose);
+    for directory in DEFINITIONS {
+        keeps |= world.entry(directory)?.is_some();
+        known |= world.entry(&format!("{directory}/{}", definition(name)))?.is_some();
+    }
+    if keeps && !known {
+        let [directory, _] = DEFINITIONS;
+        return Err(format!(
+            "this server does not know the locale `{name}`: there is no {directory}/{}",
+            definition(name)
+        ));
+    }
+    Ok(())
 }
 
 fn settings(args: &Args) -> BTreeMap<Arc<str>, Arc<str>> {

@@ -82,6 +82,17 @@ impl Meta {
         Ok(())
     }
 
+    /// A line for each that something new is given. That it is root's goes without saying.
+    pub fn of_new(&self, args: &Args) -> Vec<String> {
+        let mode = self.mode.map(|mode| args.difference("mode", "", &format!("{mode:04o}")));
+        let account = |attribute: &str, name: &Option<Arc<str>>| {
+            let name = name.as_ref().filter(|name| !matches!(&***name, "root" | "0"))?;
+            Some(args.difference(attribute, "", name))
+        };
+        let accounts = [account("owner", &self.owner), account("group", &self.group)];
+        mode.into_iter().chain(accounts.into_iter().flatten()).collect()
+    }
+
     /// A line for each that differs, and the act that puts them right.
     pub fn decide(&self, args: &Args, path: &Arc<str>, entry: &Entry) -> (Vec<String>, Option<Act>) {
         let mode = self.mode.filter(|mode| *mode != entry.mode);

@@ -73,11 +73,16 @@ fn decide(args: &Args, world: &World) -> Result<Decision, String> {
     let value: Arc<str> = words.split_whitespace().collect::<Vec<_>>().join(" ").into();
     let content = Bytes::from(format!("{key} = {value}\n").as_str());
     let (mut differences, mut acts) = (Vec::new(), Vec::new());
+    let known = if world.stage == Stage::Live { world.sysctl(&key)?.cloned() } else { None };
     if kept != Some(&content) {
         if world.entry(DIRECTORY)?.is_none() {
             acts.push(Act::MakeDirectory { path: DIRECTORY.into(), mode: None, owner: None, group: None });
         }
         differences.push(if kept.is_some() { format!("{path} differs") } else { format!("{path} is missing") });
+        // Where the kernel has another one, that is told with it.
+        if known.as_ref().is_none_or(|known| *known == value) {
+            differences.push(args.difference("value", "", &value));
+        }
         acts.push(Act::WriteFile { path, content, mode: Some(0o644), owner: None, group: None, validate: None });
     }
     if world.stage == Stage::Live {

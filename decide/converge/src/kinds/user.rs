@@ -6,7 +6,7 @@ use andon_value::Type;
 
 use super::group::{check_id, id};
 use super::shadow::{self, ageing, check_password, check_shadow, password};
-use super::{Decision, Kind};
+use super::{Decision, Kind, authorized_key};
 use crate::args::{Args, block, check_account, check_path, look_at, optional};
 use crate::formats;
 use crate::world::{World, bytes_of};
@@ -56,7 +56,14 @@ fn schema() -> Block {
             optional(Type::Bool, "Take the number of a new one from those for the system, and make no home directory."),
         ),
         ("keys", optional(texts(), "Public keys, a line each, that may log in as it over SSH. Others stay.")),
-        ("exclusive_keys", optional(Type::Bool, "Whether keys that are not in `keys` may no longer log in.")),
+        (
+            "exclusive_keys",
+            optional(
+                Type::Bool,
+                "Whether keys that are not in `keys`, and that no `authorized_key` of the role is about, may no longer \
+                 log in.",
+            ),
+        ),
         ("remove_home", optional(Type::Bool, "Whether `absent` removes the home directory and the mail, too.")),
     ];
     attributes.extend(shadow::schema());
@@ -78,6 +85,9 @@ fn check(args: &Args) -> Vec<String> {
     }
     if args.truth("move_home") == Some(true) && !args.has("home") && !args.absent {
         wrong.push("`move_home` says what happens where `home` changes, and there is no `home`".to_owned());
+    }
+    if args.absent && &*args.subject("name") == "root" {
+        wrong.push("a server without the user `root` cannot be used any more: it is not removed".to_owned());
     }
     for (attribute, of) in [("exclusive", "groups"), ("exclusive_keys", "keys")] {
         if args.truth(attribute) == Some(true) && !args.has(of) {
@@ -252,7 +262,8 @@ fn create(args: &Args, world: &World) -> Result<Decision, String> {
         password: password(args, None)?,
         ..UserWish::default()
     };
-    wish.ageing = ageing(args, &User::default()).0;
+    let (days, changed) = ageing(args, &User::default());
+    wish.ageing = days;
     // A group of the user's own name that is there already would make `useradd` refuse: it becomes the primary one.
     if wish.group.is_none() && world.group(&name)?.is_some() {
         wish.group = Some(name.clone());
@@ -263,7 +274,16 @@ fn create(args: &Args, world: &World) -> Result<Decision, String> {
     for (attribute, text) in [("comment", &wish.comment), ("home", &wish.home), ("shell", &wish.shell)] {
         differences.extend(text.as_ref().map(|text| args.difference(attribute, "", text)));
     }
+    for attribute in ["gid", "group"] {
+        let given = args.text(attribute).or_else(|| id(args, attribute).map(|gid| gid.to_string().into()));
+        differences.extend(given.map(|given| args.difference(attribute, "", &given)));
+    }
     differences.extend(wish.groups.iter().map(|group| args.difference("groups", "", group)));
+    if args.has("password") {
+        differences.push("password (sensitive value)".to_owned());
+    }
+    differences.extend(args.truth("locked").map(|locked| args.difference("locked", "", &locked.to_string())));
+    differences.extend(changed);
     let system = args.truth("system") == Some(true);
     Ok(Decision::new(Change::Create, differences, vec![Act::AddUser { name, wish, system }]))
 }
@@ -313,11 +333,13 @@ fn authorize(args: &Args, user: Option<&User>, world: &World) -> Result<(Vec<Str
     let content = content.unwrap_or_default();
     let wanted = args.texts("keys");
     let exclusive = args.truth("exclusive_keys") == Some(true);
+    let others = authorized_key::defined(world.catalog(), &args.subject("name"), &path);
     let (mut lines, mut differences, mut placed) = (Vec::new(), Vec::new(), vec![false; wanted.len()]);
     for line in content.lines() {
         let at = key_of(line).and_then(|key| wanted.iter().position(|wanted| key_of(wanted) == Some(key)));
         let Some((wanted, placed)) = at.and_then(|at| Some((wanted.get(at)?, placed.get_mut(at)?))) else {
-            if exclusive && key_of(line).is_some() {
+            let spared = || key_of(line).is_some_and(|(_, data)| others.contains(data));
+            if exclusive && key_of(line).is_some() && !spared() {
                 differences.push(format!("keys: takes out {}", name_of(line)));
             } else {
                 lines.push(line);

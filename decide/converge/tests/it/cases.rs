@@ -133,7 +133,7 @@ fn what_comes_earlier_is_planned_on() {
         &[
             "group \"web\" Create gid 700",
             "user \"deploy\" Create shell /bin/bash, groups sudo, groups web",
-            "file \"/home/deploy/x\" Create",
+            "file \"/home/deploy/x\" Create owner deploy, group web",
         ],
     );
 }
@@ -244,7 +244,7 @@ fn settings_and_zones() {
         host.text("/etc/sysctl.d/90-andon-net.core.somaxconn.conf").as_deref(),
         Some("net.core.somaxconn = 4096\n")
     );
-    check(Host::new(), somaxconn(" 128 "), &[&format!("sysctl \"net.core.somaxconn\" Update {missing}")]);
+    check(Host::new(), somaxconn(" 128 "), &[&format!("sysctl \"net.core.somaxconn\" Update {missing}, value 128")]);
     let zone = |name: &str| vec![resource("timezone", "current", &[("name", name.into())])];
     check(Host::new(), zone("UTC"), &[]);
     check(Host::new().with_file("/etc/timezone", "Etc/UTC\n"), zone("UTC"), &[]);

@@ -6,7 +6,7 @@
 //! ```text
 //! ## A file is made            the title
 //! --- role                     host resources, or whole roles of which the last counts
-//! --- beside web/site.conf     a file in the directory of the roles
+//! --- beside web/site.conf     a file in the directory of the roles; ` (executable)` behind it says that it is that
 //! --- facts                    `os.family = debian`, a line each; other facts are empty
 //! --- server                   what is there beside `Host::new`, a line each; see `put`
 //! --- wrong                    out: why the role cannot be meant
@@ -132,6 +132,13 @@ impl Case<'_> {
         files.insert("roles/case.role.hcl", text.as_bytes());
         for (name, text) in &self.sections {
             if let Some(path) = name.strip_prefix("beside ") {
+                let path = match path.strip_suffix(" (executable)") {
+                    Some(path) => {
+                        files.mark_executable(format!("roles/{path}"));
+                        path
+                    }
+                    None => path,
+                };
                 files.insert(format!("roles/{path}"), format!("{}\n", text.trim_end()).as_bytes());
             }
         }

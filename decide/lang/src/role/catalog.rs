@@ -101,7 +101,7 @@ impl<'a> Evaluation<'a> {
         }
         let mut beside = FileSet::new();
         for directory in lineage.iter().map(|role| &*role.directory).collect::<BTreeSet<_>>() {
-            files.under(directory).for_each(|(path, content)| beside.insert(path.clone(), content.clone()));
+            files.under(directory).for_each(|(path, _)| beside.copy(files, path));
         }
         Ok(Evaluation {
             lineage,
@@ -156,6 +156,8 @@ impl<'a> Evaluation<'a> {
         }
         let files = self.files.under("").map(|(path, content)| (path.clone(), Bytes(content.clone())));
         prediction.catalog.files = files.collect();
+        let executable = prediction.catalog.files.keys().filter(|path| self.files.is_executable(path));
+        prediction.catalog.executable = executable.cloned().collect();
         let mut out = self.out.take();
         if !predict && !out.has_errors() {
             out.extend(prediction.undecided.iter().map(|undecided| {
