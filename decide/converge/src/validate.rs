@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use andon_schema::host::{Bytes, Catalog};
+use andon_schema::host::{Bytes, Catalog, HostResource};
 
 use crate::args::{Args, resolve, split_key};
 use crate::converge::address_of;
@@ -23,7 +23,7 @@ pub fn validate(catalog: &Catalog) -> Vec<(Arc<str>, String)> {
         .filter(|(args, _)| args.absent || ["content", "content_base64", "source"].iter().any(|it| args.has(it)))
         .map(|(args, origin)| (args.subject("path"), origin))
         .collect();
-    let mut seen: BTreeMap<(&str, Arc<str>), &Arc<str>> = BTreeMap::new();
+    let mut seen: BTreeMap<(&str, Arc<str>), &HostResource> = BTreeMap::new();
     for resource in &catalog.resources {
         let args = Args::of_resource(resource);
         let Some(kind) = kinds::find(&resource.kind) else {
@@ -46,19 +46,33 @@ pub fn validate(catalog: &Catalog) -> Vec<(Arc<str>, String)> {
             );
             wrong.push((resource.origin.clone(), message));
         }
-        if let Some(subject) = subject_of(&resource.kind, &args)
-            && let Some(first) = seen.insert(subject, &resource.origin)
-        {
-            let address = address_of(&resource.kind, &resource.name);
-            let message = format!("{address} is defined already, at {first}");
-            wrong.push((resource.origin.clone(), message));
-        }
-        if let (Some(_), Some(attribute)) = (split_key(&resource.name).1, subject_attribute(&resource.kind))
+        let attribute = subject_attribute(&resource.kind);
+        if let (Some(_), Some(attribute)) = (split_key(&resource.name).1, attribute)
             && !args.has(attribute)
         {
-            // The instances of a `for_each` share the label, so that it cannot say what each is about.
-            let address = address_of(&resource.kind, &resource.name);
-            let message = format!("{address} needs `{attribute}`, because its label ends in a key");
+            // The instances of a `for_each` share the label, so that it cannot say what each is about. For all of them
+            // that is said once.
+            let message = format!(
+                "{} \"{}\" needs `{attribute}`, as its label is the same for each of its `for_each`; or write \
+                 ${{each.key}} into the label",
+                resource.kind,
+                split_key(&resource.name).0
+            );
+            if wrong.last() != Some(&(resource.origin.clone(), message.clone())) {
+                wrong.push((resource.origin.clone(), message));
+            }
+        } else if let Some((space, subject)) = subject_of(&resource.kind, &args)
+            && let Some(first) = seen.insert((space, subject.clone()), resource)
+        {
+            let [address, other] = [resource, first].map(|it| address_of(&it.kind, &it.name));
+            let place = &first.origin;
+            let message = match attribute {
+                _ if address == other => format!("{address} is defined already, at {place}"),
+                Some(attribute) => {
+                    format!("{address} and {other} at {place} are both about the {attribute} `{subject}`")
+                }
+                None => format!("{address} and {other} at {place} are about the same"),
+            };
             wrong.push((resource.origin.clone(), message));
         }
         if matches!(&*resource.kind, "line" | "block")

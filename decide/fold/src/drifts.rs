@@ -11,14 +11,29 @@ pub struct DriftView {
     pub environment: Arc<str>,
     /// The instance.
     pub address: InstanceAddress,
-    /// What differed, and how it was last seen.
-    pub difference: Difference,
+    /// What differed: see [`Difference::what`].
+    pub what: Arc<str>,
+    /// How it differed, each way with when it was first seen so: at least one, the last one last.
+    pub ways: Vec<(Timestamp, Arc<str>)>,
     /// When it was first seen.
     pub first_seen: Timestamp,
     /// The run that saw it first.
     pub seen_by: RunId,
     /// When and how it was put right; `None` where it differs still.
     pub righted: Option<(Timestamp, Righting)>,
+}
+
+impl DriftView {
+    /// How it was last seen to differ.
+    pub fn how(&self) -> &str {
+        self.ways.last().map(|(_, how)| &**how).unwrap_or_default()
+    }
+
+    fn differs(&mut self, at: Timestamp, how: &Arc<str>) {
+        if self.how() != &**how {
+            self.ways.push((at, Arc::clone(how)));
+        }
+    }
 }
 
 /// What put something right.
@@ -93,7 +108,7 @@ impl Fold {
                 None => self.begin(entry, address, difference),
             };
             if let Some(drift) = self.drifts.get_mut(at) {
-                drift.difference = difference.clone();
+                drift.differs(entry.at, &difference.how);
             }
             now.insert(Arc::clone(&difference.what), at);
         }
@@ -107,7 +122,8 @@ impl Fold {
         self.drifts.push(DriftView {
             environment: Arc::clone(&entry.environment),
             address: address.clone(),
-            difference: difference.clone(),
+            what: Arc::clone(&difference.what),
+            ways: vec![(entry.at, Arc::clone(&difference.how))],
             first_seen: entry.at,
             seen_by: entry.run.clone(),
             righted: None,

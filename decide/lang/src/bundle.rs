@@ -76,6 +76,11 @@ pub fn bundle<'n>(project: &Project, roles: impl IntoIterator<Item = &'n str>) -
     Bundle { roles: kept, sources: project.sources.clone(), files: Arc::new(files) }
 }
 
+/// Refuses a role that inherits what is no role, or itself.
+pub fn check_ancestors(project: &Project, role: &str) -> Result<(), Diagnostic> {
+    lineage(&project.roles, &find(&project.roles, role, None)?).map(drop)
+}
+
 impl Bundle {
     /// Its form for the wire.
     pub fn encode(&self) -> Vec<u8> {

@@ -30,7 +30,7 @@ mod test;
 mod variable;
 mod walk;
 
-pub use bundle::{Bundle, BundleError, bundle};
+pub use bundle::{Bundle, BundleError, bundle, check_ancestors};
 pub use check::{Answers, EvaluatedBody, Found, check, check_and_ask, place_in};
 pub use constraint::Defaults;
 pub use files::FileSet;

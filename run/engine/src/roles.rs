@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use andon_lang::definitions::Project;
-use andon_lang::{Bundle, FileSet, apart, bundle, load_roles};
+use andon_lang::{Bundle, FileSet, apart, bundle, check_ancestors, load_roles};
 use andon_schema::Secrets;
 use andon_secret::Vault;
-use andon_text::{Diagnostic, Diagnostics, SourceMap, nearest};
+use andon_text::{Diagnostic, Diagnostics, SourceMap, Span, nearest};
 use andon_value::Value;
 
 use crate::project::{is_own, read_tree};
@@ -114,7 +114,7 @@ fn of_path(file: &Path, typed: &str) -> Result<(PathBuf, String, String), NoRole
 
 /// The role that a file defines; of several the one that has the file's name, or that no other one inherits.
 fn the_role_of(project: &Project, diagnostics: &Diagnostics, path: &str, typed: &str) -> Result<Arc<str>, NoRole> {
-    let in_file = |span: andon_text::Span| project.sources.get(span.source).is_some_and(|it| **it.path() == *path);
+    let in_file = |span: Span| project.sources.get(span.source).is_some_and(|it| **it.path() == *path);
     let roles: Vec<_> = project.roles.values().filter(|role| in_file(role.span)).collect();
     let stem = path.rsplit('/').next().unwrap_or(path).trim_end_matches(SUFFIX);
     let is_inherited = |name: &str| roles.iter().flat_map(|role| &role.inherits).any(|parent| *parent.name == *name);
@@ -125,7 +125,8 @@ fn the_role_of(project: &Project, diagnostics: &Diagnostics, path: &str, typed: 
     if let [role] = last.as_slice() {
         return Ok(role.name.name.clone());
     }
-    if project.unparsed.contains(path) {
+    let is_wrong = |diagnostic: &Diagnostic| diagnostic.is_error() && diagnostic.span.is_some_and(in_file);
+    if project.unparsed.contains(path) || roles.is_empty() && diagnostics.iter().any(is_wrong) {
         return Err(NoRole { diagnostics: errors_of(diagnostics), sources: project.sources.clone() });
     }
     let names: Vec<&str> = roles.iter().map(|role| &*role.name.name).collect();
@@ -201,11 +202,25 @@ pub fn secrets_of(bundle: &Bundle, role: &str, params: &Value, vault: &Vault) ->
 /// Refuses a role where something is wrong in its own file or in that of a role that it inherits.
 fn refuse_wrong(project: &Project, diagnostics: &Diagnostics, name: &str) -> Result<(), NoRole> {
     let own = bundle(project, [name]);
-    let is_own = |diagnostic: &Diagnostic| match diagnostic.span.and_then(|span| project.sources.get(span.source)) {
+    let in_own_file = |span: Span| match project.sources.get(span.source) {
         Some(source) => own.files().read("", source.path()).is_some(),
         None => true,
     };
-    let wrong: Diagnostics = errors_of(diagnostics).into_iter().filter(is_own).collect();
+    // What is defined a second time somewhere else has to do with the role as well.
+    let is_own = |diagnostic: &Diagnostic| match diagnostic.span {
+        Some(span) => in_own_file(span) || diagnostic.related.iter().any(|(span, _)| in_own_file(*span)),
+        None => true,
+    };
+    let in_unparsed_file =
+        |span: Span| project.sources.get(span.source).is_some_and(|source| project.unparsed.contains(source.path()));
+    let wrong: Diagnostics = match check_ancestors(project, name) {
+        Ok(()) => errors_of(diagnostics).into_iter().filter(is_own).collect(),
+        // An ancestor that seems to be missing may be in a file that cannot be understood.
+        Err(error) => {
+            let unparsed = errors_of(diagnostics).into_iter().filter(|it| it.span.is_some_and(in_unparsed_file));
+            unparsed.chain([error]).collect()
+        }
+    };
     match wrong.is_empty() {
         true => Ok(()),
         false => Err(NoRole { diagnostics: wrong, sources: project.sources.clone() }),

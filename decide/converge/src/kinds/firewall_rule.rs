@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use andon_schema::host::{Act, Bytes, Catalog, Command, Firewall, Look, Stage, Verb};
@@ -24,7 +25,7 @@ fn schema() -> Block {
     block(
         "A rule of the firewall, in force at once and after the next boot. All rules are in one table of nftables, \
          `inet andon`: it has the rules that roles define and no others, those of one role beside those of another; \
-         what is in other tables is left alone. With `policy` it says what becomes of what no rule matches.",
+         an absent one takes out those of its name, whichever role they are of. What is in other tables is left alone. With `policy` it says what becomes of what no rule matches.",
         &[
             ("name", text("What it is called; without it, the label.")),
             ("direction", text("What it is for: `input`, `output` or `forward`; without it, `input`.")),
@@ -274,6 +275,8 @@ fn lines(args: &Args, role: &str) -> Vec<Line> {
 pub(crate) struct Rules {
     /// The roles whose rules these are.
     roles: Vec<String>,
+    /// The names of rules that must not be there, whichever role they are of.
+    removed: BTreeSet<Arc<str>>,
     /// The names of the resources, in order, with what each says.
     defined: Vec<(Arc<str>, Vec<Line>)>,
 }
@@ -283,15 +286,19 @@ impl Rules {
         let named =
             |role: &str| role.chars().filter(|letter| !matches!(letter, '"' | '\\' | '/')).take(40).collect::<String>();
         let rules = catalog.resources.iter().filter(|resource| &*resource.kind == "firewall_rule");
-        let defined = rules.map(|resource| {
+        let defined = rules.clone().map(|resource| {
             let args = Args::of_resource(resource);
             (args.subject("name"), lines(&args, &named(&resource.role)))
         });
-        Rules { defined: defined.collect(), roles: catalog.roles.iter().map(|role| named(role)).collect() }
+        let defined: Vec<_> = defined.collect();
+        let removed = rules.filter(|resource| resource.absent).map(|it| Args::of_resource(it).subject("name"));
+        let removed = removed.collect();
+        Rules { defined, removed, roles: catalog.roles.iter().map(|role| named(role)).collect() }
     }
 
+    /// Whether it is for these to say what becomes of a line.
     fn are_of(&self, line: &Line) -> bool {
-        self.roles.contains(&line.role)
+        self.roles.contains(&line.role) || self.removed.contains(&*line.name)
     }
 
     /// Whether the roles have none.

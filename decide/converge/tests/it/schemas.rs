@@ -69,7 +69,23 @@ fn values_that_cannot_be_meant() {
     one("sysctl", "a.b", &[], "needs a `value`");
     one("timezone", "t", &[("name", "../etc/passwd".into())], "not a time zone");
     check(vec![absent(resource("directory", "/srv", &[]))], &["too near the root"]);
-    check(vec![file("/etc/a", ""), resource("link", "/etc/a", &[("target", "b".into())])], &["is defined already, at"]);
+    check(
+        vec![file("/etc/a", ""), resource("link", "/etc/a", &[("target", "b".into())])],
+        &["link \"/etc/a\" and file \"/etc/a\" at file.role.hcl:6 are both about the path `/etc/a`"],
+    );
+    check(
+        vec![file("/etc/a", ""), resource("file", "again", &[("path", "/etc/a".into())])],
+        &["file \"again\" and file \"/etc/a\" at file.role.hcl:6 are both about the path `/etc/a`"],
+    );
+    check(
+        vec![resource("package", "a", &[]), resource("package", "b", &[("name", "a".into())])],
+        &["package \"b\" and package \"a\" at package.role.hcl:1 are both about the name `a`"],
+    );
+    // All of a `for_each` together need it, once.
+    check(
+        vec![file("/etc/a[x]", ""), file("/etc/a[y]", "")],
+        &["file \"/etc/a\" needs `path`, as its label is the same for each of its `for_each`"],
+    );
     let line = || resource("line", "/etc/a", &[("line", "x".into())]);
     check(vec![line(), resource("file", "/etc/a", &[])], &[]);
     check(vec![line(), file("/etc/a", "")], &["edits a file whose whole content is defined, at file.role.hcl:6"]);
@@ -77,7 +93,7 @@ fn values_that_cannot_be_meant() {
         vec![reloads(file("/etc/a", ""), "nginx")],
         &["reloads the service `nginx`, which this role does not define"],
     );
-    one("file", "/etc/a[x]", &[], "file \"/etc/a\"[\"x\"] needs `path`, because its label ends in a key");
+    one("file", "/etc/a[x]", &[], "file \"/etc/a\" needs `path`");
     check(vec![resource("package", "tools[jq]", &[("name", "jq".into())])], &[]);
     assert_eq!(validate(&with_check(catalog(Vec::new()), "http", "http://[::1]", &[])), []);
     let mut unknown = file("/etc/a", "");

@@ -12,7 +12,12 @@ fn check(lines: &[&str], expected: &[&str]) {
                 Some((at, Righting::Run { run, command, who })) => format!("{} by {command} {who} {run}", at.0 / 1000),
                 Some((at, Righting::Elsewhere)) => format!("{} elsewhere", at.0 / 1000),
             };
-            let (what, how) = (drift.difference.what, drift.difference.how);
+            let what = drift.what;
+            let how = drift.ways.iter().map(|(at, how)| match *at == drift.first_seen {
+                true => how.to_string(),
+                false => format!("{}:{how}", at.0 / 1000),
+            });
+            let how = how.collect::<Vec<_>>().join(">");
             format!("{} {what}={how} {}: {righted}", drift.address, drift.first_seen.0 / 1000)
         })
         .collect();
@@ -25,10 +30,14 @@ fn what_differs_is_told_from_when_it_was_seen_until_it_was_put_right() {
     let after = |more: &[&'static str]| [&begin[..], more].concat();
     check(&after(&[]), &[]);
     check(&after(&["drifted web motd=content"]), &["lab_server.web motd=content 5: differs still"]);
-    // Seen again, it is the same; how it differs is what was seen last.
+    // Seen again, it is the same; each way in which it differs is kept.
     check(
-        &after(&["drifted web motd=content", "drifted web motd=mode"]),
-        &["lab_server.web motd=mode 5: differs still"],
+        &after(&["drifted web motd=content", "drifted web motd=mode", "drifted web motd=mode"]),
+        &["lab_server.web motd=content>6:mode 5: differs still"],
+    );
+    check(
+        &after(&["drifted web f=content", "drifted web f=gone", "drifted web f=content", "drifted web"]),
+        &["lab_server.web f=content>6:gone>7:content 5: 8 elsewhere"],
     );
     // One thing is put right by hand, another stays, a third comes.
     check(

@@ -332,7 +332,12 @@ impl<'a> Evaluation<'a> {
         let Some(schema) = self.schemas.host.get(&*kind.name) else {
             let diagnostic = Diagnostic::error(format!("unknown host resource \"{}\"", kind.name)).at(kind.span);
             let own = ["param", "locals", "check"];
-            self.report(suggest(diagnostic, &kind.name, self.schemas.host.keys().map(String::as_str).chain(own)));
+            let known = self.schemas.host.keys().map(String::as_str).chain(own);
+            self.report(match self.schemas.checks.contains_key(&*kind.name) {
+                true => diagnostic
+                    .help(format!("It is an assertion of a check: check \"NAME\" {{ {} \"…\" {{ … }} }}", kind.name)),
+                false => suggest(diagnostic, &kind.name, known),
+            });
             return Made { undecided: Some("its kind is unknown".to_owned()), ..Made::default() };
         };
         let at = |each| At { evaluation: self, role, each };

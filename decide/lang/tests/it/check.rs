@@ -384,6 +384,7 @@ fn environments() {
 fn roles_and_tests() {
     for (given, expected) in [
         ("role \"a\" { inherits = [\"b\"] }", "1:24 there is no role \"b\""),
+        ("role \"a\" {\n  port \"tcp/80\" {}\n}", "2:3 unknown host resource \"port\""),
         (
             "role \"a\" {\n  param \"p\" {\n    type = number\n    default = \"x\"\n  }\n}",
             "4:15 parameter \"p\" has a value of the wrong type",

@@ -92,8 +92,13 @@ fn history(context: &Context, arguments: &DriftArguments) -> Result<(), Stop> {
     }
     for drift in drifts {
         let when = context.out.dim(&date_and_time(drift.first_seen));
-        let DriftView { address, difference, .. } = &drift;
-        let what = if difference.what.is_empty() { String::new() } else { format!(" {}", difference.what) };
+        let DriftView { address, what, ways, .. } = &drift;
+        let what = if what.is_empty() { String::new() } else { format!(" {what}") };
+        let how = ways.iter().map(|(at, how)| match *at == drift.first_seen {
+            true => how.to_string(),
+            false => format!("since {} {how}", date_and_time(*at)),
+        });
+        let how = how.collect::<Vec<_>>().join("; ");
         let fate = match &drift.righted {
             None => context.out.yellow("differs still"),
             Some((at, Righting::Run { run, command, who })) => {
@@ -101,7 +106,7 @@ fn history(context: &Context, arguments: &DriftArguments) -> Result<(), Stop> {
             }
             Some((at, Righting::Elsewhere)) => format!("found as defined again {}", date_and_time(*at)),
         };
-        context.print(&format!("{when} {address}{what}: {}\n    {fate}\n", difference.how));
+        context.print(&format!("{when} {address}{what}: {how}\n    {fate}\n"));
     }
     Ok(())
 }
@@ -113,9 +118,10 @@ fn data(drift: &DriftView) -> Json {
         }
         Righting::Elsewhere => json!({ "at": rfc3339(*at) }),
     });
+    let ways = drift.ways.iter().map(|(at, how)| json!({ "how": &**how, "first_seen": rfc3339(*at) }));
     json!({
-        "environment": &*drift.environment, "address": drift.address.to_string(), "what": &*drift.difference.what,
-        "how": &*drift.difference.how, "first_seen": rfc3339(drift.first_seen), "seen_by": drift.seen_by.to_string(),
+        "environment": &*drift.environment, "address": drift.address.to_string(), "what": &*drift.what,
+        "how": drift.how(), "ways": ways.collect::<Vec<_>>(), "first_seen": rfc3339(drift.first_seen), "seen_by": drift.seen_by.to_string(),
         "righted": righted,
     })
 }

@@ -55,12 +55,21 @@ fn drift_has_a_history() {
     let sync = "put right T by `sync`T run T";
     assert_eq!(told(&project), [&*first, "found as defined again T", &*first, sync, &*gone, sync]);
 
+    // Seen to differ in one way, and then in another.
+    fs::write(&motd, "four\n").unwrap();
+    drift(2);
+    fs::remove_file(&motd).unwrap();
+    drift(2);
+    project.ok(&["sync", "-y"]);
+    let both = format!("{first}; since T is not there");
+    assert_eq!(told(&project)[6..], [&*both, sync]);
+
     // A new definition is no drift, and neither is what a run that is no longer needed finds.
     let role = fs::read_to_string(project.directory.join("roles/m.role.hcl")).unwrap();
     project.write("roles/m.role.hcl", &role.replace("one", "four"));
     project.ok(&["sync", "-y"]);
     drift(0);
-    assert_eq!(told(&project).len(), 6);
+    assert_eq!(told(&project).len(), 8);
     let json = project.ok(&["drift", "--history", "--json"]).out;
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!(json[1]["righted"]["command"], "sync");

@@ -134,6 +134,27 @@ fn what_cannot_be_run_says_why() {
         let ran = project.exits(1, &[&["run"], words, &["--on", "local", "--plan"]].concat());
         assert!(ran.err.contains(expected) && ran.out.is_empty(), "{words:?}: {ran}");
     }
+    // A role that is defined twice, and one that does not come together.
+    project.write("roles/dup.role.hcl", "role \"dup\" {}\n");
+    project.write("roles/dup2.role.hcl", "role \"dup\" {}\n");
+    project.write("roles/inh.role.hcl", "role \"inh\" { inherits = [\"nosuchparent\"] }\n");
+    project.write(
+        "roles/ring.role.hcl",
+        "role \"ring\" { inherits = [\"gnir\"] }\nrole \"gnir\" { inherits = [\"ring\"] }\n",
+    );
+    project.write("roles/of-broken.role.hcl", "role \"of-broken\" { inherits = [\"in-broken\"] }\n");
+    for (wanted, expected) in [
+        ("dup", ["error: duplicate role \"dup\"", "roles/dup2.role.hcl:1:6", "roles/dup.role.hcl:1"]),
+        ("web+dup", ["error: duplicate role \"dup\"", "roles/dup2.role.hcl:1:6", "roles/dup.role.hcl:1"]),
+        ("roles/dup2.role.hcl", ["error: duplicate role \"dup\"", "roles/dup2.role.hcl:1:6", "roles/dup.role.hcl:1"]),
+        ("inh", ["error: there is no role \"nosuchparent\"", "roles/inh.role.hcl:1:26", ""]),
+        ("roles/inh.role.hcl", ["error: there is no role \"nosuchparent\"", "roles/inh.role.hcl:1:26", ""]),
+        ("ring", ["inherit from each other in a circle", "roles/ring.role.hcl:2", "role gnir → role ring"]),
+        ("of-broken", ["error: there is no role \"in-broken\"", "roles/broken.role.hcl:2:3", ""]),
+    ] {
+        let ran = project.exits(1, &["run", wanted, "--on", "local", "--plan"]);
+        assert!(expected.iter().all(|words| ran.err.contains(words)) && ran.out.is_empty(), "{wanted}: {ran}");
+    }
     // A mistake in a file that a role has nothing to do with is no matter.
     project.ok(&["run", "web", "--on", "local", "--plan", "--param", &word]);
 }
