@@ -18,8 +18,8 @@ use crate::names;
 /// The largest file that is got from a web server.
 const LARGEST_MEBIBYTES: u64 = 16 * 1024;
 
-/// The wait before the second try.
-const WAIT: Duration = Duration::from_millis(500);
+/// The waits before further tries.
+const WAITS: [Duration; 3] = [Duration::from_millis(500), Duration::from_secs(2), Duration::from_secs(5)];
 
 /// Writes bytes to an empty file, from where they are.
 pub(crate) fn fetch(from: &Origin, to: &mut File) -> Result<(), String> {
@@ -31,13 +31,14 @@ pub(crate) fn fetch(from: &Origin, to: &mut File) -> Result<(), String> {
         }
         Origin::Url { url, headers, sha256, timeout_ms } => {
             let deadline = Instant::now() + Duration::from_millis(*timeout_ms);
-            let asked = download(url, &headers.0, deadline, to).or_else(|error| match error {
-                Failure::Passing(_) if Instant::now() + WAIT < deadline => {
-                    std::thread::sleep(WAIT);
-                    download(url, &headers.0, deadline, to)
+            let mut asked = download(url, &headers.0, deadline, to);
+            for wait in WAITS {
+                if !matches!(asked, Err(Failure::Passing(_))) || Instant::now() + wait >= deadline {
+                    break;
                 }
-                error => Err(error),
-            });
+                std::thread::sleep(wait);
+                asked = download(url, &headers.0, deadline, to);
+            }
             let digest = asked.map_err(|(Failure::Passing(why) | Failure::Final(why))| {
                 format!("{} could not be fetched: {why}", public(url))
             })?;
@@ -89,7 +90,7 @@ fn download(
         ureq::Error::BadUri(_) | ureq::Error::Http(_) => Failure::Final("this is no address to be asked".to_owned()),
         ureq::Error::HostNotFound => Failure::Passing("there is no such host".to_owned()),
         ureq::Error::Timeout(_) => Failure::Final("it took too long".to_owned()),
-        error => Failure::Passing(error.to_string()),
+        error => distrust(&error).map_or_else(|| Failure::Passing(error.to_string()), Failure::Final),
     })?;
     let status = response.status().as_u16();
     if !(200..300).contains(&status) {
@@ -111,6 +112,21 @@ fn download(
         return Err(Failure::Passing("the connection ended too early".to_owned()));
     }
     Ok(hexadecimal(&hash.finalize()))
+}
+
+/// Why the certificate of the other side is not trusted; `None` where something else is wrong.
+fn distrust(error: &ureq::Error) -> Option<String> {
+    let said = format!("{error:?}");
+    let reasons = [
+        ("UnknownIssuer", "is of an authority that this server does not trust: add that to its own, in /etc/ssl/certs"),
+        ("CaUsedAsEndEntity", "is that of an authority, and no server's"),
+        ("Expired", "has expired"),
+        ("NotValidYet", "is not valid yet; look at this server's clock"),
+        ("NotValidForName", "is for another name"),
+        ("InvalidCertificate", "cannot be trusted"),
+    ];
+    let (_, reason) = reasons.into_iter().find(|(word, _)| said.contains(word))?;
+    Some(format!("the certificate that it shows {reason}"))
 }
 
 /// How far others are trusted.

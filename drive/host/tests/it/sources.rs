@@ -62,6 +62,95 @@ fn a_file_of_the_web() {
     });
 }
 
+/// A web server with a certificate of an authority of the test's own, by openssl; it serves the directory.
+struct Tls(std::process::Child, u16);
+
+impl Tls {
+    fn start(directory: &str) -> Option<Tls> {
+        let run = |line: &str| {
+            let output = Command::new("sh").args(["-c", line]).current_dir(directory).output().unwrap();
+            assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
+        };
+        Command::new("openssl").arg("version").output().ok()?;
+        fs::create_dir_all(directory).unwrap();
+        fs::write(format!("{directory}/tool"), "hello").unwrap();
+        run("openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout ca.key -out ca.pem \
+             -subj /CN=ca -days 2 2>&1");
+        run("openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout key.pem -out one.csr \
+             -subj /CN=localhost 2>&1 && printf 'subjectAltName=DNS:localhost' >ext && \
+             openssl x509 -req -in one.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile ext -out cert.pem");
+        // The number is free until somebody else takes it in between.
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let child = Command::new("openssl")
+            .args(["s_server", "-quiet", "-WWW", "-cert", "cert.pem", "-key", "key.pem", "-accept", &port.to_string()])
+            .current_dir(directory)
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+        while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
+            assert!(std::time::Instant::now() < deadline, "openssl does not serve");
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        Some(Tls(child, port))
+    }
+}
+
+impl Drop for Tls {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn a_file_of_the_web_by_tls() {
+    in_a_root(|| {
+        let Some(server) = Tls::start("/srv/tls") else { return println!("skipped: there is no openssl") };
+        let file = |host: &str| {
+            let url = format!("https://{host}:{}/tool", server.1);
+            catalog(vec![resource("file", "/srv/tool", &[("source", url.into()), ("sha256", DIGEST.into())])])
+        };
+        let said = failure(&converge(&file("localhost"), Mode::Apply));
+        assert!(said.contains("an authority that this server does not trust"), "{said}");
+        assert_eq!(text("/srv/tool"), None);
+        // The server is told to trust it, as by `update-ca-certificates`.
+        let authority = text("/srv/tls/ca.pem").unwrap();
+        fs::write("/etc/ssl/certs/ca-certificates.crt", authority).unwrap();
+        let report = converge(&file("localhost"), Mode::Apply);
+        assert!(!report.has_failed(), "{report:#?}");
+        assert_eq!(text("/srv/tool").as_deref(), Some("hello"));
+        fs::remove_file("/srv/tool").unwrap();
+        let said = failure(&converge(&file("127.0.0.1"), Mode::Apply));
+        assert!(said.contains("is for another name"), "{said}");
+    });
+}
+
+#[test]
+fn a_busy_web_server_is_asked_again() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/tool", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for (count, stream) in listener.incoming().flatten().enumerate() {
+            let mut stream = stream;
+            let _ = stream.read(&mut [0; 4096]);
+            let answer: &[u8] = match count {
+                0 => b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+                1 => b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhel",
+                _ => b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello",
+            };
+            let _ = stream.write_all(answer);
+        }
+    });
+    in_a_root(move || {
+        let file = resource("file", "/srv/tool", &[("source", url.as_str().into()), ("sha256", DIGEST.into())]);
+        let report = converge(&catalog(vec![file]), Mode::Apply);
+        assert!(!report.has_failed(), "{report:#?}");
+        assert_eq!(text("/srv/tool").as_deref(), Some("hello"));
+    });
+}
+
 #[test]
 fn archives_are_unpacked_once_and_again_where_something_is_missing() {
     in_a_root(|| {
