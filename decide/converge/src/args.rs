@@ -3,7 +3,7 @@ use std::sync::Arc;
 use andon_schema::Attribute;
 use andon_schema::host::{Assertion, HostResource};
 use andon_schema::{Block, host::Look};
-use andon_value::{Type, Value};
+use andon_value::{Marks, Type, Value};
 
 /// The attributes of one host resource or assertion, read by name. What is null, or is not of the type asked for,
 /// was not given.
@@ -107,7 +107,12 @@ impl<'a> Args<'a> {
 
     /// Whether the attribute holds a secret.
     pub fn is_secret(&self, attribute: &str) -> bool {
-        self.attributes.marks().sensitive || self.attributes.get(attribute).is_some_and(Value::is_sensitive)
+        self.attributes.marks() != Marks::NONE || self.attributes.get(attribute).is_some_and(Value::is_secret)
+    }
+
+    /// Whether any attribute does.
+    pub fn holds_secret(&self) -> bool {
+        self.attributes.is_secret()
     }
 
     /// The line of a report that says how an attribute differs.

@@ -6,6 +6,7 @@ use andon_schema::{Change, EntryStatus, HostEntry, HostReport};
 
 use crate::args::{Args, split_key};
 use crate::checks::Checks;
+use crate::discretion::discreet;
 use crate::kinds::{self, Decision};
 use crate::notices::{Notices, Services, settle};
 use crate::runs::Runs;
@@ -162,8 +163,8 @@ impl Converge {
     }
 
     /// The paths whose content must not be shown.
-    pub fn secret_paths(&self) -> BTreeSet<Arc<str>> {
-        self.world.secret_paths().clone()
+    pub fn secret_paths(&self) -> &BTreeSet<Arc<str>> {
+        self.world.secret_paths()
     }
 
     /// Takes what was seen, one sight for each look.
@@ -364,6 +365,7 @@ impl Converge {
             Err(reason) => (Decision::nothing(), EntryStatus::Failed(reason)),
         };
         let failed = matches!(status, EntryStatus::Failed(_));
+        let decision = discreet(decision, resource, &mut self.world);
         let Decision { change, differences, diff, acts, restarts } = decision;
         let origin = resource.origin.to_string();
         self.entries.push(HostEntry { address: address.clone(), origin, change, differences, diff, status });

@@ -8,6 +8,7 @@ mod args;
 mod bytes;
 mod checks;
 mod converge;
+mod discretion;
 mod formats;
 mod kinds;
 mod notices;

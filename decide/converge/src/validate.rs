@@ -31,6 +31,11 @@ pub fn validate(catalog: &Catalog) -> Vec<(Arc<str>, String)> {
             continue;
         };
         wrong.extend((kind.check)(&args).into_iter().map(|message| (resource.origin.clone(), message)));
+        if args.is_secret("validate") {
+            let message = "`validate` holds a secret, and everyone on a server sees the words of a process; have the \
+                           command read it from a file";
+            wrong.push((resource.origin.clone(), message.to_owned()));
+        }
         // A source on the server, or of the web, is found when it is looked for.
         let source = args.text("source").filter(|source| !source.starts_with('/') && !source.contains("://"));
         if let Some(source) = source.filter(|_| !args.absent && matches!(&*resource.kind, "file" | "archive"))

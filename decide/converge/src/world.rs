@@ -40,6 +40,8 @@ pub(crate) struct World {
     defined: BTreeSet<Arc<str>>,
     /// Paths of which some resource of the catalog holds a secret.
     secret: BTreeSet<Arc<str>>,
+    /// Kinds of which some resource of the catalog holds a secret.
+    secret_kinds: BTreeSet<Arc<str>>,
     catalog: Arc<Catalog>,
 }
 
@@ -53,11 +55,11 @@ impl World {
             if !args.absent || matches!(&*resource.kind, "line" | "block") {
                 defined.insert(path.clone());
             }
-            let given = ["content", "content_base64", "line", "headers"];
-            if given.iter().any(|attribute| args.is_secret(attribute)) || args.truth("sensitive") == Some(true) {
+            if resource.attributes.is_secret() || args.truth("sensitive") == Some(true) {
                 secret.insert(path);
             }
         }
+        let with_secrets = catalog.resources.iter().filter(|resource| resource.attributes.is_secret());
         World {
             stage,
             is_plan: false,
@@ -71,6 +73,7 @@ impl World {
             new_units: BTreeMap::new(),
             defined,
             secret,
+            secret_kinds: with_secrets.map(|resource| resource.kind.clone()).collect(),
             catalog: catalog.clone(),
         }
     }
@@ -317,6 +320,16 @@ impl World {
     /// The paths whose content must not be shown.
     pub fn secret_paths(&self) -> &BTreeSet<Arc<str>> {
         &self.secret
+    }
+
+    /// From now on, what is in a file must not be shown.
+    pub fn hide(&mut self, path: &Arc<str>) {
+        self.secret.insert(path.clone());
+    }
+
+    /// The kinds of which some resource holds a secret.
+    pub fn secret_kinds(&self) -> &BTreeSet<Arc<str>> {
+        &self.secret_kinds
     }
 
     /// Whether what is in a file must not be shown.

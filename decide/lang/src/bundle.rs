@@ -12,7 +12,7 @@ use std::sync::Arc;
 use andon_schema::host::Catalog;
 use andon_schema::{SECRET_FUNCTION, Schemas};
 use andon_text::{Diagnostic, Diagnostics, SourceMap};
-use andon_value::Value;
+use andon_value::{Marks, Value};
 
 use crate::definitions::{Project, Role};
 use crate::role::{Roles, Server, catalog, facts_read, find, lineage, predict};
@@ -165,6 +165,17 @@ impl Bundle {
     /// Whether a role, or one that it inherits, has a parameter of this name.
     pub fn has_param(&self, role: &str, name: &str) -> bool {
         self.lineage(role).is_ok_and(|lineage| lineage.iter().any(|role| role.params.contains_key(name)))
+    }
+
+    /// What of the parameters of a role is a secret, as the role, or one that it inherits, says so of them.
+    pub fn secret_params(&self, role: &str, params: &Value) -> Value {
+        let is_secret = |name: &str| {
+            let lineage = self.lineage(role).unwrap_or_default();
+            lineage.iter().any(|role| role.params.get(name).is_some_and(|param| param.is_secret()))
+        };
+        let given = params.as_entries().into_iter().flat_map(|entries| entries.iter());
+        let secret = given.filter(|(name, _)| is_secret(name));
+        Value::object(secret.map(|(name, value)| (name.clone(), value.clone().mark(Marks::SENSITIVE))))
     }
 
     fn lineage(&self, role: &str) -> Result<Vec<Arc<Role>>, Diagnostic> {

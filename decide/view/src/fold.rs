@@ -9,6 +9,9 @@ use unicode_width::UnicodeWidthStr;
 /// How far a line that goes on is moved in, beyond where it began.
 const HANG: usize = 4;
 
+/// After every so many columns a tab ends.
+const TAB: usize = 8;
+
 /// The columns that text takes on a terminal. It has no colours.
 pub(crate) fn columns(text: &str) -> usize {
     text.graphemes(true).map(of_grapheme).sum()
@@ -19,8 +22,8 @@ fn of_grapheme(grapheme: &str) -> usize {
     grapheme.width().min(2)
 }
 
-/// Text of others as it may be shown: what a terminal would obey, or what would have letters stand in another order than
-/// they are written in, is written as its number. A line break is left as it is.
+/// Text of others as it may be shown: what a terminal would obey, what would have letters stand in another order than
+/// they are written in, and what is not seen at all, is written as its number. Line breaks and tabs are left as they are.
 pub(crate) fn clean(text: &str) -> Cow<'_, str> {
     if !text.chars().any(is_obeyed) {
         return Cow::Borrowed(text);
@@ -40,7 +43,6 @@ pub fn inline(text: &str) -> Cow<'_, str> {
 
 fn put(out: &mut String, letter: char) {
     match letter {
-        '\t' => out.push_str("\\t"),
         '\r' => out.push_str("\\r"),
         obeyed if is_obeyed(obeyed) => {
             let _ = write!(out, "\\u{:04x}", u32::from(obeyed));
@@ -49,10 +51,11 @@ fn put(out: &mut String, letter: char) {
     }
 }
 
-/// Controls, marks that turn the direction of text (Unicode Standard Annex 9), and line breaks that few know of.
+/// Controls, marks that turn the direction of text (Unicode Standard Annex 9), line breaks that few know of, and the
+/// mark of the order of bytes.
 fn is_obeyed(letter: char) -> bool {
-    letter.is_control() && letter != '\n'
-        || matches!(letter, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    letter.is_control() && !matches!(letter, '\n' | '\t')
+        || matches!(letter, '\u{61c}' | '\u{feff}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// The text with lines of at most `width` columns; a line that is longer goes on in the next, moved in. Without a width,
@@ -87,7 +90,7 @@ fn fold_line(out: &mut String, line: &str, width: usize, colour: bool) {
         }
         let Some(grapheme) = rest.graphemes(true).next() else { break };
         let shown = clean(grapheme);
-        let wide = columns(&shown);
+        let wide = if shown == "\t" { TAB - row.columns % TAB } else { columns(&shown) };
         while row.columns + wide > width && row.filled {
             row.turn(out, &hang, code);
         }
@@ -189,6 +192,8 @@ mod tests {
             ("漢字漢字漢字", 5, "漢字\n  漢\n  字\n  漢\n  字"),
             ("e\u{301}e\u{301}e\u{301}e\u{301}", 4, "e\u{301}e\u{301}e\u{301}e\u{301}"),
             ("👩‍👩‍👧‍👦👩‍👩‍👧‍👦x", 5, "👩‍👩‍👧‍👦👩‍👩‍👧‍👦x"),
+            ("fd00::7\trev", 80, "fd00::7\trev"),
+            ("\u{feff}a\r", 80, "\\ufeffa\\r"),
             ("a\x1b[2Jb\u{202e}c\u{7}", 80, "a\\u001b[2Jb\\u202ec\\u0007"),
             ("\x1b[31mone two\x1b[0m", 5, "\x1b[31mone\x1b[0m\n  \x1b[31mtwo\x1b[0m"),
         ] {
@@ -199,7 +204,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_is_shown_fits_and_is_obeyed_by_no_terminal(text in "[ -~\u{0}-\u{1f}漢é👍\u{301}\u{202e}\n]{0,200}", width in 20usize..60) {
+        fn whatever_is_shown_fits_and_is_obeyed_by_no_terminal(text in "[ -~\u{0}-\u{8}\u{a}-\u{1f}漢é👍\u{301}\u{202e}\n]{0,200}", width in 20usize..60) {
             let folded = fold(&text, Some(width), false);
             for line in folded.lines() {
                 prop_assert!(columns(line) <= width, "{line:?}");

@@ -6,6 +6,7 @@ use andon_fleet::{Outcome, Standing, group, tally};
 use andon_schema::{EntryStatus, Failure, HostReport};
 use serde_json::{Value as Json, json};
 
+use crate::fold::{clean, inline};
 use crate::{Look, Paint, report, report_json};
 
 /// A server and what came of it.
@@ -130,8 +131,8 @@ fn one_group(names: &str, outcome: &Outcome, planned: bool, look: Look) -> Strin
 
 /// Why, and what to do, below a line that says what failed.
 pub(crate) fn failure_lines(failure: &Failure) -> String {
-    let said = failure.detail.lines().map(|line| format!("  {line}\n"));
-    said.chain(failure.help.iter().map(|help| format!("  help: {help}\n"))).collect()
+    let said = failure.detail.lines().map(|line| format!("  {}\n", clean(line)));
+    said.chain(failure.help.iter().map(|help| format!("  help: {}\n", inline(help)))).collect()
 }
 
 /// What came of one server, in some words.

@@ -6,6 +6,7 @@ use andon_fleet::group;
 use andon_schema::{EntryStatus, Failure, HostReport};
 use serde_json::{Value as Json, json};
 
+use crate::fold::inline;
 use crate::hosts::{failure_lines, names};
 use crate::{Look, Paint, report, report_json};
 
@@ -69,14 +70,16 @@ pub fn undone(all: &[(Arc<str>, UndoOutcome)], planned: bool, look: Look) -> Str
 
 fn lines(it: &HostReport, stays: &[Arc<str>], paint: Paint) -> String {
     let left = it.entries.iter().filter_map(|entry| match &entry.status {
-        EntryStatus::Skipped(reason) => Some(format!("  {} {}: {reason}\n", paint.yellow("!"), entry.address)),
+        EntryStatus::Skipped(reason) => {
+            Some(format!("  {} {}: {}\n", paint.yellow("!"), inline(&entry.address), inline(reason)))
+        }
         _ => None,
     });
     let told = HostReport {
         entries: it.entries.iter().filter(|it| !matches!(it.status, EntryStatus::Skipped(_))).cloned().collect(),
         ..it.clone()
     };
-    let stays = stays.iter().map(|what| format!("  not taken back: {what}\n"));
+    let stays = stays.iter().map(|what| format!("  not taken back: {}\n", inline(what)));
     report(&told, paint, 2) + &left.chain(stays).collect::<String>()
 }
 

@@ -20,6 +20,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use andon_schema::host::{Act, Bytes, Verb};
 use andon_schema::{KeptDeed, KeptPath, KeptRun, KeptState};
+use andon_value::SecretTexts;
 use flate2::Compression;
 use sha2::{Digest, Sha256};
 
@@ -58,6 +59,8 @@ pub struct Journal {
     name: String,
     /// Paths whose content must not be shown.
     secret: BTreeSet<Arc<str>>,
+    /// What no deed is described with.
+    hidden: SecretTexts,
     file: Option<(u64, File)>,
     /// There is no place to keep anything on this server: it is converged all the same.
     nowhere: bool,
@@ -67,8 +70,17 @@ pub struct Journal {
 
 impl Journal {
     /// One for a run that changed nothing yet.
-    pub fn new(title: &str, name: &str, secret: BTreeSet<Arc<str>>) -> Journal {
-        Journal { title: title.to_owned(), name: name.to_owned(), secret, file: None, nowhere: false, kept: false }
+    pub fn new(title: &str, name: &str, hidden: SecretTexts) -> Journal {
+        let (title, name, secret) = (title.to_owned(), name.to_owned(), BTreeSet::new());
+        Journal { title, name, secret, hidden, file: None, nowhere: false, kept: false }
+    }
+
+    /// The content of more paths must not be shown.
+    pub fn hide(&mut self, paths: &BTreeSet<Arc<str>>) {
+        // Only ever more come.
+        if paths.len() > self.secret.len() {
+            self.secret.extend(paths.iter().cloned());
+        }
     }
 
     /// The number of the run, once it has changed something.
@@ -167,7 +179,7 @@ impl Journal {
             Some((unit, _)) => ("reload", &**unit),
             None => ("-", "-"),
         };
-        self.write("did", &deed.what, verb, &escaped(unit))
+        self.write("did", &self.hidden.hide(&deed.what).into_owned(), verb, &escaped(unit))
     }
 
     fn write(&mut self, word: &str, what: &str, one: &str, other: &str) -> io::Result<()> {

@@ -105,6 +105,15 @@ impl Diagnostic {
         self
     }
 
+    /// The same with other words in each of its texts, such as without the secrets in them.
+    pub fn reworded(mut self, words: &dyn Fn(&str) -> String) -> Diagnostic {
+        let texts = [&mut self.summary, &mut self.label, &mut self.detail].into_iter();
+        let texts = texts.chain(self.related.iter_mut().map(|(_, text)| text)).chain(&mut self.help);
+        let texts = texts.chain(self.values.iter_mut().map(|(_, value)| value)).chain(&mut self.subject);
+        texts.for_each(|text| *text = words(text));
+        self
+    }
+
     /// Whether it is an error.
     pub fn is_error(&self) -> bool {
         self.severity == Severity::Error

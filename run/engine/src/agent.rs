@@ -5,6 +5,7 @@
 //! processes of the same program, never stored.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,7 +15,7 @@ use andon_lang::{Bundle, SecretsAtHand, Server};
 use andon_ledger::codec::{decode_report, encode_report};
 use andon_reach::Contact;
 use andon_schema::host::{Act, Catalog, HostResource, Origin, Stage, Verb};
-use andon_schema::{Change, EntryStatus, HostEntry, HostReport, Schemas, Secrets};
+use andon_schema::{Change, CheckResult, EntryStatus, HostEntry, HostReport, Schemas, Secrets};
 use andon_text::{Diagnostic, Diagnostics, SourceMap};
 use andon_value::{Marks, SecretTexts, Value};
 use serde_json::{Map, Value as Json, json};
@@ -165,11 +166,35 @@ pub struct Wanted<'a> {
 }
 
 impl Wanted<'_> {
-    /// All that must not be said.
+    /// All that must not be said: the secrets that are read, and the parameters that are some.
     fn hidden(&self) -> SecretTexts {
         let secrets = self.secrets.iter().map(|(_, value)| Value::string(Arc::clone(value)).mark(Marks::SENSITIVE));
-        SecretTexts::of(&Value::tuple(secrets.chain([self.params.clone()])))
+        let params = [self.bundle.secret_params(self.role, self.params), self.params.clone()];
+        SecretTexts::of(&Value::tuple(secrets.chain(params)))
     }
+}
+
+/// These, and what a catalog's attributes are made of them.
+fn hidden_in(catalog: &Catalog, hidden: SecretTexts) -> SecretTexts {
+    let resources = catalog.resources.iter().map(|resource| &resource.attributes);
+    let assertions = catalog.checks.iter().flat_map(|check| &check.assertions).map(|it| &it.attributes);
+    hidden.and_made_with(&resources.chain(assertions).collect::<Vec<_>>())
+}
+
+/// What is wrong with a catalog, without the secrets in it.
+fn wrong_in(catalog: &Catalog, hidden: &SecretTexts) -> Diagnostics {
+    let resources = catalog.resources.iter().map(|it| (&it.origin, &it.attributes));
+    let assertions = catalog.checks.iter().flat_map(|check| &check.assertions).map(|it| (&it.origin, &it.attributes));
+    let with_secrets: BTreeSet<&Arc<str>> =
+        resources.chain(assertions).filter(|(_, value)| value.is_secret()).map(|(origin, _)| origin).collect();
+    let wrong = andon_converge::validate(catalog).into_iter().map(|(origin, message)| {
+        let message = match with_secrets.contains(&origin) {
+            true => hidden.hide_pieces(&message),
+            false => hidden.hide(&message).into_owned(),
+        };
+        Diagnostic::error(format!("{origin}: {message}"))
+    });
+    wrong.collect()
 }
 
 /// How whoever runs a converge is in touch with it.
@@ -180,19 +205,26 @@ pub struct Ways<'a> {
     pub go_on: &'a dyn Fn() -> bool,
 }
 
-/// A report without what a tool of the server repeats of a secret.
-fn without_secrets(mut report: HostReport, secrets: &SecretTexts) -> HostReport {
+/// A report without the secrets that it, or a tool of the server, repeats.
+fn without_secrets(mut report: HostReport, catalog: &Catalog, secrets: &SecretTexts) -> HostReport {
     let clean = |text: &mut String| {
         if let Cow::Owned(clean) = secrets.hide(text) {
             *text = clean;
         }
     };
-    for entry in &mut report.entries {
+    for (place, entry) in report.entries.iter_mut().enumerate() {
         clean(&mut entry.address);
         entry.differences.iter_mut().for_each(clean);
         entry.diff.iter_mut().for_each(clean);
-        if let EntryStatus::Failed(reason) | EntryStatus::Skipped(reason) = &mut entry.status {
-            clean(reason);
+        match &mut entry.status {
+            // What is said of its own values may quote a piece of one.
+            EntryStatus::Failed(reason)
+                if catalog.resources.get(place).is_some_and(|resource| resource.attributes.is_secret()) =>
+            {
+                *reason = secrets.hide_pieces(reason);
+            }
+            EntryStatus::Failed(reason) | EntryStatus::Skipped(reason) => clean(reason),
+            EntryStatus::Planned | EntryStatus::Done => {}
         }
     }
     for check in &mut report.checks {
@@ -213,11 +245,10 @@ pub fn converge(wanted: &Wanted<'_>, task: Task, ways: &mut Ways<'_>) -> Result<
         Task::Plan | Task::Apply | Task::Check => SecretsAtHand::Handed(wanted.secrets),
     };
     let server = Server { params: wanted.params, facts: &facts, secrets };
-    let catalog = wanted.bundle.catalog(wanted.role, server, &schemas())?;
-    let wrong: Diagnostics = andon_converge::validate(&catalog)
-        .into_iter()
-        .map(|(origin, message)| Diagnostic::error(format!("{origin}: {message}")))
-        .collect();
+    let hidden = wanted.hidden();
+    let catalog = wanted.bundle.catalog(wanted.role, server, &schemas()).map_err(|found| hide(found, &hidden))?;
+    let hidden = hidden_in(&catalog, hidden);
+    let wrong = wrong_in(&catalog, &hidden);
     if !wrong.is_empty() {
         return Err(wrong);
     }
@@ -229,15 +260,33 @@ pub fn converge(wanted: &Wanted<'_>, task: Task, ways: &mut Ways<'_>) -> Result<
         Task::Check => Mode::Check,
     };
     // Whatever a tool of the server repeats of a secret goes no further.
-    let hidden = wanted.hidden();
     let mut say = |line: &str| (ways.say)(&hidden.hide(line));
     if task == Task::Apply && !Login::own().is_root() {
         refuse_what_needs_root(&catalog, &hidden)?;
     }
     let _turn = if task == Task::Apply { Some(turn(&mut say, ways.go_on)?) } else { None };
-    let converge = Converge::new(catalog, mode);
-    let report = carry_out(converge, wanted.run, stage, &mut Ways { say: &mut say, go_on: ways.go_on });
-    Ok(AgentReply { report: without_secrets(report, &hidden), catalog: digest })
+    let catalog = Arc::new(catalog);
+    let converge = Converge::new(catalog.clone(), mode);
+    let report = carry_out(converge, wanted.run, &hidden, stage, &mut Ways { say: &mut say, go_on: ways.go_on });
+    Ok(AgentReply { report: without_secrets(report, &catalog, &hidden), catalog: digest })
+}
+
+/// What only makes checks, from this machine.
+pub(crate) fn check(catalog: Catalog) -> Vec<CheckResult> {
+    let catalog = Arc::new(catalog);
+    let hidden = hidden_in(&catalog, SecretTexts::default());
+    let mut ways = Ways { say: &mut |_| {}, go_on: &|| true };
+    let report = carry_out(Converge::new(catalog.clone(), Mode::Check), "", &hidden, Stage::Live, &mut ways);
+    without_secrets(report, &catalog, &hidden).checks
+}
+
+fn hide(found: Diagnostics, hidden: &SecretTexts) -> Diagnostics {
+    found.into_iter().map(|it| it.reworded(&|text| hidden.hide(text).into_owned())).collect()
+}
+
+/// What is wrong with a role, without the parameters that are secrets.
+pub(crate) fn without_params(found: Diagnostics, bundle: &Bundle, role: &str, params: &Value) -> Diagnostics {
+    hide(found, &Wanted { bundle, role, params, secrets: &Secrets::new(), run: "" }.hidden())
 }
 
 /// The kinds of host resource that need not be root's.
@@ -246,7 +295,7 @@ const OF_ANYONE: [&str; 7] = ["file", "directory", "link", "line", "block", "git
 /// Refuses a catalog that changes what only root may, before any of it is done.
 fn refuse_what_needs_root(catalog: &Catalog, hidden: &SecretTexts) -> Result<(), Diagnostics> {
     let mut ways = Ways { say: &mut |_| {}, go_on: &|| true };
-    let plan = carry_out(Converge::new(catalog.clone(), Mode::Plan), "", Stage::Live, &mut ways);
+    let plan = carry_out(Converge::new(catalog.clone(), Mode::Plan), "", hidden, Stage::Live, &mut ways);
     let login = Login::own();
     let needs_root = |(entry, resource): &(&HostEntry, &HostResource)| {
         let path = resource.attributes.get_str("path").unwrap_or(&resource.name);
@@ -289,13 +338,14 @@ pub(crate) fn turn(say: &mut dyn FnMut(&str), go_on: &dyn Fn() -> bool) -> Resul
 
 /// Looks and acts on this machine, or wherever this process has gone, until the converge is done, or is not wanted any
 /// more: then it ends between two acts.
-pub(crate) fn carry_out(mut converge: Converge, run: &str, stage: Stage, ways: &mut Ways<'_>) -> HostReport {
+fn carry_out(mut converge: Converge, run: &str, hidden: &SecretTexts, stage: Stage, ways: &mut Ways<'_>) -> HostReport {
     // An image that is baked is made anew rather than put back.
-    let mut journal = (stage == Stage::Live).then(|| Journal::new(&converge.role(), run, converge.secret_paths()));
+    let mut journal = (stage == Stage::Live).then(|| Journal::new(&converge.role(), run, hidden.clone()));
     loop {
         match converge.next() {
             Step::Look(looks) => converge.seen(andon_host::observe(&looks, stage)),
             Step::Act(acts) => {
+                journal.iter_mut().for_each(|journal| journal.hide(converge.secret_paths()));
                 let mut wanted = |progress: Progress| {
                     let go_on = (ways.go_on)();
                     let line = match progress {

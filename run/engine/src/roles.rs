@@ -12,6 +12,7 @@ use andon_secret::Vault;
 use andon_text::{Diagnostic, Diagnostics, SourceMap, Span, nearest};
 use andon_value::Value;
 
+use crate::agent;
 use crate::project::{is_own, read_tree};
 
 /// What files of roles are called.
@@ -193,7 +194,9 @@ fn with_files_beside(
 
 /// The secrets that a role reads with these parameters, opened.
 pub fn secrets_of(bundle: &Bundle, role: &str, params: &Value, vault: &Vault) -> Result<Secrets, Diagnostics> {
-    let names = bundle.secrets(role, params, &crate::agent::schemas())?;
+    let names = bundle
+        .secrets(role, params, &agent::schemas())
+        .map_err(|found| agent::without_params(found, bundle, role, params))?;
     vault.take(&names).map_err(|error| {
         Diagnostic::error(format!("role `{role}` cannot be given its secrets")).detail(format!("{error}.")).into()
     })

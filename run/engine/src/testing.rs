@@ -4,15 +4,14 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use andon_converge::{Converge, Mode};
 use andon_lang::definitions::{Project, Test};
 use andon_lang::{FileSet, TestCase, test_checks};
-use andon_schema::host::{Catalog, Stage};
+use andon_schema::host::Catalog;
 use andon_schema::{CheckResult, Schemas};
 use andon_text::{Diagnostic, Diagnostics, SourceMap, Span};
 use andon_value::{Value, render};
 
-use crate::agent::{Ways, carry_out};
+use crate::agent;
 
 /// What the names of tests' environments begin with.
 pub const ENVIRONMENT_PREFIX: &str = "test-";
@@ -101,6 +100,5 @@ pub fn check(
     schemas: &Schemas,
 ) -> Result<Vec<CheckResult>, Diagnostics> {
     let catalog = Catalog { checks: test_checks(project, test, server, schemas)?, ..Catalog::default() };
-    let mut ways = Ways { say: &mut |_| {}, go_on: &|| true };
-    Ok(carry_out(Converge::new(catalog, Mode::Check), "", Stage::Live, &mut ways).checks)
+    Ok(agent::check(catalog))
 }

@@ -8,6 +8,7 @@ use andon_converge::{Undo, undo_looks};
 use andon_host::{Journal, act_while, kept_content, kept_run, kept_runs, observe};
 use andon_schema::host::Stage;
 use andon_schema::{HostReport, KeptPath, KeptRun};
+use andon_value::SecretTexts;
 
 /// The runs that can be undone, the last first.
 ///
@@ -68,7 +69,8 @@ pub fn foresee(run: &str, force: bool) -> Result<Option<(KeptRun, Undo)>, String
 pub fn undo(run: &KeptRun, undo: Undo, name: &str, go_on: &dyn Fn() -> bool) -> HostReport {
     let secret = run.paths.iter().filter(|path| path.secret).map(|path| path.path.clone()).collect();
     let of = if run.name.is_empty() { run.number.to_string() } else { run.name.to_string() };
-    let mut journal = Journal::new(&format!("undo of {of}"), name, secret);
+    let mut journal = Journal::new(&format!("undo of {of}"), name, SecretTexts::default());
+    journal.hide(&secret);
     let acts: Vec<_> = undo.acts.iter().map(|(_, act)| act.clone()).collect();
     let outcomes = act_while(&acts, Stage::Live, Some(&mut journal), &mut |_| go_on());
     undo.done(outcomes)

@@ -140,7 +140,8 @@ fn wanted(args: &Args) -> Wanted {
     let command = command.replace("\\%", "%").replace('%', "\\%");
     let schedule = schedule.split_whitespace().collect::<Vec<_>>().join(" ");
     let _ = writeln!(text, "{schedule} {user} {command}");
-    Wanted::plain(&path(args), &text, Some(0o644)).of_root()
+    let mode = if args.holds_secret() { 0o600 } else { 0o644 };
+    Wanted::plain(&path(args), &text, Some(mode)).of_root()
 }
 
 fn looks(args: &Args, world: &World) -> Vec<Look> {

@@ -1,7 +1,7 @@
 use andon_converge::{Mode, validate};
 use andon_schema::EntryStatus;
 use andon_schema::host::{Act, HostResource, Node};
-use andon_value::{Marks, Value};
+use andon_value::{Marks, Type, Value};
 
 use crate::catalog::{absent, catalog, file, resource, service, texts};
 use crate::host::{Host, assert_settled, changes, directory};
@@ -95,6 +95,39 @@ fn secrets_are_never_shown() {
         assert!(!text.contains("31337") && text.contains("(sensitive content differs)"), "{text}");
     }
     assert_eq!(host.text("/etc/token").as_deref(), Some("hunter2\nopen\n"));
+}
+
+#[test]
+fn of_a_resource_with_a_secret_neither_the_old_nor_the_new_is_shown() {
+    let secret = |text: &str| Value::from(text).mark(Marks::SENSITIVE);
+    let job = |command: Value| resource("cron", "job", &[("schedule", "@daily".into()), ("command", command)]);
+    let alias = |name: &str, aliases: Value| {
+        resource("host_entry", name, &[("address", "10.0.0.1".into()), ("aliases", aliases)])
+    };
+    let old = "127.0.0.1 localhost\n10.0.0.1 a oldold\n";
+    let mut host = Host::new().with_file("/etc/cron.d/job", "@daily root echo oldold\n").with_file("/etc/hosts", old);
+    let wanted = catalog(vec![
+        job(secret("echo newnew")),
+        alias("a", Value::set(Type::String, [secret("newnew")])),
+        alias("b", Value::set(Type::String, [Value::from("open")])),
+        resource("file", "/srv/f", &[("content", "plain".into()), ("owner", secret("root"))]),
+    ]);
+    for report in [host.plan(&wanted), host.apply(&wanted)] {
+        let text = format!("{report:?}");
+        assert!(!text.contains("oldold") && !text.contains("newnew") && !text.contains("plain"), "{text}");
+        assert_eq!(report.entries.iter().filter(|entry| entry.diff.is_some()).count(), 0, "{text}");
+    }
+}
+
+#[test]
+fn a_secret_is_not_among_the_words_of_a_validation() {
+    let secret = Value::from("test x != hush").mark(Marks::SENSITIVE);
+    let wrong = andon_converge::validate(&catalog(vec![resource(
+        "file",
+        "/etc/a",
+        &[("content", "a".into()), ("validate", secret)],
+    )]));
+    assert!(wrong.iter().any(|(_, message)| message.starts_with("`validate` holds a secret")), "{wrong:?}");
 }
 
 #[test]

@@ -7,12 +7,14 @@ use andon_converge::{Undo, undo, undo_looks};
 use andon_host::{Journal, act_while, kept_content, kept_run, kept_runs, observe};
 use andon_schema::host::{Act, Stage};
 use andon_schema::{EntryStatus, KeptState};
+use andon_value::SecretTexts;
 
 use crate::files::write;
 use crate::root::{in_a_root, text};
 
 fn run(acts: &[Act], secret: &[&str]) -> u64 {
-    let mut journal = Journal::new("web", "0a1b2c", secret.iter().map(|path| (*path).into()).collect());
+    let mut journal = Journal::new("web", "0a1b2c", SecretTexts::default());
+    journal.hide(&secret.iter().map(|path| (*path).into()).collect());
     for outcome in act_while(acts, Stage::Live, Some(&mut journal), &mut |_| true) {
         outcome.unwrap();
     }

@@ -126,7 +126,7 @@ fn alone(context: &Context, host: &Host, job: &Job, task: Task, run: &str) -> Re
     let name = &host.server.name;
     let mut say = |line: &str| match context.arguments.json {
         true => print_json(&json!({ "type": "note", "host": &**name, "text": line })),
-        false => context.say(&format!("{name}: {line}")),
+        false => context.say(&format!("{name}: {}", andon_view::inline(line))),
     };
     let go_on = || {
         let stop = interrupted.load(Ordering::Relaxed);

@@ -53,6 +53,7 @@ mod provisioners;
 mod published_values;
 mod roles_on_servers;
 mod run_by_hand;
+mod said_nowhere;
 mod secrets;
 mod servers;
 mod several_roles;

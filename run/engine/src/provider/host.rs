@@ -16,7 +16,7 @@ use andon_secret::Vault;
 use andon_value::{Type, Value};
 
 use super::{Planned, Provider, Request, one_type, what_failed};
-use crate::agent::{AgentReply, AgentRequest, Task, lines};
+use crate::agent::{AgentReply, AgentRequest, Task, lines, without_params};
 use crate::roles::secrets_of;
 use crate::{Found, connection};
 
@@ -131,8 +131,10 @@ impl HostProvider {
     fn foresee(&self, config: &Value) -> Result<HostReport, Failure> {
         let role = role_of(config)?;
         let roles = Roles::of(&self.project, &self.schemas);
-        let foreseen = predict(roles, &role, &params(config), &Value::UNKNOWN).map_err(|diagnostics| {
-            Failure::new(format!("role `{role}` cannot be evaluated"), lines(&diagnostics, roles.sources))
+        let params = params(config);
+        let foreseen = predict(roles, &role, &params, &Value::UNKNOWN).map_err(|found| {
+            let found = without_params(found, &self.bundle(&role).bundle, &role, &params);
+            Failure::new(format!("role `{role}` cannot be evaluated"), lines(&found, roles.sources))
         })?;
         let planned = |address: String, origin: &str, status: EntryStatus| HostEntry {
             address,
