@@ -87,7 +87,8 @@ impl SecretTexts {
     /// is said.
     pub fn hide_pieces(&self, text: &str) -> String {
         let hidden = self.hide(text);
-        let is_piece = |piece: &str| !piece.is_empty() && self.0.iter().any(|secret| secret.contains(piece));
+        let is_piece =
+            |piece: &str| piece.contains(char::is_alphanumeric) && self.0.iter().any(|secret| secret.contains(piece));
         let parts = hidden.split('`').enumerate();
         let parts = parts.map(|(at, part)| if at % 2 == 1 && is_piece(part) { MARKER } else { part });
         parts.collect::<Vec<_>>().join("`")
