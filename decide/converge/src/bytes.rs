@@ -24,6 +24,21 @@ pub(crate) fn encode(text: &str, encoding: &str) -> Result<Bytes, char> {
     Ok(bytes.into())
 }
 
+/// The text that [`encode`] makes these bytes of, without a byte order mark; `None` where there is none.
+pub(crate) fn decode(bytes: &[u8], encoding: &str) -> Option<String> {
+    let wide = |unit: fn([u8; 2]) -> u16| {
+        let (units, rest) = bytes.as_chunks::<2>();
+        let text = String::from_utf16(&units.iter().map(|bytes| unit(*bytes)).collect::<Vec<_>>()).ok()?;
+        rest.is_empty().then(|| text.strip_prefix('\u{FEFF}').map(str::to_owned).unwrap_or(text))
+    };
+    match encoding {
+        "utf-16le" => wide(u16::from_le_bytes),
+        "utf-16be" => wide(u16::from_be_bytes),
+        "iso-8859-1" => Some(bytes.iter().map(|byte| char::from(*byte)).collect()),
+        _ => String::from_utf8(bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes).to_vec()).ok(),
+    }
+}
+
 /// The bytes that Base64 (RFC 4648, padded) stands for; white space counts for nothing.
 pub(crate) fn decode_base64(text: &str) -> Option<Bytes> {
     let digits: Vec<u8> = text.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
@@ -91,6 +106,9 @@ mod tests {
             ("ä", "ascii", Err('ä')),
         ] {
             assert_eq!(encode(text, encoding).map(|bytes| bytes.0.to_vec()), bytes.map(<[u8]>::to_vec), "{text}");
+            if let Ok(bytes) = bytes {
+                assert_eq!(decode(bytes, encoding).as_deref(), Some(text), "{encoding}");
+            }
         }
     }
 }

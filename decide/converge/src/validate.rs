@@ -23,6 +23,10 @@ pub fn validate(catalog: &Catalog) -> Vec<(Arc<str>, String)> {
         .filter(|(args, _)| args.absent || ["content", "content_base64", "source"].iter().any(|it| args.has(it)))
         .map(|(args, origin)| (args.subject("path"), origin))
         .collect();
+    let paths: BTreeMap<Arc<str>, &Arc<str>> = (catalog.resources.iter())
+        .filter(|resource| is_path_kind(&resource.kind) && !resource.absent)
+        .map(|resource| (Args::of_resource(resource).subject("path"), &resource.origin))
+        .collect();
     let mut seen: BTreeMap<(&str, Arc<str>), &HostResource> = BTreeMap::new();
     for resource in &catalog.resources {
         let args = Args::of_resource(resource);
@@ -49,6 +53,14 @@ pub fn validate(catalog: &Catalog) -> Vec<(Arc<str>, String)> {
             let message = format!(
                 "there are no files in `{source}` beside the role; a path of the project begins at the role's directory"
             );
+            wrong.push((resource.origin.clone(), message));
+        }
+        let inside: Arc<str> = format!("{}/", args.subject("path")).into();
+        if &*resource.kind == "file"
+            && !args.absent
+            && let Some((path, origin)) = paths.range(inside.clone()..).next().filter(|it| it.0.starts_with(&*inside))
+        {
+            let message = format!("{} is a file, and {path}, at {origin}, would be in it", args.subject("path"));
             wrong.push((resource.origin.clone(), message));
         }
         let attribute = subject_attribute(&resource.kind);

@@ -7,7 +7,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Read};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown, symlink};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown, lchown, symlink};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -261,6 +261,10 @@ pub(crate) fn beside(path: &str) -> String {
 pub(crate) fn set_meta(path: &str, meta: &Meta, accounts: &Accounts) -> Result<(), String> {
     let (uid, gid) = meta.ids(accounts)?;
     let change = || -> std::io::Result<()> {
+        // A link has an owner of its own, and no mode.
+        if meta.mode.is_none() && fs::symlink_metadata(path)?.is_symlink() {
+            return lchown(path, uid, gid);
+        }
         let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
         let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
         let mode = meta.mode.unwrap_or(file.metadata()?.mode() & 0o7777);

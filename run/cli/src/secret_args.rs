@@ -28,6 +28,8 @@ pub struct SecretArguments {
 pub enum SecretCommand {
     /// Seal a secret: a line that is asked for, or all of standard input
     Set(SetArguments),
+    /// Print a secret to standard output, as a role would be given it
+    Get(GetArguments),
     /// List the names of the secrets
     List,
     /// Edit a secret in $EDITOR, or without a name the file with many
@@ -45,6 +47,12 @@ pub struct SetArguments {
     /// Take it from FILE
     #[arg(long, value_name = "FILE")]
     pub from: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct GetArguments {
+    /// The secret
+    pub name: String,
 }
 
 #[derive(Debug, Clone, Args)]

@@ -5,6 +5,7 @@ use andon_schema::host::{Bytes, Look};
 use andon_value::Type;
 
 use super::content::{self, Wanted, text_looks, text_of};
+use super::file::check_kept;
 use super::lines::{self, bare, ending};
 use super::{Decision, Kind, Meta};
 use crate::args::{Args, block, check_path, optional};
@@ -41,7 +42,8 @@ fn schema() -> Block {
 }
 
 fn check(args: &Args) -> Vec<String> {
-    let mut wrong: Vec<String> = check_path(&args.subject("path")).into_iter().collect();
+    let mut wrong: Vec<String> =
+        check_path(&args.subject("path")).into_iter().chain(check_kept(&args.subject("path"))).collect();
     wrong.extend(Meta::check(args));
     wrong.extend(lines::check(args));
     let [begin, end] = markers(args);

@@ -210,6 +210,13 @@ fn paths(args: &Args) -> Vec<Arc<str>> {
     [place.key, place.certificate].into_iter().chain(args.text("chain")).collect()
 }
 
+/// The files that sign it, and what each is.
+fn signers(args: &Args) -> Vec<(&'static str, Arc<str>)> {
+    let given = [("the certificate that signs it", "ca"), ("the key that signs it", "ca_key")];
+    let given = given.into_iter().filter_map(|(what, attribute)| Some((what, args.text(attribute)?)));
+    given.filter(|(_, text)| text.starts_with('/')).collect()
+}
+
 fn looks(args: &Args, world: &World) -> Vec<Look> {
     let mut looks: Vec<Look> = paths(args).iter().map(|path| look_at(path)).collect();
     if args.absent {
@@ -222,6 +229,7 @@ fn looks(args: &Args, world: &World) -> Vec<Look> {
             looks.push(look_at(parent(&path)));
         }
     }
+    looks.extend(signers(args).iter().map(|(_, path)| look_at(path)));
     if let Some(chain) = args.text("chain") {
         let given = place(args).authority.filter(|authority| authority.starts_with('/'));
         let read = [Some(chain), Some(args.subject("path")), given].into_iter().flatten();
@@ -258,6 +266,11 @@ fn decide(args: &Args, world: &World) -> Result<Decision, String> {
     meta.check_known(world)?;
     for path in &paths {
         check_parent(path, world)?;
+    }
+    for (what, path) in signers(args) {
+        if world.entry(&path)?.is_none() && !world.loose {
+            return Err(format!("{what}, {path}, is not on this server; define it before this resource"));
+        }
     }
     let keeps = found.is_some_and(|found| {
         found.key_fits && args.truth("renew_key") != Some(true) && wanted.is_none_or(|wanted| found.key == Some(wanted))

@@ -8,8 +8,9 @@ use andon_value::Type;
 
 use super::{Decision, Meta};
 use crate::args::{Args, look_at, optional, parent};
+use crate::bytes::decode;
 use crate::formats;
-use crate::text::{LARGE, show};
+use crate::text::{LARGE, Shown, show};
 use crate::world::{World, bytes_of};
 
 /// A file as it is to be.
@@ -121,7 +122,9 @@ impl Wanted {
             }
             // A secret that differs is not read to be told so.
             (Some(_), None) if secret => show(None, Some(&content.0), secret),
-            _ => show(old.map(|bytes| &*bytes.0), Some(&content.0), secret),
+            _ => as_text(args, old, &content)
+                .filter(|_| !secret)
+                .unwrap_or_else(|| show(old.map(|bytes| &*bytes.0), Some(&content.0), secret)),
         };
         differences.extend(shown.differences);
         if backups > 0 && entry.is_some_and(|entry| matches!(entry.node, Node::File(_))) {
@@ -132,6 +135,19 @@ impl Wanted {
         let change = if entry.is_none() { Change::Create } else { Change::Update };
         Ok(Decision { diff: shown.diff, ..Decision::new(change, differences, acts) })
     }
+}
+
+/// The change of a text that is not in UTF-8, shown as people read it; `None` where there is no other encoding, or no
+/// difference in what they read.
+fn as_text(args: &Args, old: Option<&Bytes>, new: &Bytes) -> Option<Shown> {
+    let encoding = args.text("encoding")?;
+    let read = |bytes: &Bytes| decode(&bytes.0, &encoding);
+    let old = match old {
+        Some(old) => Some(read(old)?),
+        None => None,
+    };
+    let shown = show(old.as_ref().map(String::as_bytes), Some(read(new)?.as_bytes()), false);
+    shown.diff.is_some().then_some(shown)
 }
 
 /// What must be seen of a file whose text is edited.

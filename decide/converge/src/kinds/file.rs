@@ -59,6 +59,7 @@ const SHA256: &str = "The SHA-256 of the content of a `source`. The file is got 
 fn check(args: &Args) -> Vec<String> {
     let mut wrong = Meta::check(args);
     wrong.extend(check_path(&args.subject("path")));
+    wrong.extend(check_kept(&args.subject("path")));
     let given: Vec<&str> =
         ["content", "content_base64", "source"].into_iter().filter(|attribute| args.has(attribute)).collect();
     if let [first, second, ..] = *given {
@@ -88,6 +89,16 @@ fn check(args: &Args) -> Vec<String> {
         wrong.push(format!("`content` holds {letter:?}, which {encoding} cannot write"));
     }
     wrong
+}
+
+/// What is wrong with a path where nothing is kept, if that is such a one.
+pub(super) fn check_kept(path: &str) -> Option<String> {
+    let kernel = ["/proc/", "/sys/"].iter().any(|above| path.starts_with(above));
+    kernel.then(|| {
+        format!(
+            "`{path}` is the kernel's own and keeps no file: `sysctl` gives it settings, and `exec` can write to it"
+        )
+    })
 }
 
 /// What a resource says that a file holds.

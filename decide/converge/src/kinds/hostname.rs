@@ -62,7 +62,8 @@ fn decide(args: &Args, world: &World) -> Result<Decision, String> {
     let kept = text_of(FILE, world)?;
     if kept.map(str::trim) != Some(&*name) {
         let change = Wanted::plain(FILE, &format!("{name}\n"), None);
-        differences.push(args.difference("name", kept.unwrap_or_default().trim(), &name));
+        let differs = args.difference("name", kept.unwrap_or_default().trim(), &name);
+        differences.push(format!("in {FILE}: {differs}"));
         acts.push(write(change));
     }
     if args.truth("hosts") == Some(true) {
@@ -70,7 +71,7 @@ fn decide(args: &Args, world: &World) -> Result<Decision, String> {
         let short: Vec<Arc<str>> = name.split_once('.').map(|(short, _)| short.into()).into_iter().collect();
         let new = with_name(old, &name, &short);
         if new != old {
-            differences.push(format!("{HOSTS} says another"));
+            differences.push(format!("in {HOSTS}, for 127.0.1.1: {}", args.difference("name", "", &name)));
             acts.push(write(Wanted::plain(HOSTS, &new, None)));
         }
     }
@@ -79,7 +80,7 @@ fn decide(args: &Args, world: &World) -> Result<Decision, String> {
             Some(now) if *now == name => {}
             now => {
                 let now = now.map_or("", |now| now);
-                differences.push(args.difference("name now", now, &name));
+                differences.push(format!("of the running server: {}", args.difference("name", now, &name)));
                 acts.push(Act::SetSysctl { key: LIVE.into(), value: name });
             }
         }

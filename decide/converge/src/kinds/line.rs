@@ -5,6 +5,7 @@ use andon_schema::host::{Bytes, Look};
 use andon_value::Type;
 
 use super::content::{self, Wanted, text_looks, text_of};
+use super::file::check_kept;
 use super::lines::{self, bare, ending, pattern};
 use super::{Decision, Kind, Meta};
 use crate::args::{Args, block, check_path, optional};
@@ -47,7 +48,8 @@ fn schema() -> Block {
 }
 
 fn check(args: &Args) -> Vec<String> {
-    let mut wrong: Vec<String> = check_path(&args.subject("path")).into_iter().collect();
+    let mut wrong: Vec<String> =
+        check_path(&args.subject("path")).into_iter().chain(check_kept(&args.subject("path"))).collect();
     match args.text("line") {
         Some(line) if line.contains(['\n', '\r']) => wrong.push("`line` holds more than one line".to_owned()),
         None if !args.absent => wrong.push("a line needs `line`, its text".to_owned()),

@@ -4,8 +4,8 @@ use andon_schema::host::{Act, Command, CommandOutput, Look, Node, Sight};
 use andon_schema::{Block, Change};
 use andon_value::Type;
 
-use super::content::check_parent;
-use super::{Decision, Kind};
+use super::content::{check_parent, update_meta};
+use super::{Decision, Kind, Meta};
 use crate::args::{Args, block, check_path, look_at, optional, parent};
 use crate::formats;
 use crate::world::World;
@@ -23,6 +23,8 @@ fn schema() -> Block {
             ),
             ("target", optional(Type::String, "What it points to, absolute or as seen from the link's directory.")),
             ("hard", optional(Type::Bool, "Make it another name of the file `target`, which must be there.")),
+            ("owner", optional(Type::String, "The user that owns a symbolic link itself.").format(formats::OWNER)),
+            ("group", optional(Type::String, "The group of a symbolic link itself.").format(formats::OWNER)),
             ("force", optional(Type::Bool, "Replace a directory at its path, too, with all that is in it.")),
         ],
     )
@@ -35,7 +37,11 @@ fn check(args: &Args) -> Vec<String> {
     if !args.absent && target.as_ref().is_none_or(|target| target.is_empty()) {
         wrong.push("a link needs a `target`".to_owned());
     }
+    wrong.extend(Meta::check(args));
     if args.truth("hard") == Some(true) {
+        if args.has("owner") || args.has("group") {
+            wrong.push("a hard link is the file itself, with the owner and the group of that".to_owned());
+        }
         wrong.extend(target.and_then(|target| check_path(&target)));
     }
     let shallow = path.split('/').filter(|step| !step.is_empty()).count() < 2;
@@ -55,6 +61,7 @@ fn looks(args: &Args, world: &World) -> Vec<Look> {
     let above = matches!(world.entry(&path), Ok(None)) && !args.absent;
     let above = above.then(|| look_at(parent(&path)));
     let mut looks: Vec<Look> = [look_at(&path)].into_iter().chain(above).collect();
+    looks.extend(Meta::of(args).looks());
     let is_directory = matches!(world.entry(&path), Ok(Some(entry)) if entry.node == Node::Directory);
     if is_directory && args.truth("force") == Some(true) && !args.absent {
         looks.push(Look::Tree(path.clone()));
@@ -84,9 +91,10 @@ fn decide(args: &Args, world: &World) -> Result<Decision, String> {
     if hard && node.is_some() && world.command(&same_file(&path, &target))?.succeeded() {
         return Ok(Decision::nothing());
     }
+    let meta = Meta::of(args);
     let (mut acts, mut differences) = (Vec::new(), Vec::new());
     let (change, was) = match node {
-        Some(Node::Link(now)) if *now == target && !hard => return Ok(Decision::nothing()),
+        Some(Node::Link(now)) if *now == target && !hard => return update_meta(args, &path, &meta, world),
         Some(Node::Link(now)) => (Change::Update, &**now),
         Some(Node::File(_)) => (Change::Update, "(a file)"),
         Some(Node::Directory) if args.truth("force") == Some(true) => {
@@ -101,8 +109,18 @@ fn decide(args: &Args, world: &World) -> Result<Decision, String> {
         None => (Change::Create, ""),
     };
     check_parent(&path, world)?;
-    differences.insert(0, args.difference("target", was, &target));
+    let kind = if hard { ", as a hard link" } else { "" };
+    differences.insert(0, format!("{}{kind}", args.difference("target", was, &target)));
+    meta.check_known(world)?;
+    differences.extend(meta.of_new(args));
+    let owned = (meta.owner.is_some() || meta.group.is_some()).then(|| Act::SetMeta {
+        path: path.clone(),
+        mode: None,
+        owner: meta.owner,
+        group: meta.group,
+    });
     acts.push(if hard { another_name(&path, &target, world)? } else { Act::MakeLink { path, target } });
+    acts.extend(owned);
     Ok(Decision::new(change, differences, acts))
 }
 

@@ -24,7 +24,7 @@ const SYSTEMD: &str = "/etc/locale.conf";
 fn schema() -> Block {
     block(
         "A language and its customs. It is made where the server makes its own (`/etc/locale.gen`), and set for whoever \
-         says nothing else. `absent` no longer makes it at the next time.",
+         says nothing else. `absent` no longer makes it at the next time, and it is no longer `LANG`.",
         &[
             (
                 "name",
@@ -114,7 +114,7 @@ fn looks(args: &Args, world: &World) -> Vec<Look> {
             }
         }
     }
-    if !settings(args).is_empty() {
+    if !settings(args).is_empty() || args.absent {
         looks.extend([file(DEBIAN), file(SYSTEMD), look_at("/etc/default")]);
     }
     looks
@@ -130,15 +130,7 @@ fn decide(args: &Args, world: &World) -> Result<Decision, String> {
         let changed = new != list;
         if changed {
             differences.push(if args.absent { format!("not in {LIST}") } else { format!("in {LIST}") });
-            let content = Bytes::from(Arc::<str>::from(new));
-            acts.push(Act::WriteFile {
-                path: LIST.into(),
-                content,
-                mode: None,
-                owner: None,
-                group: None,
-                validate: None,
-            });
+            acts.push(write(LIST, new));
         }
         if !args.absent && !is_made(&name, world)? {
             check_known(&name, world)?;
@@ -154,6 +146,20 @@ fn decide(args: &Args, world: &World) -> Result<Decision, String> {
         }
     }
     let settings = settings(args);
+    if args.absent {
+        for path in [DEBIAN, SYSTEMD] {
+            // One of them may be a link to the other.
+            if !matches!(world.entry(path)?.map(|entry| &entry.node), Some(Node::File(_))) {
+                continue;
+            }
+            let old = text_of(path, world)?.unwrap_or_default();
+            let new: String = old.split_inclusive('\n').filter(|line| !is_language(line, &name)).collect();
+            if new != old {
+                differences.push(format!("not LANG in {path}"));
+                acts.push(write(path, new));
+            }
+        }
+    }
     if !settings.is_empty() {
         let on_debian =
             world.entry(DEBIAN)?.is_some() || world.entry(SYSTEMD)?.is_none() && world.entry("/etc/default")?.is_some();
@@ -167,15 +173,7 @@ fn decide(args: &Args, world: &World) -> Result<Decision, String> {
         let (new, changed) = edit_settings(old.unwrap_or_default(), &settings);
         if !changed.is_empty() {
             differences.extend(changed);
-            let content = Bytes::from(Arc::<str>::from(new));
-            acts.push(Act::WriteFile {
-                path: path.into(),
-                content,
-                mode: None,
-                owner: None,
-                group: None,
-                validate: None,
-            });
+            acts.push(write(path, new));
         }
     }
     Ok(Decision::update(differences, acts))
@@ -200,6 +198,17 @@ fn check_known(name: &str, world: &World) -> Result<(), String> {
         ));
     }
     Ok(())
+}
+
+fn write(path: &str, text: String) -> Act {
+    let content = Bytes::from(Arc::<str>::from(text));
+    Act::WriteFile { path: path.into(), content, mode: None, owner: None, group: None, validate: None }
+}
+
+/// Whether a line of the settings makes this the language of all.
+fn is_language(line: &str, name: &str) -> bool {
+    let set = line.trim().strip_prefix("LANG=").map(|value| value.trim_matches('"'));
+    set.is_some_and(|value| plain(value) == plain(name))
 }
 
 fn settings(args: &Args) -> BTreeMap<Arc<str>, Arc<str>> {

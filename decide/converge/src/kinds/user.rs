@@ -86,6 +86,9 @@ fn check(args: &Args) -> Vec<String> {
     if args.truth("move_home") == Some(true) && !args.has("home") && !args.absent {
         wrong.push("`move_home` says what happens where `home` changes, and there is no `home`".to_owned());
     }
+    if !args.absent && id(args, "uid") == Some(0) && &*args.subject("name") != "root" {
+        wrong.push("`uid` 0 is that of `root`: give another, and let `sudoers` say what the user may do".to_owned());
+    }
     if args.absent && &*args.subject("name") == "root" {
         wrong.push("a server without the user `root` cannot be used any more: it is not removed".to_owned());
     }

@@ -56,6 +56,11 @@ fn what_is_written_is_seen() {
     let outcome =
         act(&[Act::SetMeta { path: at("l").into(), mode: Some(0o600), owner: None, group: None }], Stage::Live);
     assert!(outcome[0].is_err(), "a link has no mode of its own");
+    if nix::unistd::geteuid().is_root() {
+        done(&[Act::SetMeta { path: at("l").into(), mode: None, owner: Some("1".into()), group: Some("2".into()) }]);
+        let link = fs::symlink_metadata(at("l")).unwrap();
+        assert_eq!((link.uid(), link.gid()), (1, 2));
+    }
     done(&[
         Act::MakeDirectory { path: at("x/y/z").into(), mode: Some(0o1770), owner: None, group: None },
         write(&at("x/y/z/f"), ""),

@@ -1,4 +1,4 @@
-//! `secret`: keeps the project's secrets in age files. Nothing here prints one.
+//! `secret`: keeps the project's secrets in age files. Only `get` prints one.
 
 use std::fs;
 use std::io::{IsTerminal, Read, Write};
@@ -28,6 +28,7 @@ pub fn run(context: &Context, command: &SecretCommand) -> Result<(), Stop> {
     let vault = Vault::at(context.project_directory()?);
     match command {
         SecretCommand::Set(arguments) => set(context, &vault, arguments),
+        SecretCommand::Get(arguments) => get(context, &vault, &arguments.name),
         SecretCommand::List => list(context, &vault),
         SecretCommand::Edit(arguments) => edit(context, &vault, arguments.name.as_deref()),
         SecretCommand::Rekey => rekey(context, &vault),
@@ -54,6 +55,18 @@ fn set(context: &Context, vault: &Vault, arguments: &SetArguments) -> Result<(),
     let path = vault.file_of(name);
     seal_into(&path, &bytes, &recipients)?;
     said(context, name, &path, &recipients)
+}
+
+/// What is asked for by its name is no leak: it goes to standard output, and nowhere else.
+fn get(context: &Context, vault: &Vault, name: &str) -> Result<(), Stop> {
+    let name = sound(name)?;
+    let value = vault.get(name).map_err(|error| Diagnostic::error(error.to_string()))?;
+    if context.arguments.json {
+        print_json(&json!({ "name": name, "value": &*value }));
+    } else {
+        context.print(&format!("{value}\n"));
+    }
+    Ok(())
 }
 
 fn list(context: &Context, vault: &Vault) -> Result<(), Stop> {

@@ -75,6 +75,10 @@ fn secrets_are_kept_sealed() {
     assert!(odd.err.contains("has a part that is empty or begins with a dot"), "{odd}");
     assert_eq!(set(&project, "token", "t").code, Some(0));
     assert_eq!(run(&project, &["secret", "list"]).out, "db/password\ntoken\n");
+    assert_eq!(run(&project, &["secret", "get", "token"]).out, "t\n");
+    let got = run(&project, &["secret", "get", "token", "--json"]).out;
+    assert!(got.contains("\"name\":\"token\",\"value\":\"t\""), "{got}");
+    assert!(run(&project, &["secret", "get", "none"]).err.contains("there is no secret `none`"));
     let listed = run(&project, &["secret", "list", "--json"]).out;
     assert!(
         listed.contains("{\"alone\":true,\"file\":\"secrets/db/password.age\",\"name\":\"db/password\"}"),
