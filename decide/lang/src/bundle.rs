@@ -11,11 +11,11 @@ use std::sync::Arc;
 
 use andon_schema::host::Catalog;
 use andon_schema::{SECRET_FUNCTION, Schemas};
-use andon_text::{Diagnostic, Diagnostics, SourceMap};
+use andon_text::{Diagnostic, Diagnostics, SourceMap, Span};
 use andon_value::{Marks, Value};
 
 use crate::definitions::{Project, Role};
-use crate::role::{Roles, Server, catalog, facts_read, find, lineage, predict};
+use crate::role::{Roles, Server, catalog, facts_read, find, lineage, predict, refused_params};
 use crate::{FileSet, GivenArgument};
 
 const MAGIC: &[u8] = b"andon bundle 1\n";
@@ -176,6 +176,12 @@ impl Bundle {
         let given = params.as_entries().into_iter().flat_map(|entries| entries.iter());
         let secret = given.filter(|(name, _)| is_secret(name));
         Value::object(secret.map(|(name, value)| (name.clone(), value.clone().mark(Marks::SENSITIVE))))
+    }
+
+    /// What is wrong with the parameters of a host that is listed at `place`: those that the role does not have, and those
+    /// that have a value of another type.
+    pub fn refused_params(&self, role: &str, host: &str, params: &Value, place: Span) -> Diagnostics {
+        self.lineage(role).map_or_else(Diagnostics::from, |lineage| refused_params(&lineage, host, params, place))
     }
 
     fn lineage(&self, role: &str) -> Result<Vec<Arc<Role>>, Diagnostic> {

@@ -10,7 +10,7 @@ use andon_value::{Kind, Type, Value, convert};
 
 use crate::definitions::{ListedHost, Project};
 use crate::eval::{Inputs, Name, Resolved, Scope, Step, evaluate};
-use crate::role::{for_each, no_each};
+use crate::role::{find, for_each, lineage, no_each, refused_params, together};
 use crate::shape::suggest;
 
 /// A server that is listed by hand.
@@ -66,6 +66,12 @@ pub(crate) fn check_hosts(project: &Project, out: &mut Diagnostics) {
         Err(errors) => return out.extend(errors),
     };
     for host in hosts {
+        let role = together(host.roles.iter().map(|role| &**role));
+        let found = find(&project.roles, &role, None).and_then(|role| lineage(&project.roles, &role));
+        // A host without roles has the parameters of whichever it is given.
+        if let Ok(lineage) = found {
+            out.extend(refused_params(&lineage, &host.name, &host.params, host.span));
+        }
         for role in host.roles.iter().filter(|role| !project.roles.contains_key(*role)) {
             let diagnostic = Diagnostic::error(format!("there is no role \"{role}\"")).named(Diagnostic::UNDECLARED);
             let diagnostic = diagnostic.at(host.span).label(format!("host \"{}\" has it", host.name));

@@ -49,7 +49,10 @@ pub fn check_line(check: &CheckResult, paint: Paint) -> String {
     let (name, assertion) = (inline(&check.check), inline(&check.assertion));
     match &check.failure {
         None => format!("{} check \"{name}\": {assertion}", paint.green("✓")),
-        Some(reason) => format!("{} check \"{name}\": {assertion}: {}", paint.red("✗"), clean(reason)),
+        Some(reason) => {
+            let (reason, place) = (clean(reason), place_of(&check.origin));
+            format!("{} check \"{name}\": {assertion}: {reason}{place}", paint.red("✗"))
+        }
     }
 }
 
@@ -72,11 +75,16 @@ fn entry_line(entry: &HostEntry, paint: Paint) -> String {
         _ => "",
     };
     let note = match &entry.status {
-        EntryStatus::Failed(_) => paint.red("  failed"),
+        EntryStatus::Failed(_) => paint.red(&format!("  failed{}", place_of(&entry.origin))),
         EntryStatus::Skipped(reason) => paint.dim(&format!("  not done: {}", inline(reason))),
         EntryStatus::Planned | EntryStatus::Done => String::new(),
     };
     format!("{sign} {verb}{}{note}", inline(&entry.address))
+}
+
+/// Where something is defined, after what is said of it.
+fn place_of(origin: &str) -> String {
+    if origin.is_empty() { String::new() } else { format!(" ({origin})") }
 }
 
 /// A report as data.

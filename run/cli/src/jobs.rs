@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 
 use andon_engine::agent::{AgentReply, AgentRequest, Task, Wanted, Ways, converge, lines};
 use andon_engine::hosts::Host;
-use andon_engine::roles::{FoundRole, find_role, secrets_of};
+use andon_engine::roles::{FoundRole, NoRole, find_role, secrets_of};
 use andon_lang::{Bundle, GivenArgument, apart};
 use andon_reach::{Contact, Target, run_agent};
 use andon_schema::{Failure, Secrets};
@@ -44,16 +44,19 @@ pub struct Roles<'a> {
     named: Option<&'a str>,
     params: &'a ParamArguments,
     found: BTreeMap<String, Arc<Role>>,
+    /// The roles of listed hosts, as they are defined.
+    listed: BTreeMap<Arc<str>, Result<Bundle, NoRole>>,
 }
 
 impl<'a> Roles<'a> {
     /// None is read yet. `named` is for every server; without it, each has its own.
     pub fn new(context: &'a Context, named: Option<&'a str>, params: &'a ParamArguments) -> Roles<'a> {
-        Roles { context, named, params, found: BTreeMap::new() }
+        Roles { context, named, params, found: BTreeMap::new(), listed: BTreeMap::new() }
     }
 
     /// What a server is to be: the role that was named, or those that it has.
     pub fn of(&mut self, host: &Host) -> Result<Vec<Job>, Stop> {
+        self.hold(host)?;
         let wanted: Vec<(&str, &Value)> = match self.named {
             Some(role) => {
                 let duty = host.duties.iter().find(|duty| apart(&duty.role).any(|name| name == role));
@@ -67,6 +70,27 @@ impl<'a> Roles<'a> {
                 .into());
         }
         wanted.into_iter().map(|(role, params)| self.job(role, params)).collect()
+    }
+
+    /// Holds what is listed of a host against its roles.
+    fn hold(&mut self, host: &Host) -> Result<(), Stop> {
+        let (Some((span, sources)), Some(duty)) = (&host.place, host.duties.first()) else { return Ok(()) };
+        let directory = &self.context.arguments.directory;
+        let find = || find_role(directory, &duty.role).map(|found| found.bundle);
+        match self.listed.entry(duty.role.clone()).or_insert_with(find) {
+            Ok(bundle) => {
+                let refused = bundle.refused_params(&duty.role, &host.server.name, &duty.params, *span);
+                if refused.is_empty() { Ok(()) } else { Err(wrong(self.context, &refused, sources)) }
+            }
+            // With a role that is named, those of the host are no matter.
+            Err(_) if self.named.is_some() => Ok(()),
+            Err(no_role) if no_role.diagnostics.iter().all(|it| it.span.is_none()) => {
+                let label = format!("host \"{}\" has it", host.server.name);
+                let at_host = |it: &Diagnostic| it.clone().at(*span).label(label.clone());
+                Err(wrong(self.context, &no_role.diagnostics.iter().map(at_host).collect(), sources))
+            }
+            Err(no_role) => Err(unreadable(self.context, no_role)),
+        }
     }
 
     fn job(&mut self, name: &str, of_host: &Value) -> Result<Job, Stop> {

@@ -16,7 +16,7 @@ use andon_ledger::codec::{decode_report, encode_report};
 use andon_reach::Contact;
 use andon_schema::host::{Act, Catalog, HostResource, Origin, Stage, Verb};
 use andon_schema::{Change, CheckResult, EntryStatus, HostEntry, HostReport, Schemas, Secrets};
-use andon_text::{Diagnostic, Diagnostics, SourceMap};
+use andon_text::{Diagnostic, Diagnostics, SourceMap, Span};
 use andon_value::{Marks, SecretTexts, Value};
 use serde_json::{Map, Value as Json, json};
 use sha2::{Digest, Sha256};
@@ -182,7 +182,7 @@ fn hidden_in(catalog: &Catalog, hidden: SecretTexts) -> SecretTexts {
 }
 
 /// What is wrong with a catalog, without the secrets in it.
-fn wrong_in(catalog: &Catalog, hidden: &SecretTexts) -> Diagnostics {
+fn wrong_in(catalog: &Catalog, sources: &SourceMap, hidden: &SecretTexts) -> Diagnostics {
     let resources = catalog.resources.iter().map(|it| (&it.origin, &it.attributes));
     let assertions = catalog.checks.iter().flat_map(|check| &check.assertions).map(|it| (&it.origin, &it.attributes));
     let with_secrets: BTreeSet<&Arc<str>> =
@@ -192,7 +192,10 @@ fn wrong_in(catalog: &Catalog, hidden: &SecretTexts) -> Diagnostics {
             true => hidden.hide_pieces(&message),
             false => hidden.hide(&message).into_owned(),
         };
-        Diagnostic::error(format!("{origin}: {message}"))
+        match place_of(&origin, sources) {
+            Some(span) => Diagnostic::error(message).at(span),
+            None => Diagnostic::error(format!("{origin}: {message}")),
+        }
     });
     wrong.collect()
 }
@@ -248,7 +251,7 @@ pub fn converge(wanted: &Wanted<'_>, task: Task, ways: &mut Ways<'_>) -> Result<
     let hidden = wanted.hidden();
     let catalog = wanted.bundle.catalog(wanted.role, server, &schemas()).map_err(|found| hide(found, &hidden))?;
     let hidden = hidden_in(&catalog, hidden);
-    let wrong = wrong_in(&catalog, &hidden);
+    let wrong = wrong_in(&catalog, wanted.bundle.sources(), &hidden);
     if !wrong.is_empty() {
         return Err(wrong);
     }
@@ -287,6 +290,17 @@ fn hide(found: Diagnostics, hidden: &SecretTexts) -> Diagnostics {
 /// What is wrong with a role, without the parameters that are secrets.
 pub(crate) fn without_params(found: Diagnostics, bundle: &Bundle, role: &str, params: &Value) -> Diagnostics {
     hide(found, &Wanted { bundle, role, params, secrets: &Secrets::new(), run: "" }.hidden())
+}
+
+/// The line that an origin such as `roles/web.role.hcl:12` means.
+fn place_of(origin: &str, sources: &SourceMap) -> Option<Span> {
+    let (path, line) = origin.rsplit_once(':')?;
+    let id = sources.find(path)?;
+    let mut lines = sources.get(id)?.text().split_inclusive('\n');
+    let before: usize = lines.by_ref().take(line.parse::<usize>().ok()?.checked_sub(1)?).map(str::len).sum();
+    let line = lines.next()?;
+    let start = before + line.len() - line.trim_start().len();
+    Some(Span::new(id, start, start + line.trim().len()))
 }
 
 /// The kinds of host resource that need not be root's.

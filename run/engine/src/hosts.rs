@@ -8,7 +8,7 @@ use std::sync::Arc;
 use andon_fleet::Server;
 use andon_lang::{FileSet, apart, together};
 use andon_ledger::EnvironmentState;
-use andon_text::Diagnostic;
+use andon_text::{Diagnostic, SourceMap, Span};
 use andon_value::Value;
 
 use crate::roles::NoRole;
@@ -29,6 +29,8 @@ pub struct Host {
     pub params: Value,
     /// The environment whose stacks made it; `None` for one that is listed.
     pub environment: Option<Arc<str>>,
+    /// Where it is listed, if it is.
+    pub place: Option<(Span, Arc<SourceMap>)>,
 }
 
 /// Roles that a server must have.
@@ -49,6 +51,7 @@ impl Host {
             duties: Vec::new(),
             params: nothing(),
             environment: None,
+            place: None,
         }
     }
 }
@@ -79,12 +82,14 @@ pub fn listed(directory: &Path) -> Result<Vec<Host>, NoRole> {
         return Err(failed(diagnostics));
     }
     let hosts = andon_lang::hosts(&project).map_err(failed)?;
+    let sources = Arc::new(project.sources.clone());
     let host = |host: andon_lang::Host| Host {
         server: Server { name: host.name, aliases: Vec::new(), tags: host.tags, roles: host.roles.clone() },
         connection: host.connection,
         duties: duty(&host.roles, &host.params).into_iter().collect(),
         params: host.params,
         environment: None,
+        place: Some((host.span, sources.clone())),
     };
     Ok(hosts.into_iter().map(host).collect())
 }
@@ -116,6 +121,7 @@ pub fn of_environment(environment: &Arc<str>, state: &EnvironmentState) -> Vec<H
             duties: Vec::new(),
             params: nothing(),
             environment: Some(environment.clone()),
+            place: None,
         });
     }
     for (address, object) in current().filter(|(address, _)| &*address.resource.kind == "andon_host") {
@@ -133,6 +139,7 @@ pub fn of_environment(environment: &Arc<str>, state: &EnvironmentState) -> Vec<H
                 duties: Vec::new(),
                 params: nothing(),
                 environment: Some(environment.clone()),
+                place: None,
             });
             hosts.len() - 1
         });

@@ -51,7 +51,9 @@ pub(crate) fn given(
                         out.push(suggest(diagnostic.at(assignment.name.span), &name, declared.keys().copied()));
                         continue;
                     }
-                    match evaluate(&assignment.value, &scope) {
+                    let Some(variable) = declared.get(&*name) else { continue };
+                    let value = evaluate(&assignment.value, &scope);
+                    match value.and_then(|value| fitting(variable, value, assignment.value.span)) {
                         Ok(value) => drop(values.insert(name, value)),
                         Err(problems) => out.extend(problems),
                     }
@@ -69,16 +71,48 @@ fn of_text(
     names: &SecretNames<'_>,
     scope: &Constants<'_>,
 ) -> Result<Value, Diagnostics> {
-    if variable.takes_text() {
-        return Ok(Value::string(text));
-    }
     let name = &variable.name.name;
     let id = sources.add(format!("--param {name}"), text);
+    let place = Span::new(id, 0, text.len());
     if names.hides(name) {
-        sources.hide(Span::new(id, 0, text.len()));
+        sources.hide(place);
+    }
+    if variable.takes_text() {
+        return fitting(variable, Value::string(text), place);
     }
     let (expr, problems) = andon_hcl::parse_expression(id, text);
     let value = if problems.has_errors() { Err(problems) } else { evaluate(&expr, scope) };
     let help = format!("The type of \"{name}\" is {}: write the value as an expression.", variable.ty);
+    let value = value.and_then(|value| fitting(variable, value, place));
     value.map_err(|problems| problems.into_iter().map(|problem| problem.help(help.clone())).collect())
+}
+
+/// The value, where it is one that a parameter takes; else why not, at its place.
+fn fitting(variable: &Variable, value: Value, place: Span) -> Result<Value, Diagnostics> {
+    match variable.value(Some(value.clone()), "parameter") {
+        Ok(_) => Ok(value),
+        Err(problems) => {
+            Err(problems.into_iter().map(|it| Diagnostic { span: it.span.or(Some(place)), ..it }).collect())
+        }
+    }
+}
+
+/// What is wrong with the parameters of a host that is listed at `place`: those that none of its roles has, and those
+/// that have a value of another type.
+pub(crate) fn refused_params(lineage: &[Arc<Role>], host: &str, given: &Value, place: Span) -> Diagnostics {
+    let declared: BTreeMap<&str, &Variable> =
+        lineage.iter().flat_map(|role| &role.params).map(|(name, param)| (&**name, param)).collect();
+    let mut out = Diagnostics::new();
+    for (name, value) in given.as_entries().into_iter().flat_map(|entries| entries.iter()) {
+        match declared.get(&**name) {
+            Some(variable) => {
+                out.extend(fitting(variable, value.clone().mark(given.marks()), place).err().into_iter().flatten());
+            }
+            None => {
+                let diagnostic = Diagnostic::error(format!("no role of host \"{host}\" has a parameter \"{name}\""));
+                out.push(suggest(diagnostic.at(place), name, declared.keys().copied()));
+            }
+        }
+    }
+    out
 }

@@ -22,7 +22,7 @@ use crate::definitions::{Project, Role};
 
 pub(crate) use catalog::{Evaluation, circle_of, evaluate_assertion, for_each, origin, refused};
 pub(crate) use facts::facts_read;
-pub(crate) use given::given;
+pub(crate) use given::{given, refused_params};
 pub(crate) use lineage::{Places, find, lineage, params};
 pub use lineage::{apart, together};
 pub(crate) use scope::no_each;

@@ -2,11 +2,12 @@
 
 use std::fmt::Write as _;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use andon_engine::agent::Task;
 use andon_engine::hosts::Host;
 use andon_engine::project::read_files;
-use andon_schema::HostReport;
+use andon_schema::{Failure, HostReport};
 use andon_text::Diagnostic;
 use andon_view::CheckOutcome;
 
@@ -24,7 +25,21 @@ pub fn run(context: &Context, arguments: &CheckServerArguments) -> Result<(), St
     let roleless = arguments.role.is_none() && chosen.hosts.iter().any(|host| host.duties.is_empty());
     let role = if roleless { Some(the_role(context)?) } else { arguments.role.clone() };
     let mut roles = Roles::new(context, role.as_deref(), &arguments.params);
-    let jobs = chosen.hosts.iter().map(|host| roles.of(host)).collect::<Result<Vec<_>, Stop>>()?;
+    let began = Instant::now();
+    let jobs = chosen.hosts.iter().map(|host| roles.of(host)).collect::<Result<Vec<_>, Stop>>();
+    let write = |outcomes: &[(Arc<str>, CheckOutcome)]| match &arguments.junit {
+        Some(path) => write_file(&context.arguments.directory.join(path), &junit(outcomes, began.elapsed())),
+        None => Ok(()),
+    };
+    let jobs = match jobs {
+        Ok(jobs) => jobs,
+        // Whoever reads the file alone must not take the one of before for this one.
+        Err(stop) => {
+            let failure = || CheckOutcome::Failed(Failure::new("the roles of the servers cannot be read", ""));
+            write(&chosen.names().into_iter().map(|name| (name, failure())).collect::<Vec<_>>())?;
+            return Err(stop);
+        }
+    };
     let check = |place: usize, say: &dyn Fn(&str)| match (chosen.hosts.get(place), jobs.get(place)) {
         (Some(host), Some(jobs)) => one(&chosen, host, jobs, say),
         _ => CheckOutcome::NotStarted(String::new()),
@@ -38,9 +53,7 @@ pub fn run(context: &Context, arguments: &CheckServerArguments) -> Result<(), St
     let answers = on_all(context, &names, arguments.servers.strategy(), &work).into_iter();
     let answers = answers.map(|answer| answer.unwrap_or_else(CheckOutcome::NotStarted));
     let outcomes: Vec<(Arc<str>, CheckOutcome)> = names.into_iter().zip(answers).collect();
-    if let Some(path) = &arguments.junit {
-        write_file(&context.arguments.directory.join(path), &junit(&outcomes))?;
-    }
+    write(&outcomes)?;
     show(context, arguments, &outcomes)?;
     match outcomes.iter().all(|(_, outcome)| outcome.holds()) {
         true => Ok(()),
@@ -109,15 +122,24 @@ fn show(
 }
 
 /// The results as JUnit XML: a suite for each server, a case for each assertion of each check.
-fn junit(outcomes: &[(Arc<str>, CheckOutcome)]) -> String {
-    let mut out = "<?xml version=\"1.0\" encoding=\"UTF-8\"?><testsuites>\n".to_owned();
+fn junit(outcomes: &[(Arc<str>, CheckOutcome)], took: Duration) -> String {
+    let counts = |outcome: &CheckOutcome| match outcome {
+        CheckOutcome::Checked(results) => {
+            (results.len(), results.iter().filter(|(_, result)| result.failure.is_some()).count(), 0)
+        }
+        CheckOutcome::Failed(_) | CheckOutcome::NotStarted(_) => (1, 0, 1),
+    };
+    let (tests, failures, errors) = outcomes
+        .iter()
+        .map(|(_, outcome)| counts(outcome))
+        .fold((0, 0, 0), |all, one| (all.0 + one.0, all.1 + one.1, all.2 + one.2));
+    let time = took.as_secs_f64();
+    let mut out = format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?><testsuites tests=\"{tests}\" failures=\"{failures}\" \
+         errors=\"{errors}\" time=\"{time:.3}\">\n"
+    );
     for (server, outcome) in outcomes {
-        let (tests, failures, errors) = match outcome {
-            CheckOutcome::Checked(results) => {
-                (results.len(), results.iter().filter(|(_, result)| result.failure.is_some()).count(), 0)
-            }
-            CheckOutcome::Failed(_) | CheckOutcome::NotStarted(_) => (1, 0, 1),
-        };
+        let (tests, failures, errors) = counts(outcome);
         let _ = writeln!(
             out,
             "  <testsuite name=\"{}\" tests=\"{tests}\" skipped=\"0\" failures=\"{failures}\" errors=\"{errors}\">",

@@ -3,7 +3,7 @@
 use andon_engine::{Journal, OpenError};
 use andon_fold::{DriftView, Righting};
 use andon_ledger::{Entry, Event, RunStatus};
-use andon_plan::{Plan, PlanMode, drifted};
+use andon_plan::{Plan, PlanMode, Reason, drifted};
 use andon_schema::InstanceAddress;
 use andon_store::{LockError, Which};
 use serde_json::{Value as Json, json};
@@ -23,15 +23,23 @@ pub fn run(context: &Context, arguments: &DriftArguments) -> Result<(), Stop> {
     let plan = context.while_checked(&project, |checking| {
         plan(checking, &project, &arguments.stacks.stacks, Asked::of(PlanMode::RefreshOnly))
     })?;
+    // What was never made, or failed to be, cannot have drifted.
+    let notes = plan.notes.iter().filter(|note| note.reason == Reason::NotCreated);
+    let lacking: Vec<String> = notes.map(|note| note.address.to_string()).collect();
     if context.arguments.json {
         print_json(&andon_view::plan_json(&plan));
     } else if plan.drift.is_empty() {
-        context.print(&format!("No drift in {}: everything is as defined.\n", plan.environment));
+        let verdict = if lacking.is_empty() { "everything is as defined" } else { "what is there is as defined" };
+        context.print(&format!("No drift in {}: {verdict}.\n", plan.environment));
     } else {
         context.print(&andon_view::drift(&plan, context.look(false)));
         let count = plan.drift.len();
         let things = if count == 1 { "thing differs" } else { "things differ" };
         context.print(&format!("{count} {things} in {}. `andon sync` puts it right.\n", plan.environment));
+    }
+    if !lacking.is_empty() && !context.arguments.json {
+        let lacking = lacking.join(", ");
+        context.print(&format!("Defined, and not there yet: {lacking}. `andon plan` shows what would be made.\n"));
     }
     record(context, &project, &plan, &arguments.stacks.stacks);
     if plan.drift.is_empty() { Ok(()) } else { Err(Stop::Code(2)) }

@@ -75,3 +75,21 @@ fn drift_has_a_history() {
     assert_eq!(json[1]["righted"]["command"], "sync");
     project.ok(&["destroy", "-y"]);
 }
+
+#[test]
+fn what_is_not_there_yet_is_said() {
+    need_lab!();
+    let project = Project::empty("drifts-lacking");
+    project.write(
+        "main.tf",
+        "resource \"andon_host\" \"here\" {\n  connection = { kind = \"local\" }\n  role       = \"m\"\n}\n",
+    );
+    project.write(
+        "roles/m.role.hcl",
+        "role \"m\" {\n  check \"c\" {\n    file \"/nonexistent/file\" {\n      exists = true\n    }\n  }\n}\n",
+    );
+    project.exits(1, &["apply", "-y"]);
+    let said = project.exits(0, &["drift"]).out;
+    assert!(said.contains("what is there is as defined."), "{said}");
+    assert!(said.contains("Defined, and not there yet: andon_host.here."), "{said}");
+}

@@ -65,12 +65,16 @@ role "app" {{
     );
     let failed = project.exits(1, &["check-server", "--junit", "out.xml"]);
     assert!(
-        failed.out.contains(&format!("✗ check \"files\": file \"{0}\": {0} does not exist", place.display())),
+        failed.out.contains(&format!(
+            "✗ check \"files\": file \"{0}\": {0} does not exist (roles/app.role.hcl:7)",
+            place.display()
+        )),
         "{failed}"
     );
     assert!(failed.err.contains("1 of 9 do not hold.") && !place.exists(), "{failed}");
     let junit = fs::read_to_string(project.directory.join("out.xml")).unwrap();
     for part in [
+        "<testsuites tests=\"9\" failures=\"1\" errors=\"0\" time=\"",
         "<testsuite name=\"local\" tests=\"9\" skipped=\"0\" failures=\"1\" errors=\"0\">",
         "classname=\"app.files\">\n      <failure message=\"",
         "<![CDATA[roles/app.role.hcl:7]]>",
@@ -87,5 +91,8 @@ role "app" {{
     let failures: Vec<&serde_json::Value> =
         json["checks"].as_array().unwrap().iter().filter(|check| check["holds"] == false).collect();
     assert_eq!(failures.len(), 1, "{json}");
-    assert!(project.exits(1, &["check-server", "ap"]).err.contains("there is no role `ap`"));
+    // Where the role cannot be read, the file of results says so, too.
+    assert!(project.exits(1, &["check-server", "ap", "--junit", "out.xml"]).err.contains("there is no role `ap`"));
+    let junit = fs::read_to_string(project.directory.join("out.xml")).unwrap();
+    assert!(junit.contains("<error message=\"the roles of the servers cannot be read\">"), "{junit}");
 }

@@ -43,7 +43,7 @@ fn facts_and_checks_of_many_servers() {
     let plain = checked.out.replace(&at.display().to_string(), "OUT");
     let expected = "web-1, web-2: 2 of 2 hold
 web-3: 1 of 2 do not hold
-  ✗ check \"place\": file \"OUT/3/mark\": OUT/3/mark does not exist
+  ✗ check \"place\": file \"OUT/3/mark\": OUT/3/mark does not exist (roles/checked.role.hcl:4)
 down: 127.0.0.1:1 cannot be reached
 ";
     assert!(plain.starts_with(expected), "{checked}");

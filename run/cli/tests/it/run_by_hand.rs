@@ -182,3 +182,35 @@ fn one_converge_at_a_time() {
     }
     assert!(ran.iter().any(|ran| ran.err.contains("waiting for another converge")), "{}", ran[3]);
 }
+
+#[test]
+fn what_is_wrong_is_shown_where_it_was_given() {
+    let project = Project::empty("by-hand-places");
+    project.write("roles/one.role.hcl", "role \"one\" {}\n");
+    // What is wrong with a host is shown where it is listed, by check, too.
+    let named = ["--on", "a", "--plan"];
+    for (host, expected) in [
+        ("roles = [\"nosuch\"]", "there is no role"),
+        ("roles = [\"small\"]\n  params = { nod = 1 }", "no role of host \"a\" has a parameter \"nod\""),
+        ("roles = [\"small\", \"one\"]\n  params = { node = [] }", "parameter \"node\" has a value of the wrong type"),
+    ] {
+        project.write("roles/small.role.hcl", "role \"small\" {\n  param \"node\" { type = number }\n}\n");
+        project.write("x.hosts.hcl", &format!("host \"a\" {{\n  {host}\n  connection {{ kind = \"local\" }}\n}}\n"));
+        for words in [&[&["run"][..], &named].concat(), &vec!["check"]] {
+            let ran = project.exits(1, words);
+            assert!(ran.err.contains(expected) && ran.err.contains("--> x.hosts.hcl:1:1"), "{words:?}: {ran}");
+        }
+    }
+    // A value is shown where it was given, a resource where it is defined.
+    for (words, expected) in [
+        (&["small", "--param", "node=x"][..], "--> --param node:1:1"),
+        (&["small", "--params-file", "p.tfvars"], "--> p.tfvars:1:8"),
+        (&["bad"], "so that it would run every time"),
+        (&["bad"], "--> roles/bad.role.hcl:2:3"),
+    ] {
+        project.write("p.tfvars", "node = \"x\"\n");
+        project.write("roles/bad.role.hcl", "role \"bad\" {\n  exec \"a\" {\n    command = \"true\"\n  }\n}\n");
+        let ran = project.exits(1, &[&["run"], words, &["--on", "local", "--plan"]].concat());
+        assert!(ran.err.contains(expected) && ran.out.is_empty(), "{words:?}: {ran}");
+    }
+}
