@@ -54,7 +54,10 @@ pub(crate) static ROLE_FILE: Shape = closed(&[], &[any("role", &["name"], &ROLE,
 pub(crate) static HOST: Shape = open(
     &[
         optional("when", "Where it is false, the resource is left out."),
-        optional("for_each", "One for each entry of a map, or for each string of a set: toset(…) makes a set of a list."),
+        optional(
+            "for_each",
+            "One for each entry of a map, or for each string of a set: toset(…) makes a set of a list.",
+        ),
         optional("absent", "Whether it must not be there."),
         optional("after", "Host resources that come first."),
         optional("reloads", "Services that are reloaded when it changes."),
