@@ -27,9 +27,9 @@ pub(crate) fn encode(text: &str, encoding: &str) -> Result<Bytes, char> {
 /// The text that [`encode`] makes these bytes of, without a byte order mark; `None` where there is none.
 pub(crate) fn decode(bytes: &[u8], encoding: &str) -> Option<String> {
     let wide = |unit: fn([u8; 2]) -> u16| {
-        let (units, rest) = bytes.as_chunks::<2>();
-        let text = String::from_utf16(&units.iter().map(|bytes| unit(*bytes)).collect::<Vec<_>>()).ok()?;
-        rest.is_empty().then(|| text.strip_prefix('\u{FEFF}').map(str::to_owned).unwrap_or(text))
+        let units: Option<Vec<u16>> = bytes.chunks(2).map(|two| Some(unit(two.try_into().ok()?))).collect();
+        let text = String::from_utf16(&units?).ok()?;
+        Some(text.strip_prefix('\u{FEFF}').map(str::to_owned).unwrap_or(text))
     };
     match encoding {
         "utf-16le" => wide(u16::from_le_bytes),

@@ -179,7 +179,7 @@ impl Journal {
             Some((unit, _)) => ("reload", &**unit),
             None => ("-", "-"),
         };
-        self.write("did", &self.hidden.hide(&deed.what).into_owned(), verb, &escaped(unit))
+        self.write("did", &self.hidden.hide(&deed.what), verb, &escaped(unit))
     }
 
     fn write(&mut self, word: &str, what: &str, one: &str, other: &str) -> io::Result<()> {
