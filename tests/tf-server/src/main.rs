@@ -45,6 +45,8 @@ async fn main() -> ExitCode {
 async fn serve() -> Result<(), Box<dyn std::error::Error>> {
     let directory = std::env::var_os("PLUGIN_UNIX_SOCKET_DIR").map_or_else(std::env::temp_dir, Into::into);
     let socket = directory.join(format!("sky-{}", std::process::id()));
+    // One that was killed leaves its socket behind, and its number comes back.
+    let _ = std::fs::remove_file(&socket);
     let listener = tokio::net::UnixListener::bind(&socket)?;
     println!("1|6|unix|{}|grpc|", socket.display());
     let end = Arc::new(Notify::new());

@@ -66,7 +66,7 @@ fn drift_has_a_history() {
 
     // A new definition is no drift, and neither is what a run that is no longer needed finds.
     let role = fs::read_to_string(project.directory.join("roles/m.role.hcl")).unwrap();
-    project.write("roles/m.role.hcl", &role.replace("one", "four"));
+    project.write("roles/m.role.hcl", &role.replace("\"one", "\"four"));
     project.ok(&["sync", "-y"]);
     drift(0);
     assert_eq!(told(&project).len(), 8);
