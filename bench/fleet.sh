@@ -120,7 +120,7 @@ measure_lab() {
   bare_server lab "$count"
   fleet_role "$place/roles"
   "$andon" -C "$place" up -y >"$work/log" 2>&1 || { note "failed: $count lab servers"; tail -n 5 "$work/log" >&2; return 0; }
-  "$andon" -C "$place" exec 'mkdir -p /srv/job; seq -f "key%02g=default%02g" 0 49 >/srv/job/app.ini' --on 's-*' >"$work/log" 2>&1
+  "$andon" -C "$place" exec 'mkdir -p /srv/job; for n in $(seq -w 0 49); do echo key$n=default$n; done >/srv/job/app.ini' --on 's-*' >"$work/log" 2>&1
   times=$(fleet_times "$andon" -C "$place" run job --on 's-*' -y --param target=/srv/job --param files=1000) || return 0
   read -ra times <<<"$times"
   row "configure 1000 files on $count lab servers, all new (once)" "${times[0]}"
