@@ -1,7 +1,7 @@
 //! Putting back what a run changed on this machine, or wherever this process has gone, as far as it was kept and not
 //! changed since.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use andon_converge::{Undo, undo_looks};
@@ -18,8 +18,8 @@ pub fn runs() -> Result<Vec<KeptRun>, String> {
     kept_runs()
 }
 
-/// The run that is meant by its number on this server, or by the beginning of its name; of several runs the last. `None`
-/// where nothing is known of it.
+/// The run that is meant by its number on this server, or by the beginning of its name. `None` where
+/// nothing is known of it.
 fn meant(run: &str) -> Result<Option<KeptRun>, String> {
     if let Ok(number) = run.parse()
         && let Some(found) = kept_run(number)?
@@ -28,9 +28,13 @@ fn meant(run: &str) -> Result<Option<KeptRun>, String> {
     }
     // Fewer letters would mean too many runs.
     let mut all = kept_runs()?;
-    let Some(name) = all.iter().find(|it| run.len() >= 4 && it.name.starts_with(run)).map(|it| it.name.clone()) else {
-        return Ok(None);
-    };
+    let names: BTreeSet<Arc<str>> =
+        all.iter().filter(|it| run.len() >= 4 && it.name.starts_with(run)).map(|it| it.name.clone()).collect();
+    let mut names = names.into_iter();
+    let Some(name) = names.next() else { return Ok(None) };
+    if let Some(other) = names.next() {
+        return Err(format!("`{run}` is the beginning of several runs' names, such as {name} and {other}"));
+    }
     // A server that has several roles has a journal of each.
     all.retain(|it| it.name == name);
     Ok(all.into_iter().rev().reduce(after))

@@ -36,8 +36,10 @@ pub fn run(context: &Context, arguments: &UndoArguments) -> Result<(), Stop> {
     let Some(run) = arguments.run.as_deref().filter(|_| !arguments.list) else {
         return list(context, &chosen, arguments);
     };
-    // Names are of twelve letters: what has fewer than four is a number, which every server gives out by itself.
-    if chosen.hosts.len() > 1 && run.len() < 4 {
+    // Names are of twelve letters, and four tell one: what is shorter, or could be a number, is another run on each
+    // server, which gives out its numbers by itself.
+    let may_be_number = run.len() < 12 && run.bytes().all(|byte| byte.is_ascii_digit());
+    if chosen.hosts.len() > 1 && (run.len() < 4 || may_be_number) {
         return Err(Diagnostic::error(format!("`{run}` is another run on each server"))
             .help("Name the run as its report does; `andon undo --list --on …` shows the names.")
             .into());
