@@ -87,7 +87,8 @@ pub(crate) fn create(
     set_up(&mut netlink, identity, &range)?;
     drop(machine_lock);
     let mut notes: Vec<String> = machine::enable_forwarding()?.into_iter().collect();
-    nft::apply(lock, identity.as_str(), &net, spec.masquerade, policy::policy(records, &net, &value)?.as_ref())?;
+    let policy = policy::policy(records, &net, &value)?;
+    nft::apply(lock, identity.as_str(), &net, spec.masquerade, policy.as_ref())?;
     notes.extend(names::start(records, program, identity, &range)?);
     Ok(Made { value, notes })
 }
@@ -186,7 +187,10 @@ pub(crate) fn read(records: &Records, identity: &Identity, prior: &Value) -> Res
     let state = nft::state(identity.as_str())?;
     let masquerade = state.as_ref().map(|state| state.masquerade);
     let policed = state.as_ref().map(|state| &state.policy) == Some(&wanted_chain(records, prior));
-    let up = policed && is_up(identity, prior)? && names::are_sound(records, identity)?;
+    let up = policed
+        && state.is_some_and(|state| state.origin)
+        && is_up(identity, prior)?
+        && names::are_sound(records, identity)?;
     // What is to be made again is said once.
     let masquerade = masquerade.filter(|_| up).map(Value::from);
     let masquerade = masquerade.or_else(|| prior.get("masquerade").cloned()).unwrap_or(Value::NULL);

@@ -30,6 +30,23 @@ pub(crate) fn apply(
     masquerade: bool,
     policy: Option<&Policy>,
 ) -> Result<(), Failure> {
+    let ruleset = list("ruleset")?;
+    let script = |origin: bool| script(&ruleset, identity, net, masquerade, policy, origin);
+    // A kernel may know of no routes in its packet filter (`nft_fib_ipv4`).
+    run(lock, &script(true)).or_else(|_| run(lock, &script(false)))
+}
+
+/// The rules of a network. With `origin`, what comes by the link of a server and says that it is from elsewhere is
+/// stopped: what claims to be of this network, and what goes to it. The links' own filter of reverse paths does that, too,
+/// but not where this machine's udev turns it off: systemd's applies the settings of `sysctl.d` to every new link.
+fn script(
+    ruleset: &[Json],
+    identity: &str,
+    net: &Ipv4Net,
+    masquerade: bool,
+    policy: Option<&Policy>,
+    origin: bool,
+) -> String {
     let table = table(identity);
     let mut script = format!("add table ip {table}\ndelete table ip {table}\nadd table ip {table}\n");
     if masquerade {
@@ -43,14 +60,19 @@ pub(crate) fn apply(
             &format!("add chain ip {table} {chain} {{ type filter hook forward priority filter; policy accept; }}\n");
         rules.iter().for_each(|rule| script += &format!("add rule ip {table} {chain} {rule}\n"));
     }
-    let ruleset = list("ruleset")?;
-    script += &remove_accepting(&ruleset, &table);
-    for chain in dropping_chains(&ruleset) {
+    script += &format!("add chain ip {table} origin {{ type filter hook prerouting priority raw; policy accept; }}\n");
+    for direction in ["saddr", "daddr"].into_iter().filter(|_| origin) {
+        script += &format!(
+            "add rule ip {table} origin iifname \"av*\" ip {direction} {net} fib saddr . iif oif missing drop\n"
+        );
+    }
+    script += &remove_accepting(ruleset, &table);
+    for chain in dropping_chains(ruleset) {
         for direction in ["saddr", "daddr"] {
             script += &format!("insert rule {chain} ip {direction} {net} accept comment \"{table}\"\n");
         }
     }
-    run(lock, &script)
+    script
 }
 
 /// Removes a network's rules, if there are any.
@@ -65,6 +87,8 @@ pub(crate) struct State {
     pub masquerade: bool,
     /// The chain that stops who is not let in.
     pub policy: Option<String>,
+    /// Whether who sends is looked at, as far as this kernel can.
+    pub origin: bool,
 }
 
 /// What a network's table does; `None` where it is not there.
@@ -75,7 +99,8 @@ pub(crate) fn state(identity: &str) -> Result<Option<State>, Failure> {
     let has_chain = ruleset.iter().any(|chain| text(chain, "table") == table && text(chain, "hook") == "postrouting");
     let policy = ruleset.iter().find(|chain| text(chain, "table") == table && text(chain, "hook") == "forward");
     let policy = policy.map(|chain| text(chain, "name").to_owned());
-    Ok(has_table.then_some(State { masquerade: has_chain, policy }))
+    let origin = ruleset.iter().any(|chain| text(chain, "table") == table && text(chain, "hook") == "prerouting");
+    Ok(has_table.then_some(State { masquerade: has_chain, policy, origin }))
 }
 
 /// The chains of others through which forwarded packets go and that drop what no rule accepts.

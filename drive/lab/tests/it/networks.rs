@@ -16,6 +16,7 @@ pub const TESTS: &[Test] = &[
     ("network_that_was_removed_by_hand_comes_back", removed_by_hand),
     ("network_passes_a_firewall_that_drops", passes_a_firewall),
     ("network_lets_in_what_it_allows", lets_in),
+    ("network_stops_forged_senders", stops_forged_senders),
     ("sweep_finds_what_no_ledger_knows", sweeps),
     ("plan_says_what_is_wrong", plans),
 ];
@@ -209,6 +210,53 @@ fn lets_in(world: &World) {
     world.update(KIND, &data, &value, &[]).unwrap();
     assert_eq!(dial(&stranger, address, supervisor), "open");
     for server in [&client, &stranger, &store, &beside] {
+        world.delete("lab_server", server);
+    }
+    for network in [&app, &other, &data] {
+        world.delete(KIND, network);
+    }
+}
+
+/// Where this machine's settings turn the links' own filter off, as an udev that applies them to new links does.
+fn stops_forged_senders(world: &World) {
+    if crate::world::root().is_none() {
+        return;
+    }
+    let (app, _) = world.create(KIND, &[]).unwrap();
+    let (other, _) = world.create(KIND, &[]).unwrap();
+    let (data, _) = world.create(KIND, &[("allow", allow(&[(app.as_str(), &["udp/9"])]))]).unwrap();
+    let [(client, of_client), (stranger, _), (store, of_store)] = [&app, &other, &data].map(|network| {
+        let own = [("name", "s".into()), ("image", "i".into()), ("init", "andon".into())];
+        world.create("lab_server", &[&own[..], &[("network", network.as_str().into())]].concat()).unwrap()
+    });
+    for server in [&client, &stranger] {
+        fs::write(format!("/proc/sys/net/ipv4/conf/av{server}/rp_filter"), "0").unwrap();
+    }
+    let (client_is, store_is) = (of_client.get_str("address").unwrap(), of_store.get_str("address").unwrap());
+    // Nobody listens there; the kernel counts what came.
+    let came = || -> u64 {
+        let counts = crate::world::inside(&store, "grep ^Udp: /proc/net/snmp | tail -1");
+        counts.split_whitespace().nth(2).unwrap().parse().unwrap()
+    };
+    let send = |from: &andon_schema::Identity| {
+        let said = crate::world::inside(
+            from,
+            &format!("for i in 1 2 3; do bash -c 'echo x >/dev/udp/{store_is}/9'; done; true"),
+        );
+        // The first packet is there before the next is sent to a closed port, which is then refused.
+        assert!(said.is_empty() || said.contains("refused"), "{said}");
+    };
+    let before = came();
+    send(&client);
+    assert!(came() > before, "what is let in came");
+    let before = came();
+    let forge = format!(
+        "ip addr add {client_is}/32 dev eth0 && gw=$(ip route show default | cut -d' ' -f3) && ip route add {store_is} via $gw dev eth0 onlink src {client_is}"
+    );
+    assert_eq!(crate::world::inside(&stranger, &forge), "");
+    send(&stranger);
+    assert_eq!(came(), before, "what was forged came");
+    for server in [&client, &stranger, &store] {
         world.delete("lab_server", server);
     }
     for network in [&app, &other, &data] {
