@@ -200,7 +200,7 @@ impl FileSystem {
 
 /// A mount of a file system in a file that is in no mount table yet.
 pub(crate) fn mount_image(image: &Path, system: FileSystem) -> io::Result<OwnedFd> {
-    let (device, path) = attach_loop(image)?;
+    let (device, path) = loop_of(image)?;
     let context = fsopen(system.name(), FsOpenFlags::FSOPEN_CLOEXEC)?;
     fsconfig_set_string(&context, "source", &path)?;
     if system == FileSystem::Xfs {
@@ -297,7 +297,20 @@ fn seek(file: &File, from: u64, what: i32) -> io::Result<Option<u64>> {
     }
 }
 
-/// A loop device of a file, which the kernel frees once nobody has it open and nothing is mounted from it.
+/// The loop device of a file: the one that it has, where it is in use, since a second one would be another disk with the
+/// same blocks, and what is mounted from both is destroyed; else a new one.
+fn loop_of(image: &Path) -> io::Result<(File, PathBuf)> {
+    for path in loops_of(image) {
+        let device = File::options().read(true).write(true).open(&path)?;
+        // Now that it is open it stays; until then it may have been freed, and be another file's.
+        if loops_of(image).contains(&path) {
+            return Ok((device, path));
+        }
+    }
+    attach_loop(image)
+}
+
+/// A new loop device of a file, which the kernel frees once nobody has it open and nothing is mounted from it.
 fn attach_loop(image: &Path) -> io::Result<(File, PathBuf)> {
     let file = File::options().read(true).write(true).open(image)?;
     let control = File::options().read(true).write(true).open("/dev/loop-control")?;

@@ -15,6 +15,7 @@ pub const TESTS: &[Test] = &[
     ("volume_is_attached_and_detached_while_a_server_runs", attached_in_place),
     ("volume_has_one_server", has_one_server),
     ("volume_grows", grows),
+    ("volume_that_is_held_is_mounted_from_one_device", held),
     ("volume_has_other_file_systems", other_file_systems),
     ("volume_leaves_nothing_when_killed", leaves_nothing_when_killed),
     ("snapshot_is_restored", snapshot_is_restored),
@@ -190,6 +191,42 @@ fn grows(world: &World) {
     assert_eq!(now.get_str("size"), Some("256M"));
     world.update("lab_volume", &data, &now, &[("size", "300M".into())]).unwrap();
     assert!(blocks(&server, "/srv") > 260);
+    world.delete("lab_server", &server);
+    world.delete("lab_volume", &data);
+    world.delete("lab_network", &network);
+}
+
+/// A process of the server's that has a mount table of its own keeps it, whatever is taken off in the server's.
+fn held(world: &World) {
+    if root().is_none() {
+        return;
+    }
+    let network = network(world);
+    let (data, value) = world.create("lab_volume", &[("size", "32M".into())]).unwrap();
+    let (server, with) = world.create("lab_server", &given(&network, &[("volumes", map(&[("/srv", &data)]))])).unwrap();
+    let devices = || {
+        let image = world.data.path().join("volumes").join(data.as_str()).join("image");
+        run("losetup", &["-n", "-O", "NAME", "-j", image.to_str().unwrap()])
+    };
+    let before = devices();
+    assert_eq!(before.lines().count(), 1, "{before}");
+    inside(
+        &server,
+        "echo kept >/srv/file; unshare -m sleep 1000 >/dev/null 2>&1 & while [ ! -e /proc/$!/root/srv/file ]; do :; done; sleep 0.1; echo $! >/tmp/holder",
+    );
+    match world.update("lab_volume", &data, &value, &[("size", "64M".into())]) {
+        Err(failure) => {
+            assert!(failure.summary.contains("still mounted somewhere"), "{failure}");
+            assert_eq!(world.lab.read("lab_server", &server, &with).unwrap().as_ref(), Some(&with), "it is back");
+        }
+        Ok(made) => println!("grown while it is mounted: {:?}", made.notes),
+    }
+    assert_eq!(devices(), before);
+    assert_eq!(inside(&server, "cat /srv/file"), "kept\n");
+    inside(&server, "kill $(cat /tmp/holder)");
+    let now = world.lab.read("lab_volume", &data, &value).unwrap().unwrap();
+    world.update("lab_volume", &data, &now, &[("size", "64M".into())]).unwrap();
+    assert!(blocks(&server, "/srv") > 50);
     world.delete("lab_server", &server);
     world.delete("lab_volume", &data);
     world.delete("lab_network", &network);
