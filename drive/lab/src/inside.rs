@@ -17,7 +17,7 @@ use crate::helper::{check, outlive_parent};
 use crate::layers;
 use crate::message;
 use crate::netlink::{self, Netlink, mac};
-use crate::spawn::{Order, console};
+use crate::spawn::{CONSOLE, Order};
 use crate::supervisor;
 
 /// What a server's root may do, by number (linux/capability.h): all that a system needs for itself, nothing that
@@ -77,7 +77,7 @@ const MASKED_UNITS: [&str; 5] = [
 /// A step that failed.
 pub(crate) type Problem = io::Error;
 
-/// Becomes the server's init, or gives the reason why not. What needs this machine's side to be ready waits for a
+/// Becomes the server's init, or gives the reason why not. Begins in the directory that is to be its root. What needs this machine's side to be ready waits for a
 /// message through `go`.
 pub(crate) fn run(order: &Order, go: &OwnedFd, answers: &OwnedFd) -> Problem {
     match set_up(order, go) {
@@ -89,8 +89,8 @@ pub(crate) fn run(order: &Order, go: &OwnedFd, answers: &OwnedFd) -> Problem {
 
 fn set_up(order: &Order, go: &OwnedFd) -> Result<(), Problem> {
     step("cannot be tied to its helper", die_with_parent)?;
-    let log =
-        step("cannot open its log", || File::options().create(true).append(true).open(console(&order.directory)))?;
+    let log = Path::new("..").join(CONSOLE);
+    let log = step("cannot open its log", || File::options().create(true).append(true).open(log))?;
     step("cannot set its name", || {
         // SAFETY: the pointer and the length are those of the name.
         check(unsafe { libc::sethostname(order.name.as_ptr().cast(), order.name.len()) }.into())
@@ -102,9 +102,10 @@ fn set_up(order: &Order, go: &OwnedFd) -> Result<(), Problem> {
     let mut files = message.files.into_iter();
     let tree = files.next().ok_or_else(|| Problem::from(ErrorKind::UnexpectedEof))?;
     let mounts: Vec<OwnedFd> = files.collect();
-    let root = order.directory.join("root");
-    step("cannot have its root", || layers::put(tree.as_fd(), &root))?;
-    step("cannot enter its root", || std::env::set_current_dir(&root))?;
+    // By its name, as what is now there lies over the directory that this process is in.
+    let root = Path::new("../root");
+    step("cannot have its root", || layers::put(tree.as_fd(), root))?;
+    step("cannot enter its root", || std::env::set_current_dir(root))?;
     if order.users.is_some() {
         step("cannot be its own root", become_root)?;
         // That is undone by being another user.

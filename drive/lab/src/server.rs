@@ -28,7 +28,7 @@ use crate::names;
 use crate::netlink::{self, Netlink};
 use crate::network::{self, Range, interface};
 use crate::plan::complete;
-use crate::records::{Lock, Record, Records, absent_is_fine};
+use crate::records::{Lock, Record, Records, absent_is_fine, make_private};
 use crate::seed::Seed;
 use crate::spawn::{self, Order, Spawner, Started};
 use crate::spec::ServerSpec;
@@ -110,7 +110,8 @@ fn start(
 ) -> Result<Vec<String>, Failure> {
     let records = ground.records;
     let directory = records.directory(Kind::Server, identity.as_str());
-    fs::create_dir_all(&directory).or_fail(|| format!("cannot make {}", directory.display()))?;
+    // What its users may not read of each other is nobody else's on this machine.
+    make_private(&directory).or_fail(|| format!("cannot make {}", directory.display()))?;
     let layers = directory.join(LAYERS);
     fs::write(&layers, serde_json::json!(lower).to_string())
         .or_fail(|| format!("cannot write {}", layers.display()))?;

@@ -12,7 +12,7 @@ use crate::failure::OrFail;
 use crate::kind::Kind;
 use crate::lab::{Found, Made};
 use crate::plan::complete;
-use crate::records::{Record, Records, absent_is_fine};
+use crate::records::{Record, Records, absent_is_fine, make_private};
 
 /// The directory that servers see.
 pub(crate) const FILES: &str = "files";
@@ -48,7 +48,10 @@ pub(crate) fn default(attribute: &str) -> Option<Value> {
 pub(crate) fn create(records: &Records, identity: &Identity, owner: &str, planned: &Value) -> Result<Made, Failure> {
     let value = complete(planned, [("id", Value::from(identity.as_str()))]);
     records.write(identity, &Record { kind: Kind::Share, owner: owner.to_owned(), value: value.clone() })?;
-    let files = records.directory(Kind::Share, identity.as_str()).join(FILES);
+    let directory = records.directory(Kind::Share, identity.as_str());
+    // Its mode is for servers that have it, and for nobody else on this machine.
+    make_private(&directory).or_fail(|| format!("cannot make {}", directory.display()))?;
+    let files = directory.join(FILES);
     fs::create_dir_all(&files).or_fail(|| format!("cannot make {}", files.display()))?;
     set_mode(records, identity, &value)?;
     Ok(Made { value, notes: Vec::new() })

@@ -209,9 +209,12 @@ fn await_start(answers: &OwnedFd) -> Result<Started, NotStarted> {
     Ok(Started { end, notify, note: None })
 }
 
-/// Where a server's init writes what it has to say before it has a journal.
+/// The name of the file in a server's directory to which its init writes what it has to say before it has a journal.
+pub(crate) const CONSOLE: &str = "console.log";
+
+/// Where that file is.
 pub(crate) fn console(directory: &Path) -> PathBuf {
-    directory.join("console.log")
+    directory.join(CONSOLE)
 }
 
 /// The hidden command. Its standard input is the way of its orders.
@@ -250,7 +253,13 @@ fn start(order: &Order, answers: &OwnedFd, mounts: &[OwnedFd]) -> Result<(), Not
     let failed = || "cannot start the server's first process".to_owned();
     let directory = File::open(group.unified()).or_fail(failed)?;
     let (go, for_go) = message::pair().or_fail(failed)?;
-    let cloned = match clone_into(&directory, order.users.is_some()) {
+    // The child begins there: with users of its own it may not find its way through directories that are others'.
+    std::env::set_current_dir(order.directory.join("root")).or_fail(failed)?;
+    let cloned = clone_into(&directory, order.users.is_some());
+    if !matches!(cloned, Ok(None)) {
+        std::env::set_current_dir("/").or_fail(failed)?;
+    }
+    let cloned = match cloned {
         Err(error) if order.users.is_some() => {
             let error = layers::unmappable(error);
             let is_unmappable = error.kind() == io::ErrorKind::Unsupported;

@@ -4,13 +4,13 @@ use std::fs;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use andon_lab::Found;
+use andon_lab::{CreateExtra, Found};
 use andon_schema::Identity;
-use andon_value::Value;
+use andon_value::{Type, Value};
 
 use crate::Test;
 use crate::backend::{free_port, get};
-use crate::world::{OWNER, World, init, inside, root, run};
+use crate::world::{OWNER, World, config, init, inside, lab, root, run};
 
 pub const TESTS: &[Test] = &[
     ("server_boots", boots),
@@ -21,6 +21,7 @@ pub const TESTS: &[Test] = &[
     ("servers_of_two_networks", two_networks),
     ("server_with_a_bad_image", bad_image),
     ("server_with_another_init", another_init),
+    ("server_below_somebody_elses_home", below_a_home),
     ("two_creators_of_one_server", two_creators),
     ("kill_of_the_creator_loses_nothing", kills),
 ];
@@ -292,6 +293,39 @@ fn another_init(world: &World) {
 }
 
 /// As when a program that was thought dead is not.
+/// The data directory is where only another user has a way through, as with `sudo` in a home directory.
+fn below_a_home(world: &World) {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+    if root().is_none() {
+        return;
+    }
+    let home = tempfile::tempdir_in("/var/tmp").unwrap();
+    fs::set_permissions(home.path(), fs::Permissions::from_mode(0o700)).unwrap();
+    chown(home.path(), Some(1000), Some(1000)).unwrap();
+    let lab = lab(&home.path().join("data"));
+    let make = |kind: &str, identity: &Identity, given: &[(&str, Value)]| {
+        let (planned, _) = lab.plan(kind, None, &config(kind, given)).unwrap();
+        let extra = CreateExtra { owner: OWNER.to_owned(), lower_dirs: root().into_iter().collect() };
+        let made = lab.create(kind, identity, &planned, &extra).unwrap();
+        assert!(made.notes.iter().all(|note| !note.contains("share the users")), "{:?}", made.notes);
+        made.value
+    };
+    let [network, share, server] = [(); 3].map(|()| world.identity());
+    make("lab_network", &network, &[]);
+    make("lab_share", &share, &[("mode", "1777".into())]);
+    let shares = Value::map(Type::String, [("/srv", Value::from(share.as_str()))]);
+    make(KIND, &server, &[&given("web", &network)[..], &[("init", "andon".into()), ("shares", shares)]].concat());
+    assert_eq!(inside(&server, "touch /srv/x /etc/x && stat -c %u /srv/x /etc/x"), "0\n0\n");
+    // What is in it is for nobody else of this machine, whatever its modes say.
+    for directory in [format!("servers/{server}"), format!("shares/{share}")] {
+        let found = fs::metadata(home.path().join("data").join(&directory)).unwrap();
+        assert_eq!((found.mode() & 0o777, found.uid()), (0o700, 0), "{directory}");
+    }
+    for (kind, identity) in [(KIND, &server), ("lab_share", &share), ("lab_network", &network)] {
+        lab.delete(kind, identity).unwrap();
+    }
+}
+
 fn two_creators(world: &World) {
     if root().is_none() {
         return;
