@@ -52,7 +52,7 @@ impl Images {
         }
         let tree = self.tree(stack)?;
         let cache = workplace.directory.join("cache");
-        let fetched = self.cache().lay(&tree, &cache, pins).doing("make", &cache)?;
+        let fetched = self.cache(stack).lay(&tree, &cache, pins).doing("make", &cache)?;
         Ok(Bake { workplace, images: self.directory.clone(), stack: stack.clone(), lower, tree, fetched })
     }
 
@@ -165,11 +165,11 @@ impl Bake {
         let upper = self.upper();
         clean(&upper).doing("clean", &upper)?;
         let images = Images::at(self.images);
-        let cache = images.cache();
+        let cache = images.cache(&self.stack);
         let mut after = self.tree.clone();
         let layer = images.keep(self.workplace, &self.tree, |layer| {
             after.cover(layer);
-            cache.harvest(&self.fetched, &after).doing("keep what was fetched in", &cache.0)
+            cache.harvest(&self.fetched, &after).doing("keep what was fetched in", &cache.place)
         })?;
         images.remember_step(step, layer.as_ref())?;
         Ok(layer)

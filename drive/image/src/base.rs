@@ -7,18 +7,23 @@ use std::process::{Command, Stdio};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use andon_schema::Failure;
+use sha2::{Digest as _, Sha256};
 
 use crate::bootstrap::{bootstrap, follow};
-use crate::clean::clean;
+use crate::clean::{Fate, SSH_UNIT, SSH_UNIT_CONTENT, clean, forget, trace};
 use crate::digest::hex;
-use crate::images::Stack;
+use crate::images::{Stack, write_whole};
 use crate::layer::{hash_file, read};
 use crate::lock::Lock;
 use crate::mirror::Mirrors;
-use crate::oci::Origin;
+use crate::oci::tarball::{self, Text};
+use crate::oci::{Origin, shown};
 use crate::tree::Tree;
 use crate::trouble::Trouble;
 use crate::{Digest, Images, RecipeKey, Registries, Source};
+
+/// Which files a base is cleaned of; another number where others are.
+const CLEANING: &str = "2";
 
 /// What images are made over.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,11 +48,7 @@ pub struct Choice {
 impl Images {
     /// The base, if it is here already. Changes nothing.
     pub fn known_base(&self, source: &Source) -> Result<Option<Base>, Failure> {
-        let digest = match source {
-            Source::Directory(path) => Some(self.tree_digest(path)?).filter(|digest| self.has(digest)),
-            _ => self.pointed_at(&self.base_path(source)?),
-        };
-        digest.map(|digest| self.as_base(digest, false)).transpose()
+        self.pointed_at(&self.base_path(source)?).map(|digest| self.as_base(digest, false)).transpose()
     }
 
     /// The base, made first where it is not here. `log` gets lines about the progress.
@@ -62,7 +63,7 @@ impl Images {
         let known = || match choice {
             Choice { afresh: true, .. } => Ok(None),
             // What is made with other versions is another base.
-            Choice { pins, .. } if !pins.is_empty() && matches!(source, Source::Debian { .. }) => Ok(None),
+            Choice { pins, .. } if !pins.is_empty() && matches!(source, Source::Release { .. }) => Ok(None),
             _ => self.known_base(source),
         };
         if let Some(base) = known()? {
@@ -93,7 +94,8 @@ impl Images {
         if let Some(origin) = origin {
             log(&format!("fetching {}", place(source)));
             let (manifest, _) = origin.manifest()?;
-            let stack = self.unpack_layers(&origin, &manifest, log)?;
+            let mut stack = self.unpack_layers(&origin, &manifest, log)?;
+            stack.push(self.without_traces(&stack, &name)?);
             let digest = self.assemble(&stack)?;
             self.point(&pointer, &digest)?;
             return self.as_base(digest, true);
@@ -101,9 +103,9 @@ impl Images {
         let workplace = self.workplace(&format!("base-{name}"))?;
         let (upper, scratch) = (workplace.upper(), workplace.work());
         match source {
-            Source::Debian { release } => {
-                let mirrors = Mirrors::choose(&self.settings);
-                log(&format!("making the base of Debian {release} from {}", mirrors.main()));
+            Source::Release { distribution, release } => {
+                let mirrors = Mirrors::choose(*distribution, &self.settings);
+                log(&format!("making the base of {} {release} from {}", distribution.name(), mirrors.main()));
                 bootstrap(release, &mirrors, &choice.pins, (&upper, &scratch), &self.interrupt, log)?;
                 clean(&upper).doing("clean", &upper)?;
             }
@@ -130,12 +132,20 @@ impl Images {
             )
             .help("Name the directory, or an archive of the directory, in which /usr is."));
         }
+        if !matches!(source, Source::Release { .. }) {
+            // It may be a copy of a server that ran.
+            clean(&upper).and_then(|()| forget(&upper)).doing("clean", &upper)?;
+        }
         let layer = self
             .keep(workplace, &Tree::default(), |_| Ok(()))?
             .ok_or_else(|| Failure::new("the image's base could not be made", "There is nothing in it.".to_owned()))?;
+        if let Source::Release { distribution, release } = source {
+            let path = self.origin_path(&layer);
+            write_whole(&path, format!("{} {release}\n", distribution.id()).as_bytes())?;
+        }
         let digest = self.assemble(&Stack(vec![layer]))?;
-        // A directory is found again by its content, and what was made with chosen versions by its digest alone.
-        if !matches!(source, Source::Directory(_)) && choice.pins.is_empty() {
+        // What was made with chosen versions is found by its digest alone.
+        if choice.pins.is_empty() {
             self.point(&pointer, &digest)?;
         }
         self.as_base(digest, true)
@@ -145,12 +155,11 @@ impl Images {
     /// elsewhere its name.
     pub fn source_key(&self, source: &Source) -> Result<String, Failure> {
         Ok(match source {
-            Source::Directory(path) => self.tree_digest(path)?.as_str().to_owned(),
-            Source::Archive(_) | Source::Layout { .. } => {
+            Source::Directory(_) | Source::Archive(_) | Source::Layout { .. } => {
                 let pointer = self.base_path(source)?;
                 pointer.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
             }
-            Source::Debian { release: name } => format!("debian:{name}"),
+            Source::Release { distribution, release } => format!("{}:{release}", distribution.id()),
             Source::Registry(reference) => reference.to_string(),
             Source::Image(name) => format!("image.{name}"),
         })
@@ -173,6 +182,37 @@ impl Images {
         Ok(digest)
     }
 
+    /// A layer over others that takes from them what made a server one of its own; `None` where there is no such thing.
+    fn without_traces(&self, stack: &Stack, name: &str) -> Result<Option<Digest>, Failure> {
+        let tree = self.tree(stack)?;
+        let entries = traces(&tree);
+        if entries.is_empty() {
+            return Ok(None);
+        }
+        let workplace = self.workplace(&format!("traces-{name}"))?;
+        let upper = workplace.upper();
+        let layers = self.directories(stack);
+        let below = |path: &Path| shown(&layers, &tree, path);
+        let packed = tarball::of_texts(&entries).doing("write", &upper)?;
+        tarball::unpack(&*packed, &upper, &below).doing("write", &upper)?;
+        if let Some(root) = layers.first() {
+            tarball::alike(root, &upper).doing("write", &upper)?;
+        }
+        self.keep(workplace, &tree, |_| Ok(()))
+    }
+
+    /// Says of a layer that was made from packages which they are.
+    fn origin_path(&self, layer: &Digest) -> PathBuf {
+        self.layer_place(layer).join("origin")
+    }
+
+    /// What the packages of an image are trusted by: the distribution whose keys proved the first of them, else the image
+    /// that somebody gave.
+    pub(crate) fn trust(&self, stack: &Stack) -> String {
+        let Some(bottom) = stack.0.first() else { return String::new() };
+        fs::read_to_string(self.origin_path(bottom)).unwrap_or_else(|_| bottom.as_str().to_owned())
+    }
+
     fn as_base(&self, digest: Digest, fetched: bool) -> Result<Base, Failure> {
         Ok(Base { lower: self.lower_dirs(&digest)?, digest, fetched })
     }
@@ -180,20 +220,20 @@ impl Images {
     /// The file that names the digest of a base.
     fn base_path(&self, source: &Source) -> Result<PathBuf, Failure> {
         let name = match source {
-            Source::Debian { release } => format!("debian-{release}"),
+            Source::Release { distribution, release } => format!("{}-{release}", distribution.id()),
             Source::Archive(path) => {
-                format!("archive-{}", hex(&hash_file(path, &mut vec![0; 256 << 10]).doing("read", path)?))
+                format!("archive-{CLEANING}-{}", hex(&hash_file(path, &mut vec![0; 256 << 10]).doing("read", path)?))
             }
-            Source::Directory(path) => format!("directory-{}", self.tree_digest(path)?.directory_name()),
+            Source::Directory(path) => format!("directory-{CLEANING}-{}", self.tree_digest(path)?.directory_name()),
             Source::Registry(reference) => {
-                format!("registry-{}", RecipeKey::of([reference.to_string().as_bytes()]).as_str())
+                format!("registry-{CLEANING}-{}", RecipeKey::of([reference.to_string().as_bytes()]).as_str())
             }
             // A layout is what its index says.
             Source::Layout { path, tag } => {
                 let index = path.join("index.json");
                 let index = fs::read(&index).doing("read", &index)?;
                 let tag = tag.as_deref().unwrap_or_default().as_bytes();
-                format!("layout-{}", RecipeKey::of([&index, tag]).as_str())
+                format!("layout-{CLEANING}-{}", RecipeKey::of([&index, tag]).as_str())
             }
             Source::Image(_) => return Err(unresolved()),
         };
@@ -235,6 +275,34 @@ fn appearance(path: &Path) -> io::Result<Option<RecipeKey>> {
     Ok(is_settled.then(|| RecipeKey::of(std::iter::once(head).chain(lines.iter().map(|line| &**line)))))
 }
 
+/// What makes a root file system one of a certain server: the paths that have to go, and the files that have to say
+/// something else.
+fn traces(tree: &Tree) -> Vec<Text> {
+    let mut found: Vec<Text> = Vec::new();
+    let mut keys = false;
+    for (path, line) in tree.iter() {
+        let is_gone = |above: &Text| {
+            above.content.is_none() && path.strip_prefix(&*above.path).is_some_and(|rest| rest.starts_with(b"/"))
+        };
+        if found.iter().any(is_gone) {
+            continue;
+        }
+        let content = match trace(path) {
+            Some(Fate::Gone) => None,
+            Some(Fate::Holds(text)) if line.starts_with('f') && !line.contains(&hex(&Sha256::digest(text))) => {
+                Some(text)
+            }
+            _ => continue,
+        };
+        keys |= path.starts_with(b"etc/ssh/");
+        found.push(Text::over(path, line, content));
+    }
+    if keys {
+        found.push(Text::over(SSH_UNIT.as_bytes(), "f 644 0 0", Some(SSH_UNIT_CONTENT)));
+    }
+    found
+}
+
 fn unresolved() -> Failure {
     Failure::new(
         "the image has no base of its own",
@@ -245,7 +313,7 @@ fn unresolved() -> Failure {
 fn place(source: &Source) -> String {
     match source {
         Source::Directory(path) | Source::Archive(path) | Source::Layout { path, .. } => path.display().to_string(),
-        Source::Debian { release: name } | Source::Image(name) => name.clone(),
+        Source::Release { release: name, .. } | Source::Image(name) => name.clone(),
         Source::Registry(reference) => reference.to_string(),
     }
 }

@@ -1,4 +1,5 @@
-//! Makes the root file system of a Debian release from its package mirror, with the tools that Debian has for that.
+//! Makes the root file system of a release of Debian or Ubuntu from its package mirror, with the tools that Debian has for
+//! that.
 
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader};
@@ -14,13 +15,18 @@ use nix::sys::signal::Signal;
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::pipe2;
 
+use crate::keyring::keyring;
 use crate::mirror::Mirrors;
+use crate::source::Distribution;
 use crate::trouble::{FREE_SPACE, Trouble};
 
 /// What a server needs beyond the essential packages: to boot, to install more, and to know the time zones.
-const PACKAGES: &str = "apt,dbus,systemd-sysv,tzdata,usr-is-merged";
+const PACKAGES: &str = "apt,dbus,systemd-sysv,tzdata";
 
-const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+/// The releases whose packages want to be told that `/bin` and its like are links; later ones know, and earlier ones do not
+/// have this package.
+const TOLD_OF_MERGE: &str = "usr-is-merged";
+const NOT_TOLD: [&str; 3] = ["bullseye", "focal", "jammy"];
 
 /// Lets the packages find `/bin` and its like as links from the start, as every release since bookworm needs.
 const MERGED_HOOKS: &str = "/usr/share/mmdebstrap/hooks/merged-usr";
@@ -72,20 +78,17 @@ pub(crate) fn bootstrap(
     interrupt: &AtomicBool,
     log: &dyn Fn(&str),
 ) -> Result<(), Failure> {
-    if !Path::new(KEYRING).exists() {
-        return Err(Failure::new(
-            "the keys of Debian's archive are missing",
-            format!("{KEYRING} is not there, so packages cannot be trusted."),
-        )
-        .help("Install them: `apt-get install debian-archive-keyring`."));
-    }
-    let packages = if mirrors.is_secure() { format!("{PACKAGES},ca-certificates") } else { PACKAGES.to_owned() };
+    let keyring = &keyring(mirrors, release, scratch)?;
+    let mut packages = vec![PACKAGES];
+    packages.extend((!NOT_TOLD.contains(&release)).then_some(TOLD_OF_MERGE));
+    packages.extend(mirrors.is_secure().then_some("ca-certificates"));
+    let packages = packages.join(",");
     let sources = scratch.join("sources.list");
     fs::write(&sources, mirrors.sources(release)).doing("write", &sources)?;
     let mut tool = alone();
     if is_installed("mmdebstrap") {
         tool.args(["mmdebstrap", "--mode=root", "--variant=essential", "--format=directory"]);
-        tool.arg(format!("--include={packages}")).arg(format!("--keyring={KEYRING}"));
+        tool.arg(format!("--include={packages}")).arg(format!("--keyring={}", keyring.display()));
         tool.arg("--dpkgopt=force-unsafe-io").args(EXCLUDES.map(|exclude| format!("--dpkgopt={exclude}")));
         tool.arg(format!("--aptopt={NO_LANGUAGES}"));
         // A mirror that does not answer is said so soon.
@@ -103,17 +106,18 @@ pub(crate) fn bootstrap(
         tool.arg(release).arg(upper).arg(&sources);
     } else if is_installed("debootstrap") {
         tool.args(["debootstrap", "--variant=minbase"]);
-        tool.arg(format!("--include={packages}")).arg(format!("--keyring={KEYRING}"));
+        tool.arg(format!("--include={packages}")).arg(format!("--keyring={}", keyring.display()));
         tool.arg(release).arg(upper).arg(mirrors.main());
     } else {
         return Err(Failure::new(
             "mmdebstrap missing",
-            "The base is made from Debian's packages by mmdebstrap, which is not installed.",
+            "The base is made from the distribution's packages by mmdebstrap, which is not installed.",
         )
         .help("Install it: `apt-get install mmdebstrap` (debootstrap will do, and is slower)."));
     }
     tool.env("TMPDIR", scratch).env("SOURCE_DATE_EPOCH", "1704067200");
-    run(tool, release, mirrors, interrupt, log)?;
+    let of = Making { release, mirrors, keyring };
+    run(tool, &of, interrupt, log)?;
     settle(upper, &sources).doing("set up", upper)
 }
 
@@ -148,7 +152,7 @@ pub(crate) fn follow(command: &mut Command) {
 }
 
 /// The proxy of this machine's apt.
-fn apt_proxy(name: &str) -> Option<String> {
+pub(crate) fn apt_proxy(name: &str) -> Option<String> {
     let key = match name {
         "http_proxy" => "Acquire::http::Proxy",
         "https_proxy" => "Acquire::https::Proxy",
@@ -163,13 +167,14 @@ fn is_installed(program: &str) -> bool {
     ["/usr/sbin", "/usr/bin", "/usr/local/bin"].iter().any(|directory| Path::new(directory).join(program).exists())
 }
 
-fn run(
-    mut tool: Command,
-    release: &str,
-    mirrors: &Mirrors,
-    interrupt: &AtomicBool,
-    log: &dyn Fn(&str),
-) -> Result<(), Failure> {
+/// What is being made, of what.
+struct Making<'a> {
+    release: &'a str,
+    mirrors: &'a Mirrors,
+    keyring: &'a Path,
+}
+
+fn run(mut tool: Command, of: &Making<'_>, interrupt: &AtomicBool, log: &dyn Fn(&str)) -> Result<(), Failure> {
     let trouble =
         |error: io::Error| Failure::new("the image's base could not be made", format!("Cannot run unshare: {error}."));
     let (output, input) = pipe2(OFlag::O_CLOEXEC).map_err(|error| trouble(error.into()))?;
@@ -211,12 +216,14 @@ fn run(
         false if interrupt.load(Ordering::Relaxed) => {
             Err(Failure::new("the base was not made", "It was stopped; nothing of it was kept."))
         }
-        false => Err(failure(release, mirrors, &said)),
+        false => Err(failure(of, &said)),
     }
 }
 
 /// What the tool's last words mean.
-fn failure(release: &str, mirrors: &Mirrors, said: &[String]) -> Failure {
+fn failure(of: &Making<'_>, said: &[String]) -> Failure {
+    let Making { release, mirrors, keyring } = of;
+    let name = mirrors.distribution().name();
     let is_progress = |line: &str| PROGRESS.iter().any(|start| line.starts_with(start));
     let mut seen: Vec<&str> = Vec::new();
     for line in said.iter().map(String::as_str).filter(|line| !is_progress(line)) {
@@ -227,26 +234,30 @@ fn failure(release: &str, mirrors: &Mirrors, said: &[String]) -> Failure {
     let tail = seen.get(seen.len().saturating_sub(SAID_LINES)..).unwrap_or_default().join("\n");
     let says = |words: &[&str]| words.iter().any(|word| said.iter().any(|line| line.contains(word)));
     let main = mirrors.main();
+    let (variable, package) = match mirrors.distribution() {
+        Distribution::Debian => ("ANDON_DEBIAN_MIRROR", "debian-archive-keyring"),
+        Distribution::Ubuntu => ("ANDON_UBUNTU_MIRROR", "ubuntu-keyring"),
+    };
     if says(&["No space left on device"]) {
         return Failure::new(
             "the disk is full",
-            format!("There was no room for the base of Debian {release}:\n{tail}"),
+            format!("There was no room for the base of {name} {release}:\n{tail}"),
         )
         .help(FREE_SPACE);
     }
     if says(&["NO_PUBKEY", "is not signed", "EXPKEYSIG", "unknown key"]) {
         return Failure::new(
             "the packages are not to be trusted",
-            format!("Debian {release} is signed with keys that {KEYRING} does not have:\n{tail}"),
+            format!("{name} {release} is signed with keys that {} does not have:\n{tail}", keyring.display()),
         )
-        .help("Bring them up to date: `apt-get install --only-upgrade debian-archive-keyring`.");
+        .help(format!("Bring them up to date: `apt-get install --only-upgrade {package}`."));
     }
     if says(&["does not have a Release file", "404  Not Found", "Invalid Release file"]) {
         return Failure::new(
             "the mirror does not have the release",
-            format!("The mirror {main} has no Debian {release}:\n{tail}"),
+            format!("The mirror {main} has no {name} {release}:\n{tail}"),
         )
-        .help("Use another release in `from`, or another mirror: set ANDON_DEBIAN_MIRROR.");
+        .help(format!("Use another release in `from`, or another mirror: set {variable}."));
     }
     let unreachable = [
         "Could not resolve",
@@ -265,11 +276,11 @@ fn failure(release: &str, mirrors: &Mirrors, said: &[String]) -> Failure {
             "the package mirror cannot be reached",
             format!("The mirror {main} does not answer:\n{tail}"),
         )
-        .help("Check the network of this machine, or use another mirror: set ANDON_DEBIAN_MIRROR.");
+        .help(format!("Check the network of this machine, or use another mirror: set {variable}."));
     }
     Failure::new(
         "the image's base could not be made",
-        format!("The base of Debian {release} could not be made from {main}:\n{tail}"),
+        format!("The base of {name} {release} could not be made from {main}:\n{tail}"),
     )
 }
 
@@ -303,11 +314,12 @@ mod tests {
 
     #[test]
     fn failures_say_what_they_mean() {
-        let mirrors =
-            Mirrors::choose(&Settings { debian_mirror: Some("http://m/debian".into()), debian_security_mirror: None });
+        let settings = Settings { debian_mirror: Some("http://m/debian".into()), ..Settings::default() };
+        let mirrors = Mirrors::choose(Distribution::Debian, &settings);
+        let of = Making { release: "trixie", mirrors: &mirrors, keyring: Path::new("/keys") };
         let check = |said: &[&str], summary: &str| {
             let said: Vec<String> = said.iter().map(|line| (*line).to_owned()).collect();
-            let failure = failure("trixie", &mirrors, &said);
+            let failure = failure(&of, &said);
             assert_eq!(failure.summary, summary);
             assert!(failure.detail.ends_with(said.last().unwrap()), "{failure}");
         };

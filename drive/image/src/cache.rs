@@ -1,6 +1,7 @@
-//! What package managers fetch, kept for the next bake: packages by the distribution that they are of, and lists of
-//! packages by what is said of where they come from. A bake sees a copy of its own, and what it fetched anew is taken over
-//! when its layer is sealed. None of it gets into a layer.
+//! What package managers fetch, kept for the next bake that has it from the same places by the same keys: apt holds a package
+//! that is there already against its size alone, so that one image must not be given what another one, over a base of
+//! somebody else, has fetched or made. A bake sees a copy of its own, and what it fetched anew is taken over when its layer is
+//! sealed. None of it gets into a layer.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -37,9 +38,13 @@ pub struct Fetched {
     pub work: PathBuf,
 }
 
-/// What package managers of images fetched.
+/// What package managers of images fetched, below a directory.
 #[derive(Debug)]
-pub(crate) struct Cache(pub PathBuf);
+pub(crate) struct Cache {
+    pub place: PathBuf,
+    /// What the packages of the image are trusted by.
+    pub trust: String,
+}
 
 impl Cache {
     /// What a bake over these files sees; `place` takes what it writes. Nothing where its package manager is another.
@@ -97,8 +102,8 @@ impl Cache {
 
     /// Removes lists that newer ones have replaced, and packages that were not fetched for `unused`. Nobody may bake.
     pub(crate) fn tidy(&self, unused: std::time::Duration) -> io::Result<()> {
-        for name in names(&self.0).unwrap_or_default() {
-            let directory = self.0.join(&name);
+        for name in names(&self.place).unwrap_or_default() {
+            let directory = self.place.join(&name);
             if name.starts_with("lists-") {
                 let mut versions = names(&directory).unwrap_or_default();
                 versions.sort();
@@ -119,13 +124,23 @@ impl Cache {
     }
 
     fn packages(&self, tree: &Tree) -> PathBuf {
-        self.0.join(format!("packages-{}", key(tree, &[b"etc/os-release", b"usr/lib/os-release"])))
+        self.place.join(format!("packages-{}", self.key(tree)))
     }
 
     fn all_lists(&self, tree: &Tree) -> PathBuf {
-        let about_apt = tree.iter().map(|(path, _)| path).filter(|path| path.starts_with(b"etc/apt/"));
-        let paths: Vec<&[u8]> = about_apt.chain([&b"usr/lib/os-release"[..]]).collect();
-        self.0.join(format!("lists-{}", key(tree, &paths)))
+        self.place.join(format!("lists-{}", self.key(tree)))
+    }
+
+    /// A name for where packages come from, and what they are trusted by.
+    fn key(&self, tree: &Tree) -> String {
+        let mut hash = Sha256::new();
+        count(&mut hash, self.trust.as_bytes());
+        let about = [&b"etc/apt/"[..], b"usr/share/keyrings/", b"etc/os-release", b"usr/lib/os-release"];
+        for (path, line) in tree.iter().filter(|(path, _)| about.iter().any(|start| path.starts_with(start))) {
+            count(&mut hash, path);
+            count(&mut hash, line.as_bytes());
+        }
+        hex(&hash.finalize()).chars().take(32).collect()
     }
 
     fn lists(&self, tree: &Tree) -> io::Result<Option<PathBuf>> {
@@ -134,16 +149,6 @@ impl Cache {
         versions.retain(|name| !name.starts_with('.'));
         Ok(versions.into_iter().max().map(|newest| all.join(newest)))
     }
-}
-
-/// A name for what is at some paths.
-fn key(tree: &Tree, paths: &[&[u8]]) -> String {
-    let mut hash = Sha256::new();
-    for path in paths {
-        count(&mut hash, path);
-        count(&mut hash, tree.line(path).unwrap_or_default().as_bytes());
-    }
-    hex(&hash.finalize()).chars().take(16).collect()
 }
 
 /// The plain files in a directory, if there is one.

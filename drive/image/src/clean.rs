@@ -4,7 +4,8 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, lchown};
 use std::path::{Path, PathBuf};
 
 /// Directories that stay, without what is in them.
@@ -46,8 +47,8 @@ const REMOVED: [(&str, &str, &str); 18] = [
 ];
 
 /// Makes the keys that were removed anew, at the first start of each server.
-const SSH_UNIT: &str = "etc/systemd/system/ssh.service.d/host-keys.conf";
-const SSH_UNIT_CONTENT: &str = "# Each server makes host keys of its own when it has none.\n\
+pub(crate) const SSH_UNIT: &str = "etc/systemd/system/ssh.service.d/host-keys.conf";
+pub(crate) const SSH_UNIT_CONTENT: &str = "# Each server makes host keys of its own when it has none.\n\
     [Service]\n\
     ExecStartPre=\n\
     ExecStartPre=/usr/bin/ssh-keygen -A\n\
@@ -84,17 +85,7 @@ pub(crate) fn clean(root: &Path) -> io::Result<()> {
         }
     }
     if keys {
-        let unit = root.join(SSH_UNIT);
-        for directory in ["etc/systemd", "etc/systemd/system", "etc/systemd/system/ssh.service.d"] {
-            let directory = root.join(directory);
-            match fs::create_dir(&directory) {
-                Ok(()) => fs::set_permissions(&directory, fs::Permissions::from_mode(0o755))?,
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(error) => return Err(error),
-            }
-        }
-        fs::write(&unit, SSH_UNIT_CONTENT)?;
-        fs::set_permissions(&unit, fs::Permissions::from_mode(0o644))?;
+        new_keys(root)?;
     }
     // An empty file, not none: without one, systemd takes the next start for the first of a machine whose services were
     // never set up, and changes which are enabled.
@@ -107,6 +98,115 @@ pub(crate) fn clean(root: &Path) -> io::Result<()> {
         empty_files(&logs)?;
     }
     Ok(())
+}
+
+/// What becomes of a path that a server has made for itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// It goes, with all that is below it.
+    Gone,
+    /// It stays, with this in it.
+    Holds(&'static str),
+}
+
+/// Of a root file system that was a server's: what made that server one of its own, or tells of its time. Of its paths, not
+/// of its layers: a path below a link is none.
+pub(crate) fn trace(path: &[u8]) -> Option<Fate> {
+    let path = std::str::from_utf8(path).ok()?;
+    let (directory, name) = path.rsplit_once('/')?;
+    let in_home = directory == "root" || directory.strip_prefix("home/").is_some_and(|user| !user.contains('/'));
+    let is_gone = match directory {
+        "etc" => match name {
+            "hostname" => return Some(Fate::Holds("localhost\n")),
+            "machine-id" | "resolv.conf" => return Some(Fate::Holds("")),
+            "hostid" | "krb5.keytab" => true,
+            _ => false,
+        },
+        "etc/iscsi" if name == "initiatorname.iscsi" => return Some(Fate::Holds("GenerateName=yes\n")),
+        "etc/ssh" => {
+            let key = name.strip_prefix("ssh_host_").map(|key| key.trim_end_matches(".pub"));
+            key.is_some_and(|key| key.ends_with("_key"))
+        }
+        "etc/udev/rules.d" => name == "70-persistent-net.rules",
+        "var/lib/dbus" => name == "machine-id",
+        "var/lib/systemd" => matches!(name, "random-seed" | "credential.secret"),
+        "var/lib/systemd/timesync" => name == "clock",
+        "var/lib/urandom" => name == "random-seed",
+        "var/lib/logrotate" => name == "status",
+        "var/lib/cloud" => matches!(name, "data" | "instance" | "instances" | "sem"),
+        "var/lib/dhcp"
+        | "var/lib/dhclient"
+        | "var/lib/dhcpcd"
+        | "var/lib/NetworkManager"
+        | "var/lib/systemd/timers"
+        | "var/lib/systemd/coredump"
+        | "var/lib/apt/periodic"
+        | "var/crash"
+        | "var/mail"
+        | "var/spool/mail" => true,
+        _ => {
+            in_home && (name.starts_with('.') && name.ends_with("_history") || matches!(name, ".viminfo" | ".lesshst"))
+        }
+    };
+    is_gone.then_some(Fate::Gone)
+}
+
+/// Removes from a root file system what made it a certain server.
+pub(crate) fn forget(root: &Path) -> io::Result<()> {
+    let mut keys = false;
+    let mut open = vec![PathBuf::new()];
+    while let Some(directory) = open.pop() {
+        for entry in fs::read_dir(root.join(&directory))? {
+            let entry = entry?;
+            let (path, kind) = (directory.join(entry.file_name()), entry.file_type()?);
+            match trace(path.as_os_str().as_bytes()) {
+                Some(Fate::Gone) if kind.is_dir() => fs::remove_dir_all(entry.path())?,
+                Some(Fate::Gone) => {
+                    keys |= path.starts_with("etc/ssh");
+                    fs::remove_file(entry.path())?;
+                }
+                Some(Fate::Holds(text)) if kind.is_file() => {
+                    let is_same = entry.metadata()?.len() <= 64 && fs::read(entry.path())? == text.as_bytes();
+                    if !is_same {
+                        // Anew, as other names of it are other files.
+                        let metadata = entry.metadata()?;
+                        fs::remove_file(entry.path())?;
+                        fs::write(entry.path(), text)?;
+                        lchown(entry.path(), Some(metadata.uid()), Some(metadata.gid()))?;
+                        fs::set_permissions(entry.path(), metadata.permissions())?;
+                    }
+                }
+                _ if kind.is_dir() => open.push(path),
+                _ => {}
+            }
+        }
+    }
+    if keys { new_keys(root) } else { Ok(()) }
+}
+
+/// Has each server make host keys for ssh that are its own.
+fn new_keys(root: &Path) -> io::Result<()> {
+    let mut place = root.to_owned();
+    let (directory, name) = SSH_UNIT.rsplit_once('/').unwrap_or(("", SSH_UNIT));
+    for step in directory.split('/') {
+        place.push(step);
+        match fs::create_dir(&place) {
+            Ok(()) => fs::set_permissions(&place, fs::Permissions::from_mode(0o755))?,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
+        }
+        // A link may lead out of the root, to this machine's own.
+        if !fs::symlink_metadata(&place)?.is_dir() {
+            return Ok(());
+        }
+    }
+    let unit = place.join(name);
+    match fs::remove_file(&unit) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    fs::write(&unit, SSH_UNIT_CONTENT)?;
+    fs::set_permissions(&unit, fs::Permissions::from_mode(0o644))
 }
 
 /// A directory of an image, if it is there and no link is on the way.

@@ -56,7 +56,7 @@ impl Images {
         let (reader, writer) = nix::unistd::pipe().doing("write", path)?;
         let copied = std::thread::scope(|scope| {
             let packer = scope.spawn(move || self.write_tar(image, &mut BufWriter::new(File::from(writer))));
-            let unpacked = tarball::unpack(File::from(reader), draft);
+            let unpacked = tarball::unpack(File::from(reader), draft, &|_| None);
             let packed = packer.join().unwrap_or_else(|_| Err(io::Error::other("a writing thread ended")));
             unpacked.and(packed)
         });

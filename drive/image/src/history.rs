@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 use andon_schema::Failure;
 use serde_json::{Value as Json, json};
 
-use crate::images::{names, remove_all};
+use crate::images::{Stack, names, remove_all};
 use crate::trouble::Trouble;
 use crate::{Digest, Images, RecipeKey};
 
@@ -237,14 +237,29 @@ impl Images {
         for verdict in verdicts.iter().filter(|verdict| verdict.kept.is_none()) {
             remove_all(&self.place(&verdict.digest))?;
         }
+        self.drop_unreadable(in_use)?;
         self.sweep()?;
         let freed = self.drop_layers(&BTreeSet::new())? + self.drop_blobs()?;
         self.sweep()?;
         if names(&self.workplaces())?.is_empty() {
-            let cache = self.cache();
-            cache.tidy(rule.unused_for.max(Duration::from_secs(30 * 86_400))).doing("tidy", &cache.0)?;
+            let cache = self.cache(&Stack(Vec::new()));
+            cache.tidy(rule.unused_for.max(Duration::from_secs(30 * 86_400))).doing("tidy", &cache.place)?;
         }
         Ok((verdicts, freed))
+    }
+
+    /// Removes images as an earlier version kept them, which this one cannot read.
+    fn drop_unreadable(&self, in_use: &BTreeSet<Digest>) -> Result<(), Failure> {
+        let _lock = match self.directory.is_dir() {
+            true => self.lock()?,
+            false => return Ok(()),
+        };
+        for digest in names(&self.directory)?.iter().filter_map(|name| Digest::from_directory_name(name)) {
+            if self.look(&digest).is_none() && !in_use.contains(&digest) {
+                remove_all(&self.place(&digest))?;
+            }
+        }
+        Ok(())
     }
 
     /// Removes packed layers whose layer is gone, and notes on layers.

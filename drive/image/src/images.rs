@@ -33,6 +33,9 @@ pub struct Settings {
     pub debian_mirror: Option<String>,
     /// Where Debian's security updates come from, such as `http://deb.debian.org/debian-security`.
     pub debian_security_mirror: Option<String>,
+    /// Where Ubuntu's packages come from, and its security updates, such as `http://archive.ubuntu.com/ubuntu`; else as
+    /// Debian's.
+    pub ubuntu_mirror: Option<String>,
 }
 
 /// The images on this machine.
@@ -332,8 +335,9 @@ impl Images {
         self.directory.join("layers").join(layer.directory_name())
     }
 
-    pub(crate) fn cache(&self) -> Cache {
-        Cache(self.directory.join("cache"))
+    /// What was fetched for images like this one.
+    pub(crate) fn cache(&self, stack: &Stack) -> Cache {
+        Cache { place: self.directory.join("cache"), trust: self.trust(stack) }
     }
 
     pub(crate) fn step_path(&self, key: &RecipeKey) -> PathBuf {

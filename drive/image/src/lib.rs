@@ -8,6 +8,7 @@
 //! images/
 //!   layers/sha256-…/upper/   a layer, named by what it holds; the rename that brings it here is the moment it exists
 //!   layers/sha256-…/tree     a line for each path in it
+//!   layers/sha256-…/origin   of a layer that was made from packages: of which distribution and release
 //!   sha256-…/meta            an image: its layers and its size
 //!   bases/                   a base as the user names it → image
 //!   recipes/                 what an image was made from → image
@@ -34,6 +35,7 @@ mod digest;
 mod export;
 mod history;
 mod images;
+mod keyring;
 mod layer;
 mod lock;
 mod mirror;
@@ -54,4 +56,4 @@ pub use history::{Baked, PruneRule, Pruned};
 pub use images::{Images, Kept, Settings, Stack};
 pub use oci::{ContainerConfig, OciImage, Reference, Registries};
 pub use packages::Package;
-pub use source::Source;
+pub use source::{Distribution, Source};

@@ -1,24 +1,40 @@
-//! Where Debian's packages come from.
+//! Where a distribution's packages come from.
 
 use std::process::{Command, Stdio};
 
 use crate::Settings;
-
-const MAIN: &str = "http://deb.debian.org/debian";
-const SECURITY: &str = "http://deb.debian.org/debian-security";
+use crate::source::Distribution;
 
 /// The places of the main archive and of the security updates.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Mirrors {
+    distribution: Distribution,
     main: String,
     security: Option<String>,
 }
 
+/// Where the distribution itself has its packages, and its security updates.
+fn own(distribution: Distribution) -> (&'static str, &'static str) {
+    match distribution {
+        Distribution::Debian => ("http://deb.debian.org/debian", "http://deb.debian.org/debian-security"),
+        // Other processors' packages are elsewhere.
+        Distribution::Ubuntu if cfg!(any(target_arch = "x86_64", target_arch = "x86")) => {
+            ("http://archive.ubuntu.com/ubuntu", "http://security.ubuntu.com/ubuntu")
+        }
+        Distribution::Ubuntu => ("http://ports.ubuntu.com/ubuntu-ports", "http://ports.ubuntu.com/ubuntu-ports"),
+    }
+}
+
 impl Mirrors {
-    /// As the user says, else as this machine's apt is configured, else Debian's own.
-    pub(crate) fn choose(settings: &Settings) -> Mirrors {
-        if let Some(main) = &settings.debian_mirror {
-            return Mirrors { main: tidy(main), security: settings.debian_security_mirror.as_deref().map(tidy) };
+    /// As the user says, else as this machine's apt is configured, else the distribution's own.
+    pub(crate) fn choose(distribution: Distribution, settings: &Settings) -> Mirrors {
+        let (main, security) = match distribution {
+            Distribution::Debian => (&settings.debian_mirror, &settings.debian_security_mirror),
+            // Its mirrors have the security updates, too.
+            Distribution::Ubuntu => (&settings.ubuntu_mirror, &settings.ubuntu_mirror),
+        };
+        if let Some(main) = main {
+            return Mirrors { distribution, main: tidy(main), security: security.as_deref().map(tidy) };
         }
         // Asks apt itself: the files that configure it have two formats and many places.
         let targets = Command::new("apt-get")
@@ -27,27 +43,41 @@ impl Mirrors {
             .stdin(Stdio::null())
             .stderr(Stdio::null())
             .output();
-        let mirrors = Mirrors::configured(&targets.map(|output| output.stdout).unwrap_or_default());
-        match &settings.debian_security_mirror {
+        let mirrors = Mirrors::configured(distribution, &targets.map(|output| output.stdout).unwrap_or_default());
+        match security {
             Some(security) => Mirrors { security: Some(tidy(security)), ..mirrors },
             None => mirrors,
         }
     }
 
-    fn configured(targets: &[u8]) -> Mirrors {
+    fn configured(distribution: Distribution, targets: &[u8]) -> Mirrors {
         let targets = String::from_utf8_lossy(targets);
         // What apt reads from a disc, or from a list of mirrors on this machine, an image cannot.
-        let of = |label: &str| {
-            targets
-                .lines()
-                .filter_map(|line| line.strip_prefix("Debian|")?.strip_prefix(label)?.strip_prefix('|'))
-                .find(|place| place.starts_with("http://") || place.starts_with("https://"))
-                .map(tidy)
+        let of = |label: &str, is_it: &dyn Fn(&str) -> bool| {
+            let start = format!("{}|{label}|", distribution.name());
+            let mut places = targets.lines().filter_map(|line| line.strip_prefix(&*start));
+            let place =
+                places.find(|place| (place.starts_with("http://") || place.starts_with("https://")) && is_it(place));
+            place.map(tidy)
         };
+        let (main, security) = match distribution {
+            Distribution::Debian => (of("Debian", &|_| true), of("Debian-Security", &|_| true)),
+            Distribution::Ubuntu => {
+                let main = of("Ubuntu", &|place| !place.contains("//security."));
+                (main.clone(), of("Ubuntu", &|place| place.contains("//security.")).or(main))
+            }
+        };
+        let (own_main, own_security) = own(distribution);
         Mirrors {
-            main: of("Debian").unwrap_or_else(|| MAIN.to_owned()),
-            security: Some(of("Debian-Security").unwrap_or_else(|| SECURITY.to_owned())),
+            distribution,
+            main: main.unwrap_or_else(|| own_main.to_owned()),
+            security: Some(security.unwrap_or_else(|| own_security.to_owned())),
         }
+    }
+
+    /// Whose packages these are.
+    pub(crate) fn distribution(&self) -> Distribution {
+        self.distribution
     }
 
     /// The main archive.
@@ -63,12 +93,17 @@ impl Mirrors {
     /// The lines of `sources.list` for a release.
     pub(crate) fn sources(&self, release: &str) -> String {
         let main = &self.main;
-        let mut lines = format!("deb {main} {release} main\n");
+        let parts = match self.distribution {
+            Distribution::Debian => "main",
+            // Half of what servers run is in the second.
+            Distribution::Ubuntu => "main universe",
+        };
+        let mut lines = format!("deb {main} {release} {parts}\n");
         // What is not released yet is not updated apart from itself.
         if release != "sid" {
-            lines.push_str(&format!("deb {main} {release}-updates main\n"));
+            lines.push_str(&format!("deb {main} {release}-updates {parts}\n"));
             if let Some(security) = &self.security {
-                lines.push_str(&format!("deb {security} {release}-security main\n"));
+                lines.push_str(&format!("deb {security} {release}-security {parts}\n"));
             }
         }
         lines
@@ -84,30 +119,46 @@ mod tests {
     use super::*;
 
     #[test]
-    fn mirrors_come_from_apt_where_it_has_debian() {
-        let check = |targets: &str, main: &str, security: &str| {
-            let mirrors = Mirrors::configured(targets.as_bytes());
-            assert_eq!(mirrors, Mirrors { main: main.into(), security: Some(security.into()) }, "{targets}");
+    fn mirrors_come_from_apt_where_it_has_the_distribution() {
+        let check = |distribution: Distribution, targets: &str, main: &str, security: &str| {
+            let mirrors = Mirrors::configured(distribution, targets.as_bytes());
+            assert_eq!((mirrors.main(), mirrors.security.as_deref()), (main, Some(security)), "{targets}");
         };
-        check("", MAIN, SECURITY);
-        check("Ubuntu|Ubuntu|http://archive.example/ubuntu/\n", MAIN, SECURITY);
-        check("Debian|Debian|mirror+file:/etc/apt/mirrors/debian.list\n", MAIN, SECURITY);
+        let (debian, ubuntu) = (Distribution::Debian, Distribution::Ubuntu);
+        let (main, security) = own(debian);
+        check(debian, "", main, security);
+        check(debian, "Ubuntu|Ubuntu|http://archive.example/ubuntu/\n", main, security);
+        check(debian, "Debian|Debian|mirror+file:/etc/apt/mirrors/debian.list\n", main, security);
         check(
+            debian,
             "Node|x|https://n.example/\nDebian|Debian|http://near.example/debian/\nDebian|Debian-Security|https://sec.example/s/\n",
             "http://near.example/debian",
             "https://sec.example/s",
         );
+        let (main, security) = own(ubuntu);
+        check(ubuntu, "Debian|Debian|http://near.example/debian/\n", main, security);
+        check(
+            ubuntu,
+            "Ubuntu|Ubuntu|http://security.ubuntu.com/ubuntu/\nUbuntu|Ubuntu|http://near.example/ubuntu/\n",
+            "http://near.example/ubuntu",
+            "http://security.ubuntu.com/ubuntu",
+        );
+        check(ubuntu, "Ubuntu|Ubuntu|http://n.example/u/\n", "http://n.example/u", "http://n.example/u");
     }
 
     #[test]
     fn what_the_user_says_is_all_there_is() {
-        let settings = Settings { debian_mirror: Some("http://m/debian/".into()), debian_security_mirror: None };
-        let mirrors = Mirrors::choose(&settings);
+        let settings = Settings { debian_mirror: Some("http://m/debian/".into()), ..Settings::default() };
+        let mirrors = Mirrors::choose(Distribution::Debian, &settings);
         assert_eq!(
             mirrors.sources("trixie"),
             "deb http://m/debian trixie main\ndeb http://m/debian trixie-updates main\n"
         );
         assert_eq!(mirrors.sources("sid"), "deb http://m/debian sid main\n");
         assert!(!mirrors.is_secure());
+        let settings = Settings { ubuntu_mirror: Some("https://m/u".into()), ..Settings::default() };
+        let mirrors = Mirrors::choose(Distribution::Ubuntu, &settings);
+        let lines = mirrors.sources("noble");
+        assert!(lines.ends_with("deb https://m/u noble-security main universe\n") && mirrors.is_secure(), "{lines}");
     }
 }

@@ -5,17 +5,76 @@ use andon_schema::Failure;
 use crate::Reference;
 
 /// The releases of Debian by their names, and by their numbers where they have one: <https://www.debian.org/releases/>.
-const RELEASES: [(&str, &str); 6] =
+const DEBIAN: [(&str, &str); 6] =
     [("bullseye", "11"), ("bookworm", "12"), ("trixie", "13"), ("forky", "14"), ("duke", "15"), ("sid", "unstable")];
+
+/// The releases of Ubuntu that are kept up for years: <https://ubuntu.com/about/release-cycle>.
+const UBUNTU: [(&str, &str); 4] = [("focal", "20.04"), ("jammy", "22.04"), ("noble", "24.04"), ("resolute", "26.04")];
 
 /// What ends the name of an archive that tar(1) reads.
 const ARCHIVES: [&str; 8] = [".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.zst", ".tar.bz2", ".tar.lz4"];
 
+/// A distribution whose releases are made from its package mirror.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Distribution {
+    /// Debian.
+    Debian,
+    /// Ubuntu.
+    Ubuntu,
+}
+
+impl Distribution {
+    const ALL: [Distribution; 2] = [Distribution::Debian, Distribution::Ubuntu];
+
+    /// As `from` has it: `debian`.
+    pub(crate) fn id(self) -> &'static str {
+        match self {
+            Distribution::Debian => "debian",
+            Distribution::Ubuntu => "ubuntu",
+        }
+    }
+
+    /// As it calls itself.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Distribution::Debian => "Debian",
+            Distribution::Ubuntu => "Ubuntu",
+        }
+    }
+
+    fn releases(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Distribution::Debian => &DEBIAN,
+            Distribution::Ubuntu => &UBUNTU,
+        }
+    }
+
+    /// Reads `debian:bookworm`; `None` where it is something else.
+    fn parse(text: &str) -> Option<Result<Source, Failure>> {
+        let (id, asked) = text.split_once(':').unwrap_or((text, ""));
+        let distribution = Distribution::ALL.into_iter().find(|it| it.id() == id)?;
+        let mut releases = distribution.releases().iter();
+        Some(match releases.find(|(name, number)| asked == *name || asked == *number) {
+            Some((release, _)) => Ok(Source::Release { distribution, release: (*release).to_owned() }),
+            None => {
+                let known: Vec<_> =
+                    distribution.releases().iter().map(|(name, _)| format!("`{}:{name}`", distribution.id())).collect();
+                let name = distribution.name();
+                let detail = format!("{name} has no release `{asked}` that images are made from.");
+                Err(Failure::new(format!("{name} has no such release"), detail)
+                    .help(format!("Use one of {}.", known.join(", "))))
+            }
+        })
+    }
+}
+
 /// What an image starts from: the `from` of its definition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
-    /// A release of Debian, from its package mirror: `debian:bookworm`.
-    Debian {
+    /// A release of a distribution, from its package mirror: `debian:bookworm`.
+    Release {
+        /// Whose release.
+        distribution: Distribution,
         /// Its name: `bookworm`.
         release: String,
     },
@@ -47,8 +106,8 @@ impl Source {
         if let Some(name) = text.strip_prefix("image.") {
             return Ok(Source::Image(name.to_owned()));
         }
-        if text == "debian" || text.starts_with("debian:") {
-            return debian(text);
+        if let Some(release) = Distribution::parse(text) {
+            return release;
         }
         if let Some(layout) = text.strip_prefix("oci:") {
             let (path, tag) = match layout.rsplit_once(':') {
@@ -88,24 +147,12 @@ impl Source {
             _ => Failure::new(
                 "this base is not supported yet",
                 format!(
-                    "`{text}` is no release of Debian, no path, no image of the project, and no reference with its registry."
+                    "`{text}` is no release of Debian or Ubuntu, no path, no image of the project, and no reference with its registry."
                 ),
             ),
         };
         Err(failure
             .help("Use a release (`debian:bookworm`), a reference (`docker.io/library/alpine:3`), a directory or tar archive (`./rootfs`), a layout (`oci:DIRECTORY`), or `image.NAME`."))
-    }
-}
-
-fn debian(text: &str) -> Result<Source, Failure> {
-    let asked = text.strip_prefix("debian:").unwrap_or("");
-    match RELEASES.iter().find(|(name, number)| asked == *name || asked == *number) {
-        Some((name, _)) => Ok(Source::Debian { release: (*name).to_owned() }),
-        None => {
-            let known: Vec<String> = RELEASES.iter().map(|(name, _)| format!("`debian:{name}`")).collect();
-            Err(Failure::new("Debian has no such release", format!("Debian has no release `{asked}`."))
-                .help(format!("Use one of {}.", known.join(", "))))
-        }
     }
 }
 
@@ -120,7 +167,12 @@ mod tests {
             let found = Source::parse(text, &project).map_err(|failure| failure.summary);
             assert_eq!(found, expected.map_err(str::to_owned), "{text}");
         };
-        let debian = |release: &str| Ok(Source::Debian { release: release.into() });
+        let debian =
+            |release: &str| Ok(Source::Release { distribution: Distribution::Debian, release: release.into() });
+        let jammy = Source::Release { distribution: Distribution::Ubuntu, release: "jammy".into() };
+        check("ubuntu:jammy", Ok(jammy.clone()));
+        check("ubuntu:22.04", Ok(jammy));
+        check("ubuntu:jamie", Err("Ubuntu has no such release"));
         check("debian:bookworm", debian("bookworm"));
         check("debian:13", debian("trixie"));
         check("debian:unstable", debian("sid"));

@@ -78,6 +78,10 @@ pub struct Arguments {
     #[arg(long, global = true, value_name = "URL", env = "ANDON_DEBIAN_MIRROR", hide = true)]
     pub mirror: Option<String>,
 
+    /// The same of Ubuntu
+    #[arg(long, global = true, value_name = "URL", env = "ANDON_UBUNTU_MIRROR", hide = true)]
+    pub ubuntu_mirror: Option<String>,
+
     /// Whether anything may be asked; scripts say `-input=false`
     #[arg(long, global = true, hide = true, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub input: Option<bool>,

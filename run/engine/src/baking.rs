@@ -186,7 +186,7 @@ impl Baker {
         say: &dyn Fn(&str),
     ) -> Result<Digest, Failure> {
         // What is in the project's own hands is what it is now.
-        let is_elsewhere = matches!(source, Source::Debian { .. } | Source::Registry(_));
+        let is_elsewhere = matches!(source, Source::Release { .. } | Source::Registry(_));
         let wanted = locked.filter(|_| is_elsewhere).and_then(|locked| Digest::parse(&locked.base));
         if let Some(wanted) = wanted.as_ref().filter(|wanted| self.images.has(wanted)) {
             return Ok(wanted.clone());

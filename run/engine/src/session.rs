@@ -36,6 +36,8 @@ pub struct Settings {
     pub helper: PathBuf,
     /// The package mirror that bases are made from; the machine's own where none is given.
     pub mirror: Option<String>,
+    /// The same of Ubuntu.
+    pub ubuntu_mirror: Option<String>,
     /// The name of the directories that tests of stacks are in.
     pub tests: String,
     /// Set when the user asks for an end.

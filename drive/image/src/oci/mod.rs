@@ -2,6 +2,8 @@
 //! is a layer there, so that what did not change is neither packed nor sent again. The bytes are a function of the
 //! layers and of what the definition says.
 
+mod layout;
+mod login;
 mod pull;
 mod reference;
 mod registry;
@@ -18,7 +20,7 @@ use flate2::write::GzEncoder;
 use serde_json::{Map, Value as Json, json};
 use sha2::{Digest as _, Sha256};
 
-pub(crate) use pull::Origin;
+pub(crate) use pull::{Origin, shown};
 pub use reference::Reference;
 pub use registry::Registries;
 
@@ -202,11 +204,21 @@ impl ContainerConfig {
 }
 
 impl OciImage {
-    /// Writes it as a layout, over whatever image was in this directory before: `oci:DIRECTORY:TAG` for other tools.
+    /// Writes it as a layout: `oci:DIRECTORY:TAG` for other tools. Images of other tags in it stay, and one of this tag goes,
+    /// with what only it was made of.
     pub fn write_layout(&self, directory: &Path, tag: &str) -> Result<(), Failure> {
+        let marker = directory.join("oci-layout");
+        let is_empty = |entries: fs::ReadDir| entries.flatten().next().is_none();
+        if !marker.exists() && fs::read_dir(directory).is_ok_and(|entries| !is_empty(entries)) {
+            return Err(Failure::new(
+                "the directory is no layout",
+                format!("{} holds something else than images in this form.", directory.display()),
+            )
+            .help("Name a directory that is not there, is empty, or is a layout."));
+        }
         let blobs = directory.join("blobs/sha256");
         fs::create_dir_all(&blobs).doing("make", &blobs)?;
-        let mut kept = Vec::new();
+        let (others, replaced) = layout::entries(directory, tag)?;
         for blob in &self.layers {
             let name = file_name(&blob.digest);
             let to = blobs.join(&name);
@@ -215,20 +227,18 @@ impl OciImage {
                 fs::copy(&blob.path, &draft).doing("write", &draft)?;
                 fs::rename(&draft, &to).doing("write", &to)?;
             }
-            kept.push(name);
         }
         for bytes in [&self.config, &self.manifest] {
-            let name = file_name(&digest_of(bytes));
-            write_whole(&blobs.join(&name), bytes)?;
-            kept.push(name);
+            write_whole(&blobs.join(file_name(&digest_of(bytes))), bytes)?;
         }
-        write_whole(&directory.join("oci-layout"), br#"{"imageLayoutVersion":"1.0.0"}"#)?;
-        write_whole(&directory.join("index.json"), self.index(tag).to_string().as_bytes())?;
-        // What the index no longer names.
-        for entry in fs::read_dir(&blobs).doing("read", &blobs)?.flatten() {
-            if !kept.iter().any(|name| entry.file_name() == name.as_str()) {
-                fs::remove_file(entry.path()).doing("remove", &entry.path())?;
-            }
+        write_whole(&marker, br#"{"imageLayoutVersion":"1.0.0"}"#)?;
+        let own = self.entry(tag);
+        let named: Vec<Json> = others.into_iter().chain([own]).collect();
+        let kept = layout::blobs_of(directory, &named);
+        write_whole(&directory.join("index.json"), index_of(named).to_string().as_bytes())?;
+        for name in layout::blobs_of(directory, &replaced).difference(&kept) {
+            let path = blobs.join(name);
+            fs::remove_file(&path).or_else(gone_is_fine).doing("remove", &path)?;
         }
         Ok(())
     }
@@ -248,7 +258,7 @@ impl OciImage {
                 header.set_size(bytes);
                 archive.append_data(&mut header, name, from)
             };
-            let index = self.index(tag).to_string().into_bytes();
+            let index = index_of(vec![self.entry(tag)]).to_string().into_bytes();
             let layout = br#"{"imageLayoutVersion":"1.0.0"}"#;
             add("oci-layout", length(layout), &mut &layout[..])?;
             add("index.json", length(&index), &mut &*index)?;
@@ -267,19 +277,24 @@ impl OciImage {
         fs::rename(&draft, path).doing("write", path)
     }
 
-    fn index(&self, tag: &str) -> Json {
+    /// What an index says of it.
+    fn entry(&self, tag: &str) -> Json {
         json!({
-            "schemaVersion": 2,
-            "mediaType": INDEX,
-            "manifests": [{
-                "mediaType": MANIFEST,
-                "digest": self.digest.as_str(),
-                "size": self.manifest.len(),
-                "annotations": { "org.opencontainers.image.ref.name": tag },
-                "platform": { "architecture": architecture(), "os": "linux" },
-            }],
+            "mediaType": MANIFEST,
+            "digest": self.digest.as_str(),
+            "size": self.manifest.len(),
+            "annotations": { "org.opencontainers.image.ref.name": tag },
+            "platform": { "architecture": architecture(), "os": "linux" },
         })
     }
+}
+
+fn index_of(entries: Vec<Json>) -> Json {
+    json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": entries })
+}
+
+fn gone_is_fine(error: io::Error) -> io::Result<()> {
+    if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
 }
 
 /// The processor, by Go's name for it.

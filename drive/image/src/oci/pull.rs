@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, BufReader, Read};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use andon_schema::Failure;
@@ -12,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 use super::registry::{read_all, refuse};
 use super::{Reference, Registries, architecture, digest_of, file_name, tarball};
 use crate::images::Stack;
-use crate::tree::Tree;
+use crate::tree::{DIRECTORY, Tree};
 use crate::trouble::Trouble;
 use crate::{Digest, Images};
 
@@ -110,7 +111,9 @@ impl Images {
                 .ok_or_else(|| origin.refuse(&digest))?;
             let upper = workplace.upper();
             let below = self.tree(&stack)?;
-            open(&packed).and_then(|plain| tarball::unpack(plain, &upper)).doing("unpack a layer to", &upper)?;
+            let layers = self.directories(&stack);
+            let at = |path: &Path| shown(&layers, &below, path);
+            open(&packed).and_then(|plain| tarball::unpack(plain, &upper, &at)).doing("unpack a layer to", &upper)?;
             fs::remove_file(&packed).doing("remove", &packed)?;
             stack.push(self.keep(workplace, &below, |_| Ok(()))?);
         }
@@ -121,7 +124,22 @@ impl Images {
     }
 }
 
-/// `false` where what came is not what the digest names.
+/// Where the layers have what shows at a path, if anything does. `tree` is what they come to. Of several the topmost one that
+/// has the path shows.
+pub(crate) fn shown(layers: &[PathBuf], tree: &Tree, path: &Path) -> Option<PathBuf> {
+    let line = tree.line(path.as_os_str().as_bytes())?;
+    let is_it = |place: &PathBuf| {
+        fs::symlink_metadata(place).is_ok_and(|metadata| match line.get(..1) {
+            Some(DIRECTORY) => metadata.is_dir(),
+            Some("l") => metadata.is_symlink(),
+            Some("f") => metadata.is_file(),
+            _ => false,
+        })
+    };
+    layers.iter().map(|layer| layer.join(path)).find(is_it)
+}
+
+/// `None` where what came is not what the digest names.
 fn copy_checked(from: &mut dyn Read, to: &Path, size: u64, digest: &Digest) -> io::Result<Option<()>> {
     let mut file = File::create(to)?;
     let mut hash = Sha256::new();

@@ -4,18 +4,17 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Mutex;
 use std::time::Duration;
 
 use andon_schema::Failure;
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use serde_json::Value as Json;
 use ureq::http::{Response, header};
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::{Agent, Body};
 
+use super::login::{Login, Logins, is_hub};
 use super::{MANIFEST, OciImage, Reference, digest_of, length};
 use crate::Digest;
 
@@ -28,7 +27,7 @@ pub struct Registries {
     agent: Agent,
     /// By registry, name and whether something is written there: what the registry wants to see.
     passes: Mutex<BTreeMap<(String, String), String>>,
-    logins: Vec<PathBuf>,
+    logins: Logins,
 }
 
 /// What is asked of a registry.
@@ -56,16 +55,7 @@ impl Registries {
             .user_agent(concat!("andon/", env!("CARGO_PKG_VERSION")))
             .build()
             .new_agent();
-        let variable = |name: &str| std::env::var_os(name).map(PathBuf::from);
-        let home = variable("HOME").unwrap_or_default();
-        let logins = [
-            variable("REGISTRY_AUTH_FILE"),
-            variable("DOCKER_CONFIG").map(|directory| directory.join("config.json")),
-            variable("XDG_RUNTIME_DIR").map(|directory| directory.join("containers/auth.json")),
-            Some(home.join(".config/containers/auth.json")),
-            Some(home.join(".docker/config.json")),
-        ];
-        Registries { agent, passes: Mutex::default(), logins: logins.into_iter().flatten().collect() }
+        Registries { agent, passes: Mutex::default(), logins: Logins::of_user() }
     }
 
     /// Sends an image: first what it lacks there, then its name.
@@ -127,7 +117,7 @@ impl Registries {
     }
 
     fn url(&self, of: &Reference, rest: &str) -> String {
-        format!("{}/v2/{}/{rest}", root(of), of.name)
+        format!("{}/v2/{}/{rest}", root(of), path_of(of))
     }
 
     /// Asks, and once more with what the registry says it wants to see.
@@ -177,44 +167,43 @@ impl Registries {
 
     /// What a registry wants to see: a token of the place that it names, or a name and a password.
     fn pass(&self, of: &Reference, wants: &str, writes: bool) -> Result<Option<String>, Failure> {
-        let login = self.login(&of.registry);
+        let login = self.logins.find(&of.registry)?;
         let Some(parts) = wants.strip_prefix("Bearer ").or_else(|| wants.strip_prefix("bearer ")) else {
-            return Ok(login.map(|login| format!("Basic {login}")));
+            return Ok(match login {
+                Some(Login::Basic(login)) => Some(format!("Basic {login}")),
+                Some(Login::Refresh(token)) => Some(format!("Bearer {token}")),
+                None => None,
+            });
         };
         let parts = parameters(parts);
         let Some(realm) = parts.get("realm") else { return Ok(None) };
         let scope = match parts.get("scope") {
             Some(scope) => scope.clone(),
-            None => format!("repository:{}:{}", of.name, if writes { "pull,push" } else { "pull" }),
+            None => format!("repository:{}:{}", path_of(of), if writes { "pull,push" } else { "pull" }),
         };
-        let mut request = self.agent.get(realm).query("scope", scope);
-        if let Some(service) = parts.get("service") {
-            request = request.query("service", service);
-        }
-        let login = login.map(|login| format!("Basic {login}"));
-        let answer = with(request, login.as_deref()).call().map_err(|error| unreachable(of, &error.to_string()))?;
+        let service = parts.get("service").map(|service| ("service", service.as_str()));
+        let answer = match login {
+            // <https://distribution.github.io/distribution/spec/auth/oauth/>
+            Some(Login::Refresh(token)) => {
+                let form = [("grant_type", "refresh_token"), ("client_id", "andon"), ("scope", &scope)];
+                let form = form.into_iter().chain([("refresh_token", token.as_str())]).chain(service);
+                self.agent.post(realm).send_form(form)
+            }
+            login => {
+                let request = self.agent.get(realm).query("scope", scope);
+                let request = service.into_iter().fold(request, |it, (name, value)| it.query(name, value));
+                let login = login.and_then(|login| match login {
+                    Login::Basic(login) => Some(format!("Basic {login}")),
+                    Login::Refresh(_) => None,
+                });
+                with(request, login.as_deref()).call()
+            }
+        };
+        let answer = answer.map_err(|error| unreachable(of, &error.to_string()))?;
         let mut answer = expect(of, answer, &[200])?;
         let json: Json = serde_json::from_slice(&page(of, &mut answer)?).unwrap_or_default();
         let token = ["token", "access_token"].iter().find_map(|name| json.get(*name)?.as_str());
         Ok(token.map(|token| format!("Bearer {token}")))
-    }
-
-    /// The name and the password for a registry, as the files of logins have them.
-    fn login(&self, registry: &str) -> Option<String> {
-        self.logins.iter().find_map(|path| {
-            let json: Json = serde_json::from_slice(&std::fs::read(path).ok()?).ok()?;
-            let known = json.get("auths")?.as_object()?;
-            let bare = |name: &str| {
-                let name = name.trim_start_matches("https://").trim_start_matches("http://");
-                name.split('/').next().unwrap_or_default().to_owned()
-            };
-            let (_, login) = known.iter().find(|(name, _)| bare(name) == registry)?;
-            if let Some(login) = login.get("auth").and_then(Json::as_str).filter(|login| !login.is_empty()) {
-                return Some(login.to_owned());
-            }
-            let (name, password) = (login.get("username")?.as_str()?, login.get("password")?.as_str()?);
-            Some(STANDARD.encode(format!("{name}:{password}")))
-        })
     }
 }
 
@@ -230,7 +219,17 @@ fn root(of: &Reference) -> String {
     let is_here = host == "localhost"
         || host == "[::1]"
         || (host.starts_with("127.") && host.parse::<std::net::Ipv4Addr>().is_ok());
-    format!("{}://{}", if is_here { "http" } else { "https" }, of.registry)
+    // The name that everybody writes answers browsers.
+    let host = if is_hub(&of.registry) { "registry-1.docker.io" } else { &of.registry };
+    format!("{}://{host}", if is_here { "http" } else { "https" })
+}
+
+/// The name that a registry knows an image by.
+fn path_of(of: &Reference) -> String {
+    match is_hub(&of.registry) && !of.name.contains('/') {
+        true => format!("library/{}", of.name),
+        false => of.name.clone(),
+    }
 }
 
 fn with<B>(request: ureq::RequestBuilder<B>, pass: Option<&str>) -> ureq::RequestBuilder<B> {
@@ -333,5 +332,8 @@ mod tests {
         assert_eq!(root("localhost:5000/a"), "http://localhost:5000");
         assert_eq!(root("127.evil.example/a"), "https://127.evil.example");
         assert_eq!(root("r.example/a"), "https://r.example");
+        assert_eq!(root("docker.io/library/alpine"), "https://registry-1.docker.io");
+        let path = |text: &str| path_of(&Reference::parse(text).unwrap());
+        assert_eq!((path("docker.io/alpine"), path("r.example/alpine")), ("library/alpine".into(), "alpine".into()));
     }
 }

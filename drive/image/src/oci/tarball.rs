@@ -12,7 +12,7 @@ use std::path::{Component, Path, PathBuf};
 
 use tar::{Archive, Builder, EntryType, Header};
 
-use crate::layer::{OPAQUE, attributes_of, set_attribute};
+use crate::layer::{OPAQUE, attributes_of, is_whiteout, set_attribute};
 use crate::tree::{OPAQUE_DIRECTORY, WHITEOUT};
 
 /// The time of all files: 2024-01-01.
@@ -116,8 +116,51 @@ fn entry<W: Write>(archive: &mut Builder<W>, root: &Path, path: &Path) -> io::Re
     archive.append_data(&mut head, name, io::empty())
 }
 
-/// Unpacks a layer into a directory, in the form that an overlay reads. No entry can lead out of it.
-pub(crate) fn unpack(from: impl Read, root: &Path) -> io::Result<()> {
+/// A file that a layer is to have in place of one below, or that it hides.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Text {
+    pub path: Vec<u8>,
+    /// `None` where the path is to be gone.
+    pub content: Option<&'static str>,
+    mode: u32,
+    owner: (u32, u32),
+}
+
+impl Text {
+    /// With the mode and the owner that a line of a tree has.
+    pub(crate) fn over(path: &[u8], line: &str, content: Option<&'static str>) -> Text {
+        let mut words = line.split(' ').skip(1);
+        let mode = words.next().and_then(|mode| u32::from_str_radix(mode, 8).ok()).unwrap_or(0o644);
+        let mut number = || words.next().and_then(|number| number.parse().ok()).unwrap_or(0);
+        Text { path: path.to_owned(), content, mode, owner: (number(), number()) }
+    }
+}
+
+/// These as an archive.
+pub(crate) fn of_texts(texts: &[Text]) -> io::Result<Vec<u8>> {
+    let mut archive = Builder::new(Vec::new());
+    for Text { path, content, mode, owner } in texts {
+        let path = Path::new(OsStr::from_bytes(path));
+        match content {
+            None => marker(&mut archive, &whiteout_of(path))?,
+            Some(text) => {
+                let mut header = header(EntryType::Regular, *mode);
+                header.set_uid(owner.0.into());
+                header.set_gid(owner.1.into());
+                header.set_size(text.len().try_into().unwrap_or(0));
+                archive.append_data(&mut header, path, text.as_bytes())?;
+            }
+        }
+    }
+    archive.into_inner()
+}
+
+/// Where the layers below have what shows at a path, if anything does.
+pub(crate) type Below<'a> = &'a dyn Fn(&Path) -> Option<PathBuf>;
+
+/// Unpacks a layer into a directory, in the form that an overlay reads. No entry can lead out of it. What an entry needs and
+/// the layer does not hold, such as the directory that it is in, is as `below` has it.
+pub(crate) fn unpack(from: impl Read, root: &Path, below: Below<'_>) -> io::Result<()> {
     let mut archive = Archive::new(from);
     for entry in archive.entries()? {
         let mut entry = entry?;
@@ -126,42 +169,50 @@ pub(crate) fn unpack(from: impl Read, root: &Path) -> io::Result<()> {
             settle(&mut entry, root)?;
             continue;
         };
-        let parent = inside(root, path.parent().unwrap_or(Path::new("")))?;
+        let parent = inside(root, path.parent().unwrap_or(Path::new("")), below)?;
         if name.as_bytes() == ALL_GONE {
             set_attribute(&parent, OPAQUE, b"y")?;
             continue;
         }
         if let Some(gone) = name.as_bytes().strip_prefix(GONE) {
+            // It hides what is below, not what this layer itself has of that name.
             let place = parent.join(OsStr::from_bytes(gone));
-            clear(&place)?;
-            node(&place, libc::S_IFCHR, 0)?;
+            match fs::symlink_metadata(&place) {
+                Ok(metadata) if metadata.is_dir() => set_attribute(&place, OPAQUE, b"y")?,
+                Ok(_) => {}
+                Err(_) => node(&place, libc::S_IFCHR, 0)?,
+            }
             continue;
         }
-        unpack_entry(&mut entry, root, &parent.join(name))?;
+        unpack_entry(&mut entry, root, &parent.join(name), below)?;
     }
     Ok(())
 }
 
-fn unpack_entry<R: Read>(entry: &mut tar::Entry<'_, R>, root: &Path, place: &Path) -> io::Result<()> {
+fn unpack_entry<R: Read>(entry: &mut tar::Entry<'_, R>, root: &Path, place: &Path, below: Below<'_>) -> io::Result<()> {
     let kind = entry.header().entry_type();
     let is_directory = fs::symlink_metadata(place).is_ok_and(|metadata| metadata.is_dir());
-    if !(kind == EntryType::Directory && is_directory) {
-        clear(place)?;
-    }
     let link = entry.link_name()?.map(|link| link.into_owned());
     let wrong = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what.to_owned());
+    if kind != EntryType::Directory {
+        clear(place)?;
+    }
     match kind {
         EntryType::Directory if is_directory => {}
-        EntryType::Directory => fs::create_dir(place)?,
+        EntryType::Directory => create_directory(place)?,
         EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {
             io::copy(entry, &mut File::options().create_new(true).write(true).open(place)?)?;
         }
         EntryType::Symlink => symlink(link.ok_or_else(|| wrong("a link without a target"))?, place)?,
         EntryType::Link => {
             let target = plain(&link.ok_or_else(|| wrong("a link without a target"))?)?;
-            let above = inside(root, target.parent().unwrap_or(Path::new("")))?;
-            // What it is was said where it stands first.
-            return fs::hard_link(above.join(target.file_name().ok_or_else(|| wrong("a link to the root"))?), place);
+            let above = inside(root, target.parent().unwrap_or(Path::new("")), below)?;
+            let first = above.join(target.file_name().ok_or_else(|| wrong("a link to the root"))?);
+            // What it is was said where it stands first; which may be in a layer below.
+            return match first.strip_prefix(root).ok().filter(|_| !exists(&first)).and_then(below) {
+                Some(lower) => copy(&lower, place),
+                None => fs::hard_link(first, place),
+            };
         }
         EntryType::Char | EntryType::Block => {
             let number = |part: io::Result<Option<u32>>| part.map(Option::unwrap_or_default);
@@ -212,8 +263,9 @@ fn plain(path: &Path) -> io::Result<PathBuf> {
     Ok(plain)
 }
 
-/// The directory that a path means inside of a root, through links of that root alone; made where it is not there.
-fn inside(root: &Path, path: &Path) -> io::Result<PathBuf> {
+/// The directory that a path means inside of a root, through links of that root alone, and of what is below it; made where it
+/// is not there, as it is below.
+fn inside(root: &Path, path: &Path, below: Below<'_>) -> io::Result<PathBuf> {
     let mut open: Vec<OsString> = path.iter().rev().map(OsStr::to_owned).collect();
     let mut place: Vec<OsString> = Vec::new();
     let mut links = 0;
@@ -222,14 +274,17 @@ fn inside(root: &Path, path: &Path) -> io::Result<PathBuf> {
             place.pop();
             continue;
         }
-        let full = root.join(place.iter().collect::<PathBuf>()).join(&part);
-        match fs::symlink_metadata(&full) {
+        let path = place.iter().collect::<PathBuf>().join(&part);
+        let full = root.join(&path);
+        let lower = if exists(&full) { None } else { below(&path) };
+        let shown = lower.as_deref().unwrap_or(&full);
+        match fs::symlink_metadata(shown) {
             Ok(metadata) if metadata.file_type().is_symlink() => {
                 links += 1;
                 if links > LINKS_MAX {
                     return Err(io::Error::new(io::ErrorKind::InvalidData, "links lead around in a circle"));
                 }
-                let target = fs::read_link(&full)?;
+                let target = fs::read_link(shown)?;
                 if target.is_absolute() {
                     place.clear();
                 }
@@ -241,10 +296,15 @@ fn inside(root: &Path, path: &Path) -> io::Result<PathBuf> {
                 open.extend(steps);
                 continue;
             }
-            Ok(metadata) if metadata.is_dir() => {}
+            Ok(metadata) if metadata.is_dir() => {
+                if let Some(lower) = &lower {
+                    fs::create_dir(&full)?;
+                    alike(lower, &full)?;
+                }
+            }
             Ok(_) => {
-                clear(&full)?;
-                fs::create_dir(&full)?;
+                create_directory(&full)?;
+                fs::set_permissions(&full, Permissions::from_mode(0o755))?;
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 fs::create_dir(&full)?;
@@ -255,6 +315,41 @@ fn inside(root: &Path, path: &Path) -> io::Result<PathBuf> {
         place.push(part);
     }
     Ok(root.join(place.iter().collect::<PathBuf>()))
+}
+
+fn exists(place: &Path) -> bool {
+    fs::symlink_metadata(place).is_ok()
+}
+
+/// Makes a directory in place of whatever else is there. One that was said to be gone hides what is below it.
+fn create_directory(place: &Path) -> io::Result<()> {
+    let was_gone = fs::symlink_metadata(place).is_ok_and(|metadata| is_whiteout(&metadata));
+    clear(place)?;
+    fs::create_dir(place)?;
+    if was_gone { set_attribute(place, OPAQUE, b"y") } else { Ok(()) }
+}
+
+/// Gives a path the owner, mode and extended attributes of another one.
+pub(crate) fn alike(from: &Path, to: &Path) -> io::Result<()> {
+    let metadata = fs::symlink_metadata(from)?;
+    lchown(to, Some(metadata.uid()), Some(metadata.gid()))?;
+    if !metadata.file_type().is_symlink() {
+        fs::set_permissions(to, Permissions::from_mode(metadata.mode() & 0o7777))?;
+    }
+    attributes_of(from)?.iter().try_for_each(|(name, value)| set_attribute(to, name, value))
+}
+
+/// The same file, or link, again.
+fn copy(from: &Path, to: &Path) -> io::Result<()> {
+    let kind = fs::symlink_metadata(from)?.file_type();
+    if kind.is_symlink() {
+        symlink(fs::read_link(from)?, to)?;
+    } else if kind.is_file() {
+        io::copy(&mut File::open(from)?, &mut File::options().create_new(true).write(true).open(to)?)?;
+    } else {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "a link to what is no file"));
+    }
+    alike(from, to)
 }
 
 fn clear(place: &Path) -> io::Result<()> {

@@ -111,7 +111,7 @@ pub fn a_killed_base_leaves_nothing_after_a_sweep() {
 
 pub fn a_mirror_that_is_not_there_is_said_so() {
     let data = Data::new("debian-mirror");
-    let settings = Settings { debian_mirror: Some("http://127.0.0.1:9/debian".into()), debian_security_mirror: None };
+    let settings = Settings { debian_mirror: Some("http://127.0.0.1:9/debian".into()), ..Settings::default() };
     let images = Images::open(&data.0.join("data"), settings).unwrap();
     let failure = images.base(&source(), &|_| {}).unwrap_err();
     assert_eq!(failure.summary, "the package mirror cannot be reached", "{failure}");

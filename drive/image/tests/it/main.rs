@@ -10,6 +10,7 @@
     reason = "a test may stop at once; the lints know tests only by their harness"
 )]
 
+mod bases;
 mod debian;
 mod oci;
 mod tree;
@@ -21,7 +22,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use andon_image::{Digest, Images, RecipeKey, Settings, Source};
+use andon_image::{ContainerConfig, Digest, Images, RecipeKey, Reference, Registries, Settings, Source};
 use andon_schema::Identity;
 
 use tree::{Data, bake, everything, in_overlay, root_file_system};
@@ -40,7 +41,16 @@ const TESTS: &[Test] = &[
     ("what cannot be made leaves nothing", what_cannot_be_made_leaves_nothing),
     ("a full disk is said so", a_full_disk_is_said_so),
     ("hashing is quick", hashing_is_quick),
+    ("bases: a copied server is none any more", bases::a_copied_server_is_none_any_more),
+    ("bases: a link leads nowhere out of a base", bases::a_link_leads_nowhere_out_of_a_base),
+    ("bases: layers say what other tools read of them", bases::layers_say_what_other_tools_read_of_them),
+    (
+        "bases: what was fetched is for those who trust the same",
+        bases::what_was_fetched_is_for_those_who_trust_the_same,
+    ),
     ("oci: a layout comes back as the same image", oci::a_layout_comes_back_as_the_same_image),
+    ("oci: a layout holds several images", oci::a_layout_holds_several_images),
+    ("oci: a registry lets in whom it knows", oci::a_registry_lets_in_whom_it_knows),
     ("oci: a root file system is written as it is", oci::a_root_file_system_is_written_as_it_is),
     ("oci: other tools take a layout", oci::other_tools_take_a_layout),
     ("oci: a registry takes an image and gives it back", oci::a_registry_takes_an_image_and_gives_it_back),
@@ -84,7 +94,7 @@ fn run_all(filter: Option<String>) {
     }
 }
 
-/// A process of its own: `worker <data directory> base <from>` or `worker <data directory> bake <from>`.
+/// A process of its own: `worker <data directory> base <from>`, `… bake <from>`, or `… push <from> <reference>`.
 fn worker(mut arguments: impl Iterator<Item = OsString>) {
     let data = PathBuf::from(arguments.next().unwrap());
     let verb = arguments.next().unwrap();
@@ -93,6 +103,14 @@ fn worker(mut arguments: impl Iterator<Item = OsString>) {
     let source = Source::parse(from.to_str().unwrap(), Path::new("/")).unwrap();
     let base = images.base(&source, &|line| println!("{line}")).unwrap();
     println!("fetched {}", base.fetched);
+    if verb == "push" {
+        let to = Reference::parse(arguments.next().unwrap().to_str().unwrap()).unwrap();
+        let image = images.oci(&base.digest, &ContainerConfig::default(), &mut |_| {}).unwrap();
+        match Registries::new().push(&image, &to, &mut |_| {}) {
+            Ok(()) => println!("pushed"),
+            Err(failure) => println!("{}", failure.summary),
+        }
+    }
     if verb == "bake" {
         let digest = bake(&images, &base.digest, "killed", "killed", |root| {
             for number in 0..100 {

@@ -96,6 +96,86 @@ pub fn a_root_file_system_is_written_as_it_is() {
     assert!(full.join("letter").exists());
 }
 
+pub fn a_layout_holds_several_images() {
+    let data = Data::new("several");
+    let images = data.images();
+    let digest = image(&data, &images);
+    let other = bake(&images, &digest, "other", "other", |root| fs::write(root.join("opt/other"), "x").unwrap());
+    let layout = data.0.join("layout");
+    let write = |digest: &Digest, tag: &str| {
+        all(&ContainerConfig::default(), &images, digest).write_layout(&layout, tag).unwrap();
+    };
+    let from = |tag: &str| Source::parse(&format!("oci:{}:{tag}", layout.display()), Path::new("/")).unwrap();
+    let count = || fs::read_dir(layout.join("blobs/sha256")).unwrap().count();
+    write(&digest, "one");
+    let alone = count();
+    write(&other, "two");
+    assert_eq!(count(), alone + 3, "a layer, a configuration and a manifest more");
+    let elsewhere = Data::new("several-other");
+    for (tag, digest) in [("one", &digest), ("two", &other)] {
+        assert_eq!(elsewhere.images().base(&from(tag), &|_| {}).unwrap().digest, *digest, "{tag}");
+        if has("skopeo") {
+            run("skopeo", &["inspect", &format!("oci:{}:{tag}", layout.display())]);
+        }
+    }
+    // What only the replaced one had goes.
+    write(&digest, "two");
+    assert_eq!(count(), alone);
+    assert_eq!(elsewhere.images().base(&from("two"), &|_| {}).unwrap().digest, digest);
+    // What is no layout is left alone.
+    let full = data.0.join("full");
+    fs::create_dir(&full).unwrap();
+    fs::write(full.join("letter"), "x").unwrap();
+    let refused = all(&ContainerConfig::default(), &images, &digest).write_layout(&full, "one").unwrap_err();
+    assert_eq!(refused.summary, "the directory is no layout");
+    assert_eq!(fs::read_dir(&full).unwrap().count(), 1);
+}
+
+pub fn a_registry_lets_in_whom_it_knows() {
+    if !has("docker-registry") || !has("htpasswd") {
+        println!("  skipped: docker-registry or htpasswd is not installed");
+        return;
+    }
+    let data = Data::new("login");
+    let images = data.images();
+    let digest = image(&data, &images);
+    let layout = data.0.join("layout");
+    all(&ContainerConfig::default(), &images, &digest).write_layout(&layout, "web").unwrap();
+    let users = data.0.join("users");
+    fs::write(&users, run("htpasswd", &["-Bbn", "somebody", "open sesame"])).unwrap();
+    let registry =
+        Registry::start_with(&data.0, &format!("auth: {{htpasswd: {{realm: r, path: {}}}}}\n", users.display()));
+    let helper = data.0.join("bin/docker-credential-test");
+    fs::create_dir(data.0.join("bin")).unwrap();
+    let secret = r#"{"ServerURL":"x","Username":"somebody","Secret":"open sesame"}"#;
+    fs::write(&helper, format!("#!/bin/sh\nread -r server; [ \"$1 $server\" = \"get {}\" ] || {{ echo credentials not found in native keychain; exit 1; }}\necho '{secret}'\n", registry.address)).unwrap();
+    set_mode(&helper, 0o755);
+    let auth = base64_of("somebody:open sesame");
+    for (login, is_let_in) in [
+        ("{}".to_owned(), false),
+        (format!(r#"{{"auths":{{"{}":{{"auth":"{auth}"}}}}}}"#, registry.address), true),
+        (format!(r#"{{"credHelpers":{{"{}":"test"}}}}"#, registry.address), true),
+        (r#"{"credsStore":"test"}"#.to_owned(), true),
+        (r#"{"credHelpers":{"other.example":"test"}}"#.to_owned(), false),
+    ] {
+        fs::write(data.0.join("config.json"), &login).unwrap();
+        // Who the user is comes from the environment of a process.
+        let mut worker = Command::new(std::env::current_exe().unwrap());
+        worker.arg("worker").arg(data.0.join("data")).args(["push", &format!("oci:{}:web", layout.display())]);
+        worker.arg(format!("{}/team/web:1", registry.address)).env("DOCKER_CONFIG", &data.0).env("HOME", &data.0);
+        let path = format!("{}:{}", data.0.join("bin").display(), std::env::var("PATH").unwrap());
+        let output = worker.env("PATH", path).env_remove("REGISTRY_AUTH_FILE").output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(said.contains("pushed"), is_let_in, "{login}: {said}{}", String::from_utf8_lossy(&output.stderr));
+        assert_eq!(said.contains("does not let this user in"), !is_let_in, "{login}: {said}");
+    }
+}
+
+fn base64_of(text: &str) -> String {
+    let output = Command::new("sh").args(["-c", "printf %s \"$0\" | base64", text]).output().unwrap();
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
 pub fn other_tools_take_a_layout() {
     let data = Data::new("judges");
     let images = data.images();
@@ -161,11 +241,11 @@ pub fn a_registry_takes_an_image_and_gives_it_back() {
     assert_eq!(client.push(&image, &to, &mut |_| {}).unwrap_err().summary, "the registry cannot be reached");
 }
 
-fn has(program: &str) -> bool {
+pub fn has(program: &str) -> bool {
     ["/usr/bin", "/usr/sbin", "/usr/local/bin"].iter().any(|directory| Path::new(directory).join(program).exists())
 }
 
-fn run(program: &str, arguments: &[&str]) -> String {
+pub fn run(program: &str, arguments: &[&str]) -> String {
     let output = Command::new(program).args(arguments).output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{program} {arguments:?}: {text}{}", String::from_utf8_lossy(&output.stderr));
@@ -180,12 +260,16 @@ struct Registry {
 
 impl Registry {
     fn start(directory: &Path) -> Registry {
+        Registry::start_with(directory, "")
+    }
+
+    fn start_with(directory: &Path, more: &str) -> Registry {
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let address = format!("127.0.0.1:{port}");
         let config: PathBuf = directory.join("registry.yml");
         let store = directory.join("registry");
         let text = format!(
-            "version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {}}}}}\nhttp: {{addr: {address}}}\n",
+            "version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {}}}}}\nhttp: {{addr: {address}}}\n{more}",
             store.display()
         );
         fs::write(&config, text).unwrap();

@@ -160,7 +160,11 @@ pub fn built_in_for(session: &Session, project: &Arc<Project>) -> Result<Provide
 
 /// The images on this machine.
 pub fn images(settings: &Settings) -> Result<Images, Failure> {
-    let mirrors = andon_image::Settings { debian_mirror: settings.mirror.clone(), ..andon_image::Settings::default() };
+    let mirrors = andon_image::Settings {
+        debian_mirror: settings.mirror.clone(),
+        ubuntu_mirror: settings.ubuntu_mirror.clone(),
+        ..andon_image::Settings::default()
+    };
     Ok(Images::open(&settings.data_dir, mirrors)?.interrupted_by(Arc::clone(&settings.interrupt)))
 }
 
