@@ -25,6 +25,9 @@ use crate::{Digest, Images, RecipeKey, Registries, Source};
 /// Which files a base is cleaned of; another number where others are.
 const CLEANING: &str = "2";
 
+/// Where a root file system names the mirror that it was made from.
+const SOURCES_LIST: &str = "etc/apt/sources.list";
+
 /// What images are made over.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Base {
@@ -148,6 +151,9 @@ impl Images {
         if choice.pins.is_empty() {
             self.point(&pointer, &digest)?;
         }
+        if matches!(source, Source::Release { .. }) {
+            self.point(&self.locked_path(&self.lock_digest(&digest)?), &digest)?;
+        }
         self.as_base(digest, true)
     }
 
@@ -199,6 +205,30 @@ impl Images {
             tarball::alike(root, &upper).doing("write", &upper)?;
         }
         self.keep(workplace, &tree, |_| Ok(()))
+    }
+
+    /// What a lock file says of an image: its digest; where it was made from packages, of all but the mirror that it names, so
+    /// that any mirror gives the same.
+    pub fn lock_digest(&self, image: &Digest) -> Result<Digest, Failure> {
+        let stack = self.stack(image)?;
+        if !stack.0.first().is_some_and(|bottom| self.origin_path(bottom).exists()) {
+            return Ok(image.clone());
+        }
+        let mut tree = self.tree(&stack)?;
+        tree.remove(SOURCES_LIST.as_bytes());
+        Ok(tree.digest())
+    }
+
+    /// The base that a lock file says this of, if it is here.
+    pub fn locked_base(&self, locked: &Digest) -> Option<Digest> {
+        match self.has(locked) {
+            true => Some(locked.clone()),
+            false => self.pointed_at(&self.locked_path(locked)),
+        }
+    }
+
+    fn locked_path(&self, locked: &Digest) -> PathBuf {
+        self.directory.join("bases").join(format!("locked-{}", locked.directory_name()))
     }
 
     /// Says of a layer that was made from packages which they are.

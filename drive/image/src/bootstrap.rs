@@ -23,10 +23,16 @@ use crate::trouble::{FREE_SPACE, Trouble};
 /// What a server needs beyond the essential packages: to boot, to install more, and to know the time zones.
 const PACKAGES: &str = "apt,dbus,systemd-sysv,tzdata";
 
-/// The releases whose packages want to be told that `/bin` and its like are links; later ones know, and earlier ones do not
-/// have this package.
+/// Says to Debian's packages that `/bin` and its like are links. Those of bullseye and of Ubuntu need not be told, or are told
+/// by others.
 const TOLD_OF_MERGE: &str = "usr-is-merged";
-const NOT_TOLD: [&str; 3] = ["bullseye", "focal", "jammy"];
+
+/// Makes these links before the first package is unpacked, for releases whose packages are not told.
+const LINKS: &str = if cfg!(target_arch = "x86_64") {
+    r#"for name in bin sbin lib lib32 lib64 libx32; do ln -s "usr/$name" "$1/$name" && mkdir -p "$1/usr/$name"; done"#
+} else {
+    r#"for name in bin sbin lib; do ln -s "usr/$name" "$1/$name" && mkdir -p "$1/usr/$name"; done"#
+};
 
 /// Lets the packages find `/bin` and its like as links from the start, as every release since bookworm needs.
 const MERGED_HOOKS: &str = "/usr/share/mmdebstrap/hooks/merged-usr";
@@ -79,8 +85,9 @@ pub(crate) fn bootstrap(
     log: &dyn Fn(&str),
 ) -> Result<(), Failure> {
     let keyring = &keyring(mirrors, release, scratch)?;
+    let is_told = mirrors.distribution() == Distribution::Debian && release != "bullseye";
     let mut packages = vec![PACKAGES];
-    packages.extend((!NOT_TOLD.contains(&release)).then_some(TOLD_OF_MERGE));
+    packages.extend(is_told.then_some(TOLD_OF_MERGE));
     packages.extend(mirrors.is_secure().then_some("ca-certificates"));
     let packages = packages.join(",");
     let sources = scratch.join("sources.list");
@@ -93,7 +100,9 @@ pub(crate) fn bootstrap(
         tool.arg(format!("--aptopt={NO_LANGUAGES}"));
         // A mirror that does not answer is said so soon.
         tool.args(["--aptopt=Acquire::Retries \"2\";", "--aptopt=Acquire::http::Timeout \"20\";"]);
-        if Path::new(MERGED_HOOKS).is_dir() {
+        if !is_told {
+            tool.arg(format!("--setup-hook={LINKS}"));
+        } else if Path::new(MERGED_HOOKS).is_dir() {
             tool.arg(format!("--hook-dir={MERGED_HOOKS}"));
         }
         if !pins.is_empty() {
@@ -301,6 +310,11 @@ fn settle(upper: &Path, sources: &Path) -> io::Result<()> {
         ("etc/resolv.conf", String::new()),
     ] {
         let file: PathBuf = upper.join(file);
+        // A link would be followed to this machine's own file.
+        match fs::remove_file(&file) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
         fs::write(&file, content)?;
         fs::set_permissions(&file, fs::Permissions::from_mode(0o644))?;
     }

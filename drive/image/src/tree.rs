@@ -27,6 +27,10 @@ impl Tree {
         self.0.insert(path.to_owned(), line);
     }
 
+    pub(crate) fn remove(&mut self, path: &[u8]) {
+        self.0.remove(path);
+    }
+
     /// What is at a path.
     pub(crate) fn line(&self, path: &[u8]) -> Option<&str> {
         self.0.get(path).map(String::as_str)

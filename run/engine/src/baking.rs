@@ -112,24 +112,14 @@ impl Baker {
         (*locked.from == *recipe.from).then_some(locked)
     }
 
-    /// Writes down in the lock file what an image was baked with, so that it is baked with the same next time. Whether
-    /// the file says something else now.
+    /// Writes down in the lock file what an image was baked with, and those that it is made over, so that they are baked with
+    /// the same next time. Whether the file says something else now.
     pub fn write_lock(&mut self, prepared: &Prepared, digest: &Digest) -> Result<bool, Failure> {
-        let stack = self.images.stack(digest)?;
-        let packages = self.images.packages_in(&stack)?.into_iter();
-        let packages = packages.map(|it| (format!("{}:{}", it.name, it.architecture).into(), it.version.into()));
-        let history = self.images.history();
-        let baked = history.iter().rev().find(|it| it.digest == *digest && it.recipe == prepared.key.as_str());
-        let Some(base) = baked.map(|it| it.base.as_str().into()) else { return Ok(false) };
-        let Recipe { name, from, .. } = &prepared.recipe;
-        let locked = LockedImage { from: from.as_str().into(), base, packages: packages.collect() };
-        // What it is found by next time.
-        let key = recipe_key(&prepared.recipe, &prepared.from, Some(&locked));
-        self.images.finish(&stack, &key)?;
-        if self.lock.images.get(name) == Some(&locked) {
+        let before = self.lock.images.clone();
+        self.lock_images(prepared, digest)?;
+        if self.lock.images == before {
             return Ok(false);
         }
-        self.lock.images.insert(name.clone(), locked);
         let path = self.directory.join(LOCK_FILE);
         let draft = path.with_extension("draft");
         let written = std::fs::write(&draft, self.lock.write()).and_then(|()| std::fs::rename(&draft, &path));
@@ -137,6 +127,36 @@ impl Baker {
             Failure::new("the lock file cannot be written", format!("{}: {error}.", path.display()))
         })?;
         Ok(true)
+    }
+
+    /// Locks an image to what it was baked with. What it is found by next time.
+    fn lock_images(&mut self, prepared: &Prepared, digest: &Digest) -> Result<RecipeKey, Failure> {
+        let from = match &prepared.parent {
+            Parent::Source(_) => prepared.from.clone(),
+            Parent::Image(parent) => match self.images.known(&parent.key) {
+                Some(digest) => self.lock_images(parent, &digest)?.as_str().to_owned(),
+                None => prepared.from.clone(),
+            },
+        };
+        let history = self.images.history();
+        let baked = history.iter().rev().find(|it| it.digest == *digest && it.recipe == prepared.key.as_str());
+        let Recipe { name, from: base, .. } = &prepared.recipe;
+        let Some(baked) = baked else {
+            // It was baked with what the lock file says already.
+            return Ok(recipe_key(&prepared.recipe, &from, self.lock.images.get(name)));
+        };
+        let stack = self.images.stack(digest)?;
+        let packages = self.images.packages_in(&stack)?.into_iter();
+        let packages = packages.map(|it| (format!("{}:{}", it.name, it.architecture).into(), it.version.into()));
+        let locked = LockedImage {
+            from: base.as_str().into(),
+            base: self.images.lock_digest(&baked.base)?.as_str().into(),
+            packages: packages.collect(),
+        };
+        let key = recipe_key(&prepared.recipe, &from, Some(&locked));
+        self.images.finish(&stack, &key)?;
+        self.lock.images.insert(name.clone(), locked);
+        Ok(key)
     }
 
     /// The image of a recipe, baked where it is not there yet, with what its host resources came to.
@@ -188,22 +208,22 @@ impl Baker {
         // What is in the project's own hands is what it is now.
         let is_elsewhere = matches!(source, Source::Release { .. } | Source::Registry(_));
         let wanted = locked.filter(|_| is_elsewhere).and_then(|locked| Digest::parse(&locked.base));
-        if let Some(wanted) = wanted.as_ref().filter(|wanted| self.images.has(wanted)) {
-            return Ok(wanted.clone());
+        if let Some(known) = wanted.as_ref().and_then(|wanted| self.images.locked_base(wanted)) {
+            return Ok(known);
         }
         // What is here may be what is wanted; else it is made with the versions that are.
         let choices =
             [Choice { afresh: self.afresh, pins: String::new() }, Choice { afresh: true, pins: pins.to_owned() }];
         let known = self.images.known_base(source)?.filter(|_| !self.afresh);
-        let choice = match (&wanted, &known) {
-            (Some(wanted), Some(known)) if known.digest == *wanted => 0,
-            (Some(_), _) => 1,
-            (None, _) => 0,
+        let is_known = match (&wanted, &known) {
+            (Some(wanted), Some(known)) => self.images.lock_digest(&known.digest)? == *wanted,
+            (wanted, _) => wanted.is_none(),
         };
+        let choice = if is_known { 0 } else { 1 };
         let choice = choices.into_iter().nth(choice).unwrap_or_default();
         let Base { digest, .. } = self.images.base_with(source, &choice, say)?;
         match wanted {
-            Some(wanted) if wanted != digest => {
+            Some(wanted) if wanted != digest && wanted != self.images.lock_digest(&digest)? => {
                 let stack = self.images.stack(&digest)?;
                 let differ = differing(&self.images.packages_in(&stack)?, locked);
                 let detail = match &*differ {

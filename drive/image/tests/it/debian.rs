@@ -109,6 +109,22 @@ pub fn a_killed_base_leaves_nothing_after_a_sweep() {
     assert_eq!(data.images().list().unwrap(), []);
 }
 
+pub fn any_mirror_gives_what_is_locked() {
+    let data = Data::new("debian-mirrors");
+    // The same mirror by another name.
+    let settings = Settings { debian_mirror: Some("http://deb.debian.org:80/debian".into()), ..Settings::default() };
+    let images = Images::open(&data.0.join("data"), settings).unwrap();
+    let own = Settings { debian_mirror: Some("http://deb.debian.org/debian".into()), ..Settings::default() };
+    let elsewhere = Images::open(&data.0.join("elsewhere"), own).unwrap();
+    let one = images.base(&source(), &|_| {}).unwrap().digest;
+    let other = elsewhere.base(&source(), &|_| {}).unwrap().digest;
+    assert_ne!(one, other);
+    let locked = images.lock_digest(&one).unwrap();
+    assert_eq!(elsewhere.lock_digest(&other).unwrap(), locked);
+    assert_eq!((images.locked_base(&locked), elsewhere.locked_base(&locked)), (Some(one), Some(other)));
+    assert_eq!(images.locked_base(&Digest::parse(&format!("sha256:{}", "0".repeat(64))).unwrap()), None);
+}
+
 pub fn a_mirror_that_is_not_there_is_said_so() {
     let data = Data::new("debian-mirror");
     let settings = Settings { debian_mirror: Some("http://127.0.0.1:9/debian".into()), ..Settings::default() };

@@ -12,6 +12,7 @@
 
 mod bases;
 mod debian;
+mod engines;
 mod oci;
 mod tree;
 
@@ -50,11 +51,13 @@ const TESTS: &[Test] = &[
     ),
     ("oci: a layout comes back as the same image", oci::a_layout_comes_back_as_the_same_image),
     ("oci: a layout holds several images", oci::a_layout_holds_several_images),
+    ("oci: engines run it unchanged", engines::engines_run_it_unchanged),
     ("oci: a registry lets in whom it knows", oci::a_registry_lets_in_whom_it_knows),
     ("oci: a root file system is written as it is", oci::a_root_file_system_is_written_as_it_is),
     ("oci: other tools take a layout", oci::other_tools_take_a_layout),
     ("oci: a registry takes an image and gives it back", oci::a_registry_takes_an_image_and_gives_it_back),
     ("debian: a mirror that is not there is said so", debian::a_mirror_that_is_not_there_is_said_so),
+    ("debian: any mirror gives what is locked", debian::any_mirror_gives_what_is_locked),
     ("debian: the same packages give the same image", debian::the_same_packages_give_the_same_image),
     ("debian: a killed base leaves nothing after a sweep", debian::a_killed_base_leaves_nothing_after_a_sweep),
 ];

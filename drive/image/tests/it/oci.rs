@@ -253,13 +253,13 @@ pub fn run(program: &str, arguments: &[&str]) -> String {
 }
 
 /// Debian's registry, on a port of its own.
-struct Registry {
+pub struct Registry {
     process: Child,
-    address: String,
+    pub address: String,
 }
 
 impl Registry {
-    fn start(directory: &Path) -> Registry {
+    pub fn start(directory: &Path) -> Registry {
         Registry::start_with(directory, "")
     }
 

@@ -197,6 +197,26 @@ fn packages_are_locked_compared_and_billed() {
 }
 
 #[test]
+fn what_an_image_is_made_over_is_locked_with_it() {
+    need_lab!();
+    let project = project("locked-parents");
+    project.write("images/base.image.hcl", "image \"base\" { from = \"./root\" }\n");
+    project.write("images/web.image.hcl", &IMAGE.replace("\"./root\"", "image.base"));
+    project.ok(&["bake"]);
+    assert!(project.ok(&["bake", "web"]).err.contains("is there already"));
+    project.write("root/var/lib/dpkg/status", &package("base-files", "13"));
+    let refused = project.exits(1, &["bake", "web"]);
+    assert!(refused.err.contains("the image `base` is not as it is locked"), "{refused}");
+    project.ok(&["bake", "web", "--update"]);
+    let lock = fs::read_to_string(project.directory.join(".andon.lock.hcl")).unwrap();
+    assert_eq!(lock.matches("\"base-files:all\" = \"13\"").count(), 2, "{lock}");
+    for name in ["web", "base"] {
+        assert!(project.ok(&["bake", name]).err.contains("is there already"), "{name}");
+    }
+    assert_eq!(fs::read_to_string(project.directory.join(".andon.lock.hcl")).unwrap(), lock);
+}
+
+#[test]
 fn damage_and_forgery_are_found() {
     need_lab!();
     let project = project("verify");
