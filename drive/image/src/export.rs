@@ -53,17 +53,22 @@ impl Images {
         let draft = draft.as_path();
         remove_all(draft)?;
         fs::create_dir_all(draft).doing("make", draft)?;
-        let (reader, writer) = nix::unistd::pipe().doing("write", path)?;
-        let copied = std::thread::scope(|scope| {
-            let packer = scope.spawn(move || self.write_tar(image, &mut BufWriter::new(File::from(writer))));
-            let unpacked = tarball::unpack(File::from(reader), draft, &|_| None);
-            let packed = packer.join().unwrap_or_else(|_| Err(io::Error::other("a writing thread ended")));
-            unpacked.and(packed)
-        });
-        copied.inspect_err(|_| drop(remove_all(draft))).doing("write", path)?;
+        self.copy_root(image, draft).inspect_err(|_| drop(remove_all(draft)))?;
         fs::write(&mark, image.as_str()).doing("write", &mark)?;
         remove_all(path)?;
         fs::rename(draft, path).doing("write", path)
+    }
+
+    /// Copies the root file system into a directory, which is empty.
+    pub(crate) fn copy_root(&self, image: &Digest, to: &Path) -> Result<(), Failure> {
+        let (reader, writer) = nix::unistd::pipe().doing("write", to)?;
+        let copied = std::thread::scope(|scope| {
+            let packer = scope.spawn(move || self.write_tar(image, &mut BufWriter::new(File::from(writer))));
+            let unpacked = tarball::unpack(File::from(reader), to, &|_| None);
+            let packed = packer.join().unwrap_or_else(|_| Err(io::Error::other("a writing thread ended")));
+            unpacked.and(packed)
+        });
+        copied.doing("write", to)
     }
 
     fn write_tar(&self, image: &Digest, to: &mut dyn Write) -> io::Result<()> {

@@ -269,6 +269,7 @@ impl Images {
             }
         }
         remove_all(&trash)?;
+        self.drop_disks()?;
         Ok(freed)
     }
 

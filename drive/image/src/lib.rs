@@ -15,6 +15,7 @@
 //!   steps/                   what a layer was made from, and over which others → layer
 //!   history                  what was baked, of what, when and by whom: a line each
 //!   references/              what each project refers to
+//!   disks/                   images as disks, for servers that are machines of their own
 //!   blobs/                   layers as they are packed for registries
 //!   notes/                   what was found out about layers
 //!   cache/                   what package managers fetched
@@ -32,6 +33,7 @@ mod cache;
 mod clean;
 mod compare;
 mod digest;
+mod disk;
 mod export;
 mod history;
 mod images;
@@ -52,6 +54,7 @@ pub use base::{Base, Choice};
 pub use cache::Fetched;
 pub use compare::{Changed, Differences};
 pub use digest::{Digest, RecipeKey};
+pub use disk::{DiskConfig, DiskFormat};
 pub use history::{Baked, PruneRule, Pruned};
 pub use images::{Images, Kept, Settings, Stack};
 pub use oci::{ContainerConfig, OciImage, Reference, Registries};

@@ -12,6 +12,7 @@
 
 mod bases;
 mod debian;
+mod disk;
 mod engines;
 mod oci;
 mod tree;
@@ -56,6 +57,10 @@ const TESTS: &[Test] = &[
     ("oci: a root file system is written as it is", oci::a_root_file_system_is_written_as_it_is),
     ("oci: other tools take a layout", oci::other_tools_take_a_layout),
     ("oci: a registry takes an image and gives it back", oci::a_registry_takes_an_image_and_gives_it_back),
+    ("disk: a disk is sound and holds the image", disk::a_disk_is_sound_and_holds_the_image),
+    ("disk: the same image gives the same disk", disk::the_same_image_gives_the_same_disk),
+    ("disk: what is no disk is said before anything is made", disk::what_is_no_disk_is_said_before_anything_is_made),
+    ("disk: the disk of an image goes with it", disk::the_disk_of_an_image_goes_with_it),
     ("debian: a mirror that is not there is said so", debian::a_mirror_that_is_not_there_is_said_so),
     ("debian: any mirror gives what is locked", debian::any_mirror_gives_what_is_locked),
     ("debian: the same packages give the same image", debian::the_same_packages_give_the_same_image),
@@ -80,7 +85,8 @@ fn run_all(filter: Option<String>) {
         } else if filter.as_ref().is_none_or(|filter| name.contains(filter.as_str())) {
             let start = Instant::now();
             let debian = name.starts_with("debian").then(debian::unable).flatten();
-            let result = match tree::unable().or(debian) {
+            let disk = name.starts_with("disk").then(disk::unable).flatten();
+            let result = match tree::unable().or(debian).or(disk) {
                 Some(reason) => format!("skipped: {reason}"),
                 None if std::panic::catch_unwind(test).is_ok() => "ok".to_owned(),
                 None => {
