@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
 use andon_hcl::ast::Body;
-use andon_schema::{Attribute, Block};
+use andon_schema::units::parse_bytes;
+use andon_schema::{Attribute, Block, Failure, Format};
 use andon_text::{Diagnostic, Diagnostics, Span};
 use andon_value::{Type, Value};
 
@@ -17,7 +18,7 @@ use crate::variable::Constants;
 /// One form that an image is written in.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Output {
-    /// `oci`, `archive` or `directory`.
+    /// `oci`, `archive`, `directory` or `disk`.
     pub format: Arc<str>,
     /// Its arguments: an object, each null where it was not given.
     pub arguments: Value,
@@ -70,26 +71,13 @@ pub(crate) fn check_outputs(project: &Project, image: &Image, out: &mut Diagnost
 fn evaluated(project: &Project, output: &ImageOutput) -> Result<Output, Diagnostics> {
     let format = &output.format;
     let Some(schema) = FORMATS.get(&*format.name) else {
-        let diagnostic = match &*format.name {
-            "disk" => Diagnostic::error("disk images are not supported yet").at(format.span),
-            name => suggest(
-                Diagnostic::error(format!("there is no form of images \"{name}\"")).at(format.span),
-                name,
-                FORMATS.keys().copied(),
-            ),
-        };
-        return Err(diagnostic.help("The forms are \"oci\", \"archive\" and \"directory\".").into());
+        let name = &*format.name;
+        let diagnostic = Diagnostic::error(format!("there is no form of images \"{name}\"")).at(format.span);
+        let diagnostic = suggest(diagnostic, name, FORMATS.keys().copied());
+        return Err(diagnostic.help("The forms are \"oci\", \"archive\", \"directory\" and \"disk\".").into());
     };
     let body = Body { span: Some(output.span), ..output.body.clone() };
     let arguments = evaluate_block(&body, schema, &Constants(project.inputs("images")))?;
-    let compression = arguments.get_str("compression");
-    if let Some(wrong) = compression.filter(|it| !matches!(*it, "gzip" | "none")) {
-        let place = output.body.attribute("compression").map_or(output.span, |attribute| attribute.value.span);
-        return Err(Diagnostic::error(format!("there is no compression \"{wrong}\""))
-            .at(place)
-            .help("Use \"gzip\" or \"none\".")
-            .into());
-    }
     Ok(Output { format: format.name.clone(), arguments, span: output.span })
 }
 
@@ -103,7 +91,7 @@ static FORMATS: LazyLock<BTreeMap<&str, Block>> = LazyLock::new(|| {
         [
             ("path", text("Where it is written, from the project's directory.")),
             ("push", texts("The registries' references that it is pushed to: REGISTRY/NAME:TAG.")),
-            ("compression", text("How layers are packed: gzip, the default, or none.")),
+            ("compression", text("How layers are packed: gzip, the default, or none.").format(COMPRESSION)),
             ("entrypoint", texts("The command that a container runs, to which arguments are added.")),
             ("command", texts("The command that a container runs, or its arguments; systemd where neither is given.")),
             ("environment", map("Variables of a container's environment.")),
@@ -116,9 +104,71 @@ static FORMATS: LazyLock<BTreeMap<&str, Block>> = LazyLock::new(|| {
     BTreeMap::from([
         ("oci", block(config())),
         ("archive", block([("path", path("The file, from the project's directory; packed where it ends with .gz."))])),
+        (
+            "disk",
+            block([
+                (
+                    "path",
+                    text(
+                        "The file, from the project's directory. Default: the image's name, and the format behind a dot.",
+                    ),
+                ),
+                ("format", text("`qcow2`, the default, or `raw`.").format(DISK_FORMAT)),
+                ("size", text("How large the disk is. Default: what the image needs, and some room.").format(SIZE)),
+                (
+                    "kernel_arguments",
+                    texts("What the kernel is told. Default: a console on the screen and on the first serial port.")
+                        .format(KERNEL_ARGUMENT),
+                ),
+            ]),
+        ),
         ("directory", block([("path", path("Where its files are written, from the project's directory."))])),
     ])
 });
+
+const COMPRESSION: Format =
+    Format { name: "a compression", example: "\"gzip\"", check: |it| one_of(it, "compression", ["gzip", "none"]) };
+const DISK_FORMAT: Format = Format {
+    name: "a format of disks",
+    example: "\"qcow2\"",
+    check: |it| one_of(it, "format of disks", ["qcow2", "raw"]),
+};
+const SIZE: Format = Format { name: "the size of a disk", example: "\"4G\"", check: size };
+const KERNEL_ARGUMENT: Format =
+    Format { name: "arguments of a kernel", example: "[\"console=ttyS0\"]", check: kernel_argument };
+
+fn one_of(value: &Value, what: &str, all: [&str; 2]) -> Result<(), Failure> {
+    match value.as_str().filter(|text| all.iter().all(|it| *it != &***text)) {
+        None => Ok(()),
+        Some(wrong) => {
+            let [one, other] = all;
+            Err(Failure::new(format!("there is no {what} \"{wrong}\""), "")
+                .help(format!("Use \"{one}\" or \"{other}\".")))
+        }
+    }
+}
+
+fn size(value: &Value) -> Result<(), Failure> {
+    let Some(text) = value.as_str() else { return Ok(()) };
+    match parse_bytes(text).filter(|bytes| (64 << 20..=1 << 44).contains(bytes)) {
+        Some(_) => Ok(()),
+        None => {
+            let detail = "It is a number followed by M, G or T, from 64M to 16T.";
+            Err(Failure::new(format!("`{text}` is no size of a disk"), detail).help("Write one such as `4G`."))
+        }
+    }
+}
+
+fn kernel_argument(value: &Value) -> Result<(), Failure> {
+    let Some(text) = value.as_str() else { return Ok(()) };
+    let is_sound = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.,:=/@+%".contains(&byte);
+    if !text.is_empty() && text.bytes().all(is_sound) {
+        return Ok(());
+    }
+    let detail = "An argument has letters, digits and -_.,:=/@+% only.";
+    Err(Failure::new(format!("`{text}` is no argument of a kernel"), detail)
+        .help("Write one such as `console=ttyS0`, each as an element of its own."))
+}
 
 fn block<const N: usize>(attributes: [(&str, Attribute); N]) -> Block {
     let attributes = attributes.into_iter().map(|(name, attribute)| (name.to_owned(), attribute)).collect();

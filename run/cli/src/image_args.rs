@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use andon_image::DiskFormat;
 use clap::{Args, Subcommand};
 
 #[derive(Debug, Clone, Args)]
@@ -12,10 +13,11 @@ pub struct BakeArguments {
     /// Push to a registry as well: REGISTRY/NAME:TAG
     #[arg(long, value_name = "REFERENCE")]
     pub push: Vec<String>,
-    /// Write to PATH as well: a directory, a file ending with `.tar`, or `oci:PATH`
+    /// Write to PATH as well: a directory, a file ending with `.tar` or `.qcow2`, or `oci:PATH`
     ///
     /// `oci:DIRECTORY` is a layout of the Open Container Initiative, `oci:FILE.tar` the same as one archive. Any other file
-    /// ending with `.tar` or `.tar.gz` is an archive of the root file system, and any other path a directory with it.
+    /// ending with `.tar` or `.tar.gz` is an archive of the root file system; one ending with `.qcow2`, `.raw` or `.img` is a
+    /// disk that a machine boots from; and any other path is a directory with the root file system.
     #[arg(long, short, value_name = "PATH")]
     pub output: Vec<String>,
     /// Take bases and packages as they are to be had now, and lock these
@@ -132,6 +134,8 @@ pub enum Place {
     Archive(PathBuf),
     /// The root file system.
     Directory(PathBuf),
+    /// A disk that a machine boots from.
+    Disk(PathBuf, DiskFormat),
 }
 
 impl Place {
@@ -139,6 +143,8 @@ impl Place {
     pub fn parse(text: &str) -> Place {
         match text.strip_prefix("oci:") {
             Some(path) => Place::Oci(path.into()),
+            None if text.ends_with(".qcow2") => Place::Disk(text.into(), DiskFormat::Qcow2),
+            None if text.ends_with(".raw") || text.ends_with(".img") => Place::Disk(text.into(), DiskFormat::Raw),
             None if text.ends_with(".tar") || text.ends_with(".tar.gz") => Place::Archive(text.into()),
             None => Place::Directory(text.into()),
         }

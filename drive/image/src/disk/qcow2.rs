@@ -58,13 +58,13 @@ pub(super) fn write(disk: &File, size: u64, to: &Path) -> io::Result<()> {
     each_cluster(disk, size, |offset, cluster| {
         target.write_all_at(cluster, next * CLUSTER)?;
         if let Some(entry) = usize::try_from(offset / CLUSTER).ok().and_then(|at| entries.get_mut(at)) {
-            *entry = next * CLUSTER | OWN;
+            *entry = (next * CLUSTER) | OWN;
         }
         next += 1;
         Ok(())
     })?;
     let words = |numbers: &[u64]| numbers.iter().flat_map(|number| number.to_be_bytes()).collect::<Vec<u8>>();
-    let first: Vec<u64> = (0..tables).map(|table| (first_table + table) * CLUSTER | OWN).collect();
+    let first: Vec<u64> = (0..tables).map(|table| ((first_table + table) * CLUSTER) | OWN).collect();
     target.write_all_at(&words(&first), CLUSTER)?;
     target.write_all_at(&words(&entries), first_table * CLUSTER)?;
     let (list, blocks) = counts(next);

@@ -7,9 +7,10 @@ use std::sync::atomic::Ordering;
 use andon_engine::agent::Ways;
 use andon_engine::baking::Baker;
 use andon_engine::provider;
-use andon_image::{ContainerConfig, Digest, Reference, Registries};
+use andon_image::{ContainerConfig, Digest, DiskConfig, DiskFormat, Reference, Registries};
 use andon_lang::modules::LOCK_FILE;
 use andon_lang::{Output, image_outputs};
+use andon_schema::units::parse_bytes;
 use andon_schema::{Change, Failure, HostReport, Identity};
 use andon_text::{Diagnostic, nearest};
 use serde_json::{Value as Json, json};
@@ -25,6 +26,7 @@ enum Wanted {
     Push { to: Reference, config: ContainerConfig },
     Archive(PathBuf),
     Directory(PathBuf),
+    Disk { path: PathBuf, config: DiskConfig },
 }
 
 /// `andon bake`
@@ -158,6 +160,7 @@ fn wanted(
                 }
                 config = own;
             }
+            ("disk", path) => all.push(disk(context, name, output, path)),
             ("archive", Some(path)) => all.push(Wanted::Archive(path)),
             (_, Some(path)) => all.push(Wanted::Directory(path)),
             (_, None) => {}
@@ -171,6 +174,7 @@ fn wanted(
             Place::Oci(path) => Wanted::Layout { path, config: config.clone() },
             Place::Archive(path) => Wanted::Archive(path),
             Place::Directory(path) => Wanted::Directory(path),
+            Place::Disk(path, format) => Wanted::Disk { path, config: DiskConfig { format, ..DiskConfig::default() } },
         });
     }
     for to in &arguments.push {
@@ -178,6 +182,21 @@ fn wanted(
         wanted.push(Wanted::Push { to, config: config.clone() });
     }
     Ok(wanted)
+}
+
+fn disk(context: &Context, name: &str, output: &Output, path: Option<PathBuf>) -> Wanted {
+    let (format, end) = match output.text("format") {
+        Some("raw") => (DiskFormat::Raw, "raw"),
+        _ => (DiskFormat::Qcow2, "qcow2"),
+    };
+    let path = path.unwrap_or_else(|| context.arguments.directory.join(format!("{name}.{end}")));
+    let given = output.arguments.get("kernel_arguments").is_some_and(|it| !it.is_null());
+    let size = output.text("size").and_then(parse_bytes);
+    let mut config = DiskConfig { format, size, ..DiskConfig::default() };
+    if given {
+        config.kernel_arguments = output.texts("kernel_arguments");
+    }
+    Wanted::Disk { path, config }
 }
 
 fn container_config(output: &Output) -> ContainerConfig {
@@ -218,6 +237,11 @@ fn write(
             Ok(
                 json!({ "format": "registry", "reference": to.to_string(), "manifest": image.digest.as_str(), "said": said }),
             )
+        }
+        Wanted::Disk { path, config } => {
+            say("writing its disk");
+            baker.images.write_disk(digest, config, path)?;
+            Ok(json!({ "format": "disk", "path": place(path), "said": format!("wrote {}", place(path)) }))
         }
         Wanted::Archive(path) => {
             baker.images.write_root_archive(digest, path)?;

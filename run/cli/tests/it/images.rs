@@ -151,6 +151,31 @@ fn outputs_of_the_definition_are_written() {
 }
 
 #[test]
+fn disks_are_written_where_there_is_a_kernel() {
+    need_lab!();
+    let is_there = |path: &str| std::path::Path::new(path).exists();
+    if !["/usr/bin/grub-mkimage", "/usr/lib/grub/i386-pc/normal.mod", "/usr/bin/qemu-img"].into_iter().all(is_there) {
+        println!("skipped: GRUB or qemu-img is not installed");
+        return;
+    }
+    let project = project("disks");
+    let output = "\n  output \"disk\" {\n    size = \"200M\"\n    kernel_arguments = [\"quiet\"]\n  }\n}\n";
+    project.write("images/web.image.hcl", &IMAGE.replace("\n}\n", output));
+    let ran = project.exits(1, &["bake", "web"]);
+    assert!(ran.err.contains("the image has no kernel") && ran.err.contains("linux-image-cloud-amd64"), "{ran}");
+    project.write("root/boot/vmlinuz-6.1", "kernel");
+    project.ok(&["bake", "web", "-o", project.directory.join("other.raw").to_str().unwrap()]);
+    let disk = project.directory.join("web.qcow2");
+    let told = Command::new("qemu-img").args(["info", "--output=json"]).arg(&disk).output().unwrap();
+    let told: Json = serde_json::from_slice(&told.stdout).unwrap();
+    assert_eq!((told["format"].as_str(), told["virtual-size"].as_u64()), (Some("qcow2"), Some(200 << 20)));
+    assert!(fs::metadata(project.directory.join("other.raw")).unwrap().len() > 200 << 20);
+    project.write("images/web.image.hcl", &IMAGE.replace("\n}\n", &output.replace("200M", "64M")));
+    let ran = project.ok(&["bake", "web", "--no-outputs"]);
+    assert!(!ran.err.contains("wrote"), "{ran}");
+}
+
+#[test]
 fn outputs_that_are_wrong_are_said_with_their_place() {
     let project = project("wrong-outputs");
     for (output, expected) in [
@@ -159,7 +184,9 @@ fn outputs_that_are_wrong_are_said_with_their_place() {
         ("output \"oci\" { compression = \"rar\" }", "there is no compression \"rar\""),
         ("output \"oci\" { push = [\"web:1\"] }", "this is no reference to a registry"),
         ("output \"directory\" {}", "\"path\""),
-        ("output \"disk\" {}", "disk images are not supported yet"),
+        ("output \"disk\" { format = \"vdi\" }", "there is no format of disks \"vdi\""),
+        ("output \"disk\" { size = \"2\" }", "`2` is no size of a disk"),
+        ("output \"disk\" { kernel_arguments = [\"a b\"] }", "`a b` is no argument of a kernel"),
     ] {
         project.write("images/web.image.hcl", &IMAGE.replace("\n}\n", &format!("\n  {output}\n}}\n")));
         let ran = project.exits(1, &["bake", "web"]);
