@@ -75,6 +75,7 @@ pub fn load_with_tests(files: Arc<FileSet>, directory_name: &str, tests: &str) -
                 .help("Make a project that works with `andon new`, or go to one with `andon -C DIR`."),
         );
     }
+    loader.misplaced();
     secrets::hide(&mut loader, &project);
     project.calls = loader.calls;
     project.installed = loader.installed;
@@ -235,6 +236,19 @@ impl<'a> Loader<'a> {
         };
         let paths = self.paths(directory, suffix);
         paths.into_iter().map(|path| (path.clone(), self.body(&path, shape))).collect()
+    }
+
+    /// Warns of what lies beside the directory that it would be read from.
+    fn misplaced(&mut self) {
+        for (directory, suffix, what) in
+            [("roles", ".role.hcl", "Roles"), ("images", ".image.hcl", "Images"), ("tests", ".test.hcl", "Tests")]
+        {
+            for path in self.paths("", suffix) {
+                let diagnostic = Diagnostic::warning(format!("{path} is not read"));
+                let detail = format!("{what} of a project are in {directory}/.");
+                self.out.push(diagnostic.detail(detail).help(format!("Move it to {directory}/{path}.")));
+            }
+        }
     }
 
     /// The paths directly in a directory that end so, without hidden files.

@@ -279,6 +279,8 @@ fn shapes_of_the_other_files() {
         ),
         ("== README.md\nhello", "- this directory defines nothing"),
         ("== main.tf\n== stacks/a/x.tf\n", "main.tf:1:1 warning: *.tf files beside stacks/ are not used"),
+        ("== main.tf\n== web.image.hcl\n", "- warning: web.image.hcl is not read"),
+        ("== main.tf\n== roles/web.role.hcl\n== web/x.image.hcl\n", ""),
     ] {
         check(given, expected);
     }

@@ -18,6 +18,10 @@ const PARALLELISM: usize = 32;
 /// What a look at an object gave.
 enum Seen {
     There,
+    /// It is there, but not as the last run left it: which of its attributes are not.
+    Changed(Vec<String>),
+    /// It is there, and does not run.
+    Down,
     Gone,
     NotTold(String),
     /// Its provider was not asked: it is as the last run left it.
@@ -47,6 +51,7 @@ pub fn run(context: &Context) -> Result<(), Stop> {
                     "address": address.to_string(),
                     "identity": object.identity.as_str(),
                     "status": word(seen),
+                    "changed": if let Seen::Changed(names) = seen { names.as_slice() } else { &[] },
                     "tainted": object.status == ObjectStatus::Tainted,
                     "deposed": here.current(address).is_none_or(|current| current.identity != object.identity),
                     "value": andon_view::value_json(&object.value),
@@ -69,7 +74,9 @@ pub fn run(context: &Context) -> Result<(), Stop> {
             let status = match seen {
                 Seen::Gone => context.out.red("gone"),
                 Seen::NotTold(_) => context.out.yellow("?   "),
-                Seen::There | Seen::Recorded if is_tainted => context.out.yellow("bad "),
+                Seen::Down => context.out.red("down"),
+                _ if is_tainted => context.out.yellow("bad "),
+                Seen::Changed(_) => context.out.yellow("diff"),
                 Seen::There => context.out.green("ok  "),
                 Seen::Recorded => context.out.dim("·   "),
             };
@@ -79,8 +86,13 @@ pub fn run(context: &Context) -> Result<(), Stop> {
                 (false, true) => " (tainted, to be replaced)",
                 (false, false) => "",
             };
+            let changed = match seen {
+                Seen::Down => " (does not run: `andon up` starts it)".to_owned(),
+                Seen::Changed(names) => format!(" (not as it was left: {})", names.join(", ")),
+                _ => String::new(),
+            };
             let told = if let Seen::NotTold(reason) = seen { reason.clone() } else { summary(&object.value) };
-            context.print(&format!("  {status}  {:width$}  {told}{note}\n", address.to_string()));
+            context.print(&format!("  {status}  {:width$}  {told}{changed}{note}\n", address.to_string()));
         }
         for intent in here.pending.values() {
             context.print(&format!(
@@ -156,6 +168,9 @@ fn look(project: &Project, objects: &[(InstanceAddress, Object)]) -> Vec<Seen> {
                 let seen = match answer {
                     Answer::Object(None) => Seen::Gone,
                     Answer::Failed(failure) => Seen::NotTold(failure.to_string()),
+                    Answer::Object(Some(now)) => objects
+                        .get(usize::try_from(ticket.0).unwrap_or(usize::MAX))
+                        .map_or(Seen::There, |(_, object)| compared(&object.value, &now)),
                     _ => Seen::There,
                 };
                 answers.insert(ticket.0, seen);
@@ -169,9 +184,24 @@ fn look(project: &Project, objects: &[(InstanceAddress, Object)]) -> Vec<Seen> {
         .collect()
 }
 
+/// An object as it was left, and as it is now.
+fn compared(left: &Value, now: &Value) -> Seen {
+    let (left, now) = (left.unmark_deep().0, now.unmark_deep().0);
+    let is =
+        |value: &Value, word: bool| ["running", "up"].iter().any(|name| value.get(name) == Some(&Value::from(word)));
+    if is(&left, true) && is(&now, false) {
+        return Seen::Down;
+    }
+    let names = left.as_entries().into_iter().flat_map(|entries| entries.keys());
+    let changed: Vec<String> = names.filter(|name| left.get(name) != now.get(name)).map(ToString::to_string).collect();
+    if changed.is_empty() { Seen::There } else { Seen::Changed(changed) }
+}
+
 fn word(seen: &Seen) -> &'static str {
     match seen {
         Seen::There => "ok",
+        Seen::Changed(_) => "changed",
+        Seen::Down => "down",
         Seen::Gone => "gone",
         Seen::NotTold(_) => "unknown",
         Seen::Recorded => "recorded",

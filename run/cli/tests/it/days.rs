@@ -192,6 +192,11 @@ fn a_server_killed_from_outside_comes_back() {
     let drift = project.exits(2, &["drift"]);
     assert!(drift.out.contains("web/lab_server.web[1]") && drift.out.contains("running"), "{drift}");
     assert!(!drift.out.contains("web[0]"), "{drift}");
+    let status = project.ok(&["status"]);
+    assert!(
+        status.out.contains("down  web/lab_server.web[1]") && status.out.contains("ok    web/lab_server.web[0]"),
+        "{status}"
+    );
     assert!(answer(&project).is_ok(), "the other server answers");
     let plan = project.ok(&["plan"]);
     assert!(plan.out.contains("running = false → true") && !plan.out.contains("replace"), "{plan}");
