@@ -51,6 +51,8 @@ pub struct Member {
     pub version: String,
     /// How far it is.
     pub stage: Stage,
+    /// To be replaced by one of the version that it has: it is too old, or no longer what it was made from.
+    pub retired: bool,
 }
 
 /// How far a member is.
@@ -177,6 +179,15 @@ impl Pool {
         Pool { goal, members, deaths, returning: None, gate: None, canary_passed: false, ..anew }
     }
 
+    /// Has members replaced by new ones of the same version, one after another, or no longer so. Those that are not good
+    /// yet, or on their way out, stay as they are.
+    pub fn retire(mut self, serial: u64, retired: bool) -> Pool {
+        if let Some(member) = self.members.get_mut(&serial).filter(|member| member.stage == Stage::Member) {
+            member.retired = retired;
+        }
+        self
+    }
+
     /// The goal.
     pub fn goal(&self) -> &Goal {
         &self.goal
@@ -282,16 +293,22 @@ impl Pool {
         self.members.iter().filter(|(_, member)| member.stage != Stage::Leaving)
     }
 
-    /// Those of the version that is wanted.
+    /// Those of the version that is wanted and that are to stay.
     fn of_version(&self) -> Vec<u64> {
         let version = self.version();
-        self.staying().filter(|(_, member)| member.version == version).map(|(serial, _)| *serial).collect()
+        self.staying()
+            .filter(|(_, member)| member.version == version && !member.retired)
+            .map(|(serial, _)| *serial)
+            .collect()
     }
 
-    /// Those of other versions.
+    /// Those of other versions, and those that are retired.
     fn others(&self) -> Vec<u64> {
         let version = self.version();
-        self.staying().filter(|(_, member)| member.version != version).map(|(serial, _)| *serial).collect()
+        self.staying()
+            .filter(|(_, member)| member.version != version || member.retired)
+            .map(|(serial, _)| *serial)
+            .collect()
     }
 
     fn set_stage(&mut self, serial: u64, stage: Stage) {
@@ -320,7 +337,7 @@ impl Pool {
             if !new.contains(&serial) {
                 continue;
             }
-            if replacing && self.returning.is_none() {
+            if replacing && self.can_return() {
                 self.turn_back("a new server ended".to_owned());
             } else {
                 self.deaths.push(now_ms);
@@ -330,7 +347,7 @@ impl Pool {
         let too_many = self.deaths.len() >= self.goal.deaths.max(1);
         let is_short = self.of_version().len() < self.wanted();
         let is_clean = self.of_stage(|stage| stage == Stage::Leaving).next().is_none();
-        let may_end = !replacing || self.returning.is_some();
+        let may_end = !(replacing && self.can_return());
         (too_many && is_short && is_clean && may_end).then_some(End::GaveUp(self.deaths.len()))
     }
 
@@ -339,10 +356,21 @@ impl Pool {
         self.settled.is_some() && !self.others().is_empty()
     }
 
+    /// How those of others are replaced. Where only some of the wanted version are to be made anew, all that differs
+    /// is their age: they go one after another.
+    fn strategy(&self) -> Strategy {
+        let only_retired = self.staying().all(|(_, member)| member.version == self.goal.version);
+        if only_retired { Strategy::Rolling(1) } else { self.goal.strategy }
+    }
+
+    /// Whether there is a version to go back to, and it does not do so already.
+    fn can_return(&self) -> bool {
+        self.returning.is_none() && self.settled.as_ref().is_some_and(|settled| *settled != self.goal.version)
+    }
+
     /// Goes back if that is possible and not under way.
     fn turn_back(&mut self, why: String) {
-        let can = self.settled.as_ref().is_some_and(|settled| *settled != self.goal.version);
-        if can && self.returning.is_none() {
+        if self.can_return() {
             self.returning = Some(why);
             self.gate = None;
             self.attempts = 0;
@@ -381,7 +409,7 @@ impl Pool {
         if self.returning.is_some() || !self.is_replacing() {
             return size;
         }
-        match self.goal.strategy {
+        match self.strategy() {
             Strategy::Rolling(batch) => {
                 let good = self.of_version().iter().filter(|serial| self.is_good(serial)).count();
                 size.min(good + batch.max(1))
@@ -399,7 +427,7 @@ impl Pool {
         for _ in 0..count {
             let Some(index) = (0..).find(|index| !taken.contains(index)) else { break };
             taken.insert(index);
-            let member = Member { index, version: version.clone(), stage: Stage::Making };
+            let member = Member { index, version: version.clone(), stage: Stage::Making, retired: false };
             self.members.insert(self.next, member);
             commands.push(Command::Make(self.next));
             self.next += 1;
@@ -438,7 +466,7 @@ impl Pool {
         if self.returning.is_some() || !self.is_replacing() {
             return new_alone;
         }
-        match self.goal.strategy {
+        match self.strategy() {
             Strategy::Rolling(_) => {
                 let mut table = all(&others, WEIGHT);
                 table.extend(new_alone);
@@ -476,7 +504,7 @@ impl Pool {
         if verdict == Verdict::Pass {
             self.gate = None;
             judged.iter().for_each(|serial| self.set_stage(*serial, Stage::Member));
-            if let Strategy::Canary { .. } = self.goal.strategy {
+            if let Strategy::Canary { .. } = self.strategy() {
                 self.canary_passed = true;
             }
         }
@@ -509,7 +537,7 @@ impl Pool {
                 new.iter().filter_map(|serial| Some((self.members.get(serial)?.index, *serial))).collect();
             by_index.sort_unstable();
             going.extend(by_index.iter().skip(self.goal.size).map(|(_, serial)| *serial));
-        } else if matches!(self.goal.strategy, Strategy::Rolling(_)) && self.returning.is_none() {
+        } else if matches!(self.strategy(), Strategy::Rolling(_)) && self.returning.is_none() {
             let surplus = (new.len() + others.len()).saturating_sub(self.goal.size);
             going.extend(others.iter().take(surplus));
         }

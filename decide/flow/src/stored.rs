@@ -117,7 +117,14 @@ impl Member {
             Stage::Member => ("member", None),
             Stage::Leaving => ("leaving", None),
         };
-        json!({ "serial": serial, "index": self.index, "version": self.version, "stage": stage, "made_ms": made_ms })
+        json!({
+            "serial": serial,
+            "index": self.index,
+            "version": self.version,
+            "stage": stage,
+            "made_ms": made_ms,
+            "retired": self.retired,
+        })
     }
 
     fn from_json(json: &Json) -> Option<(u64, Member)> {
@@ -130,7 +137,9 @@ impl Member {
         };
         let index = usize::try_from(json.get("index")?.as_u64()?).ok()?;
         let version = json.get("version")?.as_str()?.to_owned();
-        Some((json.get("serial")?.as_u64()?, Member { index, version, stage }))
+        // What an earlier version wrote says nothing of it.
+        let retired = json.get("retired").and_then(Json::as_bool).unwrap_or(false);
+        Some((json.get("serial")?.as_u64()?, Member { index, version, stage, retired }))
     }
 }
 

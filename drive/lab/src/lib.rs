@@ -56,4 +56,4 @@ pub use helper::helper_main;
 pub use lab::{CreateExtra, Found, Lab, LabSettings, Leftover, Made};
 pub use life::{ChangedFile, How};
 pub use machine::Missing;
-pub use pool::{MemberNote, MemberSeen, PoolSession, PoolSpec};
+pub use pool::{MemberNote, MemberSeen, PoolMember, PoolSession, PoolSpec};

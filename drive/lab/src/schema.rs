@@ -39,7 +39,7 @@ pub(crate) fn schema(kind: Kind) -> TypeSchema {
         Kind::Share => share::schema(),
     };
     let attributes = attributes.into_iter().map(|(name, attribute)| (name.to_owned(), attribute)).collect();
-    let blocks = if kind == Kind::Server { life::blocks() } else { Vec::new() };
+    let blocks = if matches!(kind, Kind::Server | Kind::Pool) { life::blocks() } else { Vec::new() };
     let blocks = blocks.into_iter().map(|(name, block)| (name.to_owned(), block)).collect();
     let block = Block { attributes, blocks, description: description.to_owned(), ..Block::default() };
     TypeSchema::of(block)

@@ -125,6 +125,20 @@ pub fn of_environment(environment: &Arc<str>, state: &EnvironmentState) -> Vec<H
             place: None,
         });
     }
+    for (address, object) in current().filter(|(address, _)| &*address.resource.kind == "lab_pool") {
+        // By the pool's address all of them are meant.
+        let children = |name: &str| object.value.get(name).and_then(Value::as_elements).cloned().unwrap_or_default();
+        for (member, connection) in children("members").iter().zip(children("connections").iter()) {
+            hosts.push(Host {
+                server: server(member.get_str("name").unwrap_or_default(), address.to_string()),
+                connection: connection.clone(),
+                duties: Vec::new(),
+                params: nothing(),
+                environment: Some(environment.clone()),
+                place: None,
+            });
+        }
+    }
     for (address, object) in current().filter(|(address, _)| &*address.resource.kind == "andon_host") {
         let Some(connection) = object.value.get("connection").filter(|connection| !connection.is_null()) else {
             continue;

@@ -203,3 +203,62 @@ fn a_third_version_in_the_midst_of_a_replacement() {
         }
     }
 }
+
+#[test]
+fn those_that_are_retired_are_replaced_one_after_another() {
+    let aim = |strategy| goal(3, "a", strategy);
+    for strategy in [Strategy::Rolling(3), Strategy::BlueGreen, CANARY] {
+        let mut world = of(3);
+        world.pool = world.pool.clone().retire(0, true).retire(2, true);
+        assert_eq!(world.drive(aim(strategy)), End::Settled);
+        assert_eq!(
+            world.log,
+            [
+                "make a-3",
+                "share a-0:1000 a-1:1000 a-2:1000 a-3:1000",
+                "share a-1:1000 a-2:1000 a-3:1000",
+                "remove a-0",
+                "make a-0",
+                "share a-1:1000 a-2:1000 a-3:1000 a-0:1000",
+                "share a-1:1000 a-3:1000 a-0:1000",
+                "remove a-2",
+                "Settled"
+            ]
+        );
+        world.assert_settled("a", 3);
+        assert!(world.pool.members().values().all(|member| !member.retired));
+        assert!(world.fewest >= 3);
+        // New ones that are no good leave the retired one where it is.
+        for (nature, expected) in [
+            (Nature::Ill, End::Failed("new servers do not become healthy".to_owned())),
+            (Nature::Unmakable, End::Failed("no such image".to_owned())),
+            (Nature::Mortal, End::GaveUp(3)),
+        ] {
+            let mut world = of(3);
+            let first = *world.pool.members().keys().next().unwrap();
+            world.pool = world.pool.clone().retire(first, true);
+            world.natures.insert("a".to_owned(), nature);
+            assert_eq!(world.drive(aim(strategy)), expected);
+            assert!(world.serving() >= 3 && world.pool.members().contains_key(&first), "{:#?}", world.log);
+            world.pool = world.pool.clone().retire(first, false);
+            world.now_ms += 600_000;
+            assert_eq!(world.drive(aim(strategy)), End::Settled);
+            world.assert_settled("a", 3);
+            assert!(world.pool.members().contains_key(&first));
+        }
+    }
+}
+
+#[test]
+fn a_new_version_replaces_the_retired_as_the_others() {
+    for nature in [Nature::Good, Nature::Wrong] {
+        let mut world = of(3);
+        world.pool = world.pool.clone().retire(1, true);
+        world.natures.insert("b".to_owned(), nature);
+        let end = world.drive(goal(3, "b", CANARY));
+        let version = if nature == Nature::Good { "b" } else { "a" };
+        assert_eq!(matches!(end, End::Settled), nature == Nature::Good, "{end:?}");
+        world.assert_settled(version, 3);
+        assert!(!world.pool.members().contains_key(&1) && world.fewest >= 3);
+    }
+}

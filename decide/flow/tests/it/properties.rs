@@ -73,12 +73,15 @@ proptest! {
     fn every_drive_ends(
         steps in proptest::collection::vec((0_usize..5, 0_u8..3, strategy(), nature(), any::<u8>()), 1..6),
         kills in proptest::collection::btree_set(2_usize..400, 0..20),
+        retired in proptest::collection::btree_set(0_u64..8, 0..8),
     ) {
         let mut world = World::new(goal(0, "0", Strategy::Rolling(1)));
         world.kills = kills;
         for (size, version, strategy, nature, dies) in steps {
             let name = version.to_string();
             world.natures.insert(name.clone(), nature);
+            let some = world.pool.members().keys().copied().find(|serial| retired.contains(&(serial % 8)));
+            world.pool = some.into_iter().fold(world.pool.clone(), |pool, serial| pool.retire(serial, true));
             world.drive(goal(size, &name, strategy));
             let count = world.pool.members().len();
             if count > 0 && dies % 2 == 0 {
@@ -90,6 +93,8 @@ proptest! {
         }
         world.natures.clear();
         world.now_ms += 600_000;
+        let some: Vec<u64> = world.pool.members().keys().copied().filter(|serial| retired.contains(&(serial % 8))).collect();
+        world.pool = some.into_iter().fold(world.pool.clone(), |pool, serial| pool.retire(serial, true));
         world.drive(goal(2, "z", Strategy::Rolling(1)));
         let end = world.drive(goal(2, "z", Strategy::Rolling(1)));
         prop_assert_eq!(end, End::Settled);

@@ -22,7 +22,8 @@ pub use session::{MemberNote, MemberSeen, PoolSession};
 use crate::codec::{from_json, same, to_json};
 use crate::failure::OrFail;
 use crate::kind::Kind;
-use crate::lab::Made;
+use crate::lab::{Lab, Made};
+use crate::life;
 use crate::plan::complete;
 use crate::records::{Record, Records, absent_is_fine, write_whole};
 use crate::schema;
@@ -98,6 +99,12 @@ pub(crate) fn schema() -> (&'static str, Vec<(&'static str, Attribute)>) {
         let description =
             attribute.description.replace("A change replaces the server.", "A change replaces the members.");
         (name, Attribute { computed: false, description, ..attribute })
+    }));
+    let kept = life::attributes().into_iter().filter(|(name, _)| *name != "created");
+    attributes.extend(kept.map(|(name, attribute)| {
+        let description =
+            attribute.description.replace("the server may", "a member may").replace("a server", "a member");
+        (name, Attribute { description: description.replace("server", "member"), ..attribute })
     }));
     (
         "Alike servers on this machine: a number of members that is kept, and that is replaced without a failed request.",
@@ -178,18 +185,29 @@ pub(crate) fn foresee(prior: Option<&Value>, planned: &Value) -> Value {
 
 /// The attributes whose change makes other members.
 fn template_names() -> impl Iterator<Item = String> {
-    let servers = schema::schema(Kind::Server).block.attributes.into_iter();
+    let servers = schema::server_attributes().into_iter();
     let of_members = servers.filter(|(_, attribute)| attribute.required || attribute.optional);
-    let names = of_members.map(|(name, _)| name).filter(|name| !NOT_OF_MEMBERS.contains(&name.as_str()));
-    std::iter::once("name".to_owned()).chain(names)
+    let names = of_members.map(|(name, _)| name).filter(|name| !NOT_OF_MEMBERS.contains(name));
+    std::iter::once("name").chain(names).map(str::to_owned)
 }
 
 /// What members are made from, and its name.
-fn template(value: &Value) -> (String, Json) {
+fn template(value: &Value) -> (String, serde_json::Map<String, Json>) {
     let given = template_names()
         .filter_map(|name| Some((name.clone(), value.get(&name).filter(|value| !value.is_null())?.clone())));
-    let template: Json = given.map(|(name, value)| (name, to_json(&value))).collect::<serde_json::Map<_, _>>().into();
-    (format!("{:016x}", fnv(template.to_string().as_bytes())), template)
+    let template: serde_json::Map<String, Json> = given.map(|(name, value)| (name, to_json(&value))).collect();
+    let text = Json::Object(template.clone()).to_string();
+    (format!("{:016x}", fnv(text.as_bytes())), template)
+}
+
+/// What a pool says in blocks of members that are new.
+fn tests(value: &Value) -> impl Iterator<Item = (String, Json)> {
+    let blocks = schema::schema(Kind::Pool).block.blocks.into_keys();
+    let value = value.clone();
+    blocks.filter_map(move |name| {
+        let block = to_json(value.get(&name).filter(|block| !block.is_null())?);
+        Some((name, block))
+    })
 }
 
 /// FNV-1a (Fowler, Noll, Vo).
@@ -235,6 +253,30 @@ pub(crate) fn read(records: &Records, identity: &Identity, prior: &Value) -> Opt
         .filter_map(|note| serving(records, identity, note))
         .collect();
     Some(with_members(prior, identity, &serving))
+}
+
+/// A member that serves.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PoolMember {
+    /// Its serial number in the pool.
+    pub serial: u64,
+    /// The server that it is.
+    pub identity: Identity,
+    /// That server's attributes.
+    pub value: Value,
+}
+
+impl Lab {
+    /// The members of a pool that serve, in the order in which they were made.
+    pub fn members(&self, pool: &Identity) -> Vec<PoolMember> {
+        let notes = kept(&self.records, pool).map(|(_, notes)| notes).unwrap_or_default();
+        let member = |note: MemberNote| {
+            let identity = member_identity(pool, note.serial);
+            let value = self.records.read(identity.as_str())?.value;
+            Some(PoolMember { serial: note.serial, identity, value })
+        };
+        notes.into_iter().filter(|note| note.good).filter_map(member).collect()
+    }
 }
 
 /// Where a pool writes down how far it is.

@@ -11,8 +11,8 @@ use serde_json::{Value as Json, json};
 
 use super::probe::{Probe, is_well};
 use super::{
-    PoolSpec, from_template, kept, member_identity, members_owner, serving, state_path, table, template, with_members,
-    write_table,
+    PoolSpec, from_template, kept, member_identity, members_owner, serving, state_path, table, template, tests,
+    with_members, write_table,
 };
 use crate::balancer;
 use crate::balancer::spec::statuses;
@@ -36,7 +36,7 @@ pub struct MemberNote {
     pub serial: u64,
     /// What it is made from.
     pub version: String,
-    /// Whether it serves.
+    /// Whether it serves, and is to go on with that.
     pub good: bool,
 }
 
@@ -111,7 +111,13 @@ impl PoolSession<'_> {
 
     /// Writes down what members are to be made from, and gives its name.
     pub fn version(&self, planned: &Value) -> Result<String, Failure> {
-        let (version, template) = template(planned);
+        let (version, mut template) = template(planned);
+        // How new ones are tested makes no others, and goes with what they are made from: old ones that are made again are
+        // tested as they were.
+        for (name, value) in tests(planned) {
+            template.insert(name, value);
+        }
+        let template = Json::Object(template);
         let path = self.template_path(&version);
         write_whole(&path, template.to_string().as_bytes()).or_fail(|| format!("cannot write {}", path.display()))?;
         Ok(version)
@@ -136,28 +142,31 @@ impl PoolSession<'_> {
         write_whole(&path, json.to_string().as_bytes()).or_fail(|| format!("cannot write {}", path.display()))
     }
 
-    /// Makes a member; one that is half there is made anew.
-    pub fn make(
-        &self,
-        serial: u64,
-        index: usize,
-        version: &str,
-        lower_dirs: Vec<PathBuf>,
-    ) -> Result<Vec<String>, Failure> {
+    /// What a member of a version is to be, as a `lab_server` that is planned; what its pool says of new ones included.
+    pub fn order(&self, version: &str, index: usize) -> Result<Value, Failure> {
         let template = self.template(version)?;
         let prefix = template.get("name").and_then(Json::as_str).unwrap_or_default();
-        let config = schema::schema(Kind::Server).block.attributes.into_iter().map(|(name, attribute)| {
+        let block = schema::schema(Kind::Server).block;
+        let attributes = block.attributes.into_iter().map(|(name, attribute)| {
             let value = match name.as_str() {
                 "name" => Value::from(format!("{prefix}-{index}")),
                 _ => from_template(&template, &name, &attribute.ty),
             };
             (name, value)
         });
-        let (planned, _) = self.lab.plan(Kind::Server.name(), None, &Value::object(config))?;
+        let blocks = block.blocks.into_iter().map(|(name, block)| {
+            let value = from_template(&template, &name, &block.implied_type());
+            (name, value)
+        });
+        let (planned, _) = self.lab.plan(Kind::Server.name(), None, &Value::object(attributes.chain(blocks)))?;
+        Ok(planned)
+    }
+
+    /// Makes a member; one that is half there is made anew. On failure what is left of it is given.
+    pub fn make(&self, serial: u64, order: &Value, lower_dirs: Vec<PathBuf>) -> Result<Made, (Failure, Option<Value>)> {
         let extra = CreateExtra { owner: members_owner(&self.identity), lower_dirs };
         let identity = member_identity(&self.identity, serial);
-        let made = self.lab.create(Kind::Server.name(), &identity, &planned, &extra);
-        made.map(|made| made.notes).map_err(|(failure, _)| failure)
+        self.lab.create(Kind::Server.name(), &identity, order, &extra)
     }
 
     /// Starts members that do not run, as after a reboot, with their addresses and files.

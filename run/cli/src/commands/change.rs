@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
+use andon_engine::phoenix::retire;
 use andon_engine::{ChangeError, ChangeRequest, Changed, Machine, Recorder, RecoverError, SavedPlan, change};
 use andon_fleet::phoenix::{Due, Living, next};
 use andon_lang::definitions::{Environment, Project as Definitions};
 use andon_lang::{Outside, variable_values};
 use andon_plan::{ApplyReport, Plan, PlanMode, Scope, SkipReason};
-use andon_schema::{Failure, Identity, InstanceAddress};
+use andon_schema::{Failure, Identity};
 use andon_text::{Diagnostic, Diagnostics};
 use serde_json::json;
 
@@ -56,16 +57,17 @@ fn replace_phoenixes(context: &Context, arguments: &ApplyArguments) -> Result<()
     if !(arguments.go.scope.target.is_empty() && arguments.go.scope.exclude.is_empty()) {
         return Ok(());
     }
-    let mut replaced: BTreeSet<InstanceAddress> = BTreeSet::new();
+    let mut before: Option<BTreeSet<Identity>> = None;
     loop {
         let found = super::phoenix::find(context, &arguments.stacks.stacks)?;
+        let before = before.get_or_insert_with(|| found.iter().map(|phoenix| phoenix.identity.clone()).collect());
         let living: Vec<Living> = found.iter().map(|phoenix| phoenix.living.clone()).collect();
         let Some((phoenix, due)) = next(&living).and_then(|(place, due)| Some((found.get(place)?, due))) else {
             return Ok(());
         };
-        let address = &phoenix.address;
-        if !replaced.insert(address.clone()) {
-            return Err(Diagnostic::error(format!("{address} was replaced, and is to be replaced again"))
+        // One that was made meanwhile, or that should be gone.
+        if !before.remove(&phoenix.identity) {
+            return Err(Diagnostic::error(format!("{phoenix} was replaced, and is to be replaced again"))
                 .detail(super::phoenix::why(&due))
                 .help(match due {
                     Due::Drifted(_) => "Something changes files of the image as soon as the server runs: `andon drift` says which. Make them so in the image, or put them into /var.",
@@ -73,11 +75,23 @@ fn replace_phoenixes(context: &Context, arguments: &ApplyArguments) -> Result<()
                 })
                 .into());
         }
-        context.say(&format!("{address} is replaced: {}", super::phoenix::why(&due)));
+        context.say(&format!("{phoenix} is replaced: {}", super::phoenix::why(&due)));
         phoenix.drift.iter().for_each(|file| context.say(&format!("  {file}")));
         let mut go = arguments.go.clone();
-        go.scope.replace = vec![address.clone()];
-        run(context, "sync", PlanMode::Normal, &arguments.stacks.stacks, &go)?;
+        let Some(member) = &phoenix.member else {
+            go.scope.replace = vec![phoenix.address.clone()];
+            run(context, "sync", PlanMode::Normal, &arguments.stacks.stacks, &go)?;
+            continue;
+        };
+        // The pool sees to it. Where that fails, only the next sync is to try it again.
+        let session = context.open()?.session;
+        let failed = |failure: Failure| Stop::from(Diagnostic::error(failure.summary).detail(failure.detail));
+        retire(&session, member, true).map_err(failed)?;
+        let done = run(context, "sync", PlanMode::Normal, &arguments.stacks.stacks, &go);
+        if done.is_err() {
+            retire(&session, member, false).map_err(failed)?;
+        }
+        done?;
     }
 }
 

@@ -51,6 +51,8 @@ pub fn run(context: &Context, arguments: &DriftArguments) -> Result<(), Stop> {
         let healed = phoenixes.iter().any(|phoenix| due(&phoenix.living).is_some());
         let what = if healed {
             "`andon sync` replaces what is to be replaced"
+        } else if phoenixes.iter().all(|phoenix| phoenix.drift.is_empty() || phoenix.member.is_some()) {
+            "With `on_drift = \"replace\"`, `andon sync` replaces such members"
         } else {
             "`andon apply -replace=ADDRESS` makes a server anew"
         };

@@ -24,11 +24,11 @@ pub fn lines(found: &[Phoenix]) -> Vec<String> {
     let mut lines = Vec::new();
     for phoenix in found {
         if !phoenix.drift.is_empty() {
-            lines.push(format!("{} is not as its image:", phoenix.address));
+            lines.push(format!("{phoenix} is not as its image:"));
             lines.extend(phoenix.drift.iter().map(|file| format!("    {file}")));
         }
         if let Some(due @ Due::TooOld { .. }) = due(&phoenix.living) {
-            lines.push(format!("{}: {}", phoenix.address, why(&due)));
+            lines.push(format!("{phoenix}: {}", why(&due)));
         }
     }
     lines
@@ -38,6 +38,7 @@ pub fn lines(found: &[Phoenix]) -> Vec<String> {
 pub fn data(phoenix: &Phoenix) -> Json {
     json!({
         "address": phoenix.address.to_string(),
+        "member": phoenix.member.as_ref().map(|member| &member.name),
         "drift": phoenix.drift,
         "age_s": phoenix.living.age.map(|age| age.as_secs()),
         "max_age_s": phoenix.living.max_age.map(|age| age.as_secs()),

@@ -49,6 +49,7 @@ mod pipelines;
 mod plan_for_people;
 mod planned;
 mod plugins;
+mod pool_members;
 mod pools;
 #[path = "../../../../drive/store/tests/it/postgres_server.rs"]
 mod postgres_server;

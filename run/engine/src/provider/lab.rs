@@ -7,11 +7,11 @@ use andon_ledger::{Action, Intent};
 use andon_schema::{Failure, Identity, InstanceAddress, Object, Outcome, TypeSchema};
 use andon_value::Value;
 
-use super::newborn::{Demands, recipe_of, would_change};
+use super::newborn::{Demands, Newborns};
 use super::pool::Drive;
 use super::{Planned, Provider, Request, nameless, plain_outcome};
+use crate::Found;
 use crate::baking::Baker;
-use crate::{Found, connection};
 
 const SERVER: &str = "lab_server";
 
@@ -47,7 +47,7 @@ impl LabProvider {
     /// Takes a pool to what is planned, step by step.
     fn drive(&self, request: &Request<'_>, identity: &Identity, planned: &Value) -> Result<Value, Failure> {
         let session = self.lab.pool(identity)?;
-        Drive { session, images: &self.baker.images, planned, say: request.say }.run()
+        Drive { session, images: &self.baker.images, newborns: self.newborns(), planned, say: request.say }.run()
     }
 
     fn create_pool(&self, request: &Request<'_>, identity: &Identity, planned: &Value) -> Outcome {
@@ -71,76 +71,10 @@ impl LabProvider {
     }
 }
 
-/// Why a new server does not count as created, a sentence each.
-enum Faults {
-    TooSlow(Vec<String>),
-    Wrong(Vec<String>),
-}
-
 impl LabProvider {
-    /// Makes a server that is what it must be. One that is too slow is thrown away, and another one is made.
-    fn create_server(
-        &self,
-        identity: &Identity,
-        planned: &Value,
-        extra: &CreateExtra,
-        say: &dyn Fn(&str),
-    ) -> Result<Made, (Failure, Option<Value>)> {
-        let demands = Demands::of(planned);
-        let name = planned.get_str("name").unwrap_or_default();
-        let mut attempt = 1;
-        loop {
-            let made = self.lab.create(SERVER, identity, planned, extra)?;
-            let failure = match self.faults(&made.value, &demands) {
-                Ok(None) => return Ok(made),
-                Ok(Some(Faults::TooSlow(faults))) if attempt < demands.attempts => {
-                    attempt += 1;
-                    say(&format!("`{name}` is too slow; making another one ({attempt} of {})", demands.attempts));
-                    Failure::new(String::new(), faults.join("\n"))
-                }
-                Ok(Some(Faults::TooSlow(faults))) => {
-                    let summary = format!("no server `{name}` was as fast as it must be, of {attempt} that were made");
-                    attempt = 0;
-                    Failure::new(summary, faults.join("\n"))
-                        .help("Look at what else this machine is doing, or lower what `performance` asks for.")
-                }
-                Ok(Some(Faults::Wrong(faults))) => {
-                    attempt = 0;
-                    Failure::new(format!("the new server `{name}` is not what it must be"), faults.join("\n")).help(
-                        "It was thrown away. To have a look at such a server, make it with `smoke_test { enabled = false }`.",
-                    )
-                }
-                Err(failure) => {
-                    attempt = 0;
-                    failure
-                }
-            };
-            if let Err(other) = self.lab.delete(SERVER, identity) {
-                return Err((failure.help(format!("What was made could not be removed: {other}")), Some(made.value)));
-            }
-            if attempt == 0 {
-                return Err((failure, None));
-            }
-        }
-    }
-
-    /// What is wrong with a server that was just made, if anything is.
-    fn faults(&self, server: &Value, demands: &Demands) -> Result<Option<Faults>, Failure> {
-        let runs = server.get("running").and_then(Value::as_bool) != Some(false);
-        if !runs || !demands.looks_inside() {
-            return Ok(None);
-        }
-        let target = connection::target(server.get("connection").unwrap_or(&Value::NULL), Some(&self.lab), false)?;
-        let gateway = server.get_str("network").and_then(|network| self.lab.gateway(network));
-        let slow = demands.too_slow(&target, &self.baker.helper, gateway)?;
-        if !slow.is_empty() {
-            return Ok(Some(Faults::TooSlow(slow)));
-        }
-        let recipe =
-            server.get_str("image").filter(|_| demands.converged).and_then(|image| recipe_of(&self.baker, image));
-        let changes = || recipe.as_ref().map_or(Ok(Vec::new()), |recipe| would_change(&self.baker, recipe, &target));
-        let wrong = demands.smoke_test(&target, &self.baker.helper, &changes)?;
-        Ok(if wrong.is_empty() { None } else { Some(Faults::Wrong(wrong)) })
+    /// What tests new servers.
+    fn newborns(&self) -> Newborns<'_> {
+        Newborns { lab: &self.lab, baker: &self.baker }
     }
 }
 
@@ -166,7 +100,11 @@ impl Provider for LabProvider {
             return self.create_pool(request, identity, planned);
         }
         let made = self.extra(kind, planned).map_err(|failure| (failure, None)).and_then(|extra| match kind {
-            SERVER => self.create_server(identity, planned, &extra, request.say),
+            SERVER => {
+                let make = || self.lab.create(SERVER, identity, planned, &extra);
+                let discard = || self.lab.delete(SERVER, identity);
+                self.newborns().raise(planned, &make, &discard, request.say)
+            }
             kind => self.lab.create(kind, identity, planned, &extra),
         });
         finished(made, request)
@@ -200,7 +138,7 @@ impl Provider for LabProvider {
             (Action::Create, _) => match self.lab.resolve(kind, identity)? {
                 // Whoever was to test it did not come to its end.
                 InLab::Complete(value)
-                    if kind == SERVER && !matches!(self.faults(&value, &Demands::of(&value)), Ok(None)) =>
+                    if kind == SERVER && !matches!(self.newborns().faults(&value, &Demands::of(&value)), Ok(None)) =>
                 {
                     self.lab.delete(kind, identity).map(|()| Found::Absent)
                 }

@@ -40,6 +40,7 @@ pub use host::HostProvider;
 pub use image::ImageProvider;
 pub use lab::LabProvider;
 pub use plugin::PluginHost;
+pub(crate) use pool::retire;
 pub use published_value::{Registry, ValueProvider};
 pub use remote_state::Published;
 pub(crate) use remote_state::read as read_remote_state;

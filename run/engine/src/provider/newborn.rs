@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use andon_fleet::smoke::{Expected, judge, too_slow};
 use andon_image::Digest;
+use andon_lab::{Lab, Made};
 use andon_lang::{Recipe, bundle, together};
 use andon_reach::{Contact, Target, run_agent};
 use andon_schema::units::{parse_bytes, parse_duration};
@@ -16,6 +17,7 @@ use andon_value::Value;
 
 use crate::agent::{AgentReply, AgentRequest, Task};
 use crate::baking::Baker;
+use crate::connection;
 use crate::errand::{performance_of, standing_of};
 
 /// How long a new server may take until all is as it must be.
@@ -24,15 +26,102 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// How many servers are made where they are too slow.
 const ATTEMPTS: usize = 3;
 
+/// What tests new servers.
+#[derive(Clone, Copy)]
+pub(super) struct Newborns<'a> {
+    pub lab: &'a Lab,
+    pub baker: &'a Baker,
+}
+
+/// Why a new server does not count as created, a sentence each.
+pub(super) enum Faults {
+    TooSlow(Vec<String>),
+    Wrong(Vec<String>),
+}
+
+impl Newborns<'_> {
+    /// Makes a server that is what its definition says of a new one. One that is too slow is thrown away, and another one is
+    /// made.
+    ///
+    /// # Errors
+    /// Where none was what it must be, with what could not be removed.
+    pub fn raise(
+        &self,
+        planned: &Value,
+        make: &dyn Fn() -> Result<Made, (Failure, Option<Value>)>,
+        discard: &dyn Fn() -> Result<(), Failure>,
+        say: &dyn Fn(&str),
+    ) -> Result<Made, (Failure, Option<Value>)> {
+        let demands = Demands::of(planned);
+        let name = planned.get_str("name").unwrap_or_default();
+        let mut attempt = 1;
+        loop {
+            let made = make()?;
+            let failure = match self.faults(&made.value, &demands) {
+                Ok(None) => return Ok(made),
+                Ok(Some(Faults::TooSlow(faults))) if attempt < demands.attempts => {
+                    attempt += 1;
+                    say(&format!("`{name}` is too slow; making another one ({attempt} of {})", demands.attempts));
+                    Failure::new(String::new(), faults.join("\n"))
+                }
+                Ok(Some(Faults::TooSlow(faults))) => {
+                    let summary = format!("no server `{name}` was as fast as it must be, of {attempt} that were made");
+                    attempt = 0;
+                    Failure::new(summary, faults.join("\n"))
+                        .help("Look at what else this machine is doing, or lower what `performance` asks for.")
+                }
+                Ok(Some(Faults::Wrong(faults))) => {
+                    attempt = 0;
+                    Failure::new(format!("the new server `{name}` is not what it must be"), faults.join("\n")).help(
+                        "It was thrown away. To have a look at such a server, make it with `smoke_test { enabled = false }`.",
+                    )
+                }
+                Err(failure) => {
+                    attempt = 0;
+                    failure
+                }
+            };
+            if let Err(other) = discard() {
+                return Err((failure.help(format!("What was made could not be removed: {other}")), Some(made.value)));
+            }
+            if attempt == 0 {
+                return Err((failure, None));
+            }
+        }
+    }
+
+    /// What is wrong with a server that was just made, if anything is.
+    ///
+    /// # Errors
+    /// Where it cannot be reached.
+    pub fn faults(&self, server: &Value, demands: &Demands) -> Result<Option<Faults>, Failure> {
+        let runs = server.get("running").and_then(Value::as_bool) != Some(false);
+        if !runs || !demands.looks_inside() {
+            return Ok(None);
+        }
+        let target = connection::target(server.get("connection").unwrap_or(&Value::NULL), Some(self.lab), false)?;
+        let gateway = server.get_str("network").and_then(|network| self.lab.gateway(network));
+        let slow = demands.too_slow(&target, &self.baker.helper, gateway)?;
+        if !slow.is_empty() {
+            return Ok(Some(Faults::TooSlow(slow)));
+        }
+        let recipe =
+            server.get_str("image").filter(|_| demands.converged).and_then(|image| recipe_of(self.baker, image));
+        let changes = || recipe.as_ref().map_or(Ok(Vec::new()), |recipe| would_change(self.baker, recipe, &target));
+        let wrong = demands.smoke_test(&target, &self.baker.helper, &changes)?;
+        Ok(if wrong.is_empty() { None } else { Some(Faults::Wrong(wrong)) })
+    }
+}
+
 /// What a server's definition says of it as a new one.
 pub(super) struct Demands {
     expected: Option<Expected>,
     /// Whether the roles of its image must find nothing to do.
-    pub converged: bool,
+    converged: bool,
     patience: Duration,
     floor: Option<Performance>,
     /// How many are made at most.
-    pub attempts: usize,
+    attempts: usize,
 }
 
 impl Demands {
@@ -64,7 +153,7 @@ impl Demands {
     }
 
     /// Whether anything is asked at all that takes a look inside.
-    pub fn looks_inside(&self) -> bool {
+    fn looks_inside(&self) -> bool {
         self.expected.is_some() || self.floor.is_some()
     }
 
@@ -72,7 +161,7 @@ impl Demands {
     ///
     /// # Errors
     /// Where it cannot be reached.
-    pub fn too_slow(&self, target: &Target, helper: &Path, gateway: Option<IpAddr>) -> Result<Vec<String>, Failure> {
+    fn too_slow(&self, target: &Target, helper: &Path, gateway: Option<IpAddr>) -> Result<Vec<String>, Failure> {
         let Some(floor) = &self.floor else { return Ok(Vec::new()) };
         let (cpu, disk) = (floor.cpu.is_some(), floor.disk.is_some());
         let listening = gateway.filter(|_| floor.network.is_some()).and_then(listen);
@@ -92,7 +181,7 @@ impl Demands {
     ///
     /// # Errors
     /// Where it cannot be reached.
-    pub fn smoke_test(
+    fn smoke_test(
         &self,
         target: &Target,
         helper: &Path,
@@ -114,7 +203,7 @@ impl Demands {
 }
 
 /// How the image of a digest was baked, where it is one of the project's.
-pub(super) fn recipe_of(baker: &Baker, digest: &str) -> Option<Recipe> {
+fn recipe_of(baker: &Baker, digest: &str) -> Option<Recipe> {
     let digest = Digest::parse(digest)?;
     let prepared = baker.project.images.keys().filter_map(|name| baker.prepare(name).ok());
     let mut own = prepared.filter(|prepared| baker.images.known(&prepared.key).as_ref() == Some(&digest));
@@ -125,7 +214,7 @@ pub(super) fn recipe_of(baker: &Baker, digest: &str) -> Option<Recipe> {
 ///
 /// # Errors
 /// Where it cannot be reached, or a role cannot be evaluated in it.
-pub(super) fn would_change(baker: &Baker, recipe: &Recipe, target: &Target) -> Result<Vec<String>, Failure> {
+fn would_change(baker: &Baker, recipe: &Recipe, target: &Target) -> Result<Vec<String>, Failure> {
     if recipe.roles.is_empty() {
         return Ok(Vec::new());
     }

@@ -2,20 +2,34 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::mpsc::channel;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use andon_flow::{Command, Done, End, Goal, Pool, Seen, Stage, Strategy};
+use andon_flow::{Command, Done, End, Goal, Member, Pool, Seen, Stage, Strategy};
 use andon_image::{Digest, Images};
-use andon_lab::{MemberNote, PoolSession, PoolSpec};
-use andon_schema::Failure;
+use andon_lab::{Lab, Made, MemberNote, PoolSession, PoolSpec};
+use andon_schema::{Failure, Identity};
 use andon_value::Value;
+
+use super::newborn::Newborns;
 
 /// What one drive needs.
 pub(super) struct Drive<'a> {
     pub session: PoolSession<'a>,
     pub images: &'a Images,
+    pub newborns: Newborns<'a>,
     pub planned: &'a Value,
     pub say: &'a dyn Fn(&str),
+}
+
+/// Members that are made beside each other, at most.
+const AT_ONCE: usize = 16;
+
+/// What a thread that makes members has to tell.
+enum Told {
+    Said(String),
+    Done(Done),
 }
 
 impl Drive<'_> {
@@ -42,17 +56,23 @@ impl Drive<'_> {
             let serials: Vec<u64> = pool.members().keys().copied().collect();
             let (next, commands) = pool.tick(now_ms(), &self.look(&serials));
             pool = next;
-            self.write(&pool)?;
+            write(&self.session, &pool)?;
             if let Some(why) = pool.returning().filter(|why| said.as_deref() != Some(*why)) {
                 (self.say)(&format!("the old servers come back: {why}"));
                 said = Some(why.to_owned());
             }
             if let [Command::Finish(end)] = commands.as_slice() {
+                if *end != End::Settled {
+                    // Who was to be replaced and could not be goes on; whoever asked for it asks again.
+                    let serials: Vec<u64> = pool.members().keys().copied().collect();
+                    pool = serials.into_iter().fold(pool, |pool, serial| pool.retire(serial, false));
+                    write(&self.session, &pool)?;
+                }
                 return self.finish(&pool, end);
             }
             for done in self.take(&pool, &commands) {
                 pool = pool.done(done);
-                self.write(&pool)?;
+                write(&self.session, &pool)?;
             }
         }
     }
@@ -78,19 +98,6 @@ impl Drive<'_> {
             (serial, Seen { alive: seen.alive, healthy: seen.healthy, requests, errors })
         });
         told.collect()
-    }
-
-    fn write(&self, pool: &Pool) -> Result<(), Failure> {
-        let members: Vec<MemberNote> = pool
-            .members()
-            .iter()
-            .map(|(serial, member)| MemberNote {
-                serial: *serial,
-                version: member.version.clone(),
-                good: member.stage == Stage::Member,
-            })
-            .collect();
-        self.session.write(&pool.to_json(), &members)
     }
 
     /// Does what is to be done. Members are made beside each other; all else is one after another.
@@ -136,32 +143,49 @@ impl Drive<'_> {
         }
     }
 
+    /// Makes members, some beside each other. Each counts once it is what a new server must be.
     fn make(&self, pool: &Pool, serials: &[u64]) -> Vec<Done> {
-        let (session, images) = (&self.session, self.images);
-        let one = move |serial: u64| -> Result<Vec<String>, Failure> {
+        let (session, images, newborns) = (&self.session, self.images, self.newborns);
+        let one = |serial: u64, say: &dyn Fn(&str)| -> Result<Made, Failure> {
             let member = pool.members().get(&serial);
             let member = member.ok_or_else(|| Failure::new("the member is gone", "Nobody should have removed it."))?;
             let layers = layers(session, images, &member.version)?;
-            session.make(serial, member.index, &member.version, layers)
+            let order = session.order(&member.version, member.index)?;
+            let make = || session.make(serial, &order, layers.clone());
+            let discard = || session.remove(serial);
+            newborns.raise(&order, &make, &discard, say).map_err(|(failure, _)| failure)
         };
-        let made: Vec<(u64, Result<Vec<String>, Failure>)> = std::thread::scope(|scope| {
-            let one = &one;
-            let threads: Vec<_> = serials.iter().map(|serial| (*serial, scope.spawn(move || one(*serial)))).collect();
-            let joined = threads.into_iter().map(|(serial, thread)| {
-                let ended = || Err(Failure::new("making it ended", "The thread that made it is gone."));
-                (serial, thread.join().unwrap_or_else(|_| ended()))
-            });
-            joined.collect()
-        });
-        made.into_iter()
-            .map(|(serial, made)| match made {
-                Ok(notes) => {
-                    notes.iter().for_each(|note| (self.say)(note));
-                    Done::Made(serial, now_ms())
+        let waiting = Mutex::new(serials.iter());
+        let next = || waiting.lock().unwrap_or_else(PoisonError::into_inner).next().copied();
+        let (told, telling) = channel();
+        std::thread::scope(|scope| {
+            for _ in 0..serials.len().min(AT_ONCE) {
+                let told = told.clone();
+                scope.spawn(|| {
+                    let told = told;
+                    while let Some(serial) = next() {
+                        let say = |text: &str| drop(told.send(Told::Said(text.to_owned())));
+                        let done = match one(serial, &say) {
+                            Ok(made) => {
+                                made.notes.iter().for_each(|note| say(note));
+                                Done::Made(serial, now_ms())
+                            }
+                            Err(failure) => Done::NotMade(serial, failure.to_string()),
+                        };
+                        let _ = told.send(Told::Done(done));
+                    }
+                });
+            }
+            drop(told);
+            let mut done = Vec::new();
+            for told in telling {
+                match told {
+                    Told::Said(text) => (self.say)(&text),
+                    Told::Done(it) => done.push(it),
                 }
-                Err(failure) => Done::NotMade(serial, failure.to_string()),
-            })
-            .collect()
+            }
+            done
+        })
     }
 
     /// After a reboot nothing runs; that is no fault of the members.
@@ -206,6 +230,28 @@ impl Drive<'_> {
             }
             End::Failed(why) => Err(Failure::new("the pool could not be brought to what it should be", sentence(why))),
         }
+    }
+}
+
+fn write(session: &PoolSession<'_>, pool: &Pool) -> Result<(), Failure> {
+    let note = |(serial, member): (&u64, &Member)| MemberNote {
+        serial: *serial,
+        version: member.version.clone(),
+        good: member.stage == Stage::Member && !member.retired,
+    };
+    let members: Vec<MemberNote> = pool.members().iter().map(note).collect();
+    session.write(&pool.to_json(), &members)
+}
+
+/// Has the next change to a pool replace a member that serves, or no longer so.
+///
+/// # Errors
+/// Where there is no such pool.
+pub fn retire(lab: &Lab, pool: &Identity, serial: u64, retired: bool) -> Result<(), Failure> {
+    let session = lab.pool(pool)?;
+    match session.state().as_ref().and_then(Pool::from_json) {
+        Some(pool) => write(&session, &pool.retire(serial, retired)),
+        None => Ok(()),
     }
 }
 
