@@ -290,7 +290,8 @@ pub(crate) fn within<T: Send>(init: i32, work: impl FnOnce() -> io::Result<T> + 
 /// Puts a mount at a path of a running server, seen in the numbers of its users.
 pub(crate) fn put_within(init: i32, mount: &OwnedFd, path: &str) -> io::Result<()> {
     let first = first_user(init)?;
-    if first.is_some() {
+    // In a realm, what is mapped already is seen as it is.
+    if first.is_some_and(|first| first != 0) {
         map(mount, &File::open(format!("/proc/{init}/ns/user"))?)?;
     }
     within(init, || {

@@ -1,21 +1,26 @@
 //! Control groups: where an object's processes are, found, limited and killed together.
 //!
 //! Works where there is only version 2, and where version 1 has the controllers and version 2 is beside it (`unified`).
+//! A user without root may have no groups of their own: then a directory takes their place in which the numbers of an
+//! object's processes are listed, and which limits nothing.
 
 use std::collections::BTreeSet;
-use std::fs;
-use std::io::{self, ErrorKind};
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use andon_schema::Failure;
 
-use crate::failure::OrFail;
+use crate::failure::{OrFail, sentence};
+use crate::realm::started;
 use crate::records::absent_is_fine;
 use crate::units::format_bytes;
 
 /// The group that holds those of all objects.
 const PARENT: &str = "andon";
+/// The file that says that lists take the place of control groups.
+pub(crate) const LISTED: &str = ".andon";
 /// How long the kernel may take to end killed processes.
 const KILL_LIMIT: Duration = Duration::from_secs(30);
 /// The period in which processor time is counted, in microseconds.
@@ -30,6 +35,8 @@ pub(crate) struct Hierarchies {
     memory: Option<PathBuf>,
     cpu: Option<PathBuf>,
     pids: Option<PathBuf>,
+    /// Whether there are lists where there should be groups.
+    listed: bool,
 }
 
 /// The groups of one object.
@@ -43,10 +50,17 @@ impl Hierarchies {
     /// Finds them.
     pub fn find() -> Result<Hierarchies, Failure> {
         let mounts = fs::read_to_string("/proc/self/mounts").or_fail(|| "cannot read the mount table".into())?;
+        if Path::new("/sys/fs/cgroup").join(LISTED).exists() {
+            return Ok(Hierarchies::listed(Path::new("/sys/fs/cgroup")));
+        }
         Hierarchies::parse(&mounts).ok_or_else(|| {
             Failure::new("control groups of version 2 are not mounted", "Servers and balancers live in control groups.")
                 .help("Mount them: `mount -t cgroup2 cgroup2 /sys/fs/cgroup`.")
         })
+    }
+
+    fn listed(root: &Path) -> Hierarchies {
+        Hierarchies { unified: root.to_owned(), memory: None, cpu: None, pids: None, listed: true }
     }
 
     fn parse(mounts: &str) -> Option<Hierarchies> {
@@ -54,14 +68,21 @@ impl Hierarchies {
             let fields: Vec<String> = line.split(' ').map(str::to_owned).collect();
             <[String; 6]>::try_from(fields).ok()
         };
-        let mounts: Vec<[String; 6]> = mounts.lines().filter_map(fields).collect();
+        let mut seen: Vec<[String; 6]> = Vec::new();
+        for mount in mounts.lines().filter_map(fields) {
+            // What is mounted over others hides them.
+            seen.retain(|[_, path, ..]| !Path::new(path).starts_with(&mount[1]));
+            seen.push(mount);
+        }
+        let mounts = seen;
         let unified = mounts.iter().find(|[_, _, kind, ..]| kind == "cgroup2").map(|[_, path, ..]| path.into())?;
         let version_1 = |controller: &str| {
             mounts.iter().find_map(|[_, path, kind, options, ..]| {
                 (kind == "cgroup" && options.split(',').any(|option| option == controller)).then(|| path.into())
             })
         };
-        Some(Hierarchies { unified, memory: version_1("memory"), cpu: version_1("cpu"), pids: version_1("pids") })
+        let (memory, cpu, pids) = (version_1("memory"), version_1("cpu"), version_1("pids"));
+        Some(Hierarchies { unified, memory, cpu, pids, listed: false })
     }
 
     /// The groups of an object, which need not exist.
@@ -77,6 +98,23 @@ impl Hierarchies {
 }
 
 impl Group {
+    /// The list of an object's processes below a directory of such lists.
+    pub fn listed(root: &Path, identity: &str) -> Group {
+        Hierarchies::listed(root).group(identity)
+    }
+
+    /// Whether it is a list and no control group.
+    pub fn is_listed(&self) -> bool {
+        self.hierarchies.listed
+    }
+
+    /// Writes a process down, where there is no group that it is in.
+    pub fn list(&self, process: i32) -> io::Result<()> {
+        let Some(started) = started(process) else { return Ok(()) };
+        let mut list = File::options().create(true).append(true).open(self.unified().join("cgroup.procs"))?;
+        list.write_all(format!("{process} {started}\n").as_bytes())
+    }
+
     /// Makes the group of version 2. Those of version 1 come with the first limit: to move a process into one costs more
     /// than to start it, and only limits need them.
     pub fn create(&self) -> Result<(), Failure> {
@@ -104,6 +142,13 @@ impl Group {
 
     /// The group whose files limit what a controller counts. On version 1 it is made, and takes up what runs.
     fn limited(&self, version_1: Option<&PathBuf>) -> Result<PathBuf, Failure> {
+        if self.hierarchies.listed {
+            return Err(Failure::new(
+                "the kernel limits nothing that has no control group",
+                "This user's processes are in a control group that the user may not write to.",
+            )
+            .help("Run this where systemd gives the user one: `systemd-run --user --scope -p Delegate=yes andon …`. Or leave the limits out, or run it with sudo."));
+        }
         let Some(root) = version_1 else {
             self.delegate(&self.hierarchies.unified);
             return Ok(self.unified());
@@ -147,6 +192,9 @@ impl Group {
 
     /// Puts the calling process into all groups.
     pub fn enter(&self) -> io::Result<()> {
+        if self.hierarchies.listed {
+            return self.list(std::process::id() as i32);
+        }
         self.hierarchies
             .roots()
             .try_for_each(|root| absent_is_fine(fs::write(self.below(root).join("cgroup.procs"), "0")))
@@ -155,6 +203,9 @@ impl Group {
     /// Puts the calling process into the group of version 2 alone, where it is found, and where it gets more of processors
     /// that are short than a server does. In a group of version 1 it would share what all servers together get.
     pub fn enter_as_service(&self) -> io::Result<()> {
+        if self.hierarchies.listed {
+            return self.list(std::process::id() as i32);
+        }
         let _ = fs::write(self.unified().join("cpu.weight"), "1000");
         fs::write(self.unified().join("cgroup.procs"), "0")
     }
@@ -165,7 +216,7 @@ impl Group {
             Some(bytes) => format!("cannot limit memory to {}", format_bytes(bytes)),
             None => "cannot lift the limit of memory".to_owned(),
         };
-        if bytes.is_none() && !self.is_limited(self.hierarchies.memory.as_ref()) {
+        if bytes.is_none() && !self.is_limited(self.hierarchies.memory.as_ref(), "memory.max") {
             return Ok(());
         }
         let group = self.limited(self.hierarchies.memory.as_ref())?;
@@ -179,25 +230,41 @@ impl Group {
         }
         let text = bytes.map_or("max".to_owned(), |bytes| bytes.to_string());
         absent_is_fine(fs::write(group.join("memory.swap.max"), if bytes.is_some() { "0" } else { "max" }))
-            .or_fail(failed)?;
-        fs::write(group.join("memory.max"), text).or_fail(failed)
+            .map_err(|error| self.unlimited(None, failed(), &error))?;
+        fs::write(group.join("memory.max"), text).map_err(|error| self.unlimited(None, failed(), &error))
     }
 
-    /// Whether there is anything that a limit could be lifted of.
-    fn is_limited(&self, version_1: Option<&PathBuf>) -> bool {
-        version_1.is_none_or(|root| self.below(root).exists())
+    /// Whether there is anything that a limit could be lifted of. `file` is what version 2 keeps it in, where the group has
+    /// the controller.
+    fn is_limited(&self, version_1: Option<&PathBuf>, file: &str) -> bool {
+        version_1.map_or_else(|| self.unified().join(file), |root| self.below(root)).exists()
+    }
+
+    /// What is wrong where a limit could not be written.
+    fn unlimited(&self, version_1: Option<&PathBuf>, what: String, error: &io::Error) -> Failure {
+        let failure = Failure::new(what, sentence(&error.to_string()));
+        match version_1 {
+            // The kernel has files of the controllers alone, and lets nobody make another.
+            None if error.kind() == ErrorKind::PermissionDenied => failure.help(
+                "The control groups that this user may write to lack the controller. `systemctl show user@$UID.service -p DelegateControllers` says which they have.",
+            ),
+            _ => failure,
+        }
     }
 
     /// Limits how many processes and threads there may be at once.
     pub fn limit_processes(&self, count: Option<u64>) -> Result<(), Failure> {
-        if count.is_none() && !self.is_limited(self.hierarchies.pids.as_ref()) {
+        if count.is_none() && !self.is_limited(self.hierarchies.pids.as_ref(), "pids.max") {
             return Ok(());
         }
         let group = self.limited(self.hierarchies.pids.as_ref())?;
         let text = count.map_or("max".to_owned(), |count| count.to_string());
         match fs::write(group.join("pids.max"), text) {
             Err(error) if error.kind() == ErrorKind::NotFound && count.is_none() => Ok(()),
-            result => result.or_fail(|| "cannot limit the number of processes".into()),
+            result => result.map_err(|error| {
+                let what = "cannot limit the number of processes".to_owned();
+                self.unlimited(self.hierarchies.pids.as_ref(), what, &error)
+            }),
         }
     }
 
@@ -219,7 +286,7 @@ impl Group {
 
     /// Limits processor time, in processors.
     pub fn limit_cpus(&self, cpus: Option<f64>) -> Result<(), Failure> {
-        if cpus.is_none() && !self.is_limited(self.hierarchies.cpu.as_ref()) {
+        if cpus.is_none() && !self.is_limited(self.hierarchies.cpu.as_ref(), "cpu.max") {
             return Ok(());
         }
         let group = self.limited(self.hierarchies.cpu.as_ref())?;
@@ -233,7 +300,9 @@ impl Group {
         };
         match fs::write(path, text) {
             Err(error) if error.kind() == ErrorKind::NotFound && quota.is_none() => Ok(()),
-            result => result.or_fail(|| "cannot limit processor time".into()),
+            result => result.map_err(|error| {
+                self.unlimited(self.hierarchies.cpu.as_ref(), "cannot limit processor time".to_owned(), &error)
+            }),
         }
     }
 
@@ -268,6 +337,10 @@ impl Group {
         let start = Instant::now();
         for root in self.hierarchies.roots() {
             let path = self.below(root);
+            if self.hierarchies.listed {
+                absent_is_fine(fs::remove_file(path.join("cgroup.procs")))
+                    .or_fail(|| format!("cannot remove {}", path.display()))?;
+            }
             while let Err(error) = remove_tree(&path) {
                 if start.elapsed() > KILL_LIMIT {
                     return Err(error).or_fail(|| format!("cannot remove the control group {}", path.display()));
@@ -285,7 +358,7 @@ impl Group {
         let start = Instant::now();
         let mut pause = Duration::from_micros(200);
         loop {
-            let at_once = fs::write(self.unified().join("cgroup.kill"), "1").is_ok();
+            let at_once = !self.hierarchies.listed && fs::write(self.unified().join("cgroup.kill"), "1").is_ok();
             let processes = self.processes();
             if processes.is_empty() {
                 return Ok(());
@@ -322,10 +395,27 @@ fn collect_processes(group: &Path, processes: &mut Vec<i32>) {
 
 fn processes_of(group: &Path) -> Vec<i32> {
     let list = fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default();
-    list.lines().filter_map(|line| line.parse().ok()).collect()
+    let process = |line: &str| match line.split_once(' ') {
+        None => line.parse().ok(),
+        // Of a list: numbers of processes are used again.
+        Some((process, since)) => {
+            process.parse().ok().filter(|process| started(*process) == since.parse().ok() && !since.is_empty())
+        }
+    };
+    list.lines().filter_map(process).collect()
 }
 
-fn remove_tree(group: &Path) -> io::Result<()> {
+/// The directory of the control group of version 2 that the calling process is in, where its user may have others below it.
+pub(crate) fn own_group() -> Option<PathBuf> {
+    let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
+    let own = groups.lines().find_map(|line| line.strip_prefix("0::/"))?;
+    let directory = Hierarchies::find().ok()?.unified.join(own);
+    let may = |path: &Path| nix::unistd::access(path, nix::unistd::AccessFlags::W_OK).is_ok();
+    (may(&directory) && may(&directory.join("cgroup.procs"))).then_some(directory)
+}
+
+/// Removes a control group and those below it, which have no processes any more.
+pub(crate) fn remove_tree(group: &Path) -> io::Result<()> {
     for below in groups_below(group) {
         remove_tree(&below)?;
     }
@@ -350,9 +440,14 @@ mod tests {
     fn limits_are_written_as_either_version_has_them() {
         let folder = tempfile::tempdir().unwrap();
         let root = |name: &str| folder.path().join(name);
-        let version_2 = Hierarchies { unified: root("2"), memory: None, cpu: None, pids: None };
-        let version_1 =
-            Hierarchies { unified: root("u"), memory: Some(root("m")), cpu: Some(root("c")), pids: Some(root("c")) };
+        let version_2 = Hierarchies { unified: root("2"), memory: None, cpu: None, pids: None, listed: false };
+        let version_1 = Hierarchies {
+            unified: root("u"),
+            memory: Some(root("m")),
+            cpu: Some(root("c")),
+            pids: Some(root("c")),
+            listed: false,
+        };
         let cases = [
             (
                 version_2,
@@ -396,15 +491,49 @@ mod tests {
                 memory: memory.map(Into::into),
                 cpu: cpu.map(Into::into),
                 pids: pids.map(Into::into),
+                listed: false,
             });
             assert_eq!(found, expected);
         };
         check("proc /proc proc rw 0 0\n", None);
+        // One that lies over others is the one that is seen.
+        check(
+            "cgroup /c/memory cgroup rw,memory 0 0\ncgroup2 /c/unified cgroup2 rw 0 0\ncgroup2 /c cgroup2 rw 0 0\n",
+            Some([Some("/c"), None, None, None]),
+        );
         check("cgroup2 /sys/fs/cgroup cgroup2 rw,nsdelegate 0 0\n", Some([Some("/sys/fs/cgroup"), None, None, None]));
         check(
             "cgroup /c/systemd cgroup rw,name=systemd 0 0\ncgroup /c/cpu,cpuacct cgroup rw,cpu,cpuacct 0 0\n\
              cgroup /c/memory cgroup rw,memory 0 0\ncgroup2 /c/unified cgroup2 rw 0 0\n",
             Some([Some("/c/unified"), Some("/c/memory"), Some("/c/cpu,cpuacct"), None]),
         );
+    }
+
+    #[test]
+    fn lists_take_the_place_of_groups() {
+        let folder = tempfile::tempdir().unwrap();
+        let group = Group::listed(folder.path(), "x");
+        group.create().unwrap();
+        let mut child = std::process::Command::new("sleep").arg("100").spawn().unwrap();
+        let number = child.id() as i32;
+        group.list(number).unwrap();
+        let list = fs::read_to_string(folder.path().join("andon/x/cgroup.procs")).unwrap();
+        assert_eq!(group.find(|_| true), Some(number));
+        for wrong in ["", "1 7\n", "x y\n", "1 \n"] {
+            fs::write(folder.path().join("andon/x/cgroup.procs"), wrong).unwrap();
+            assert_eq!(group.find(|_| true), None, "{wrong}");
+        }
+        fs::write(folder.path().join("andon/x/cgroup.procs"), list).unwrap();
+        group.limit_memory(None).unwrap();
+        group.limit_cpus(None).unwrap();
+        group.limit_processes(None).unwrap();
+        assert!(group.limit_memory(Some(64 << 20)).unwrap_err().help[0].contains("Delegate=yes"));
+        assert!(group.limit_cpus(Some(1.0)).is_err() && group.limit_processes(Some(10)).is_err());
+        assert_eq!((group.memory_limit(), group.cpu_limit(), group.process_limit()), (None, None, None));
+        let waits = std::thread::spawn(move || child.wait().unwrap());
+        group.destroy().unwrap();
+        assert!(!waits.join().unwrap().success());
+        assert!(!folder.path().join("andon").exists());
+        group.destroy().unwrap();
     }
 }

@@ -2,7 +2,7 @@
 
 use std::io::Error;
 
-use crate::{names, proxy, spawn, store};
+use crate::{names, proxy, realm, spawn, store};
 
 /// Starts servers; see [`spawn`].
 pub(crate) const SPAWN: &str = "__lab-spawn";
@@ -11,6 +11,8 @@ pub(crate) const BALANCER: &str = "__lab-balancer";
 /// Is an object store; see [`store`].
 pub(crate) const STORE: &str = "__lab-store";
 
+/// Holds the realm of a user without root; see [`realm`].
+pub(crate) const REALM: &str = "__lab-realm";
 /// Answers for the names of a network; see [`names`].
 pub(crate) const NAMES: &str = "__lab-names";
 
@@ -22,6 +24,7 @@ pub fn helper_main(arguments: &[String]) -> Option<i32> {
         [command, order] if command == BALANCER => Some(proxy::helper(order)),
         [command, order] if command == STORE => Some(store::helper(order)),
         [command, order] if command == NAMES => Some(names::helper(order)),
+        [command, order] if command == REALM => Some(realm::helper(order)),
         _ => None,
     }
 }

@@ -13,6 +13,7 @@ use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 
 use crate::attach;
+use crate::cgroup::Hierarchies;
 use crate::helper::{check, outlive_parent};
 use crate::layers;
 use crate::message;
@@ -98,6 +99,7 @@ fn set_up(order: &Order, go: &OwnedFd) -> Result<(), Problem> {
     step("cannot keep its mounts to itself", || {
         layers::mount("none", Path::new("/"), "", libc::MS_REC | libc::MS_PRIVATE, "")
     })?;
+    let has_groups = Hierarchies::find().is_ok_and(|found| !found.group(&order.identity).is_listed());
     let message = wait(go)?;
     let mut files = message.files.into_iter();
     let tree = files.next().ok_or_else(|| Problem::from(ErrorKind::UnexpectedEof))?;
@@ -115,8 +117,10 @@ fn set_up(order: &Order, go: &OwnedFd) -> Result<(), Problem> {
     wait(go)?;
     // SAFETY: touches no memory. Only now is this process in the control groups that shall be its root.
     step("cannot have control groups of its own", || check(unsafe { libc::unshare(libc::CLONE_NEWCGROUP) }.into()))?;
-    let quiet = libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC;
-    step("cannot mount its control groups", || mount("cgroup2", "sys/fs/cgroup", "cgroup2", quiet, ""))?;
+    if has_groups {
+        let quiet = libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC;
+        step("cannot mount its control groups", || mount("cgroup2", "sys/fs/cgroup", "cgroup2", quiet, ""))?;
+    }
     step("cannot connect to its network", || network(order))?;
     step("cannot protect the machine's settings", protect)?;
     let here = step("cannot open its root", || File::open("."))?;
@@ -127,6 +131,13 @@ fn set_up(order: &Order, go: &OwnedFd) -> Result<(), Problem> {
     let mut attached = order.places.iter().zip(&mounts);
     step("cannot attach its volumes", || attached.try_for_each(|(path, mount)| attach::put(&here, mount, path)))?;
     step("cannot leave the machine's root", leave)?;
+    if !has_groups && !order.supervised && is_systemd() {
+        return Err(io::Error::other(
+            "it cannot run systemd, which keeps what it starts in control groups: this user has none. Run this where the \
+             user's own systemd gives one (`systemd-run --user --scope -p Delegate=yes andon …`), or give the server \
+             `init = \"andon\"` or a `command`",
+        ));
+    }
     step("cannot give up privileges", drop_capabilities)?;
     step("cannot close what it inherited", || descriptors(&log))?;
     // SAFETY: touch no memory; the first fails only for a process that already leads a session.
@@ -138,6 +149,12 @@ fn set_up(order: &Order, go: &OwnedFd) -> Result<(), Problem> {
     }
     outlive_parent();
     Ok(())
+}
+
+/// Whether the image's init is systemd.
+fn is_systemd() -> bool {
+    let program = INITS.iter().find_map(|init| fs::canonicalize(init.to_str().ok()?).ok());
+    program.is_some_and(|program| program.file_name().is_some_and(|name| name == "systemd"))
 }
 
 fn die_with_parent() -> io::Result<()> {
@@ -168,8 +185,7 @@ fn exists(path: &CStr) -> bool {
 /// Becomes the image's init. Systemd says when all its units are up; the others are taken to serve once they run.
 fn exec(answers: &OwnedFd) -> Problem {
     let mut environment = vec![SEARCH_PATH, c"container=oci"];
-    let program = INITS.iter().find_map(|init| fs::canonicalize(init.to_str().ok()?).ok());
-    if program.is_some_and(|program| program.file_name().is_some_and(|name| name == "systemd")) {
+    if is_systemd() {
         if let Err(problem) = step("cannot be told that it is up", || notify(answers)) {
             return problem;
         }

@@ -59,6 +59,16 @@ impl Kind {
         self != Kind::Key
     }
 
+    /// Whether only this machine's root can make its objects: the kernel lets nobody else have block devices.
+    pub fn needs_root(self) -> bool {
+        matches!(self, Kind::Volume | Kind::Snapshot)
+    }
+
+    /// Whether its objects are processes that serve this machine, and so are not on the network of the servers.
+    pub fn serves_the_machine(self) -> bool {
+        matches!(self, Kind::Balancer | Kind::Bucket)
+    }
+
     /// The kind of a resource type.
     pub fn parse(name: &str) -> Result<Kind, Failure> {
         Kind::ALL.into_iter().find(|kind| kind.name() == name).ok_or_else(|| {

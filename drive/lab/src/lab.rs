@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use andon_schema::{Failure, Identity, TypeSchema};
 use andon_value::Value;
@@ -11,6 +12,7 @@ use crate::failure::OrFail;
 use crate::kind::Kind;
 use crate::life::{self, ChangedFile};
 use crate::machine::{self, Missing};
+use crate::realm::Realm;
 use crate::records::{Lock, Record, Records};
 use crate::server::Ground;
 use crate::spawn::Spawner;
@@ -31,6 +33,7 @@ pub struct Lab {
     pub(crate) records: Records,
     helper: PathBuf,
     spawner: Spawner,
+    realm: Option<Arc<Realm>>,
 }
 
 /// What a create or an update is told beside the plan.
@@ -79,7 +82,8 @@ impl Lab {
         let data = std::path::absolute(&settings.data_dir);
         let data = data.map_err(|error| Failure::new("the lab's data directory has no path", error.to_string()))?;
         let spawner = Spawner::new(settings.helper.clone());
-        Ok(Lab { records: Records::new(data), helper: settings.helper, spawner })
+        let realm = Realm::of(&data).map(Arc::new);
+        Ok(Lab { records: Records::new(data), helper: settings.helper, spawner, realm })
     }
 
     /// What this machine lacks to run a lab; nothing where it can.
@@ -106,10 +110,26 @@ impl Lab {
         planned: &Value,
         extra: &CreateExtra,
     ) -> Result<Made, (Failure, Option<Value>)> {
+        let kind = Kind::parse(kind).map_err(|failure| (failure, None))?;
+        let made = self.at_work(kind, || self.create_here(kind, identity, planned, extra));
+        made.map_err(|failure| (failure, None))?
+    }
+
+    fn create_here(
+        &self,
+        kind: Kind,
+        identity: &Identity,
+        planned: &Value,
+        extra: &CreateExtra,
+    ) -> Result<Made, (Failure, Option<Value>)> {
         let nothing_made = |failure| (failure, None);
-        let kind = Kind::parse(kind).map_err(nothing_made)?;
         if kind.needs_machine() {
             machine::require().map_err(nothing_made)?;
+        }
+        if kind.needs_root() && self.realm.is_some() {
+            let detail = "The kernel lets nobody but this machine's root mount what is on a block device.";
+            let failure = Failure::new(format!("a `{}` needs root", kind.name()), detail);
+            return Err(nothing_made(failure.help("Use a `lab_share`, which is a directory, or run this with sudo.")));
         }
         let lock = self.records.lock(identity).map_err(nothing_made)?;
         if self.records.exists(identity) {
@@ -147,6 +167,18 @@ impl Lab {
     ) -> Result<Made, (Failure, Option<Value>)> {
         let as_before = |failure| (failure, Some(prior.clone()));
         let kind = Kind::parse(kind).map_err(as_before)?;
+        self.at_work(kind, || self.update_here(kind, identity, prior, planned, extra)).map_err(as_before)?
+    }
+
+    fn update_here(
+        &self,
+        kind: Kind,
+        identity: &Identity,
+        prior: &Value,
+        planned: &Value,
+        extra: &CreateExtra,
+    ) -> Result<Made, (Failure, Option<Value>)> {
+        let as_before = |failure| (failure, Some(prior.clone()));
         let lock = self.records.lock(identity).map_err(as_before)?;
         let Some(record) = self.records.read(identity.as_str()).filter(|record| record.kind == kind) else {
             let failure =
@@ -174,15 +206,18 @@ impl Lab {
     /// Removes an object and every trace of it. Succeeds where it is gone already.
     pub fn delete(&self, kind: &str, identity: &Identity) -> Result<(), Failure> {
         let kind = Kind::parse(kind)?;
-        let lock = self.records.lock(identity)?;
-        self.destroy(kind, identity, &lock)?;
-        self.records.forget(identity, lock)
+        self.at_work(kind, || {
+            let lock = self.records.lock(identity)?;
+            self.destroy(kind, identity, &lock)?;
+            self.records.forget(identity, lock)
+        })?
     }
 
     /// An object as it is now; `None` where nothing is known of it any more. One of which only the processes or interfaces
     /// are gone, as after a reboot, says so, and an update brings them back.
     pub fn read(&self, kind: &str, identity: &Identity, prior: &Value) -> Result<Option<Value>, Failure> {
-        match Kind::parse(kind)? {
+        let kind = Kind::parse(kind)?;
+        self.at_work(kind, || match kind {
             Kind::Network => network::read(&self.records, identity, prior),
             Kind::Server => server::read(&self.records, identity, prior),
             Kind::Balancer => balancer::read(&self.records, identity, prior),
@@ -192,7 +227,7 @@ impl Lab {
             Kind::Bucket => bucket::read(&self.records, identity, prior),
             Kind::Pool => Ok(pool::read(&self.records, identity, prior)),
             Kind::Key => Ok(self.records.read(identity.as_str()).map(|_| prior.clone())),
-        }
+        })?
     }
 
     /// The first process of a server that runs, as this machine numbers it: whoever enters its namespaces enters the
@@ -221,7 +256,7 @@ impl Lab {
         let record = self.records.read(identity.as_str()).filter(|record| record.kind == Kind::Server);
         let record = record
             .ok_or_else(|| Failure::new("the server is gone", format!("The lab knows of no server `{identity}`.")))?;
-        server::restart(self.ground(&lock), identity, &record)
+        self.on_network(|| server::restart(self.ground(&lock), identity, &record))?
     }
 
     /// The file to which a server's init, and what it started, wrote before they had a journal. It need not exist.
@@ -255,6 +290,9 @@ impl Lab {
 
     /// Removes the lab's own directories where nothing is in them. They come back with the next object.
     pub fn tidy(&self) {
+        if let Some(realm) = self.realm.as_ref().filter(|_| self.records.all().is_empty()) {
+            realm.leave(self.records.data());
+        }
         self.records.remove_empty();
     }
 
@@ -270,7 +308,7 @@ impl Lab {
         let Some(record) = self.records.read(identity.as_str()).filter(|record| record.kind == kind) else {
             return Ok(Found::Partial);
         };
-        match kind {
+        self.at_work(kind, || match kind {
             Kind::Network => network::resolve(&self.records, identity, &record),
             Kind::Server => server::resolve(&self.records, identity, &record),
             Kind::Balancer => balancer::resolve(&self.records, identity, &record),
@@ -280,8 +318,8 @@ impl Lab {
             Kind::Bucket => bucket::resolve(&self.records, identity, &record),
             // Its members may be on any way; what they are made from is in the ledger alone.
             Kind::Pool => Ok(Found::Partial),
-            Kind::Key => Ok(Found::Complete(record.value)),
-        }
+            Kind::Key => Ok(Found::Complete(record.value.clone())),
+        })?
     }
 
     /// The objects of an owner that exist and are not among the known, in the order in which they can be deleted.
@@ -325,10 +363,23 @@ impl Lab {
             return Ok(None);
         }
         for kind in Kind::ALL.into_iter().filter(|kind| record.as_ref().is_none_or(|record| record.kind == *kind)) {
-            self.destroy(kind, identity, &lock).map_err(failed)?;
+            self.at_work(kind, || self.destroy(kind, identity, &lock)).and_then(|done| done).map_err(failed)?;
         }
         self.records.forget(identity, lock).map_err(failed)?;
         Ok(Some(format!("removed {what}, of which no ledger knows")))
+    }
+
+    /// Does something on the network of the servers, which in the realm of a user without root is not this machine's.
+    pub(crate) fn on_network<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T, Failure> {
+        match &self.realm {
+            Some(realm) => realm.on_network(work),
+            None => Ok(work()),
+        }
+    }
+
+    /// Does something with objects of a kind on the network where they are.
+    fn at_work<T: Send>(&self, kind: Kind, work: impl FnOnce() -> T + Send) -> Result<T, Failure> {
+        if kind.serves_the_machine() { Ok(work()) } else { self.on_network(work) }
     }
 
     fn ground<'a>(&'a self, lock: &'a Lock) -> Ground<'a> {

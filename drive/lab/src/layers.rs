@@ -42,7 +42,9 @@ pub(crate) fn lay(order: &Order, users: Option<(&File, u32)>) -> io::Result<Owne
     let names: Vec<String> = layers.iter().map(|tree| format!("/proc/self/fd/{}", tree.as_raw_fd())).collect();
     let Some((own, image)) = names.split_last() else { return Err(ErrorKind::InvalidInput.into()) };
     // Its files outlive it, and what it has waited for is on the disk: so without `volatile`.
-    let options = format!("lowerdir={},upperdir={own}/upper,workdir={own}/work", image.join(":"));
+    // Whoever is root of a user namespace alone may set none but users' attributes.
+    let attributes = if order.in_realm { ",userxattr" } else { "" };
+    let options = format!("lowerdir={},upperdir={own}/upper,workdir={own}/work{attributes}", image.join(":"));
     let as_user = users.map(|(_, first)| AsUser::take(first)).transpose()?;
     let mounted = mount("overlay", &place, "overlay", 0, &options);
     if users.is_some() {

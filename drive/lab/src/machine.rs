@@ -8,6 +8,7 @@ use andon_schema::Failure;
 
 use crate::cgroup::Hierarchies;
 use crate::failure::OrFail;
+use crate::realm;
 
 /// Something that the lab needs and that this machine does not have.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,7 +37,11 @@ pub(crate) fn missing() -> Vec<Missing> {
     let mut lack = |what: &str, why: &str, how: &str| {
         missing.push(Missing { what: what.to_owned(), why: why.to_owned(), how: how.to_owned() });
     };
-    if !has_capabilities() {
+    if let Some(refused) = realm::refused() {
+        let help = refused.help.join(" ");
+        let how = if help.is_empty() { "Run this with sudo.".to_owned() } else { help };
+        lack("a realm for a user without root", &format!("{}: {}", refused.summary, refused.detail), &how);
+    } else if !has_capabilities() {
         lack(
             "root's privileges",
             "Servers are made of namespaces, mounts and network interfaces.",
@@ -105,7 +110,7 @@ pub(crate) fn enable_forwarding() -> Result<Option<String>, Failure> {
 /// The size of the packets that get outside whole. A server that sent larger ones would hear of it only where every
 /// machine on the way says so.
 pub(crate) fn outside_mtu() -> u32 {
-    let routes = fs::read_to_string("/proc/net/route").unwrap_or_default();
+    let routes = fs::read_to_string("/proc/thread-self/net/route").unwrap_or_default();
     let default = routes.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
     let default = default.filter(|fields| fields.get(1) == Some(&"00000000"));
     let mtu = |fields: Vec<&str>| {

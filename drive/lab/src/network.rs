@@ -24,11 +24,14 @@ use crate::netlink::{self, Netlink, mac};
 use crate::nft;
 use crate::plan::complete;
 use crate::policy;
+use crate::realm::Realm;
 use crate::records::{Lock, Record, Records, absent_is_fine};
 use crate::spec::NetworkSpec;
 
 /// Keeps every process of this machine, whatever its data directory, from choosing a range at the same moment.
 const MACHINE_LOCK: &str = "/run/lock/andon-lab";
+/// The same in the realm of a user without root, which is one for each data directory.
+const REALM_LOCK: &str = "network";
 
 /// A network as its servers need it.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -72,7 +75,12 @@ pub(crate) fn create(
 ) -> Result<Made, Failure> {
     let spec = NetworkSpec::decode(planned)?;
     let mut netlink = Netlink::open().or_fail(|| "cannot talk to the kernel about networks".into())?;
-    let machine_lock = Lock::take(Path::new(MACHINE_LOCK)).or_fail(|| format!("cannot lock {MACHINE_LOCK}"))?;
+    let realm = Realm::of(records.data());
+    let machine_lock = match &realm {
+        Some(_) => records.path_of_lock(REALM_LOCK),
+        None => MACHINE_LOCK.into(),
+    };
+    let machine_lock = Lock::take(&machine_lock).or_fail(|| format!("cannot lock {}", machine_lock.display()))?;
     let net = choose(records, &mut netlink, spec.cidr)?;
     let range = Range { net, gateway: address::gateway(&net) };
     let value = complete(
@@ -86,7 +94,7 @@ pub(crate) fn create(
     records.write(identity, &Record { kind: Kind::Network, owner: owner.to_owned(), value: value.clone() })?;
     set_up(&mut netlink, identity, &range)?;
     drop(machine_lock);
-    let mut notes: Vec<String> = machine::enable_forwarding()?.into_iter().collect();
+    let mut notes: Vec<String> = forward(realm.as_ref(), spec.masquerade)?;
     let policy = policy::policy(records, &net, &value)?;
     nft::apply(lock, identity.as_str(), &net, spec.masquerade, policy.as_ref())?;
     notes.extend(names::start(records, program, identity, &range)?);
@@ -106,7 +114,7 @@ pub(crate) fn update(
     let range = range(records, identity.as_str())?;
     let mut netlink = Netlink::open().or_fail(|| "cannot talk to the kernel about networks".into())?;
     set_up(&mut netlink, identity, &range)?;
-    let mut notes: Vec<String> = machine::enable_forwarding()?.into_iter().collect();
+    let mut notes = forward(Realm::of(records.data()).as_ref(), spec.masquerade)?;
     let policy = policy::policy(records, &range.net, planned)?;
     nft::apply(lock, identity.as_str(), &range.net, spec.masquerade, policy.as_ref())?;
     // With the gateway's address went the routes that came from it.
@@ -120,6 +128,17 @@ pub(crate) fn update(
     records.write(identity, &Record { value: planned.clone(), ..record.clone() })?;
     notes.extend(names::start(records, program, identity, &range)?);
     Ok(Made { value: planned.clone(), notes })
+}
+
+/// Has packets be passed on between networks; gives what is to be said of it.
+fn forward(realm: Option<&Realm>, masquerade: bool) -> Result<Vec<String>, Failure> {
+    let changed = machine::enable_forwarding()?;
+    let Some(realm) = realm else { return Ok(changed.into_iter().collect()) };
+    // What was changed is the realm's own.
+    Ok(match realm.outside() {
+        Err(why) if masquerade => vec![format!("Servers of this network reach nothing outside of the lab: {why}")],
+        _ => Vec::new(),
+    })
 }
 
 /// Makes what of a network is not there.

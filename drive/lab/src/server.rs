@@ -28,6 +28,7 @@ use crate::names;
 use crate::netlink::{self, Netlink};
 use crate::network::{self, Range, interface};
 use crate::plan::complete;
+use crate::realm::Realm;
 use crate::records::{Lock, Record, Records, absent_is_fine, make_private};
 use crate::seed::Seed;
 use crate::spawn::{self, Order, Spawner, Started};
@@ -129,6 +130,7 @@ fn start(
         notes.extend(said.or_fail(|| format!("cannot write into {}", directory.display()))?);
     }
     attach::claim(records, identity, &spec.attached)?;
+    let in_realm = Realm::of(records.data()).is_some();
     let order = Order {
         identity: identity.to_string(),
         name: spec.name.clone(),
@@ -144,7 +146,8 @@ fn start(
         supervised: spec.supervised,
         command: spec.command.clone(),
         resolvers,
-        users: Some(take_users(records, identity)?),
+        users: Some(if in_realm { 0 } else { take_users(records, identity)? }),
+        in_realm,
         places: spec.attached.iter().map(|attached| attached.path.clone()).collect(),
     };
     let started = ground.spawner.start(ground.lock, &order, &|| attach::mounts(records, &spec.attached))?;

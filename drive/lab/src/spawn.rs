@@ -31,6 +31,7 @@ use crate::layers;
 use crate::message::{self, Message};
 use crate::netlink::{Netlink, mac};
 use crate::network::{self, interface};
+use crate::realm;
 use crate::records::Lock;
 use crate::users;
 
@@ -58,6 +59,9 @@ pub(crate) struct Order {
     pub resolvers: String,
     /// The number that the kernel counts the server's root under; `None` where that is this machine's.
     pub users: Option<u32>,
+    /// Whether this is in the realm of a user without root: then a server's users are those of the realm, in a user
+    /// namespace of its own.
+    pub in_realm: bool,
     /// Where what is attached to it is: a mount for each comes with the order.
     pub places: Vec<String>,
 }
@@ -189,7 +193,8 @@ fn await_start(answers: &OwnedFd) -> Result<Started, NotStarted> {
         if let Some(summary) = text("summary") {
             // What was said first is the cause; the way stays open for as long as anybody is at work.
             let is_unmappable = answer.get("unmappable").and_then(Json::as_bool) == Some(true);
-            let said = Failure::new(summary, text("detail").unwrap_or_default());
+            let help = answer.get("help").and_then(Json::as_array).into_iter().flatten().filter_map(Json::as_str);
+            let said = help.fold(Failure::new(summary, text("detail").unwrap_or_default()), Failure::help);
             failure = failure.or(Some(NotStarted { failure: said, is_unmappable }));
         }
         let file = files.into_iter().next();
@@ -232,13 +237,14 @@ pub(crate) fn helper() -> i32 {
         let order = serde_json::from_slice(&bytes).ok().and_then(|json: Json| Order::from_json(&json));
         let Some(order) = order else { return 2 };
         if let Err(NotStarted { failure, is_unmappable }) = start(&order, answers, mounts) {
-            refuse(answers, &failure.summary, &failure.detail, is_unmappable);
+            refuse(answers, &failure, is_unmappable);
         }
     }
 }
 
-fn refuse(answers: &OwnedFd, summary: &str, detail: &str, is_unmappable: bool) {
-    let answer = json!({ "summary": summary, "detail": detail, "unmappable": is_unmappable });
+fn refuse(answers: &OwnedFd, failure: &Failure, is_unmappable: bool) {
+    let Failure { summary, detail, help, .. } = failure;
+    let answer = json!({ "summary": summary, "detail": detail, "help": help, "unmappable": is_unmappable });
     // Whoever ordered it may be gone.
     let _ = message::send(answers, answer.to_string().as_bytes(), &[]);
 }
@@ -251,16 +257,19 @@ fn start(order: &Order, answers: &OwnedFd, mounts: &[OwnedFd]) -> Result<(), Not
     group.limit_processes(order.processes)?;
     write_files(order).or_fail(|| format!("cannot write into {}", order.directory.display()))?;
     let failed = || "cannot start the server's first process".to_owned();
-    let directory = File::open(group.unified()).or_fail(failed)?;
+    let directory = match group.is_listed() {
+        true => None,
+        false => Some(File::open(group.unified()).or_fail(failed)?),
+    };
     let (go, for_go) = message::pair().or_fail(failed)?;
     // The child begins there: with users of its own it may not find its way through directories that are others'.
     std::env::set_current_dir(order.directory.join("root")).or_fail(failed)?;
-    let cloned = clone_into(&directory, order.users.is_some());
+    let cloned = clone_into(directory.as_ref(), order.users.is_some());
     if !matches!(cloned, Ok(None)) {
         std::env::set_current_dir("/").or_fail(failed)?;
     }
     let cloned = match cloned {
-        Err(error) if order.users.is_some() => {
+        Err(error) if order.users.is_some() && !order.in_realm => {
             let error = layers::unmappable(error);
             let is_unmappable = error.kind() == io::ErrorKind::Unsupported;
             return Err(NotStarted { failure: Failure::new(failed(), sentence(&error.to_string())), is_unmappable });
@@ -272,6 +281,10 @@ fn start(order: &Order, answers: &OwnedFd, mounts: &[OwnedFd]) -> Result<(), Not
         become_server(order, &go, answers);
     };
     drop(go);
+    if group.is_listed() {
+        // Until it is told to go on, it ends with this process.
+        group.list(process).or_fail(failed)?;
+    }
     let started = json!({ "process": process });
     // Whoever ordered it may be gone: then the server is found by its identity.
     let _ = message::send(answers, started.to_string().as_bytes(), &[end.as_fd()]);
@@ -287,8 +300,8 @@ fn start(order: &Order, answers: &OwnedFd, mounts: &[OwnedFd]) -> Result<(), Not
         Err(_) if has_ended(&end) => {}
         // Before the child learns that nothing comes of it.
         Err((what, error)) => {
-            let is_unmappable = order.users.is_some() && error.kind() == io::ErrorKind::Unsupported;
-            refuse(answers, what, &sentence(&error.to_string()), is_unmappable);
+            let is_unmappable = order.users.is_some() && !order.in_realm && error.kind() == io::ErrorKind::Unsupported;
+            refuse(answers, &Failure::new(what, sentence(&error.to_string())), is_unmappable);
         }
     }
     Ok(())
@@ -298,7 +311,14 @@ fn start(order: &Order, answers: &OwnedFd, mounts: &[OwnedFd]) -> Result<(), Not
 fn give_root(order: &Order, group: &Group, process: i32, for_go: &OwnedFd, mounts: &[OwnedFd]) -> io::Result<()> {
     let users = order.users.map(|first| {
         for map in ["uid_map", "gid_map"] {
-            fs::write(format!("/proc/{process}/{map}"), format!("0 {first} {}\n", users::COUNT))?;
+            let numbers = match order.in_realm {
+                true => realm::same_as_here(&fs::read_to_string(Path::new("/proc/self").join(map))?),
+                false => format!("0 {first} {}\n", users::COUNT),
+            };
+            fs::write(format!("/proc/{process}/{map}"), numbers)?;
+        }
+        if group.is_listed() {
+            return Ok((File::open(format!("/proc/{process}/ns/user"))?, first));
         }
         // Its root may have groups below, as delegation has it: cgroups(7).
         let unified = group.unified();
@@ -307,7 +327,8 @@ fn give_root(order: &Order, group: &Group, process: i32, for_go: &OwnedFd, mount
         }
         Ok::<_, io::Error>((File::open(format!("/proc/{process}/ns/user"))?, first))
     });
-    let users = users.transpose()?;
+    // What is mapped already is seen as it is.
+    let users = users.transpose()?.filter(|_| !order.in_realm);
     let root = layers::lay(order, users.as_ref().map(|(users, first)| (users, *first))).map_err(|error| {
         let hint = "is the data directory on a file system that cannot hold a layer, such as another overlay? Choose another with ANDON_DATA_DIR";
         io::Error::new(error.kind(), format!("{error} ({hint})"))
@@ -328,7 +349,7 @@ fn has_ended(process: &OwnedFd) -> bool {
 /// The last that a forked child does here: it becomes the server or says why it cannot.
 fn become_server(order: &Order, go: &OwnedFd, answers: &OwnedFd) -> ! {
     let error = inside::run(order, go, answers);
-    refuse(answers, "the server could not be set up", &sentence(&error.to_string()), false);
+    refuse(answers, &Failure::new("the server could not be set up", sentence(&error.to_string())), false);
     // SAFETY: ends this process without running what belongs to its parent.
     unsafe { libc::_exit(1) }
 }
@@ -336,8 +357,8 @@ fn become_server(order: &Order, go: &OwnedFd, answers: &OwnedFd) -> ! {
 /// linux/sched.h; the `libc` crate's own does not fit its type.
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
-/// Forks into a control group and new namespaces. `None` in the child; else its number, and a file of its end.
-fn clone_into(group: &File, with_users: bool) -> io::Result<Option<(i32, OwnedFd)>> {
+/// Forks into a control group, where there is one, and new namespaces. `None` in the child; else its number, and a file of its end.
+fn clone_into(group: Option<&File>, with_users: bool) -> io::Result<Option<(i32, OwnedFd)>> {
     let namespaces = libc::CLONE_NEWNS
         | libc::CLONE_NEWPID
         | libc::CLONE_NEWNET
@@ -348,9 +369,9 @@ fn clone_into(group: &File, with_users: bool) -> io::Result<Option<(i32, OwnedFd
     let mut end = -1;
     // SAFETY: all zeros are a sound `clone_args`.
     let mut arguments: libc::clone_args = unsafe { std::mem::zeroed() };
-    arguments.flags = (namespaces | users) as u64 | CLONE_INTO_CGROUP;
+    arguments.flags = (namespaces | users) as u64 | group.map_or(0, |_| CLONE_INTO_CGROUP);
     arguments.exit_signal = libc::SIGCHLD as u64;
-    arguments.cgroup = group.as_raw_fd() as u64;
+    arguments.cgroup = group.map_or(0, |group| group.as_raw_fd() as u64);
     arguments.pidfd = &raw mut end as u64;
     // SAFETY: without a stack of its own the child goes on with a copy of this process, which has one thread.
     let process = unsafe { libc::syscall(libc::SYS_clone3, &raw mut arguments, size_of::<libc::clone_args>()) };
@@ -442,6 +463,7 @@ impl Order {
             "command": self.command,
             "resolvers": self.resolvers,
             "users": self.users,
+            "in_realm": self.in_realm,
             "places": self.places,
         })
     }
@@ -466,6 +488,7 @@ impl Order {
             command: texts("command")?.map(str::to_owned).collect(),
             resolvers: text("resolvers")?.to_owned(),
             users: number("users").map(|first| first as u32),
+            in_realm: json.get("in_realm")?.as_bool()?,
             places: texts("places")?.map(str::to_owned).collect(),
         })
     }

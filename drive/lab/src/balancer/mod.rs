@@ -26,6 +26,7 @@ use crate::lab::{Found, Made};
 use crate::machine;
 use crate::plan::complete;
 use crate::pool;
+use crate::realm::Realm;
 use crate::records::{Lock, Record, Records, absent_is_fine};
 use crate::service;
 
@@ -44,7 +45,7 @@ pub(crate) fn create(
     records.write(identity, &Record { kind: Kind::Balancer, owner: owner.to_owned(), value: value.clone() })?;
     let directory = records.directory(Kind::Balancer, identity.as_str());
     fs::create_dir_all(&directory).or_fail(|| format!("cannot make {}", directory.display()))?;
-    start(program, lock, identity, &directory, &value)?;
+    start(records, program, lock, identity, &directory, &value)?;
     let notes = set(records, &directory, &value)?;
     Ok(Made { value, notes })
 }
@@ -73,7 +74,7 @@ fn restart(records: &Records, program: &Path, lock: &Lock, identity: &Identity, 
     Hierarchies::find()?.group(identity.as_str()).destroy()?;
     let directory = records.directory(Kind::Balancer, identity.as_str());
     fs::create_dir_all(&directory).or_fail(|| format!("cannot make {}", directory.display()))?;
-    start(program, lock, identity, &directory, value)
+    start(records, program, lock, identity, &directory, value)
 }
 
 /// What a balancer's process says of itself: its settings, its targets with their health, and what it has counted.
@@ -149,11 +150,19 @@ pub(crate) fn cannot_listen(listen: SocketAddr, error: &io::Error) -> Failure {
     }
 }
 
-fn start(program: &Path, lock: &Lock, identity: &Identity, directory: &Path, value: &Value) -> Result<(), Failure> {
+fn start(
+    records: &Records,
+    program: &Path,
+    lock: &Lock,
+    identity: &Identity,
+    directory: &Path,
+    value: &Value,
+) -> Result<(), Failure> {
     Hierarchies::find()?.group(identity.as_str()).create()?;
     let order = json!({
         "identity": identity.as_str(),
         "directory": directory,
+        "network": Realm::of(records.data()).map(|realm| realm.network()),
         // No more than where it listens: anybody can read a command line. The rest comes by the control socket.
         "settings": { "listen": value.get_str("listen") },
     });

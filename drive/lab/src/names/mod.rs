@@ -26,6 +26,7 @@ use crate::failure::OrFail;
 use crate::helper;
 use crate::kind::Kind;
 use crate::network::Range;
+use crate::realm::Realm;
 use crate::records::{Records, absent_is_fine};
 use crate::service::{self, Work};
 use book::{Book, Meaning};
@@ -47,6 +48,8 @@ struct Names {
     /// Whom it answers.
     net: Ipv4Net,
     book: Mutex<Book>,
+    /// The resolver of a realm, which has none of this machine's.
+    outside: Option<IpAddr>,
     /// Taken for each question that another resolver is asked.
     waiting: Semaphore,
 }
@@ -70,6 +73,7 @@ pub(crate) fn start(
         "gateway": range.gateway.to_string(),
         "net": range.net.to_string(),
         "data": records.data(),
+        "outside": Realm::of(records.data()).and_then(|realm| realm.outside().ok().map(|it| it.to_string())),
     });
     let log = directory.join("names.log");
     // Before they are there: a kill in between leaves a network that is not up, and not one without names.
@@ -135,7 +139,7 @@ fn begin(order: &Json) -> Result<Work, Failure> {
     datagrams.set_nonblocking(true).and_then(|()| listener.set_nonblocking(true)).or_fail(failed)?;
     let records = Records::new(text("data").into());
     let book = Mutex::new(Book::new(records, text("identity")));
-    let names = Arc::new(Names { net, book, waiting: Semaphore::new(WAITING) });
+    let names = Arc::new(Names { net, book, outside: text("outside").parse().ok(), waiting: Semaphore::new(WAITING) });
     Ok(Box::new(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(names.run(datagrams, listener))
@@ -205,7 +209,8 @@ impl Names {
         let Ok(_waits) = self.waiting.try_acquire() else {
             return Some(message::write(&question, Code::Failed, false, &[]));
         };
-        for resolver in crate::machine::own_resolvers() {
+        let resolvers = self.outside.map_or_else(crate::machine::own_resolvers, |outside| vec![outside]);
+        for resolver in resolvers {
             let asked = async {
                 match by_connection {
                     true => by_tcp(resolver, message).await,

@@ -226,7 +226,8 @@ impl PoolSession<'_> {
         let one = |serial: u64| {
             let alive = self.lab.init(&member_identity(&self.identity, serial)).is_some();
             let address = self.address(serial);
-            let well = |address| probe.as_ref().is_none_or(|probe| is_well(address, probe));
+            let ask = |address, probe| self.lab.on_network(|| is_well(address, probe)).unwrap_or(false);
+            let well = |address| probe.as_ref().is_none_or(|probe| ask(address, probe));
             let healthy = alive && address.is_some_and(well);
             let (requests, errors) = address.and_then(|address| counts.get(&address).copied()).unwrap_or_default();
             MemberSeen { alive, healthy, requests, errors }

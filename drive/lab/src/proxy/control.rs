@@ -14,6 +14,7 @@ use tokio::net::unix::OwnedReadHalf;
 use tokio::time::timeout;
 
 use super::listen::Listening;
+use super::place;
 use super::table::{Entry, Live, Shared};
 use super::target::{Target, locked};
 use super::tls;
@@ -275,7 +276,7 @@ impl Balancer {
 }
 
 fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {
-    let listener = TcpListener::bind(address).map_err(|error| cannot_listen(address, &error))?;
+    let listener = place::bind(address).map_err(|error| cannot_listen(address, &error))?;
     listener.set_nonblocking(true).or_fail(|| format!("cannot listen on {address}"))?;
     Ok(listener)
 }

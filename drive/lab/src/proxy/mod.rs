@@ -9,6 +9,7 @@ mod counts;
 mod forward;
 mod health;
 mod listen;
+mod place;
 mod sticky;
 mod stream;
 mod table;
@@ -16,7 +17,6 @@ mod target;
 mod tls;
 mod worker;
 
-use std::net::TcpListener;
 use std::path::Path;
 
 use andon_schema::Failure;
@@ -37,7 +37,10 @@ fn begin(order: &Json) -> Result<Work, Failure> {
     let text = |name: &str| order.get(name).and_then(Json::as_str).unwrap_or_default();
     let settings = control::Settings::from_json(order.get("settings").unwrap_or(&Json::Null))?;
     Hierarchies::find()?.group(text("identity")).enter_as_service().or_fail(failed)?;
-    let listener = TcpListener::bind(settings.listen).map_err(|error| cannot_listen(settings.listen, &error))?;
+    if let Some(network) = order.get("network").and_then(Json::as_str) {
+        place::go_to(Path::new(network)).or_fail(failed)?;
+    }
+    let listener = place::bind(settings.listen).map_err(|error| cannot_listen(settings.listen, &error))?;
     listener.set_nonblocking(true).or_fail(failed)?;
     let control = service::control_socket(Path::new(text("directory")))?;
     raise_descriptor_limit();

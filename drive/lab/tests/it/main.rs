@@ -19,6 +19,7 @@ mod buckets;
 mod keys;
 mod names;
 mod networks;
+mod realms;
 mod seeds;
 mod servers;
 mod supervised;
@@ -40,6 +41,9 @@ fn main() -> ExitCode {
     if let Some(status) = world::victim(&arguments) {
         return status;
     }
+    if let Some(status) = realms::step(&arguments) {
+        return status;
+    }
     let wanted = |name: &str| {
         let mut filters = arguments.iter().filter(|argument| !argument.starts_with('-')).peekable();
         filters.peek().is_none() || filters.any(|filter| name.contains(filter.as_str()))
@@ -47,6 +51,7 @@ fn main() -> ExitCode {
     let tests: Vec<Test> = [
         names::TESTS,
         networks::TESTS,
+        realms::TESTS,
         servers::TESTS,
         supervised::TESTS,
         balancers::TESTS,
