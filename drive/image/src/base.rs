@@ -12,6 +12,7 @@ use sha2::{Digest as _, Sha256};
 use crate::bootstrap::{bootstrap, follow};
 use crate::clean::{Fate, SSH_UNIT, SSH_UNIT_CONTENT, clean, forget, trace};
 use crate::digest::hex;
+use crate::host;
 use crate::images::{Stack, write_whole};
 use crate::layer::{hash_file, read};
 use crate::lock::Lock;
@@ -112,6 +113,10 @@ impl Images {
                 bootstrap(release, &mirrors, &choice.pins, (&upper, &scratch), &self.interrupt, log)?;
                 clean(&upper).doing("clean", &upper)?;
             }
+            Source::Host => {
+                log("copying what packages brought to this machine");
+                host::take(Path::new("/"), &upper, log)?;
+            }
             Source::Directory(path) => {
                 log(&format!("copying {}", path.display()));
                 let mut from = path.clone().into_os_string();
@@ -161,7 +166,7 @@ impl Images {
     /// elsewhere its name.
     pub fn source_key(&self, source: &Source) -> Result<String, Failure> {
         Ok(match source {
-            Source::Directory(_) | Source::Archive(_) | Source::Layout { .. } => {
+            Source::Host | Source::Directory(_) | Source::Archive(_) | Source::Layout { .. } => {
                 let pointer = self.base_path(source)?;
                 pointer.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
             }
@@ -251,6 +256,7 @@ impl Images {
     fn base_path(&self, source: &Source) -> Result<PathBuf, Failure> {
         let name = match source {
             Source::Release { distribution, release } => format!("{}-{release}", distribution.id()),
+            Source::Host => format!("host-{CLEANING}-{}", host::key(Path::new("/"))?.as_str()),
             Source::Archive(path) => {
                 format!("archive-{CLEANING}-{}", hex(&hash_file(path, &mut vec![0; 256 << 10]).doing("read", path)?))
             }
@@ -344,6 +350,7 @@ fn place(source: &Source) -> String {
     match source {
         Source::Directory(path) | Source::Archive(path) | Source::Layout { path, .. } => path.display().to_string(),
         Source::Release { release: name, .. } | Source::Image(name) => name.clone(),
+        Source::Host => "this machine".to_owned(),
         Source::Registry(reference) => reference.to_string(),
     }
 }

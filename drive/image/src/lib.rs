@@ -36,6 +36,7 @@ mod digest;
 mod disk;
 mod export;
 mod history;
+mod host;
 mod images;
 mod keyring;
 mod layer;

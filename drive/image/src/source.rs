@@ -78,6 +78,8 @@ pub enum Source {
         /// Its name: `bookworm`.
         release: String,
     },
+    /// The packages that are installed on this machine, as they brought their files: `host`.
+    Host,
     /// A directory that holds a root file system.
     Directory(PathBuf),
     /// A tar archive of a root file system, compressed or not.
@@ -108,6 +110,9 @@ impl Source {
         }
         if let Some(release) = Distribution::parse(text) {
             return release;
+        }
+        if text == "host" {
+            return Ok(Source::Host);
         }
         if let Some(layout) = text.strip_prefix("oci:") {
             let (path, tag) = match layout.rsplit_once(':') {
@@ -140,19 +145,15 @@ impl Source {
         }
         let failure = match text {
             "" => Failure::new("the image has no base", "The `from` of the image is empty."),
-            "host" => Failure::new(
-                "this base is not supported yet",
-                "An image cannot be made from this machine's own files yet.",
-            ),
             _ => Failure::new(
-                "this base is not supported yet",
+                "there is no such base",
                 format!(
                     "`{text}` is no release of Debian or Ubuntu, no path, no image of the project, and no reference with its registry."
                 ),
             ),
         };
         Err(failure
-            .help("Use a release (`debian:bookworm`), a reference (`docker.io/library/alpine:3`), a directory or tar archive (`./rootfs`), a layout (`oci:DIRECTORY`), or `image.NAME`."))
+            .help("Use a release (`debian:bookworm`), a reference (`docker.io/library/alpine:3`), a directory or tar archive (`./rootfs`), a layout (`oci:DIRECTORY`), `host`, or `image.NAME`."))
     }
 }
 
@@ -187,11 +188,11 @@ mod tests {
         check("./not/there", Err("there is no such base"));
         check("not-there.tar.xz", Err("there is no such base"));
         check("", Err("the image has no base"));
-        check("host", Err("this base is not supported yet"));
+        check("host", Ok(Source::Host));
         let reference = Reference::parse("docker.io/library/nginx:1").unwrap();
         check("docker.io/library/nginx:1", Ok(Source::Registry(reference)));
         check("docker.io/library/NGINX", Err("this is no reference to a registry"));
         check("oci:not/there:1", Err("there is no such base"));
-        check("alpine:3", Err("this base is not supported yet"));
+        check("alpine:3", Err("there is no such base"));
     }
 }

@@ -340,7 +340,7 @@ pub(crate) fn alike(from: &Path, to: &Path) -> io::Result<()> {
 }
 
 /// The same file, or link, again.
-fn copy(from: &Path, to: &Path) -> io::Result<()> {
+pub(crate) fn copy(from: &Path, to: &Path) -> io::Result<()> {
     let kind = fs::symlink_metadata(from)?.file_type();
     if kind.is_symlink() {
         symlink(fs::read_link(from)?, to)?;

@@ -165,7 +165,7 @@ fn of_what_images_are_baked_from() {
         ("", "from = image.i0", ""),
         ("", "from = \"debian:bookwurm\"", "Debian has no such release @ \"debian:bookwurm\""),
         ("", "from = \"\"", "the image has no base @ \"\""),
-        ("", "from = \"alpine:3\"", "this base is not supported yet @ \"alpine:3\""),
+        ("", "from = \"alpine:3\"", "there is no such base @ \"alpine:3\""),
     ];
     check("images/a.image.hcl", "# images", &cases, |at, _, given| format!("image \"i{at}\" {{\n  {given}\n}}\n"));
 }
