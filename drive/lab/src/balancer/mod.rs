@@ -62,19 +62,25 @@ pub(crate) fn update(
 ) -> Result<Made, Failure> {
     let directory = records.directory(Kind::Balancer, identity.as_str());
     if status(records, identity).is_none() {
-        restart(records, program, lock, identity, planned)?;
+        let before = complete(&record.value, [("listen", planned.get("listen").cloned().unwrap_or(Value::NULL))]);
+        restart(records, program, lock, identity, &before)?;
     }
     let notes = set(records, &directory, planned)?;
     records.write(identity, &Record { value: planned.clone(), ..record.clone() })?;
     Ok(Made { value: planned.clone(), notes })
 }
 
-/// Starts a balancer whose process has ended. It has no targets until it is told.
+/// Starts a balancer whose process has ended, with the targets that it had, whether they are well or not: an ill one keeps
+/// no other from being asked.
 fn restart(records: &Records, program: &Path, lock: &Lock, identity: &Identity, value: &Value) -> Result<(), Failure> {
     Hierarchies::find()?.group(identity.as_str()).destroy()?;
     let directory = records.directory(Kind::Balancer, identity.as_str());
     fs::create_dir_all(&directory).or_fail(|| format!("cannot make {}", directory.display()))?;
-    start(records, program, lock, identity, &directory, value)
+    start(records, program, lock, identity, &directory, value)?;
+    let order = json!({ "do": "set", "settings": settings(records, value), "at_once": true });
+    // What it cannot take is told with what it is to be from now on.
+    let _ = ask(&directory, &order, STATUS_LIMIT);
+    Ok(())
 }
 
 /// What a balancer's process says of itself: its settings, its targets with their health, and what it has counted.

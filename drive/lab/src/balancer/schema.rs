@@ -10,7 +10,7 @@ use super::spec;
 use crate::spec::format::{DURATION, INTERVAL, LISTEN, PATH, TARGET, text};
 
 /// The attributes that a balancer's process is told; the others are for people.
-pub(crate) const SETTINGS: [&str; 18] = [
+pub(crate) const SETTINGS: [&str; 19] = [
     "listen",
     "mode",
     "targets",
@@ -29,6 +29,7 @@ pub(crate) const SETTINGS: [&str; 18] = [
     "answer",
     "connect",
     "header_size",
+    "clients",
 ];
 
 /// What an attribute is where the user does not give it.
@@ -62,6 +63,7 @@ const WEIGHT: Format =
 const POOL: Format = Format { name: "a pool's id", example: "lab_pool.web.id", check: |it| text(it, spec::pool) };
 const PORT: Format = Format { name: "a port", example: "80", check: spec::port };
 const TIMES: Format = Format { name: "a number of times, from 1 to 100", example: "2", check: spec::times };
+const CLIENTS: Format = Format { name: "a number of clients", example: "10000", check: spec::clients };
 const SIZE: Format = Format {
     name: "an amount of memory, from 8K to 1M",
     example: "\"64K\"",
@@ -173,12 +175,20 @@ pub(crate) fn attributes() -> Vec<(&'static str, Attribute)> {
         (
             "answer",
             text(
-                "How long a target may take to begin its answer, or either side to take what it is sent. Default `5m`.",
+                "How long a target may take to begin its answer or to go on with it, or either side to take what it is sent. Default `5m`.",
             )
             .format(INTERVAL),
         ),
         ("connect", text("How long a target may take to accept a connection. Default `1s`.").format(INTERVAL)),
         ("header_size", text("The most that the header of a request or an answer may be. Default `64K`.").format(SIZE)),
+        (
+            "clients",
+            number(
+                "The most clients that are connected at once; those that come then wait until one leaves. Default: a third \
+                 of the files that one process may have open.",
+            )
+            .format(CLIENTS),
+        ),
         (
             "running",
             Attribute::computed(Type::Bool, "Whether its process runs. One that does not is started by the next apply."),

@@ -71,6 +71,8 @@ pub(crate) struct Limits {
     pub connect: Duration,
     /// Bytes.
     pub header_size: usize,
+    /// That are connected at once; `None`: as many as there are descriptors for.
+    pub clients: Option<usize>,
 }
 
 /// The weight of a target that is given none, in thousandths.
@@ -98,6 +100,7 @@ impl BalancerSpec {
             answer: pause("answer", 300_000)?,
             connect: pause("connect", 1000)?,
             header_size: value.get_str("header_size").map_or(Ok(64 << 10), header_size)?,
+            clients: value.get("clients").and_then(Value::as_number).map(|number| number.to_f64() as usize),
         };
         Ok(BalancerSpec {
             listen: listen(required(value, "listen")?)?,
@@ -255,6 +258,11 @@ pub(crate) fn weight(value: &Value) -> Result<(), Failure> {
 /// Checks how often health must be good or bad.
 pub(crate) fn times(value: &Value) -> Result<(), Failure> {
     in_range(value, 1.0, 100.0, true, "number of times", "It is a whole number from 1 to 100.")
+}
+
+/// Checks how many clients there may be.
+pub(crate) fn clients(value: &Value) -> Result<(), Failure> {
+    in_range(value, 1.0, 10_000_000.0, true, "number of clients", "It is a whole number, and not 0.")
 }
 
 fn in_range(value: &Value, least: f64, most: f64, whole: bool, what: &str, detail: &str) -> Result<(), Failure> {

@@ -1,13 +1,16 @@
 //! Bodies that are passed on as they come, and counted.
 
+use std::error::Error;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use http_body_util::Full;
 use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
 use hyper::client::conn::http1::SendRequest;
+use tokio::time::{Instant, Sleep, sleep};
 
 use super::table::Shared;
 use super::target::OpenRequest;
@@ -43,6 +46,10 @@ pub(super) struct Passed {
     body: Incoming,
     request: Option<Request>,
     shared: Arc<Shared>,
+    /// How long the target may say nothing.
+    limit: Duration,
+    /// Until when it may, where it was ever waited for.
+    silence: Option<Pin<Box<Sleep>>>,
 }
 
 /// The request that an answer belongs to.
@@ -66,8 +73,8 @@ impl Outgoing {
 
 impl Answer {
     /// An answer as it comes from a target.
-    pub fn passed(body: Incoming, request: Request, shared: Arc<Shared>) -> Answer {
-        let mut passed = Passed { body, request: Some(request), shared };
+    pub fn passed(body: Incoming, request: Request, shared: Arc<Shared>, limit: Duration) -> Answer {
+        let mut passed = Passed { body, request: Some(request), shared, limit, silence: None };
         if passed.body.is_end_stream() {
             passed.end();
         }
@@ -100,9 +107,23 @@ impl Passed {
             request.open.target().keep(request.sender, sent);
         }
     }
+
+    /// The next part of the body, or that the target has said nothing for too long.
+    fn next_part(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(context) {
+            if let Some(silence) = &mut self.silence {
+                silence.as_mut().reset(Instant::now() + self.limit);
+            }
+            return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
+        }
+        let silence = self.silence.get_or_insert_with(|| Box::pin(sleep(self.limit)));
+        ready!(silence.as_mut().poll(context));
+        Poll::Ready(Some(Err("the target did not go on with its answer".into())))
+    }
 }
 
 type Polled = Poll<Option<Result<Frame<Bytes>, hyper::Error>>>;
+type BoxError = Box<dyn Error + Send + Sync>;
 
 impl Body for Outgoing {
     type Data = Bytes;
@@ -139,14 +160,14 @@ impl Body for Outgoing {
 
 impl Body for Answer {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = BoxError;
 
-    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Polled {
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let passed = match &mut *self {
             Answer::Own(body) => return Pin::new(body).poll_frame(context).map_err(|never| match never {}),
             Answer::Passed(passed) => passed,
         };
-        let frame = Pin::new(&mut passed.body).poll_frame(context);
+        let frame = passed.next_part(context);
         match &frame {
             Poll::Pending => {}
             Poll::Ready(None) => passed.end(),

@@ -137,10 +137,14 @@ impl Balancer {
         let answer = match order.get("do").and_then(Json::as_str) {
             Some("status") => self.status(),
             Some("set") => match Settings::from_json(order.get("settings").unwrap_or(&Json::Null)) {
-                Ok(settings) => match self.set(settings, reader.into_inner().into_inner()).await {
-                    Ok(notes) => json!({ "notes": notes }),
-                    Err(failure) => refusal(&failure),
-                },
+                Ok(settings) => {
+                    let asker = (!order.get("at_once").is_some_and(|it| it == &Json::Bool(true)))
+                        .then(|| reader.into_inner().into_inner());
+                    match self.set(settings, asker).await {
+                        Ok(notes) => json!({ "notes": notes }),
+                        Err(failure) => refusal(&failure),
+                    }
+                }
                 Err(failure) => refusal(&failure),
             },
             _ => refusal(&Failure::new("the balancer does not understand", "It is asked to `status` or to `set`.")),
@@ -173,8 +177,9 @@ impl Balancer {
 
     /// Changes the settings: new targets, and all targets where the check is a new one, are awaited, then all changes
     /// at once, then old targets are let go. Nothing is changed where it fails, or where whoever asked is gone before
-    /// new targets are healthy.
-    async fn set(self: &Arc<Balancer>, new: Settings, asker: OwnedReadHalf) -> Result<Vec<String>, Failure> {
+    /// new targets are healthy. Where nobody is named who asked, nothing is awaited: targets are as they were before, and may
+    /// be ill as they were.
+    async fn set(self: &Arc<Balancer>, new: Settings, asker: Option<OwnedReadHalf>) -> Result<Vec<String>, Failure> {
         let _changing = self.changing.lock().await;
         let old = locked(&self.settings).clone();
         let place = if new.listen == old.listen { Place::Same } else { self.place(new.listen)? };
@@ -191,7 +196,10 @@ impl Balancer {
         let serving = staying.iter().filter(|target| asked_anew && target.is_healthy());
         let probes: Vec<Arc<Target>> = serving.map(|target| Target::new(target.address, health())).collect();
         let awaited: Vec<Arc<Target>> = coming.iter().chain(&probes).cloned().collect();
-        let healthy = await_health(&awaited, &new, asker).await;
+        let healthy = match asker {
+            Some(asker) => await_health(&awaited, &new, asker).await,
+            None => Ok(()),
+        };
         probes.iter().for_each(|probe| probe.discard());
         if let Err(failure) = healthy {
             coming.iter().for_each(|target| target.discard());
@@ -230,7 +238,21 @@ impl Balancer {
         if let Some(position) = left.iter().position(|left| left.address == address) {
             return Ok(Place::Left(left.swap_remove(position)));
         }
-        Ok(Place::New(listen(address)?))
+        let listening = locked(&self.listening);
+        let beside = || left.iter().chain([&*listening]).filter(|other| other.address.port() == address.port());
+        let listener = match place::bind(address) {
+            // One of all addresses of this machine, and one of one of them, are in each other's way.
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && beside().next().is_some() => {
+                beside().for_each(|other| other.make_room(true));
+                let listener = place::bind_beside(address);
+                beside().for_each(|other| other.make_room(false));
+                listener
+            }
+            listener => listener,
+        };
+        let listener = listener.map_err(|error| cannot_listen(address, &error))?;
+        listener.set_nonblocking(true).or_fail(|| format!("cannot listen on {address}"))?;
+        Ok(Place::New(listener))
     }
 
     /// Leaves an address once nobody comes there any more: clients learn of the new one later than this process.
@@ -273,12 +295,6 @@ impl Balancer {
         locked(&self.leaving).clear();
         notes
     }
-}
-
-fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {
-    let listener = place::bind(address).map_err(|error| cannot_listen(address, &error))?;
-    listener.set_nonblocking(true).or_fail(|| format!("cannot listen on {address}"))?;
-    Ok(listener)
 }
 
 /// Waits until all are healthy. What came so far is told where the time is over.

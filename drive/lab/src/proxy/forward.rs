@@ -5,6 +5,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
@@ -66,6 +67,9 @@ pub(super) async fn forward(shared: &Arc<Shared>, client: &Client, request: Requ
             "This is no proxy to the world outside: CONNECT is not offered.",
         );
     }
+    if !names_one_host(&parts) {
+        return own_answer(StatusCode::BAD_REQUEST, "A request names one host, and once.");
+    }
     let client_side = parts.extensions.remove::<OnUpgrade>();
     let upgrade = upgrade_of(&parts.headers);
     let wish = match live.sticky {
@@ -117,7 +121,8 @@ pub(super) async fn forward(shared: &Arc<Shared>, client: &Client, request: Requ
                 }
                 let cookie = (live.sticky == Sticky::Cookie && wish != Wish::Name(target.name))
                     .then(|| sticky::cookie(&target, client.is_secure));
-                return pass_back(answer, body::Request { open, sender, progress }, shared, cookie);
+                let request = body::Request { open, sender, progress };
+                return pass_back(answer, request, shared, cookie, live.limits.answer);
             }
             Err(mut error) => {
                 // What was never sent can be sent elsewhere, whatever it is.
@@ -150,6 +155,21 @@ fn too_late(shared: &Shared, live: &Live, target: &Target, was_sent: bool) -> Re
     target.counts.error();
     let text = format!("{} did not begin to answer within {limit}.", target.address);
     own_answer(StatusCode::GATEWAY_TIMEOUT, &text)
+}
+
+/// Whether it is clear which host is meant (RFC 9112, section 3.2): of several, a target might take another one than whoever
+/// stands before it.
+fn names_one_host(parts: &Parts) -> bool {
+    let mut hosts = parts.headers.get_all(header::HOST).into_iter();
+    let sound = |host: &HeaderValue| {
+        let name = uri::Authority::try_from(host.as_bytes());
+        host.is_empty() || name.is_ok_and(|name| !name.as_str().contains('@'))
+    };
+    match (hosts.next(), hosts.next()) {
+        (Some(host), None) => sound(host),
+        (None, _) => parts.version != Version::HTTP_11,
+        (Some(_), Some(_)) => false,
+    }
 }
 
 /// The protocol that a client asks to switch to.
@@ -231,6 +251,7 @@ fn pass_back(
     request: body::Request,
     shared: &Arc<Shared>,
     cookie: Option<HeaderValue>,
+    silence: Duration,
 ) -> Response<Answer> {
     let (mut parts, body) = answer.into_parts();
     clean(&mut parts.headers);
@@ -238,7 +259,7 @@ fn pass_back(
     if let Some(cookie) = cookie {
         parts.headers.append(header::SET_COOKIE, cookie);
     }
-    Response::from_parts(parts, Answer::passed(body, request, shared.clone()))
+    Response::from_parts(parts, Answer::passed(body, request, shared.clone(), silence))
 }
 
 /// Joins both sides once each has switched; the request stays open for as long as they talk.

@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::forward::{Client, forward};
+use super::place::share_address;
 use super::stream;
 use super::table::{Live, Shared};
 use super::target::locked;
@@ -33,6 +34,7 @@ const PING: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs
 /// Accepts clients until it is dropped; those who are connected then finish what they asked.
 pub(super) struct Listening {
     pub address: SocketAddr,
+    socket: TcpListener,
     stage: watch::Sender<Stage>,
     /// When the last client came.
     last: Arc<Mutex<Instant>>,
@@ -59,12 +61,18 @@ impl Listening {
     pub fn start(listener: TcpListener, shared: Arc<Shared>, workers: Arc<Workers>) -> io::Result<Listening> {
         let address = listener.local_addr()?;
         let last = Arc::new(Mutex::new(Instant::now()));
-        let listening = Listening { address, stage: watch::Sender::new(Stage::default()), last: last.clone() };
+        let (socket, stage) = (listener.try_clone()?, watch::Sender::new(Stage::default()));
+        let listening = Listening { address, socket, stage, last: last.clone() };
         let watched = listening.stage.subscribe();
         let listener = tokio::net::TcpListener::from_std(listener)?;
         let mut until = watched.clone();
         tokio::spawn(async move {
             loop {
+                // Where there is no room for more, they wait in the kernel's queue.
+                tokio::select! {
+                    () = workers.has_room(|| shared.live().limits.clients) => {}
+                    _ = until.wait_for(|stage| stage.is_over) => break,
+                }
                 let accepted = tokio::select! {
                     accepted = accept(&listener) => accepted,
                     _ = until.wait_for(|stage| stage.is_over) => break,
@@ -87,6 +95,11 @@ impl Listening {
             }
         });
         Ok(listening)
+    }
+
+    /// Has the kernel let another socket of this user listen where this one does, or no longer so.
+    pub fn make_room(&self, room: bool) {
+        share_address(&self.socket, room);
     }
 
     /// For how long nobody has come.

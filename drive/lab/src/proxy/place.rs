@@ -5,11 +5,17 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::sync::OnceLock;
 use std::sync::mpsc::{Sender, SyncSender, channel, sync_channel};
 
-type Asked = (SocketAddr, SyncSender<io::Result<TcpListener>>);
+use nix::sys::socket::{
+    AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, bind as bind_to, listen, setsockopt, socket, sockopt,
+};
+
+type Bind = fn(SocketAddr) -> io::Result<TcpListener>;
+type Asked = (SocketAddr, Bind, SyncSender<io::Result<TcpListener>>);
 
 static CLIENTS: OnceLock<Sender<Asked>> = OnceLock::new();
 
@@ -18,9 +24,9 @@ static CLIENTS: OnceLock<Sender<Asked>> = OnceLock::new();
 pub(super) fn go_to(network: &Path) -> io::Result<()> {
     let (asks, asked) = channel::<Asked>();
     std::thread::Builder::new().name("listens".into()).spawn(move || {
-        while let Ok((address, answer)) = asked.recv() {
+        while let Ok((address, bind, answer)) = asked.recv() {
             // Whoever asked may be gone.
-            let _ = answer.send(TcpListener::bind(address));
+            let _ = answer.send(bind(address));
         }
     })?;
     let _ = CLIENTS.set(asks);
@@ -30,12 +36,39 @@ pub(super) fn go_to(network: &Path) -> io::Result<()> {
 
 /// Opens a socket where clients are; at an address that only the servers' network has, it is there.
 pub(super) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    let Some(clients) = CLIENTS.get() else { return TcpListener::bind(address) };
+    bind_by(TcpListener::bind, address)
+}
+
+/// The same at an address of which sockets beside it may have made room, as [`share_address`] does.
+pub(super) fn bind_beside(address: SocketAddr) -> io::Result<TcpListener> {
+    bind_by(beside, address)
+}
+
+/// Sets whether a socket shares its address with others of the same user that do so, too (socket(7), `SO_REUSEPORT`).
+pub(super) fn share_address(listener: &TcpListener, shares: bool) {
+    // Only an address that is taken comes of it.
+    let _ = setsockopt(listener, sockopt::ReusePort, &shares);
+}
+
+fn beside(address: SocketAddr) -> io::Result<TcpListener> {
+    let family = if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
+    let socket = socket(family, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
+    setsockopt(&socket, sockopt::ReuseAddr, &true)?;
+    setsockopt(&socket, sockopt::ReusePort, &true)?;
+    bind_to(socket.as_raw_fd(), &SockaddrStorage::from(address))?;
+    listen(&socket, Backlog::MAXCONN)?;
+    let listener = TcpListener::from(socket);
+    share_address(&listener, false);
+    Ok(listener)
+}
+
+fn bind_by(bind: Bind, address: SocketAddr) -> io::Result<TcpListener> {
+    let Some(clients) = CLIENTS.get() else { return bind(address) };
     let (answer, answered) = sync_channel(1);
     let gone = || io::Error::other("nobody opens sockets any more");
-    clients.send((address, answer)).map_err(|_| gone())?;
+    clients.send((address, bind, answer)).map_err(|_| gone())?;
     match answered.recv().map_err(|_| gone())? {
-        Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable => TcpListener::bind(address),
+        Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable => bind(address),
         bound => bound,
     }
 }

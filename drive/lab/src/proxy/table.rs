@@ -178,7 +178,13 @@ mod tests {
             let target = Target::unasked(SocketAddr::from(([10, 0, 0, number as u8], 80)));
             Entry { target, weight: *weight }
         };
-        let limits = Limits { idle: Duration::ZERO, answer: Duration::ZERO, connect: Duration::ZERO, header_size: 0 };
+        let limits = Limits {
+            idle: Duration::ZERO,
+            answer: Duration::ZERO,
+            connect: Duration::ZERO,
+            header_size: 0,
+            clients: None,
+        };
         Live::new(Mode::Http, Sticky::No, None, limits, weights.iter().enumerate().map(entry).collect())
     }
 

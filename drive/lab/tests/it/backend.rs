@@ -115,6 +115,13 @@ fn serve(
                     thread::sleep(Duration::from_millis(20));
                 }
             }
+            "/stall" => {
+                stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf")?;
+                while !stop.load(Ordering::SeqCst) {
+                    thread::sleep(Duration::from_millis(20));
+                }
+                return Ok(());
+            }
             "/close" => return Ok(()),
             "/switch" => {
                 stream

@@ -24,6 +24,8 @@ pub const TESTS: &[Test] = &[
     ("balancer_changes_everything_under_load", changes_under_load),
     ("balancer_asks_for_health_as_told", asks_for_health),
     ("balancer_with_targets_serves_them_again_after_a_kill", started_again),
+    ("balancer_listens_on_all_addresses_and_back", widens),
+    ("balancer_has_as_many_clients_as_it_may", crowded),
     ("balancer_refuses_settings_that_disagree", disagreeing),
 ];
 
@@ -310,6 +312,20 @@ fn refuses(world: &World) {
         assert!(answer.status >= 400 || !seen.contains("content-length"), "{seen}");
     }
     assert_eq!(answer(&format!("GET / HTTP/1.1\r\nhost: a\r\nx: {}\r\n\r\n", "y".repeat(20_000))), Some(431));
+    // Of several hosts a target might take another one than whoever stands before it (RFC 9112, section 3.2).
+    for (hosts, expected) in [
+        ("host: a\r\nhost: b\r\n", 400),
+        ("host: a\r\nhost: a\r\n", 400),
+        ("", 400),
+        ("host: a b\r\n", 400),
+        ("host: user@a\r\n", 400),
+        ("host: a:8080\r\n", 200),
+        ("host: [::1]:80\r\n", 200),
+        ("host:\r\n", 200),
+    ] {
+        assert_eq!(answer(&format!("GET / HTTP/1.1\r\n{hosts}\r\n")), Some(expected), "{hosts:?}");
+    }
+    assert_eq!(answer("GET / HTTP/1.0\r\n\r\n"), Some(200));
     assert_eq!(answer("CONNECT a:80 HTTP/1.1\r\nhost: a:80\r\n\r\n"), Some(501));
     // Slow clients: one that does not finish its header is let go of, one that does not finish its body is told.
     let start = Instant::now();
@@ -319,6 +335,11 @@ fn refuses(world: &World) {
     let _ = slow.raw().read_to_end(&mut rest);
     assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
     assert_eq!(answer("POST /read HTTP/1.1\r\nhost: a\r\ncontent-length: 10\r\n\r\nhalf"), Some(408));
+    // A target that does not go on is not waited for, and one that goes on slowly is.
+    let start = Instant::now();
+    assert!(get(&listen, "/stall").is_err());
+    assert!((Duration::from_millis(500)..Duration::from_secs(5)).contains(&start.elapsed()), "{:?}", start.elapsed());
+    assert_eq!(get(&listen, "/slow").unwrap().body.len(), 2000);
     assert_eq!(get(&listen, "/").unwrap().status, 200);
     world.delete(KIND, &identity);
 }
@@ -417,14 +438,69 @@ fn asks_for_health(world: &World) {
 }
 
 fn started_again(world: &World) {
-    let (listen, one) = (free_port(), Backend::new("one"));
-    let (identity, value) = world.create(KIND, &given(&listen, &[&one])).unwrap();
+    let (listen, one, two) = (free_port(), Backend::new("one"), Backend::new("two"));
+    let wanted = given(&listen, &[&one, &two]);
+    let (identity, value) = world.create(KIND, &wanted).unwrap();
     run("kill", &["-9", &init(&identity)]);
+    // One that is ill meanwhile keeps no other from being asked.
+    drop(two);
     let deadline = Instant::now() + Duration::from_secs(5);
     while get(&listen, "/").is_ok() {
         assert!(Instant::now() < deadline);
     }
-    world.update(KIND, &identity, &value, &given(&listen, &[&one])).unwrap();
+    world.update(KIND, &identity, &value, &wanted).unwrap();
+    for _ in 0..5 {
+        assert_eq!(get(&listen, "/").unwrap().text(), "one");
+    }
+    world.delete(KIND, &identity);
+}
+
+fn widens(world: &World) {
+    let (narrow, one) = (free_port(), Backend::new("one"));
+    let wide = narrow.replace("127.0.0.1", "0.0.0.0");
+    let elsewhere = narrow.replace("127.0.0.1", "127.0.0.2");
+    let (identity, mut value) = world.create(KIND, &given(&narrow, &[&one])).unwrap();
+    let mut client = Client::new(&narrow).unwrap();
+    assert_eq!(client.get("/").unwrap().text(), "one");
+    for (listen, other) in [(&wide, true), (&narrow, false), (&wide, true)] {
+        value = world.update(KIND, &identity, &value, &given(listen, &[&one])).unwrap().value;
+        assert_eq!(get(&narrow, "/").unwrap().text(), "one");
+        assert!(get(&elsewhere, "/").is_ok() || !other);
+        // Nobody else gets in between.
+        assert!(std::net::TcpListener::bind(&*narrow).is_err());
+    }
+    let deadline = Instant::now() + Duration::from_secs(10);
+    value = world.update(KIND, &identity, &value, &given(&narrow, &[&one])).unwrap().value;
+    while get(&elsewhere, "/").is_ok() {
+        assert!(Instant::now() < deadline, "the old address is left");
+        thread::sleep(Duration::from_millis(1200));
+    }
+    assert_eq!(get(&narrow, "/").unwrap().text(), "one");
+    // What is somebody else's is not taken.
+    let others = std::net::TcpListener::bind(free_port()).unwrap();
+    let taken = others.local_addr().unwrap().to_string().replace("127.0.0.1", "0.0.0.0");
+    let failure = world.update(KIND, &identity, &value, &given(&taken, &[&one])).unwrap_err();
+    assert!(failure.summary.contains("cannot listen"), "{failure}");
+    world.delete(KIND, &identity);
+}
+
+fn crowded(world: &World) {
+    let (listen, one) = (free_port(), Backend::new("one"));
+    let most = |count: &str| ("clients", Value::from(Number::parse(count).unwrap()));
+    let wanted = |count| [given(&listen, &[&one]), vec![most(count)]].concat();
+    let (identity, value) = world.create(KIND, &wanted("2")).unwrap();
+    let mut clients: Vec<Client> = (0..2).map(|_| Client::new(&listen).unwrap()).collect();
+    for client in &mut clients {
+        assert_eq!(client.get("/").unwrap().text(), "one");
+    }
+    let mut third = Client::new(&listen).unwrap();
+    third.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n").unwrap();
+    third.raw().get_mut().set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+    assert!(third.answer().is_err(), "it waits for its turn");
+    clients.pop();
+    third.raw().get_mut().set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    assert_eq!(third.answer().unwrap().text(), "one");
+    world.update(KIND, &identity, &value, &wanted("3")).unwrap();
     assert_eq!(get(&listen, "/").unwrap().text(), "one");
     world.delete(KIND, &identity);
 }
