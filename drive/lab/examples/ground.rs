@@ -112,7 +112,10 @@ fn main() {
     let count = arguments.get(1).map_or(1000, |count| count.parse().unwrap());
     let data = PathBuf::from(format!("/var/tmp/andon-ground.{}", std::process::id()));
     let empty = data.join("empty");
-    fs::create_dir_all(&empty).unwrap();
+    // What every root file system has.
+    for name in ["proc", "sys", "dev", "run", "tmp"] {
+        fs::create_dir_all(empty.join(name)).unwrap();
+    }
     let settings = LabSettings { data_dir: data.clone(), helper: "/proc/self/exe".into() };
     let ground = Ground { lab: Lab::open(settings).unwrap(), next: AtomicUsize::new(0) };
     let (network, _) = ground.create("lab_network", &[("cidr", "10.111.0.0/16".into())], &empty);
