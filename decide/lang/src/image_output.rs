@@ -32,6 +32,11 @@ impl Output {
         self.arguments.get_str(argument)
     }
 
+    /// A truth that was given.
+    pub fn flag(&self, argument: &str) -> Option<bool> {
+        self.arguments.get(argument).and_then(Value::as_bool)
+    }
+
     /// A list of texts, or all values of a map; empty where it was not given.
     pub fn texts(&self, argument: &str) -> Vec<String> {
         let list = self.arguments.get(argument).and_then(Value::as_elements);
@@ -87,6 +92,10 @@ static FORMATS: LazyLock<BTreeMap<&str, Block>> = LazyLock::new(|| {
     let path = |description: &str| Attribute::required(Type::String, description);
     let texts = |description: &str| Attribute::optional(Type::list(Type::String), description);
     let map = |description: &str| Attribute::optional(Type::map(Type::String), description);
+    let attestations = || {
+        let said = "Whether bills of materials (SPDX, CycloneDX) and the provenance go with it. Default: true.";
+        ("attestations", Attribute::optional(Type::Bool, said))
+    };
     let config = || {
         [
             ("path", text("Where it is written, from the project's directory.")),
@@ -99,11 +108,18 @@ static FORMATS: LazyLock<BTreeMap<&str, Block>> = LazyLock::new(|| {
             ("working_dir", text("Where the command runs.")),
             ("ports", texts("The ports that a container listens on: \"80/tcp\".")),
             ("labels", map("Labels of the image.")),
+            attestations(),
         ]
     };
     BTreeMap::from([
         ("oci", block(config())),
-        ("archive", block([("path", path("The file, from the project's directory; packed where it ends with .gz."))])),
+        (
+            "archive",
+            block([
+                ("path", path("The file, from the project's directory; packed where it ends with .gz.")),
+                attestations(),
+            ]),
+        ),
         (
             "disk",
             block([
@@ -120,9 +136,13 @@ static FORMATS: LazyLock<BTreeMap<&str, Block>> = LazyLock::new(|| {
                     texts("What the kernel is told. Default: a console on the screen and on the first serial port.")
                         .format(KERNEL_ARGUMENT),
                 ),
+                attestations(),
             ]),
         ),
-        ("directory", block([("path", path("Where its files are written, from the project's directory."))])),
+        (
+            "directory",
+            block([("path", path("Where its files are written, from the project's directory.")), attestations()]),
+        ),
     ])
 });
 

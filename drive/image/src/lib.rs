@@ -58,6 +58,6 @@ pub use digest::{Digest, RecipeKey};
 pub use disk::{DiskConfig, DiskFormat};
 pub use history::{Baked, PruneRule, Pruned};
 pub use images::{Images, Kept, Settings, Stack};
-pub use oci::{ContainerConfig, OciImage, Reference, Registries};
+pub use oci::{ContainerConfig, Document, OciImage, Reference, Registries};
 pub use packages::Package;
 pub use source::{Distribution, Source};

@@ -130,6 +130,22 @@ pub fn open(envelope: &Json, keys: &[String]) -> Result<Json, Failure> {
     serde_json::from_slice(&payload).map_err(|_| wrong("What was signed is no statement."))
 }
 
+/// Says of a statement that it is about an image by another digest, too: that of its manifest.
+pub fn add_subject(statement: &mut Json, digest: &Digest) {
+    let name = statement.pointer("/subject/0/name").cloned().unwrap_or_default();
+    let hash = digest.as_str().trim_start_matches("sha256:");
+    if let Some(subjects) = statement.get_mut("subject").and_then(Json::as_array_mut) {
+        subjects.push(json!({ "name": name, "digest": { "sha256": hash } }));
+    }
+}
+
+/// Whether a statement is about what this digest names.
+pub fn is_about(statement: &Json, digest: &Digest) -> bool {
+    let subjects = statement.get("subject").and_then(Json::as_array).into_iter().flatten();
+    let hash = digest.as_str().trim_start_matches("sha256:");
+    subjects.filter_map(|it| it.get("digest")?.get("sha256")?.as_str()).any(|it| it == hash)
+}
+
 /// The image that a statement is about.
 pub fn subject(statement: &Json) -> Option<Digest> {
     let hash = statement.get("subject")?.get(0)?.get("digest")?.get("sha256")?.as_str()?;

@@ -28,6 +28,12 @@ pub struct BakeArguments {
     /// Write no outputs of the definitions
     #[arg(long)]
     pub no_outputs: bool,
+    /// Write no bills of materials and no provenance beside what is written or pushed
+    #[arg(long)]
+    pub no_attestations: bool,
+    /// The key that the provenance is signed with, as `andon image keygen` makes it
+    #[arg(long, value_name = "FILE", env = "ANDON_IMAGE_KEY")]
+    pub key: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -94,6 +100,8 @@ pub struct HistoryArguments {
 #[derive(Debug, Clone, Args)]
 pub struct VerifyArguments {
     /// Images: names of the project, digests, or their beginnings; all on this machine where none is named
+    ///
+    /// A reference to a registry, REGISTRY/NAME:TAG, is held against the provenance that is there beside it.
     pub images: Vec<String>,
     /// Hold this provenance against the keys as well, and the image against it
     #[arg(long, value_name = "FILE", requires = "key")]

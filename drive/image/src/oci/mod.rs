@@ -6,6 +6,7 @@ mod layout;
 mod login;
 mod pull;
 mod reference;
+mod referrers;
 mod registry;
 pub(crate) mod tarball;
 
@@ -22,6 +23,7 @@ use sha2::{Digest as _, Sha256};
 
 pub(crate) use pull::{Origin, shown};
 pub use reference::Reference;
+pub use referrers::Document;
 pub use registry::Registries;
 
 use crate::images::write_whole;

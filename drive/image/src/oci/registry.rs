@@ -31,7 +31,7 @@ pub struct Registries {
 }
 
 /// What is asked of a registry.
-enum Asked<'a> {
+pub(super) enum Asked<'a> {
     Get(&'a str),
     Head,
     Post,
@@ -97,12 +97,12 @@ impl Registries {
         Ok(answer.into_body().into_with_config().limit(u64::MAX).reader())
     }
 
-    fn has(&self, there: &Reference, digest: &Digest) -> Result<bool, Failure> {
+    pub(super) fn has(&self, there: &Reference, digest: &Digest) -> Result<bool, Failure> {
         let url = self.url(there, &format!("blobs/{digest}"));
         Ok(expect(there, self.ask(there, &url, &Asked::Head)?, &[200, 404])?.status() == 200)
     }
 
-    fn upload(&self, to: &Reference, digest: &Digest, what: &Asked<'_>) -> Result<(), Failure> {
+    pub(super) fn upload(&self, to: &Reference, digest: &Digest, what: &Asked<'_>) -> Result<(), Failure> {
         let begun = expect(to, self.ask(to, &self.url(to, "blobs/uploads/"), &Asked::Post)?, &[202])?;
         let place = text(&begun, header::LOCATION.as_str()).ok_or_else(|| {
             Failure::new("the registry refused", format!("{} does not say where to send a layer.", to.registry))
@@ -116,12 +116,12 @@ impl Registries {
         expect(to, answer, &[201]).map(drop)
     }
 
-    fn url(&self, of: &Reference, rest: &str) -> String {
+    pub(super) fn url(&self, of: &Reference, rest: &str) -> String {
         format!("{}/v2/{}/{rest}", root(of), path_of(of))
     }
 
     /// Asks, and once more with what the registry says it wants to see.
-    fn ask(&self, of: &Reference, url: &str, asked: &Asked<'_>) -> Result<Response<Body>, Failure> {
+    pub(super) fn ask(&self, of: &Reference, url: &str, asked: &Asked<'_>) -> Result<Response<Body>, Failure> {
         let writes = !matches!(asked, Asked::Get(_) | Asked::Head);
         let key = (of.registry.clone(), format!("{}{}", of.name, if writes { " push" } else { "" }));
         let pass = self.passes.lock().ok().and_then(|passes| passes.get(&key).cloned());
@@ -254,11 +254,11 @@ fn parameters(text: &str) -> BTreeMap<String, String> {
     found
 }
 
-fn text(answer: &Response<Body>, name: &str) -> Option<String> {
+pub(super) fn text(answer: &Response<Body>, name: &str) -> Option<String> {
     Some(answer.headers().get(name)?.to_str().ok()?.to_owned())
 }
 
-fn page(of: &Reference, answer: &mut Response<Body>) -> Result<Vec<u8>, Failure> {
+pub(super) fn page(of: &Reference, answer: &mut Response<Body>) -> Result<Vec<u8>, Failure> {
     answer
         .body_mut()
         .with_config()
@@ -268,7 +268,7 @@ fn page(of: &Reference, answer: &mut Response<Body>) -> Result<Vec<u8>, Failure>
 }
 
 /// The answer, if its status is one of these; else what the registry says.
-fn expect(of: &Reference, mut answer: Response<Body>, statuses: &[u16]) -> Result<Response<Body>, Failure> {
+pub(super) fn expect(of: &Reference, mut answer: Response<Body>, statuses: &[u16]) -> Result<Response<Body>, Failure> {
     let status = answer.status().as_u16();
     if statuses.contains(&status) {
         return Ok(answer);

@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use andon_engine::agent::Ways;
 use andon_engine::baking::Baker;
 use andon_engine::provider;
+use andon_image::provenance::SigningKey;
 use andon_image::{ContainerConfig, Digest, DiskConfig, DiskFormat, Reference, Registries};
 use andon_lang::modules::LOCK_FILE;
 use andon_lang::{Output, image_outputs};
@@ -15,13 +16,19 @@ use andon_schema::{Change, Failure, HostReport, Identity};
 use andon_text::{Diagnostic, nearest};
 use serde_json::{Value as Json, json};
 
+use super::attestations::Attestations;
 use crate::context::{Context, Stop, interrupt};
 use crate::image_args::{BakeArguments, Place};
 use crate::servers::{STOPPED, refused, stopped_by_hand};
 use crate::terminal::print_json;
 
-/// One thing to do with a baked image.
-enum Wanted {
+/// One thing to do with a baked image, and whether what is said of the image goes with it.
+struct Wanted {
+    form: Form,
+    is_attested: bool,
+}
+
+enum Form {
     Layout { path: PathBuf, config: ContainerConfig },
     Push { to: Reference, config: ContainerConfig },
     Archive(PathBuf),
@@ -68,15 +75,22 @@ pub fn run(context: &Context, arguments: &BakeArguments) -> Result<(), Stop> {
             Err(stop) => return Err(stop),
         }
     }
+    let key = arguments.key.as_deref().map(SigningKey::read).transpose().map_err(|failure| refused(&failure))?;
     let mut baker = provider::baker(project.session.settings(), &definitions).map_err(|failure| refused(&failure))?;
     baker.afresh = arguments.update;
     for (name, wanted) in planned {
-        bake(context, &mut baker, name, &wanted)?;
+        bake(context, &mut baker, name, &wanted, key.as_ref())?;
     }
     Ok(())
 }
 
-fn bake(context: &Context, baker: &mut Baker, name: &str, wanted: &[Wanted]) -> Result<(), Stop> {
+fn bake(
+    context: &Context,
+    baker: &mut Baker,
+    name: &str,
+    wanted: &[Wanted],
+    key: Option<&SigningKey>,
+) -> Result<(), Stop> {
     let began = std::time::Instant::now();
     let interrupted = interrupt();
     let mut say = |line: &str| context.say(&format!("  {name}: {line}"));
@@ -97,8 +111,13 @@ fn bake(context: &Context, baker: &mut Baker, name: &str, wanted: &[Wanted]) -> 
     let took = began.elapsed();
     let locked = baker.write_lock(&prepared, &digest).map_err(stopped)?;
     let mut written = Vec::new();
+    let said = match wanted.iter().any(|wanted| wanted.is_attested) {
+        true => Some(Attestations::of(&baker.images, name, &digest).map_err(stopped)?),
+        false => None,
+    };
     for wanted in wanted {
-        written.push(write(baker, name, &digest, wanted, &mut say).map_err(stopped)?);
+        let said = said.as_ref().filter(|_| wanted.is_attested).map(|said| (said, key));
+        written.push(write(baker, name, &digest, (&wanted.form, said), &mut say).map_err(stopped)?);
     }
     if context.arguments.json {
         print_json(&json!({
@@ -147,44 +166,48 @@ fn wanted(
     for output in &outputs {
         let own = container_config(output);
         let path = output.text("path").map(|path| context.arguments.directory.join(path));
+        let is_attested = !arguments.no_attestations && output.flag("attestations").unwrap_or(true);
         let mut all = Vec::new();
         match (&*output.format, path) {
             ("oci", path) => {
-                all.extend(path.map(|path| Wanted::Layout { path, config: own.clone() }));
+                all.extend(path.map(|path| Form::Layout { path, config: own.clone() }));
                 for to in output.texts("push") {
                     let to = Reference::parse(&to).map_err(|failure| {
                         let diagnostic = Diagnostic::error(failure.summary).at(output.span).detail(failure.detail);
                         Stop::from(failure.help.into_iter().fold(diagnostic, Diagnostic::help))
                     })?;
-                    all.push(Wanted::Push { to, config: own.clone() });
+                    all.push(Form::Push { to, config: own.clone() });
                 }
                 config = own;
             }
             ("disk", path) => all.push(disk(context, name, output, path)),
-            ("archive", Some(path)) => all.push(Wanted::Archive(path)),
-            (_, Some(path)) => all.push(Wanted::Directory(path)),
+            ("archive", Some(path)) => all.push(Form::Archive(path)),
+            (_, Some(path)) => all.push(Form::Directory(path)),
             (_, None) => {}
         }
         if !arguments.no_outputs {
-            wanted.extend(all);
+            wanted.extend(all.into_iter().map(|form| Wanted { form, is_attested }));
         }
     }
+    let mut also = Vec::new();
     for text in &arguments.output {
-        wanted.push(match Place::parse(text) {
-            Place::Oci(path) => Wanted::Layout { path, config: config.clone() },
-            Place::Archive(path) => Wanted::Archive(path),
-            Place::Directory(path) => Wanted::Directory(path),
-            Place::Disk(path, format) => Wanted::Disk { path, config: DiskConfig { format, ..DiskConfig::default() } },
+        also.push(match Place::parse(text) {
+            Place::Oci(path) => Form::Layout { path, config: config.clone() },
+            Place::Archive(path) => Form::Archive(path),
+            Place::Directory(path) => Form::Directory(path),
+            Place::Disk(path, format) => Form::Disk { path, config: DiskConfig { format, ..DiskConfig::default() } },
         });
     }
     for to in &arguments.push {
         let to = Reference::parse(to).map_err(|failure| refused(&failure))?;
-        wanted.push(Wanted::Push { to, config: config.clone() });
+        also.push(Form::Push { to, config: config.clone() });
     }
+    let is_attested = !arguments.no_attestations;
+    wanted.extend(also.into_iter().map(|form| Wanted { form, is_attested }));
     Ok(wanted)
 }
 
-fn disk(context: &Context, name: &str, output: &Output, path: Option<PathBuf>) -> Wanted {
+fn disk(context: &Context, name: &str, output: &Output, path: Option<PathBuf>) -> Form {
     let (format, end) = match output.text("format") {
         Some("raw") => (DiskFormat::Raw, "raw"),
         _ => (DiskFormat::Qcow2, "qcow2"),
@@ -196,7 +219,7 @@ fn disk(context: &Context, name: &str, output: &Output, path: Option<PathBuf>) -
     if given {
         config.kernel_arguments = output.texts("kernel_arguments");
     }
-    Wanted::Disk { path, config }
+    Form::Disk { path, config }
 }
 
 fn container_config(output: &Output) -> ContainerConfig {
@@ -216,40 +239,67 @@ fn write(
     baker: &Baker,
     name: &str,
     digest: &Digest,
-    wanted: &Wanted,
+    (form, said): (&Form, Option<(&Attestations, Option<&SigningKey>)>),
     say: &mut dyn FnMut(&str),
 ) -> Result<Json, Failure> {
     let place = |path: &Path| path.display().to_string();
-    match wanted {
-        Wanted::Layout { path, config } => {
+    let beside = |path: &Path, also: Option<&Digest>| -> Result<Vec<String>, Failure> {
+        let Some((said, key)) = said else { return Ok(Vec::new()) };
+        Ok(said.write_beside(path, key, also)?.iter().map(|path| place(path)).collect())
+    };
+    match form {
+        Form::Layout { path, config } => {
             let image = baker.images.oci(digest, config, say)?;
-            match path.extension().is_some_and(|end| end == "tar") {
-                true => image.write_archive(path, name)?,
-                false => image.write_layout(path, name)?,
-            }
+            let attested = match path.extension().is_some_and(|end| end == "tar") {
+                true => {
+                    image.write_archive(path, name)?;
+                    beside(path, Some(&image.digest))?
+                }
+                false => {
+                    image.write_layout(path, name)?;
+                    // Several images may be in one layout.
+                    let own = path.file_name().is_some_and(|last| last == name);
+                    let path: PathBuf = path.components().collect();
+                    let path = if own { path } else { PathBuf::from(format!("{}.{name}", path.display())) };
+                    beside(&path, Some(&image.digest))?
+                }
+            };
             let said = format!("wrote {} ({})", place(path), image.digest);
-            Ok(json!({ "format": "oci", "path": place(path), "manifest": image.digest.as_str(), "said": said }))
+            Ok(
+                json!({ "format": "oci", "path": place(path), "manifest": image.digest.as_str(), "attestations": attested, "said": said }),
+            )
         }
-        Wanted::Push { to, config } => {
+        Form::Push { to, config } => {
             let image = baker.images.oci(digest, config, say)?;
-            Registries::new().push(&image, to, say)?;
+            let registries = Registries::new();
+            registries.push(&image, to, say)?;
+            if let Some((said, key)) = said {
+                let documents = said.documents(key, Some(&image.digest)).into_iter().map(|(_, document)| document);
+                registries.attach(&image, to, &documents.collect::<Vec<_>>())?;
+            }
             let said = format!("pushed {to} ({})", image.digest);
             Ok(
                 json!({ "format": "registry", "reference": to.to_string(), "manifest": image.digest.as_str(), "said": said }),
             )
         }
-        Wanted::Disk { path, config } => {
+        Form::Disk { path, config } => {
             say("writing its disk");
             baker.images.write_disk(digest, config, path)?;
-            Ok(json!({ "format": "disk", "path": place(path), "said": format!("wrote {}", place(path)) }))
+            let attested = beside(path, None)?;
+            let said = format!("wrote {}", place(path));
+            Ok(json!({ "format": "disk", "path": place(path), "attestations": attested, "said": said }))
         }
-        Wanted::Archive(path) => {
+        Form::Archive(path) => {
             baker.images.write_root_archive(digest, path)?;
-            Ok(json!({ "format": "archive", "path": place(path), "said": format!("wrote {}", place(path)) }))
+            let attested = beside(path, None)?;
+            let said = format!("wrote {}", place(path));
+            Ok(json!({ "format": "archive", "path": place(path), "attestations": attested, "said": said }))
         }
-        Wanted::Directory(path) => {
+        Form::Directory(path) => {
             baker.images.write_root(digest, path)?;
-            Ok(json!({ "format": "directory", "path": place(path), "said": format!("wrote {}", place(path)) }))
+            let attested = beside(path, None)?;
+            let said = format!("wrote {}", place(path));
+            Ok(json!({ "format": "directory", "path": place(path), "attestations": attested, "said": said }))
         }
     }
 }

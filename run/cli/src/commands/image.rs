@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use andon_engine::baking::referred;
 use andon_engine::{provider, who};
-use andon_image::provenance::{SigningKey, open, sign, statement, subject};
-use andon_image::{Baked, Changed, Digest, Images, Kept, PruneRule, sbom};
+use andon_image::provenance::{SigningKey, is_about, open, sign, subject};
+use andon_image::{Baked, Changed, Digest, Images, Kept, PruneRule, Reference, Registries, sbom};
 use andon_ledger::Timestamp;
 use andon_schema::Failure;
 use andon_text::Diagnostic;
 use serde_json::{Value as Json, json};
 
+use super::attestations::{SIGNED, statement_of};
 use crate::clock::{date_and_time, rfc3339_seconds};
 use crate::context::{Context, Stop};
 use crate::image_args::{
@@ -215,15 +216,23 @@ impl Store<'_> {
 
     fn verify(&self, arguments: &VerifyArguments) -> Result<(), Stop> {
         let stop = |failure: Failure| refused(&failure);
-        let mut wanted = arguments.images.iter().map(|text| self.find(text)).collect::<Result<Vec<_>, _>>()?;
+        let (remote, local): (Vec<&String>, Vec<&String>) =
+            arguments.images.iter().partition(|text| Reference::is_like(text));
+        let mut wanted = local.into_iter().map(|text| self.find(text)).collect::<Result<Vec<_>, _>>()?;
+        let keys = arguments.key.iter().map(|path| {
+            std::fs::read_to_string(path).map_err(|error| {
+                Stop::from(Diagnostic::error(format!("the key `{}` cannot be read: {error}", path.display())))
+            })
+        });
+        let keys = keys.collect::<Result<Vec<_>, _>>()?;
+        for reference in &remote {
+            self.verify_remote(reference, &keys)?;
+        }
+        if !remote.is_empty() && wanted.is_empty() && arguments.provenance.is_none() {
+            return Ok(());
+        }
         if let Some(path) = &arguments.provenance {
             let envelope = read_json(path)?;
-            let keys = arguments.key.iter().map(|path| {
-                std::fs::read_to_string(path).map_err(|error| {
-                    Stop::from(Diagnostic::error(format!("the key `{}` cannot be read: {error}", path.display())))
-                })
-            });
-            let keys = keys.collect::<Result<Vec<_>, _>>()?;
             let statement = open(&envelope, &keys).map_err(stop)?;
             let about = subject(&statement);
             match wanted.as_slice() {
@@ -258,16 +267,53 @@ impl Store<'_> {
         if damaged { Err(Stop::Code(1)) } else { Ok(()) }
     }
 
+    /// Holds the provenances beside an image in a registry against keys: one of them must be signed, and about it.
+    fn verify_remote(&self, reference: &str, keys: &[String]) -> Result<(), Stop> {
+        let stop = |failure: Failure| refused(&failure);
+        if keys.is_empty() {
+            return Err(Diagnostic::error("there is no key to hold the provenance against")
+                .help("Name the public key of whom you trust: --key FILE.")
+                .into());
+        }
+        let of = Reference::parse(reference).map_err(stop)?;
+        let (digest, documents) = Registries::new().attached(&of, &[SIGNED]).map_err(stop)?;
+        let mut why = None;
+        for document in &documents {
+            let envelope = serde_json::from_slice(&document.bytes).unwrap_or_default();
+            match open(&envelope, keys) {
+                Ok(statement) if is_about(&statement, &digest) => {
+                    let text = |path: &str| statement.pointer(path).and_then(Json::as_str).unwrap_or_default();
+                    let by = text("/predicate/runDetails/builder/id");
+                    if self.context.arguments.json {
+                        print_json(
+                            &json!({ "reference": reference, "manifest": digest.as_str(), "statement": statement }),
+                        );
+                    } else {
+                        self.context.print(&format!("✓ {of} is {digest}, made by {by}\n"));
+                    }
+                    return Ok(());
+                }
+                Ok(_) => {}
+                Err(failure) => why = Some(failure),
+            }
+        }
+        Err(stop(why.unwrap_or_else(|| {
+            Failure::new(
+                "the image has no provenance",
+                format!("{of} is {digest}; nothing signed is there beside it that is about it."),
+            )
+            .help("Push it with a key: `andon bake --push REFERENCE --key FILE`.")
+        })))
+    }
+
     fn attest(&self, arguments: &AttestArguments) -> Result<(), Stop> {
         let stop = |failure: Failure| refused(&failure);
         let digest = self.find(&arguments.image)?;
-        let Some(baked) = self.baked().into_iter().rev().find(|it| it.digest == digest) else {
+        let Some(said) = statement_of(&self.images, &digest).map_err(stop)? else {
             return Err(Diagnostic::error("it is not known how this image was made")
                 .detail("It was not baked on this machine.")
                 .into());
         };
-        let packages = self.images.packages(&digest).map_err(stop)?;
-        let said = statement(&baked, &rfc3339_seconds(Timestamp(baked.time_ms)), &packages);
         match &arguments.key {
             Some(path) => print_json(&sign(&said, &SigningKey::read(path).map_err(stop)?)),
             None => {

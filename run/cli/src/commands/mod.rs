@@ -1,6 +1,7 @@
 //! The commands, one a module.
 
 pub mod agent;
+pub mod attestations;
 pub mod bake;
 pub mod change;
 pub mod check;

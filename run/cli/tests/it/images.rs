@@ -143,6 +143,14 @@ fn outputs_of_the_definition_are_written() {
     assert_eq!(fs::read_to_string(out("root/etc/motd")).unwrap(), "hi\n");
     let index: Json = serde_json::from_slice(&fs::read(out("layout/index.json")).unwrap()).unwrap();
     assert_eq!(index["manifests"][0]["digest"], json["outputs"][0]["manifest"]);
+    // With each goes what is in it, and where it comes from.
+    for path in ["layout.web", "root.tar", "root"] {
+        let read =
+            |end: &str| -> Json { serde_json::from_slice(&fs::read(out(&format!("{path}.{end}"))).unwrap()).unwrap() };
+        assert_eq!(read("spdx.json")["spdxVersion"], "SPDX-2.3");
+        assert_eq!(read("cdx.json")["bomFormat"], "CycloneDX");
+        assert_eq!(read("provenance.json")["predicate"]["buildDefinition"]["externalParameters"]["image"], "web");
+    }
     // What it wrote is a base that comes to the same.
     for from in ["out/root.tar", "./out/root", "oci:out/layout:web"] {
         project.write("images/web.image.hcl", &format!("image \"web\" {{\n  from = \"{from}\"\n}}\n"));
@@ -284,6 +292,80 @@ fn damage_and_forgery_are_found() {
     fs::write(&place, "HI\n").unwrap();
     let ran = project.exits(1, &["image", "verify", "web"]);
     assert!(ran.out.contains("/etc/motd of layer"), "{ran}");
+}
+
+#[test]
+fn what_is_said_of_an_image_goes_with_it() {
+    need_lab!();
+    let project = project("attestations");
+    let file = |name: &str| project.directory.join(name).display().to_string();
+    for key in ["key", "other"] {
+        let public = project.ok(&["image", "keygen", &file(key)]).out;
+        fs::write(file(&format!("{key}.pub")), public).unwrap();
+    }
+    project.ok(&["bake", "web", "-o", &file("web.tar"), "--key", &file("key")]);
+    let verify = |key: &str| {
+        let (said, key) = (file("web.tar.provenance.json"), file(key));
+        project.andon(&["image", "verify", "web", "--provenance", &said, "--key", &key])
+    };
+    assert_eq!((verify("key.pub").code, verify("other.pub").code), (Some(0), Some(1)));
+    project.ok(&["bake", "web", "-o", &file("alone.tar"), "--no-attestations"]);
+    assert!(!project.directory.join("alone.tar.spdx.json").exists());
+    let Some(registry) = Registry::start(&project.directory) else {
+        println!("skipped: docker-registry is not installed");
+        return;
+    };
+    let reference = |tag: &str| format!("{}/team/web:{tag}", registry.address);
+    let verify = |tag: &str, key: &str| project.andon(&["image", "verify", &reference(tag), "--key", &file(key)]);
+    project.ok(&["bake", "web", "--push", &reference("unsigned")]);
+    let ran = verify("unsigned", "key.pub");
+    assert!(ran.code == Some(1) && ran.err.contains("the image has no provenance"), "{ran}");
+    project.ok(&["bake", "web", "--push", &reference("1"), "--key", &file("key")]);
+    project.ok(&["bake", "web", "--push", &reference("1"), "--key", &file("key")]);
+    let ran = verify("1", "key.pub");
+    assert!(ran.code == Some(0) && ran.out.contains("made by urn:andon:"), "{ran}");
+    let ran = verify("1", "other.pub");
+    assert!(ran.code == Some(1) && ran.err.contains("None of these keys"), "{ran}");
+    // Another image may not have the first one's.
+    project.edit("roles/web.role.hcl", "default = \"hi\"", "default = \"ho\"");
+    project.ok(&["bake", "web", "--push", &reference("2"), "--no-attestations"]);
+    let ran = verify("2", "key.pub");
+    assert!(ran.code == Some(1) && ran.err.contains("the image has no provenance"), "{ran}");
+    let ran = project.exits(1, &["image", "verify", &reference("1")]);
+    assert!(ran.err.contains("there is no key"), "{ran}");
+}
+
+/// Debian's registry, on a port that nobody else has.
+struct Registry {
+    process: std::process::Child,
+    address: String,
+}
+
+impl Registry {
+    fn start(directory: &std::path::Path) -> Option<Registry> {
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let address = format!("127.0.0.1:{port}");
+        let store = directory.join("registry").display().to_string();
+        let text = format!(
+            "version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {store}}}}}\nhttp: {{addr: {address}}}\n"
+        );
+        fs::write(directory.join("registry.yml"), text).unwrap();
+        let quiet = std::process::Stdio::null;
+        let mut command = Command::new("docker-registry");
+        command.arg("serve").arg(directory.join("registry.yml")).stdout(quiet()).stderr(quiet());
+        let registry = Registry { process: command.spawn().ok()?, address };
+        while std::net::TcpStream::connect(&registry.address).is_err() {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        Some(registry)
+    }
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
 }
 
 #[test]
