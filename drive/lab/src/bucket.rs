@@ -64,7 +64,7 @@ pub(crate) fn schema() -> (&'static str, Vec<(&'static str, Attribute)>) {
             "listen",
             text(
                 "The address and port of this machine at which the bucket is served. Buckets with the same one share an \
-                 endpoint. Default: that of the project's other buckets on `127.0.0.1`, or a free port. For servers of a network, \
+                 endpoint, and have different names. Default: that of the project's other buckets on `127.0.0.1`, or a free port. For servers of a network, \
                  give the network's `gateway` and a port.",
             )
             .format(format::LISTEN),
@@ -109,7 +109,7 @@ pub(crate) fn create(
     let _choosing = Lock::take(&records.path_of_lock("stores")).or_fail(|| "cannot lock the object stores".into())?;
     let listen = match planned.get_str("listen") {
         Some(text) => parse_listen(text)?,
-        None => choose(records, owner).or_fail(|| "cannot find a free port".into())?,
+        None => choose(records, identity, owner, planned).or_fail(|| "cannot find a free port".into())?,
     };
     let access_key = planned.get_str("access_key").map_or_else(|| random("AK", 18), |text| Ok(text.to_owned()))?;
     let secret_key = planned.get_str("secret_key").map_or_else(|| random("", 40), |text| Ok(text.to_owned()))?;
@@ -149,10 +149,21 @@ pub(crate) fn update(
     check_name(records, identity, &value, now)?;
     records.write(identity, &Record { value: value.clone(), ..record.clone() })?;
     write(records, identity, &value)?;
-    Store::of(records, now)?.serve(program, records, identity)?;
-    if before != now {
-        Store::of(records, before)?.leave(records, identity)?;
+    if before == now {
+        Store::of(records, now)?.serve(program, records, identity)?;
+        return Ok(Made { value, notes: Vec::new() });
     }
+    let (from, to) = (Store::of(records, before)?, Store::of(records, now)?);
+    // What one process knows of a bucket another one does not: the old one lets go of it first.
+    from.look(identity)?;
+    if let Err(failure) = to.serve(program, records, identity) {
+        records.write(identity, record)?;
+        write(records, identity, &record.value)?;
+        to.leave(records, identity)?;
+        from.look(identity)?;
+        return Err(failure);
+    }
+    from.leave(records, identity)?;
     Ok(Made { value, notes: Vec::new() })
 }
 
@@ -251,11 +262,16 @@ fn settings_of_all(records: &Records) -> Vec<(String, Settings)> {
 }
 
 /// The endpoint of the owner's other buckets on the loopback, or a free one: names are one at an endpoint, and owners know
-/// nothing of each other's.
-fn choose(records: &Records, owner: &str) -> io::Result<SocketAddr> {
+/// nothing of each other's. One at which this bucket cannot be, such as that of the same one in another environment, is not
+/// taken.
+fn choose(records: &Records, identity: &Identity, owner: &str, value: &Value) -> io::Result<SocketAddr> {
     let is_own = |identity: &str| records.read(identity).is_some_and(|record| record.owner == owner);
     let others = settings_of_all(records).into_iter().filter(|(identity, _)| is_own(identity));
-    match others.map(|(_, settings)| settings.listen).find(|listen| listen.ip() == Ipv4Addr::LOCALHOST) {
+    let mut endpoints = others.map(|(_, settings)| settings.listen).collect::<BTreeSet<_>>().into_iter();
+    let fits = |listen: &SocketAddr| {
+        listen.ip() == Ipv4Addr::LOCALHOST && check_name(records, identity, value, *listen).is_ok()
+    };
+    match endpoints.find(fits) {
         Some(listen) => Ok(listen),
         None => TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr(),
     }
@@ -356,6 +372,11 @@ impl Store {
             return absent_is_fine(fs::remove_dir_all(&self.directory))
                 .or_fail(|| format!("cannot remove {}", self.directory.display()));
         }
+        self.look(identity)
+    }
+
+    /// Has a store that runs look at a bucket's file, and serve it as that says, or no more.
+    fn look(&self, identity: &Identity) -> Result<(), Failure> {
         match self.ask(&json!({ "do": "status" })) {
             Ok(_) => self.tell(&json!({ "do": "look", "identity": identity.as_str() })),
             Err(_) => Ok(()),

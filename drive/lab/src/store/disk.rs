@@ -10,7 +10,7 @@ use std::io::{self, ErrorKind, Seek, SeekFrom, Write};
 use std::ops::Bound;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
 use serde_json::{Value as Json, json};
@@ -68,6 +68,8 @@ pub(super) struct Disk {
     directory: PathBuf,
     index: Mutex<Index>,
     order: AtomicU64,
+    /// Whether it is another process's now. Changes only while the index is locked.
+    closed: AtomicBool,
 }
 
 /// A file that is being written, gone unless it is moved to its place.
@@ -120,7 +122,14 @@ impl Disk {
             }
         }
         index.values_mut().for_each(|versions| versions.sort_by_key(|entry| entry.order));
-        Ok(Disk { directory: directory.to_owned(), index: Mutex::new(index), order: AtomicU64::new(last) })
+        let (index, order) = (Mutex::new(index), AtomicU64::new(last));
+        Ok(Disk { directory: directory.to_owned(), index, order, closed: AtomicBool::default() })
+    }
+
+    /// Changes nothing from now on: another process may read what is there, and would know of nothing that came later.
+    pub fn close(&self) {
+        let _index = self.index();
+        self.closed.store(true, Ordering::Relaxed);
     }
 
     /// Whether nothing is in it, not even an older version.
@@ -156,7 +165,7 @@ impl Disk {
             // After a power cut, one of the two must be there.
             staged.file.sync_data()?;
         }
-        let mut index = self.index();
+        let mut index = self.index_to_change()?;
         condition.check(newest(&index, &about.key))?;
         staged.place(&path)?;
         put(&mut index, &about);
@@ -172,7 +181,7 @@ impl Disk {
         let about = About { tags, ..about };
         staged.write_footer(&about)?;
         staged.file.sync_data()?;
-        let index = self.index();
+        let index = self.index_to_change()?;
         let still = index.get(key).is_some_and(|versions| versions.iter().any(|entry| entry.order == about.order));
         if !still {
             return Err(Refusal::no_key("The object was replaced meanwhile."));
@@ -211,15 +220,18 @@ impl Disk {
 
     /// Deletes an object or one version. Gives the version that is gone or that now says so, and whether it is a marker.
     pub fn delete(&self, key: &str, version: Option<&str>, versioned: bool) -> Answer<Option<(String, bool)>> {
-        if version.is_none() && versioned {
+        // Where versions are kept no longer, those that were kept must not come to light again: then the marker takes the
+        // place of the version without a name.
+        let is_kept = |index: &Index| index.get(key).is_some_and(|kept| kept.iter().any(|entry| !entry.null));
+        if version.is_none() && (versioned || is_kept(&self.index())) {
             if !self.index().contains_key(key) {
                 return Ok(None);
             }
             let about = About { key: key.to_owned(), marker: true, modified_ms: now_ms(), ..About::default() };
-            let about = self.place(self.stage()?, about, true, &Condition::default())?;
+            let about = self.place(self.stage()?, about, versioned, &Condition::default())?;
             return Ok(Some((Entry::of(&about).version(), true)));
         }
-        let mut index = self.index();
+        let mut index = self.index_to_change()?;
         let Some(versions) = index.get_mut(key) else { return Ok(None) };
         let gone = |entry: &Entry| version.map_or(entry.null, |version| entry.version() == version);
         let Some(at) = versions.iter().position(gone) else { return Ok(None) };
@@ -317,6 +329,14 @@ impl Disk {
 
     fn index(&self) -> MutexGuard<'_, Index> {
         self.index.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    fn index_to_change(&self) -> Answer<MutexGuard<'_, Index>> {
+        let index = self.index();
+        match self.closed.load(Ordering::Relaxed) {
+            false => Ok(index),
+            true => Err(Refusal::moved("The bucket is served elsewhere now.")),
+        }
     }
 
     fn next_order(&self) -> u64 {
@@ -589,6 +609,46 @@ mod tests {
         }
         assert!(disk.is_empty());
         assert!(disk.delete("a", None, false).unwrap().is_none());
+    }
+
+    #[test]
+    fn what_is_deleted_stays_so_where_versions_are_kept_no_longer() {
+        let folder = tempfile::tempdir().unwrap();
+        let disk = Disk::open(folder.path()).unwrap();
+        write(&disk, "a", "one", true);
+        write(&disk, "a", "two", false);
+        assert_eq!(disk.delete("a", None, false).unwrap(), Some(("null".to_owned(), true)));
+        for disk in [&disk, &Disk::open(folder.path()).unwrap()] {
+            assert!(disk.get("a", None).is_err());
+            assert!(disk.list("", "", "", 10).items.is_empty());
+            let versions = disk.list_versions("", "", "", 10).items;
+            let versions: Vec<_> = versions.iter().map(|(_, entry, _)| (entry.marker, entry.null)).collect();
+            assert_eq!(versions, [(true, true), (false, false)]);
+        }
+        // Without its marker, the version that was kept is the newest again.
+        assert_eq!(disk.delete("a", Some("null"), false).unwrap(), Some(("null".to_owned(), true)));
+        assert_eq!(disk.get("a", None).unwrap().1.size, 3);
+        write(&disk, "b", "plain", false);
+        assert_eq!(disk.delete("b", None, false).unwrap(), None);
+        assert!(disk.list_versions("b", "", "", 10).items.is_empty());
+    }
+
+    #[test]
+    fn what_was_begun_before_a_bucket_went_elsewhere_changes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let disk = Disk::open(folder.path()).unwrap();
+        write(&disk, "a", "one", false);
+        let staged = disk.stage().unwrap();
+        disk.close();
+        let about = About { key: "b".into(), ..About::default() };
+        let code = |refusal: Refusal| refusal.code;
+        assert_eq!(
+            disk.place(staged, about, false, &Condition::default()).map_err(code).unwrap_err(),
+            "ServiceUnavailable"
+        );
+        assert_eq!(disk.delete("a", None, false).map_err(code).unwrap_err(), "ServiceUnavailable");
+        assert_eq!(disk.set_tags("a", None, BTreeMap::new()).map_err(code).unwrap_err(), "ServiceUnavailable");
+        assert_eq!(keys(&Disk::open(folder.path()).unwrap().list("", "", "", 10)), ["a"]);
     }
 
     #[test]

@@ -49,6 +49,8 @@ refusals! {
     range RANGE_NOT_SATISFIABLE "InvalidRange"
     yours_already CONFLICT "BucketAlreadyOwnedByYou"
     internal INTERNAL_SERVER_ERROR "InternalError"
+    /// It was begun while the bucket was here. Clients try again.
+    moved SERVICE_UNAVAILABLE "ServiceUnavailable"
     not_implemented NOT_IMPLEMENTED "NotImplemented"
     /// A setting of a bucket or an object that was never made, under the code that its clients look for.
     no_setting NOT_FOUND "NoSuchConfiguration"

@@ -191,6 +191,9 @@ impl Store {
         let mut buckets = self.buckets();
         let before = buckets.values().find(|bucket| bucket.identity == identity).cloned();
         let Some(settings) = settings else {
+            if let Some(bucket) = before {
+                bucket.disk.close();
+            }
             buckets.retain(|_, bucket| bucket.identity != identity);
             return Ok(());
         };
@@ -224,6 +227,9 @@ impl Store {
         let bucket = buckets.values().find(|bucket| bucket.identity == identity).cloned();
         if let Some(bucket) = bucket.filter(|bucket| !force && !bucket.disk.is_empty()) {
             return refusal(&not_empty(&bucket.name, bucket.disk.len()));
+        }
+        if let Some(bucket) = buckets.values().find(|bucket| bucket.identity == identity) {
+            bucket.disk.close();
         }
         buckets.retain(|_, bucket| bucket.identity != identity);
         json!({})

@@ -345,6 +345,12 @@ fn keeps_versions(world: &World) {
     api(&["delete-object", "--key", "a", "--version-id", marker.trim()]);
     api(&["get-object", "--key", "a", "out"]);
     assert_eq!(fs::read_to_string(client.path("out")).unwrap(), "two");
+    // Kept no longer, what is deleted is gone for who asks for it, and the versions of before are there for who names them.
+    let given = [("name", "history".into()), ("versioning", false.into())];
+    world.update(KIND, &client.identity, &client.value, &given).unwrap();
+    assert!(api(&["delete-object", "--key", "a"]).contains("\"DeleteMarker\": true"));
+    client.refused(&["s3api", "get-object", "--bucket", "history", "--key", "a", "out"], "NoSuchKey");
+    api(&["get-object", "--key", "a", "--version-id", versions[0], "out"]);
     client.delete(world);
 }
 
@@ -359,9 +365,14 @@ fn share_an_endpoint(world: &World) {
     }
     let processes = run("pgrep", &["-fc", &format!("__lab-store.*{}", world.data.path().display())]);
     assert_eq!(processes.trim(), "1");
-    let failure = world.create(KIND, &given("one")).unwrap_err();
+    let here = ("listen", value.get_str("listen").unwrap().into());
+    let failure = world.create(KIND, &[&given("one")[..], std::slice::from_ref(&here)].concat()).unwrap_err();
     assert!(failure.summary.contains("already"), "{failure}");
-    let clash = [("name", "four".into()), ("access_key", "shared".into()), ("secret_key", "another-one".into())];
+    // The same bucket in another environment of the project has an endpoint of its own.
+    let (again, elsewhere) = world.create(KIND, &given("one")).unwrap();
+    assert_ne!(elsewhere.get_str("endpoint"), value.get_str("endpoint"));
+    world.delete(KIND, &again);
+    let clash = [("name", "four".into()), ("access_key", "shared".into()), ("secret_key", "another-one".into()), here];
     let failure = world.create(KIND, &clash).unwrap_err();
     assert!(failure.summary.contains("another secret"), "{failure}");
     let endpoint = value.get_str("endpoint").unwrap();
@@ -372,7 +383,16 @@ fn share_an_endpoint(world: &World) {
     let listed = get("shared:not-so-secret", "/");
     assert!(listed.contains("<Name>one<") && listed.contains("<Name>two<") && !listed.contains("three"), "{listed}");
     assert!(get("shared:not-so-secret", "/three").contains("AccessDenied"));
-    // One of them moves to another address, with its objects.
+    // One of them is to move to where it cannot be, and stays as it was; then to another address, with its objects.
+    let user = format!("{}:{}", own.get_str("access_key").unwrap(), own.get_str("secret_key").unwrap());
+    assert!(get(&user, "/three").contains("<Name>three<"));
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let busy = taken.local_addr().unwrap().to_string();
+    let to_busy = [("name", "three".into()), ("listen", busy.as_str().into())];
+    let failure = world.update(KIND, &three, &own, &to_busy).unwrap_err();
+    assert!(failure.summary.contains("listen"), "{failure}");
+    assert_eq!(world.lab.read(KIND, &three, &own).unwrap().as_ref(), Some(&own));
+    assert!(get(&user, "/three").contains("<Name>three<"));
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let listen = format!("127.0.0.1:{port}");
     let moved = world
@@ -380,10 +400,7 @@ fn share_an_endpoint(world: &World) {
         .unwrap()
         .value;
     assert_eq!(moved.get_str("endpoint"), Some(format!("http://{listen}").as_str()));
-    assert!(
-        !get(&format!("{}:{}", own.get_str("access_key").unwrap(), own.get_str("secret_key").unwrap()), "/three")
-            .contains("<Name>three<")
-    );
+    assert!(!get(&user, "/three").contains("<Name>three<"));
     for identity in [&one, &two, &three] {
         world.delete(KIND, identity);
     }
