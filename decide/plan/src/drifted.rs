@@ -1,4 +1,4 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use andon_ledger::{Difference, EnvironmentState, Event};
 use andon_schema::InstanceAddress;
@@ -6,19 +6,45 @@ use andon_schema::InstanceAddress;
 use crate::plan::{Drift, Plan};
 
 /// What a look for drift adds to the ledger: what differs in another way than was known, and what no longer differs.
-/// `covers` says whether the look went for an instance. What no definition speaks of is none.
-pub fn drifted(plan: &Plan, known: &EnvironmentState, covers: impl Fn(&InstanceAddress) -> bool) -> Vec<Event> {
-    let found: Vec<&Drift> = plan.drift.iter().filter(|drift| !drift.background).collect();
-    let seen: BTreeSet<&InstanceAddress> = found.iter().map(|drift| &drift.address).collect();
-    let gone = known.drifted.keys().filter(|address| !seen.contains(address) && covers(address));
+/// `covers` says whether the look went for an instance. What no definition speaks of is none. `files` are what in servers
+/// is not as their images have it.
+pub fn drifted(
+    plan: &Plan,
+    files: &FilesOfServers,
+    known: &EnvironmentState,
+    covers: impl Fn(&InstanceAddress) -> bool,
+) -> Vec<Event> {
+    let mut found: BTreeMap<&InstanceAddress, Vec<Difference>> = BTreeMap::new();
+    for drift in plan.drift.iter().filter(|drift| !drift.background) {
+        found.entry(&drift.address).or_default().extend(differences(drift));
+    }
+    for (address, files) in files.iter().filter(|(_, files)| !files.is_empty()) {
+        found.entry(address).or_default().extend(files.iter().cloned());
+    }
+    let gone = known.drifted.keys().filter(|address| !found.contains_key(address) && covers(address));
     let gone = gone.map(|address| Event::Drifted { address: address.clone(), differences: Vec::new() });
-    let new = found.iter().filter_map(|drift| {
-        let differences = differences(drift);
-        let is_known = known.drifted.get(&drift.address) == Some(&differences);
-        (!is_known).then(|| Event::Drifted { address: drift.address.clone(), differences })
+    let gone: Vec<Event> = gone.collect();
+    let new = found.into_iter().filter_map(|(address, differences)| {
+        let is_known = known.drifted.get(address) == Some(&differences);
+        (!is_known).then(|| Event::Drifted { address: address.clone(), differences })
     });
-    gone.chain(new).collect()
+    gone.into_iter().chain(new).collect()
 }
+
+/// What a look at the files of servers alone adds to the ledger: what is not as their images have it, beside what else was
+/// known of them.
+pub fn drifted_files(files: &FilesOfServers, known: &EnvironmentState) -> Vec<Event> {
+    let found = files.iter().filter_map(|(address, files)| {
+        let before = known.drifted.get(address).cloned().unwrap_or_default();
+        let other = before.iter().filter(|difference| !difference.what.starts_with('/')).cloned();
+        let differences: Vec<Difference> = other.chain(files.iter().cloned()).collect();
+        (differences != before).then(|| Event::Drifted { address: address.clone(), differences })
+    });
+    found.collect()
+}
+
+/// Of servers, the files that are not as their images have them: each by its path.
+pub type FilesOfServers = BTreeMap<InstanceAddress, Vec<Difference>>;
 
 fn differences(drift: &Drift) -> Vec<Difference> {
     let difference = |what: &str, how: &str| Difference { what: what.into(), how: how.into() };

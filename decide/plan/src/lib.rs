@@ -36,7 +36,7 @@ pub use apply::{
 };
 pub use complaints::unresolved;
 pub use conclude::storable;
-pub use drifted::drifted;
+pub use drifted::{FilesOfServers, drifted, drifted_files};
 pub use evaluation::{Evaluation, EvaluationStep};
 pub use history::{
     Closure, HandError, StateAddress, TakeOverError, moved_by_hand, state_file, state_of_file, taken_over,

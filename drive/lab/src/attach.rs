@@ -22,7 +22,7 @@ use crate::kind::Kind;
 use crate::layers::{AsUser, map};
 use crate::plan::complete;
 use crate::records::{Lock, Records, absent_is_fine};
-use crate::{share, volume};
+use crate::{as_made, share, volume};
 
 /// How long the kernel may take to let go of a volume whose server has ended or given it back.
 const LET_GO_LIMIT: Duration = Duration::from_secs(10);
@@ -158,7 +158,9 @@ pub(crate) fn claim(records: &Records, server: &Identity, all: &[Attached]) -> R
             What::Share { .. } => drop(share::directory(records, &attached.id)?),
         }
     }
-    Ok(())
+    let directory = records.directory(Kind::Server, server.as_str());
+    let places: Vec<&str> = all.iter().map(|attached| attached.path.as_str()).collect();
+    as_made::remember_places(&directory, &places).or_fail(|| format!("cannot write into {}", directory.display()))
 }
 
 fn claim_volume(records: &Records, server: &Identity, id: &str) -> Result<(), Failure> {

@@ -16,7 +16,7 @@ use crate::realm::Realm;
 use crate::records::{Lock, Record, Records};
 use crate::server::Ground;
 use crate::spawn::Spawner;
-use crate::{balancer, bucket, key, network, plan, pool, schema, server, share, snapshot, volume};
+use crate::{as_made, balancer, bucket, key, network, plan, pool, schema, server, share, snapshot, volume};
 
 /// Where a lab is, and by what program it runs its own processes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -270,16 +270,32 @@ impl Lab {
     }
 
     /// What of a server's files is not as its image has it, in the order of the paths. `lower_dirs` are the layers of the
-    /// image, the topmost first; what is below one of `data` (`/var`) is not looked at. Costs as much as was changed.
+    /// image, the topmost first; what is below one of `data` (`/var`) is not looked at. Of one of which
+    /// [`Lab::remember_files`] was called, what is not as it was then. Costs as much as was changed.
     pub fn changed_files(
         &self,
         identity: &Identity,
         lower_dirs: &[PathBuf],
         data: &[&str],
     ) -> Result<Vec<ChangedFile>, Failure> {
-        let own = self.records.directory(Kind::Server, identity.as_str()).join("upper");
+        let directory = self.records.directory(Kind::Server, identity.as_str());
+        let own = directory.join("upper");
         let changed = life::changed_files(&own, lower_dirs, data);
-        changed.or_fail(|| format!("cannot look through the files of the server {identity}"))
+        let since = changed.and_then(|changed| as_made::since(&directory, &own, changed));
+        since.or_fail(|| format!("cannot look through the files of the server {identity}"))
+    }
+
+    /// Has the files of a server that runs, as they are now, count as those that it was made with: what cloud-init did at its
+    /// first boot is no drift. Only the first call does something.
+    pub fn remember_files(&self, identity: &Identity, lower_dirs: &[PathBuf], data: &[&str]) -> Result<(), Failure> {
+        let directory = self.records.directory(Kind::Server, identity.as_str());
+        if as_made::is_known(&directory) || self.init(identity).is_none() {
+            return Ok(());
+        }
+        let own = directory.join("upper");
+        let changed = life::changed_files(&own, lower_dirs, data);
+        let remembered = changed.and_then(|changed| as_made::remember(&directory, &own, &changed));
+        remembered.or_fail(|| format!("cannot remember the files of the server {identity}"))
     }
 
     /// The attributes of every server that this lab has a record of, whoever owns it.

@@ -11,6 +11,7 @@
 //! from many threads and processes, and a lock for each identity keeps them from racing.
 
 mod address;
+mod as_made;
 mod attach;
 mod balancer;
 mod below;

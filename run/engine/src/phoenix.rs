@@ -8,7 +8,7 @@ use std::time::Duration;
 use andon_fleet::phoenix::{DATA, Living, is_drift};
 use andon_image::{Digest, Images};
 use andon_lab::{How, Lab};
-use andon_ledger::EnvironmentState;
+use andon_ledger::{Difference, EnvironmentState};
 use andon_schema::units::parse_duration;
 use andon_schema::{Failure, Identity, InstanceAddress, Object};
 use andon_value::Value;
@@ -26,8 +26,8 @@ pub struct Phoenix {
     pub member: Option<Member>,
     /// How old it is, and how much of it has changed.
     pub living: Living,
-    /// What in it is not as in its image, in the order of the paths: `changed /etc/motd`.
-    pub drift: Vec<String>,
+    /// What in it is not as in its image, in the order of the paths: of `/etc/motd` that it is `changed`.
+    pub drift: Vec<Difference>,
 }
 
 /// A member of a pool.
@@ -117,11 +117,11 @@ impl Look<'_> {
         // An image that was pruned cannot be compared with; whoever starts the server again is told.
         let layers = digest.filter(|_| on_drift.is_some()).and_then(|digest| self.images.lower_dirs(&digest).ok());
         let changed = layers.map(|layers| self.lab.changed_files(identity, &layers, &DATA)).transpose()?;
-        let drift: Vec<String> = changed
+        let drift: Vec<Difference> = changed
             .unwrap_or_default()
             .into_iter()
             .filter(|file| is_drift(&file.path, file.how == How::Added))
-            .map(|file| format!("{} {}", word(file.how), file.path))
+            .map(|file| Difference { what: file.path.into(), how: word(file.how).into() })
             .collect();
         let created = server.get_str("created").and_then(|created| created.parse::<jiff::Timestamp>().ok());
         let age = created.and_then(|created| u64::try_from(self.now - created.as_millisecond()).ok());

@@ -119,8 +119,20 @@ fn attached_in_place(world: &World) {
     let value =
         world.update("lab_server", &server, &value, &given(&[("volumes", map(&[("/srv/two", &two)]))])).unwrap().value;
     assert_eq!(inside(&server, "cat /srv/two/file; ls '/srv/a b'"), "two\n");
+    let value = world
+        .update("lab_server", &server, &value, &given(&[("volumes", map(&[("/opt/data/two", &two)]))]))
+        .unwrap()
+        .value;
     world.update("lab_server", &server, &value, &given(&[])).unwrap();
     assert_eq!(init(&server), process);
+    // A directory that was made for a volume is no drift; what somebody put there is.
+    let changed = || {
+        let changed = world.lab.changed_files(&server, &[root().unwrap()], &["/var", "/etc", "/srv"]).unwrap();
+        changed.into_iter().map(|file| file.path).filter(|path| path.starts_with("/opt")).collect::<Vec<_>>()
+    };
+    assert_eq!(changed(), [""; 0]);
+    inside(&server, "touch /opt/data/two/file");
+    assert_eq!(changed(), ["/opt/data/two/file"]);
     for volume in [&one, &two] {
         world.delete("lab_volume", volume);
     }

@@ -61,6 +61,7 @@ fn replace_phoenixes(context: &Context, arguments: &ApplyArguments) -> Result<()
     loop {
         let found = super::phoenix::find(context, &arguments.stacks.stacks)?;
         let before = before.get_or_insert_with(|| found.iter().map(|phoenix| phoenix.identity.clone()).collect());
+        super::drift::record_files(context, &found)?;
         let living: Vec<Living> = found.iter().map(|phoenix| phoenix.living.clone()).collect();
         let Some((phoenix, due)) = next(&living).and_then(|(place, due)| Some((found.get(place)?, due))) else {
             return Ok(());
@@ -76,7 +77,7 @@ fn replace_phoenixes(context: &Context, arguments: &ApplyArguments) -> Result<()
                 .into());
         }
         context.say(&format!("{phoenix} is replaced: {}", super::phoenix::why(&due)));
-        phoenix.drift.iter().for_each(|file| context.say(&format!("  {file}")));
+        super::phoenix::files(phoenix).for_each(|file| context.say(&format!("  {file}")));
         let mut go = arguments.go.clone();
         let Some(member) = &phoenix.member else {
             go.scope.replace = vec![phoenix.address.clone()];

@@ -1,10 +1,11 @@
 //! `drift`: what is other than defined, now and before.
 
+use andon_engine::phoenix::Phoenix;
 use andon_engine::{Journal, OpenError};
 use andon_fleet::phoenix::due;
 use andon_fold::{DriftView, Righting};
-use andon_ledger::{Entry, Event, RunStatus};
-use andon_plan::{Plan, PlanMode, Reason, drifted};
+use andon_ledger::{Entry, EnvironmentState, Event, RunStatus};
+use andon_plan::{PlanMode, Reason, drifted, drifted_files};
 use andon_schema::InstanceAddress;
 use andon_store::{LockError, Which};
 use serde_json::{Value as Json, json};
@@ -62,23 +63,47 @@ pub fn run(context: &Context, arguments: &DriftArguments) -> Result<(), Stop> {
         let lacking = lacking.join(", ");
         context.print(&format!("Defined, and not there yet: {lacking}. `andon plan` shows what would be made.\n"));
     }
-    record(context, &project, &plan, &arguments.stacks.stacks);
+    let covers = |address: &InstanceAddress| {
+        let stacks = &arguments.stacks.stacks;
+        stacks.is_empty() || stacks.iter().any(|it| **it == *address.resource.stack)
+    };
+    let known = project.session.state().environment(&plan.environment);
+    let events = drifted(&plan, &super::phoenix::differences(&phoenixes), &known, covers);
+    let files = phoenixes.iter().filter(|phoenix| !phoenix.drift.is_empty()).count();
+    record(context, &project, &plan.environment, &known, events, plan.drift.len() + files);
     if plan.drift.is_empty() && of_images.is_empty() { Ok(()) } else { Err(Stop::Code(2)) }
 }
 
-/// Has the ledger know what was found, where that is news. It is for the history alone: where another run holds the
-/// lock, or nothing may be written, what was found was said all the same.
-fn record(context: &Context, project: &Project, plan: &Plan, stacks: &[String]) {
-    let known = project.session.state().environment(&plan.environment);
-    let covers =
-        |address: &InstanceAddress| stacks.is_empty() || stacks.iter().any(|it| **it == *address.resource.stack);
-    let events = drifted(plan, &known, covers);
+/// Has the ledger know what in servers is not as in their images, where that is news: they may be replaced next.
+pub fn record_files(context: &Context, found: &[Phoenix]) -> Result<(), Stop> {
+    let files = found.iter().filter(|phoenix| !phoenix.drift.is_empty()).count();
+    if files == 0 {
+        return Ok(());
+    }
+    let project = context.open()?;
+    let environment = context.environment(&project)?.name.clone();
+    let known = project.session.state().environment(&environment);
+    let events = drifted_files(&super::phoenix::differences(found), &known);
+    record(context, &project, &environment, &known, events, files);
+    Ok(())
+}
+
+/// Has the ledger know what was found, `count` things in all. It is for the history alone: where another run holds the lock, or nothing may be
+/// written, what was found was said all the same.
+fn record(
+    context: &Context,
+    project: &Project,
+    environment: &str,
+    known: &EnvironmentState,
+    events: Vec<Event>,
+    count: usize,
+) {
     // A run that was cut short has intents that only a change may close.
-    if events.is_empty() || known == Default::default() || known.open_run.is_some() || !known.pending.is_empty() {
+    if events.is_empty() || *known == Default::default() || known.open_run.is_some() || !known.pending.is_empty() {
         return;
     }
     let unsaid = |why: &str| context.say(&format!("note: this is not in the history of drift: {why}"));
-    let mut recorder = match project.session.lock(&plan.environment, "drift", std::time::Duration::ZERO, |_| {}) {
+    let mut recorder = match project.session.lock(environment, "drift", std::time::Duration::ZERO, |_| {}) {
         Ok(recorder) => recorder,
         Err(OpenError::Lock(LockError::Held(_))) => return unsaid("another run is at work"),
         Err(error) => return unsaid(&error.to_string()),
@@ -88,7 +113,7 @@ fn record(context: &Context, project: &Project, plan: &Plan, stacks: &[String]) 
         who: andon_engine::who(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
     };
-    let summary = match plan.drift.len() {
+    let summary = match count {
         0 => "everything is as defined".to_owned(),
         1 => "1 thing differs".to_owned(),
         count => format!("{count} things differ"),

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use andon_engine::phoenix::{Phoenix, phoenixes};
 use andon_fleet::phoenix::{Due, due};
+use andon_ledger::Difference;
+use andon_plan::FilesOfServers;
 use andon_text::Diagnostic;
 use serde_json::{Value as Json, json};
 
@@ -25,7 +27,7 @@ pub fn lines(found: &[Phoenix]) -> Vec<String> {
     for phoenix in found {
         if !phoenix.drift.is_empty() {
             lines.push(format!("{phoenix} is not as its image:"));
-            lines.extend(phoenix.drift.iter().map(|file| format!("    {file}")));
+            lines.extend(files(phoenix).map(|file| format!("    {file}")));
         }
         if let Some(due @ Due::TooOld { .. }) = due(&phoenix.living) {
             lines.push(format!("{phoenix}: {}", why(&due)));
@@ -34,12 +36,30 @@ pub fn lines(found: &[Phoenix]) -> Vec<String> {
     lines
 }
 
-/// The same for scripts.
+/// What in a server is not as in its image: `changed /etc/motd`.
+pub fn files(phoenix: &Phoenix) -> impl Iterator<Item = String> {
+    phoenix.drift.iter().map(|file| format!("{} {}", file.how, file.what))
+}
+
+/// The same, as the ledger has it: that of members of a pool is the pool's.
+pub fn differences(found: &[Phoenix]) -> FilesOfServers {
+    let mut all = FilesOfServers::new();
+    for phoenix in found {
+        let files = phoenix.drift.iter().map(|file| match &phoenix.member {
+            Some(member) => Difference { what: format!("{} in {}", file.what, member.name).into(), ..file.clone() },
+            None => file.clone(),
+        });
+        all.entry(phoenix.address.clone()).or_default().extend(files);
+    }
+    all
+}
+
+/// The same as [`lines`] for scripts.
 pub fn data(phoenix: &Phoenix) -> Json {
     json!({
         "address": phoenix.address.to_string(),
         "member": phoenix.member.as_ref().map(|member| &member.name),
-        "drift": phoenix.drift,
+        "drift": files(phoenix).collect::<Vec<_>>(),
         "age_s": phoenix.living.age.map(|age| age.as_secs()),
         "max_age_s": phoenix.living.max_age.map(|age| age.as_secs()),
         "due": due(&phoenix.living).is_some(),

@@ -69,8 +69,14 @@ fn what_is_not_as_in_the_image_is_told_and_healed_by_replacement() {
     assert_eq!((&of(first)["due"], &of(second)["due"]), (&Json::Bool(false), &Json::Bool(true)));
     assert_eq!(of(second)["drift"][1], "changed /etc/motd");
 
+    let history = project.ok(&["drift", "--history"]).out;
+    for (path, how) in [("/etc/gone", "removed"), ("/etc/motd", "changed"), ("/usr/share/other", "added")] {
+        assert!(history.contains(&format!("{second} {path}: {how}\n    differs still")), "{history}");
+    }
     let ran = project.ok(&["sync", "-y"]);
     assert!(ran.err.contains(&format!("{second} is replaced: 3 files of its image")), "{ran}");
+    let history = project.ok(&["drift", "--history"]).out;
+    assert!(!history.contains("differs still") && history.matches("by `sync`").count() == 3, "{history}");
     let after = servers(&project);
     assert_eq!(before[first], after[first]);
     assert_ne!(before[second], after[second]);
@@ -78,6 +84,12 @@ fn what_is_not_as_in_the_image_is_told_and_healed_by_replacement() {
     assert!(project.ok(&["drift"]).out.contains("everything is as defined"));
     project.ok(&["sync", "-y"]);
     assert_eq!(servers(&project), after);
+    // What sync itself finds, before anybody has looked, is in the history, too.
+    project.in_server("web-0", "echo by hand >/usr/share/tool");
+    project.ok(&["sync", "-y"]);
+    let history = project.ok(&["drift", "--history"]).out;
+    assert!(history.contains(&format!("{first} /usr/share/tool: changed\n    put right")), "{history}");
+    let after = servers(&project);
 
     // Where drift is only told of, nothing is replaced.
     project.write("stacks/app/main.tf", &definition("on_drift = \"report\""));

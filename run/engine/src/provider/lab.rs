@@ -116,10 +116,11 @@ impl Provider for LabProvider {
         if kind == POOL {
             return self.update_pool(request, identity, prior, planned);
         }
-        let made = self
-            .extra(kind, planned)
-            .map_err(|failure| (failure, Some(prior.clone())))
-            .and_then(|extra| self.lab.update(kind, identity, prior, planned, &extra));
+        let made = self.extra(kind, planned).map_err(|failure| (failure, Some(prior.clone()))).and_then(|extra| {
+            let made = self.lab.update(kind, identity, prior, planned, &extra)?;
+            // One that was made without being started has only now had its first boot.
+            Ok(if kind == SERVER { self.newborns().as_made(made) } else { made })
+        });
         finished(made, request)
     }
 
@@ -141,6 +142,9 @@ impl Provider for LabProvider {
                     if kind == SERVER && !matches!(self.newborns().faults(&value, &Demands::of(&value)), Ok(None)) =>
                 {
                     self.lab.delete(kind, identity).map(|()| Found::Absent)
+                }
+                InLab::Complete(value) if kind == SERVER => {
+                    Ok(Found::There(self.newborns().as_made(Made { value, notes: Vec::new() }).value))
                 }
                 InLab::Complete(value) => Ok(Found::There(value)),
                 InLab::Partial => self.lab.delete(kind, identity).map(|()| Found::Absent),

@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use andon_fleet::phoenix::DATA;
 use andon_fleet::smoke::{Expected, judge, too_slow};
 use andon_image::Digest;
 use andon_lab::{Lab, Made};
@@ -58,7 +59,7 @@ impl Newborns<'_> {
         loop {
             let made = make()?;
             let failure = match self.faults(&made.value, &demands) {
-                Ok(None) => return Ok(made),
+                Ok(None) => return Ok(self.as_made(made)),
                 Ok(Some(Faults::TooSlow(faults))) if attempt < demands.attempts => {
                     attempt += 1;
                     say(&format!("`{name}` is too slow; making another one ({attempt} of {})", demands.attempts));
@@ -88,6 +89,23 @@ impl Newborns<'_> {
                 return Err((failure, None));
             }
         }
+    }
+
+    /// A server that is what it must be. What cloud-init made of it is what it is from now on compared with.
+    pub fn as_made(&self, made: Made) -> Made {
+        let text = |name: &str| made.value.get_str(name).map(str::to_owned);
+        let (Some(_), Some(identity), Some(image)) = (
+            text("cloud_init"),
+            text("id").and_then(|id| Identity::parse(&id)),
+            text("image").and_then(|image| Digest::parse(&image)),
+        ) else {
+            return made;
+        };
+        let layers = self.baker.images.lower_dirs(&image);
+        let remembered = layers.and_then(|layers| self.lab.remember_files(&identity, &layers, &DATA));
+        // It is as good without: then what cloud-init did is told of as drift.
+        let notes = remembered.err().map(|failure| failure.to_string());
+        Made { notes: made.notes.into_iter().chain(notes).collect(), ..made }
     }
 
     /// What is wrong with a server that was just made, if anything is.
