@@ -1,6 +1,7 @@
 //! The lab as its callers see it: one call for each question and command.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,7 +17,7 @@ use crate::realm::Realm;
 use crate::records::{Lock, Record, Records};
 use crate::server::Ground;
 use crate::spawn::Spawner;
-use crate::{as_made, balancer, bucket, key, network, plan, pool, schema, server, share, snapshot, volume};
+use crate::{as_made, balancer, bucket, key, names, network, plan, pool, schema, server, share, snapshot, volume};
 
 /// Where a lab is, and by what program it runs its own processes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -259,14 +260,22 @@ impl Lab {
         self.on_network(|| server::restart(self.ground(&lock), identity, &record))?
     }
 
-    /// The file to which a server's init, and what it started, wrote before they had a journal. It need not exist.
-    pub fn console(&self, identity: &Identity) -> PathBuf {
+    /// What a server's init, and what it started, wrote before they had a journal, from a beginning of a line on: of what
+    /// is long, only the end is kept. An error where nothing was written, as the server never ran.
+    pub fn console(&self, identity: &Identity) -> io::Result<Vec<u8>> {
         server::console(&self.records, identity)
     }
 
     /// This machine's address in a network, by its id; `None` where there is no such network.
     pub fn gateway(&self, network: &str) -> Option<IpAddr> {
         network::range(&self.records, network).ok().map(|range| range.gateway.into())
+    }
+
+    /// Whether the gateway of its network answers with a server's address for its name; `None` where that is not to be
+    /// expected, as the network has no names.
+    pub fn is_named(&self, server: &Value) -> Option<bool> {
+        let address = server.get_str("address")?.parse().ok()?;
+        names::knows(&self.records, server.get_str("network")?, server.get_str("name")?, address)
     }
 
     /// What of a server's files is not as its image has it, in the order of the paths. `lower_dirs` are the layers of the

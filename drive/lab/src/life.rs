@@ -80,6 +80,12 @@ pub(crate) fn blocks() -> Vec<(&'static str, NestedBlock)> {
                 "Whether the roles of its image must find nothing to do in it, where the image is one of this project's. Default `true`.",
             ),
         ),
+        (
+            "named",
+            switch(
+                "Whether the gateway of its network must answer for its name, where the network has names. Default `true`.",
+            ),
+        ),
         ("services", texts("The services that run, and no others but those that every server has. Default: any.")),
         ("users", texts("The users whose number is 1000 or more, and no others. Default: any.")),
         (

@@ -546,13 +546,14 @@ fn serves(init: i32) -> io::Result<bool> {
 }
 
 /// What a server's init and what it started wrote to the console, since the server was made.
-pub(crate) fn console(records: &Records, identity: &Identity) -> PathBuf {
+pub(crate) fn console(records: &Records, identity: &Identity) -> io::Result<Vec<u8>> {
     spawn::console(&records.directory(Kind::Server, identity.as_str()))
 }
 
 /// What a server's init had to say, as the end of a message.
 fn last_words(directory: &Path) -> String {
-    let said = fs::read_to_string(spawn::console(directory)).unwrap_or_default();
+    let said = spawn::console(directory).unwrap_or_default();
+    let said = String::from_utf8_lossy(&said);
     let lines: Vec<&str> = said.lines().filter(|line| !line.trim().is_empty()).collect();
     match lines.get(lines.len().saturating_sub(10)..) {
         Some(last) if !last.is_empty() => sentence(&format!("It said at last: {}", last.join("\n"))),

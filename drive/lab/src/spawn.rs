@@ -217,9 +217,20 @@ fn await_start(answers: &OwnedFd) -> Result<Started, NotStarted> {
 /// The name of the file in a server's directory to which its init writes what it has to say before it has a journal.
 pub(crate) const CONSOLE: &str = "console.log";
 
-/// Where that file is.
-pub(crate) fn console(directory: &Path) -> PathBuf {
-    directory.join(CONSOLE)
+/// What that file says. The older part may have been given up: then it begins with a hole, and with the rest of a line.
+pub(crate) fn console(directory: &Path) -> io::Result<Vec<u8>> {
+    use std::io::{Read, Seek, SeekFrom};
+    let mut file = File::open(directory.join(CONSOLE))?;
+    // SAFETY: touches no memory. Where there is nothing but a hole, or holes are not known, it is read from its beginning.
+    let first = unsafe { libc::lseek(file.as_raw_fd(), 0, libc::SEEK_DATA) }.max(0);
+    file.seek(SeekFrom::Start(first as u64))?;
+    let mut said = Vec::new();
+    file.read_to_end(&mut said)?;
+    if first > 0 {
+        let end = said.iter().position(|byte| *byte == b'\n').map_or(said.len(), |end| end + 1);
+        said.drain(..end);
+    }
+    Ok(said)
 }
 
 /// The hidden command. Its standard input is the way of its orders.

@@ -31,6 +31,11 @@ const QUESTION_LIMIT: Duration = Duration::from_secs(5);
 /// the most is taken to be well again.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// How much of what a command says is kept, in bytes; how much more there may be until the older part is given up; and how
+/// often that is looked at.
+const KEPT: i64 = 1 << 20;
+const MORE: i64 = 1 << 20;
+const LOG_PAUSE: Duration = Duration::from_secs(5);
 /// How long processes may take to end when the server does.
 const STOP_LIMIT: Duration = Duration::from_secs(10);
 
@@ -44,6 +49,8 @@ struct Supervisor<'a> {
     last_end: Option<String>,
     pause: Duration,
     again: Option<Instant>,
+    /// When the log is looked at next, where a command writes to it.
+    look: Option<Instant>,
     /// When the server ends at the latest, once it was told to.
     stop: Option<Instant>,
     questions: Vec<Question>,
@@ -88,6 +95,7 @@ fn begin<'a>(order: &'a Order, answers: &OwnedFd) -> Result<(Supervisor<'a>, Sig
         last_end: None,
         pause: FIRST_PAUSE,
         again: None,
+        look: (!order.command.is_empty()).then(|| now + LOG_PAUSE),
         stop: None,
         questions: Vec::new(),
     };
@@ -126,7 +134,8 @@ impl Supervisor<'_> {
         }
         fds.extend(self.questions.iter().map(|question| PollFd::new(question.stream.as_fd(), PollFlags::POLLIN)));
         let now = Instant::now();
-        let next = self.questions.iter().map(|question| question.until).chain(self.again).chain(self.stop).min();
+        let next = self.questions.iter().map(|question| question.until).chain(self.again).chain(self.stop);
+        let next = next.chain(self.look).min();
         let timeout = next.map_or(PollTimeout::NONE, |next| {
             // Rounded up, so that it is time when it comes back.
             let millis = next.saturating_duration_since(now).as_millis() as u64 + 1;
@@ -151,6 +160,10 @@ impl Supervisor<'_> {
         let now = Instant::now();
         if self.stop.is_some_and(|stop| stop <= now) {
             end();
+        }
+        if self.look.is_some_and(|look| look <= now) {
+            self.look = Some(now + LOG_PAUSE);
+            shorten_log();
         }
         if self.again.is_some_and(|again| again <= now) && self.stop.is_none() {
             self.again = None;
@@ -235,6 +248,20 @@ impl Supervisor<'_> {
             "HTTP/1.1 {status}\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
             body.len()
         )
+    }
+}
+
+/// Gives up the older part of the log, which is this process's standard output, where it has become long: its place in the
+/// file stays, as a hole, so that whoever writes to it need not know.
+fn shorten_log() {
+    // SAFETY: all zeros are a sound `stat`, and the calls write no more than that.
+    unsafe {
+        let mut log: libc::stat = std::mem::zeroed();
+        if libc::fstat(1, &raw mut log) != 0 || i64::from(log.st_blocks) * 512 <= KEPT + MORE {
+            return;
+        }
+        // What cannot be given up, on a file system without holes, is kept.
+        libc::fallocate(1, libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE, 0, log.st_size - KEPT);
     }
 }
 

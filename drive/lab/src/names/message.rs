@@ -128,6 +128,25 @@ fn labels(name: &str) -> Vec<u8> {
     bytes
 }
 
+/// A question for the addresses of a name.
+pub(super) fn ask(id: u16, name: &str) -> Vec<u8> {
+    let mut message: Vec<u8> = [id, 0x0100, 1, 0, 0, 0].into_iter().flat_map(u16::to_be_bytes).collect();
+    message.extend(labels(name));
+    message.extend([A, IN].into_iter().flat_map(u16::to_be_bytes));
+    message
+}
+
+/// The addresses of an answer of [`write`] to a question of [`ask`]; `None` where it is another's.
+pub(super) fn addresses(question: &[u8], answer: &[u8]) -> Option<Vec<Ipv4Addr>> {
+    if answer.get(..2)? != question.get(..2)? {
+        return None;
+    }
+    // A pointer to the name, a kind, a class, a time to live and a length are before four octets.
+    let records = answer.get(question.len()..)?.chunks_exact(16);
+    let octets = records.filter_map(|record| <[u8; 4]>::try_from(record.get(12..)?).ok());
+    Some(octets.map(Ipv4Addr::from).collect())
+}
+
 /// The address that a name such as `2.0.64.10.in-addr.arpa` asks the name of (RFC 1035, section 3.5).
 pub(super) fn reversed(name: &str) -> Option<Ipv4Addr> {
     let octets = name.strip_suffix(".in-addr.arpa")?;
@@ -139,6 +158,20 @@ pub(super) fn reversed(name: &str) -> Option<Ipv4Addr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_asked_is_answered() {
+        let asked = ask(7, "web-0.app.lab");
+        let question = read(&asked).unwrap();
+        assert_eq!((question.name.as_str(), question.kind), ("web-0.app.lab", A));
+        for all in [&[][..], &[Ipv4Addr::new(10, 64, 0, 2)], &[Ipv4Addr::new(10, 64, 0, 2), Ipv4Addr::LOCALHOST]] {
+            let answers: Vec<_> = all.iter().map(|address| Answer::Address(*address)).collect();
+            let answer = write(&question, Code::Done, true, &answers);
+            assert_eq!(addresses(&asked, &answer).as_deref(), Some(all));
+            assert_eq!(addresses(&ask(8, "web-0.app.lab"), &answer), None);
+        }
+        assert_eq!(addresses(&asked, &[0, 7]), None);
+    }
 
     fn query(name: &str, kind: u16) -> Vec<u8> {
         let head = [7_u16, 0x0100, 1, 0, 0, 0].into_iter().flat_map(u16::to_be_bytes);

@@ -113,6 +113,28 @@ pub(crate) fn resolvers(records: &Records, network: &str, gateway: Ipv4Addr) -> 
     format!("nameserver {gateway}\nsearch {}.lab\n", network_label(network, &record))
 }
 
+/// Whether a network's gateway answers with a server's address for its name; `None` where the network has no names.
+pub(crate) fn knows(records: &Records, network: &str, name: &str, address: Ipv4Addr) -> Option<bool> {
+    let (identity, record) = (Identity::parse(network)?, records.read(network)?);
+    if !mark(records, &identity).exists() {
+        return None;
+    }
+    let gateway: Ipv4Addr = record.value.get_str("gateway")?.parse().ok()?;
+    let question = message::ask(std::process::id() as u16, &format!("{name}.{}.lab", network_label(network, &record)));
+    let ask = || {
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
+        socket.set_read_timeout(Some(PATIENCE))?;
+        socket.connect((gateway, PORT))?;
+        socket.send(&question)?;
+        let mut answer = vec![0; DATAGRAM];
+        let count = socket.recv(&mut answer)?;
+        answer.truncate(count);
+        Ok::<_, io::Error>(answer)
+    };
+    let addresses = ask().ok().and_then(|answer| message::addresses(&question, &answer));
+    Some(addresses.is_some_and(|addresses| addresses.contains(&address)))
+}
+
 /// What says that a network has names.
 fn mark(records: &Records, identity: &Identity) -> PathBuf {
     records.directory(Kind::Network, identity.as_str()).join("names")

@@ -23,6 +23,7 @@ mod realms;
 mod seeds;
 mod servers;
 mod supervised;
+mod survival;
 mod volumes;
 mod world;
 
@@ -60,6 +61,7 @@ fn main() -> ExitCode {
         buckets::TESTS,
         volumes::TESTS,
         seeds::TESTS,
+        survival::TESTS,
     ]
     .concat();
     if arguments.iter().any(|argument| argument == "--list") {

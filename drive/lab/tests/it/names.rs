@@ -70,6 +70,12 @@ fn follow_servers(world: &World) {
     let (here, there) = (one.get_str("address").unwrap(), two.get_str("address").unwrap());
     assert_eq!(ask(gateway, "web-0.app.lab", A), (0, vec![address(here)]));
     assert_eq!(ask(gateway, "WEB-1.APP.lab", A), (0, vec![address(there)]));
+    let named = |name: &str, address: &str| {
+        let parts = [("name", name), ("address", address), ("network", app.as_str())];
+        world.lab.is_named(&Value::object(parts.map(|(part, text)| (part, Value::from(text)))))
+    };
+    assert_eq!((world.lab.is_named(&one), world.lab.is_named(&two)), (Some(true), Some(true)));
+    assert_eq!((named("web-0", there), named("web-2", here)), (Some(false), Some(false)));
     assert_eq!(ask(gateway, "gateway.app.lab", A), (0, vec![address(gateway)]));
     assert_eq!(ask(gateway, "web-0.app.lab", AAAA), (0, vec![]));
     assert_eq!(ask(gateway, "web-2.app.lab", A), (3, vec![]));

@@ -75,7 +75,7 @@ fn reads_its_user_data(world: &World) {
     let Some(root) = root_with_cloud_init(folder.path()) else { return };
     let network = world.create("lab_network", &[]).unwrap().0;
     let (key, made) = world.create("lab_key", &[]).unwrap();
-    let user_data = "#cloud-config\nlocale: false\nwrite_files:\n- path: /srv/told\n  content: hello\nruncmd:\n- [sh, -c, 'cat /var/lib/cloud/data/instance-id >>/srv/ran']\n";
+    let user_data = "#cloud-config\nlocale: false\nusers:\n- default\n- name: deploy\nwrite_files:\n- path: /srv/told\n  content: hello\nruncmd:\n- [sh, -c, 'cat /var/lib/cloud/data/instance-id >>/srv/ran']\n";
     let given = |user_data: &str| {
         [
             ("name", Value::from("web-7")),
@@ -91,6 +91,18 @@ fn reads_its_user_data(world: &World) {
         let status = inside(&identity, "cloud-init status --wait --long");
         assert!(status.contains("status: done") && status.contains("NoCloud"), "{status}");
         assert_eq!(inside(&identity, "cat /srv/told /srv/ran; hostname"), format!("hello{identity}\nweb-7\n"));
+        // What it did is what the server is from now on compared with.
+        let lower = [root.clone()];
+        let data = ["/var", "/run", "/root", "/home", "/srv"];
+        let changed = || {
+            let changed = world.lab.changed_files(&identity, &lower, &data).unwrap();
+            changed.into_iter().map(|file| file.path).collect::<Vec<_>>()
+        };
+        assert!(changed().contains(&"/etc/passwd".to_owned()), "{:?}", changed());
+        world.lab.remember_files(&identity, &lower, &data).unwrap();
+        assert_eq!(changed(), [""; 0]);
+        inside(&identity, "echo '# by hand' >>/etc/hosts.allow; echo by:x:1001:1001::/:/bin/sh >>/etc/passwd");
+        assert_eq!(changed().iter().filter(|path| *path == "/etc/passwd").count(), 1, "{:?}", changed());
         if attempt == 0 {
             // Started again, it is the same instance, and does nothing again.
             let stopped = [&given(user_data)[..], &[("running", false.into())]].concat();

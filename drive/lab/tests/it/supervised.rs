@@ -14,6 +14,7 @@ use crate::world::{OWNER, World, init, inside, root, run, texts};
 pub const TESTS: &[Test] = &[
     ("supervisor_answers_how_its_server_is", answers),
     ("supervisor_keeps_a_command_running", commands),
+    ("supervisor_keeps_the_end_of_what_a_command_says", talks),
     ("supervisor_ends_when_told_to", ends),
     ("supervisor_refuses_a_command_that_is_not_there", bad_command),
     ("server_of_layers_that_cannot_be_mapped_shares_users", shares_users),
@@ -32,6 +33,42 @@ fn answer(value: &Value) -> serde_json::Value {
     let body: serde_json::Value = serde_json::from_str(answer.text()).unwrap();
     assert_eq!(answer.status == 200, body["command"].is_null() || body["command"]["running"] == true);
     body
+}
+
+fn console(world: &World, server: &Identity) -> String {
+    String::from_utf8(world.lab.console(server).unwrap()).unwrap()
+}
+
+/// What a command says is kept, as far as it is not long ago.
+fn talks(world: &World) {
+    use std::os::unix::fs::MetadataExt;
+    if root().is_none() {
+        return;
+    }
+    let (network, _) = world.create("lab_network", &[]).unwrap();
+    let mut with_command = given("web", &network);
+    let script = "seq 1 700000; while [ ! -e /srv/more ]; do sleep 0.05; done; seq 700001 700100; exec sleep 1000";
+    with_command.push(("command", texts(&["/bin/sh".to_owned(), "-c".to_owned(), script.to_owned()])));
+    let (server, _) = world.create(KIND, &with_command).unwrap();
+    let log = world.data.path().join("servers").join(server.as_str()).join("console.log");
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let wait = |what: &dyn Fn() -> bool| {
+        while !what() {
+            assert!(Instant::now() < deadline, "{:?}", fs::metadata(&log));
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    };
+    wait(&|| console(world, &server).ends_with("\n700000\n"));
+    // On a file system without holes, all of it would be kept.
+    wait(&|| fs::metadata(&log).unwrap().blocks() * 512 < 2 << 20);
+    inside(&server, "touch /srv/more");
+    wait(&|| console(world, &server).ends_with("\n700100\n"));
+    let said = console(world, &server);
+    assert!((1 << 19..2 << 20).contains(&said.len()), "{}", said.len());
+    let lines: Vec<u32> = said.lines().map(|line| line.parse().unwrap()).collect();
+    assert!(lines.windows(2).all(|two| two[0] + 1 == two[1]), "nothing is missing in between");
+    world.delete(KIND, &server);
+    world.delete("lab_network", &network);
 }
 
 fn answers(world: &World) {
@@ -89,7 +126,7 @@ fn commands(world: &World) {
         std::thread::sleep(Duration::from_millis(20));
     }
     assert_eq!(answer(&value)["command"]["last_end"], "exit status 3");
-    while fs::read_to_string(world.lab.console(&server)).unwrap() != "begun\nbegun\n" {
+    while console(world, &server) != "begun\nbegun\n" {
         assert!(Instant::now() < deadline);
     }
     let status = inside(&server, "cat /proc/[0-9]*/status");
@@ -101,7 +138,7 @@ fn commands(world: &World) {
     limited.push(("processes", 20.into()));
     let (server, value) = world.create(KIND, &limited).unwrap();
     let deadline = Instant::now() + Duration::from_secs(10);
-    while !fs::read_to_string(world.lab.console(&server)).unwrap().contains("fork") {
+    while !console(world, &server).contains("fork") {
         assert!(Instant::now() < deadline);
     }
     limited.retain(|(name, _)| *name != "processes");
@@ -127,7 +164,7 @@ fn ends(world: &World) {
     println!("restart: {:?}", start.elapsed());
     assert!(start.elapsed() < Duration::from_secs(8), "it did not end by itself");
     assert_eq!(answer(&value)["command"]["starts"], 1);
-    assert!(fs::read_to_string(world.lab.console(&server)).unwrap().contains("ended\n"));
+    assert!(console(world, &server).contains("ended\n"));
     world.delete(KIND, &server);
     world.delete("lab_network", &network);
 }

@@ -1,6 +1,6 @@
 //! A lab with a data directory of its own, and what the machine must look like once it is gone.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -239,6 +239,20 @@ pub fn victim(arguments: &[String]) -> Option<ExitCode> {
             let (planned, _) = lab.plan(kind, None, &config(kind, &given)).unwrap();
             let extra = CreateExtra { owner: OWNER.to_owned(), lower_dirs: root().into_iter().collect() };
             lab.create(kind, &identity, &planned, &extra).unwrap();
+        }
+        "victim-change" => {
+            let andon_lab::Found::Complete(prior) = lab.resolve(kind, &identity).unwrap() else { return None };
+            let schema = &Lab::schemas()[kind].block.attributes;
+            let changed = rest.iter().filter_map(|given| given.split_once('=')).map(|(name, text)| {
+                let value = match schema[name].ty {
+                    Type::Bool => Value::from(text == "true"),
+                    _ => Value::from(text),
+                };
+                (std::sync::Arc::from(name), value)
+            });
+            let planned = Value::object(BTreeMap::clone(prior.as_entries().unwrap()).into_iter().chain(changed));
+            let extra = CreateExtra { owner: OWNER.to_owned(), lower_dirs: root().into_iter().collect() };
+            lab.update(kind, &identity, &prior, &planned, &extra).unwrap();
         }
         "victim-delete" => lab.delete(kind, &identity).unwrap(),
         _ => return None,

@@ -31,7 +31,7 @@ pub fn console(context: &Context, server: &str) -> Result<(), Stop> {
     let [(name, lab, identity)] = servers.as_slice() else {
         return Err(Diagnostic::error(format!("several servers are meant by `{server}`")).help("Name one.").into());
     };
-    match std::fs::read(lab.console(identity)) {
+    match lab.console(identity) {
         Ok(said) if !said.is_empty() => context.print(&String::from_utf8_lossy(&said)),
         _ => context.say(&format!("{name} has said nothing on its console.")),
     }

@@ -14,6 +14,7 @@ mod attached;
 mod aws;
 mod bad_input;
 mod bad_projects;
+mod beside;
 mod bootstrap;
 mod check;
 mod console;

@@ -85,6 +85,30 @@ fn a_server_that_is_not_what_it_must_be_is_thrown_away() {
 }
 
 #[test]
+fn a_server_whose_name_nobody_answers_for_is_thrown_away() {
+    need_lab!();
+    let life = "smoke_test {\n  timeout = \"100ms\"\n}";
+    let project = project("newborn-unnamed", life, MOTD);
+    let network = "resource \"lab_network\" \"app\" {}\n";
+    project.write("stacks/app/main.tf", network);
+    project.ok(&["up", "-y"]);
+    let network = project.objects().into_iter().find(|object| object["address"] == "app/lab_network.app").unwrap();
+    let names = format!("__lab-names.*{}", network["identity"].as_str().unwrap());
+    let signal = |name: &str| {
+        let sent = std::process::Command::new("pkill").args([name, "-f", &names]).status().unwrap();
+        assert!(sent.success(), "nobody answers for the network's names: is port 53 taken?");
+    };
+    project.write("stacks/app/main.tf", &definition(life));
+    signal("-STOP");
+    let ran = project.andon(&["up", "-y"]);
+    signal("-CONT");
+    assert!(ran.code == Some(1) && ran.err.contains("gateway does not answer for its name"), "{ran}");
+    assert!(!has_server(&project), "{ran}");
+    project.ok(&["up", "-y"]);
+    assert!(has_server(&project));
+}
+
+#[test]
 fn what_cannot_be_meant_is_refused() {
     for (life, expected) in [
         ("smoke_test { ports = [\"http\"] }", "`http` is no port"),

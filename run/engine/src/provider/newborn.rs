@@ -13,7 +13,7 @@ use andon_lab::{Lab, Made};
 use andon_lang::{Recipe, bundle, together};
 use andon_reach::{Contact, Target, run_agent};
 use andon_schema::units::{parse_bytes, parse_duration};
-use andon_schema::{Failure, OpenPort, Performance, Secrets};
+use andon_schema::{Failure, Identity, OpenPort, Performance, Secrets};
 use andon_value::Value;
 
 use crate::agent::{AgentReply, AgentRequest, Task};
@@ -125,8 +125,13 @@ impl Newborns<'_> {
         }
         let recipe =
             server.get_str("image").filter(|_| demands.converged).and_then(|image| recipe_of(self.baker, image));
-        let changes = || recipe.as_ref().map_or(Ok(Vec::new()), |recipe| would_change(self.baker, recipe, &target));
-        let wrong = demands.smoke_test(&target, &self.baker.helper, &changes)?;
+        let around = || {
+            if demands.named && self.lab.is_named(server) == Some(false) {
+                return Ok(vec!["Its network's gateway does not answer for its name.".to_owned()]);
+            }
+            recipe.as_ref().map_or(Ok(Vec::new()), |recipe| would_change(self.baker, recipe, &target))
+        };
+        let wrong = demands.smoke_test(&target, &self.baker.helper, &around)?;
         Ok(if wrong.is_empty() { None } else { Some(Faults::Wrong(wrong)) })
     }
 }
@@ -136,6 +141,8 @@ pub(super) struct Demands {
     expected: Option<Expected>,
     /// Whether the roles of its image must find nothing to do.
     converged: bool,
+    /// Whether its network must answer for its name.
+    named: bool,
     patience: Duration,
     floor: Option<Performance>,
     /// How many are made at most.
@@ -164,6 +171,7 @@ impl Demands {
         Demands {
             expected: enabled.then_some(expected),
             converged: enabled && is("converged"),
+            named: enabled && is("named"),
             patience: test.and_then(|test| test.get_str("timeout")).and_then(parse_duration).unwrap_or(PATIENCE),
             floor,
             attempts: attempts.and_then(|attempts| usize::try_from(attempts).ok()).unwrap_or(ATTEMPTS).max(1),
@@ -194,8 +202,8 @@ impl Demands {
         Ok(too_slow(floor, &measured?))
     }
 
-    /// What is wrong with a new server once it had its time, a sentence each. `changes` tells what its roles would still
-    /// do in it.
+    /// What is wrong with a new server once it had its time, a sentence each. `around` tells what else is, that only
+    /// others than the server itself know.
     ///
     /// # Errors
     /// Where it cannot be reached.
@@ -203,14 +211,14 @@ impl Demands {
         &self,
         target: &Target,
         helper: &Path,
-        changes: &dyn Fn() -> Result<Vec<String>, Failure>,
+        around: &dyn Fn() -> Result<Vec<String>, Failure>,
     ) -> Result<Vec<String>, Failure> {
         let Some(expected) = &self.expected else { return Ok(Vec::new()) };
         let deadline = Instant::now() + self.patience;
         loop {
             let mut wrong = judge(expected, &standing_of(target, helper)?);
-            if wrong.is_empty() && self.converged {
-                wrong = changes()?;
+            if wrong.is_empty() {
+                wrong = around()?;
             }
             if wrong.is_empty() || Instant::now() >= deadline {
                 return Ok(wrong);

@@ -1,0 +1,86 @@
+//! Two projects on one machine, in one data directory, with the same names for everything: neither knows of the other.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value as Json;
+
+use crate::support::{Project, kill_server, need_lab};
+
+fn project(name: &str) -> Project {
+    let project = Project::empty(name);
+    project.write("root/etc/motd", &format!("{name}\n"));
+    project.write("andon.hcl", "project \"shop\" {}\nenvironment \"dev\" {}\nenvironment \"staging\" {}\n");
+    project.write("images/small.image.hcl", "image \"small\" { from = \"./root\" }\n");
+    project.write(
+        "stacks/app/main.tf",
+        "resource \"andon_image\" \"small\" { definition = \"small\" }\n\
+         resource \"lab_network\" \"app\" { name = \"app\" }\n\
+         resource \"lab_volume\" \"data\" {\n  name = \"data\"\n  size = \"16M\"\n}\n\
+         resource \"lab_bucket\" \"backups\" { name = \"backups\" }\n\
+         resource \"lab_server\" \"web\" {\n  name = \"web\"\n  image = andon_image.small.digest\n  \
+         network = lab_network.app.id\n  volumes = { \"/srv/data\" = lab_volume.data.id }\n}\n",
+    );
+    project
+}
+
+/// Every object of the environment `dev` by its address, with its identity and what it is.
+fn objects(project: &Project) -> BTreeMap<String, Json> {
+    let status: Json = serde_json::from_str(&project.ok(&["status", "--json"]).out).unwrap();
+    let mut environments = status["environments"].as_array().unwrap().iter();
+    let dev =
+        environments.find(|environment| environment["environment"] == "dev").unwrap_or_else(|| panic!("{status}"));
+    let objects = dev["objects"].as_array().unwrap().iter();
+    objects.map(|object| (object["address"].as_str().unwrap().to_owned(), object.clone())).collect()
+}
+
+#[test]
+fn two_projects_beside_each_other() {
+    need_lab!();
+    let projects = ["beside-one", "beside-other"].map(project);
+    let [one, other] = &projects;
+    assert_eq!(one.data_dir, other.data_dir, "they share this machine's lab");
+    let all = |words: &[&str]| {
+        std::thread::scope(|scope| {
+            projects
+                .each_ref()
+                .map(|project| scope.spawn(move || project.ok(words)))
+                .map(|thread| thread.join().unwrap())
+        })
+    };
+    all(&["up", "-y"]);
+    let before = projects.each_ref().map(objects);
+    // All that there is of them is two.
+    for (address, object) in &before[0] {
+        let same = &before[1][address];
+        assert_ne!(object["identity"], same["identity"], "{address}");
+    }
+    all(&["sync", "-y"]);
+    assert_eq!(projects.each_ref().map(objects), before);
+    for ran in all(&["drift"]) {
+        assert!(ran.out.contains("everything is as defined"), "{ran}");
+    }
+
+    // What happens to one is nothing to the other.
+    kill_server(&one.data_dir, before[0]["app/lab_server.web"]["identity"].as_str().unwrap());
+    one.exits(2, &["drift"]);
+    assert!(other.ok(&["drift"]).out.contains("everything is as defined"));
+    one.ok(&["up", "-y"]);
+    assert_eq!(objects(one), before[0]);
+
+    // Nor is another environment of the same project, with the same names again.
+    one.ok(&["up", "-y", "-e", "staging"]);
+    assert_eq!(objects(one), before[0]);
+    one.ok(&["down", "-y", "-e", "staging"]);
+    for project in &projects {
+        assert!(project.ok(&["drift"]).out.contains("everything is as defined"));
+    }
+
+    one.ok(&["down", "-y"]);
+    assert_eq!(objects(other), before[1]);
+    assert!(other.ok(&["drift"]).out.contains("everything is as defined"));
+    assert!(other.ok(&["plan", "--detailed-exitcode"]).out.contains("no changes"));
+    // And the one is made anew beside the other.
+    all(&["up", "-y"]);
+    assert_eq!(objects(other), before[1]);
+    all(&["down", "-y"]);
+}
