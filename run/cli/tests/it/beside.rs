@@ -9,6 +9,7 @@ use crate::support::{Project, kill_server, need_lab};
 fn project(name: &str) -> Project {
     let project = Project::empty(name);
     project.write("root/etc/motd", &format!("{name}\n"));
+    project.write("root/usr/share/some", "x\n");
     project.write("andon.hcl", "project \"shop\" {}\nenvironment \"dev\" {}\nenvironment \"staging\" {}\n");
     project.write("images/small.image.hcl", "image \"small\" { from = \"./root\" }\n");
     project.write(
