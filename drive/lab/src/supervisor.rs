@@ -257,7 +257,7 @@ fn shorten_log() {
     // SAFETY: all zeros are a sound `stat`, and the calls write no more than that.
     unsafe {
         let mut log: libc::stat = std::mem::zeroed();
-        if libc::fstat(1, &raw mut log) != 0 || i64::from(log.st_blocks) * 512 <= KEPT + MORE {
+        if libc::fstat(1, &raw mut log) != 0 || log.st_blocks * 512 <= KEPT + MORE {
             return;
         }
         // What cannot be given up, on a file system without holes, is kept.
