@@ -10,7 +10,7 @@ use andon_schema::Failure;
 use sha2::{Digest as _, Sha256};
 
 use crate::bootstrap::{bootstrap, follow};
-use crate::clean::{Fate, SSH_UNIT, SSH_UNIT_CONTENT, clean, forget, trace};
+use crate::clean::{Fate, Keys, clean, forget, trace};
 use crate::digest::hex;
 use crate::host;
 use crate::images::{Stack, write_whole};
@@ -315,7 +315,7 @@ fn appearance(path: &Path) -> io::Result<Option<RecipeKey>> {
 /// something else.
 fn traces(tree: &Tree) -> Vec<Text> {
     let mut found: Vec<Text> = Vec::new();
-    let mut keys = false;
+    let mut keys = Vec::new();
     for (path, line) in tree.iter() {
         let is_gone = |above: &Text| {
             above.content.is_none() && path.strip_prefix(&*above.path).is_some_and(|rest| rest.starts_with(b"/"))
@@ -330,11 +330,12 @@ fn traces(tree: &Tree) -> Vec<Text> {
             }
             _ => continue,
         };
-        keys |= path.starts_with(b"etc/ssh/");
+        keys.extend(Keys::in_file(path));
         found.push(Text::over(path, line, content));
     }
-    if keys {
-        found.push(Text::over(SSH_UNIT.as_bytes(), "f 644 0 0", Some(SSH_UNIT_CONTENT)));
+    keys.dedup();
+    for (path, text) in keys.iter().flat_map(|keys| keys.makers()) {
+        found.push(Text::over(path.as_bytes(), "f 644 0 0", Some(text)));
     }
     found
 }

@@ -25,7 +25,7 @@ const EMPTIED: [&str; 12] = [
 ];
 
 /// Files that go: a directory, and their name; or the start and the end of their names.
-const REMOVED: [(&str, &str, &str); 18] = [
+const REMOVED: [(&str, &str, &str); 19] = [
     ("etc", "group-", ""),
     ("etc", "gshadow-", ""),
     ("etc", "passwd-", ""),
@@ -34,6 +34,7 @@ const REMOVED: [(&str, &str, &str); 18] = [
     ("etc", "subuid-", ""),
     ("etc/ssh", "ssh_host_", "_key"),
     ("etc/ssh", "ssh_host_", "_key.pub"),
+    ("etc/ssl/private", "ssl-cert-snakeoil.key", ""),
     ("var/cache/apt", "", ".bin"),
     ("var/cache/debconf", "", "-old"),
     ("var/lib/dbus", "machine-id", ""),
@@ -46,13 +47,60 @@ const REMOVED: [(&str, &str, &str); 18] = [
     ("var/log", "fontconfig.log", ""),
 ];
 
-/// Makes the keys that were removed anew, at the first start of each server.
-pub(crate) const SSH_UNIT: &str = "etc/systemd/system/ssh.service.d/host-keys.conf";
-pub(crate) const SSH_UNIT_CONTENT: &str = "# Each server makes host keys of its own when it has none.\n\
+/// Keys that each server makes for itself: how it does so, as files of an image that has lost them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Keys {
+    /// Those of its ssh server.
+    Ssh,
+    /// That of the certificate that the package ssl-cert makes when it is installed, for services that have no other.
+    Snakeoil,
+}
+
+impl Keys {
+    /// Files, and what is in them: what makes the keys at the first start.
+    pub(crate) fn makers(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Keys::Ssh => &[(SSH_UNIT, SSH_UNIT_CONTENT)],
+            Keys::Snakeoil => &SNAKEOIL_UNITS,
+        }
+    }
+
+    /// The keys that a file holds.
+    pub(crate) fn in_file(path: &[u8]) -> Option<Keys> {
+        match path {
+            path if path.starts_with(b"etc/ssh/") => Some(Keys::Ssh),
+            path if path == SNAKEOIL_KEY.as_bytes() => Some(Keys::Snakeoil),
+            _ => None,
+        }
+    }
+}
+
+const SSH_UNIT: &str = "etc/systemd/system/ssh.service.d/host-keys.conf";
+const SSH_UNIT_CONTENT: &str = "# Each server makes host keys of its own when it has none.\n\
     [Service]\n\
     ExecStartPre=\n\
     ExecStartPre=/usr/bin/ssh-keygen -A\n\
     ExecStartPre=/usr/sbin/sshd -t\n";
+
+const SNAKEOIL_KEY: &str = "etc/ssl/private/ssl-cert-snakeoil.key";
+const SNAKEOIL: &str = "ssl-cert-snakeoil.pem";
+const SNAKEOIL_UNITS: [(&str, &str); 2] = [
+    (
+        "etc/systemd/system/ssl-cert-snakeoil.service",
+        "# Each server makes a key and a certificate of its own when it has none.\n\
+        [Unit]\n\
+        DefaultDependencies=no\n\
+        RequiresMountsFor=/etc/ssl /usr /tmp\n\
+        Conflicts=shutdown.target\n\
+        Before=basic.target shutdown.target\n\
+        ConditionPathExists=!/etc/ssl/private/ssl-cert-snakeoil.key\n\
+        ConditionPathExists=/usr/sbin/make-ssl-cert\n\
+        [Service]\n\
+        Type=oneshot\n\
+        ExecStart=/usr/sbin/make-ssl-cert generate-default-snakeoil\n",
+    ),
+    ("etc/systemd/system/basic.target.d/ssl-cert-snakeoil.conf", "[Unit]\nWants=ssl-cert-snakeoil.service\n"),
+];
 
 /// Cleans a layer, or a whole root file system.
 pub(crate) fn clean(root: &Path) -> io::Result<()> {
@@ -67,7 +115,7 @@ pub(crate) fn clean(root: &Path) -> io::Result<()> {
             }
         }
     }
-    let mut keys = false;
+    let mut keys = Vec::new();
     for (directory, start, end) in REMOVED {
         let Some(place) = inside(root, directory) else { continue };
         for entry in fs::read_dir(place)? {
@@ -80,13 +128,21 @@ pub(crate) fn clean(root: &Path) -> io::Result<()> {
             };
             if matches && entry.file_type()?.is_file() {
                 fs::remove_file(entry.path())?;
-                keys |= directory == "etc/ssh";
+                keys.extend(Keys::in_file(format!("{directory}/{name}").as_bytes()));
             }
         }
     }
-    if keys {
-        new_keys(root)?;
+    if let Some(certificates) = inside(root, "etc/ssl/certs") {
+        for entry in fs::read_dir(certificates)? {
+            let entry = entry?;
+            if entry.file_name() == SNAKEOIL
+                || fs::read_link(entry.path()).is_ok_and(|target| target == Path::new(SNAKEOIL))
+            {
+                fs::remove_file(entry.path())?;
+            }
+        }
     }
+    remake(root, keys)?;
     // An empty file, not none: without one, systemd takes the next start for the first of a machine whose services were
     // never set up, and changes which are enabled.
     if let Some(id) = inside(root, "etc").map(|etc| etc.join("machine-id"))
@@ -127,6 +183,8 @@ pub(crate) fn trace(path: &[u8]) -> Option<Fate> {
             let key = name.strip_prefix("ssh_host_").map(|key| key.trim_end_matches(".pub"));
             key.is_some_and(|key| key.ends_with("_key"))
         }
+        "etc/ssl/private" => path == SNAKEOIL_KEY,
+        "etc/ssl/certs" => name == SNAKEOIL,
         "etc/udev/rules.d" => name == "70-persistent-net.rules",
         "var/lib/dbus" => name == "machine-id",
         "var/lib/systemd" => matches!(name, "random-seed" | "credential.secret"),
@@ -153,7 +211,7 @@ pub(crate) fn trace(path: &[u8]) -> Option<Fate> {
 
 /// Removes from a root file system what made it a certain server.
 pub(crate) fn forget(root: &Path) -> io::Result<()> {
-    let mut keys = false;
+    let mut keys = Vec::new();
     let mut open = vec![PathBuf::new()];
     while let Some(directory) = open.pop() {
         for entry in fs::read_dir(root.join(&directory))? {
@@ -162,7 +220,7 @@ pub(crate) fn forget(root: &Path) -> io::Result<()> {
             match trace(path.as_os_str().as_bytes()) {
                 Some(Fate::Gone) if kind.is_dir() => fs::remove_dir_all(entry.path())?,
                 Some(Fate::Gone) => {
-                    keys |= path.starts_with("etc/ssh");
+                    keys.extend(Keys::in_file(path.as_os_str().as_bytes()));
                     fs::remove_file(entry.path())?;
                 }
                 Some(Fate::Holds(text)) if kind.is_file() => {
@@ -181,13 +239,19 @@ pub(crate) fn forget(root: &Path) -> io::Result<()> {
             }
         }
     }
-    if keys { new_keys(root) } else { Ok(()) }
+    remake(root, keys)
 }
 
-/// Has each server make host keys for ssh that are its own.
-fn new_keys(root: &Path) -> io::Result<()> {
+/// Has each server make keys that are its own.
+fn remake(root: &Path, mut keys: Vec<Keys>) -> io::Result<()> {
+    keys.dedup();
+    keys.iter().flat_map(|keys| keys.makers()).try_for_each(|(path, text)| put(root, path, text))
+}
+
+/// Writes a file, unless a link is on the way: one may lead out of the root, to this machine's own.
+fn put(root: &Path, path: &str, text: &str) -> io::Result<()> {
     let mut place = root.to_owned();
-    let (directory, name) = SSH_UNIT.rsplit_once('/').unwrap_or(("", SSH_UNIT));
+    let (directory, name) = path.rsplit_once('/').unwrap_or(("", path));
     for step in directory.split('/') {
         place.push(step);
         match fs::create_dir(&place) {
@@ -195,18 +259,17 @@ fn new_keys(root: &Path) -> io::Result<()> {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(error) => return Err(error),
         }
-        // A link may lead out of the root, to this machine's own.
         if !fs::symlink_metadata(&place)?.is_dir() {
             return Ok(());
         }
     }
-    let unit = place.join(name);
-    match fs::remove_file(&unit) {
+    let file = place.join(name);
+    match fs::remove_file(&file) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    fs::write(&unit, SSH_UNIT_CONTENT)?;
-    fs::set_permissions(&unit, fs::Permissions::from_mode(0o644))
+    fs::write(&file, text)?;
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o644))
 }
 
 /// A directory of an image, if it is there and no link is on the way.
@@ -253,6 +316,10 @@ mod tests {
             ("etc/ssh/ssh_host_rsa_key", None),
             ("etc/ssh/ssh_host_rsa_key.pub", None),
             ("etc/ssh/sshd_config", Some("x")),
+            ("etc/ssl/private/ssl-cert-snakeoil.key", None),
+            ("etc/ssl/private/own.key", Some("x")),
+            ("etc/ssl/certs/ssl-cert-snakeoil.pem", None),
+            ("etc/ssl/certs/own.pem", Some("x")),
             ("var/lib/apt/lists/partial/a", None),
             ("var/lib/dpkg/status", Some("x")),
             ("var/lib/dpkg/status-old", None),
@@ -269,8 +336,16 @@ mod tests {
         let outside = root.join("usr/bin");
         fs::create_dir_all(root.join("var/tmp/d")).unwrap();
         std::os::unix::fs::symlink(&outside, root.join("run")).unwrap();
+        for (link, target) in [("snake", SNAKEOIL), ("own", "own.pem")] {
+            std::os::unix::fs::symlink(target, root.join("etc/ssl/certs").join(link)).unwrap();
+        }
         clean(&root).unwrap();
         clean(&root).unwrap();
+        let links = ["snake", "own"].map(|link| fs::symlink_metadata(root.join("etc/ssl/certs").join(link)).is_ok());
+        assert_eq!(links, [false, true]);
+        for (path, text) in SNAKEOIL_UNITS {
+            check(path, Some(text));
+        }
         for (path, expected) in cases {
             check(path, *expected);
         }
