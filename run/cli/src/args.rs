@@ -152,7 +152,7 @@ pub enum Command {
     /// Put back the files that a run of a role replaced or removed on this machine
     Undo(UndoArguments),
     /// Show what there is
-    Status,
+    Status(StatusArguments),
     /// Open a shell in a server, or run a command in it
     Ssh(SshArguments),
     /// Stop servers of the lab and start them again, with their addresses and files
@@ -688,6 +688,13 @@ pub struct LogsArguments {
     /// What a server of the lab wrote to its console, instead of events
     #[arg(long, value_name = "SERVER", conflicts_with_all = ["follow", "run", "runs"])]
     pub console: Option<String>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct StatusArguments {
+    /// Show what passed through each balancer of the lab, too, and how its targets are; with --json that is always there
+    #[arg(long)]
+    pub traffic: bool,
 }
 
 #[derive(Debug, Clone, Args)]

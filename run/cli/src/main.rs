@@ -73,7 +73,7 @@ fn run(context: &Context) -> Result<(), context::Stop> {
         Command::Down(arguments) => commands::change::down(context, arguments),
         Command::Drift(arguments) => commands::drift::run(context, arguments),
         Command::Sync(arguments) => commands::change::sync(context, arguments),
-        Command::Status => commands::status::run(context),
+        Command::Status(arguments) => commands::status::run(context, arguments),
         Command::Ssh(arguments) => commands::ssh::run(context, arguments),
         Command::Restart(arguments) => commands::restart::run(context, arguments),
         Command::Run(arguments) => commands::run::run(context, arguments),

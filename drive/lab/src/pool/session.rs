@@ -202,6 +202,7 @@ impl PoolSession<'_> {
         let addresses = weights.iter().filter_map(|(serial, weight)| Some((self.address(*serial)?, *weight))).collect();
         write_table(&self.lab.records, &self.identity, &addresses)?;
         let mut notes = Vec::new();
+        let mut changed: Vec<(Identity, Value)> = Vec::new();
         for (identity, value) in self.followers() {
             // One that does not run reads the table when it is started again.
             if !balancer::runs(&self.lab.records, &identity) {
@@ -211,11 +212,28 @@ impl PoolSession<'_> {
                 Ok(more) => notes.extend(more),
                 Err(failure) => {
                     write_table(&self.lab.records, &self.identity, &before)?;
-                    return Err(failure);
+                    changed.push((identity, value));
+                    return Err(self.back(&changed, failure));
                 }
             }
+            changed.push((identity, value));
         }
         Ok(notes)
+    }
+
+    /// Has balancers pass requests on as the table says again, after one of them could not follow it: either all of them
+    /// follow a change, or none.
+    fn back(&self, changed: &[(Identity, Value)], failure: Failure) -> Failure {
+        let still = changed.iter().filter(|(identity, _)| balancer::runs(&self.lab.records, identity));
+        let failed = still.filter_map(|(identity, value)| {
+            let other = balancer::refresh(&self.lab.records, identity, value).err()?;
+            Some((value.get_str("listen").unwrap_or_default(), other))
+        });
+        failed.fold(failure, |failure, (listen, other)| {
+            failure.help(format!(
+                "The balancer at {listen} could not be put back to where its requests went before: {other}"
+            ))
+        })
     }
 
     /// Looks at members.

@@ -19,6 +19,7 @@ mod buckets;
 mod keys;
 mod names;
 mod networks;
+mod pooled;
 mod realms;
 mod seeds;
 mod servers;
@@ -62,6 +63,7 @@ fn main() -> ExitCode {
         volumes::TESTS,
         seeds::TESTS,
         survival::TESTS,
+        pooled::TESTS,
     ]
     .concat();
     if arguments.iter().any(|argument| argument == "--list") {

@@ -185,6 +185,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
                 "volumes",
                 "snapshots",
                 "shares",
+                "pools",
                 "objects",
                 "locks",
                 "users",

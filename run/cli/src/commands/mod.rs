@@ -36,6 +36,7 @@ pub mod state;
 pub mod state_file;
 pub mod status;
 pub mod test;
+pub mod traffic;
 pub mod undo;
 pub mod version;
 pub mod workspace;

@@ -8,6 +8,8 @@ use andon_schema::{Answer, InstanceAddress, Object, ObjectStatus, Question};
 use andon_value::Value;
 use serde_json::json;
 
+use super::traffic::{Traffic, lines};
+use crate::args::StatusArguments;
 use crate::clock::{date_and_time, rfc3339};
 use crate::context::{Context, Project, Stop, held, interrupt, open_error};
 use crate::terminal::print_json;
@@ -29,8 +31,9 @@ enum Seen {
 }
 
 /// `andon status`
-pub fn run(context: &Context) -> Result<(), Stop> {
+pub fn run(context: &Context, arguments: &StatusArguments) -> Result<(), Stop> {
     let project = context.open()?;
+    let traffic = Traffic::of(&project);
     let state = project.session.state();
     let names: Vec<_> = match &context.arguments.environment {
         Some(_) => vec![context.environment(&project)?.name.clone()],
@@ -47,7 +50,7 @@ pub fn run(context: &Context) -> Result<(), Stop> {
         let holder = project.session.holder(&name).map_err(|error| open_error(&error.into()))?;
         if context.arguments.json {
             let objects = objects.iter().zip(&seen).map(|((address, object), seen)| {
-                json!({
+                let mut data = json!({
                     "address": address.to_string(),
                     "identity": object.identity.as_str(),
                     "status": word(seen),
@@ -55,7 +58,11 @@ pub fn run(context: &Context) -> Result<(), Stop> {
                     "tainted": object.status == ObjectStatus::Tainted,
                     "deposed": here.current(address).is_none_or(|current| current.identity != object.identity),
                     "value": andon_view::value_json(&object.value),
-                })
+                });
+                if let (Some(data), Some(passed)) = (data.as_object_mut(), traffic.data(address, object)) {
+                    data.insert("traffic".to_owned(), passed);
+                }
+                data
             });
             data.push(json!({
                 "environment": &*name,
@@ -93,6 +100,8 @@ pub fn run(context: &Context) -> Result<(), Stop> {
             };
             let told = if let Seen::NotTold(reason) = seen { reason.clone() } else { summary(&object.value) };
             context.print(&format!("  {status}  {:width$}  {told}{changed}{note}\n", address.to_string()));
+            let passed = traffic.data(address, object).filter(|_| arguments.traffic);
+            passed.iter().flat_map(lines).for_each(|line| context.print(&format!("          {line}\n")));
         }
         for intent in here.pending.values() {
             context.print(&format!(

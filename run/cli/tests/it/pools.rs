@@ -194,6 +194,22 @@ fn counts_and_deaths() {
     assert!(ran.all().contains("requests to new servers went wrong"), "{ran}");
     assert!(!failures.is_empty() && failures.len() < answers, "{} of {answers}", failures.len());
     assert_eq!(says(&project), "one");
+    // What passed is told, and changes no plan.
+    let balancer = || {
+        let mut objects = project.objects().into_iter();
+        objects.find(|object| object["address"].as_str().unwrap().ends_with("lab_balancer.web")).unwrap()["traffic"]
+            .take()
+    };
+    let before = balancer();
+    assert!(before["counts"]["requests"].as_u64().unwrap() > answers as u64 / 2, "{before}");
+    assert!(before["counts"]["errors"].as_u64().unwrap() >= failures.len() as u64, "{before}");
+    says(&project);
+    let after = balancer();
+    assert_eq!(after["counts"]["requests"].as_u64().unwrap(), before["counts"]["requests"].as_u64().unwrap() + 1);
+    assert_eq!(after["targets"].as_array().unwrap().len(), 2, "{after}");
+    let told = project.ok(&["status", "--traffic"]).out;
+    assert!(told.contains("clients; ") && told.matches("weight 1, healthy: ").count() == 2, "{told}");
+    assert!(!project.ok(&["status"]).out.contains("weight"));
     project.edit("images/web.image.hcl", "500 two", "200 one");
     for death in 1..=3 {
         let (name, identity) = members(&project).remove(0);
