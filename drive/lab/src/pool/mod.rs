@@ -91,6 +91,7 @@ pub(crate) fn schema() -> (&'static str, Vec<(&'static str, Attribute)>) {
         ("members", Attribute::computed(Type::List(Arc::new(member())), "The members that serve: `name`, `address` and `identity` of each.")),
         ("addresses", Attribute::computed(Type::List(Arc::new(Type::String)), "Their IPv4 addresses, in the same order.")),
         ("connections", Attribute::computed(Type::List(Arc::new(schema::connection())), "How `andon_host` reaches them, in the same order.")),
+        ("fault", Attribute::computed(Type::String, "Why no members are made any more, where they end too fast (`deaths`); null where all is well.")),
         ("rollout", Attribute::computed(Type::String, "What the last change to the members did, or the next will do.")),
     ];
     let servers = schema::server_attributes().into_iter().filter(|(name, _)| !NOT_OF_MEMBERS.contains(name));
@@ -166,6 +167,9 @@ pub(crate) fn foresee(prior: Option<&Value>, planned: &Value) -> Value {
         let types = names.iter().filter_map(|name| Some((*name, attributes.get(*name)?.ty.clone())));
         types.fold(value.clone(), |value, (name, ty)| complete(&value, [(name, Value::unknown(ty))]))
     };
+    let was_faulty = prior.is_some_and(|prior| prior.get_str("fault").is_some());
+    // Whatever is planned is to be well.
+    let planned = &complete(planned, [("fault", Value::null(Type::String))]);
     let Some(prior) = prior else {
         return complete(&unknown(planned, &LIVING), [("rollout", Value::from("makes its members"))]);
     };
@@ -175,7 +179,7 @@ pub(crate) fn foresee(prior: Option<&Value>, planned: &Value) -> Value {
     let there = prior.get("members").and_then(Value::as_elements).map_or(0, |members| members.len());
     let rollout = if template_names().any(|name| differs(&name)) {
         PoolSpec::decode(planned).map(|spec| spec.tell()).unwrap_or_default()
-    } else if Some(there) != size {
+    } else if Some(there) != size || was_faulty {
         format!("has {there} members that serve: makes or removes what is amiss")
     } else {
         return planned.clone();
@@ -252,7 +256,15 @@ pub(crate) fn read(records: &Records, identity: &Identity, prior: &Value) -> Opt
         .filter(|note| note.good && note.version == version)
         .filter_map(|note| serving(records, identity, note))
         .collect();
-    Some(with_members(prior, identity, &serving))
+    let fault = fault(records, identity).map_or(Value::null(Type::String), Value::from);
+    Some(complete(&with_members(prior, identity, &serving), [("fault", fault)]))
+}
+
+/// What was written down of why no members are made.
+fn fault(records: &Records, identity: &Identity) -> Option<String> {
+    let text = fs::read(state_path(records, identity)).ok()?;
+    let json: Json = serde_json::from_slice(&text).ok()?;
+    json.get("fault").and_then(Json::as_str).map(str::to_owned)
 }
 
 /// A member that serves.

@@ -135,10 +135,11 @@ impl PoolSession<'_> {
     }
 
     /// Writes down how far it is. What comes after it finds it, whatever happens.
-    pub fn write(&self, state: &Json, members: &[MemberNote]) -> Result<(), Failure> {
+    /// `fault`: why it gets no members any more, where that is so.
+    pub fn write(&self, state: &Json, members: &[MemberNote], fault: Option<&str>) -> Result<(), Failure> {
         let path = state_path(&self.lab.records, &self.identity);
         let members: Vec<Json> = members.iter().map(MemberNote::to_json).collect();
-        let json = json!({ "format": 1, "state": state, "members": members });
+        let json = json!({ "format": 1, "state": state, "members": members, "fault": fault });
         write_whole(&path, json.to_string().as_bytes()).or_fail(|| format!("cannot write {}", path.display()))
     }
 

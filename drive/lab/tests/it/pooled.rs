@@ -33,7 +33,7 @@ fn all_or_none(world: &World) {
     let session = world.lab.pool(&pool).unwrap();
     let version = session.version(&planned).unwrap();
     let note = |serial| MemberNote { serial, version: version.clone(), good: true };
-    session.write(&json!({}), &[note(0), note(1)]).unwrap();
+    session.write(&json!({}), &[note(0), note(1)], None).unwrap();
     for serial in [0, 1] {
         let order = session.order(&version, serial as usize).unwrap();
         assert_eq!(order.get_str("name"), Some(&*format!("web-{serial}")));

@@ -78,11 +78,12 @@ pub fn run(context: &Context, arguments: &StatusArguments) -> Result<(), Stop> {
         let width = addresses.map(|address| address.to_string().chars().count()).max().unwrap_or(0);
         for ((address, object), seen) in objects.iter().zip(&seen) {
             let is_tainted = object.status == ObjectStatus::Tainted;
+            let is_faulty = object.value.get_str("fault").is_some() && &*address.resource.kind == "lab_pool";
             let status = match seen {
                 Seen::Gone => context.out.red("gone"),
                 Seen::NotTold(_) => context.out.yellow("?   "),
                 Seen::Down => context.out.red("down"),
-                _ if is_tainted => context.out.yellow("bad "),
+                _ if is_tainted || is_faulty => context.out.yellow("bad "),
                 Seen::Changed(_) => context.out.yellow("diff"),
                 Seen::There => context.out.green("ok  "),
                 Seen::Recorded => context.out.dim("·   "),
@@ -219,7 +220,7 @@ fn word(seen: &Seen) -> &'static str {
 
 /// The attributes that tell people most of an object.
 fn summary(value: &Value) -> String {
-    let telling = ["name", "address", "cidr", "listen", "targets", "role", "definition", "digest"];
+    let telling = ["name", "address", "cidr", "listen", "targets", "role", "definition", "digest", "fault"];
     let part = |name: &str| {
         let value = value.get(name).filter(|value| !value.is_null() && !value.marks().sensitive)?;
         let text = match value.as_str() {

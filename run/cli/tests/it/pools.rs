@@ -227,6 +227,18 @@ fn counts_and_deaths() {
         }
     }
     assert_eq!(says(&project), "one");
+    // It goes on to be said, until it is over.
+    let fault = "fault members end too fast: 3 have ended within 10 min";
+    let told = project.ok(&["status"]).out;
+    assert!(told.lines().any(|line| line.contains("bad ") && line.contains(fault)), "{told}");
+    let logged = project.ok(&["logs"]).out;
+    assert!(logged.contains("die too fast"), "{logged}");
+    assert!(project.ok(&["plan"]).out.contains("members end too fast"));
+    project.edit("images/web.image.hcl", "200 one", "200 four");
+    project.ok(&["apply", "-y"]);
+    assert_eq!(says(&project), "four");
+    assert!(!project.ok(&["status"]).out.contains("fault members"));
+    assert!(project.ok(&["plan"]).all().contains("no changes"));
     project.ok(&["down", "-y"]);
 }
 

@@ -56,7 +56,7 @@ impl Drive<'_> {
             let serials: Vec<u64> = pool.members().keys().copied().collect();
             let (next, commands) = pool.tick(now_ms(), &self.look(&serials));
             pool = next;
-            write(&self.session, &pool)?;
+            write(&self.session, &pool, None)?;
             if let Some(why) = pool.returning().filter(|why| said.as_deref() != Some(*why)) {
                 (self.say)(&format!("the old servers come back: {why}"));
                 said = Some(why.to_owned());
@@ -66,13 +66,17 @@ impl Drive<'_> {
                     // Who was to be replaced and could not be goes on; whoever asked for it asks again.
                     let serials: Vec<u64> = pool.members().keys().copied().collect();
                     pool = serials.into_iter().fold(pool, |pool, serial| pool.retire(serial, false));
-                    write(&self.session, &pool)?;
+                    let fault = match end {
+                        End::GaveUp(deaths) => Some(format!("members end too fast: {}", ended(&pool, *deaths))),
+                        _ => None,
+                    };
+                    write(&self.session, &pool, fault.as_deref())?;
                 }
                 return self.finish(&pool, end);
             }
             for done in self.take(&pool, &commands) {
                 pool = pool.done(done);
-                write(&self.session, &pool)?;
+                write(&self.session, &pool, None)?;
             }
         }
     }
@@ -221,10 +225,9 @@ impl Drive<'_> {
                     .help("Look into what new servers are made from, then apply again."))
             }
             End::GaveUp(deaths) => {
-                let minutes = pool.goal().window_ms as f64 / 60_000.0;
                 Err(Failure::new(
                     "members of the pool die too fast, so no more are made",
-                    format!("{deaths} have ended within {minutes} min (`deaths`, `window`)."),
+                    format!("{} (`deaths`, `window`).", ended(pool, *deaths)),
                 )
                 .help("Find out why they end: their consoles and journals tell. A change to what they are made from lets the pool make members again."))
             }
@@ -233,14 +236,19 @@ impl Drive<'_> {
     }
 }
 
-fn write(session: &PoolSession<'_>, pool: &Pool) -> Result<(), Failure> {
+/// How many have ended, and within which time.
+fn ended(pool: &Pool, deaths: usize) -> String {
+    format!("{deaths} have ended within {} min", pool.goal().window_ms as f64 / 60_000.0)
+}
+
+fn write(session: &PoolSession<'_>, pool: &Pool, fault: Option<&str>) -> Result<(), Failure> {
     let note = |(serial, member): (&u64, &Member)| MemberNote {
         serial: *serial,
         version: member.version.clone(),
         good: member.stage == Stage::Member && !member.retired,
     };
     let members: Vec<MemberNote> = pool.members().iter().map(note).collect();
-    session.write(&pool.to_json(), &members)
+    session.write(&pool.to_json(), &members, fault)
 }
 
 /// Has the next change to a pool replace a member that serves, or no longer so.
@@ -250,7 +258,7 @@ fn write(session: &PoolSession<'_>, pool: &Pool) -> Result<(), Failure> {
 pub fn retire(lab: &Lab, pool: &Identity, serial: u64, retired: bool) -> Result<(), Failure> {
     let session = lab.pool(pool)?;
     match session.state().as_ref().and_then(Pool::from_json) {
-        Some(pool) => write(&session, &pool.retire(serial, retired)),
+        Some(pool) => write(&session, &pool.retire(serial, retired), None),
         None => Ok(()),
     }
 }
