@@ -128,6 +128,8 @@ impl Images {
                 let mut tar = Command::new("tar");
                 tar.args(["--extract", "--preserve-permissions", "--same-owner", "--numeric-owner"]);
                 tar.args(["--xattrs", "--xattrs-include=*", "--directory"]).arg(&upper).arg("--file").arg(path);
+                // Devices are not kept, and only this machine's root could make them.
+                tar.args(["--anchored", "--exclude=./dev/*", "--exclude=dev/*"]);
                 // A colon in a path is no name of another machine.
                 fill(tar.arg("--force-local"), path)?;
             }

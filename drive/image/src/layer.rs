@@ -7,6 +7,7 @@ use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use sha2::{Digest as _, Sha256};
@@ -14,8 +15,16 @@ use sha2::{Digest as _, Sha256};
 use crate::digest::{count, hex};
 use crate::tree::{DIRECTORY, OPAQUE_DIRECTORY, Tree, WHITEOUT};
 
-/// Says of a directory that nothing below it shows through.
-pub(crate) const OPAQUE: &CStr = c"trusted.overlay.opaque";
+/// The attribute that says of a directory that nothing below it shows through. Root of a user namespace may set none but
+/// those of users, and the overlay is told to look for these (`userxattr`).
+pub(crate) fn opaque_attribute() -> &'static CStr {
+    static IN_USER_NAMESPACE: OnceLock<bool> = OnceLock::new();
+    let is_in_one = || {
+        let map = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+        map.split_whitespace().nth(2).is_some_and(|count| count != u32::MAX.to_string())
+    };
+    if *IN_USER_NAMESPACE.get_or_init(is_in_one) { c"user.overlay.opaque" } else { c"trusted.overlay.opaque" }
+}
 
 /// More threads than this gain nothing on one disk.
 const THREADS_MAX: usize = 4;
@@ -50,7 +59,7 @@ pub(crate) fn settle(root: &Path, below: &Tree) -> io::Result<Tree> {
         }
         // The kernel also marks what has nothing below it, depending on how it was made.
         if *hidden || !below.has_beneath(path) {
-            remove_attribute(&root.join(&entry.path), OPAQUE)?;
+            remove_attribute(&root.join(&entry.path), opaque_attribute())?;
             line.replace_range(..1, DIRECTORY);
         } else {
             opaque.push(path.to_owned());
@@ -184,8 +193,10 @@ impl Attributes {
         let mut attributes = Attributes { kept: Vec::new(), opaque: false };
         for name in attribute_names(path)? {
             let text = name.to_bytes();
-            if name.as_c_str() == OPAQUE {
+            if name.as_c_str() == opaque_attribute() {
                 attributes.opaque = attribute(path, &name)? == b"y";
+            } else if text.starts_with(b"user.overlay.") {
+                // The overlay's own.
             } else if text != b"security.selinux"
                 && [&b"security."[..], b"user.", b"system.posix_acl_"].iter().any(|start| text.starts_with(start))
             {

@@ -59,4 +59,4 @@ pub use lab::{CreateExtra, Found, Lab, LabSettings, Leftover, Made};
 pub use life::{ChangedFile, How};
 pub use machine::Missing;
 pub use pool::{MemberNote, MemberSeen, PoolMember, PoolSession, PoolSpec};
-pub use realm::enter as enter_realm;
+pub use realm::{enter as enter_realm, is_entered as is_in_realm, leave as leave_realm};

@@ -109,8 +109,12 @@ fn overlay(lower: &[PathBuf], upper: &Path, work: &Path, place: &Path) -> Result
     let lower = files.iter().map(name).collect::<Vec<String>>().join(":");
     let (upper_name, work_name) = (name(&upper_file), name(&work_file));
     // A renamed directory is copied and a changed mode copies the file, so that each layer says by itself what it holds.
-    let options =
-        format!("lowerdir={lower},upperdir={upper_name},workdir={work_name},redirect_dir=off,metacopy=off,index=off");
+    let options = format!("lowerdir={lower},upperdir={upper_name},workdir={work_name},metacopy=off,index=off");
+    // Root of a user namespace may set none but users' attributes.
+    let map = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    let is_whole = map.split_whitespace().nth(2).is_none_or(|count| count == u32::MAX.to_string());
+    // With those, directories are never redirected.
+    let options = options + if is_whole { ",redirect_dir=off" } else { ",userxattr" };
     let attempt = |options: &str| mount(Some("overlay"), place, Some("overlay"), MsFlags::empty(), Some(options));
     attempt(&format!("{options},volatile"))
         .or_else(|_| attempt(&options))
@@ -138,7 +142,9 @@ fn furnish() -> Result<(), Refusal> {
             mount(None::<&str>, name, None::<&str>, again, None::<&str>).step(|| format!("protect /{name}"))?;
         }
     }
-    put("sysfs", "sys", quiet | MsFlags::MS_RDONLY, "")?;
+    // Root of a user namespace sees nothing of the kernel's there, as the network is not its own; then it is empty.
+    put("sysfs", "sys", quiet | MsFlags::MS_RDONLY, "")
+        .or_else(|_| put("tmpfs", "sys", quiet | MsFlags::MS_RDONLY, "mode=555,size=4k"))?;
     put("tmpfs", "dev", MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC, "mode=755,size=64k")?;
     for name in ["null", "zero", "full", "random", "urandom", "tty"] {
         let (own, theirs) = (format!("/dev/{name}"), format!("dev/{name}"));

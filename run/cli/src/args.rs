@@ -69,7 +69,7 @@ pub struct Arguments {
         global = true,
         value_name = "DIR",
         env = "ANDON_DATA_DIR",
-        default_value = "/var/lib/andon",
+        default_value_os_t = crate::realm::data_dir(),
         hide = true
     )]
     pub data_dir: PathBuf,

@@ -11,6 +11,7 @@ mod host_args;
 mod image_args;
 mod jobs;
 mod look_args;
+mod realm;
 mod scope_args;
 mod secret_args;
 mod servers;
@@ -43,11 +44,14 @@ fn main() -> ExitCode {
             return ExitCode::from(u8::from(error.use_stderr()));
         }
     };
+    realm::enter(&arguments);
     let context = Context::new(arguments);
-    match run(&context) {
+    let code = match run(&context) {
         Ok(()) => ExitCode::SUCCESS,
         Err(stop) => context.stopped(stop, &SourceMap::new()),
-    }
+    };
+    andon_lab::leave_realm(&context.arguments.data_dir);
+    code
 }
 
 fn helper(words: &[String]) -> Option<i32> {

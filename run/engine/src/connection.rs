@@ -28,6 +28,12 @@ pub fn target(connection: &Value, lab: Option<&Lab>, may_ask: bool) -> Result<Ta
             let target = Target::server(Docker.init(connection)?);
             target.map_err(|error| Failure::new("the server cannot be reached", error.to_string()))
         }
+        // There, what looks like root can change no file of this machine's.
+        "local" if andon_lab::is_in_realm() => Err(Failure::new(
+            "this machine cannot be reached from the realm of its user",
+            "A project with servers of the lab, run without root, works in namespaces of its own.",
+        )
+        .help("Run this as root, or from a project that has no servers of the lab.")),
         "local" => Ok(Target::Local),
         "ssh" => ssh(connection, may_ask).map(|ssh| Target::Ssh(Box::new(ssh))),
         other => Err(Failure::new(

@@ -12,7 +12,7 @@ use std::path::{Component, Path, PathBuf};
 
 use tar::{Archive, Builder, EntryType, Header};
 
-use crate::layer::{OPAQUE, attributes_of, is_whiteout, set_attribute};
+use crate::layer::{attributes_of, is_whiteout, opaque_attribute, set_attribute};
 use crate::tree::{OPAQUE_DIRECTORY, WHITEOUT};
 
 /// The time of all files: 2024-01-01.
@@ -171,14 +171,14 @@ pub(crate) fn unpack(from: impl Read, root: &Path, below: Below<'_>) -> io::Resu
         };
         let parent = inside(root, path.parent().unwrap_or(Path::new("")), below)?;
         if name.as_bytes() == ALL_GONE {
-            set_attribute(&parent, OPAQUE, b"y")?;
+            set_attribute(&parent, opaque_attribute(), b"y")?;
             continue;
         }
         if let Some(gone) = name.as_bytes().strip_prefix(GONE) {
             // It hides what is below, not what this layer itself has of that name.
             let place = parent.join(OsStr::from_bytes(gone));
             match fs::symlink_metadata(&place) {
-                Ok(metadata) if metadata.is_dir() => set_attribute(&place, OPAQUE, b"y")?,
+                Ok(metadata) if metadata.is_dir() => set_attribute(&place, opaque_attribute(), b"y")?,
                 Ok(_) => {}
                 Err(_) => node(&place, libc::S_IFCHR, 0)?,
             }
@@ -326,7 +326,7 @@ fn create_directory(place: &Path) -> io::Result<()> {
     let was_gone = fs::symlink_metadata(place).is_ok_and(|metadata| is_whiteout(&metadata));
     clear(place)?;
     fs::create_dir(place)?;
-    if was_gone { set_attribute(place, OPAQUE, b"y") } else { Ok(()) }
+    if was_gone { set_attribute(place, opaque_attribute(), b"y") } else { Ok(()) }
 }
 
 /// Gives a path the owner, mode and extended attributes of another one.

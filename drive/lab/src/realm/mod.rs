@@ -29,7 +29,7 @@ use nix::sched::{CloneFlags, setns};
 use crate::cgroup::{own_group, remove_tree};
 use crate::failure::OrFail;
 use crate::helper::check;
-use crate::records::{Lock, make_private};
+use crate::records::{Lock, Records, make_private};
 use note::Note;
 
 pub(crate) use hold::helper;
@@ -52,7 +52,37 @@ pub fn enter(data: &Path, program: &Path) -> Result<(), Failure> {
     if nix::unistd::geteuid().is_root() {
         return Ok(());
     }
-    attempt(data, program).inspect_err(|failure| drop(REFUSED.set(failure.clone())))
+    attempt(data, program).inspect_err(|failure| {
+        let _ = REFUSED.set(failure.clone());
+        // Nothing is left of the attempt.
+        if Note::read(data).is_none() {
+            let _ = fs::remove_file(lock_path(data));
+            let _ = fs::remove_file(data.join("lab/realm.log"));
+            let _ = fs::remove_dir(data.join("lab"));
+            let _ = fs::remove_dir(data);
+        }
+    })
+}
+
+/// Whether this process is in a realm: root here is a user of this machine, and nobody more.
+pub fn is_entered() -> bool {
+    GUEST.get().is_some()
+}
+
+/// Ends the realm that this process is in where there is nothing in it: no object of the lab, and nobody else. To be called
+/// when the process has done its work.
+pub fn leave(data: &Path) {
+    let Ok(data) = std::path::absolute(data) else { return };
+    let records = Records::new(data);
+    if !is_entered() || !records.all().is_empty() {
+        return;
+    }
+    if let Some(realm) = Realm::of(records.data()) {
+        realm.leave(records.data());
+        records.remove_empty();
+        // It may hold images.
+        let _ = fs::remove_dir(records.data());
+    }
 }
 
 /// Why this process is not in the realm that it asked for.
@@ -189,9 +219,11 @@ impl Realm {
         }
         self.note.end();
         guest.leave(self.note.group.as_deref());
-        for name in ["realm", "realm.guests", "realm.log", "groups/.andon"] {
+        for name in ["realm", "realm.guests", "realm.log", "groups/.andon", "network"] {
             let _ = fs::remove_file(data.join("lab").join(name));
         }
         let _ = fs::remove_dir(data.join("lab/groups"));
+        // Whoever waits for the lock takes another one.
+        let _ = fs::remove_file(lock_path(data));
     }
 }

@@ -18,6 +18,7 @@ use serde_json::json;
 use crate::context::{Context, Stop, interrupt};
 use crate::host_args::RunArguments;
 use crate::jobs::{Job, Roles};
+use crate::realm::is_root;
 use crate::servers::{Chosen, STOPPED, Work, on_all, stopped_by_hand, wrong};
 use crate::terminal::{ask, print_json};
 
@@ -25,7 +26,7 @@ use crate::terminal::{ask, print_json};
 pub fn run(context: &Context, arguments: &RunArguments) -> Result<(), Stop> {
     let chosen = Chosen::find(context, &arguments.many.on)?;
     let is_here = |host: &Host| host.connection.get_str("kind") == Some(LOCAL);
-    if chosen.hosts.iter().any(is_here) && !nix::unistd::geteuid().is_root() && !arguments.plan {
+    if chosen.hosts.iter().any(is_here) && !is_root() && !arguments.plan {
         return Err(Diagnostic::error("this machine is converged by root, and you are another user")
             .help("Run the same command with sudo; `--plan` shows what you may see of what would change.")
             .into());

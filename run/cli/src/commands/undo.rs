@@ -17,6 +17,7 @@ use crate::clock::date_and_time;
 use crate::commands::run::run_name;
 use crate::context::{Context, Stop, interrupt};
 use crate::host_args::UndoArguments;
+use crate::realm::is_root;
 use crate::servers::{Chosen, STOPPED, Work, helper, on_all, refused, stopped_by_hand};
 use crate::terminal::{ask, print_json};
 
@@ -27,7 +28,7 @@ type Runs = Result<Vec<PastRun>, Failure>;
 pub fn run(context: &Context, arguments: &UndoArguments) -> Result<(), Stop> {
     let chosen = Chosen::find(context, &arguments.servers.on)?;
     let is_here = chosen.hosts.iter().any(|host| matches!(chosen.target(host), Ok(Target::Local)));
-    if is_here && !nix::unistd::geteuid().is_root() {
+    if is_here && !is_root() {
         return Err(Diagnostic::error("what runs kept is root's alone, and you are another user")
             .help("Run the same command with sudo.")
             .into());

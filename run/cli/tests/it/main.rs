@@ -59,6 +59,7 @@ mod providers;
 mod provisioners;
 mod published_values;
 mod roles_on_servers;
+mod rootless;
 mod run_by_hand;
 mod said_nowhere;
 mod secrets;

@@ -1,0 +1,197 @@
+//! A day of a user without root: an image, servers, a balancer, what a role changes in them, and nothing left.
+//!
+//! The user is one of a mount namespace of the test's own, where `/etc/passwd` and `/etc/subuid` know of it.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+
+use crate::support::{ANDON, Project, get, need_lab};
+
+/// The first of these tests' users, and of the numbers that they may give.
+const USER: u32 = 54_987;
+const FIRST: u32 = 1_600_000_000;
+/// How many numbers each may give.
+const COUNT: u32 = 65_536;
+
+const DEFINITIONS: &str = r#"
+resource "andon_image" "web" { definition = "web" }
+resource "lab_network" "app" { name = "app" }
+resource "lab_server" "web" {
+  count   = 2
+  name    = "web-${count.index}"
+  image   = andon_image.web.digest
+  network = lab_network.app.id
+  command = ["/usr/sbin/nginx", "-g", "daemon off;"]
+}
+resource "lab_balancer" "web" {
+  listen  = "127.0.0.1:PORT"
+  targets = [for s in lab_server.web : "${s.address}:80"]
+}
+resource "andon_host" "web" {
+  count      = 2
+  connection = lab_server.web[count.index].connection
+  role       = "page"
+  params     = { text = "hello" }
+}
+"#;
+
+const ROLE: &str = r#"
+role "page" {
+  param "text" { default = "baked" }
+  file "/var/www/html/index.html" { content = "${param.text}\n" }
+  user "deploy" {}
+  directory "/srv/deploy" { owner = "deploy" }
+  directory "/etc/skel" { absent = true }
+}
+"#;
+
+/// A user of this machine, for the time of a test.
+struct User {
+    number: u32,
+    /// The first of the numbers that the user may give, whether or not `/etc/subuid` says so.
+    first: u32,
+    home: PathBuf,
+    project: Project,
+}
+
+impl User {
+    fn new(project: Project, place: u32, has_numbers: bool) -> User {
+        let (number, first) = (USER + place, FIRST + place * COUNT);
+        let home = Path::new("/var/tmp").join(format!("andon-rootless-{}-{place}", std::process::id()));
+        let _ = fs::remove_dir_all(&home);
+        fs::create_dir(&home).unwrap();
+        let with = |path: &str, line: String| fs::read_to_string(path).unwrap() + &line;
+        fs::write(home.join("passwd"), with("/etc/passwd", format!("andon-cli-test:x:{number}:{number}::/:/bin/sh\n")))
+            .unwrap();
+        fs::write(home.join("group"), with("/etc/group", format!("andon-cli-test:x:{number}:\n"))).unwrap();
+        let numbers = if has_numbers { format!("andon-cli-test:{first}:{COUNT}\n") } else { String::new() };
+        fs::write(home.join("numbers"), numbers).unwrap();
+        // Wherever the program and the project were made, the user may come there.
+        fs::copy(ANDON, home.join("andon")).unwrap();
+        fs::set_permissions(home.join("andon"), fs::Permissions::from_mode(0o755)).unwrap();
+        let own = Command::new("cp").arg("-r").arg(&project.directory).arg(home.join("project")).status().unwrap();
+        assert!(own.success());
+        chown(&home, Some(number), Some(number)).unwrap();
+        let own = Command::new("chown").args(["-R", &format!("{number}:{number}")]).arg(home.join("project")).status();
+        assert!(own.unwrap().success());
+        User { number, first, home, project }
+    }
+
+    fn runs(&self, words: &[&str]) -> Output {
+        let script = "set -e; here=$1; shift
+            mount --make-rprivate /
+            mount --bind $here/passwd /etc/passwd; mount --bind $here/group /etc/group
+            mount --bind $here/numbers /etc/subuid; mount --bind $here/numbers /etc/subgid
+            cd $here/project
+            exec setpriv --reuid $(stat -c %u .) --regid $(stat -c %g .) --clear-groups $here/andon \"$@\"";
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "sh", "-c", script, "sh"]).arg(&self.home).args(words);
+        command.env("HOME", &self.home).env("NO_COLOR", "1");
+        command.env_remove("ANDON_DATA_DIR").env_remove("ANDON_ENVIRONMENT").env_remove("XDG_DATA_HOME");
+        command.output().unwrap()
+    }
+
+    #[track_caller]
+    fn ok(&self, words: &[&str]) -> String {
+        let output = self.runs(words);
+        let said = text(&output);
+        assert!(output.status.success(), "{words:?}: {said}");
+        said
+    }
+
+    fn processes(&self) -> Vec<(i32, String)> {
+        let numbers = fs::read_dir("/proc").unwrap().flatten();
+        let numbers = numbers.filter_map(|process| process.file_name().to_string_lossy().parse::<i32>().ok());
+        let is_own = |process: &i32| {
+            let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+            let user =
+                status.lines().find_map(|line| line.strip_prefix("Uid:")?.split_whitespace().next()?.parse().ok());
+            !status.contains("State:\tZ")
+                && user.is_some_and(|user: u32| user == self.number || (self.first..self.first + COUNT).contains(&user))
+        };
+        numbers
+            .filter(is_own)
+            .map(|process| (process, fs::read_to_string(format!("/proc/{process}/comm")).unwrap_or_default()))
+            .collect()
+    }
+
+    fn assert_none_left(&self) {
+        let deadline = Instant::now() + Duration::from_secs(5);
+        while !self.processes().is_empty() {
+            assert!(Instant::now() < deadline, "{:?}", self.processes());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+impl Drop for User {
+    fn drop(&mut self) {
+        for (process, _) in self.processes() {
+            // SAFETY: touches no memory. The user is this test's alone.
+            unsafe { libc::kill(process, libc::SIGKILL) };
+        }
+        let _ = fs::remove_dir_all(&self.home);
+    }
+}
+
+fn text(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+}
+
+/// A project with an image of the root file system that there is for tests; `None` with a printed reason.
+fn project() -> Option<Project> {
+    let root = std::env::var("ANDON_TEST_ROOT").ok().filter(|root| Path::new(root).is_dir());
+    let lacks = ["newuidmap", "setpriv", "unshare"]
+        .into_iter()
+        .find(|program| !["/usr/bin", "/bin"].iter().any(|place| Path::new(place).join(program).exists()));
+    let (Some(root), None) = (&root, lacks) else {
+        println!("skipped: ANDON_TEST_ROOT names no root file system, or there is no `{}`", lacks.unwrap_or("root"));
+        return None;
+    };
+    let project = Project::empty("rootless");
+    project.write("main.tf", &DEFINITIONS.replace("PORT", &project.port.to_string()));
+    project.write("roles/page.role.hcl", ROLE);
+    project.write("images/web.image.hcl", "image \"web\" {\n  from  = \"./base.tar\"\n  roles = [\"page\"]\n}\n");
+    let archive = project.directory.join("base.tar");
+    let tar = Command::new("tar").args(["-C", root, "--numeric-owner", "-cf"]).arg(archive).arg(".").status().unwrap();
+    assert!(tar.success());
+    Some(project)
+}
+
+#[test]
+fn a_user_without_root_has_a_day() {
+    need_lab!();
+    let Some(project) = project() else { return };
+    let user = User::new(project, 0, true);
+    user.ok(&["up", "-y"]);
+    let listen = format!("127.0.0.1:{}", user.project.port);
+    assert_eq!(get(&listen, "/", Duration::from_secs(5)).unwrap(), (200, "hello\n".to_owned()));
+    let said = user.ok(&["plan"]);
+    assert!(said.contains("no changes, 7 unchanged"), "{said}");
+    let script = "id -u; stat -c %U /srv/deploy /etc/passwd; ls -d /etc/skel || getent hosts web-1.app.lab";
+    let said = user.ok(&["exec", script, "--on", "web-0"]);
+    assert!(said.starts_with("0\ndeploy\nroot\n") && said.contains("web-1.app.lab"), "{said}");
+    // What looks like root there is none here.
+    let refused = user.runs(&["exec", "id", "--on", "local"]);
+    assert!(!refused.status.success() && text(&refused).contains("from the realm of its user"), "{refused:?}");
+    // All that it made is the user's own.
+    let foreign =
+        Command::new("find").arg(user.home.join("project")).args(["-not", "-user", &user.number.to_string()]).output();
+    assert_eq!(text(&foreign.unwrap()), "");
+    user.ok(&["down", "-y"]);
+    user.assert_none_left();
+}
+
+#[test]
+fn a_user_without_numbers_is_told_before_anything_is_made() {
+    need_lab!();
+    let Some(project) = project() else { return };
+    let user = User::new(project, 1, false);
+    let refused = user.runs(&["up", "-y"]);
+    assert!(!refused.status.success() && text(&refused).contains("usermod --add-subuids"), "{refused:?}");
+    assert!(!user.home.join(".local/share/andon").exists());
+    user.assert_none_left();
+}
