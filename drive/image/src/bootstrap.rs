@@ -295,7 +295,10 @@ fn failure(of: &Making<'_>, said: &[String]) -> Failure {
 
 /// Leaves nothing of this machine and of the making, and keeps later packages as lean as the first.
 fn settle(upper: &Path, sources: &Path) -> io::Result<()> {
-    for made in [PINS, "etc/apt/apt.conf.d/99mmdebstrap", "etc/dpkg/dpkg.cfg.d/99mmdebstrap"] {
+    // The second is a copy of the list of sources, which apt would read twice.
+    let copied = sources.file_name().unwrap_or_default().to_string_lossy();
+    let copied = format!("etc/apt/sources.list.d/0000{copied}");
+    for made in [PINS, &copied, "etc/apt/apt.conf.d/99mmdebstrap", "etc/dpkg/dpkg.cfg.d/99mmdebstrap"] {
         match fs::remove_file(upper.join(made)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
