@@ -129,9 +129,21 @@ impl PoolSession<'_> {
         Ok(template.get("image").and_then(Json::as_str).unwrap_or_default().to_owned())
     }
 
-    /// What was written down of earlier steps.
-    pub fn state(&self) -> Option<Json> {
-        kept(&self.lab.records, &self.identity).map(|(state, _)| state)
+    /// What was written down of earlier steps; `None` where there were none.
+    ///
+    /// # Errors
+    /// Where it cannot be read: whatever it said of members must not be forgotten.
+    pub fn state(&self) -> Result<Option<Json>, Failure> {
+        let path = state_path(&self.lab.records, &self.identity);
+        match kept(&self.lab.records, &self.identity) {
+            Some((state, _)) => Ok(Some(state)),
+            None if !path.exists() => Ok(None),
+            None => Err(Failure::new(
+                "the pool's state cannot be read",
+                format!("{} is not what an Andon writes.", path.display()),
+            )
+            .help("Restore it, or replace the pool: `andon apply -replace=ADDRESS`.")),
+        }
     }
 
     /// Writes down how far it is. What comes after it finds it, whatever happens.

@@ -189,7 +189,11 @@ impl Guest {
     async fn serve_http2<S: Read + Write + Unpin + Send + 'static>(self: Arc<Guest>, stream: S, live: &Live) {
         let mut stage = self.stage.clone();
         let generation = self.generation;
+        // When the last request came, if one did.
+        let last = Arc::new(Mutex::new(None));
+        let seen = last.clone();
         let service = service_fn(move |request| {
+            *locked(&seen) = Some(Instant::now());
             let guest = self.clone();
             async move { Ok::<_, Infallible>(forward(&guest.shared, &guest.client, request).await) }
         });
@@ -197,10 +201,30 @@ impl Guest {
         builder.timer(TokioTimer::new()).keep_alive_interval(PING.0).keep_alive_timeout(PING.1);
         builder.max_header_list_size(live.limits.header_size as u32);
         let mut connection = std::pin::pin!(builder.serve_connection(stream, service));
+        let idle = async {
+            loop {
+                let quiet = locked(&last).map_or(live.limits.idle, |last: Instant| last.elapsed());
+                match live.limits.idle.checked_sub(quiet).filter(|rest| !rest.is_zero()) {
+                    Some(rest) => tokio::time::sleep(rest).await,
+                    None => return,
+                }
+            }
+        };
+        let idle = async {
+            tokio::time::sleep(live.limits.idle).await;
+            idle.await;
+        };
         tokio::select! {
             _ = connection.as_mut() => return,
-            _ = stage.wait_for(|stage| stage.generation != generation) => connection.as_mut().graceful_shutdown(),
+            _ = stage.wait_for(|stage| stage.generation != generation) => {}
+            () = idle => {}
         }
+        // One that never asked anything may not even have said what it speaks.
+        if locked(&last).is_none() && stage.borrow().generation == generation {
+            return;
+        }
+        // What it asked already is finished.
+        connection.as_mut().graceful_shutdown();
         let _ = connection.await;
     }
 }

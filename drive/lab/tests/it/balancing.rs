@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Read;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -118,10 +118,23 @@ fn speaks_tls(world: &World) {
     assert_eq!(echoed.stdout.len(), 3 << 20, "{}", String::from_utf8_lossy(&echoed.stderr));
     // A new certificate, in place.
     let mut wanted = given(&listen, &[&one]);
-    wanted.push(tls(&[&new]));
+    wanted.extend([tls(&[&new]), ("idle", "300ms".into())]);
     let value = world.update(KIND, &identity, &value, &wanted).unwrap().value;
     assert!(curl(world, &listen, "shop.example", &new, &[]).0);
     assert!(!curl(world, &listen, "shop.example", &shop, &[]).0);
+    // One that says nothing by HTTP/2 does not stay for ever.
+    let mut silent = Command::new("openssl");
+    silent.args(["s_client", "-quiet", "-alpn", "h2", "-connect", &listen]);
+    match silent.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn() {
+        Err(_) => println!("skipped: openssl is not installed"),
+        Ok(mut silent) => {
+            let deadline = Instant::now() + Duration::from_secs(10);
+            while silent.try_wait().unwrap().is_none() {
+                assert!(Instant::now() < deadline, "it is still connected");
+                thread::sleep(Duration::from_millis(20));
+            }
+        }
+    }
     // A key of another certificate is refused, and nothing changes.
     let mut wanted = given(&listen, &[&one]);
     wanted.push(tls(&[&Certificate { pem: new.pem.clone(), key: shop.key.clone() }]));

@@ -70,6 +70,14 @@ fn all_or_none(world: &World) {
     for listen in [&first, &third] {
         assert_eq!(asked(listen), 200);
     }
+    // What was written down and cannot be read is not taken for nothing.
+    assert!(session.state().unwrap().is_some());
+
+    let state = world.data.path().join("pools").join(pool.as_str()).join("state");
+    let before = std::fs::read(&state).unwrap();
+    std::fs::write(&state, &before[..before.len() / 2]).unwrap();
+    assert!(session.state().unwrap_err().summary.contains("cannot be read"));
+    std::fs::write(&state, before).unwrap();
     drop(session);
     [first_id, third_id].iter().for_each(|identity| world.delete("lab_balancer", identity));
     world.delete("lab_pool", &pool);

@@ -3,6 +3,9 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 use serde_json::Value as Json;
 
@@ -155,4 +158,37 @@ fn members_that_are_too_old_are_replaced() {
     let new: Vec<_> = after.values().filter(|identity| !before.values().any(|it| it == *identity)).collect();
     assert!(new.len() == 1 && !after.values().any(|identity| *identity == before["web-1"]), "{after:?}");
     assert!(project.ok(&["drift"]).out.contains("everything is as defined"));
+}
+
+#[test]
+fn a_replacement_that_is_stopped_by_hand_is_gone_on_with() {
+    need_lab!();
+    let Some(project) = project("members-stopped", "") else { return };
+    project.ok(&["up", "-y"]);
+    let before = members(&project);
+    project.write("root/etc/motd", "another\n");
+    let main = project.directory.join("stacks/app/main.tf");
+    let patient = fs::read_to_string(&main).unwrap().replace("\"100ms\"", "\"60s\"");
+    fs::write(&main, patient).unwrap();
+    let mut child = project.command(&["apply", "-y"]).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut said = BufReader::new(child.stderr.take().unwrap());
+    let mut text = String::new();
+    while !text.contains("requests go to") {
+        assert_ne!(said.read_line(&mut text).unwrap(), 0, "{text}");
+    }
+    // SAFETY: a signal to a child that nobody has waited for.
+    unsafe { libc::kill(child.id() as i32, libc::SIGINT) };
+    let began = Instant::now();
+    said.read_to_string(&mut text).unwrap();
+    assert!(!child.wait().unwrap().success());
+    assert!(began.elapsed() < Duration::from_secs(30), "it does not wait until new members are good");
+    assert!(text.contains("It was stopped by hand"), "{text}");
+    project.edit("stacks/app/main.tf", "\"60s\"", "\"100ms\"");
+    project.ok(&["apply", "-y"]);
+    let after = members(&project);
+    assert!(after.len() == 3 && after.values().all(|identity| !before.values().any(|it| it == identity)), "{after:?}");
+    assert_eq!(project.in_server(after.keys().next().unwrap(), "/bin/busybox cat /etc/motd"), "another\n");
+    let names = names_in_the_lab(&project);
+    project.ok(&["down", "-y"]);
+    assert_eq!(left_of(&names, &project.data_dir), Vec::<String>::new());
 }

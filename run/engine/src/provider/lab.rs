@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use andon_image::Digest;
 use andon_lab::{CreateExtra, Found as InLab, Lab, Made};
@@ -23,6 +24,8 @@ pub struct LabProvider {
     pub baker: Arc<Baker>,
     /// Whose the objects are: the project's directory. What the lab holds of this owner and no ledger knows is swept.
     pub owner: String,
+    /// Whether the user asks for an end.
+    pub interrupt: Arc<AtomicBool>,
 }
 
 const POOL: &str = "lab_pool";
@@ -47,7 +50,15 @@ impl LabProvider {
     /// Takes a pool to what is planned, step by step.
     fn drive(&self, request: &Request<'_>, identity: &Identity, planned: &Value) -> Result<Value, Failure> {
         let session = self.lab.pool(identity)?;
-        Drive { session, images: &self.baker.images, newborns: self.newborns(), planned, say: request.say }.run()
+        Drive {
+            session,
+            images: &self.baker.images,
+            newborns: self.newborns(),
+            planned,
+            say: request.say,
+            interrupt: &self.interrupt,
+        }
+        .run()
     }
 
     fn create_pool(&self, request: &Request<'_>, identity: &Identity, planned: &Value) -> Outcome {

@@ -144,7 +144,12 @@ pub fn built_in_for(session: &Session, project: &Arc<Project>) -> Result<Provide
     let registry = Arc::new(Registry::of(session.state()));
     providers.set_values(ValueProvider { registry, project: Arc::clone(project), environment: Arc::default() });
     providers.add(Arc::new(DataProvider));
-    providers.add(Arc::new(LabProvider { lab: lab.clone(), baker: Arc::clone(&baker), owner: owner(settings) }));
+    providers.add(Arc::new(LabProvider {
+        lab: lab.clone(),
+        baker: Arc::clone(&baker),
+        owner: owner(settings),
+        interrupt: Arc::clone(&settings.interrupt),
+    }));
     providers.add(Arc::new(DockerProvider));
     providers.add(Arc::new(ImageProvider(baker)));
     let helper = settings.helper.clone();

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -21,6 +22,8 @@ pub(super) struct Drive<'a> {
     pub newborns: Newborns<'a>,
     pub planned: &'a Value,
     pub say: &'a dyn Fn(&str),
+    /// Whether the user asks for an end.
+    pub interrupt: &'a AtomicBool,
 }
 
 /// Members that are made beside each other, at most.
@@ -37,7 +40,7 @@ impl Drive<'_> {
     /// is, the caller reads.
     pub fn run(&self) -> Result<Value, Failure> {
         let goal = self.goal()?;
-        let before = self.session.state();
+        let before = self.session.state()?;
         let mut pool = match before.as_ref().and_then(Pool::from_json) {
             Some(pool) => pool.aim(goal),
             None if before.is_some() => {
@@ -53,6 +56,13 @@ impl Drive<'_> {
         self.session.knows_machine()?;
         let mut said = None;
         loop {
+            if self.interrupt.load(Ordering::Relaxed) {
+                return Err(Failure::new(
+                    "the pool is not what it is to be yet",
+                    "It was stopped by hand, between two steps.",
+                )
+                .help("Members and requests are as the last step left them. The next apply goes on from there."));
+            }
             let serials: Vec<u64> = pool.members().keys().copied().collect();
             let (next, commands) = pool.tick(now_ms(), &self.look(&serials));
             pool = next;
@@ -257,7 +267,7 @@ fn write(session: &PoolSession<'_>, pool: &Pool, fault: Option<&str>) -> Result<
 /// Where there is no such pool.
 pub fn retire(lab: &Lab, pool: &Identity, serial: u64, retired: bool) -> Result<(), Failure> {
     let session = lab.pool(pool)?;
-    match session.state().as_ref().and_then(Pool::from_json) {
+    match session.state()?.as_ref().and_then(Pool::from_json) {
         Some(pool) => write(&session, &pool.retire(serial, retired), None),
         None => Ok(()),
     }
