@@ -207,7 +207,7 @@ pub(crate) fn read(records: &Records, identity: &Identity, prior: &Value) -> Res
     let masquerade = state.as_ref().map(|state| state.masquerade);
     let policed = state.as_ref().map(|state| &state.policy) == Some(&wanted_chain(records, prior));
     let up = policed
-        && state.is_some_and(|state| state.origin)
+        && state.is_some_and(|state| state.origin && state.passes)
         && is_up(identity, prior)?
         && names::are_sound(records, identity)?;
     // What is to be made again is said once.

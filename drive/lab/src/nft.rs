@@ -89,6 +89,8 @@ pub(crate) struct State {
     pub policy: Option<String>,
     /// Whether who sends is looked at, as far as this kernel can.
     pub origin: bool,
+    /// Whether firewalls that drop what they do not know let its packets pass, those too that came later.
+    pub passes: bool,
 }
 
 /// What a network's table does; `None` where it is not there.
@@ -100,7 +102,12 @@ pub(crate) fn state(identity: &str) -> Result<Option<State>, Failure> {
     let policy = ruleset.iter().find(|chain| text(chain, "table") == table && text(chain, "hook") == "forward");
     let policy = policy.map(|chain| text(chain, "name").to_owned());
     let origin = ruleset.iter().any(|chain| text(chain, "table") == table && text(chain, "hook") == "prerouting");
-    Ok(has_table.then_some(State { masquerade: has_chain, policy, origin }))
+    let accepts = |chain: &String| {
+        let accepting = ruleset.iter().filter(|rule| text(rule, "comment") == table);
+        accepting.filter(|rule| in_chain(rule) == *chain).count() >= 2
+    };
+    let passes = dropping_chains(&ruleset).iter().all(accepts);
+    Ok(has_table.then_some(State { masquerade: has_chain, policy, origin, passes }))
 }
 
 /// The chains of others through which forwarded packets go and that drop what no rule accepts.
@@ -118,10 +125,14 @@ fn remove_accepting(ruleset: &[Json], table: &str) -> String {
     let rules = ruleset.iter().filter(|rule| text(rule, "comment") == table);
     let delete = |rule: &Json| {
         let handle = rule.get("handle").and_then(Json::as_u64)?;
-        let chain = format!("{} {} {}", text(rule, "family"), text(rule, "table"), text(rule, "chain"));
-        Some(format!("delete rule {chain} handle {handle}\n"))
+        Some(format!("delete rule {} handle {handle}\n", in_chain(rule)))
     };
     rules.filter_map(delete).collect()
+}
+
+/// The chain that a rule is in, as [`chain_name`] has it.
+fn in_chain(rule: &Json) -> String {
+    format!("{} {} {}", text(rule, "family"), text(rule, "table"), text(rule, "chain"))
 }
 
 fn chain_name(chain: &Json) -> String {

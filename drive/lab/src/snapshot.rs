@@ -122,6 +122,11 @@ pub(crate) fn resolve(records: &Records, identity: &Identity, record: &Record) -
 fn let_go_on(records: &Records, identity: &Identity) {
     let record = records.read(identity.as_str()).filter(|record| record.kind == Kind::Snapshot);
     let Some(of) = record.and_then(|record| Some(record.value.get_str("volume")?.to_owned())) else { return };
+    if volume::directory(records, &of).is_err() {
+        return;
+    }
+    // Another one may hold the volume still at this moment, and is waited for.
+    let Ok(_use) = Lock::take(&records.directory(Kind::Volume, &of).join("lock")) else { return };
     if let Some((_, _, root)) = open_volume(records, &of) {
         thaw(&root);
     }

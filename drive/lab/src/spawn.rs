@@ -242,7 +242,7 @@ pub(crate) fn helper() -> i32 {
     }
     let orders = io::stdin();
     loop {
-        let Ok(Some(Message { bytes, files })) = message::receive(&orders) else { return 0 };
+        let Ok(Some(Message { bytes, mut files })) = message::receive(&orders) else { return 0 };
         // The lock is held, as a file that is open, until the end of this turn.
         let [_lock, answers, mounts @ ..] = files.as_slice() else { return 2 };
         let order = serde_json::from_slice(&bytes).ok().and_then(|json: Json| Order::from_json(&json));
@@ -250,6 +250,8 @@ pub(crate) fn helper() -> i32 {
         if let Err(NotStarted { failure, is_unmappable }) = start(&order, answers, mounts) {
             refuse(answers, &failure, is_unmappable);
         }
+        // The lock goes last: who has it next finds no volume that is still mounted here.
+        files.drain(1..);
     }
 }
 

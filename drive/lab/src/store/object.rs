@@ -46,11 +46,14 @@ pub(super) async fn answer(method: &Method, call: Call, bucket: Arc<Bucket>, key
         Method::PUT if asks("tagging") => {
             let version = call.parameter("versionId").map(str::to_owned);
             let text = receive_text(call.body, &call.headers, call.payload).await?;
-            bucket.disk.set_tags(&key, version.as_deref(), tags_of(&text)?)?;
+            let tags = tags_of(&text)?;
+            // It is written anew, and may be large.
+            aside(move || bucket.disk.set_tags(&key, version.as_deref(), tags)).await?;
             Ok(empty(StatusCode::OK))
         }
         Method::DELETE if asks("tagging") => {
-            bucket.disk.set_tags(&key, call.parameter("versionId"), BTreeMap::new())?;
+            let version = call.parameter("versionId").map(str::to_owned);
+            aside(move || bucket.disk.set_tags(&key, version.as_deref(), BTreeMap::new())).await?;
             Ok(empty(StatusCode::NO_CONTENT))
         }
         Method::PUT if asks("acl") => match call.header("x-amz-acl") {

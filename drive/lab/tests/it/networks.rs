@@ -101,24 +101,34 @@ fn removed_by_hand(world: &World) {
     assert!(!run("ip", &["route"]).contains(cidr));
 }
 
-/// As container daemons set it up.
+/// As container daemons set it up, before and after. In a network namespace of its own: a firewall is everybody's.
 fn passes_a_firewall(world: &World) {
-    let table = "andon_test_firewall";
-    let identity = world.identity();
-    let cidr = "10.99.3.0/24";
-    // Drops nothing of others, so that this can be run beside anything.
-    let script = format!(
-        "add table ip {table}; add chain ip {table} FORWARD {{ type filter hook forward priority 0; policy drop; }}; \
-         add rule ip {table} FORWARD ip saddr != {cidr} ip daddr != {cidr} accept"
-    );
-    run("nft", &[&script]);
-    world.create_as(KIND, &identity, &[("cidr", cidr.into())]).unwrap();
-    let rules = run("nft", &["list", "table", "ip", table]);
-    assert_eq!(rules.matches(&format!("comment \"andon_{identity}\"")).count(), 2, "{rules}");
+    if std::env::var_os("ANDON_TEST_ALONE").is_none() {
+        let program = std::env::current_exe().unwrap();
+        let again = "ip link set lo up && exec \"$0\" network_passes_a_firewall_that_drops";
+        let alone = std::process::Command::new("unshare")
+            .args(["-n", "sh", "-c", again, program.to_str().unwrap()])
+            .env("ANDON_TEST_ALONE", "1")
+            .status();
+        return assert!(alone.unwrap().success());
+    }
+    let rules = || run("nft", &["list", "table", "ip", "test_firewall"]);
+    let firewall = "add table ip test_firewall; \
+                    add chain ip test_firewall FORWARD { type filter hook forward priority 0; policy drop; }";
+    run("nft", &[firewall]);
+    let (identity, value) = world.create(KIND, &[]).unwrap();
+    let accepting = format!("comment \"andon_{identity}\"");
+    assert_eq!(rules().matches(&accepting).count(), 2, "{}", rules());
+    // It is set up anew, as when its daemon is started again: then the network is down, until the next apply.
+    run("nft", &["delete", "table", "ip", "test_firewall"]);
+    assert_eq!(world.lab.read(KIND, &identity, &value).unwrap().as_ref(), Some(&value));
+    run("nft", &[firewall]);
+    let down = world.lab.read(KIND, &identity, &value).unwrap().unwrap();
+    assert_eq!(down.get("up"), Some(&Value::from(false)));
+    world.update(KIND, &identity, &down, &[]).unwrap();
+    assert_eq!(rules().matches(&accepting).count(), 2, "{}", rules());
     world.delete(KIND, &identity);
-    let rules = run("nft", &["list", "table", "ip", table]);
-    assert!(!rules.contains("comment"), "{rules}");
-    run("nft", &["delete", "table", "ip", table]);
+    assert!(rules().contains("FORWARD") && !rules().contains("comment"), "{}", rules());
 }
 
 fn sweeps(world: &World) {
