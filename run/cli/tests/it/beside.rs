@@ -1,4 +1,5 @@
-//! Two projects on one machine, in one data directory, with the same names for everything: neither knows of the other.
+//! Projects on one machine, two in one data directory and one in its own, as another user has it, with the same names for
+//! everything: none knows of the others.
 
 use std::collections::BTreeMap;
 
@@ -35,10 +36,11 @@ fn objects(project: &Project) -> BTreeMap<String, Json> {
 }
 
 #[test]
-fn two_projects_beside_each_other() {
+fn projects_beside_each_other() {
     need_lab!();
-    let projects = ["beside-one", "beside-other"].map(project);
-    let [one, other] = &projects;
+    let mut projects = ["beside-one", "beside-other", "beside-apart"].map(project);
+    projects[2].data_dir = projects[2].directory.join(".data");
+    let [one, other, apart] = &projects;
     assert_eq!(one.data_dir, other.data_dir, "they share this machine's lab");
     let all = |words: &[&str]| {
         std::thread::scope(|scope| {
@@ -50,10 +52,11 @@ fn two_projects_beside_each_other() {
     };
     all(&["up", "-y"]);
     let before = projects.each_ref().map(objects);
-    // All that there is of them is two.
+    // All that there is of them is three.
     for (address, object) in &before[0] {
-        let same = &before[1][address];
-        assert_ne!(object["identity"], same["identity"], "{address}");
+        for others in &before[1..] {
+            assert_ne!(object["identity"], others[address]["identity"], "{address}");
+        }
     }
     all(&["sync", "-y"]);
     assert_eq!(projects.each_ref().map(objects), before);
@@ -64,7 +67,9 @@ fn two_projects_beside_each_other() {
     // What happens to one is nothing to the other.
     kill_server(&one.data_dir, before[0]["app/lab_server.web"]["identity"].as_str().unwrap());
     one.exits(2, &["drift"]);
-    assert!(other.ok(&["drift"]).out.contains("everything is as defined"));
+    for unharmed in [other, apart] {
+        assert!(unharmed.ok(&["drift"]).out.contains("everything is as defined"));
+    }
     one.ok(&["up", "-y"]);
     assert_eq!(objects(one), before[0]);
 
@@ -76,8 +81,22 @@ fn two_projects_beside_each_other() {
         assert!(project.ok(&["drift"]).out.contains("everything is as defined"));
     }
 
+    // A range of addresses is one network's on this machine, whoever's it is.
+    let state: Json = serde_json::from_str(&one.ok(&["state", "pull"]).out).unwrap();
+    let resources = state["resources"].as_array().unwrap();
+    let network = resources.iter().find(|resource| resource["type"] == "lab_network").unwrap();
+    let range = network["instances"][0]["attributes"]["cidr"].as_str().unwrap();
+    for (data_dir, word) in [(&one.data_dir, "The lab's network `app` has"), (&apart.data_dir, "already has a route")] {
+        let mut greedy = project("beside-greedy");
+        greedy.data_dir.clone_from(data_dir);
+        greedy.write("stacks/app/main.tf", &format!("resource \"lab_network\" \"app\" {{ cidr = \"{range}\" }}\n"));
+        let ran = greedy.exits(1, &["up", "-y"]);
+        assert!(ran.err.contains(&format!("the range {range} is taken")) && ran.err.contains(word), "{ran}");
+    }
+
     one.ok(&["down", "-y"]);
     assert_eq!(objects(other), before[1]);
+    assert_eq!(objects(apart), before[2]);
     assert!(other.ok(&["drift"]).out.contains("everything is as defined"));
     assert!(other.ok(&["plan", "--detailed-exitcode"]).out.contains("no changes"));
     // And the one is made anew beside the other.
