@@ -100,7 +100,21 @@ impl Lab {
     /// What would become of an object: all its attributes, unknown where only the apply decides, and those that cannot
     /// change in place and do. Pure: asks neither machine nor disk.
     pub fn plan(&self, kind: &str, prior: Option<&Value>, config: &Value) -> Result<(Value, Vec<String>), Failure> {
-        plan::plan(Kind::parse(kind)?, prior, config)
+        let kind = Kind::parse(kind)?;
+        if prior.is_none() {
+            self.check_may_make(kind)?;
+        }
+        plan::plan(kind, prior, config)
+    }
+
+    /// Refuses what only this machine's root can make, where that is not who asks.
+    fn check_may_make(&self, kind: Kind) -> Result<(), Failure> {
+        if !kind.needs_root() || self.realm.is_none() {
+            return Ok(());
+        }
+        let detail = "The kernel lets nobody but this machine's root mount what is on a block device.";
+        Err(Failure::new(format!("a `{}` needs root", kind.name()), detail)
+            .help("Use a `lab_share`, which is a directory, or run this with sudo."))
     }
 
     /// Makes an object from its plan. On failure nothing of it is left, or what is left is given to be deleted.
@@ -127,11 +141,7 @@ impl Lab {
         if kind.needs_machine() {
             machine::require().map_err(nothing_made)?;
         }
-        if kind.needs_root() && self.realm.is_some() {
-            let detail = "The kernel lets nobody but this machine's root mount what is on a block device.";
-            let failure = Failure::new(format!("a `{}` needs root", kind.name()), detail);
-            return Err(nothing_made(failure.help("Use a `lab_share`, which is a directory, or run this with sudo.")));
-        }
+        self.check_may_make(kind).map_err(nothing_made)?;
         let lock = self.records.lock(identity).map_err(nothing_made)?;
         if self.records.exists(identity) {
             self.destroy(kind, identity, &lock).map_err(nothing_made)?;
@@ -275,7 +285,8 @@ impl Lab {
     /// expected, as the network has no names.
     pub fn is_named(&self, server: &Value) -> Option<bool> {
         let address = server.get_str("address")?.parse().ok()?;
-        names::knows(&self.records, server.get_str("network")?, server.get_str("name")?, address)
+        let (network, name) = (server.get_str("network")?, server.get_str("name")?);
+        self.on_network(|| names::knows(&self.records, network, name, address)).ok()?
     }
 
     /// What of a server's files is not as its image has it, in the order of the paths. `lower_dirs` are the layers of the

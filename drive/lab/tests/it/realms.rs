@@ -407,9 +407,14 @@ impl Steps {
         let mut all = if kind == "lab_server" { self.server("other") } else { vec![("name", "other".into())] };
         all.extend(given.iter().cloned());
         let identity = Identity::from_random(7_777_777 << 8);
-        let (planned, _) = self.lab.plan(kind, None, &config(kind, &all)).unwrap();
-        let (failure, left) = self.lab.create(kind, &identity, &planned, &self.extra()).unwrap_err();
-        assert_eq!(left, None);
+        let failure = self.lab.plan(kind, None, &config(kind, &all)).map_or_else(
+            |failure| failure,
+            |(planned, _)| {
+                let (failure, left) = self.lab.create(kind, &identity, &planned, &self.extra()).unwrap_err();
+                assert_eq!((left, kind), (None, "lab_server"), "what is never to be had is refused by the plan");
+                failure
+            },
+        );
         println!("{failure}\n{}", failure.help.join("\n"));
     }
 }
