@@ -116,7 +116,11 @@ static FORMATS: LazyLock<BTreeMap<&str, Block>> = LazyLock::new(|| {
         (
             "archive",
             block([
-                ("path", path("The file, from the project's directory; packed where it ends with .gz.")),
+                (
+                    "path",
+                    path("The file, from the project's directory: .tar, or .tar.gz or .tgz, where it is packed.")
+                        .format(ARCHIVE),
+                ),
                 attestations(),
             ]),
         ),
@@ -146,6 +150,7 @@ static FORMATS: LazyLock<BTreeMap<&str, Block>> = LazyLock::new(|| {
     ])
 });
 
+const ARCHIVE: Format = Format { name: "the name of an archive", example: "\"web.tar.gz\"", check: archive };
 const COMPRESSION: Format =
     Format { name: "a compression", example: "\"gzip\"", check: |it| one_of(it, "compression", ["gzip", "none"]) };
 const DISK_FORMAT: Format = Format {
@@ -164,6 +169,16 @@ fn one_of(value: &Value, what: &str, all: [&str; 2]) -> Result<(), Failure> {
             let [one, other] = all;
             Err(Failure::new(format!("there is no {what} \"{wrong}\""), "")
                 .help(format!("Use \"{one}\" or \"{other}\".")))
+        }
+    }
+}
+
+fn archive(value: &Value) -> Result<(), Failure> {
+    match value.as_str().filter(|text| ![".tar", ".tar.gz", ".tgz"].iter().any(|end| text.ends_with(end))) {
+        None => Ok(()),
+        Some(wrong) => {
+            Err(Failure::new(format!("`{wrong}` is no name of an archive"), "It is packed by gzip, or not at all.")
+                .help("Let it end with .tar, .tar.gz or .tgz."))
         }
     }
 }

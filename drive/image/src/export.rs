@@ -11,18 +11,20 @@ use flate2::write::GzEncoder;
 
 use crate::images::remove_all;
 use crate::oci::tarball;
+use crate::output::make_parent;
 use crate::trouble::Trouble;
 use crate::{Digest, Images};
 
 impl Images {
-    /// Writes the root file system as a tar archive, packed where the name ends with `.gz`. The same image always gives the
+    /// Writes the root file system as a tar archive, packed where the name ends with `.gz` or `.tgz`. The same image always gives the
     /// same bytes.
     pub fn write_root_archive(&self, image: &Digest, path: &Path) -> Result<(), Failure> {
         let mut draft = path.as_os_str().to_owned();
         draft.push(".draft");
         let draft = Path::new(&draft);
+        make_parent(path)?;
         let file = BufWriter::new(File::create(draft).doing("write", path)?);
-        let written = match path.extension().is_some_and(|end| end == "gz") {
+        let written = match path.extension().is_some_and(|end| end == "gz" || end == "tgz") {
             true => {
                 let mut packer = GzEncoder::new(file, Compression::default());
                 self.write_tar(image, &mut packer).and_then(|()| packer.finish()?.flush())
@@ -42,14 +44,7 @@ impl Images {
         let place = Place::of(path)?;
         let (path, draft) = (place.path.as_path(), place.beside("draft"));
         let mark = place.beside("andon-root");
-        let is_empty = || fs::read_dir(path).map(|mut entries| entries.next().is_none());
-        if path.exists() && !mark.exists() && !is_empty().doing("read", path)? {
-            return Err(Failure::new(
-                "the directory is not empty",
-                format!("{} holds something that was not written there as an image.", path.display()),
-            )
-            .help("Name a directory that is not there, or remove that one first."));
-        }
+        place.is_free()?;
         let draft = draft.as_path();
         remove_all(draft)?;
         fs::create_dir_all(draft).doing("make", draft)?;
@@ -90,14 +85,14 @@ impl Images {
 }
 
 /// Where something is written, and what is beside it.
-struct Place {
-    path: PathBuf,
+pub(crate) struct Place {
+    pub path: PathBuf,
     name: OsString,
 }
 
 impl Place {
     /// Of a path as it was given: `out/` is `out`. One without a name of its own, such as `.` or `/`, is refused.
-    fn of(given: &Path) -> Result<Place, Failure> {
+    pub fn of(given: &Path) -> Result<Place, Failure> {
         let path: PathBuf = given.components().collect();
         let name = path.file_name().filter(|_| !given.as_os_str().is_empty()).map(ToOwned::to_owned);
         let name = name.ok_or_else(|| {
@@ -108,6 +103,20 @@ impl Place {
             .help("Name one that is there for the image alone, such as `out/web`.")
         })?;
         Ok(Place { path, name })
+    }
+
+    /// Whether nobody else's files are there.
+    pub fn is_free(&self) -> Result<(), Failure> {
+        let path = self.path.as_path();
+        let is_empty = || fs::read_dir(path).map(|mut entries| entries.next().is_none());
+        if path.exists() && !self.beside("andon-root").exists() && !is_empty().doing("read", path)? {
+            return Err(Failure::new(
+                "the directory is not empty",
+                format!("{} holds something that was not written there as an image.", path.display()),
+            )
+            .help("Name a directory that is not there, or remove that one first."));
+        }
+        Ok(())
     }
 
     fn beside(&self, what: &str) -> PathBuf {

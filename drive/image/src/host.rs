@@ -90,6 +90,9 @@ const PLACES: [(&str, u32); 16] = [
     ("var/tmp", 0o1777),
 ];
 
+/// At most so many files that are left out are named.
+const SHOWN: usize = 40;
+
 /// 2024-01-01 in days since 1970: when every password is said to have changed last.
 const DAY: u32 = 19_723;
 
@@ -104,7 +107,7 @@ pub(crate) fn key(host: &Path) -> Result<RecipeKey, Failure> {
         .help("Use a release, such as `debian:bookworm`, a directory, or an image of a registry.")
     })?;
     let ucf = fs::read(host.join(UCF)).unwrap_or_default();
-    Ok(RecipeKey::of([&b"andon host 1"[..], &text, &ucf]))
+    Ok(RecipeKey::of([&b"andon host 2"[..], &text, &ucf]))
 }
 
 /// Copies what packages brought from the root file system at `host` to the empty directory `root`.
@@ -115,8 +118,9 @@ pub(crate) fn take(host: &Path, root: &Path, log: &dyn Fn(&str)) -> Result<(), F
     let host = &host.canonicalize().doing("find", host)?;
     let mut taker = Taker { host, root, taken: BTreeSet::new(), real: BTreeMap::new() };
     taker.top_links().doing("read", host)?;
-    let (sums, conffiles) = sums(host).doing("read", &host.join(STATUS))?;
-    let changed = changed(host, &sums).doing("read", &host.join("etc"))?;
+    let sums = sums(host).doing("read", &host.join(STATUS))?;
+    log("comparing files with what their packages brought");
+    let changed = changed(host, &sums).doing("read", host)?;
     let info = host.join(INFO);
     let mut listed: BTreeSet<String> = BTreeSet::new();
     for entry in fs::read_dir(&info).doing("read", &info)?.flatten() {
@@ -127,7 +131,8 @@ pub(crate) fn take(host: &Path, root: &Path, log: &dyn Fn(&str)) -> Result<(), F
         }
     }
     listed.extend(sums.keys().cloned());
-    let left = changed.intersection(&conffiles).count();
+    let is_there = |path: &&String| fs::symlink_metadata(host.join(path)).is_ok_and(|metadata| metadata.is_file());
+    let left: Vec<String> = changed.iter().filter(is_there).cloned().collect();
     for path in listed.difference(&changed) {
         taker.take(path).doing("take over", &host.join(path))?;
     }
@@ -158,9 +163,13 @@ pub(crate) fn take(host: &Path, root: &Path, log: &dyn Fn(&str)) -> Result<(), F
     ] {
         write(&root.join(path), text, 0o644).doing("write", &root.join(path))?;
     }
-    if left > 0 {
-        let noun = if left == 1 { "file of a package was" } else { "files of packages were" };
-        log(&format!("{left} {noun} changed on this machine, and left out"));
+    if !left.is_empty() {
+        let noun = if left.len() == 1 { "file of a package was" } else { "files of packages were" };
+        log(&format!("{} {noun} changed on this machine, and left out:", left.len()));
+        left.iter().take(SHOWN).for_each(|path| log(&format!("  /{path}")));
+        if left.len() > SHOWN {
+            log(&format!("  and {} more", left.len() - SHOWN));
+        }
     }
     Ok(())
 }
@@ -332,35 +341,47 @@ fn leads_to(host: &Path, path: &Path) -> Option<PathBuf> {
     None
 }
 
-type Sums = (BTreeMap<String, String>, BTreeSet<String>);
+/// The MD5 sums of files, by path. One that is diverted for another package has those of both.
+type Sums = BTreeMap<String, Vec<String>>;
 
-/// The MD5 sums of configuration files as packages brought them, by path; and which of them packages name themselves.
+/// The sums of all files as packages brought them, configuration files included.
 fn sums(host: &Path) -> io::Result<Sums> {
     let status = fs::read(host.join(STATUS))?;
-    let mut sums = BTreeMap::new();
+    let mut sums = Sums::new();
+    let mut put = |path: &str, sum: &str| sums.entry(path.to_owned()).or_default().push(sum.to_owned());
     for line in String::from_utf8_lossy(&status).lines() {
         let mut words = line.split(' ');
         if let (Some(""), Some(path), Some(sum)) = (words.next(), words.next(), words.next())
             && let Some(path) = path.strip_prefix("/etc/")
             && sum.len() == 32
         {
-            sums.insert(format!("etc/{path}"), sum.to_owned());
+            put(&format!("etc/{path}"), sum);
         }
     }
-    let conffiles = sums.keys().cloned().collect();
     let ucf = fs::read_to_string(host.join(UCF)).unwrap_or_default();
     for line in ucf.lines() {
         if let Some((sum, path)) = line.split_once("  ")
             && let Some(path) = path.strip_prefix('/')
         {
-            sums.insert(path.to_owned(), sum.to_owned());
+            put(path, sum);
         }
     }
-    Ok((sums, conffiles))
+    for (name, path) in files(&host.join(INFO))? {
+        if !name.ends_with(".md5sums") {
+            continue;
+        }
+        let text = fs::read(path)?;
+        for line in String::from_utf8_lossy(&text).lines() {
+            if let Some((sum, path)) = line.split_once("  ") {
+                put(path, sum);
+            }
+        }
+    }
+    Ok(sums)
 }
 
 /// The files that are not what these sums say.
-fn changed(host: &Path, sums: &BTreeMap<String, String>) -> io::Result<BTreeSet<String>> {
+fn changed(host: &Path, sums: &Sums) -> io::Result<BTreeSet<String>> {
     let there = |path: &&String| fs::symlink_metadata(host.join(path)).is_ok_and(|metadata| metadata.is_file());
     let mut same: BTreeSet<String> = BTreeSet::new();
     let paths: Vec<&String> = sums.keys().filter(there).collect();
@@ -369,7 +390,7 @@ fn changed(host: &Path, sums: &BTreeMap<String, String>) -> io::Result<BTreeSet<
         let output = command.arg("--").args(some).current_dir(host).stdin(Stdio::null()).output()?;
         for line in String::from_utf8_lossy(&output.stdout).lines() {
             if let Some((sum, path)) = line.split_once("  ")
-                && sums.get(path).is_some_and(|wanted| wanted == sum)
+                && sums.get(path).is_some_and(|wanted| wanted.iter().any(|wanted| wanted == sum))
             {
                 same.insert(path.to_owned());
             }
@@ -502,13 +523,21 @@ mod tests {
         put("var/lib/ucf/hashfile", &format!("{real_sum}  /etc/ucf.conf\n{sum}  /etc/ucf-changed.conf\n"));
         put(
             "var/lib/dpkg/info/web.list",
-            "/.\n/etc\n/etc/web.conf\n/etc/changed.conf\n/usr\n/usr/bin\n/bin/web\n/usr/lib/systemd/web.service\n/root/.profile\n/usr/local/bin\n/gone\n",
+            "/.\n/etc\n/etc/web.conf\n/etc/changed.conf\n/usr\n/usr/bin\n/bin/web\n/usr/lib/systemd/web.service\n/usr/lib/systemd/edited.service\n/usr/share/web/settings.py\n/root/.profile\n/usr/local/bin\n/gone\n",
         );
+        put(
+            "var/lib/dpkg/info/web.md5sums",
+            &format!(
+                "{real_sum}  usr/lib/systemd/web.service\n{sum}  usr/lib/systemd/edited.service\n{sum}  usr/share/web/settings.py\n{sum}  gone\n"
+            ),
+        );
+        put("usr/lib/systemd/edited.service", "secret");
+        put("usr/share/web/settings.py", "secret");
         link("bin", "usr/bin");
         put("usr/bin/web", "program");
         put("usr/bin/by-hand", "secret");
         put("usr/local/bin/tool", "secret");
-        put("usr/lib/systemd/web.service", "unit");
+        put("usr/lib/systemd/web.service", "as packaged");
         put("usr/lib/systemd/by-hand.service", "secret");
         put("etc/web.conf", "as packaged");
         put("etc/changed.conf", "secret");
@@ -535,14 +564,23 @@ mod tests {
         put("var/lib/dpkg/alternatives/vi", "auto\n/usr/bin/vi\n\n/usr/bin/web\n10\n");
         let said = std::sync::Mutex::new(Vec::new());
         take(host, root, &|line| said.lock().unwrap().push(line.to_owned())).unwrap();
-        assert_eq!(*said.lock().unwrap(), ["1 file of a package was changed on this machine, and left out"]);
+        assert_eq!(
+            said.lock().unwrap()[1..],
+            [
+                "4 files of packages were changed on this machine, and left out:",
+                "  /etc/changed.conf",
+                "  /etc/ucf-changed.conf",
+                "  /usr/lib/systemd/edited.service",
+                "  /usr/share/web/settings.py",
+            ]
+        );
         let secrets = Command::new("grep").args(["-ril", "-e", "secret", "-e", "somebody"]).arg(root).output().unwrap();
         assert_eq!(String::from_utf8_lossy(&secrets.stdout), "");
         for (path, content) in [
             ("bin/web", "program"),
             ("etc/web.conf", "as packaged"),
             ("etc/ucf.conf", "as packaged"),
-            ("lib/systemd/web.service", "unit"),
+            ("lib/systemd/web.service", "as packaged"),
             ("etc/passwd", "root:x:0:0:root:/root:/bin/sh\nweb:x:101:101:web:/srv:/bin/false\n"),
             ("etc/group", "root:x:0:\nsudo:x:27:web\nshadow:x:42:\n"),
             ("etc/shadow", "root:*:19723:0:99999:7:::\nweb:*:19723:0:99999:7:::\n"),

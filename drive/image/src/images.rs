@@ -28,10 +28,10 @@ const NOTHING: &str = "nothing";
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Settings {
     /// Where Debian's packages come from, such as `http://deb.debian.org/debian`; else as this machine's own apt is
-    /// configured, if that is Debian's, and else Debian's own mirror. Where it is set, security updates come only from
-    /// `debian_security_mirror`.
+    /// configured, if that is Debian's, and else Debian's own mirror.
     pub debian_mirror: Option<String>,
-    /// Where Debian's security updates come from, such as `http://deb.debian.org/debian-security`.
+    /// Where Debian's security updates come from, such as `http://deb.debian.org/debian-security`; nowhere where it is
+    /// empty. Else as this machine's own apt is configured, and Debian's own where `debian_mirror` is set.
     pub debian_security_mirror: Option<String>,
     /// Where Ubuntu's packages come from, and its security updates, such as `http://archive.ubuntu.com/ubuntu`; else as
     /// Debian's.

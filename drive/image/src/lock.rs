@@ -23,7 +23,15 @@ impl Lock {
 
     /// The lock, once nobody else has it.
     pub(crate) fn wait(path: &Path) -> io::Result<Lock> {
-        let mut file = open(path)?;
+        Lock::have(open(path)?)
+    }
+
+    /// The lock of a directory itself, once nobody else has it: it leaves nothing there.
+    pub(crate) fn of_directory(path: &Path) -> io::Result<Lock> {
+        Lock::have(File::open(path)?)
+    }
+
+    fn have(mut file: File) -> io::Result<Lock> {
         loop {
             match Flock::lock(file, FlockArg::LockExclusive) {
                 Ok(lock) => return Ok(Lock(lock)),

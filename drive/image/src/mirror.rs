@@ -33,8 +33,11 @@ impl Mirrors {
             // Its mirrors have the security updates, too.
             Distribution::Ubuntu => (&settings.ubuntu_mirror, &settings.ubuntu_mirror),
         };
+        // Whoever wants none says so by an empty text.
+        let named = security.as_deref().map(|place| Some(tidy(place)).filter(|place| !place.is_empty()));
         if let Some(main) = main {
-            return Mirrors { distribution, main: tidy(main), security: security.as_deref().map(tidy) };
+            let security = named.unwrap_or_else(|| Some(own(distribution).1.to_owned()));
+            return Mirrors { distribution, main: tidy(main), security };
         }
         // Asks apt itself: the files that configure it have two formats and many places.
         let targets = Command::new("apt-get")
@@ -44,8 +47,8 @@ impl Mirrors {
             .stderr(Stdio::null())
             .output();
         let mirrors = Mirrors::configured(distribution, &targets.map(|output| output.stdout).unwrap_or_default());
-        match security {
-            Some(security) => Mirrors { security: Some(tidy(security)), ..mirrors },
+        match named {
+            Some(security) => Mirrors { security, ..mirrors },
             None => mirrors,
         }
     }
@@ -148,7 +151,12 @@ mod tests {
 
     #[test]
     fn what_the_user_says_is_all_there_is() {
-        let settings = Settings { debian_mirror: Some("http://m/debian/".into()), ..Settings::default() };
+        let mut settings = Settings { debian_mirror: Some("http://m/debian/".into()), ..Settings::default() };
+        let security = |settings: &Settings| Mirrors::choose(Distribution::Debian, settings).security;
+        assert_eq!(security(&settings).as_deref(), Some("http://deb.debian.org/debian-security"), "they are not lost");
+        settings.debian_security_mirror = Some("http://s/".into());
+        assert_eq!(security(&settings).as_deref(), Some("http://s"));
+        settings.debian_security_mirror = Some(String::new());
         let mirrors = Mirrors::choose(Distribution::Debian, &settings);
         assert_eq!(
             mirrors.sources("trixie"),

@@ -17,6 +17,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::digest::hex;
 use crate::history::Baked;
+use crate::layer::hash_file;
 use crate::trouble::Trouble;
 use crate::{Digest, Package};
 
@@ -130,13 +131,20 @@ pub fn open(envelope: &Json, keys: &[String]) -> Result<Json, Failure> {
     serde_json::from_slice(&payload).map_err(|_| wrong("What was signed is no statement."))
 }
 
-/// Says of a statement that it is about an image by another digest, too: that of its manifest.
+/// Says of a statement that it is about an image by another digest, too: that of its manifest, or of a file.
 pub fn add_subject(statement: &mut Json, digest: &Digest) {
     let name = statement.pointer("/subject/0/name").cloned().unwrap_or_default();
     let hash = digest.as_str().trim_start_matches("sha256:");
     if let Some(subjects) = statement.get_mut("subject").and_then(Json::as_array_mut) {
         subjects.push(json!({ "name": name, "digest": { "sha256": hash } }));
     }
+}
+
+/// The digest of a file, by which a statement may be about it.
+pub fn digest_of_file(path: &Path) -> Result<Digest, Failure> {
+    let hash = hash_file(path, &mut vec![0; 256 << 10]).doing("read", path)?;
+    Digest::parse(&format!("sha256:{}", hex(&hash)))
+        .ok_or_else(|| Failure::new("a file has no digest", path.display().to_string()))
 }
 
 /// Whether a statement is about what this digest names.

@@ -78,7 +78,11 @@ pub struct Arguments {
     #[arg(long, global = true, value_name = "URL", env = "ANDON_DEBIAN_MIRROR", hide = true)]
     pub mirror: Option<String>,
 
-    /// The same of Ubuntu
+    /// Where Debian's security updates come from; none where it is empty
+    #[arg(long, global = true, value_name = "URL", env = "ANDON_DEBIAN_SECURITY_MIRROR", hide = true)]
+    pub security_mirror: Option<String>,
+
+    /// The package mirror of Ubuntu
     #[arg(long, global = true, value_name = "URL", env = "ANDON_UBUNTU_MIRROR", hide = true)]
     pub ubuntu_mirror: Option<String>,
 

@@ -122,6 +122,7 @@ impl Context {
             data_dir: self.arguments.data_dir.clone(),
             helper: PathBuf::from("/proc/self/exe"),
             mirror: self.arguments.mirror.clone(),
+            security_mirror: self.arguments.security_mirror.clone(),
             ubuntu_mirror: self.arguments.ubuntu_mirror.clone(),
             tests: self.arguments.command.tests().to_owned(),
             interrupt: interrupt(),

@@ -16,7 +16,7 @@ pub struct BakeArguments {
     /// Write to PATH as well: a directory, a file ending with `.tar` or `.qcow2`, or `oci:PATH`
     ///
     /// `oci:DIRECTORY` is a layout of the Open Container Initiative, `oci:FILE.tar` the same as one archive. Any other file
-    /// ending with `.tar` or `.tar.gz` is an archive of the root file system; one ending with `.qcow2`, `.raw` or `.img` is a
+    /// ending with `.tar`, `.tar.gz` or `.tgz` is an archive of the root file system; one ending with `.qcow2`, `.raw` or `.img` is a
     /// disk that a machine boots from; and any other path is a directory with the root file system.
     #[arg(long, short, value_name = "PATH")]
     pub output: Vec<String>,
@@ -101,7 +101,8 @@ pub struct HistoryArguments {
 pub struct VerifyArguments {
     /// Images: names of the project, digests, or their beginnings; all on this machine where none is named
     ///
-    /// A reference to a registry, REGISTRY/NAME:TAG, is held against the provenance that is there beside it.
+    /// A reference to a registry, REGISTRY/NAME:TAG, is held against the provenance that is there beside it; so is a file that
+    /// was written, such as an archive or a disk.
     pub images: Vec<String>,
     /// Hold this provenance against the keys as well, and the image against it
     #[arg(long, value_name = "FILE", requires = "key")]
@@ -147,14 +148,20 @@ pub enum Place {
 }
 
 impl Place {
-    /// Reads `--output`.
-    pub fn parse(text: &str) -> Place {
-        match text.strip_prefix("oci:") {
+    /// Reads `--output`. `None` where it is the name of an archive that is packed in another way.
+    pub fn parse(text: &str) -> Option<Place> {
+        let name = text.rsplit('/').next().unwrap_or(text);
+        let is_packed =
+            name.contains(".tar.") || [".txz", ".tbz2", ".tzst", ".zip"].iter().any(|end| name.ends_with(end));
+        if is_packed && !name.ends_with(".tar.gz") {
+            return None;
+        }
+        Some(match text.strip_prefix("oci:") {
             Some(path) => Place::Oci(path.into()),
             None if text.ends_with(".qcow2") => Place::Disk(text.into(), DiskFormat::Qcow2),
             None if text.ends_with(".raw") || text.ends_with(".img") => Place::Disk(text.into(), DiskFormat::Raw),
-            None if text.ends_with(".tar") || text.ends_with(".tar.gz") => Place::Archive(text.into()),
+            None if [".tar", ".tar.gz", ".tgz"].iter().any(|end| text.ends_with(end)) => Place::Archive(text.into()),
             None => Place::Directory(text.into()),
-        }
+        })
     }
 }

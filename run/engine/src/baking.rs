@@ -1,7 +1,7 @@
 //! Bakes images: each role of an image is evaluated for what the layers below it hold, cut into parts, and each part is a
 //! layer, which is made only where none was made of the same before.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -53,6 +53,16 @@ pub struct Prepared {
 enum Parent {
     Source(Source),
     Image(Box<Prepared>),
+}
+
+impl Prepared {
+    /// What the lowest image of it is made over.
+    fn source(&self) -> &Source {
+        match &self.parent {
+            Parent::Source(source) => source,
+            Parent::Image(parent) => parent.source(),
+        }
+    }
 }
 
 /// Why an image was not baked, and what was done until then.
@@ -117,16 +127,15 @@ impl Baker {
     pub fn write_lock(&mut self, prepared: &Prepared, digest: &Digest) -> Result<bool, Failure> {
         let before = self.lock.images.clone();
         self.lock_images(prepared, digest)?;
-        if self.lock.images == before {
+        let own: Vec<_> = self.lock.images.iter().filter(|(name, image)| before.get(*name) != Some(image)).collect();
+        if own.is_empty() {
             return Ok(false);
         }
-        let path = self.directory.join(LOCK_FILE);
-        let draft = path.with_extension("draft");
-        let written = std::fs::write(&draft, self.lock.write()).and_then(|()| std::fs::rename(&draft, &path));
-        written.map_err(|error| {
-            Failure::new("the lock file cannot be written", format!("{}: {error}.", path.display()))
+        let (lock, is_changed) = crate::lock_file::change(&self.directory, |lock| {
+            lock.images.extend(own.into_iter().map(|(name, image)| (Arc::clone(name), image.clone())));
         })?;
-        Ok(true)
+        self.lock = lock;
+        Ok(is_changed)
     }
 
     /// Locks an image to what it was baked with. What it is found by next time.
@@ -146,12 +155,16 @@ impl Baker {
             return Ok(recipe_key(&prepared.recipe, &from, self.lock.images.get(name)));
         };
         let stack = self.images.stack(digest)?;
-        let packages = self.images.packages_in(&stack)?.into_iter();
-        let packages = packages.map(|it| (format!("{}:{}", it.name, it.architecture).into(), it.version.into()));
+        // What this machine has is what it is made of next time, too, whatever that is then.
+        let own = match prepared.source() {
+            Source::Host => self.images.known_base(&Source::Host)?.map(|base| self.images.packages(&base.digest)),
+            _ => None,
+        };
+        let own = own.transpose()?.unwrap_or_default();
         let locked = LockedImage {
             from: base.as_str().into(),
             base: self.images.lock_digest(&baked.base)?.as_str().into(),
-            packages: packages.collect(),
+            packages: versions(&self.images.packages_in(&stack)?, &own),
         };
         let key = recipe_key(&prepared.recipe, &from, Some(&locked));
         self.images.finish(&stack, &key)?;
@@ -167,6 +180,7 @@ impl Baker {
         ways: &mut Ways<'_>,
     ) -> Result<(Digest, Option<HostReport>), NotBaked> {
         if let Some(digest) = self.images.known(&prepared.key).filter(|_| !self.afresh) {
+            self.adopt(prepared, &digest).map_err(not_baked)?;
             return Ok((digest, None));
         }
         let locked = self.locked(&prepared.recipe);
@@ -250,6 +264,18 @@ impl Baker {
         let detail = || format!("{LOCK_FILE} names other versions than could be had: {}.", differ.join(", "));
         let failure = || Failure::new(format!("the image `{name}` is not as it is locked"), detail()).help(UPDATE);
         Ok((!differ.is_empty()).then(failure))
+    }
+
+    /// Writes down that an image is this project's, too, where another one had it made from the same.
+    fn adopt(&self, prepared: &Prepared, digest: &Digest) -> Result<(), Failure> {
+        let history = self.images.history();
+        let owner = self.owner().display().to_string();
+        let mut same = history.iter().rev().filter(|it| it.digest == *digest);
+        let is_own = |it: &&Baked| it.project == owner && it.name == *prepared.recipe.name;
+        match (same.clone().find(is_own), same.next()) {
+            (None, Some(other)) => self.remember(prepared, &other.base, digest),
+            _ => Ok(()),
+        }
     }
 
     /// Writes down what came of a recipe, and who made it of what.
@@ -386,6 +412,14 @@ fn recipe_key(recipe: &Recipe, from: &str, locked: Option<&LockedImage>) -> Reci
     RecipeKey::of([from.as_bytes(), recipe.key.as_bytes(), locked.as_bytes()])
 }
 
+/// The versions of packages, by name and architecture, without those that are the base's own affair.
+fn versions(packages: &[Package], own: &[Package]) -> BTreeMap<Arc<str>, Arc<str>> {
+    let name = |it: &Package| format!("{}:{}", it.name, it.architecture);
+    let own: BTreeSet<String> = own.iter().map(name).collect();
+    let others = packages.iter().filter(|it| !own.contains(&name(it)));
+    others.map(|it| (name(it).into(), it.version.as_str().into())).collect()
+}
+
 /// Preferences of apt that choose the locked versions, also where that is an older one (apt_preferences(5)).
 fn pins(locked: Option<&LockedImage>) -> String {
     let packages = locked.into_iter().flat_map(|locked| &locked.packages);
@@ -442,4 +476,32 @@ pub fn referred(state: &State) -> BTreeSet<Digest> {
         }
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn package(name: &str, version: &str) -> Package {
+        let text = String::new;
+        Package {
+            name: name.to_owned(),
+            version: version.to_owned(),
+            architecture: "amd64".to_owned(),
+            kind: "deb",
+            distribution: text(),
+            release: text(),
+            maintainer: text(),
+            licence: text(),
+        }
+    }
+
+    #[test]
+    fn what_this_machine_has_is_not_locked() {
+        let all = [package("libc6", "2.36-9"), package("nginx", "1.22.1-9")];
+        assert_eq!(versions(&all, &[]).len(), 2);
+        // It was another version when the base was made: the role has brought a newer one.
+        let locked = versions(&all, &[package("libc6", "2.36-8"), package("vim", "9")]);
+        assert_eq!(locked, BTreeMap::from([("nginx:amd64".into(), "1.22.1-9".into())]));
+    }
 }

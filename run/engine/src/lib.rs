@@ -17,6 +17,7 @@ mod gated;
 pub mod hosts;
 pub mod init;
 mod journal;
+mod lock_file;
 mod locks;
 mod machine;
 mod many;

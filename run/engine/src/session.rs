@@ -36,7 +36,9 @@ pub struct Settings {
     pub helper: PathBuf,
     /// The package mirror that bases are made from; the machine's own where none is given.
     pub mirror: Option<String>,
-    /// The same of Ubuntu.
+    /// Where Debian's security updates come from; empty where they come from nowhere.
+    pub security_mirror: Option<String>,
+    /// The same as `mirror` of Ubuntu.
     pub ubuntu_mirror: Option<String>,
     /// The name of the directories that tests of stacks are in.
     pub tests: String,

@@ -28,6 +28,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::images::names;
 use crate::lock::Lock;
+use crate::output::make_parent;
 use crate::tree::Tree;
 use crate::trouble::Trouble;
 use crate::{Digest, Images};
@@ -94,6 +95,7 @@ impl DiskConfig {
 impl Images {
     /// Writes an image as a disk. Where this fails, what was at `path` is as it was.
     pub fn write_disk(&self, image: &Digest, config: &DiskConfig, path: &Path) -> Result<(), Failure> {
+        make_parent(path)?;
         let mut draft = path.as_os_str().to_owned();
         draft.push(".draft");
         let draft = PathBuf::from(draft);

@@ -27,6 +27,8 @@ pub use referrers::Document;
 pub use registry::Registries;
 
 use crate::images::write_whole;
+use crate::lock::Lock;
+use crate::output::make_parent;
 use crate::trouble::Trouble;
 use crate::{Digest, Images};
 
@@ -209,15 +211,12 @@ impl OciImage {
     /// Writes it as a layout: `oci:DIRECTORY:TAG` for other tools. Images of other tags in it stay, and one of this tag goes,
     /// with what only it was made of.
     pub fn write_layout(&self, directory: &Path, tag: &str) -> Result<(), Failure> {
-        let marker = directory.join("oci-layout");
-        let is_empty = |entries: fs::ReadDir| entries.flatten().next().is_none();
-        if !marker.exists() && fs::read_dir(directory).is_ok_and(|entries| !is_empty(entries)) {
-            return Err(Failure::new(
-                "the directory is no layout",
-                format!("{} holds something else than images in this form.", directory.display()),
-            )
-            .help("Name a directory that is not there, is empty, or is a layout."));
-        }
+        can_be_layout(directory)?;
+        fs::create_dir_all(directory).doing("make", directory)?;
+        // Who writes another image there at the same time reads the index after this one.
+        let _lock = Lock::of_directory(directory).doing("lock", directory)?;
+        // First, so that what is cut short is known for what it is.
+        write_whole(&directory.join("oci-layout"), br#"{"imageLayoutVersion":"1.0.0"}"#)?;
         let blobs = directory.join("blobs/sha256");
         fs::create_dir_all(&blobs).doing("make", &blobs)?;
         let (others, replaced) = layout::entries(directory, tag)?;
@@ -233,7 +232,6 @@ impl OciImage {
         for bytes in [&self.config, &self.manifest] {
             write_whole(&blobs.join(file_name(&digest_of(bytes))), bytes)?;
         }
-        write_whole(&marker, br#"{"imageLayoutVersion":"1.0.0"}"#)?;
         let own = self.entry(tag);
         let named: Vec<Json> = others.into_iter().chain([own]).collect();
         let kept = layout::blobs_of(directory, &named);
@@ -247,6 +245,7 @@ impl OciImage {
 
     /// Writes the layout as one archive: `oci-archive:FILE:TAG` for other tools.
     pub fn write_archive(&self, path: &Path, tag: &str) -> Result<(), Failure> {
+        make_parent(path)?;
         let draft = path.with_extension("draft");
         let written = (|| {
             let mut archive = tar::Builder::new(BufWriter::new(File::create(&draft)?));
@@ -289,6 +288,24 @@ impl OciImage {
             "platform": { "architecture": architecture(), "os": "linux" },
         })
     }
+}
+
+/// Whether a directory is a layout, is one that was cut short, or can become one.
+pub(crate) fn can_be_layout(directory: &Path) -> Result<(), Failure> {
+    let names = match fs::read_dir(directory) {
+        Ok(entries) => entries.flatten().map(|entry| entry.file_name()).collect::<Vec<_>>(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error).doing("read", directory),
+    };
+    let is_own = |name: &std::ffi::OsString| ["blobs", "index.draft", "oci-layout.draft"].iter().any(|own| name == own);
+    if names.iter().any(|name| name == "oci-layout") || names.iter().all(is_own) {
+        return layout::entries(directory, "").map(drop);
+    }
+    Err(Failure::new(
+        "the directory is no layout",
+        format!("{} holds something else than images in this form.", directory.display()),
+    )
+    .help("Name a directory that is not there, is empty, or is a layout."))
 }
 
 fn index_of(entries: Vec<Json>) -> Json {

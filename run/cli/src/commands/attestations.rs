@@ -14,6 +14,10 @@ use crate::clock::rfc3339_seconds;
 pub const SIGNED: &str = "application/vnd.dsse.envelope.v1+json";
 const UNSIGNED: &str = "application/vnd.in-toto+json";
 
+/// The end of the name of a provenance, and those of all that is said of an image.
+pub const PROVENANCE: &str = "provenance.json";
+const ENDS: [&str; 3] = ["spdx.json", "cdx.json", PROVENANCE];
+
 /// What is said of one image.
 pub struct Attestations {
     spdx: Json,
@@ -22,10 +26,12 @@ pub struct Attestations {
     statement: Option<Json>,
 }
 
-/// What is said of how an image was made; `None` where that is not known here.
-pub fn statement_of(images: &Images, digest: &Digest) -> Result<Option<Json>, Failure> {
+/// What is said of how an image was made, by a project where that made it; `None` where that is not known here.
+pub fn statement_of(images: &Images, digest: &Digest, project: &Path) -> Result<Option<Json>, Failure> {
     let history = images.history();
-    let Some(baked) = history.iter().rev().find(|it| it.digest == *digest) else { return Ok(None) };
+    let project = project.display().to_string();
+    let mut all = history.iter().rev().filter(|it| it.digest == *digest);
+    let Some(baked) = all.clone().find(|it| it.project == project).or_else(|| all.next()) else { return Ok(None) };
     let packages = images.packages(digest)?;
     Ok(Some(said(baked, &packages)))
 }
@@ -35,18 +41,23 @@ fn said(baked: &Baked, packages: &[andon_image::Package]) -> Json {
 }
 
 impl Attestations {
-    /// Of an image, by the name that it has in its project.
-    pub fn of(images: &Images, name: &str, digest: &Digest) -> Result<Attestations, Failure> {
+    /// Of an image, by the name that it has in its project: what another project, or another name, had made of the same
+    /// is not said of this one.
+    pub fn of(images: &Images, project: &Path, name: &str, digest: &Digest) -> Result<Attestations, Failure> {
         let packages = images.packages(digest)?;
+        let project = project.display().to_string();
+        let history = images.history();
+        let is_it = |it: &&Baked| it.digest == *digest && it.project == project && it.name == name;
         Ok(Attestations {
             spdx: sbom::spdx(name, digest, &packages),
             cyclonedx: sbom::cyclonedx(name, digest, &packages),
-            statement: statement_of(images, digest)?,
+            statement: history.iter().rev().find(is_it).map(|baked| said(baked, &packages)),
         })
     }
 
-    /// As documents, with the ends of their files' names. `also` is another name of the image: that of its manifest.
-    pub fn documents(&self, key: Option<&SigningKey>, also: Option<&Digest>) -> Vec<(&'static str, Document)> {
+    /// As documents, with the ends of their files' names. `also` are other names of the image: that of its manifest, and that of
+    /// the file in which it is.
+    pub fn documents(&self, key: Option<&SigningKey>, also: &[Digest]) -> Vec<(&'static str, Document)> {
         let document = |media_type: &str, json: &Json| {
             let bytes = format!("{json:#}\n").into_bytes();
             Document { media_type: media_type.to_owned(), bytes }
@@ -62,31 +73,53 @@ impl Attestations {
                 Some(key) => document(SIGNED, &sign(&statement, key)),
                 None => document(UNSIGNED, &statement),
             };
-            all.push(("provenance.json", said));
+            all.push((PROVENANCE, said));
         }
         all
     }
 
-    /// Writes them beside what was written at a path.
+    /// Writes them beside what was written at a path. What was there of an earlier image goes.
     pub fn write_beside(
         &self,
         path: &Path,
         key: Option<&SigningKey>,
-        also: Option<&Digest>,
+        also: &[Digest],
     ) -> Result<Vec<PathBuf>, Failure> {
+        remove_beside(path)?;
         let mut written = Vec::new();
         for (end, document) in self.documents(key, also) {
-            let path: PathBuf = path.components().collect();
-            let mut name = path.into_os_string();
-            name.push(format!(".{end}"));
-            let draft = PathBuf::from(&name).with_extension("draft");
+            let name = beside(path, end);
+            let draft = name.with_extension("draft");
             let done = std::fs::write(&draft, &document.bytes).and_then(|()| std::fs::rename(&draft, &name));
             done.map_err(|error| {
-                let detail = format!("{}: {error}.", Path::new(&name).display());
+                let detail = format!("{}: {error}.", name.display());
                 Failure::new("what is said of the image cannot be written", detail)
             })?;
-            written.push(name.into());
+            written.push(name);
         }
         Ok(written)
     }
+}
+
+/// Where something that is said of what is at a path stands.
+pub fn beside(path: &Path, end: &str) -> PathBuf {
+    let path: PathBuf = path.components().collect();
+    let mut name = path.into_os_string();
+    name.push(format!(".{end}"));
+    name.into()
+}
+
+/// Removes what was said of an earlier image at a path: it is not true of what is there now.
+pub fn remove_beside(path: &Path) -> Result<(), Failure> {
+    for end in ENDS {
+        let name = beside(path, end);
+        match std::fs::remove_file(&name) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                let detail = format!("{}: {error}.", name.display());
+                return Err(Failure::new("what was said of an earlier image cannot be removed", detail));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }

@@ -7,8 +7,11 @@ use std::sync::atomic::Ordering;
 use andon_engine::agent::Ways;
 use andon_engine::baking::Baker;
 use andon_engine::provider;
-use andon_image::provenance::SigningKey;
-use andon_image::{ContainerConfig, Digest, DiskConfig, DiskFormat, Reference, Registries};
+use andon_image::provenance::{SigningKey, digest_of_file};
+use andon_image::{
+    ContainerConfig, Digest, DiskConfig, DiskFormat, Reference, Registries, can_be_directory, can_be_file,
+    can_be_layout,
+};
 use andon_lang::modules::LOCK_FILE;
 use andon_lang::{Output, image_outputs};
 use andon_schema::units::parse_bytes;
@@ -16,7 +19,7 @@ use andon_schema::{Change, Failure, HostReport, Identity};
 use andon_text::{Diagnostic, nearest};
 use serde_json::{Value as Json, json};
 
-use super::attestations::Attestations;
+use super::attestations::{self, Attestations};
 use crate::context::{Context, Stop, interrupt};
 use crate::image_args::{BakeArguments, Place};
 use crate::servers::{STOPPED, refused, stopped_by_hand};
@@ -34,6 +37,18 @@ enum Form {
     Archive(PathBuf),
     Directory(PathBuf),
     Disk { path: PathBuf, config: DiskConfig },
+}
+
+impl Form {
+    /// What keeps it from being written, as far as that is known before there is an image.
+    fn check(&self) -> Result<(), Failure> {
+        match self {
+            Form::Layout { path, .. } if !is_archive(path) => can_be_layout(path),
+            Form::Layout { path, .. } | Form::Archive(path) | Form::Disk { path, .. } => can_be_file(path),
+            Form::Directory(path) => can_be_directory(path),
+            Form::Push { .. } => Ok(()),
+        }
+    }
 }
 
 /// `andon bake`
@@ -67,7 +82,10 @@ pub fn run(context: &Context, arguments: &BakeArguments) -> Result<(), Stop> {
     let mut planned = Vec::new();
     for name in names {
         match wanted(context, arguments, &definitions, name) {
-            Ok(wanted) => planned.push((name, wanted)),
+            Ok(wanted) => {
+                wanted.iter().try_for_each(|it| it.form.check()).map_err(|failure| refused(&failure))?;
+                planned.push((name, wanted));
+            }
             Err(Stop::Because(wrong)) => {
                 context.say_diagnostics(&wrong, project.sources());
                 return Err(Stop::Code(1));
@@ -112,7 +130,7 @@ fn bake(
     let locked = baker.write_lock(&prepared, &digest).map_err(stopped)?;
     let mut written = Vec::new();
     let said = match wanted.iter().any(|wanted| wanted.is_attested) {
-        true => Some(Attestations::of(&baker.images, name, &digest).map_err(stopped)?),
+        true => Some(Attestations::of(&baker.images, &baker.owner(), name, &digest).map_err(stopped)?),
         false => None,
     };
     for wanted in wanted {
@@ -191,7 +209,12 @@ fn wanted(
     }
     let mut also = Vec::new();
     for text in &arguments.output {
-        also.push(match Place::parse(text) {
+        let place = Place::parse(text).ok_or_else(|| {
+            Diagnostic::error(format!("`{text}` is no name of an archive"))
+                .detail("It is packed by gzip, or not at all.")
+                .help("Let it end with .tar, .tar.gz or .tgz.")
+        })?;
+        also.push(match place {
             Place::Oci(path) => Form::Layout { path, config: config.clone() },
             Place::Archive(path) => Form::Archive(path),
             Place::Directory(path) => Form::Directory(path),
@@ -235,6 +258,11 @@ fn container_config(output: &Output) -> ContainerConfig {
     }
 }
 
+/// Whether a layout is one file.
+fn is_archive(path: &Path) -> bool {
+    path.extension().is_some_and(|end| end == "tar")
+}
+
 fn write(
     baker: &Baker,
     name: &str,
@@ -243,17 +271,22 @@ fn write(
     say: &mut dyn FnMut(&str),
 ) -> Result<Json, Failure> {
     let place = |path: &Path| path.display().to_string();
-    let beside = |path: &Path, also: Option<&Digest>| -> Result<Vec<String>, Failure> {
-        let Some((said, key)) = said else { return Ok(Vec::new()) };
+    let beside = |path: &Path, also: &[Digest]| -> Result<Vec<String>, Failure> {
+        let Some((said, key)) = said else { return attestations::remove_beside(path).map(|()| Vec::new()) };
         Ok(said.write_beside(path, key, also)?.iter().map(|path| place(path)).collect())
+    };
+    // A file is known again by its own digest.
+    let beside_file = |path: &Path, also: &[Digest]| {
+        let own = said.is_some().then(|| digest_of_file(path)).transpose()?;
+        beside(path, &also.iter().cloned().chain(own).collect::<Vec<_>>())
     };
     match form {
         Form::Layout { path, config } => {
             let image = baker.images.oci(digest, config, say)?;
-            let attested = match path.extension().is_some_and(|end| end == "tar") {
+            let attested = match is_archive(path) {
                 true => {
                     image.write_archive(path, name)?;
-                    beside(path, Some(&image.digest))?
+                    beside_file(path, std::slice::from_ref(&image.digest))?
                 }
                 false => {
                     image.write_layout(path, name)?;
@@ -261,7 +294,7 @@ fn write(
                     let own = path.file_name().is_some_and(|last| last == name);
                     let path: PathBuf = path.components().collect();
                     let path = if own { path } else { PathBuf::from(format!("{}.{name}", path.display())) };
-                    beside(&path, Some(&image.digest))?
+                    beside(&path, std::slice::from_ref(&image.digest))?
                 }
             };
             let said = format!("wrote {} ({})", place(path), image.digest);
@@ -274,7 +307,8 @@ fn write(
             let registries = Registries::new();
             registries.push(&image, to, say)?;
             if let Some((said, key)) = said {
-                let documents = said.documents(key, Some(&image.digest)).into_iter().map(|(_, document)| document);
+                let documents =
+                    said.documents(key, std::slice::from_ref(&image.digest)).into_iter().map(|(_, document)| document);
                 registries.attach(&image, to, &documents.collect::<Vec<_>>())?;
             }
             let said = format!("pushed {to} ({})", image.digest);
@@ -285,19 +319,19 @@ fn write(
         Form::Disk { path, config } => {
             say("writing its disk");
             baker.images.write_disk(digest, config, path)?;
-            let attested = beside(path, None)?;
+            let attested = beside_file(path, &[])?;
             let said = format!("wrote {}", place(path));
             Ok(json!({ "format": "disk", "path": place(path), "attestations": attested, "said": said }))
         }
         Form::Archive(path) => {
             baker.images.write_root_archive(digest, path)?;
-            let attested = beside(path, None)?;
+            let attested = beside_file(path, &[])?;
             let said = format!("wrote {}", place(path));
             Ok(json!({ "format": "archive", "path": place(path), "attestations": attested, "said": said }))
         }
         Form::Directory(path) => {
             baker.images.write_root(digest, path)?;
-            let attested = beside(path, None)?;
+            let attested = beside(path, &[])?;
             let said = format!("wrote {}", place(path));
             Ok(json!({ "format": "directory", "path": place(path), "attestations": attested, "said": said }))
         }

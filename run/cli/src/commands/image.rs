@@ -1,17 +1,18 @@
 //! `image`: what images there are, what is in them, where they come from, and which may go.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use andon_engine::baking::referred;
 use andon_engine::{provider, who};
-use andon_image::provenance::{SigningKey, is_about, open, sign, subject};
+use andon_image::provenance::{SigningKey, digest_of_file, is_about, open, sign, subject};
 use andon_image::{Baked, Changed, Digest, Images, Kept, PruneRule, Reference, Registries, sbom};
 use andon_ledger::Timestamp;
 use andon_schema::Failure;
 use andon_text::Diagnostic;
 use serde_json::{Value as Json, json};
 
-use super::attestations::{SIGNED, statement_of};
+use super::attestations::{PROVENANCE, SIGNED, beside, statement_of};
 use crate::clock::{date_and_time, rfc3339_seconds};
 use crate::context::{Context, Stop};
 use crate::image_args::{
@@ -218,6 +219,9 @@ impl Store<'_> {
         let stop = |failure: Failure| refused(&failure);
         let (remote, local): (Vec<&String>, Vec<&String>) =
             arguments.images.iter().partition(|text| Reference::is_like(text));
+        // The name of an image has neither.
+        let is_file = |text: &&String| text.contains(['.', '/']) && Path::new(text).is_file();
+        let (files, local): (Vec<&String>, Vec<&String>) = local.into_iter().partition(is_file);
         let mut wanted = local.into_iter().map(|text| self.find(text)).collect::<Result<Vec<_>, _>>()?;
         let keys = arguments.key.iter().map(|path| {
             std::fs::read_to_string(path).map_err(|error| {
@@ -228,8 +232,17 @@ impl Store<'_> {
         for reference in &remote {
             self.verify_remote(reference, &keys)?;
         }
-        if !remote.is_empty() && wanted.is_empty() && arguments.provenance.is_none() {
+        for file in &files {
+            self.verify_file(Path::new(file), arguments.provenance.as_deref(), &keys)?;
+        }
+        if wanted.is_empty() && !(files.is_empty() && (remote.is_empty() || arguments.provenance.is_some())) {
             return Ok(());
+        }
+        if arguments.provenance.is_none() && !keys.is_empty() {
+            return Err(Diagnostic::error("there is nothing to hold the key against")
+                .detail("An image on this machine is held against its digest; nobody has signed that.")
+                .help("Name the provenance with --provenance, or a file or a reference to a registry that has one beside it.")
+                .into());
         }
         if let Some(path) = &arguments.provenance {
             let envelope = read_json(path)?;
@@ -267,13 +280,33 @@ impl Store<'_> {
         if damaged { Err(Stop::Code(1)) } else { Ok(()) }
     }
 
+    /// Holds a file that was written, such as a disk, against its provenance, which must be signed.
+    fn verify_file(&self, file: &Path, provenance: Option<&Path>, keys: &[String]) -> Result<(), Stop> {
+        let stop = |failure: Failure| refused(&failure);
+        if keys.is_empty() {
+            return Err(no_key());
+        }
+        let provenance = provenance.map_or_else(|| beside(file, PROVENANCE), Path::to_owned);
+        let statement = open(&read_json(&provenance)?, keys).map_err(stop)?;
+        let digest = digest_of_file(file).map_err(stop)?;
+        if !is_about(&statement, &digest) {
+            return Err(Diagnostic::error("the provenance is of something else")
+                .detail(format!("{} is {digest}, which {} does not name.", file.display(), provenance.display()))
+                .into());
+        }
+        if self.context.arguments.json {
+            print_json(&json!({ "file": file, "digest": digest.as_str(), "statement": statement }));
+        } else {
+            self.context.print(&format!("✓ {} is {digest}, made by {}\n", file.display(), builder(&statement)));
+        }
+        Ok(())
+    }
+
     /// Holds the provenances beside an image in a registry against keys: one of them must be signed, and about it.
     fn verify_remote(&self, reference: &str, keys: &[String]) -> Result<(), Stop> {
         let stop = |failure: Failure| refused(&failure);
         if keys.is_empty() {
-            return Err(Diagnostic::error("there is no key to hold the provenance against")
-                .help("Name the public key of whom you trust: --key FILE.")
-                .into());
+            return Err(no_key());
         }
         let of = Reference::parse(reference).map_err(stop)?;
         let (digest, documents) = Registries::new().attached(&of, &[SIGNED]).map_err(stop)?;
@@ -282,8 +315,7 @@ impl Store<'_> {
             let envelope = serde_json::from_slice(&document.bytes).unwrap_or_default();
             match open(&envelope, keys) {
                 Ok(statement) if is_about(&statement, &digest) => {
-                    let text = |path: &str| statement.pointer(path).and_then(Json::as_str).unwrap_or_default();
-                    let by = text("/predicate/runDetails/builder/id");
+                    let by = builder(&statement);
                     if self.context.arguments.json {
                         print_json(
                             &json!({ "reference": reference, "manifest": digest.as_str(), "statement": statement }),
@@ -309,7 +341,8 @@ impl Store<'_> {
     fn attest(&self, arguments: &AttestArguments) -> Result<(), Stop> {
         let stop = |failure: Failure| refused(&failure);
         let digest = self.find(&arguments.image)?;
-        let Some(said) = statement_of(&self.images, &digest).map_err(stop)? else {
+        let own = self.context.arguments.directory.canonicalize().unwrap_or_default();
+        let Some(said) = statement_of(&self.images, &digest, &own).map_err(stop)? else {
             return Err(Diagnostic::error("it is not known how this image was made")
                 .detail("It was not baked on this machine.")
                 .into());
@@ -328,7 +361,7 @@ impl Store<'_> {
         let stop = |failure: Failure| refused(&failure);
         let settings = self.context.settings(&self.context.arguments.directory);
         // What this project refers to is known just now; of others it is what they wrote down.
-        if andon_engine::project::is_project(&self.context.arguments.directory) && !arguments.dry_run {
+        if andon_engine::project::is_project(&self.context.arguments.directory) {
             let project = self.context.open()?;
             let baker = provider::baker(&settings, project.session.project()).map_err(stop)?;
             let known: BTreeSet<Digest> =
@@ -362,7 +395,18 @@ impl Store<'_> {
     }
 }
 
-fn read_json(path: &std::path::Path) -> Result<Json, Stop> {
+fn no_key() -> Stop {
+    Diagnostic::error("there is no key to hold the provenance against")
+        .help("Name the public key of whom you trust: --key FILE.")
+        .into()
+}
+
+/// Who made what a statement is about.
+fn builder(statement: &Json) -> &str {
+    statement.pointer("/predicate/runDetails/builder/id").and_then(Json::as_str).unwrap_or_default()
+}
+
+fn read_json(path: &Path) -> Result<Json, Stop> {
     let wrong = |why: String| Stop::from(Diagnostic::error(format!("`{}` cannot be read: {why}", path.display())));
     let bytes = std::fs::read(path).map_err(|error| wrong(error.to_string()))?;
     serde_json::from_slice(&bytes).map_err(|error| wrong(error.to_string()))

@@ -192,6 +192,7 @@ fn outputs_that_are_wrong_are_said_with_their_place() {
         ("output \"oci\" { compression = \"rar\" }", "there is no compression \"rar\""),
         ("output \"oci\" { push = [\"web:1\"] }", "this is no reference to a registry"),
         ("output \"directory\" {}", "\"path\""),
+        ("output \"archive\" { path = \"web.rar\" }", "`web.rar` is no name of an archive"),
         ("output \"disk\" { format = \"vdi\" }", "there is no format of disks \"vdi\""),
         ("output \"disk\" { size = \"2\" }", "`2` is no size of a disk"),
         ("output \"disk\" { kernel_arguments = [\"a b\"] }", "`a b` is no argument of a kernel"),
@@ -333,6 +334,98 @@ fn what_is_said_of_an_image_goes_with_it() {
     assert!(ran.code == Some(1) && ran.err.contains("the image has no provenance"), "{ran}");
     let ran = project.exits(1, &["image", "verify", &reference("1")]);
     assert!(ran.err.contains("there is no key"), "{ran}");
+}
+
+#[test]
+fn a_lock_file_that_cannot_be_read_is_left_as_it_is() {
+    let project = project("unread-lock");
+    for bytes in [&b"# caf\xe9\n"[..], b"image \"web\" {\n  from = 1\n}\n"] {
+        fs::write(project.directory.join(".andon.lock.hcl"), bytes).unwrap();
+        let ran = project.exits(1, &["bake", "web"]);
+        assert!(ran.err.contains(".andon.lock.hcl:1") && ran.err.contains("is not understood"), "{ran}");
+        assert_eq!(fs::read(project.directory.join(".andon.lock.hcl")).unwrap(), bytes);
+        assert!(!project.data_dir.join("images").exists(), "nothing was begun");
+    }
+}
+
+#[test]
+fn a_written_file_is_held_against_what_was_signed() {
+    need_lab!();
+    let project = project("signed-files");
+    let file = |name: &str| project.directory.join("out").join(name).display().to_string();
+    fs::write(project.directory.join("key.pub"), project.ok(&["image", "keygen", &file("key")]).out).unwrap();
+    let public = project.directory.join("key.pub").display().to_string();
+    // The directory that they are in is made.
+    for name in ["web.tar", "deep/web.tgz"] {
+        project.ok(&["bake", "web", "-o", &file(name), "--key", &file("key")]);
+        let ran = project.ok(&["image", "verify", &file(name), "--key", &public]);
+        assert!(ran.out.contains("made by urn:andon:"), "{ran}");
+    }
+    assert_eq!(fs::read(file("deep/web.tgz")).unwrap()[..2], [0x1f, 0x8b], "packed by gzip");
+    project.ok(&["bake", "web", "-o", &format!("oci:{}", file("layout.tar")), "--key", &file("key")]);
+    project.ok(&["image", "verify", &file("layout.tar"), "--key", &public]);
+    let mut bytes = fs::read(file("web.tar")).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(file("web.tar"), bytes).unwrap();
+    let ran = project.exits(1, &["image", "verify", &file("web.tar"), "--key", &public]);
+    assert!(ran.err.contains("the provenance is of something else"), "{ran}");
+    let ran = project.exits(1, &["image", "verify", &file("web.tar")]);
+    assert!(ran.err.contains("there is no key"), "{ran}");
+    // A key that nothing is held against proves nothing.
+    let ran = project.exits(1, &["image", "verify", "web", "--key", &public]);
+    assert!(ran.err.contains("there is nothing to hold the key against"), "{ran}");
+    // What was said of an earlier image does not stay beside another one.
+    project.ok(&["bake", "web", "-o", &file("web.tar"), "--no-attestations"]);
+    for end in ["spdx.json", "cdx.json", "provenance.json"] {
+        assert!(!project.directory.join("out").join(format!("web.tar.{end}")).exists(), "{end}");
+    }
+}
+
+#[test]
+fn the_same_image_of_another_project_is_said_to_be_this_ones() {
+    need_lab!();
+    let one = project("first-maker");
+    let mut other = project("second-maker");
+    other.data_dir.clone_from(&one.data_dir);
+    fs::rename(other.directory.join("images/web.image.hcl"), other.directory.join("images/shop.image.hcl")).unwrap();
+    other.write("images/shop.image.hcl", &IMAGE.replace("\"web\" {", "\"shop\" {"));
+    let made = digest(&one);
+    let out = other.directory.join("shop.tar").display().to_string();
+    for _ in 0..2 {
+        let ran = other.ok(&["bake", "shop", "-o", &out]);
+        assert_eq!(ran.out.trim(), made);
+        let said: Json = serde_json::from_slice(&fs::read(format!("{out}.provenance.json")).unwrap()).unwrap();
+        assert_eq!(said["subject"][0]["name"], "shop");
+        assert_eq!(said["predicate"]["buildDefinition"]["externalParameters"]["image"], "shop");
+    }
+    let said: Json = serde_json::from_str(&one.ok(&["image", "attest", "web"]).out).unwrap();
+    assert_eq!(said["subject"][0]["name"], "web");
+    assert_eq!(one.ok(&["image", "history"]).out.lines().count(), 2);
+}
+
+#[test]
+fn what_cannot_be_written_is_said_before_anything_is_baked() {
+    let project = project("no-place");
+    let place = |name: &str| project.directory.join(name).display().to_string();
+    fs::create_dir(place("full")).unwrap();
+    for path in ["full/letter", "file"] {
+        fs::write(place(path), "x").unwrap();
+    }
+    for (output, expected) in [
+        (place("file/web.tar"), "which is no directory"),
+        (place("full"), "the directory is not empty"),
+        (format!("oci:{}", place("full")), "the directory is no layout"),
+        (place("web.tar.xz"), "is no name of an archive"),
+    ] {
+        let ran = project.exits(1, &["bake", "web", "-o", &output]);
+        assert!(ran.err.contains(expected), "{output}: {ran}");
+        assert!(!project.data_dir.join("images").exists(), "{output}: nothing was begun");
+    }
+    need_lab!();
+    // A layout that was cut short is gone on with.
+    fs::create_dir_all(place("layout/blobs/sha256")).unwrap();
+    fs::write(place("layout/blobs/sha256/.draft"), "x").unwrap();
+    project.ok(&["bake", "web", "-o", &format!("oci:{}", place("layout"))]);
 }
 
 /// Debian's registry, on a port that nobody else has.

@@ -244,19 +244,12 @@ impl<'r> Install<'r> {
             let place = error.span.map(|span| format!("{}: ", places.locate(span))).unwrap_or_default();
             Diagnostic::warning(format!("{place}{}", error.summary)).detail("Tokens and hosts after it may be missing.")
         }));
-        let lock = match std::fs::read_to_string(request.directory.join(LOCK_FILE)) {
-            Err(_) => Lock::default(),
-            Ok(text) => {
-                let (lock, errors) = Lock::read(SourceMap::new().add(LOCK_FILE, text.as_str()), &text);
-                // The lock file is none of the project's sources: its place is said in words.
-                found.extend(errors.iter().map(|error| {
-                    let summary = format!("{LOCK_FILE} is not understood: {}", error.summary);
-                    Diagnostic::error(summary)
-                        .help("Restore it from version control, or delete it, and run `andon init`.")
-                }));
-                lock
-            }
-        };
+        // The lock file is none of the project's sources: its place is said in words.
+        let lock = crate::lock_file::read(&request.directory).unwrap_or_else(|failure| {
+            let diagnostic = Diagnostic::error(failure.summary).detail(failure.detail);
+            found.push(failure.help.into_iter().fold(diagnostic, Diagnostic::help));
+            Lock::default()
+        });
         let before = store.whole(&mut found);
         let is_local = |it: &Installed| it.source.starts_with("file://");
         // What is on this machine may have changed, and is quickly taken again.
@@ -359,15 +352,20 @@ impl<'r> Install<'r> {
         };
         // What is on this machine is nobody else's.
         let elsewhere = record.modules.iter().filter(|it| !it.source.starts_with("file://"));
-        let mut lock = Lock { modules: elsewhere.map(locked).collect(), images: self.lock.images.clone() };
-        lock.modules.sort();
-        lock.modules.dedup();
-        let mut old = self.lock.clone();
-        old.modules.sort();
-        if lock == old {
+        let mut modules: Vec<Locked> = elsewhere.map(locked).collect();
+        modules.sort();
+        modules.dedup();
+        let mut old = self.lock.modules.clone();
+        old.sort();
+        if modules == old {
             return Ok(());
         }
-        disk::replace(&self.request.directory.join(LOCK_FILE), lock.write().as_bytes())
+        // What images are baked with may have been written meanwhile.
+        let changed = crate::lock_file::change(&self.request.directory, |lock| lock.modules = modules);
+        changed.map(drop).map_err(|failure| InitError::Write {
+            path: self.request.directory.join(LOCK_FILE),
+            source: std::io::Error::other(format!("{}: {}", failure.summary, failure.detail)),
+        })
     }
 
     fn check(&mut self) {

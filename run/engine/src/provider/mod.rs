@@ -20,7 +20,6 @@ use andon_docker::Docker;
 use andon_image::{Digest, Images};
 use andon_lab::{Lab, LabSettings, Missing};
 use andon_lang::definitions::{Module, Project, Stack};
-use andon_lang::modules::{LOCK_FILE, Lock};
 use andon_ledger::Intent;
 use andon_schema::{
     Attribute, Block, EntryStatus, Failure, HostReport, Identity, InstanceAddress, Mode, Object, Outcome, Schemas,
@@ -168,28 +167,16 @@ pub fn built_in_for(session: &Session, project: &Arc<Project>) -> Result<Provide
 pub fn images(settings: &Settings) -> Result<Images, Failure> {
     let mirrors = andon_image::Settings {
         debian_mirror: settings.mirror.clone(),
+        debian_security_mirror: settings.security_mirror.clone(),
         ubuntu_mirror: settings.ubuntu_mirror.clone(),
-        ..andon_image::Settings::default()
     };
     Ok(Images::open(&settings.data_dir, mirrors)?.interrupted_by(Arc::clone(&settings.interrupt)))
 }
 
 /// What a project's images are baked with.
 pub fn baker(settings: &Settings, project: &Arc<Project>) -> Result<Baker, Failure> {
-    let (lock, wrong) = match std::fs::read_to_string(settings.directory.join(LOCK_FILE)) {
-        Ok(text) => {
-            let mut sources = andon_text::SourceMap::new();
-            let (lock, wrong) = Lock::read(sources.add(LOCK_FILE, text.as_str()), &text);
-            (lock, crate::agent::lines(&wrong, &sources))
-        }
-        Err(_) => (Lock::default(), String::new()),
-    };
-    if !wrong.is_empty() {
-        return Err(Failure::new(format!("{LOCK_FILE} is not understood"), wrong)
-            .help("Restore it from version control, or delete it."));
-    }
     Ok(Baker {
-        lock,
+        lock: crate::lock_file::read(&settings.directory)?,
         afresh: false,
         images: Arc::new(images(settings)?),
         project: Arc::clone(project),
