@@ -38,7 +38,7 @@ impl Ground {
             (name.clone(), given.unwrap_or_else(|| Value::null(attribute.ty.clone())))
         }));
         let (planned, _) = self.lab.plan(kind, None, &config).unwrap();
-        let extra = CreateExtra { owner: OWNER.to_owned(), lower_dirs: vec![lower.to_owned()] };
+        let extra = CreateExtra { owner: OWNER.to_owned(), lower_dirs: vec![lower.to_owned()], ..Default::default() };
         let identity = self.identity();
         let made = self.lab.create(kind, &identity, &planned, &extra);
         (identity, made.unwrap_or_else(|(failure, _)| panic!("{failure}")).value)

@@ -108,7 +108,8 @@ pub(crate) fn public_key(text: &str) -> Result<PublicKey, Failure> {
     PublicKey::from_openssh(text).map_err(|_| wrong("It is an algorithm, a space, and the key in base64"))
 }
 
-fn generate(comment: &str) -> Result<PrivateKey, Failure> {
+/// A new pair of Ed25519 keys.
+pub(crate) fn generate(comment: &str) -> Result<PrivateKey, Failure> {
     let mut seed = [0; 32];
     SystemRandom::new()
         .fill(&mut seed)

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use andon_schema::{Failure, Identity, TypeSchema};
@@ -17,6 +17,7 @@ use crate::realm::Realm;
 use crate::records::{Lock, Record, Records};
 use crate::server::Ground;
 use crate::spawn::Spawner;
+use crate::vm::{self, Login};
 use crate::{as_made, balancer, bucket, key, names, network, plan, pool, schema, server, share, snapshot, volume};
 
 /// Where a lab is, and by what program it runs its own processes.
@@ -44,6 +45,8 @@ pub struct CreateExtra {
     pub owner: String,
     /// For a server: the layers of its image's root file system, the topmost first.
     pub lower_dirs: Vec<PathBuf>,
+    /// For a server that is a machine of its own: its image as a disk, in the format qcow2.
+    pub disk: Option<PathBuf>,
 }
 
 /// What was made or changed.
@@ -142,13 +145,24 @@ impl Lab {
             machine::require().map_err(nothing_made)?;
         }
         self.check_may_make(kind).map_err(nothing_made)?;
+        if kind == Kind::Server && vm::is_machine(planned) && self.realm.is_some() {
+            let detail = "Its link is made by this machine's root, on the network where others reach it.";
+            let failure = Failure::new("a server that is a machine of its own needs root", detail);
+            return Err(nothing_made(failure.help("Leave `vm` out, or run this with sudo.")));
+        }
         let lock = self.records.lock(identity).map_err(nothing_made)?;
         if self.records.exists(identity) {
             self.destroy(kind, identity, &lock).map_err(nothing_made)?;
         }
         let made = match kind {
             Kind::Network => network::create(&self.records, &self.helper, &lock, identity, &extra.owner, planned),
-            Kind::Server => server::create(self.ground(&lock), identity, &extra.owner, planned, &extra.lower_dirs),
+            Kind::Server => server::create(
+                self.ground(&lock, extra.disk.as_deref()),
+                identity,
+                &extra.owner,
+                planned,
+                &extra.lower_dirs,
+            ),
             Kind::Balancer => balancer::create(&self.records, &self.helper, &lock, identity, &extra.owner, planned),
             Kind::Pool => pool::create(&self.records, identity, &extra.owner, planned),
             Kind::Key => key::create(&self.records, identity, &extra.owner, planned),
@@ -198,7 +212,9 @@ impl Lab {
         };
         let made = match kind {
             Kind::Network => network::update(&self.records, &self.helper, &lock, identity, &record, planned),
-            Kind::Server => server::update(self.ground(&lock), identity, &record, planned, &extra.lower_dirs),
+            Kind::Server => {
+                server::update(self.ground(&lock, extra.disk.as_deref()), identity, &record, planned, &extra.lower_dirs)
+            }
             Kind::Pool => Err(Failure::new("a pool changes in steps", "`Lab::pool` has them.")),
             Kind::Key => key::update(&self.records, identity, &record, planned),
             Kind::Balancer => balancer::update(&self.records, &self.helper, &lock, identity, &record, planned),
@@ -247,6 +263,11 @@ impl Lab {
         server::running_init(identity)
     }
 
+    /// How a server that is a machine of its own is logged in to; `None` for any other, and where it does not run.
+    pub fn login(&self, identity: &Identity) -> Option<Login> {
+        server::login(&self.records, identity)
+    }
+
     /// What the process of a balancer says of itself: `targets` with their health and `counts`, `connections`, and the
     /// `counts` of all requests since it was started. `None` where it does not run.
     pub fn balancer_status(&self, identity: &Identity) -> Option<serde_json::Value> {
@@ -267,7 +288,7 @@ impl Lab {
         let record = self.records.read(identity.as_str()).filter(|record| record.kind == Kind::Server);
         let record = record
             .ok_or_else(|| Failure::new("the server is gone", format!("The lab knows of no server `{identity}`.")))?;
-        self.on_network(|| server::restart(self.ground(&lock), identity, &record))?
+        self.on_network(|| server::restart(self.ground(&lock, None), identity, &record))?
     }
 
     /// What a server's init, and what it started, wrote before they had a journal, from a beginning of a line on: of what
@@ -418,8 +439,8 @@ impl Lab {
         if kind.serves_the_machine() { Ok(work()) } else { self.on_network(work) }
     }
 
-    fn ground<'a>(&'a self, lock: &'a Lock) -> Ground<'a> {
-        Ground { records: &self.records, spawner: &self.spawner, lock }
+    fn ground<'a>(&'a self, lock: &'a Lock, disk: Option<&'a Path>) -> Ground<'a> {
+        Ground { records: &self.records, spawner: &self.spawner, lock, disk }
     }
 
     fn destroy(&self, kind: Kind, identity: &Identity, lock: &Lock) -> Result<(), Failure> {

@@ -50,6 +50,7 @@ mod spec;
 mod store;
 mod supervisor;
 mod users;
+mod vm;
 
 use andon_schema::units;
 mod volume;
@@ -60,3 +61,4 @@ pub use life::{ChangedFile, How};
 pub use machine::Missing;
 pub use pool::{MemberNote, MemberSeen, PoolMember, PoolSession, PoolSpec};
 pub use realm::{enter as enter_realm, is_entered as is_in_realm, leave as leave_realm};
+pub use vm::Login;

@@ -116,6 +116,15 @@ impl Netlink {
         }))
     }
 
+    /// Gives a link its Ethernet address and the size of its packets.
+    pub fn shape(&mut self, index: u32, address: Mac, mtu: u32) -> io::Result<()> {
+        let mut message = Message::new(libc::RTM_NEWLINK, REQUEST);
+        message.link(index, 0);
+        message.attribute(libc::IFLA_ADDRESS, &address);
+        message.attribute(libc::IFLA_MTU, &mtu.to_ne_bytes());
+        self.ask(message).map(drop)
+    }
+
     /// Sets a link up.
     pub fn set_up(&mut self, index: u32) -> io::Result<()> {
         let mut message = Message::new(libc::RTM_NEWLINK, REQUEST);

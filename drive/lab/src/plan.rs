@@ -5,7 +5,7 @@ use andon_value::{Type, Value};
 
 use crate::codec::same;
 use crate::kind::Kind;
-use crate::{pool, schema, spec, volume};
+use crate::{pool, schema, spec, vm, volume};
 
 /// All attributes as they would be, unknown where only the apply decides, and the attributes whose change replaces the
 /// object.
@@ -31,7 +31,8 @@ pub(crate) fn plan(kind: Kind, prior: Option<&Value>, config: &Value) -> Result<
             None => Value::null(attribute.ty.without_optional()),
         };
         let changed = before.is_some_and(|before| !same(before, &value));
-        if changed && schema::replacing(kind).contains(&name.as_str()) {
+        let is_told_once = kind == Kind::Server && vm::is_machine(config) && vm::REPLACING.contains(&name.as_str());
+        if changed && (is_told_once || schema::replacing(kind).contains(&name.as_str())) {
             replace.push(name.clone());
         }
         planned.push((name.clone(), value));
@@ -164,6 +165,23 @@ mod tests {
         assert_eq!(replace, ["image"]);
         assert!(planned.get("address").unwrap().is_unknown());
         assert!(plan(Kind::Server, Some(&prior), &given("two", "1")).is_err());
+    }
+
+    #[test]
+    fn a_machine_is_replaced_for_what_it_is_told_once() {
+        let given = |name: &str, memory: &str| {
+            let vm = ("vm", Value::from(true));
+            let named =
+                [("name", name.into()), ("image", "a".into()), ("network", "n".into()), ("memory", memory.into()), vm];
+            object(Kind::Server, &named)
+        };
+        let prior = complete(&given("one", "1G"), [("id", "a".into())]);
+        let replaced = |config: &Value| plan(Kind::Server, Some(&prior), config).unwrap().1;
+        assert_eq!(replaced(&given("one", "2G")), Vec::<String>::new());
+        assert_eq!(replaced(&given("two", "1G")), ["name"]);
+        assert_eq!(replaced(&complete(&given("one", "1G"), [("vm", Value::null(Type::Bool))])), ["vm"]);
+        let odd = complete(&given("one", "1G"), [("read_only_root", true.into())]);
+        assert_eq!(plan(Kind::Server, None, &odd).unwrap_err().summary, "a machine has no `read_only_root`");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::kind::Kind;
 use crate::life;
 use crate::pool;
 use crate::spec::format;
-use crate::{attach, balancer, bucket, key, policy, seed, share, snapshot, volume};
+use crate::{attach, balancer, bucket, key, policy, seed, share, snapshot, vm, volume};
 
 /// The schemas of all resource types of the lab, by name.
 pub(crate) fn schemas() -> BTreeMap<String, TypeSchema> {
@@ -25,8 +25,8 @@ pub(crate) fn schema(kind: Kind) -> TypeSchema {
             [network(), policy::schema()].concat(),
         ),
         Kind::Server => (
-            "A server on this machine: a system container booted from an image.",
-            [server_attributes(), life::attributes()].concat(),
+            "A server on this machine: a system container booted from an image, or a machine of its own.",
+            [server_attributes(), life::attributes(), vm::attributes()].concat(),
         ),
         Kind::Pool => pool::schema(),
         Kind::Key => key::schema(),
@@ -60,7 +60,7 @@ pub(crate) fn default(kind: Kind, attribute: &str) -> Option<Value> {
 pub(crate) fn replacing(kind: Kind) -> &'static [&'static str] {
     match kind {
         Kind::Network => &["cidr"],
-        Kind::Server => &["image", "network", "address", "init", "command", "read_only_root", "cloud_init"],
+        Kind::Server => &["image", "network", "address", "init", "command", "read_only_root", "cloud_init", "vm"],
         Kind::Balancer | Kind::Pool => &[],
         Kind::Key => key::REPLACING,
         Kind::Bucket => bucket::REPLACING,

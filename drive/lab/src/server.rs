@@ -36,6 +36,7 @@ use crate::seed::Seed;
 use crate::spawn::{self, Order, Spawner, Started};
 use crate::spec::ServerSpec;
 use crate::units::format_bytes;
+use crate::vm::{self, Login, Size};
 use crate::{address, attach, machine, users};
 
 /// How long an init may take until all of its units are up; on an idle machine it takes a fraction of a second, and a
@@ -56,6 +57,8 @@ pub(crate) struct Ground<'a> {
     pub records: &'a Records,
     pub spawner: &'a Spawner,
     pub lock: &'a Lock,
+    /// The image of a machine of its own, as a disk.
+    pub disk: Option<&'a Path>,
 }
 
 pub(crate) fn create(
@@ -68,6 +71,9 @@ pub(crate) fn create(
     let records = ground.records;
     let spec = ServerSpec::decode(planned)?;
     check_layers(lower)?;
+    if let Some(machine) = spec.machine {
+        vm::require(machine, lower)?;
+    }
     let range = network::range(records, &spec.network)?;
     let nothing_yet = complete(planned, [("address", Value::null(Type::String)), ("connection", Value::NULL)]);
     records.write_soon(identity, &Record { kind: Kind::Server, owner: owner.to_owned(), value: nothing_yet })?;
@@ -132,6 +138,9 @@ fn start(
     let layers = directory.join(LAYERS);
     fs::write(&layers, serde_json::json!(lower).to_string())
         .or_fail(|| format!("cannot write {}", layers.display()))?;
+    if spec.machine.is_some() {
+        return vm::start(ground, identity, spec, address);
+    }
     let mut notes = machine::raise_limits();
     let range = network::range(records, &spec.network)?;
     let resolvers = names::resolvers(records, &spec.network, range.gateway);
@@ -204,6 +213,9 @@ pub(crate) fn update(
     let spec = ServerSpec::decode(planned)?;
     let address = spec.address.ok_or_else(|| Failure::new("the server has no address", "It was never made whole."))?;
     let value = complete(planned, [("connection", connection(identity, address))]);
+    if spec.machine.is_some() {
+        return update_machine(ground, identity, record, value, &spec, address, lower);
+    }
     let group = group(identity)?;
     let mut notes = Vec::new();
     let running = init(&group);
@@ -255,6 +267,43 @@ pub(crate) fn update(
     Ok(Made { value, notes })
 }
 
+/// Makes a machine run, or not, as it shall be: another number of processors or amount of memory has it start again.
+fn update_machine(
+    ground: Ground<'_>,
+    identity: &Identity,
+    record: &Record,
+    value: Value,
+    spec: &ServerSpec,
+    address: Ipv4Addr,
+    lower: &[PathBuf],
+) -> Result<Made, Failure> {
+    let group = group(identity)?;
+    let directory = ground.records.directory(Kind::Server, identity.as_str());
+    ground.records.write(identity, &Record { value: value.clone(), ..record.clone() })?;
+    let running = vm::running(&group);
+    let stays = |process| spec.running && Size::now(process) == Some(Size::of(spec));
+    if let Some(process) = running.filter(|process| !stays(*process)) {
+        vm::stop(&group, process, &directory)?;
+    }
+    let mut notes = Vec::new();
+    if spec.running && vm::running(&group).is_none() {
+        group.destroy()?;
+        if running.is_some() {
+            notes.push(format!("`{}` was started again, as its memory or its processors have changed.", spec.name));
+        }
+        notes.extend(start(ground, identity, spec, address, lower)?);
+    }
+    Ok(Made { value, notes })
+}
+
+/// How a machine of its own is logged in to, if it runs.
+pub(crate) fn login(records: &Records, identity: &Identity) -> Option<Login> {
+    let record = records.read(identity.as_str()).filter(|record| record.kind == Kind::Server)?;
+    let address = record.value.get_str("address")?.parse().ok()?;
+    let runs = vm::is_machine(&record.value) && vm::running(&group(identity).ok()?).is_some();
+    runs.then(|| vm::login(&records.directory(Kind::Server, identity.as_str()), address))
+}
+
 /// Stops and starts a server.
 pub(crate) fn restart(ground: Ground<'_>, identity: &Identity, record: &Record) -> Result<Vec<String>, Failure> {
     let spec = ServerSpec::decode(&record.value)?;
@@ -263,7 +312,9 @@ pub(crate) fn restart(ground: Ground<'_>, identity: &Identity, record: &Record) 
     let lower: Vec<PathBuf> = serde_json::from_slice(&layers).unwrap_or_default();
     check_layers(&lower)?;
     let group = group(identity)?;
-    if let Some(init) = init(&group) {
+    if let Some(process) = vm::running(&group).filter(|_| spec.machine.is_some()) {
+        vm::stop(&group, process, &ground.records.directory(Kind::Server, identity.as_str()))?;
+    } else if let Some(init) = init(&group) {
         stop(&group, init)?;
     }
     group.destroy()?;
@@ -361,6 +412,19 @@ pub(crate) fn read(records: &Records, identity: &Identity, prior: &Value) -> Res
         return Ok(None);
     }
     let group = group(identity)?;
+    if vm::is_machine(prior) {
+        let process = vm::running(&group);
+        let asked = Size::of(&ServerSpec::decode(prior)?);
+        // One that is of another size than it was last known to be was cut off on its way there.
+        let other = |is_other: fn(Size, Size) -> bool| process.and_then(Size::now).filter(|now| is_other(*now, asked));
+        let as_it_was = |name: &str| prior.get(name).cloned().unwrap_or(Value::NULL);
+        let memory = other(|now, asked| now.memory_mib != asked.memory_mib);
+        let memory = memory.map_or_else(|| as_it_was("memory"), |now| Value::from(format_bytes(now.memory_mib << 20)));
+        let cpus = other(|now, asked| now.processors != asked.processors);
+        let cpus = cpus.map_or_else(|| as_it_was("cpus"), |now| Value::from(now.processors as i64));
+        let running = Value::from(process.is_some());
+        return Ok(Some(complete(prior, [("memory", memory), ("cpus", cpus), ("running", running)])));
+    }
     if init(&group).is_none() {
         return Ok(Some(complete(prior, [("running", Value::from(false))])));
     }
@@ -390,7 +454,13 @@ pub(crate) fn resolve(records: &Records, identity: &Identity, record: &Record) -
     if record.value.get_str("address").is_none() {
         return Ok(Found::Partial);
     }
-    if ServerSpec::decode(&record.value)?.running {
+    let spec = ServerSpec::decode(&record.value)?;
+    if let (Some(_), Some(address), true) = (spec.machine, spec.address, spec.running) {
+        let Some(process) = vm::running(&group(identity)?) else { return Ok(Found::Partial) };
+        if vm::wait_until_serving(process, &directory, address).is_err() {
+            return Ok(Found::Partial);
+        }
+    } else if spec.running {
         let Some(init) = init(&group(identity)?) else { return Ok(Found::Partial) };
         if wait_until_serving(init, &directory).is_err() {
             return Ok(Found::Partial);

@@ -11,7 +11,8 @@ use crate::kind::Kind;
 use crate::schema::schema;
 use crate::seed::Seed;
 use crate::units::{format_bytes, parse_bytes, parse_duration};
-use crate::{attach, balancer};
+use crate::vm::MachineSpec;
+use crate::{attach, balancer, vm};
 
 /// The least memory that a server can boot with.
 const LEAST_MEMORY: u64 = 16 << 20;
@@ -43,6 +44,8 @@ pub(crate) struct ServerSpec {
     pub seed: Seed,
     /// `None` where the lab chooses.
     pub address: Option<Ipv4Addr>,
+    /// For a machine of its own; `None` for a container.
+    pub machine: Option<MachineSpec>,
 }
 
 impl NetworkSpec {
@@ -75,6 +78,7 @@ impl ServerSpec {
             attached: attach::all(value),
             seed: Seed::decode(value),
             address: value.get_str("address").map(address).transpose()?,
+            machine: MachineSpec::decode(value),
         })
     }
 }
@@ -143,7 +147,7 @@ pub(crate) fn check(kind: Kind, attribute: &str, value: &Value) -> Result<(), Fa
 pub(crate) fn check_together(kind: Kind, planned: &Value) -> Result<(), Failure> {
     match kind {
         Kind::Balancer => balancer::spec::agree(planned),
-        Kind::Server => attach::agree(planned),
+        Kind::Server => attach::agree(planned).and_then(|()| vm::agree(planned)),
         _ => Ok(()),
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use andon_docker::Docker;
-use andon_lab::Lab;
+use andon_lab::{Lab, Login};
 use andon_reach::{Ssh, Target};
 use andon_schema::{Failure, Identity};
 use andon_text::nearest;
@@ -18,6 +18,10 @@ pub fn target(connection: &Value, lab: Option<&Lab>, may_ask: bool) -> Result<Ta
     match text("kind") {
         "lab" => {
             let identity = Identity::parse(text("identity"));
+            let login = identity.as_ref().zip(lab).and_then(|(identity, lab)| lab.login(identity));
+            if let Some(login) = login {
+                return Ok(Target::Ssh(Box::new(machine(&login))));
+            }
             let init = identity.as_ref().zip(lab).and_then(|(identity, lab)| lab.init(identity)).ok_or_else(|| {
                 Failure::new("the server does not run", format!("No lab server `{}` runs.", text("identity")))
                     .help("`andon up` starts a server that does not run.")
@@ -40,6 +44,25 @@ pub fn target(connection: &Value, lab: Option<&Lab>, may_ask: bool) -> Result<Ta
             format!("no way to a server of the kind `{other}`"),
             "A connection is the `connection` of a `lab_server` or a `docker_server`, `{ kind = \"ssh\", address = … }`, or `{ kind = \"local\" }`.",
         )),
+    }
+}
+
+/// The way to a server of the lab that is a machine of its own: as root, with a key of its own, and to no other machine.
+fn machine(login: &Login) -> Ssh {
+    let option = |name: &str, value: String| (name.to_owned(), value);
+    Ssh {
+        address: login.address.to_string(),
+        user: Some("root".to_owned()),
+        identity_file: Some(login.key.display().to_string()),
+        options: vec![
+            option("UserKnownHostsFile", format!("\"{}\"", login.known_hosts.display())),
+            option("GlobalKnownHostsFile", "/dev/null".to_owned()),
+            option("StrictHostKeyChecking", "yes".to_owned()),
+            option("HostKeyAlgorithms", "ssh-ed25519".to_owned()),
+            option("IdentitiesOnly", "yes".to_owned()),
+        ],
+        becomes_root: true,
+        ..Ssh::default()
     }
 }
 

@@ -177,7 +177,7 @@ impl PoolSession<'_> {
 
     /// Makes a member; one that is half there is made anew. On failure what is left of it is given.
     pub fn make(&self, serial: u64, order: &Value, lower_dirs: Vec<PathBuf>) -> Result<Made, (Failure, Option<Value>)> {
-        let extra = CreateExtra { owner: members_owner(&self.identity), lower_dirs };
+        let extra = CreateExtra { owner: members_owner(&self.identity), lower_dirs, ..CreateExtra::default() };
         let identity = member_identity(&self.identity, serial);
         self.lab.create(Kind::Server.name(), &identity, order, &extra)
     }

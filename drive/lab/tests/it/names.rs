@@ -105,7 +105,7 @@ fn recorded(world: &World, owner: &str, kind: &str, given: &[(&str, Value)]) -> 
     let identity = world.identity();
     let (planned, _) = world.lab.plan(kind, None, &config(kind, given)).unwrap();
     let lower_dirs = vec!["/".into()];
-    let extra = CreateExtra { owner: owner.to_owned(), lower_dirs };
+    let extra = CreateExtra { owner: owner.to_owned(), lower_dirs, ..Default::default() };
     let made = world.lab.create(kind, &identity, &planned, &extra).unwrap_or_else(|(failure, _)| panic!("{failure}"));
     (identity, made.value)
 }

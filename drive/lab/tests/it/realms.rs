@@ -359,7 +359,7 @@ impl Steps {
     }
 
     fn extra(&self) -> CreateExtra {
-        CreateExtra { owner: OWNER.to_owned(), lower_dirs: vec![self.image.clone()] }
+        CreateExtra { owner: OWNER.to_owned(), lower_dirs: vec![self.image.clone()], ..Default::default() }
     }
 
     fn up(&self, with_command: bool) {

@@ -109,7 +109,11 @@ fn reads_its_user_data(world: &World) {
             let planned = |prior: &Value, given: &[(&str, Value)]| {
                 world.lab.plan("lab_server", Some(prior), &crate::world::config("lab_server", given)).unwrap()
             };
-            let extra = andon_lab::CreateExtra { owner: crate::world::OWNER.into(), lower_dirs: vec![root.clone()] };
+            let extra = andon_lab::CreateExtra {
+                owner: crate::world::OWNER.into(),
+                lower_dirs: vec![root.clone()],
+                ..Default::default()
+            };
             let (plan, _) = planned(&made.value, &stopped);
             let now = world.lab.update("lab_server", &identity, &made.value, &plan, &extra).unwrap().value;
             let (plan, _) = planned(&now, &given(user_data));

@@ -246,7 +246,8 @@ fn bad_image(world: &World) {
     let check = |layers: &[std::path::PathBuf], word: &str| {
         let config = crate::world::config(KIND, &given("web", &network));
         let (planned, _) = world.lab.plan(KIND, None, &config).unwrap();
-        let extra = andon_lab::CreateExtra { owner: OWNER.to_owned(), lower_dirs: layers.to_vec() };
+        let extra =
+            andon_lab::CreateExtra { owner: OWNER.to_owned(), lower_dirs: layers.to_vec(), ..Default::default() };
         let (failure, left) = world.lab.create(KIND, &world.identity(), &planned, &extra).unwrap_err();
         assert!(failure.to_string().contains(word), "{failure}");
         assert_eq!(left, None);
@@ -305,7 +306,8 @@ fn below_a_home(world: &World) {
     let lab = lab(&home.path().join("data"));
     let make = |kind: &str, identity: &Identity, given: &[(&str, Value)]| {
         let (planned, _) = lab.plan(kind, None, &config(kind, given)).unwrap();
-        let extra = CreateExtra { owner: OWNER.to_owned(), lower_dirs: root().into_iter().collect() };
+        let extra =
+            CreateExtra { owner: OWNER.to_owned(), lower_dirs: root().into_iter().collect(), ..Default::default() };
         let made = lab.create(kind, identity, &planned, &extra).unwrap();
         assert!(made.notes.iter().all(|note| !note.contains("share the users")), "{:?}", made.notes);
         made.value

@@ -80,7 +80,8 @@ fn answers(world: &World) {
         let start = Instant::now();
         let given = given(&format!("empty-{round}"), &network);
         let (planned, _) = world.lab.plan(KIND, None, &crate::world::config(KIND, &given)).unwrap();
-        let extra = CreateExtra { owner: OWNER.to_owned(), lower_dirs: vec![folder.path().to_owned()] };
+        let extra =
+            CreateExtra { owner: OWNER.to_owned(), lower_dirs: vec![folder.path().to_owned()], ..Default::default() };
         let value = world.lab.create(KIND, &server, &planned, &extra).unwrap().value;
         let said = answer(&value);
         waited.push(start.elapsed());
@@ -176,7 +177,8 @@ fn bad_command(world: &World) {
     with_command.push(("command", texts(&["/bin/absent".to_owned()])));
     let (planned, replace) = world.lab.plan(KIND, None, &crate::world::config(KIND, &with_command)).unwrap();
     assert!(replace.is_empty());
-    let extra = CreateExtra { owner: OWNER.to_owned(), lower_dirs: vec![folder.path().to_owned()] };
+    let extra =
+        CreateExtra { owner: OWNER.to_owned(), lower_dirs: vec![folder.path().to_owned()], ..Default::default() };
     let (failure, left) = world.lab.create(KIND, &world.identity(), &planned, &extra).unwrap_err();
     assert!(failure.detail.contains("cannot run `/bin/absent`"), "{failure}");
     assert_eq!(left, None);
@@ -252,7 +254,8 @@ fn a_thousand(world: &World) {
         let server = world.identity();
         let given = given(&format!("s{number}"), &network);
         let (planned, _) = world.lab.plan(KIND, None, &crate::world::config(KIND, &given)).unwrap();
-        let extra = CreateExtra { owner: OWNER.to_owned(), lower_dirs: vec![folder.path().to_owned()] };
+        let extra =
+            CreateExtra { owner: OWNER.to_owned(), lower_dirs: vec![folder.path().to_owned()], ..Default::default() };
         let value = world.lab.create(KIND, &server, &planned, &extra).unwrap().value;
         made.lock().unwrap().push((server, value));
     });
@@ -288,7 +291,8 @@ fn spawner_killed(world: &World) {
         let server = world.identity();
         let given = given("web", &network);
         let (planned, _) = world.lab.plan(KIND, None, &crate::world::config(KIND, &given)).unwrap();
-        let extra = CreateExtra { owner: OWNER.to_owned(), lower_dirs: vec![folder.path().to_owned()] };
+        let extra =
+            CreateExtra { owner: OWNER.to_owned(), lower_dirs: vec![folder.path().to_owned()], ..Default::default() };
         let result = std::thread::scope(|scope| {
             let thread = scope.spawn(|| world.lab.create(KIND, &server, &planned, &extra));
             std::thread::sleep(Duration::from_micros(400 * round));

@@ -53,7 +53,7 @@ impl World {
         lower_dirs: Vec<PathBuf>,
     ) -> Result<Made, Failure> {
         let (planned, _) = self.lab.plan(kind, None, &config(kind, given))?;
-        let extra = CreateExtra { owner: OWNER.to_owned(), lower_dirs };
+        let extra = CreateExtra { owner: OWNER.to_owned(), lower_dirs, ..Default::default() };
         let made = self.lab.create(kind, identity, &planned, &extra).map_err(|(failure, left)| {
             assert_eq!(left, None, "{failure}");
             failure
@@ -66,7 +66,7 @@ impl World {
 
     fn extra(&self, kind: &str) -> CreateExtra {
         let lower_dirs = if kind == "lab_server" { root().into_iter().collect() } else { vec![] };
-        CreateExtra { owner: OWNER.to_owned(), lower_dirs }
+        CreateExtra { owner: OWNER.to_owned(), lower_dirs, ..Default::default() }
     }
 
     pub fn update(
@@ -238,7 +238,8 @@ pub fn victim(arguments: &[String]) -> Option<ExitCode> {
                 })
                 .collect();
             let (planned, _) = lab.plan(kind, None, &config(kind, &given)).unwrap();
-            let extra = CreateExtra { owner: OWNER.to_owned(), lower_dirs: root().into_iter().collect() };
+            let extra =
+                CreateExtra { owner: OWNER.to_owned(), lower_dirs: root().into_iter().collect(), ..Default::default() };
             lab.create(kind, &identity, &planned, &extra).unwrap();
         }
         "victim-change" => {

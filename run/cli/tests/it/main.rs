@@ -41,6 +41,7 @@ mod ledger;
 mod logins;
 mod looking;
 mod looking_far;
+mod machines;
 mod midway;
 mod mistakes;
 mod modules;

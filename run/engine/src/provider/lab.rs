@@ -41,6 +41,9 @@ impl LabProvider {
                     .help("Give it the `digest` of an `andon_image`.")
             })?;
             extra.lower_dirs = self.baker.images.lower_dirs(&digest)?;
+            if config.get("vm").and_then(Value::as_bool) == Some(true) {
+                extra.disk = Some(self.baker.images.disk(&digest)?);
+            }
         }
         Ok(extra)
     }

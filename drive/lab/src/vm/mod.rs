@@ -1,0 +1,477 @@
+//! A server that is a machine of its own: QEMU with a kernel of its own, instead of namespaces of this machine's.
+//!
+//! It boots the disk of its image, read through a layer of its own, and is told by a seed of cloud-init who it is. Its
+//! network is that of every other server: one routed link, the other end of which QEMU holds open, so that it goes with the
+//! process. The process is found by its control group, which carries the server's identity.
+//!
+//! ```text
+//! servers/IDENTITY/
+//!   image.qcow2   the image's disk
+//!   own.qcow2     what the machine wrote over it
+//!   seed          what cloud-init reads at the first boot
+//!   key           with which this machine logs in, as root
+//!   known_hosts   by which it knows the machine
+//!   console.log   its serial console
+//!   console.boot  how long that was when it was started last
+//!   monitor.log   what QEMU said
+//!   control       QEMU's own socket
+//! ```
+
+mod accelerator;
+mod control;
+mod seed;
+mod tap;
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use andon_schema::{Attribute, Failure, Identity};
+use andon_value::{Type, Value};
+
+use crate::cgroup::{Group, Hierarchies};
+use crate::failure::{OrFail, sentence};
+use crate::helper::check;
+use crate::kind::Kind;
+use crate::names;
+use crate::netlink::mac;
+use crate::network::{self, interface};
+use crate::records::absent_is_fine;
+use crate::server::Ground;
+use crate::spawn::console;
+use crate::spec::ServerSpec;
+use accelerator::Accelerator;
+
+/// How long a machine may take until it can be logged in to and cloud-init is done: with the processor's help, and without.
+const BOOT_LIMIT: Duration = Duration::from_secs(300);
+const EMULATED_BOOT_LIMIT: Duration = Duration::from_secs(1800);
+/// How long it may take to shut itself down.
+const STOP_LIMIT: Duration = Duration::from_secs(90);
+const PAUSE: Duration = Duration::from_millis(50);
+/// The memory of a machine that is given none.
+const MEMORY: u64 = 1 << 30;
+/// The descriptor at which QEMU has the machine's link.
+const LINK: i32 = 3;
+/// What cloud-init says on the console when it has done all that it was told.
+const FINISHED: [&str; 2] = ["Cloud-init v. ", " finished at "];
+
+const IMAGE: &str = "image.qcow2";
+const OWN: &str = "own.qcow2";
+const SEED: &str = "seed";
+const KEY: &str = "key";
+const KNOWN_HOSTS: &str = "known_hosts";
+const BOOT: &str = "console.boot";
+const MONITOR: &str = "monitor.log";
+
+/// What a user asks of a machine, beside what every server has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct MachineSpec {
+    /// Whether it may run without the processor's help.
+    pub emulate: bool,
+}
+
+/// How a machine is logged in to, as root.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Login {
+    /// Its address.
+    pub address: Ipv4Addr,
+    /// The file of a private key, as OpenSSH writes it.
+    pub key: PathBuf,
+    /// The file by which the machine is known.
+    pub known_hosts: PathBuf,
+}
+
+impl MachineSpec {
+    /// Of a planned value; `None` for a server in namespaces.
+    pub fn decode(value: &Value) -> Option<MachineSpec> {
+        is_machine(value).then(|| MachineSpec { emulate: value.get("emulate").and_then(Value::as_bool) == Some(true) })
+    }
+}
+
+/// Whether a server is a machine of its own.
+pub(crate) fn is_machine(value: &Value) -> bool {
+    value.get("vm").and_then(Value::as_bool) == Some(true)
+}
+
+/// The attributes of a server that only this is for.
+pub(crate) fn attributes() -> Vec<(&'static str, Attribute)> {
+    let vm = "Whether the server is a machine with a kernel of its own, by QEMU, instead of a container. Its image must have a \
+              kernel, cloud-init and an ssh server. `memory` (default `1G`) is what it has, and `cpus` how many processors; \
+              another number of either restarts it, another name or other keys replace it. A change replaces the server.";
+    let emulate = "Whether such a machine may run without the processor's help (KVM) where that does not work here: many \
+                   times slower. Without it, that is an error.";
+    vec![("vm", Attribute::optional(Type::Bool, vm)), ("emulate", Attribute::optional(Type::Bool, emulate))]
+}
+
+/// What replaces a machine, and changes a container in place: it is told of these at its first boot alone.
+pub(crate) const REPLACING: [&str; 2] = ["name", "keys"];
+
+/// Refuses what a machine does not have.
+pub(crate) fn agree(planned: &Value) -> Result<(), Failure> {
+    let is_given = |name: &str| match planned.get(name) {
+        None => false,
+        Some(value) if value.is_null() => false,
+        Some(value) => value.as_bool() != Some(false) && value.as_entries().is_none_or(|entries| !entries.is_empty()),
+    };
+    if !is_machine(planned) {
+        let is_odd = is_given("emulate") && planned.get("vm").is_none_or(|vm| !vm.is_unknown());
+        return match is_odd {
+            true => Err(Failure::new("`emulate` is for machines", "The server is a container: nothing is emulated.")
+                .help("Add `vm = true`, or leave `emulate` out.")),
+            false => Ok(()),
+        };
+    }
+    let of_containers =
+        ["init", "command", "processes", "read_only_root", "volumes", "shares", "on_drift", "performance"];
+    match of_containers.into_iter().find(|name| is_given(name)) {
+        Some(name) => Err(Failure::new(
+            format!("a machine has no `{name}`"),
+            format!("With `vm = true` the server has a kernel of its own, which this machine cannot ask for `{name}`."),
+        )
+        .help(format!("Leave `{name}` out, or `vm`."))),
+        None => Ok(()),
+    }
+}
+
+/// Stops before anything is made where an image cannot be a machine's, or this machine cannot run one.
+pub(crate) fn require(machine: MachineSpec, lower: &[PathBuf]) -> Result<(), Failure> {
+    let has = |paths: &[&str]| paths.iter().any(|path| lower.iter().any(|layer| layer.join(path).exists()));
+    let needs: [(&str, &[&str], &str); 2] = [
+        ("cloud-init", &["usr/bin/cloud-init", "bin/cloud-init"], "cloud-init"),
+        ("an ssh server", &["usr/sbin/sshd", "usr/bin/sshd", "sbin/sshd"], "openssh-server"),
+    ];
+    for (what, paths, package) in needs {
+        if !has(paths) {
+            return Err(Failure::new(
+                format!("the image of the machine has no {}", what.trim_start_matches("an ")),
+                format!("A machine is told who it is by cloud-init, and is reached over ssh: its image needs {what}."),
+            )
+            .help(format!("Give one of the image's roles `package \"{package}\" {{}}`.")));
+        }
+    }
+    Accelerator::choose(machine.emulate).map(drop)
+}
+
+/// Starts a machine that does not run, with its address and its own disk, and waits until it is up.
+pub(crate) fn start(
+    ground: Ground<'_>,
+    identity: &Identity,
+    spec: &ServerSpec,
+    address: Ipv4Addr,
+) -> Result<Vec<String>, Failure> {
+    let records = ground.records;
+    let directory = records.directory(Kind::Server, identity.as_str());
+    let machine = spec.machine.unwrap_or(MachineSpec { emulate: false });
+    let accelerator = Accelerator::choose(machine.emulate)?;
+    let range = network::range(records, &spec.network)?;
+    let place = seed::Place {
+        address,
+        range,
+        resolvers: names::resolvers(records, &spec.network, range.gateway),
+        mtu: network::mtu(&spec.network),
+    };
+    if !directory.join(SEED).exists() {
+        seed::write(&directory, spec, identity, &place)?;
+    }
+    lay_own_disk(&directory, ground.disk)?;
+    let group = Hierarchies::find()?.group(identity.as_str());
+    group.create()?;
+    group.limit_cpus(spec.cpus)?;
+    let link = tap::open(&interface("av", identity.as_str()), &place)
+        .or_fail(|| "cannot connect the machine to its network".into())?;
+    let said = fs::metadata(console(&directory)).map_or(0, |metadata| metadata.len());
+    fs::write(directory.join(BOOT), said.to_string()).or_fail(|| format!("cannot write {}", directory.display()))?;
+    let process = run(&directory, spec, accelerator, &place, &group, &link)?;
+    drop(link);
+    let mut notes = Vec::new();
+    if accelerator == Accelerator::None {
+        notes.push(format!("`{}` is emulated, many times slower than with KVM, which does not work here.", spec.name));
+    }
+    if !wait_until_up(process, &directory, address, accelerator.boot_limit())? {
+        let limit = accelerator.boot_limit().as_secs();
+        notes.push(format!("`{}` can be logged in to, but its cloud-init was not done after {limit} s.", spec.name));
+    }
+    Ok(notes)
+}
+
+impl Accelerator {
+    fn boot_limit(self) -> Duration {
+        match self {
+            Accelerator::Kvm => BOOT_LIMIT,
+            Accelerator::None => EMULATED_BOOT_LIMIT,
+        }
+    }
+}
+
+/// Makes the machine's own disk over that of its image, where it has none yet. What is below it must stay as it is for as
+/// long as the machine is there, whatever becomes of the image: it is the machine's own name of the same file.
+fn lay_own_disk(directory: &Path, disk: Option<&Path>) -> Result<(), Failure> {
+    let (own, draft, image) = (directory.join(OWN), directory.join("own.draft"), directory.join(IMAGE));
+    if own.exists() {
+        return Ok(());
+    }
+    let disk = disk.ok_or_else(|| Failure::new("the machine has no disk", "Nobody made one of its image."))?;
+    let failed = || format!("cannot take over the disk {}", disk.display());
+    absent_is_fine(fs::remove_file(&image)).or_fail(failed)?;
+    match fs::hard_link(disk, &image) {
+        // On another file system.
+        Err(error) if error.kind() == io::ErrorKind::CrossesDevices => drop(fs::copy(disk, &image).or_fail(failed)?),
+        linked => linked.or_fail(failed)?,
+    }
+    let program = accelerator::program("qemu-img")?;
+    let output = Command::new(program)
+        .args(["create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", IMAGE])
+        .arg(&draft)
+        .current_dir(directory)
+        .env_clear()
+        .output()
+        .or_fail(|| "cannot run qemu-img".into())?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        return Err(Failure::new("cannot make the machine's own disk", sentence(said.trim())));
+    }
+    fs::rename(&draft, &own).or_fail(|| format!("cannot make {}", own.display()))
+}
+
+/// Starts QEMU in the machine's control group. Its number.
+fn run(
+    directory: &Path,
+    spec: &ServerSpec,
+    accelerator: Accelerator,
+    place: &seed::Place,
+    group: &Group,
+    link: &OwnedFd,
+) -> Result<i32, Failure> {
+    let failed = || "cannot start the machine".to_owned();
+    let log = File::options().create(true).append(true).open(directory.join(MONITOR)).or_fail(failed)?;
+    let mut command = Command::new(accelerator::program(accelerator::QEMU)?);
+    command.args(arguments(spec, accelerator, place)).current_dir(directory).env_clear();
+    command.stdin(Stdio::null()).stdout(log.try_clone().or_fail(failed)?).stderr(log);
+    let (group, link) = (group.clone(), link.as_raw_fd());
+    // SAFETY: between fork and exec this opens and writes files of its own and makes system calls; the one allocation, for
+    // their names, is sound where no other thread of this process holds the allocator's lock for good, as glibc sees to.
+    unsafe {
+        command.pre_exec(move || {
+            group.enter()?;
+            check(libc::setsid().into())?;
+            libc::umask(0o077);
+            match link == LINK {
+                // It is the right one already, and is only to stay open.
+                true => check(libc::fcntl(LINK, libc::F_SETFD, 0).into()).map(drop),
+                false => check(libc::dup2(link, LINK).into()).map(drop),
+            }
+        });
+    }
+    let mut child = command.spawn().or_fail(failed)?;
+    let process = i32::try_from(child.id()).or_fail(failed)?;
+    // It outlives this process; where it does not, nothing is left of it.
+    std::thread::spawn(move || child.wait());
+    Ok(process)
+}
+
+/// The words of QEMU, in the machine's directory.
+fn arguments(spec: &ServerSpec, accelerator: Accelerator, place: &seed::Place) -> Vec<OsString> {
+    let Size { memory_mib: memory, processors } = Size::of(spec);
+    let [a, b, c, d, e, f] = mac(place.address);
+    let mac = format!("{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}");
+    let (accel, cpu) = accelerator.words();
+    let text = format!(
+        "-nodefaults -no-user-config -display none -vga none -machine q35 -accel {accel} -cpu {cpu} -m {memory} -smp {processors} \
+         -drive if=none,id=own,file={OWN},format=qcow2 -device virtio-blk-pci,drive=own,bootindex=1 \
+         -drive if=none,id=seed,file={SEED},format=raw,readonly=on -device virtio-blk-pci,drive=seed \
+         -netdev tap,id=link,fd={LINK},vhost=off -device virtio-net-pci,netdev=link,mac={mac},host_mtu={mtu},romfile= \
+         -device virtio-rng-pci -chardev file,id=console,path=console.log,append=on -serial chardev:console \
+         -chardev socket,id=control,path={control},server=on,wait=off -mon chardev=control,mode=control \
+         -sandbox on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
+        mtu = place.mtu,
+        control = control::SOCKET,
+    );
+    text.split_whitespace().map(OsString::from).collect()
+}
+
+/// What a machine has of this one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Size {
+    pub memory_mib: u64,
+    pub processors: u64,
+}
+
+impl Size {
+    /// What is asked for.
+    pub fn of(spec: &ServerSpec) -> Size {
+        let processors = spec.cpus.unwrap_or(1.0).ceil().max(1.0) as u64;
+        Size { memory_mib: spec.memory.unwrap_or(MEMORY).div_ceil(1 << 20), processors }
+    }
+
+    /// What a machine that runs was started with.
+    pub fn now(process: i32) -> Option<Size> {
+        let words = fs::read(format!("/proc/{process}/cmdline")).ok()?;
+        let words: Vec<&str> =
+            words.split(|byte| *byte == 0).filter_map(|word| std::str::from_utf8(word).ok()).collect();
+        Size::of_words(&words)
+    }
+
+    fn of_words(words: &[&str]) -> Option<Size> {
+        let behind = |name: &str| words.iter().skip_while(|word| **word != name).nth(1)?.parse().ok();
+        Some(Size { memory_mib: behind("-m")?, processors: behind("-smp")? })
+    }
+}
+
+/// The process of a machine, if it runs.
+pub(crate) fn running(group: &Group) -> Option<i32> {
+    group.find(is_machine_process)
+}
+
+fn is_machine_process(process: i32) -> bool {
+    let program = fs::read_link(format!("/proc/{process}/exe")).unwrap_or_default();
+    program.file_name().is_some_and(|name| name.to_string_lossy().starts_with(accelerator::QEMU))
+}
+
+/// Has a machine shut itself down, and what does not is killed.
+pub(crate) fn stop(group: &Group, process: i32, directory: &Path) -> Result<(), Failure> {
+    if control::press_power_button(directory).is_ok() {
+        let deadline = Instant::now() + STOP_LIMIT;
+        while Instant::now() < deadline && is_machine_process(process) {
+            std::thread::sleep(PAUSE);
+        }
+    }
+    group.destroy()
+}
+
+/// Waits until a machine that somebody else started is up.
+pub(crate) fn wait_until_serving(process: i32, directory: &Path, address: Ipv4Addr) -> Result<(), Failure> {
+    wait_until_up(process, directory, address, EMULATED_BOOT_LIMIT).map(drop)
+}
+
+/// Waits until a machine answers over ssh and says that it has done all that it was told. False where the time is over and
+/// it only answers.
+fn wait_until_up(process: i32, directory: &Path, address: Ipv4Addr, limit: Duration) -> Result<bool, Failure> {
+    let from = fs::read_to_string(directory.join(BOOT)).ok().and_then(|text| text.parse().ok()).unwrap_or(0);
+    let deadline = Instant::now() + limit;
+    let mut answers = false;
+    loop {
+        if !is_machine_process(process) {
+            return Err(Failure::new("the machine ended while it booted", last_words(directory)));
+        }
+        answers = answers || answers_over_ssh(address);
+        if answers && has_finished(directory, from) {
+            return Ok(true);
+        }
+        if Instant::now() > deadline {
+            return match answers {
+                true => Ok(false),
+                false => {
+                    let summary = format!("the machine cannot be logged in to after {} s", limit.as_secs());
+                    Err(Failure::new(summary, last_words(directory)))
+                }
+            };
+        }
+        std::thread::sleep(PAUSE);
+    }
+}
+
+fn answers_over_ssh(address: Ipv4Addr) -> bool {
+    let limit = Duration::from_secs(2);
+    let Ok(mut stream) = TcpStream::connect_timeout(&SocketAddr::from((address, 22)), limit) else { return false };
+    let mut greeting = [0; 4];
+    stream.set_read_timeout(Some(limit)).is_ok() && stream.read_exact(&mut greeting).is_ok() && greeting == *b"SSH-"
+}
+
+fn has_finished(directory: &Path, from: u64) -> bool {
+    let said = since(&console(directory), from).unwrap_or_default();
+    String::from_utf8_lossy(&said).lines().any(|line| FINISHED.iter().all(|words| line.contains(words)))
+}
+
+fn since(path: &Path, from: u64) -> io::Result<Vec<u8>> {
+    use std::io::{Seek, SeekFrom};
+    let mut file = File::open(path)?;
+    file.seek(SeekFrom::Start(from))?;
+    let mut said = Vec::new();
+    file.read_to_end(&mut said)?;
+    Ok(said)
+}
+
+/// What QEMU and the machine had to say, as the end of a message.
+fn last_words(directory: &Path) -> String {
+    let read = |path: PathBuf| {
+        let text = fs::read(path).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text).replace('\r', "");
+        let lines: Vec<String> = text.lines().filter(|line| !line.trim().is_empty()).map(str::to_owned).collect();
+        lines.into_iter().rev().take(10).collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>().join("\n")
+    };
+    match [directory.join(MONITOR), console(directory)].map(read).join("\n").trim() {
+        "" => "It said nothing.".to_owned(),
+        said => sentence(&format!("It said at last: {said}")),
+    }
+}
+
+/// How a machine is logged in to, from its directory.
+pub(crate) fn login(directory: &Path, address: Ipv4Addr) -> Login {
+    Login { address, key: directory.join(KEY), known_hosts: directory.join(KNOWN_HOSTS) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_machine_has_not_what_only_a_container_has() {
+        let server = |given: &[(&'static str, Value)]| Value::object(given.iter().cloned());
+        let machine = ("vm", Value::from(true));
+        assert!(agree(&server(&[])).is_ok());
+        assert!(agree(&server(std::slice::from_ref(&machine))).is_ok());
+        assert!(agree(&server(&[machine.clone(), ("emulate", true.into()), ("memory", "2G".into())])).is_ok());
+        let nothing = Value::map(Type::String, Vec::<(String, Value)>::new());
+        assert!(agree(&server(&[machine.clone(), ("volumes", nothing), ("read_only_root", false.into())])).is_ok());
+        for (name, value) in [
+            ("init", Value::from("andon")),
+            ("processes", 10.into()),
+            ("read_only_root", true.into()),
+            ("volumes", Value::map(Type::String, [("/srv", Value::from("a"))])),
+            ("on_drift", "report".into()),
+        ] {
+            let failure = agree(&server(&[machine.clone(), (name, value)])).unwrap_err();
+            assert!(failure.summary.contains(name), "{failure}");
+        }
+        assert!(agree(&server(&[("emulate", true.into())])).is_err());
+        assert!(agree(&server(&[("emulate", true.into()), ("vm", Value::unknown(Type::Bool))])).is_ok());
+    }
+
+    #[test]
+    fn the_size_of_a_machine_is_read_back() {
+        let server = |given: &[(&'static str, Value)]| {
+            let named = [("name", Value::from("db")), ("network", "n".into()), ("vm", true.into())];
+            ServerSpec::decode(&Value::object(named.into_iter().chain(given.iter().cloned()))).unwrap()
+        };
+        let place = seed::Place {
+            address: "10.64.1.7".parse().unwrap(),
+            range: network::Range { net: "10.64.1.0/24".parse().unwrap(), gateway: "10.64.1.1".parse().unwrap() },
+            resolvers: String::new(),
+            mtu: 1500,
+        };
+        let check = |given: &[(&'static str, Value)], memory_mib: u64, processors: u64| {
+            let words = arguments(&server(given), Accelerator::None, &place);
+            let words: Vec<&str> = words.iter().filter_map(|word| word.to_str()).collect();
+            assert_eq!(Size::of_words(&words), Some(Size { memory_mib, processors }));
+            assert!(words.contains(&"tcg,thread=multi"));
+        };
+        check(&[], 1024, 1);
+        check(&[("memory", "1536M".into()), ("cpus", Value::from(2))], 1536, 2);
+    }
+
+    #[test]
+    fn what_cloud_init_says_at_its_end_counts_since_the_last_start() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = "[  5.1] cloud-init[300]: Cloud-init v. 22.4.2 finished at Mon, 01 Jan 2024 00:00:00 +0000.\n";
+        fs::write(console(folder.path()), format!("booting\n{first}booting\n")).unwrap();
+        assert!(has_finished(folder.path(), 0));
+        assert!(!has_finished(folder.path(), 8 + first.len() as u64));
+        assert!(last_words(folder.path()).ends_with("booting."));
+    }
+}

@@ -1,0 +1,106 @@
+//! Servers that are machines of their own: a real kernel of Debian's, its cloud-init and its ssh server, in QEMU.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use crate::support::{Project, eventually, need_lab, share_images, traces};
+
+const ROLE: &str = r#"role "machine" {
+  package "linux-image-cloud-amd64" {}
+  package "cloud-init" {}
+  package "openssh-server" {}
+  package "iproute2" {}
+}
+"#;
+
+const IMAGE: &str = "image \"machine\" {\n  from  = \"debian:bookworm\"\n  roles = [\"machine\"]\n}\n";
+
+const STACK: &str = r##"resource "andon_image" "machine" { definition = "machine" }
+resource "lab_network" "app" { name = "app" }
+resource "lab_server" "db" {
+  name       = "db"
+  image      = andon_image.machine.digest
+  network    = lab_network.app.id
+  vm         = true
+  emulate    = true
+  memory     = "512M"
+  cloud_init = "#cloud-config\nwrite_files:\n- path: /etc/told\n  content: told\n"
+  smoke_test { enabled = false }
+}
+"##;
+
+/// Why no machine can be run here.
+fn is_unable() -> Option<&'static str> {
+    let is_there = |path: &str| Path::new(path).exists();
+    if !is_there("/usr/bin/qemu-system-x86_64") || !is_there("/usr/bin/qemu-img") {
+        return Some("qemu-system-x86 is not installed");
+    }
+    if !is_there("/usr/bin/grub-mkimage") || !is_there("/usr/lib/grub/i386-pc/normal.mod") {
+        return Some("grub-pc-bin is not installed");
+    }
+    (!is_there("/dev/net/tun")).then_some("there is no /dev/net/tun")
+}
+
+#[test]
+fn a_machine_boots_its_image_keeps_its_files_and_comes_back() {
+    need_lab!();
+    if let Some(why) = is_unable() {
+        return println!("skipped: {why}");
+    }
+    let mut project = Project::empty("machine");
+    project.data_dir = project.directory.join(".data");
+    share_images(&project.data_dir);
+    project.write("andon.hcl", "project \"machines\" {}\nenvironment \"dev\" {}\n");
+    project.write("roles/machine.role.hcl", ROLE);
+    project.write("images/machine.image.hcl", IMAGE);
+    project.write("stacks/app/main.tf", STACK);
+    project.ok(&["up", "-y"]);
+
+    let asked = |script: &str| project.ok(&["exec", script, "--on", "db"]).out;
+    let host = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    let said = asked("uname -r; cat /etc/told; hostname; findmnt -no FSTYPE /; getent hosts db.app.lab");
+    assert!(said.contains("cloud-amd64") && !said.contains(host.trim()), "{said}");
+    for word in ["told", "db", "ext4"] {
+        assert!(said.lines().any(|line| line.trim() == word), "{word}: {said}");
+    }
+    asked("echo kept >/root/kept; sync");
+    assert!(project.ok(&["drift"]).out.contains("everything is as defined"));
+    let console = project.ok(&["logs", "--console", "db"]).out;
+    assert!(console.contains("Linux version"), "{console}");
+
+    // As after a loss of power; and another size of it.
+    let identity = project.identities().into_iter().find(|identity| is_machine(identity)).unwrap();
+    // SAFETY: a signal to the process that was just found.
+    unsafe { libc::kill(machine(&identity).unwrap(), libc::SIGKILL) };
+    eventually("the machine is dead", Duration::from_secs(10), || machine(&identity).is_none());
+    project.edit("stacks/app/main.tf", "512M", "640M");
+    let planned = project.ok(&["plan"]).out;
+    assert!(planned.contains("running") && planned.contains("640M"), "{planned}");
+    project.ok(&["up", "-y"]);
+    assert!(asked("cat /root/kept; grep MemTotal /proc/meminfo").contains("kept"));
+    assert!(project.ok(&["plan"]).out.contains("everything is as defined"));
+
+    project.ok(&["down", "-y"]);
+    assert!(machine(&identity).is_none());
+    let left = traces(&project.data_dir);
+    assert!(left.iter().all(|name| !name.contains(&identity)), "{left:?}");
+}
+
+fn is_machine(identity: &str) -> bool {
+    machine(identity).is_some()
+}
+
+/// The process of a machine, found by its control group.
+fn machine(identity: &str) -> Option<i32> {
+    let processes = fs::read_dir("/proc").unwrap().flatten();
+    let numbers = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    numbers
+        .filter(|process| {
+            let is_qemu = fs::read_link(format!("/proc/{process}/exe"))
+                .is_ok_and(|program| program.to_string_lossy().contains("qemu-system"));
+            let groups = fs::read_to_string(format!("/proc/{process}/cgroup")).unwrap_or_default();
+            is_qemu && groups.contains(identity)
+        })
+        .min()
+}
