@@ -94,7 +94,11 @@ pub(crate) fn blocks() -> Vec<(&'static str, NestedBlock)> {
         ),
         (
             "timeout",
-            Attribute::optional(Type::String, "How long it may take until all is so. Default `10s`.").format(DURATION),
+            Attribute::optional(
+                Type::String,
+                "How long it may take until all is so. Default `10s`; `5m` with `vm = true`.",
+            )
+            .format(DURATION),
         ),
     ];
     let performance = [

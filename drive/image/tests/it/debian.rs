@@ -27,16 +27,28 @@ pub fn unable() -> Option<String> {
     }
 }
 
-fn source() -> Source {
+pub fn source() -> Source {
     Source::parse(RELEASE, Path::new("/")).unwrap()
 }
 
 /// A base takes a while: it stays for the next run, beside what the compiler made.
-fn kept() -> Images {
+pub fn kept() -> Images {
     Images::open(&PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("debian"), Settings::default()).unwrap()
 }
 
 fn install(images: &Images, base: &Digest, identity: &str, recipe: &str, packages: &str) -> Digest {
+    install_and(images, base, identity, recipe, packages, |_| {})
+}
+
+/// Bakes packages, and what is written after that, over a base.
+pub fn install_and(
+    images: &Images,
+    base: &Digest,
+    identity: &str,
+    recipe: &str,
+    packages: &str,
+    write: impl Fn(&Path) + Sync,
+) -> Digest {
     let bake = images.begin(&Identity::parse(identity).unwrap(), base).unwrap();
     overlay(bake.lower(), &bake.upper(), &bake.work(), |root| {
         let script = "mount -t tmpfs -o mode=1777 tmpfs /tmp; mount -t tmpfs tmpfs /run; mount -t proc proc /proc; \
@@ -61,6 +73,7 @@ fn install(images: &Images, base: &Digest, identity: &str, recipe: &str, package
             .output()
             .unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        write(root);
     });
     bake.commit(&RecipeKey::of([recipe.as_bytes()])).unwrap()
 }

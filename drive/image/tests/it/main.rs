@@ -11,6 +11,7 @@
 )]
 
 mod bases;
+mod boot;
 mod debian;
 mod disk;
 mod engines;
@@ -61,6 +62,7 @@ const TESTS: &[Test] = &[
     ("disk: the same image gives the same disk", disk::the_same_image_gives_the_same_disk),
     ("disk: what is no disk is said before anything is made", disk::what_is_no_disk_is_said_before_anything_is_made),
     ("disk: the disk of an image goes with it", disk::the_disk_of_an_image_goes_with_it),
+    ("boot: a disk boots by BIOS and by UEFI", boot::a_disk_boots_by_bios_and_by_uefi),
     ("debian: a mirror that is not there is said so", debian::a_mirror_that_is_not_there_is_said_so),
     ("debian: any mirror gives what is locked", debian::any_mirror_gives_what_is_locked),
     ("debian: the same packages give the same image", debian::the_same_packages_give_the_same_image),
@@ -86,7 +88,8 @@ fn run_all(filter: Option<String>) {
             let start = Instant::now();
             let debian = name.starts_with("debian").then(debian::unable).flatten();
             let disk = name.starts_with("disk").then(disk::unable).flatten();
-            let result = match tree::unable().or(debian).or(disk) {
+            let boot = name.starts_with("boot").then(boot::unable).flatten();
+            let result = match tree::unable().or(debian).or(disk).or(boot) {
                 Some(reason) => format!("skipped: {reason}"),
                 None if std::panic::catch_unwind(test).is_ok() => "ok".to_owned(),
                 None => {

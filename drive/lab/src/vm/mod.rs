@@ -44,7 +44,7 @@ use crate::netlink::mac;
 use crate::network::{self, interface};
 use crate::records::absent_is_fine;
 use crate::server::Ground;
-use crate::spawn::console;
+use crate::spawn::CONSOLE;
 use crate::spec::ServerSpec;
 use accelerator::Accelerator;
 
@@ -185,7 +185,7 @@ pub(crate) fn start(
     group.limit_cpus(spec.cpus)?;
     let link = tap::open(&interface("av", identity.as_str()), &place)
         .or_fail(|| "cannot connect the machine to its network".into())?;
-    let said = fs::metadata(console(&directory)).map_or(0, |metadata| metadata.len());
+    let said = fs::metadata(directory.join(CONSOLE)).map_or(0, |metadata| metadata.len());
     fs::write(directory.join(BOOT), said.to_string()).or_fail(|| format!("cannot write {}", directory.display()))?;
     let process = run(&directory, spec, accelerator, &place, &group, &link)?;
     drop(link);
@@ -286,7 +286,7 @@ fn arguments(spec: &ServerSpec, accelerator: Accelerator, place: &seed::Place) -
          -drive if=none,id=own,file={OWN},format=qcow2 -device virtio-blk-pci,drive=own,bootindex=1 \
          -drive if=none,id=seed,file={SEED},format=raw,readonly=on -device virtio-blk-pci,drive=seed \
          -netdev tap,id=link,fd={LINK},vhost=off -device virtio-net-pci,netdev=link,mac={mac},host_mtu={mtu},romfile= \
-         -device virtio-rng-pci -chardev file,id=console,path=console.log,append=on -serial chardev:console \
+         -device virtio-rng-pci -chardev file,id=console,path={CONSOLE},append=on -serial chardev:console \
          -chardev socket,id=control,path={control},server=on,wait=off -mon chardev=control,mode=control \
          -sandbox on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
         mtu = place.mtu,
@@ -384,7 +384,7 @@ fn answers_over_ssh(address: Ipv4Addr) -> bool {
 }
 
 fn has_finished(directory: &Path, from: u64) -> bool {
-    let said = since(&console(directory), from).unwrap_or_default();
+    let said = since(&directory.join(CONSOLE), from).unwrap_or_default();
     String::from_utf8_lossy(&said).lines().any(|line| FINISHED.iter().all(|words| line.contains(words)))
 }
 
@@ -405,7 +405,7 @@ fn last_words(directory: &Path) -> String {
         let lines: Vec<String> = text.lines().filter(|line| !line.trim().is_empty()).map(str::to_owned).collect();
         lines.into_iter().rev().take(10).collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>().join("\n")
     };
-    match [directory.join(MONITOR), console(directory)].map(read).join("\n").trim() {
+    match [MONITOR, CONSOLE].map(|name| directory.join(name)).map(read).join("\n").trim() {
         "" => "It said nothing.".to_owned(),
         said => sentence(&format!("It said at last: {said}")),
     }
@@ -469,7 +469,7 @@ mod tests {
     fn what_cloud_init_says_at_its_end_counts_since_the_last_start() {
         let folder = tempfile::tempdir().unwrap();
         let first = "[  5.1] cloud-init[300]: Cloud-init v. 22.4.2 finished at Mon, 01 Jan 2024 00:00:00 +0000.\n";
-        fs::write(console(folder.path()), format!("booting\n{first}booting\n")).unwrap();
+        fs::write(folder.path().join(CONSOLE), format!("booting\n{first}booting\n")).unwrap();
         assert!(has_finished(folder.path(), 0));
         assert!(!has_finished(folder.path(), 8 + first.len() as u64));
         assert!(last_words(folder.path()).ends_with("booting."));

@@ -69,8 +69,12 @@ fn vendor(private: &str, public: &str, place: &Place) -> Json {
     json!({
         "disable_root": false,
         "ssh_deletekeys": true,
-        "ssh_genkeytypes": [],
         "ssh_keys": { "ed25519_private": private, "ed25519_public": public },
+        // The image says what languages and sources of packages there are, and the disk is as large as its file system.
+        "locale": false,
+        "apt": { "preserve_sources_list": true },
+        "growpart": { "mode": "off" },
+        "resize_rootfs": false,
         "bootcmd": [["sh", "-c", connect(place)]],
     })
 }

@@ -28,7 +28,7 @@ fn all_or_none(world: &World) {
         ("init", "andon".into()),
     ];
     let (planned, _) = world.lab.plan("lab_pool", None, &config("lab_pool", &given)).unwrap();
-    let extra = CreateExtra { owner: "test".to_owned(), lower_dirs: Vec::new() };
+    let extra = CreateExtra { owner: "test".to_owned(), lower_dirs: Vec::new(), ..CreateExtra::default() };
     world.lab.create("lab_pool", &pool, &planned, &extra).unwrap();
     let session = world.lab.pool(&pool).unwrap();
     let version = session.version(&planned).unwrap();

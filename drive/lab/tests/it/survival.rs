@@ -223,7 +223,7 @@ fn change_and_kill(world: &World, it: &Lasting, moment: usize) -> bool {
     let (planned, replace) = world.lab.plan(it.kind, Some(&now), &config(it.kind, &it.given)).unwrap();
     assert!(replace.is_empty(), "{replace:?}");
     let lower_dirs = root().into_iter().collect();
-    let extra = andon_lab::CreateExtra { owner: OWNER.to_owned(), lower_dirs };
+    let extra = andon_lab::CreateExtra { owner: OWNER.to_owned(), lower_dirs, ..andon_lab::CreateExtra::default() };
     let made = world.lab.update(it.kind, &it.identity, &now, &planned, &extra).unwrap();
     assert_eq!(made.value, it.value);
     hit

@@ -253,7 +253,11 @@ pub fn victim(arguments: &[String]) -> Option<ExitCode> {
                 (std::sync::Arc::from(name), value)
             });
             let planned = Value::object(BTreeMap::clone(prior.as_entries().unwrap()).into_iter().chain(changed));
-            let extra = CreateExtra { owner: OWNER.to_owned(), lower_dirs: root().into_iter().collect() };
+            let extra = CreateExtra {
+                owner: OWNER.to_owned(),
+                lower_dirs: root().into_iter().collect(),
+                ..CreateExtra::default()
+            };
             lab.update(kind, &identity, &prior, &planned, &extra).unwrap();
         }
         "victim-delete" => lab.delete(kind, &identity).unwrap(),

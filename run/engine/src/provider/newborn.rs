@@ -23,6 +23,8 @@ use crate::errand::{performance_of, standing_of};
 
 /// How long a new server may take until all is as it must be.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// The same for one with a kernel of its own, which is many times slower where it is emulated.
+const PATIENCE_WITH_MACHINES: Duration = Duration::from_secs(300);
 const PAUSE: Duration = Duration::from_millis(50);
 /// How many servers are made where they are too slow.
 const ATTEMPTS: usize = 3;
@@ -168,11 +170,13 @@ impl Demands {
             Performance { cpu: rate("cpu"), disk: rate("disk"), network: rate("network") }
         });
         let attempts = block("performance").and_then(|floor| floor.get("attempts")?.as_number()?.to_i64());
+        let is_machine = planned.get("vm").and_then(Value::as_bool) == Some(true);
+        let patience = if is_machine { PATIENCE_WITH_MACHINES } else { PATIENCE };
         Demands {
             expected: enabled.then_some(expected),
             converged: enabled && is("converged"),
             named: enabled && is("named"),
-            patience: test.and_then(|test| test.get_str("timeout")).and_then(parse_duration).unwrap_or(PATIENCE),
+            patience: test.and_then(|test| test.get_str("timeout")).and_then(parse_duration).unwrap_or(patience),
             floor,
             attempts: attempts.and_then(|attempts| usize::try_from(attempts).ok()).unwrap_or(ATTEMPTS).max(1),
         }
