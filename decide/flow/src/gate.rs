@@ -9,6 +9,8 @@ use crate::Goal;
 pub struct Seen {
     /// It runs.
     pub alive: bool,
+    /// When it ended, in milliseconds, where that is known and it does not run.
+    pub ended_ms: Option<u64>,
     /// It answers as it should.
     pub healthy: bool,
     /// Requests that it got, as a balancer counts them.

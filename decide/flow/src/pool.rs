@@ -92,10 +92,14 @@ pub enum Done {
     NotMade(u64, String),
     /// Requests go where they were to go.
     Shared(BTreeMap<u64, u32>),
-    /// They go where they went before.
+    /// They go where they went before, or it is not known where: they are shared anew before anybody is removed.
     NotShared(String),
     /// A member is gone.
     Removed(u64),
+    /// A member could not be removed: it may be there still, and gets no requests.
+    NotRemoved(u64, String),
+    /// A member could not be made, and what is left of it could not be removed.
+    Left(u64, String),
 }
 
 /// How it ended.
@@ -127,6 +131,8 @@ pub struct Pool {
     pub(crate) next: u64,
     /// Where requests go.
     pub(crate) table: BTreeMap<u64, u32>,
+    /// They were to go elsewhere, and whether they do is not known: the driver may have ended in between.
+    pub(crate) unsure: bool,
     /// The version that all members had when it last was settled.
     pub(crate) settled: Option<String>,
     /// Why it goes back to the settled version.
@@ -151,6 +157,7 @@ impl Pool {
             members: BTreeMap::new(),
             next: 0,
             table: BTreeMap::new(),
+            unsure: false,
             settled: None,
             returning: None,
             gate: None,
@@ -175,6 +182,8 @@ impl Pool {
             if member.stage != Stage::Member {
                 member.stage = Stage::Leaving;
             }
+            // It goes anyway; should it come back, whoever wanted it replaced asks again.
+            member.retired = false;
         }
         Pool { goal, members, deaths, returning: None, gate: None, canary_passed: false, ..anew }
     }
@@ -186,6 +195,15 @@ impl Pool {
             member.retired = retired;
         }
         self
+    }
+
+    /// All members ended at this time, as they would not each by itself: one death. `None` where that is one too many, and
+    /// they are not to be started again.
+    pub fn all_died(mut self, ended_ms: u64, now_ms: u64) -> Option<Pool> {
+        self.deaths.push(ended_ms);
+        self.deaths.sort_unstable();
+        self.deaths.retain(|death| now_ms.saturating_sub(*death) < self.goal.window_ms);
+        (self.deaths.len() < self.goal.deaths.max(1)).then_some(self)
     }
 
     /// The goal.
@@ -203,6 +221,17 @@ impl Pool {
         &self.table
     }
 
+    /// Whether nothing is under way: all members are good, of the version that was settled on, and get requests alike. There
+    /// may be fewer of them than there are to be.
+    pub fn is_at_rest(&self) -> bool {
+        let is_settled = |member: &Member| {
+            member.stage == Stage::Member && !member.retired && self.settled.as_ref() == Some(&member.version)
+        };
+        let alike: BTreeMap<u64, u32> = self.members.keys().map(|serial| (*serial, WEIGHT)).collect();
+        let is_quiet = !self.unsure && self.returning.is_none() && self.failed.is_none();
+        is_quiet && self.members.values().all(is_settled) && self.table == alike
+    }
+
     /// Why it goes back, where it does.
     pub fn returning(&self) -> Option<&str> {
         self.returning.as_deref()
@@ -218,10 +247,15 @@ impl Pool {
             }
             Done::Shared(table) => {
                 self.table = table;
+                self.unsure = false;
                 self.gate = None;
             }
-            Done::NotShared(why) => self.trouble = Some(why),
+            Done::NotShared(why) | Done::NotRemoved(_, why) => self.trouble = Some(why),
             Done::Removed(serial) => drop(self.members.remove(&serial)),
+            Done::Left(serial, why) => {
+                self.set_stage(serial, Stage::Leaving);
+                self.trouble = Some(why);
+            }
         }
         self
     }
@@ -264,8 +298,8 @@ impl Pool {
             return commands;
         }
         let table = self.table_wanted();
-        if table != self.table {
-            return vec![Command::Share(table)];
+        if table != self.table || self.unsure {
+            return self.share(table);
         }
         match self.pass_gate(now_ms, seen) {
             Some(Verdict::Wait) => return vec![Command::Wait(PAUSE_MS)],
@@ -340,9 +374,10 @@ impl Pool {
             if replacing && self.can_return() {
                 self.turn_back("a new server ended".to_owned());
             } else {
-                self.deaths.push(now_ms);
+                self.deaths.push(seen.get(&serial).and_then(|seen| seen.ended_ms).unwrap_or(now_ms));
             }
         }
+        self.deaths.sort_unstable();
         self.deaths.retain(|death| now_ms.saturating_sub(*death) < self.goal.window_ms);
         let too_many = self.deaths.len() >= self.goal.deaths.max(1);
         let is_short = self.of_version().len() < self.wanted();
@@ -389,17 +424,28 @@ impl Pool {
         (self.returning.is_none() || self.attempts >= ATTEMPTS).then_some(End::Failed(why))
     }
 
-    /// Takes members out of the table, and away once they are not in it. On the way back the old ones take over.
-    fn without(&self, leaving: &[u64]) -> Vec<Command> {
+    /// Takes members out of the table, and away once they are not in it. What they got, others that are good take over; on
+    /// the way back the old ones alone.
+    fn without(&mut self, leaving: &[u64]) -> Vec<Command> {
         let mut table = self.table.clone();
         table.retain(|serial, _| !leaving.contains(serial));
         if self.returning.is_some() {
             let old = self.of_version().into_iter().filter(|serial| self.is_good(serial));
             table.extend(old.map(|serial| (serial, WEIGHT)));
+        } else if table.len() < self.table.len() || self.unsure {
+            for serial in self.of_stage(|stage| stage == Stage::Member) {
+                table.entry(serial).or_insert(WEIGHT);
+            }
         }
-        if table == self.table {
+        if table == self.table && !self.unsure {
             return leaving.iter().map(|serial| Command::Remove(*serial)).collect();
         }
+        self.share(table)
+    }
+
+    /// From now on it is known where requests go only once somebody has told it.
+    fn share(&mut self, table: BTreeMap<u64, u32>) -> Vec<Command> {
+        self.unsure = true;
         vec![Command::Share(table)]
     }
 
@@ -491,6 +537,8 @@ impl Pool {
         let unproven: Vec<u64> = new.iter().copied().filter(|serial| !self.is_good(serial)).collect();
         let is_cut_over = !others.is_empty() && !others.iter().any(|other| self.table.contains_key(other));
         if unproven.is_empty() && !is_cut_over {
+            // Those that are known to be good, as of the version that there was before, need no trial.
+            self.canary_passed = true;
             return None;
         }
         if !self.is_replacing() || self.returning.is_some() {

@@ -25,6 +25,7 @@ impl Pool {
             "members": members,
             "next": self.next,
             "table": pairs(&self.table),
+            "unsure": self.unsure,
             "settled": self.settled,
             "returning": self.returning,
             "gate": gate,
@@ -52,6 +53,8 @@ impl Pool {
             members,
             next: json.get("next")?.as_u64()?,
             table: table_of(json.get("table")?)?,
+            // What an earlier version wrote says nothing of it; to share anew does no harm.
+            unsure: json.get("unsure").and_then(Json::as_bool).unwrap_or(true),
             settled: text("settled"),
             returning: text("returning"),
             gate,

@@ -87,11 +87,11 @@ pub fn phoenixes(
     Ok(found)
 }
 
-/// Has the next change to its pool replace a member, or no longer so.
+/// Has the next change to its pool replace a member, or no longer so. Says whether the member is there.
 ///
 /// # Errors
 /// Where the pool is gone.
-pub fn retire(session: &Session, member: &Member, retired: bool) -> Result<(), Failure> {
+pub fn retire(session: &Session, member: &Member, retired: bool) -> Result<bool, Failure> {
     provider::retire(&provider::lab(session.settings())?, &member.pool, member.serial, retired)
 }
 

@@ -259,6 +259,49 @@ fn a_new_version_replaces_the_retired_as_the_others() {
         let version = if nature == Nature::Good { "b" } else { "a" };
         assert_eq!(matches!(end, End::Settled), nature == Nature::Good, "{end:?}");
         world.assert_settled(version, 3);
-        assert!(!world.pool.members().contains_key(&1) && world.fewest >= 3);
+        // Where the old ones come back, whoever wanted that one replaced asks again.
+        assert_eq!(world.pool.members().contains_key(&1), nature != Nature::Good);
+        assert!(world.fewest >= 3);
     }
+}
+
+/// Requests go to new members, and the driver ends before that is written down. Who is aimed at next may be what there was.
+#[test]
+fn a_driver_that_ends_while_requests_are_handed_over() {
+    for nature in [Nature::Good, Nature::Mortal] {
+        let mut world = of(2);
+        world.natures.insert("b".to_owned(), nature);
+        world.kill_after = vec!["share b"];
+        let (end, _) =
+            world.drive_on(&mut [goal(2, "b", Strategy::BlueGreen), goal(2, "a", Strategy::BlueGreen)].into_iter());
+        assert_eq!(end, End::Settled, "{:#?}", world.log);
+        world.assert_settled("a", 2);
+        assert!(world.log.iter().any(|line| line.starts_with("share a-0:1000 a-1:1000")), "{:#?}", world.log);
+        assert!(world.fewest >= 2 || nature == Nature::Mortal);
+    }
+}
+
+#[test]
+fn members_that_could_not_be_removed_are_not_forgotten() {
+    // One that could not be made, and one that was to go.
+    for (nature, refusals) in [(Nature::Unmakable, 1), (Nature::Unmakable, 2), (Nature::Good, 1)] {
+        let mut world = of(2);
+        world.natures.insert("b".to_owned(), nature);
+        world.refuse_removals(refusals);
+        world.drive(goal(2, "b", Strategy::Rolling(1)));
+        world.drive(goal(2, "c", Strategy::Rolling(1)));
+        world.assert_settled("c", 2);
+        assert_eq!(world.there(), 2, "{nature:?}");
+    }
+}
+
+/// What there was before is known to be good, also where some of it went already.
+#[test]
+fn back_in_the_midst_of_a_canary() {
+    let mut world = of(3);
+    world.kill_after = vec!["remove a"];
+    let (end, _) = world.drive_on(&mut [goal(3, "b", CANARY), goal(3, "a", CANARY)].into_iter());
+    assert_eq!(end, End::Settled);
+    world.assert_settled("a", 3);
+    assert!(world.fewest >= 3);
 }

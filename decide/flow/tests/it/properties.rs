@@ -58,7 +58,8 @@ proptest! {
         }
         let most = match strategy {
             Strategy::Rolling(batch) => before.max(after) + batch,
-            _ => before + after,
+            // Those that were good for a while may still be there when as many old ones as there should be are made again.
+            _ => before.max(after) + after,
         };
         prop_assert!(world.most <= most.max(before + after.saturating_sub(before)), "{} at once: {:#?}", world.most, world.log);
         // What follows finds a pool that can be changed again.
@@ -66,6 +67,32 @@ proptest! {
         world.natures.clear();
         prop_assert_eq!(world.drive(goal(before, "c", strategy)), End::Settled);
         world.assert_settled("c", before);
+    }
+
+    /// Whoever follows a driver that was ended may want something else, such as what there was before. Nobody is removed who
+    /// gets requests, and never fewer healthy servers got requests than there were to be.
+    #[test]
+    fn another_goal_after_a_kill(
+        (before, after, then) in (1_usize..5, 1_usize..5, 1_usize..5),
+        (one, other) in (strategy(), strategy()),
+        (nature, version) in (nature(), prop_oneof![Just("a"), Just("c")]),
+        kills in proptest::collection::btree_set(2_usize..120, 1..4),
+    ) {
+        let first = goal(before, "a", Strategy::Rolling(1));
+        let mut world = World::new(first.clone());
+        prop_assert_eq!(world.drive(first), End::Settled);
+        world.natures.insert("b".to_owned(), nature);
+        let steps = world.steps();
+        world.kills = kills.into_iter().map(|kill| 2 * steps + kill).collect();
+        (world.fewest, world.most) = (usize::MAX, 0);
+        let goals = [goal(after, "b", one), goal(then, version, other)];
+        let (end, last) = world.drive_on(&mut goals.into_iter());
+        match end {
+            End::Settled => world.assert_settled(&last.version, last.size),
+            End::Returned(_) => world.assert_settled("a", last.size),
+            end => prop_assert!(false, "{:?}", end),
+        }
+        prop_assert!(nature == Nature::Mortal || world.fewest >= before.min(after).min(then), "{} healthy: {:#?}", world.fewest, world.log);
     }
 
     /// However often members die and pools are aimed anew, each drive ends.

@@ -36,6 +36,8 @@ pub struct World {
     pub pool: Pool,
     /// The driver is ended at these numbers of steps.
     pub kills: BTreeSet<usize>,
+    /// It is also ended after what is logged like this, one after another.
+    pub kill_after: Vec<&'static str>,
     steps: usize,
     /// The fewest healthy servers that got requests at any time since this was reset.
     pub fewest: usize,
@@ -43,6 +45,7 @@ pub struct World {
     /// What was done, for cases.
     pub log: Vec<String>,
     refused: u32,
+    stubborn: u32,
 }
 
 const BOOT_MS: u64 = 250;
@@ -71,11 +74,13 @@ impl World {
             table: BTreeMap::new(),
             pool: Pool::new(first),
             kills: BTreeSet::new(),
+            kill_after: Vec::new(),
             steps: 0,
             fewest: usize::MAX,
             most: 0,
             log: Vec::new(),
             refused: 0,
+            stubborn: 0,
         }
     }
 
@@ -84,9 +89,24 @@ impl World {
         self.refused = times;
     }
 
+    /// Lets a removal fail so many times.
+    pub fn refuse_removals(&mut self, times: u32) {
+        self.stubborn = times;
+    }
+
+    /// Servers that are there, whether or not the pool knows of them.
+    pub fn there(&self) -> usize {
+        self.servers.len()
+    }
+
     /// A server ends by itself.
     pub fn end(&mut self, serial: u64) {
         self.servers.get_mut(&serial).unwrap().gone = true;
+    }
+
+    /// Commands that were given so far.
+    pub fn steps(&self) -> usize {
+        self.steps
     }
 
     /// Members that get requests and can answer.
@@ -104,7 +124,7 @@ impl World {
         let dead = server.gone || (server.nature == Nature::Mortal && age > MORTAL_MS);
         let alive = !dead;
         let healthy = alive && server.nature != Nature::Ill && age >= BOOT_MS;
-        Seen { alive, healthy, requests: server.requests, errors: server.errors }
+        Seen { alive, ended_ms: None, healthy, requests: server.requests, errors: server.errors }
     }
 
     fn pass(&mut self, millis: u64) {
@@ -130,6 +150,14 @@ impl World {
 
     /// Drives until it ends, as many drivers as that takes.
     pub fn drive(&mut self, goal: Goal) -> End {
+        let mut goals = [goal].into_iter();
+        self.drive_on(&mut goals).0
+    }
+
+    /// Drives until it ends. The driver that follows one that was ended aims at the next goal, where there is one. Gives the
+    /// goal at which it ended, too.
+    pub fn drive_on(&mut self, goals: &mut dyn Iterator<Item = Goal>) -> (End, Goal) {
+        let mut goal = goals.next().unwrap();
         let mut pool = self.pool.clone().aim(goal.clone());
         let mut patience = PATIENCE;
         loop {
@@ -148,14 +176,21 @@ impl World {
                 let killed_after = self.kills.contains(&(2 * self.steps + 1));
                 if let Command::Finish(end) = command {
                     self.log.push(format!("{end:?}"));
-                    return end;
+                    return (end, goal);
                 }
                 if killed_before {
+                    goal = goals.next().unwrap_or(goal);
                     pool = self.pool.clone().aim(goal.clone());
                     break;
                 }
                 let done = self.act(&pool, command);
-                if killed_after {
+                let last = self.log.last().map(String::as_str).unwrap_or_default();
+                let is_awaited = self.kill_after.first().is_some_and(|start| last.starts_with(start));
+                if is_awaited {
+                    self.kill_after.remove(0);
+                }
+                if killed_after || is_awaited {
+                    goal = goals.next().unwrap_or(goal);
                     pool = self.pool.clone().aim(goal.clone());
                     break;
                 }
@@ -172,6 +207,12 @@ impl World {
                 let nature = self.natures.get(&member.version).copied().unwrap_or(Nature::Good);
                 self.log.push(format!("make {}-{}", member.version, member.index));
                 self.pass(30);
+                if nature == Nature::Unmakable && self.stubborn > 0 {
+                    self.stubborn -= 1;
+                    let server = Server { nature, made_ms: self.now_ms, requests: 0, errors: 0, gone: true };
+                    self.servers.insert(serial, server);
+                    return Some(Done::Left(serial, "no such image".to_owned()));
+                }
                 if nature == Nature::Unmakable {
                     return Some(Done::NotMade(serial, "no such image".to_owned()));
                 }
@@ -203,6 +244,10 @@ impl World {
                 assert!(!self.table.contains_key(&serial), "{serial} still gets requests");
                 let member = &pool.members()[&serial];
                 self.log.push(format!("remove {}-{}", member.version, member.index));
+                if self.stubborn > 0 {
+                    self.stubborn -= 1;
+                    return Some(Done::NotRemoved(serial, "it is held".to_owned()));
+                }
                 self.servers.remove(&serial);
                 self.pass(20);
                 Some(Done::Removed(serial))
@@ -225,5 +270,6 @@ impl World {
         assert!(self.servers.keys().eq(self.pool.members().keys()));
         let indices: BTreeSet<usize> = self.pool.members().values().map(|member| member.index).collect();
         assert_eq!(indices.len(), size);
+        assert!(self.pool.is_at_rest(), "{:?}", self.pool);
     }
 }

@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use andon_schema::{Failure, Identity};
 use andon_value::Value;
@@ -32,6 +32,8 @@ use crate::service;
 
 /// How long a balancer may take to answer how it is.
 const STATUS_LIMIT: Duration = Duration::from_secs(5);
+/// How often it is looked whether anybody still waits for an answer.
+const PAUSE: Duration = Duration::from_millis(100);
 
 pub(crate) fn create(
     records: &Records,
@@ -46,7 +48,7 @@ pub(crate) fn create(
     let directory = records.directory(Kind::Balancer, identity.as_str());
     fs::create_dir_all(&directory).or_fail(|| format!("cannot make {}", directory.display()))?;
     start(records, program, lock, identity, &directory, &value)?;
-    let notes = set(records, &directory, &value)?;
+    let notes = set(records, &directory, &value, &|| false)?;
     Ok(Made { value, notes })
 }
 
@@ -65,7 +67,7 @@ pub(crate) fn update(
         let before = complete(&record.value, [("listen", planned.get("listen").cloned().unwrap_or(Value::NULL))]);
         restart(records, program, lock, identity, &before)?;
     }
-    let notes = set(records, &directory, planned)?;
+    let notes = set(records, &directory, planned, &|| false)?;
     records.write(identity, &Record { value: planned.clone(), ..record.clone() })?;
     Ok(Made { value: planned.clone(), notes })
 }
@@ -193,18 +195,24 @@ fn settings(records: &Records, value: &Value) -> Json {
     settings.into()
 }
 
-/// Has a balancer take note that its pool has changed.
-pub(crate) fn refresh(records: &Records, identity: &Identity, value: &Value) -> Result<Vec<String>, Failure> {
+/// Has a balancer take note that its pool has changed. Where `stops` says so meanwhile, it is not awaited any more: whether
+/// it has changed is not known then.
+pub(crate) fn refresh(
+    records: &Records,
+    identity: &Identity,
+    value: &Value,
+    stops: &dyn Fn() -> bool,
+) -> Result<Vec<String>, Failure> {
     let directory = records.directory(Kind::Balancer, identity.as_str());
-    set(records, &directory, value)
+    set(records, &directory, value, stops)
 }
 
 /// Has a balancer change its settings; gives what is to be said of it.
-fn set(records: &Records, directory: &Path, value: &Value) -> Result<Vec<String>, Failure> {
+fn set(records: &Records, directory: &Path, value: &Value, stops: &dyn Fn() -> bool) -> Result<Vec<String>, Failure> {
     let order = json!({ "do": "set", "settings": settings(records, value) });
     let spec = BalancerSpec::decode(value)?;
     let limit = spec.wait + spec.drain + STATUS_LIMIT * 4;
-    let answer = ask(directory, &order, limit).or_fail(|| "the balancer does not answer".into())?;
+    let answer = ask_until(directory, &order, limit, stops).or_fail(|| "the balancer does not answer".into())?;
     match refused(&answer) {
         Some(failure) => Err(failure),
         None => {
@@ -230,11 +238,25 @@ pub(crate) fn refusal(failure: &Failure) -> Json {
 }
 
 fn ask(directory: &Path, order: &Json, limit: Duration) -> io::Result<Json> {
+    ask_until(directory, order, limit, &|| false)
+}
+
+fn ask_until(directory: &Path, order: &Json, limit: Duration, stops: &dyn Fn() -> bool) -> io::Result<Json> {
     let directory = File::open(directory)?;
     let mut stream = UnixStream::connect(control(&directory))?;
-    stream.set_read_timeout(Some(limit))?;
+    stream.set_read_timeout(Some(limit.min(PAUSE)))?;
     stream.write_all(format!("{order}\n").as_bytes())?;
-    let mut answer = String::new();
-    BufReader::new(stream).read_line(&mut answer)?;
+    let began = Instant::now();
+    let (mut reader, mut answer) = (BufReader::new(stream), Vec::new());
+    // What was read before a pause stays in `answer`.
+    while let Err(error) = reader.read_until(b'\n', &mut answer) {
+        if error.kind() != io::ErrorKind::WouldBlock || began.elapsed() >= limit {
+            return Err(error);
+        }
+        if stops() {
+            return Err(io::Error::other("it was stopped by hand"));
+        }
+    }
+    let answer = String::from_utf8_lossy(&answer);
     serde_json::from_str(&answer).map_err(|_| io::Error::other("the balancer ended before it answered"))
 }

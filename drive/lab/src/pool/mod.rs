@@ -7,17 +7,18 @@
 mod probe;
 mod session;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use andon_schema::{Attribute, Failure, Format, Identity};
 use andon_value::{Type, Value};
 use serde_json::{Value as Json, json};
 
-pub use session::{MemberNote, MemberSeen, PoolSession};
+pub use session::{MemberNote, MemberSeen, PoolSession, Standing};
 
 use crate::codec::{from_json, same, to_json};
 use crate::failure::OrFail;
@@ -58,6 +59,8 @@ pub struct PoolSpec {
 
 /// Attributes of a server that its pool decides, or that mean nothing for a member.
 const NOT_OF_MEMBERS: [&str; 6] = ["name", "address", "id", "connection", "running", "volumes"];
+/// What is read of the last change where it is not at its end.
+const UNFINISHED: &str = "was begun and is not at its end: the next apply goes on";
 /// What an apply changes of a pool, beside the user's attributes.
 const LIVING: [&str; 3] = ["members", "addresses", "connections"];
 
@@ -167,6 +170,7 @@ pub(crate) fn foresee(prior: Option<&Value>, planned: &Value) -> Value {
         let types = names.iter().filter_map(|name| Some((*name, attributes.get(*name)?.ty.clone())));
         types.fold(value.clone(), |value, (name, ty)| complete(&value, [(name, Value::unknown(ty))]))
     };
+    let is_unfinished = prior.is_some_and(|prior| prior.get_str("rollout") == Some(UNFINISHED));
     let was_faulty = prior.is_some_and(|prior| prior.get_str("fault").is_some());
     // Whatever is planned is to be well.
     let planned = &complete(planned, [("fault", Value::null(Type::String))]);
@@ -181,6 +185,8 @@ pub(crate) fn foresee(prior: Option<&Value>, planned: &Value) -> Value {
         PoolSpec::decode(planned).map(|spec| spec.tell()).unwrap_or_default()
     } else if Some(there) != size || was_faulty {
         format!("has {there} members that serve: makes or removes what is amiss")
+    } else if is_unfinished {
+        "ends what was begun: its members are as they are to be, and no others".to_owned()
     } else {
         return planned.clone();
     };
@@ -248,23 +254,80 @@ pub(crate) fn forget(records: &Records, identity: &Identity) -> Result<(), Failu
 
 /// The pool as it is: of its members, those that run and are made from what it names.
 pub(crate) fn read(records: &Records, identity: &Identity, prior: &Value) -> Option<Value> {
-    records.read(identity.as_str())?;
+    let record = records.read(identity.as_str())?;
     let notes = kept(records, identity).map(|(_, notes)| notes).unwrap_or_default();
     let (version, _) = template(prior);
+    let ended = notes
+        .iter()
+        .filter(|note| note.good && server::running_init(&member_identity(identity, note.serial)).is_none());
+    note_ended(records, identity, &ended.map(|note| note.serial).collect());
     let serving: Vec<(String, Identity, Ipv4Addr)> = notes
         .iter()
         .filter(|note| note.good && note.version == version)
         .filter_map(|note| serving(records, identity, note))
         .collect();
-    let fault = fault(records, identity).map_or(Value::null(Type::String), Value::from);
-    Some(complete(&with_members(prior, identity, &serving), [("fault", fault)]))
+    let standing = standing(records, identity);
+    let fault = standing.fault.map_or(Value::null(Type::String), Value::from);
+    let was_unfinished = prior.get_str("rollout") == Some(UNFINISHED);
+    let rollout = match record.value.get("rollout").filter(|_| was_unfinished) {
+        _ if standing.unfinished => Some(Value::from(UNFINISHED)),
+        // Somebody else brought it to its end.
+        told => told.or_else(|| prior.get("rollout")).cloned(),
+    };
+    let told = complete(&with_members(prior, identity, &serving), [("fault", fault)]);
+    Some(rollout.map_or_else(|| told.clone(), |rollout| complete(&told, [("rollout", rollout)])))
 }
 
-/// What was written down of why no members are made.
-fn fault(records: &Records, identity: &Identity) -> Option<String> {
-    let text = fs::read(state_path(records, identity)).ok()?;
-    let json: Json = serde_json::from_slice(&text).ok()?;
-    json.get("fault").and_then(Json::as_str).map(str::to_owned)
+/// What was written down of how the pool as a whole is.
+fn standing(records: &Records, identity: &Identity) -> Standing {
+    let text = fs::read(state_path(records, identity)).unwrap_or_default();
+    let json: Json = serde_json::from_slice(&text).unwrap_or_default();
+    Standing {
+        fault: json.get("fault").and_then(Json::as_str).map(str::to_owned),
+        unfinished: json.get("unfinished").and_then(Json::as_bool).unwrap_or(false),
+    }
+}
+
+/// Where it is written down when it was first seen of members that they do not run.
+fn ended_path(records: &Records, identity: &Identity) -> PathBuf {
+    records.directory(Kind::Pool, identity.as_str()).join("ended")
+}
+
+/// When it was first seen of members that they do not run, in milliseconds since 1970, by serial number.
+fn seen_ended(records: &Records, identity: &Identity) -> BTreeMap<u64, u64> {
+    let text = fs::read(ended_path(records, identity)).unwrap_or_default();
+    let pairs: Vec<(u64, u64)> = serde_json::from_slice(&text).unwrap_or_default();
+    pairs.into_iter().collect()
+}
+
+fn write_ended(records: &Records, identity: &Identity, ended: &BTreeMap<u64, u64>) -> Result<(), Failure> {
+    let path = ended_path(records, identity);
+    let pairs: Vec<(u64, u64)> = ended.iter().map(|(serial, ms)| (*serial, *ms)).collect();
+    write_whole(&path, json!(pairs).to_string().as_bytes()).or_fail(|| format!("cannot write {}", path.display()))
+}
+
+/// Writes down of members that do not run when that was first seen, and tells it. Who only looks cannot always write: then
+/// it is now.
+fn note_ended(records: &Records, identity: &Identity, serials: &BTreeSet<u64>) -> BTreeMap<u64, u64> {
+    let before = seen_ended(records, identity);
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let now = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
+    let mut ended = before.clone();
+    for serial in serials {
+        ended.entry(*serial).or_insert(now);
+    }
+    if ended != before {
+        let _ = write_ended(records, identity, &ended);
+    }
+    ended
+}
+
+/// Forgets of members that they did not run.
+fn runs_again(records: &Records, identity: &Identity, serials: &[u64]) -> Result<(), Failure> {
+    let before = seen_ended(records, identity);
+    let mut ended = before.clone();
+    ended.retain(|serial, _| !serials.contains(serial));
+    if ended == before { Ok(()) } else { write_ended(records, identity, &ended) }
 }
 
 /// A member that serves.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 
 use andon_schema::{Failure, Identity};
 use andon_value::Value;
@@ -21,6 +22,9 @@ use crate::kind::Kind;
 use crate::lab::{CreateExtra, Lab, Made};
 use crate::records::{Lock, Record, write_whole};
 use crate::schema;
+
+/// Members that are removed beside each other, at most.
+const AT_ONCE: usize = 16;
 
 /// A pool that nobody else works on.
 pub struct PoolSession<'a> {
@@ -40,11 +44,22 @@ pub struct MemberNote {
     pub good: bool,
 }
 
+/// How a pool as a whole is.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Standing {
+    /// Why it gets no members any more, where that is so.
+    pub fault: Option<String>,
+    /// Something was begun and is not at its end.
+    pub unfinished: bool,
+}
+
 /// What is seen of a member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct MemberSeen {
     /// It runs.
     pub alive: bool,
+    /// When somebody first saw that it does not, in milliseconds since 1970.
+    pub ended_ms: Option<u64>,
     /// It answers as it should.
     pub healthy: bool,
     /// Requests that balancers gave to it.
@@ -94,10 +109,20 @@ impl Lab {
         members.extend(noted.iter().map(|note| member_identity(identity, note.serial)));
         members.sort_unstable();
         members.dedup();
+        let waiting = Mutex::new(members.iter());
+        let next = || waiting.lock().unwrap_or_else(PoisonError::into_inner).next();
+        let delete = || {
+            while let Some(member) = next() {
+                self.delete(Kind::Server.name(), member)?;
+            }
+            Ok(())
+        };
+        let broken = || Failure::new("a member could not be removed", "What removes it came to an end by itself.");
         std::thread::scope(|scope| {
-            let deletions: Vec<_> =
-                members.iter().map(|member| scope.spawn(|| self.delete(Kind::Server.name(), member))).collect();
-            deletions.into_iter().try_for_each(|deletion| deletion.join().unwrap_or(Ok(())))
+            let deletions: Vec<_> = (0..members.len().min(AT_ONCE)).map(|_| scope.spawn(delete)).collect();
+            let ends: Vec<Result<(), Failure>> =
+                deletions.into_iter().map(|deletion| deletion.join().unwrap_or_else(|_| Err(broken()))).collect();
+            ends.into_iter().collect::<Result<(), Failure>>()
         })?;
         super::forget(&self.records, identity)
     }
@@ -146,12 +171,16 @@ impl PoolSession<'_> {
         }
     }
 
+    /// How it was when that was last written down.
+    pub fn standing(&self) -> Standing {
+        super::standing(&self.lab.records, &self.identity)
+    }
+
     /// Writes down how far it is. What comes after it finds it, whatever happens.
-    /// `fault`: why it gets no members any more, where that is so.
-    pub fn write(&self, state: &Json, members: &[MemberNote], fault: Option<&str>) -> Result<(), Failure> {
+    pub fn write(&self, state: &Json, members: &[MemberNote], standing: &Standing) -> Result<(), Failure> {
         let path = state_path(&self.lab.records, &self.identity);
         let members: Vec<Json> = members.iter().map(MemberNote::to_json).collect();
-        let json = json!({ "format": 1, "state": state, "members": members, "fault": fault });
+        let json = json!({ "format": 1, "state": state, "members": members, "fault": standing.fault, "unfinished": standing.unfinished });
         write_whole(&path, json.to_string().as_bytes()).or_fail(|| format!("cannot write {}", path.display()))
     }
 
@@ -179,12 +208,17 @@ impl PoolSession<'_> {
     pub fn make(&self, serial: u64, order: &Value, lower_dirs: Vec<PathBuf>) -> Result<Made, (Failure, Option<Value>)> {
         let extra = CreateExtra { owner: members_owner(&self.identity), lower_dirs, ..CreateExtra::default() };
         let identity = member_identity(&self.identity, serial);
-        self.lab.create(Kind::Server.name(), &identity, order, &extra)
+        let made = self.lab.create(Kind::Server.name(), &identity, order, &extra)?;
+        // One that was half there may have been seen without its processes.
+        super::runs_again(&self.lab.records, &self.identity, &[serial])
+            .map_err(|failure| (failure, Some(made.value.clone())))?;
+        Ok(made)
     }
 
     /// Starts members that do not run, as after a reboot, with their addresses and files.
     pub fn revive(&self, serial: u64) -> Result<(), Failure> {
         let identity = member_identity(&self.identity, serial);
+        super::runs_again(&self.lab.records, &self.identity, &[serial])?;
         self.lab.restart(&identity).map(drop)
     }
 
@@ -205,12 +239,14 @@ impl PoolSession<'_> {
 
     /// Removes a member and every trace of it.
     pub fn remove(&self, serial: u64) -> Result<(), Failure> {
-        self.lab.delete(Kind::Server.name(), &member_identity(&self.identity, serial))
+        self.lab.delete(Kind::Server.name(), &member_identity(&self.identity, serial))?;
+        super::runs_again(&self.lab.records, &self.identity, &[serial])
     }
 
     /// Has all balancers that follow the pool pass requests to these members alone, by weight in thousandths. Returns
-    /// once those that are left out have finished.
-    pub fn share(&self, weights: &BTreeMap<u64, u32>) -> Result<Vec<String>, Failure> {
+    /// once those that are left out have finished. Where `stops` says so meanwhile, nobody is awaited any more; then, and
+    /// where a balancer could not be put back, some may pass requests on as before and others not.
+    pub fn share(&self, weights: &BTreeMap<u64, u32>, stops: &dyn Fn() -> bool) -> Result<Vec<String>, Failure> {
         let before = table(&self.lab.records, self.identity.as_str());
         let addresses = weights.iter().filter_map(|(serial, weight)| Some((self.address(*serial)?, *weight))).collect();
         write_table(&self.lab.records, &self.identity, &addresses)?;
@@ -221,10 +257,16 @@ impl PoolSession<'_> {
             if !balancer::runs(&self.lab.records, &identity) {
                 continue;
             }
-            match balancer::refresh(&self.lab.records, &identity, &value) {
+            match balancer::refresh(&self.lab.records, &identity, &value, stops) {
                 Ok(more) => notes.extend(more),
+                Err(failure) if stops() => return Err(failure),
                 Err(failure) => {
-                    write_table(&self.lab.records, &self.identity, &before)?;
+                    // Balancers read the table: without it they cannot be put back.
+                    if let Err(other) = write_table(&self.lab.records, &self.identity, &before) {
+                        return Err(
+                            failure.help(format!("Where requests went before could not be written down: {other}"))
+                        );
+                    }
                     changed.push((identity, value));
                     return Err(self.back(&changed, failure));
                 }
@@ -239,7 +281,7 @@ impl PoolSession<'_> {
     fn back(&self, changed: &[(Identity, Value)], failure: Failure) -> Failure {
         let still = changed.iter().filter(|(identity, _)| balancer::runs(&self.lab.records, identity));
         let failed = still.filter_map(|(identity, value)| {
-            let other = balancer::refresh(&self.lab.records, identity, value).err()?;
+            let other = balancer::refresh(&self.lab.records, identity, value, &|| false).err()?;
             Some((value.get_str("listen").unwrap_or_default(), other))
         });
         failed.fold(failure, |failure, (listen, other)| {
@@ -261,12 +303,18 @@ impl PoolSession<'_> {
             let well = |address| probe.as_ref().is_none_or(|probe| ask(address, probe));
             let healthy = alive && address.is_some_and(well);
             let (requests, errors) = address.and_then(|address| counts.get(&address).copied()).unwrap_or_default();
-            MemberSeen { alive, healthy, requests, errors }
+            MemberSeen { alive, ended_ms: None, healthy, requests, errors }
         };
-        std::thread::scope(|scope| {
+        let mut seen: BTreeMap<u64, MemberSeen> = std::thread::scope(|scope| {
             let looks: Vec<_> = serials.iter().map(|serial| (*serial, scope.spawn(|| one(*serial)))).collect();
             looks.into_iter().map(|(serial, look)| (serial, look.join().unwrap_or_default())).collect()
-        })
+        });
+        let ended = seen.iter().filter(|(_, seen)| !seen.alive).map(|(serial, _)| *serial).collect();
+        let ended = super::note_ended(&self.lab.records, &self.identity, &ended);
+        for (serial, seen) in seen.iter_mut().filter(|(_, seen)| !seen.alive) {
+            seen.ended_ms = ended.get(serial).copied();
+        }
+        seen
     }
 
     /// The pool as it is now, and written down as that.

@@ -204,23 +204,26 @@ impl Balancer {
         if let Err(failure) = healthy {
             coming.iter().for_each(|target| target.discard());
             if let Place::Left(listening) = place {
-                locked(&self.left).push(listening);
+                self.leave(listening, old.spec.drain);
             }
             return Err(failure);
         }
+        let listening = match place {
+            Place::Same => None,
+            Place::Left(listening) => Some(listening),
+            Place::New(listener) => match Listening::start(listener, self.shared.clone(), self.workers.clone()) {
+                Ok(listening) => Some(listening),
+                Err(error) => {
+                    coming.iter().for_each(|target| target.discard());
+                    return Err(cannot_listen(new.listen, &error));
+                }
+            },
+        };
         for target in &staying {
             target.set_health(health());
         }
         eprintln!("targets: {wanted:?}");
         self.shared.swap(new.live(staying.into_iter().chain(coming)));
-        let listening = match place {
-            Place::Same => None,
-            Place::Left(listening) => Some(listening),
-            Place::New(listener) => {
-                let listening = Listening::start(listener, self.shared.clone(), self.workers.clone());
-                Some(listening.or_fail(|| format!("cannot listen on {}", new.listen))?)
-            }
-        };
         if let Some(listening) = listening {
             eprintln!("listening on {}", new.listen);
             self.leave(std::mem::replace(&mut *locked(&self.listening), listening), new.spec.drain);
@@ -255,7 +258,7 @@ impl Balancer {
         Ok(Place::New(listener))
     }
 
-    /// Leaves an address once nobody comes there any more: clients learn of the new one later than this process.
+    /// Leaves an address, perhaps again, once nobody comes there any more: clients learn of the new one later than this process.
     fn leave(self: &Arc<Balancer>, listening: Listening, limit: Duration) {
         let address = listening.address;
         listening.dismiss();

@@ -25,6 +25,7 @@ pub const TESTS: &[Test] = &[
     ("balancer_asks_for_health_as_told", asks_for_health),
     ("balancer_with_targets_serves_them_again_after_a_kill", started_again),
     ("balancer_listens_on_all_addresses_and_back", widens),
+    ("balancer_leaves_an_address_that_it_failed_to_come_back_to", leaves_again),
     ("balancer_has_as_many_clients_as_it_may", crowded),
     ("balancer_refuses_settings_that_disagree", disagreeing),
 ];
@@ -464,6 +465,25 @@ fn started_again(world: &World) {
     world.update(KIND, &identity, &value, &wanted).unwrap();
     for _ in 0..5 {
         assert_eq!(get(&listen, "/").unwrap().text(), "one");
+    }
+    world.delete(KIND, &identity);
+}
+
+fn leaves_again(world: &World) {
+    let (here, there, one) = (free_port(), free_port(), Backend::new("one"));
+    let (identity, value) = world.create(KIND, &given(&here, &[&one])).unwrap();
+    let value = world.update(KIND, &identity, &value, &given(&there, &[&one])).unwrap().value;
+    // Back, while clients may still come here, but with a target that is never well.
+    let targets = texts(&[free_port()]);
+    let ill =
+        [("listen", here.as_str().into()), ("targets", targets), ("interval", "50ms".into()), ("wait", "300ms".into())];
+    let failure = world.update(KIND, &identity, &value, &ill).unwrap_err();
+    assert!(failure.summary.contains("not healthy"), "{failure}");
+    assert_eq!(get(&there, "/").unwrap().text(), "one");
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while std::net::TcpStream::connect(&here).is_ok() {
+        assert!(Instant::now() < deadline, "the address that was left is still served");
+        thread::sleep(Duration::from_millis(1200));
     }
     world.delete(KIND, &identity);
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use andon_lab::{CreateExtra, MemberNote};
+use andon_lab::{CreateExtra, MemberNote, Standing};
 use andon_value::{Number, Value};
 use serde_json::json;
 
@@ -33,7 +33,7 @@ fn all_or_none(world: &World) {
     let session = world.lab.pool(&pool).unwrap();
     let version = session.version(&planned).unwrap();
     let note = |serial| MemberNote { serial, version: version.clone(), good: true };
-    session.write(&json!({}), &[note(0), note(1)], None).unwrap();
+    session.write(&json!({}), &[note(0), note(1)], &Standing::default()).unwrap();
     for serial in [0, 1] {
         let order = session.order(&version, serial as usize).unwrap();
         assert_eq!(order.get_str("name"), Some(&*format!("web-{serial}")));
@@ -54,19 +54,29 @@ fn all_or_none(world: &World) {
     let one = |serial: u64| BTreeMap::from([(serial, 1000)]);
     let (first, first_id) = follow("7780");
     assert_eq!(asked(&first), 503, "nobody serves yet");
-    session.share(&one(0)).unwrap();
+    session.share(&one(0), &|| false).unwrap();
     assert_eq!(asked(&first), 200);
-    session.share(&BTreeMap::new()).unwrap();
+    session.share(&BTreeMap::new(), &|| false).unwrap();
     let (_, deaf_id) = follow("7781");
     let (third, third_id) = follow("7780");
-    let failure = session.share(&one(1)).unwrap_err();
+    let failure = session.share(&one(1), &|| false).unwrap_err();
     assert!(failure.summary.contains("not healthy"), "{failure}");
     assert!(failure.help.iter().all(|help| !help.contains("put back")), "{failure:?}");
     for listen in [&first, &third] {
         assert_eq!(asked(listen), 503, "its requests go where they went before");
     }
     world.delete("lab_balancer", &deaf_id);
-    session.share(&one(1)).unwrap();
+    session.share(&one(1), &|| false).unwrap();
+    for listen in [&first, &third] {
+        assert_eq!(asked(listen), 200);
+    }
+    // Who is to stop waits for nobody, and whoever goes on is not held up by it.
+    session.share(&BTreeMap::new(), &|| false).unwrap();
+    let (_, deaf_id) = follow("7781");
+    let failure = session.share(&one(0), &|| true).unwrap_err();
+    assert!(failure.detail.contains("stopped by hand"), "{failure}");
+    world.delete("lab_balancer", &deaf_id);
+    session.share(&one(1), &|| false).unwrap();
     for listen in [&first, &third] {
         assert_eq!(asked(listen), 200);
     }

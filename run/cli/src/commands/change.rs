@@ -79,6 +79,8 @@ fn replace_phoenixes(context: &Context, arguments: &ApplyArguments) -> Result<()
         context.say(&format!("{phoenix} is replaced: {}", super::phoenix::why(&due)));
         super::phoenix::files(phoenix).for_each(|file| context.say(&format!("  {file}")));
         let mut go = arguments.go.clone();
+        // What was to be replaced was replaced by the first run; and what is due is seen only by those who look.
+        (go.scope.replace, go.scope.refresh, go.scope.no_refresh) = (Vec::new(), true, false);
         let Some(member) = &phoenix.member else {
             go.scope.replace = vec![phoenix.address.clone()];
             run(context, "sync", PlanMode::Normal, &arguments.stacks.stacks, &go)?;
@@ -89,10 +91,14 @@ fn replace_phoenixes(context: &Context, arguments: &ApplyArguments) -> Result<()
         let failed = |failure: Failure| Stop::from(Diagnostic::error(failure.summary).detail(failure.detail));
         retire(&session, member, true).map_err(failed)?;
         let done = run(context, "sync", PlanMode::Normal, &arguments.stacks.stacks, &go);
-        if done.is_err() {
-            retire(&session, member, false).map_err(failed)?;
-        }
+        let is_there = retire(&session, member, false).map_err(failed)?;
         done?;
+        if is_there {
+            return Err(Diagnostic::error(format!("{phoenix} was to be replaced, and is there still"))
+                .detail("The plan says nothing of its pool.")
+                .help("Look at `andon plan`: something keeps the pool from being changed.")
+                .into());
+        }
     }
 }
 

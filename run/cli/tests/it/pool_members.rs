@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value as Json;
 
-use crate::support::{Project, left_of, names_in_the_lab, need_lab};
+use crate::support::{Project, eventually, kill_server, left_of, names_in_the_lab, need_lab};
 
 /// A project of a pool of three members of a small image; what it says of them follows.
 fn project(name: &str, life: &str) -> Option<Project> {
@@ -125,7 +125,10 @@ fn members_that_have_drifted_are_replaced_one_after_another() {
     project.ok(&["apply", "-y"]);
     assert_eq!(members(&project), before);
 
-    let ran = project.ok(&["sync", "-y"]);
+    // Who is due is known by looking, whatever is said of the plan before; and what is to be replaced anyway is replaced once.
+    let ran = project.ok(&["sync", "-y", "-refresh=false", "-replace=app/andon_image.small"]);
+    let replacing = ran.err.lines().filter(|line| line.contains("Done: ") && line.contains("replaced"));
+    assert_eq!(replacing.count(), 1, "{ran}");
     let place = |text: &str| ran.err.find(text).unwrap_or_else(|| panic!("no `{text}` in {ran}"));
     assert!(place("(web-1) is replaced: a file of its image") < place("(web-2) is replaced: a file of its image"));
     let after = members(&project);
@@ -166,6 +169,7 @@ fn a_replacement_that_is_stopped_by_hand_is_gone_on_with() {
     let Some(project) = project("members-stopped", "") else { return };
     project.ok(&["up", "-y"]);
     let before = members(&project);
+    let names = names_in_the_lab(&project).len();
     project.write("root/etc/motd", "another\n");
     let main = project.directory.join("stacks/app/main.tf");
     let patient = fs::read_to_string(&main).unwrap().replace("\"100ms\"", "\"60s\"");
@@ -184,6 +188,14 @@ fn a_replacement_that_is_stopped_by_hand_is_gone_on_with() {
     assert!(began.elapsed() < Duration::from_secs(30), "it does not wait until new members are good");
     assert!(text.contains("It was stopped by hand"), "{text}");
     project.edit("stacks/app/main.tf", "\"60s\"", "\"100ms\"");
+    // What was begun is seen also where the definition is again what it was: an apply ends it.
+    project.write("root/etc/motd", "hello\n");
+    assert!(project.andon(&["plan", "-refresh=false"]).out.contains("was begun and is not at its end"));
+    project.ok(&["apply", "-y"]);
+    assert_eq!(members(&project), before);
+    assert_eq!(names_in_the_lab(&project).len(), names, "those that were new are gone");
+    assert!(project.ok(&["plan"]).all().contains("no changes"));
+    project.write("root/etc/motd", "another\n");
     project.ok(&["apply", "-y"]);
     let after = members(&project);
     assert!(after.len() == 3 && after.values().all(|identity| !before.values().any(|it| it == identity)), "{after:?}");
@@ -191,4 +203,33 @@ fn a_replacement_that_is_stopped_by_hand_is_gone_on_with() {
     let names = names_in_the_lab(&project);
     project.ok(&["down", "-y"]);
     assert_eq!(left_of(&names, &project.data_dir), Vec::<String>::new());
+}
+
+#[test]
+fn a_pool_of_one_that_dies_again_and_again_is_given_up() {
+    need_lab!();
+    let Some(project) = project("members-dying", "deaths = 3") else { return };
+    project.edit("stacks/app/main.tf", "size = 3", "size = 1");
+    project.ok(&["up", "-y"]);
+    for death in 1..=3 {
+        let (_, identity) = members(&project).pop_first().unwrap();
+        kill_server(&project.data_dir, &identity);
+        // Whoever looks, sees it; it counts once.
+        for _ in 0..3 {
+            eventually("the death is seen", Duration::from_secs(10), || {
+                project.andon(&["plan"]).out.contains("lab_pool.web")
+            });
+        }
+        let ran = project.andon(&["apply", "-y"]);
+        if death < 3 {
+            assert!(ran.code == Some(0) && ran.err.contains("web-0 runs again"), "{ran}");
+            assert_eq!(members(&project).len(), 1);
+        } else {
+            assert!(ran.code == Some(1) && ran.err.contains("die too fast"), "{ran}");
+        }
+    }
+    // Another apply, which is stopped or fails, does not forget why.
+    project.exits(1, &["apply", "-y"]);
+    assert!(project.ok(&["status"]).out.contains("members end too fast"));
+    project.ok(&["down", "-y"]);
 }

@@ -51,7 +51,13 @@ impl LabProvider {
 
 impl LabProvider {
     /// Takes a pool to what is planned, step by step.
-    fn drive(&self, request: &Request<'_>, identity: &Identity, planned: &Value) -> Result<Value, Failure> {
+    fn drive(
+        &self,
+        request: &Request<'_>,
+        identity: &Identity,
+        planned: &Value,
+        is_new: bool,
+    ) -> Result<Value, Failure> {
         let session = self.lab.pool(identity)?;
         Drive {
             session,
@@ -60,6 +66,7 @@ impl LabProvider {
             planned,
             say: request.say,
             interrupt: &self.interrupt,
+            is_new,
         }
         .run()
     }
@@ -68,7 +75,7 @@ impl LabProvider {
         let extra = CreateExtra { owner: self.owner.clone(), ..CreateExtra::default() };
         let made = self.lab.create(POOL, identity, planned, &extra);
         let made = made.and_then(|made| {
-            self.drive(request, identity, planned).map_err(|failure| {
+            self.drive(request, identity, planned, true).map_err(|failure| {
                 let left = self.lab.delete(POOL, identity).err().map(|_| made.value);
                 (failure, left)
             })
@@ -77,7 +84,7 @@ impl LabProvider {
     }
 
     fn update_pool(&self, request: &Request<'_>, identity: &Identity, prior: &Value, planned: &Value) -> Outcome {
-        let driven = self.drive(request, identity, planned).map(Some);
+        let driven = self.drive(request, identity, planned, false).map(Some);
         plain_outcome(driven.map_err(|failure| {
             let now = self.lab.read(POOL, identity, prior);
             (failure, now.unwrap_or_else(|_| Some(prior.clone())))

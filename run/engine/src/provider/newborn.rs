@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use andon_fleet::phoenix::DATA;
@@ -26,6 +27,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// The same for one with a kernel of its own, which is many times slower where it is emulated.
 const PATIENCE_WITH_MACHINES: Duration = Duration::from_secs(300);
 const PAUSE: Duration = Duration::from_millis(50);
+/// Held by whoever measures.
+static MEASURING: Mutex<()> = Mutex::new(());
 /// How many servers are made where they are too slow.
 const ATTEMPTS: usize = 3;
 
@@ -194,6 +197,8 @@ impl Demands {
     fn too_slow(&self, target: &Target, helper: &Path, gateway: Option<IpAddr>) -> Result<Vec<String>, Failure> {
         let Some(floor) = &self.floor else { return Ok(Vec::new()) };
         let (cpu, disk) = (floor.cpu.is_some(), floor.disk.is_some());
+        // Whoever is measured has the machine for itself.
+        let _alone = MEASURING.lock().unwrap_or_else(PoisonError::into_inner);
         let listening = gateway.filter(|_| floor.network.is_some()).and_then(listen);
         let network = listening.as_ref().and_then(|listener| listener.local_addr().ok());
         let measured = match listening {

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use andon_flow::{Command, Done, End, Goal, Member, Pool, Seen, Stage, Strategy};
 use andon_image::{Digest, Images};
-use andon_lab::{Lab, Made, MemberNote, PoolSession, PoolSpec};
+use andon_lab::{Lab, Made, MemberNote, PoolSession, PoolSpec, Standing};
 use andon_schema::{Failure, Identity};
 use andon_value::Value;
 
@@ -24,6 +24,8 @@ pub(super) struct Drive<'a> {
     pub say: &'a dyn Fn(&str),
     /// Whether the user asks for an end.
     pub interrupt: &'a AtomicBool,
+    /// Whether the pool is being made: where that fails, nothing of it stays.
+    pub is_new: bool,
 }
 
 /// Members that are made beside each other, at most.
@@ -41,6 +43,7 @@ impl Drive<'_> {
     pub fn run(&self) -> Result<Value, Failure> {
         let goal = self.goal()?;
         let before = self.session.state()?;
+        let mut fault = self.session.standing().fault;
         let mut pool = match before.as_ref().and_then(Pool::from_json) {
             Some(pool) => pool.aim(goal),
             None if before.is_some() => {
@@ -49,46 +52,69 @@ impl Drive<'_> {
             }
             None => Pool::new(goal),
         };
-        // Where all are gone at once, it was not of themselves.
-        if self.session.machine_is_new() || self.nobody_runs(&pool) {
+        // After a reboot nothing runs, and that is no fault of the members. Where all have ended otherwise, they are brought
+        // back as they were, and that counts as one death: whatever ended them, it was one thing.
+        if self.session.machine_is_new() {
             self.revive(&pool);
+        } else if let Some(ended_ms) = self.all_ended(&pool) {
+            let again = pool.clone().all_died(ended_ms, now_ms());
+            if let Some(again) = again {
+                pool = again;
+                self.write(&pool, fault.as_deref())?;
+                self.revive(&pool);
+            }
         }
         self.session.knows_machine()?;
         let mut said = None;
         loop {
-            if self.interrupt.load(Ordering::Relaxed) {
-                return Err(Failure::new(
-                    "the pool is not what it is to be yet",
-                    "It was stopped by hand, between two steps.",
-                )
-                .help("Members and requests are as the last step left them. The next apply goes on from there."));
+            if self.is_stopped() {
+                return Err(self.stopped());
             }
             let serials: Vec<u64> = pool.members().keys().copied().collect();
             let (next, commands) = pool.tick(now_ms(), &self.look(&serials));
             pool = next;
-            write(&self.session, &pool, None)?;
+            self.write(&pool, fault.as_deref())?;
             if let Some(why) = pool.returning().filter(|why| said.as_deref() != Some(*why)) {
                 (self.say)(&format!("the old servers come back: {why}"));
                 said = Some(why.to_owned());
             }
             if let [Command::Finish(end)] = commands.as_slice() {
+                match end {
+                    End::GaveUp(deaths) => fault = Some(format!("members end too fast: {}", ended(&pool, *deaths))),
+                    End::Settled | End::Returned(_) => fault = None,
+                    End::Failed(_) => {}
+                }
                 if *end != End::Settled {
                     // Who was to be replaced and could not be goes on; whoever asked for it asks again.
                     let serials: Vec<u64> = pool.members().keys().copied().collect();
                     pool = serials.into_iter().fold(pool, |pool, serial| pool.retire(serial, false));
-                    let fault = match end {
-                        End::GaveUp(deaths) => Some(format!("members end too fast: {}", ended(&pool, *deaths))),
-                        _ => None,
-                    };
-                    write(&self.session, &pool, fault.as_deref())?;
                 }
+                self.write(&pool, fault.as_deref())?;
                 return self.finish(&pool, end);
             }
             for done in self.take(&pool, &commands) {
                 pool = pool.done(done);
-                write(&self.session, &pool, None)?;
+                self.write(&pool, fault.as_deref())?;
             }
         }
+    }
+
+    fn write(&self, pool: &Pool, fault: Option<&str>) -> Result<(), Failure> {
+        write(&self.session, pool, fault)
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.interrupt.load(Ordering::Relaxed)
+    }
+
+    /// The user asked for an end.
+    fn stopped(&self) -> Failure {
+        if self.is_new {
+            return Failure::new("the pool was not made", "It was stopped by hand, and its members are removed again.")
+                .help("The next apply makes it.");
+        }
+        Failure::new("the pool is not what it is to be yet", "It was stopped by hand.")
+            .help("Members and requests are as the last step left them. The next apply goes on from there.")
     }
 
     fn goal(&self) -> Result<Goal, Failure> {
@@ -109,7 +135,7 @@ impl Drive<'_> {
         let seen = self.session.look(serials, self.planned).into_iter();
         let told = seen.map(|(serial, seen)| {
             let (requests, errors) = (seen.requests, seen.errors);
-            (serial, Seen { alive: seen.alive, healthy: seen.healthy, requests, errors })
+            (serial, Seen { alive: seen.alive, ended_ms: seen.ended_ms, healthy: seen.healthy, requests, errors })
         });
         told.collect()
     }
@@ -133,20 +159,22 @@ impl Drive<'_> {
             Command::Share(table) => {
                 let serials: Vec<u64> = table.keys().copied().collect();
                 (self.say)(&format!("requests go to {}", self.names(pool, &serials)));
-                Some(match self.session.share(table) {
+                match self.session.share(table, &|| self.is_stopped()) {
                     Ok(notes) => {
                         notes.iter().for_each(|note| (self.say)(note));
-                        Done::Shared(table.clone())
+                        Some(Done::Shared(table.clone()))
                     }
-                    Err(failure) => Done::NotShared(failure.to_string()),
-                })
+                    // Nobody knows how far it came; whoever goes on shares anew.
+                    Err(_) if self.is_stopped() => None,
+                    Err(failure) => Some(Done::NotShared(failure.to_string())),
+                }
             }
             Command::Remove(serial) => {
                 (self.say)(&format!("removing {}", self.names(pool, &[*serial])));
                 // What cannot be removed is tried again with the next step.
                 match self.session.remove(*serial) {
                     Ok(()) => Some(Done::Removed(*serial)),
-                    Err(failure) => Some(Done::NotShared(failure.to_string())),
+                    Err(failure) => Some(Done::NotRemoved(*serial, failure.to_string())),
                 }
             }
             Command::Wait(millis) => {
@@ -160,17 +188,26 @@ impl Drive<'_> {
     /// Makes members, some beside each other. Each counts once it is what a new server must be.
     fn make(&self, pool: &Pool, serials: &[u64]) -> Vec<Done> {
         let (session, images, newborns) = (&self.session, self.images, self.newborns);
-        let one = |serial: u64, say: &dyn Fn(&str)| -> Result<Made, Failure> {
-            let member = pool.members().get(&serial);
-            let member = member.ok_or_else(|| Failure::new("the member is gone", "Nobody should have removed it."))?;
-            let layers = layers(session, images, &member.version)?;
-            let order = session.order(&member.version, member.index)?;
+        let one = |serial: u64, say: &dyn Fn(&str)| -> Result<Made, (Failure, Option<Value>)> {
+            let ordered = || {
+                let member = pool.members().get(&serial);
+                let gone = || Failure::new("the member is gone", "Nobody should have removed it.");
+                let member = member.ok_or_else(gone)?;
+                let layers = layers(session, images, &member.version)?;
+                Ok((layers, session.order(&member.version, member.index)?))
+            };
+            let (layers, order) = ordered().map_err(|failure| (failure, None))?;
             let make = || session.make(serial, &order, layers.clone());
             let discard = || session.remove(serial);
-            newborns.raise(&order, &make, &discard, say).map_err(|(failure, _)| failure)
+            newborns.raise(&order, &make, &discard, say)
         };
         let waiting = Mutex::new(serials.iter());
-        let next = || waiting.lock().unwrap_or_else(PoisonError::into_inner).next().copied();
+        // Those that were not begun when it is stopped are made by whoever goes on.
+        let interrupt = self.interrupt;
+        let next = || match interrupt.load(Ordering::Relaxed) {
+            true => None,
+            false => waiting.lock().unwrap_or_else(PoisonError::into_inner).next().copied(),
+        };
         let (told, telling) = channel();
         std::thread::scope(|scope| {
             for _ in 0..serials.len().min(AT_ONCE) {
@@ -184,7 +221,8 @@ impl Drive<'_> {
                                 made.notes.iter().for_each(|note| say(note));
                                 Done::Made(serial, now_ms())
                             }
-                            Err(failure) => Done::NotMade(serial, failure.to_string()),
+                            Err((failure, None)) => Done::NotMade(serial, failure.to_string()),
+                            Err((failure, Some(_))) => Done::Left(serial, failure.to_string()),
                         };
                         let _ = told.send(Told::Done(done));
                     }
@@ -202,10 +240,12 @@ impl Drive<'_> {
         })
     }
 
-    /// After a reboot nothing runs; that is no fault of the members.
-    fn nobody_runs(&self, pool: &Pool) -> bool {
+    /// When the last member ended, where none runs.
+    fn all_ended(&self, pool: &Pool) -> Option<u64> {
         let serials: Vec<u64> = pool.members().keys().copied().collect();
-        !serials.is_empty() && self.look(&serials).values().all(|seen| !seen.alive)
+        let seen = self.look(&serials);
+        let nobody_runs = !seen.is_empty() && seen.values().all(|seen| !seen.alive);
+        seen.values().map(|seen| seen.ended_ms.unwrap_or_else(now_ms)).max().filter(|_| nobody_runs)
     }
 
     fn revive(&self, pool: &Pool) {
@@ -258,18 +298,23 @@ fn write(session: &PoolSession<'_>, pool: &Pool, fault: Option<&str>) -> Result<
         good: member.stage == Stage::Member && !member.retired,
     };
     let members: Vec<MemberNote> = pool.members().iter().map(note).collect();
-    session.write(&pool.to_json(), &members, fault)
+    let standing = Standing { fault: fault.map(str::to_owned), unfinished: !pool.is_at_rest() };
+    session.write(&pool.to_json(), &members, &standing)
 }
 
-/// Has the next change to a pool replace a member that serves, or no longer so.
+/// Has the next change to a pool replace a member that serves, or no longer so. Says whether the member is there.
 ///
 /// # Errors
 /// Where there is no such pool.
-pub fn retire(lab: &Lab, pool: &Identity, serial: u64, retired: bool) -> Result<(), Failure> {
+pub fn retire(lab: &Lab, pool: &Identity, serial: u64, retired: bool) -> Result<bool, Failure> {
     let session = lab.pool(pool)?;
     match session.state()?.as_ref().and_then(Pool::from_json) {
-        Some(pool) => write(&session, &pool.retire(serial, retired), None),
-        None => Ok(()),
+        Some(pool) => {
+            let is_there = pool.members().contains_key(&serial);
+            write(&session, &pool.retire(serial, retired), session.standing().fault.as_deref())?;
+            Ok(is_there)
+        }
+        None => Ok(false),
     }
 }
 
