@@ -1,7 +1,10 @@
+use std::cell::RefCell;
 use std::fs::{self, File, Permissions};
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use andon_schema::{Failure, Identity};
 
@@ -10,6 +13,7 @@ use crate::clean::clean;
 use crate::images::{Stack, remove_all};
 use crate::layer::settle;
 use crate::lock::Lock;
+use crate::patience::stopped;
 use crate::tree::Tree;
 use crate::trouble::Trouble;
 use crate::{Digest, Images, RecipeKey};
@@ -40,10 +44,7 @@ impl Images {
     pub fn begin_over(&self, identity: &Identity, stack: &Stack, pins: &str) -> Result<Bake, Failure> {
         let lower = self.directories(stack);
         let workplace = self.workplace(&format!("bake-{identity}"))?;
-        // Whoever removes layers leaves these alone.
-        let over: String = stack.layers().iter().map(|layer| format!("{layer}\n")).collect();
-        let path = workplace.directory.join("over");
-        fs::write(&path, over).doing("write", &path)?;
+        workplace.say_over(stack)?;
         if let Some(below) = lower.first() {
             let metadata = fs::metadata(below).doing("read", below)?;
             let upper = workplace.upper();
@@ -57,6 +58,35 @@ impl Images {
     }
 
     pub(crate) fn workplace(&self, name: &str) -> Result<Workplace, Failure> {
+        self.free_workplace(name)?.ok_or_else(|| {
+            let directory = self.workplaces().join(name);
+            Failure::new("the image is being made", format!("Another process works in {} now.", directory.display()))
+                .help("Wait for it, or stop it, then run the same command again.")
+        })
+    }
+
+    /// The same, once whoever does the same work is done with it.
+    pub(crate) fn workplace_in_turn(&self, name: &str) -> Result<Workplace, Failure> {
+        loop {
+            if let Some(workplace) = self.free_workplace(name)? {
+                return Ok(workplace);
+            }
+            if self.interrupt.load(Ordering::Relaxed) {
+                return Err(stopped());
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Keeps layers from being removed before there is an image of them.
+    pub(crate) fn hold_layers(&self) -> Result<Held, Failure> {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let workplace = self.workplace(&format!("held-{}-{count}", std::process::id()))?;
+        Ok(Held { workplace, layers: RefCell::default() })
+    }
+
+    fn free_workplace(&self, name: &str) -> Result<Option<Workplace>, Failure> {
         if !nix::unistd::geteuid().is_root() {
             return Err(Failure::new(
                 "only root can do this",
@@ -67,11 +97,7 @@ impl Images {
         let directory = self.workplaces().join(name);
         let _lock = self.lock()?;
         if !Workplace::clear(&directory)? {
-            return Err(Failure::new(
-                "the image is being made",
-                format!("Another process works in {} now.", directory.display()),
-            )
-            .help("Wait for it, or stop it, then run the same command again."));
+            return Ok(None);
         }
         let path = directory.join("lock");
         let lock = Lock::attempt(&path).doing("lock", &path)?;
@@ -80,7 +106,7 @@ impl Images {
             fs::create_dir_all(&directory).doing("make", &directory)?;
             fs::set_permissions(&directory, Permissions::from_mode(0o755)).doing("set the mode of", &directory)?;
         }
-        Ok(workplace)
+        Ok(Some(workplace))
     }
 
     /// Brings a finished layer to its place under its digest; `None` where it says nothing.
@@ -193,7 +219,30 @@ pub(crate) struct Workplace {
     kept: bool,
 }
 
+/// Layers of which there is to be an image: nobody removes them meanwhile.
+#[derive(Debug)]
+pub(crate) struct Held {
+    workplace: Workplace,
+    layers: RefCell<Vec<Digest>>,
+}
+
+impl Held {
+    /// From now on this one, too.
+    pub(crate) fn add(&self, layer: &Digest) -> Result<(), Failure> {
+        self.layers.borrow_mut().push(layer.clone());
+        self.workplace.say_over(&Stack(self.layers.borrow().clone()))
+    }
+}
+
 impl Workplace {
+    /// Says over which layers work goes on: whoever removes layers leaves these alone.
+    pub(crate) fn say_over(&self, stack: &Stack) -> Result<(), Failure> {
+        let over: String = stack.layers().iter().map(|layer| format!("{layer}\n")).collect();
+        let path = self.directory.join("over");
+        let draft = self.directory.join("over.draft");
+        fs::write(&draft, over).and_then(|()| fs::rename(&draft, &path)).doing("write", &path)
+    }
+
     fn layer(&self) -> PathBuf {
         self.directory.join("layer")
     }

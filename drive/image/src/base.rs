@@ -1,14 +1,18 @@
 use std::fs;
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use andon_schema::Failure;
+use serde_json::Value as Config;
 use sha2::{Digest as _, Sha256};
 
+use crate::bake::Held;
 use crate::bootstrap::{bootstrap, follow};
 use crate::clean::{Fate, Keys, clean, forget, trace};
 use crate::digest::hex;
@@ -19,12 +23,13 @@ use crate::lock::Lock;
 use crate::mirror::Mirrors;
 use crate::oci::tarball::{self, Text};
 use crate::oci::{Origin, shown};
+use crate::patience::{Budget, stopped};
 use crate::tree::Tree;
 use crate::trouble::Trouble;
 use crate::{Digest, Images, RecipeKey, Registries, Source};
 
 /// Which files a base is cleaned of; another number where others are.
-const CLEANING: &str = "2";
+const CLEANING: &str = "3";
 
 /// Where a root file system names the mirror that it was made from.
 const SOURCES_LIST: &str = "etc/apt/sources.list";
@@ -89,7 +94,7 @@ impl Images {
         let clients;
         let origin = match source {
             Source::Registry(reference) => {
-                clients = Registries::new();
+                clients = Registries::new().interrupted_by(Arc::clone(&self.interrupt));
                 Some(Origin::Registry(&clients, reference))
             }
             Source::Layout { path, tag } => Some(Origin::Layout(path, tag.as_deref())),
@@ -98,9 +103,12 @@ impl Images {
         if let Some(origin) = origin {
             log(&format!("fetching {}", place(source)));
             let (manifest, _) = origin.manifest()?;
-            let mut stack = self.unpack_layers(&origin, &manifest, log)?;
-            stack.push(self.without_traces(&stack, &name)?);
+            let config = origin.config(&manifest)?;
+            let held = self.hold_layers()?;
+            let mut stack = self.unpack_layers(&origin, &manifest, &held, log)?;
+            stack.push(self.without_traces(&stack, &name, &held)?);
             let digest = self.assemble(&stack)?;
+            self.keep_config(&digest, source, &config)?;
             self.point(&pointer, &digest)?;
             return self.as_base(digest, true);
         }
@@ -121,7 +129,11 @@ impl Images {
                 log(&format!("copying {}", path.display()));
                 let mut from = path.clone().into_os_string();
                 from.push("/.");
-                fill(Command::new("cp").args(["-a", "--reflink=auto", "--"]).arg(from).arg(&upper), path)?;
+                fill(
+                    Command::new("cp").args(["-a", "--reflink=auto", "--"]).arg(from).arg(&upper),
+                    path,
+                    &self.interrupt,
+                )?;
             }
             Source::Archive(path) => {
                 log(&format!("unpacking {}", path.display()));
@@ -131,7 +143,7 @@ impl Images {
                 // Devices are not kept, and only this machine's root could make them.
                 tar.args(["--anchored", "--exclude=./dev/*", "--exclude=dev/*"]);
                 // A colon in a path is no name of another machine.
-                fill(tar.arg("--force-local"), path)?;
+                fill(tar.arg("--force-local"), path, &self.interrupt)?;
             }
             Source::Image(_) | Source::Registry(_) | Source::Layout { .. } => return Err(unresolved()),
         }
@@ -196,7 +208,7 @@ impl Images {
     }
 
     /// A layer over others that takes from them what made a server one of its own; `None` where there is no such thing.
-    fn without_traces(&self, stack: &Stack, name: &str) -> Result<Option<Digest>, Failure> {
+    fn without_traces(&self, stack: &Stack, name: &str, held: &Held) -> Result<Option<Digest>, Failure> {
         let tree = self.tree(stack)?;
         let entries = traces(&tree);
         if entries.is_empty() {
@@ -207,11 +219,35 @@ impl Images {
         let layers = self.directories(stack);
         let below = |path: &Path| shown(&layers, &tree, path);
         let packed = tarball::of_texts(&entries).doing("write", &upper)?;
-        tarball::unpack(&*packed, &upper, &below).doing("write", &upper)?;
+        tarball::unpack(&*packed, &upper, &below, &Budget::unbounded(&self.interrupt)).doing("write", &upper)?;
         if let Some(root) = layers.first() {
             tarball::alike(root, &upper).doing("write", &upper)?;
         }
-        self.keep(workplace, &tree, |_| Ok(()))
+        self.keep(workplace, &tree, |layer| held.add(&layer.digest()))
+    }
+
+    /// How containers of an image from elsewhere run, as whoever made it says. `None` where that is not known.
+    pub fn config_of(&self, image: &Digest, source: &Source) -> Option<Config> {
+        serde_json::from_slice(&fs::read(self.config_path(image, source).ok()?).ok()?).ok()
+    }
+
+    fn keep_config(&self, image: &Digest, source: &Source, config: &Config) -> Result<(), Failure> {
+        write_whole(&self.config_path(image, source)?, config.to_string().as_bytes())
+    }
+
+    /// Images of two names may hold the same, and run otherwise.
+    fn config_path(&self, image: &Digest, source: &Source) -> Result<PathBuf, Failure> {
+        let key = match source {
+            Source::Registry(reference) => reference.to_string(),
+            source => self.source_key(source)?,
+        };
+        Ok(self.place(image).join(format!("config-{}", RecipeKey::of([key.as_bytes()]).as_str())))
+    }
+
+    /// Says of what was made of layers what was said of the lowest of them.
+    pub(crate) fn hand_on_origin(&self, from: &Stack, to: &Digest) -> Result<(), Failure> {
+        let origin = from.0.first().and_then(|bottom| fs::read(self.origin_path(bottom)).ok());
+        origin.map_or(Ok(()), |text| write_whole(&self.origin_path(to), &text))
     }
 
     /// What a lock file says of an image: its digest; where it was made from packages, of all but the mirror that it names, so
@@ -358,13 +394,36 @@ fn place(source: &Source) -> String {
     }
 }
 
-fn fill(command: &mut Command, from: &Path) -> Result<(), Failure> {
+fn fill(command: &mut Command, from: &Path, interrupt: &AtomicBool) -> Result<(), Failure> {
     follow(command);
-    let output = command.stdin(Stdio::null()).env("LC_ALL", "C.UTF-8").output().doing("unpack", from)?;
-    if output.status.success() {
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).env("LC_ALL", "C.UTF-8");
+    let mut child = command.spawn().doing("unpack", from)?;
+    let stderr = child.stderr.take();
+    let (status, said) = std::thread::scope(|scope| {
+        let said = scope.spawn(move || {
+            let mut said = Vec::new();
+            stderr.map(|mut from| from.read_to_end(&mut said));
+            said
+        });
+        let status = loop {
+            if interrupt.load(Ordering::Relaxed) {
+                let _ = child.kill();
+            }
+            match child.try_wait() {
+                Ok(None) => std::thread::sleep(Duration::from_millis(5)),
+                Ok(Some(status)) => break Ok(status),
+                Err(error) => break Err(error),
+            }
+        };
+        (status, said.join().unwrap_or_default())
+    });
+    if status.doing("unpack", from)?.success() {
         return Ok(());
     }
-    let said = String::from_utf8_lossy(&output.stderr);
+    if interrupt.load(Ordering::Relaxed) {
+        return Err(stopped());
+    }
+    let said = String::from_utf8_lossy(&said);
     let said: Vec<&str> = said.lines().collect();
     let said = said.get(said.len().saturating_sub(5)..).unwrap_or_default().join("\n");
     let failure = Failure::new(

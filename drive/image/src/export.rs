@@ -12,8 +12,13 @@ use flate2::write::GzEncoder;
 use crate::images::remove_all;
 use crate::oci::tarball;
 use crate::output::make_parent;
+use crate::patience::{Budget, Watched};
+use crate::tree::Tree;
 use crate::trouble::Trouble;
-use crate::{Digest, Images};
+use crate::{Digest, Images, RecipeKey, Stack};
+
+/// Of so many layers one is made: an overlay takes no more than 500, and servers stand on some more.
+const DEEP: usize = 100;
 
 impl Images {
     /// Writes the root file system as a tar archive, packed where the name ends with `.gz` or `.tgz`. The same image always gives the
@@ -24,14 +29,15 @@ impl Images {
         let draft = Path::new(&draft);
         make_parent(path)?;
         let file = BufWriter::new(File::create(draft).doing("write", path)?);
+        let stack = &self.stack(image)?;
         let written = match path.extension().is_some_and(|end| end == "gz" || end == "tgz") {
             true => {
                 let mut packer = GzEncoder::new(file, Compression::default());
-                self.write_tar(image, &mut packer).and_then(|()| packer.finish()?.flush())
+                self.write_tar(stack, &mut packer).and_then(|()| packer.finish()?.flush())
             }
             false => {
                 let mut file = file;
-                self.write_tar(image, &mut file).and_then(|()| file.flush())
+                self.write_tar(stack, &mut file).and_then(|()| file.flush())
             }
         };
         written.inspect_err(|_| drop(fs::remove_file(draft))).doing("write", path)?;
@@ -56,31 +62,57 @@ impl Images {
 
     /// Copies the root file system into a directory, which is empty.
     pub(crate) fn copy_root(&self, image: &Digest, to: &Path) -> Result<(), Failure> {
+        self.copy_stack(&self.stack(image)?, to)
+    }
+
+    /// The same of layers over each other.
+    fn copy_stack(&self, stack: &Stack, to: &Path) -> Result<(), Failure> {
         let (reader, writer) = nix::unistd::pipe().doing("write", to)?;
         let copied = std::thread::scope(|scope| {
-            let packer = scope.spawn(move || self.write_tar(image, &mut BufWriter::new(File::from(writer))));
-            let unpacked = tarball::unpack(File::from(reader), to, &|_| None);
+            let packer = scope.spawn(move || self.write_tar(stack, &mut BufWriter::new(File::from(writer))));
+            let unpacked = tarball::unpack(File::from(reader), to, &|_| None, &Budget::unbounded(&self.interrupt));
             let packed = packer.join().unwrap_or_else(|_| Err(io::Error::other("a writing thread ended")));
             unpacked.and(packed)
         });
         copied.doing("write", to)
     }
 
-    fn write_tar(&self, image: &Digest, to: &mut dyn Write) -> io::Result<()> {
+    /// What only so many layers come to, where there are more than an overlay bears: as one layer, made once. `None` where
+    /// there are not so many.
+    pub fn shallow(&self, stack: &Stack) -> Result<Option<Stack>, Failure> {
+        if stack.0.len() < DEEP {
+            return Ok(None);
+        }
+        let head: &[u8] = b"andon flat 1";
+        let key = RecipeKey::of(std::iter::once(head).chain(stack.0.iter().map(|layer| layer.as_str().as_bytes())));
+        if let Some(Some(flat)) = self.known_step(&key) {
+            return Ok(Some(Stack(vec![flat])));
+        }
+        let workplace = self.workplace_in_turn(&format!("flat-{}", key.as_str()))?;
+        workplace.say_over(stack)?;
+        self.copy_stack(stack, &workplace.upper())?;
+        let flat = self.keep(workplace, &Tree::default(), |_| Ok(()))?;
+        let flat =
+            flat.ok_or_else(|| Failure::new("the image is empty", "None of its layers holds anything.".to_owned()))?;
+        self.hand_on_origin(stack, &flat)?;
+        self.remember_step(&key, Some(&flat))?;
+        Ok(Some(Stack(vec![flat])))
+    }
+
+    fn write_tar(&self, stack: &Stack, to: &mut dyn Write) -> io::Result<()> {
         let words = |failure: Failure| io::Error::other(format!("{}: {}", failure.summary, failure.detail));
-        let stack = self.stack(image).map_err(words)?;
         let layers = stack.layers().iter().rev();
         let layers: Vec<_> = layers
             .map(|layer| Ok((self.layer_place(layer).join("upper"), self.layer_tree(layer)?)))
             .collect::<Result<_, Failure>>()
             .map_err(words)?;
-        let whole = self.tree(&stack).map_err(words)?;
+        let whole = self.tree(stack).map_err(words)?;
         // What shows is what the topmost layer says that says anything.
         let entries = whole.iter().filter_map(|(path, line)| {
             let (root, _) = layers.iter().find(|(_, tree)| tree.line(path).is_some())?;
             Some((root.as_path(), path, line))
         });
-        tarball::write(entries, to)
+        tarball::write(entries, Watched::new(to, &self.interrupt))
     }
 }
 

@@ -332,6 +332,14 @@ impl Images {
         self.directory.join(digest.directory_name())
     }
 
+    /// How much more may come here, in bytes: some of the disk stays free.
+    pub(crate) fn room(&self) -> Result<u64, Failure> {
+        let path = &self.directory;
+        let disk = nix::sys::statvfs::statvfs(path).doing("look at", path)?;
+        let free = disk.blocks_available().saturating_sub(disk.blocks() / 50);
+        Ok(free.saturating_mul(disk.fragment_size()))
+    }
+
     pub(crate) fn layer_place(&self, layer: &Digest) -> PathBuf {
         self.directory.join("layers").join(layer.directory_name())
     }

@@ -45,6 +45,7 @@ mod mirror;
 mod oci;
 mod output;
 mod packages;
+mod patience;
 pub mod provenance;
 pub mod sbom;
 mod source;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use andon_image::provenance::commit_of;
-use andon_image::{Baked, Base, Choice, Digest, Images, Package, RecipeKey, Source, Stack};
+use andon_image::{Baked, Base, Choice, ContainerConfig, Digest, Images, Package, RecipeKey, Source, Stack};
 use andon_lang::definitions::Project;
 use andon_lang::modules::{LOCK_FILE, Lock, LockedImage};
 use andon_lang::{Bundle, Recipe, SecretsAtHand, Server, bundle};
@@ -56,11 +56,19 @@ enum Parent {
 }
 
 impl Prepared {
-    /// What the lowest image of it is made over.
-    fn source(&self) -> &Source {
+    /// The lowest image of the project that it is made over, or itself.
+    fn lowest(&self) -> &Prepared {
         match &self.parent {
-            Parent::Source(source) => source,
-            Parent::Image(parent) => parent.source(),
+            Parent::Source(_) => self,
+            Parent::Image(parent) => parent.lowest(),
+        }
+    }
+
+    /// What that is made over.
+    fn source(&self) -> Option<&Source> {
+        match &self.lowest().parent {
+            Parent::Source(source) => Some(source),
+            Parent::Image(_) => None,
         }
     }
 }
@@ -157,7 +165,7 @@ impl Baker {
         let stack = self.images.stack(digest)?;
         // What this machine has is what it is made of next time, too, whatever that is then.
         let own = match prepared.source() {
-            Source::Host => self.images.known_base(&Source::Host)?.map(|base| self.images.packages(&base.digest)),
+            Some(Source::Host) => self.images.known_base(&Source::Host)?.map(|base| self.images.packages(&base.digest)),
             _ => None,
         };
         let own = own.transpose()?.unwrap_or_default();
@@ -170,6 +178,22 @@ impl Baker {
         self.images.finish(&stack, &key)?;
         self.lock.images.insert(name.clone(), locked);
         Ok(key)
+    }
+
+    /// How containers of an image run, with what its definition does not say as the image from elsewhere does that it is made
+    /// over.
+    pub fn container(&self, prepared: &Prepared, own: &ContainerConfig) -> Result<ContainerConfig, Failure> {
+        let lowest = prepared.lowest();
+        let Parent::Source(source @ (Source::Registry(_) | Source::Layout { .. })) = &lowest.parent else {
+            return Ok(own.clone());
+        };
+        let locked = self.locked(&lowest.recipe).and_then(|locked| Digest::parse(&locked.base));
+        let base = match locked.and_then(|locked| self.images.locked_base(&locked)) {
+            Some(base) => Some(base),
+            None => self.images.known_base(source)?.map(|base| base.digest),
+        };
+        let config = base.and_then(|base| self.images.config_of(&base, source));
+        Ok(config.map_or_else(|| own.clone(), |config| own.clone().over(&config)))
     }
 
     /// The image of a recipe, baked where it is not there yet, with what its host resources came to.
@@ -322,6 +346,9 @@ impl Baker {
             .map_err(|diagnostics| failed(lines(&diagnostics, bundle.sources())))?;
         let part = Part { role, params, facts, bytes: bundle.encode().into() };
         for range in andon_converge::parts(&catalog) {
+            if let Some(shallow) = self.images.shallow(stack)? {
+                *stack = shallow;
+            }
             let key = step_key(stack, &catalog, range.clone());
             if let Some(layer) = self.images.known_step(&key).filter(|_| !self.afresh) {
                 let mut with = stack.clone();
@@ -459,7 +486,7 @@ fn target(bake: &andon_image::Bake) -> Target {
 fn step_key(stack: &Stack, catalog: &Catalog, range: std::ops::Range<usize>) -> RecipeKey {
     let ingredients = andon_converge::ingredients(catalog, range);
     let layers = stack.layers().iter().map(|layer| layer.as_str().as_bytes());
-    let fixed: [&[u8]; 3] = [b"andon step 1", env!("CARGO_PKG_VERSION").as_bytes(), &ingredients];
+    let fixed: [&[u8]; 3] = [b"andon step 2", env!("CARGO_PKG_VERSION").as_bytes(), &ingredients];
     RecipeKey::of(fixed.into_iter().chain(layers))
 }
 

@@ -29,6 +29,7 @@ pub use registry::Registries;
 use crate::images::write_whole;
 use crate::lock::Lock;
 use crate::output::make_parent;
+use crate::patience::Watched;
 use crate::trouble::Trouble;
 use crate::{Digest, Images};
 
@@ -40,6 +41,9 @@ const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 const LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
 const LAYER_GZIP: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
+
+/// The label by which an image is known again.
+const OWN_LABEL: &str = "andon.image";
 
 /// How a container of an image runs, as its definition says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -60,6 +64,10 @@ pub struct ContainerConfig {
     pub labels: BTreeMap<String, String>,
     /// Layers are not packed.
     pub plain: bool,
+    /// What it takes for an orderly end: `SIGTERM`.
+    pub stop_signal: Option<String>,
+    /// Directories that are volumes of their own.
+    pub volumes: Vec<String>,
 }
 
 /// An image in this form.
@@ -144,13 +152,13 @@ impl Images {
             let (file, unpacked) = match plain {
                 true => {
                     let mut counted = Counted::new(file);
-                    tarball::write(entries(), &mut counted)?;
+                    tarball::write(entries(), Watched::new(&mut counted, &self.interrupt))?;
                     let (file, digest, _) = counted.end();
                     (file, digest)
                 }
                 false => {
                     let mut counted = Counted::new(GzEncoder::new(file, Compression::default()));
-                    tarball::write(entries(), &mut counted)?;
+                    tarball::write(entries(), Watched::new(&mut counted, &self.interrupt))?;
                     let (packer, digest, _) = counted.end();
                     (packer.finish()?, digest)
                 }
@@ -167,6 +175,43 @@ impl Images {
 }
 
 impl ContainerConfig {
+    /// The same, with what it does not say as the image says that it is made over, in the form of that image's configuration:
+    /// its command only where no other one is given.
+    #[must_use]
+    pub fn over(mut self, below: &Json) -> ContainerConfig {
+        let texts = |name: &str| -> Vec<String> {
+            let all = below.get(name).and_then(Json::as_array).into_iter().flatten();
+            all.filter_map(|text| text.as_str().map(str::to_owned)).collect()
+        };
+        let text = |name: &str| below.get(name).and_then(Json::as_str).filter(|it| !it.is_empty()).map(str::to_owned);
+        let names =
+            |name: &str| below.get(name).and_then(Json::as_object).into_iter().flatten().map(|(name, _)| name.clone());
+        if self.entrypoint.is_empty() {
+            self.entrypoint = texts("Entrypoint");
+            if self.command.is_empty() {
+                self.command = texts("Cmd");
+                self.stop_signal = self.stop_signal.or_else(|| text("StopSignal"));
+            }
+        }
+        for variable in texts("Env") {
+            if let Some((name, value)) = variable.split_once('=') {
+                self.environment.entry(name.to_owned()).or_insert_with(|| value.to_owned());
+            }
+        }
+        self.user = self.user.or_else(|| text("User"));
+        self.working_dir = self.working_dir.or_else(|| text("WorkingDir"));
+        let own: Vec<String> = self.ports.iter().map(|port| port_of(port)).collect();
+        self.ports.extend(names("ExposedPorts").filter(|port| !own.contains(port)));
+        let own = self.volumes.clone();
+        self.volumes.extend(names("Volumes").filter(|volume| !own.contains(volume)));
+        for (name, value) in below.get("Labels").and_then(Json::as_object).into_iter().flatten() {
+            if let Some(value) = value.as_str().filter(|_| name != OWN_LABEL) {
+                self.labels.entry(name.clone()).or_insert_with(|| value.to_owned());
+            }
+        }
+        self
+    }
+
     fn encode(&self, image: &Digest, layers: &[Blob]) -> Json {
         let mut config = Map::new();
         let mut put = |name: &str, value: Json| drop(config.insert(name.to_owned(), value));
@@ -188,12 +233,16 @@ impl ContainerConfig {
             text.iter().for_each(|text| put(name, text.as_str().into()));
         }
         if !self.ports.is_empty() {
-            let port =
-                |port: &String| (if port.contains('/') { port.clone() } else { format!("{port}/tcp") }, json!({}));
-            put("ExposedPorts", Json::Object(self.ports.iter().map(port).collect()));
+            put("ExposedPorts", Json::Object(self.ports.iter().map(|port| (port_of(port), json!({}))).collect()));
+        }
+        if !self.volumes.is_empty() {
+            put("Volumes", Json::Object(self.volumes.iter().map(|place| (place.clone(), json!({}))).collect()));
+        }
+        if let Some(signal) = &self.stop_signal {
+            put("StopSignal", signal.as_str().into());
         }
         // By this it is known again on a machine that has it from elsewhere.
-        let own = ("andon.image".to_owned(), Json::from(image.as_str()));
+        let own = (OWN_LABEL.to_owned(), Json::from(image.as_str()));
         let labels = self.labels.iter().map(|(name, value)| (name.clone(), Json::from(value.as_str())));
         put("Labels", Json::Object(std::iter::once(own).chain(labels).collect()));
         json!({
@@ -306,6 +355,11 @@ pub(crate) fn can_be_layout(directory: &Path) -> Result<(), Failure> {
         format!("{} holds something else than images in this form.", directory.display()),
     )
     .help("Name a directory that is not there, is empty, or is a layout."))
+}
+
+/// A port with its protocol.
+fn port_of(port: &str) -> String {
+    if port.contains('/') { port.to_owned() } else { format!("{port}/tcp") }
 }
 
 fn index_of(entries: Vec<Json>) -> Json {

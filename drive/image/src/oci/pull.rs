@@ -12,10 +12,12 @@ use sha2::{Digest as _, Sha256};
 
 use super::registry::{read_all, refuse};
 use super::{Reference, Registries, architecture, digest_of, file_name, tarball};
+use crate::bake::Held;
 use crate::images::Stack;
+use crate::patience::{Budget, Watched};
 use crate::tree::{DIRECTORY, Tree};
 use crate::trouble::Trouble;
-use crate::{Digest, Images};
+use crate::{Digest, Images, RecipeKey};
 
 /// Where an image of this form comes from.
 pub(crate) enum Origin<'a> {
@@ -50,6 +52,27 @@ impl Origin<'_> {
                 Box::new(File::open(&path).doing("read", &path)?)
             }
         })
+    }
+
+    /// How its containers run, as the image says.
+    pub(crate) fn config(&self, manifest: &Json) -> Result<Json, Failure> {
+        let digest = manifest.get("config").and_then(|it| Digest::parse(it.get("digest")?.as_str()?));
+        let Some(digest) = digest else { return Ok(Json::Null) };
+        let bytes = read_all(self.layer(&digest)?, 4 << 20);
+        let bytes = bytes.map_err(|error| self.failed(&digest, &error))?;
+        if digest_of(&bytes) != digest {
+            return Err(self.refuse(&digest));
+        }
+        let json = parse(&bytes, "the configuration")?;
+        Ok(json.get("config").cloned().unwrap_or_default())
+    }
+
+    fn failed(&self, digest: &Digest, error: &io::Error) -> Failure {
+        let from = match self {
+            Origin::Registry(_, reference) => reference.to_string(),
+            Origin::Layout(directory, _) => directory.display().to_string(),
+        };
+        Failure::new("the image could not be fetched", format!("{digest} of {from}: {error}."))
     }
 
     fn refuse(&self, digest: &Digest) -> Failure {
@@ -93,8 +116,10 @@ impl Images {
         &self,
         origin: &Origin<'_>,
         manifest: &Json,
+        held: &Held,
         log: &dyn Fn(&str),
     ) -> Result<Stack, Failure> {
+        let budget = Budget::of_image(self.room()?, &self.interrupt)?;
         let unclear = |what: &str| Failure::new("the image's manifest is not one", what.to_owned());
         let layers = manifest.get("layers").and_then(Json::as_array).ok_or_else(|| unclear("It names no layers."))?;
         let mut stack = Stack(Vec::new());
@@ -102,25 +127,59 @@ impl Images {
             let digest = layer.get("digest").and_then(Json::as_str).and_then(Digest::parse);
             let digest = digest.ok_or_else(|| unclear("The digest of a layer is no sha256."))?;
             let size = layer.get("size").and_then(Json::as_u64).unwrap_or(0);
+            if let Some(shallow) = self.shallow(&stack)? {
+                shallow.0.iter().try_for_each(|layer| held.add(layer))?;
+                stack = shallow;
+            }
+            // The same over the same is the same layer.
+            let head: &[u8] = b"andon pull 1";
+            let below = stack.0.iter().map(|layer| layer.as_str().as_bytes());
+            let key = RecipeKey::of([head, digest.as_str().as_bytes()].into_iter().chain(below));
+            let workplace = self.workplace_in_turn(&format!("pull-{}", key.as_str()))?;
+            if let Some(known) = self.known_step(&key) {
+                known.iter().try_for_each(|layer| held.add(layer))?;
+                // Nobody may have removed it in between.
+                if self.known_step(&key).is_some() {
+                    stack.push(known);
+                    continue;
+                }
+            }
             log(&format!("fetching layer {} of {} ({} MiB)", number + 1, layers.len(), size >> 20));
-            let workplace = self.workplace(&format!("pull-{}", file_name(&digest)))?;
             let packed = workplace.work().join("layer");
             let mut from = origin.layer(&digest)?;
-            copy_checked(&mut from, &packed, size, &digest)
-                .doing("write", &packed)?
-                .ok_or_else(|| origin.refuse(&digest))?;
+            let mut from = Watched::new(&mut from, &self.interrupt);
+            let copied = copy_checked(&mut from, &packed, size, &digest);
+            let copied = copied.map_err(|error| match error.raw_os_error() {
+                Some(_) => error_of_disk(error, &packed),
+                None => origin.failed(&digest, &error),
+            })?;
+            copied.ok_or_else(|| origin.refuse(&digest))?;
             let upper = workplace.upper();
             let below = self.tree(&stack)?;
             let layers = self.directories(&stack);
             let at = |path: &Path| shown(&layers, &below, path);
-            open(&packed).and_then(|plain| tarball::unpack(plain, &upper, &at)).doing("unpack a layer to", &upper)?;
+            let unpacked = open(&packed).and_then(|plain| tarball::unpack(plain, &upper, &at, &budget));
+            unpacked.map_err(|error| match error.raw_os_error() {
+                Some(_) => error_of_disk(error, &upper),
+                None => origin.failed(&digest, &error),
+            })?;
             fs::remove_file(&packed).doing("remove", &packed)?;
-            stack.push(self.keep(workplace, &below, |_| Ok(()))?);
+            let layer = self.keep(workplace, &below, |layer| held.add(&layer.digest()))?;
+            self.remember_step(&key, layer.as_ref())?;
+            stack.push(layer);
         }
         if self.tree(&stack)? == Tree::default() {
             return Err(Failure::new("the image is empty", "None of its layers holds anything.".to_owned()));
         }
         Ok(stack)
+    }
+}
+
+fn error_of_disk(error: io::Error, place: &Path) -> Failure {
+    let failed: Result<(), io::Error> = Err(error);
+    match failed.doing("write", place) {
+        Err(failure) => failure,
+        Ok(()) => Failure::new("a layer could not be unpacked", place.display().to_string()),
     }
 }
 

@@ -5,21 +5,26 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use andon_schema::Failure;
 use serde_json::Value as Json;
 use ureq::http::{Response, header};
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
-use ureq::{Agent, Body};
+use ureq::{Agent, Body, SendBody};
 
 use super::login::{Login, Logins, is_hub};
 use super::{MANIFEST, OciImage, Reference, digest_of, length};
 use crate::Digest;
+use crate::patience::{Counting, Flowing, GaveUp, Patience, stopped};
 
 /// The largest manifest or configuration: the most that registries take.
 const LARGEST_PAGE: u64 = 4 << 20;
+
+/// How long a registry may say nothing: some look through a large layer before they answer.
+const SILENCE: Duration = Duration::from_secs(120);
 
 /// A client of registries.
 #[derive(Debug)]
@@ -28,15 +33,24 @@ pub struct Registries {
     /// By registry, name and whether something is written there: what the registry wants to see.
     passes: Mutex<BTreeMap<(String, String), String>>,
     logins: Logins,
+    patience: Patience,
 }
 
 /// What is asked of a registry.
 pub(super) enum Asked<'a> {
     Get(&'a str),
+    /// What may be large: it is read as it comes.
+    Blob,
     Head,
     Post,
-    Put { media_type: &'a str, bytes: &'a [u8] },
-    PutFile { path: &'a Path, bytes: u64 },
+    Put {
+        media_type: &'a str,
+        bytes: &'a [u8],
+    },
+    PutFile {
+        path: &'a Path,
+        bytes: u64,
+    },
 }
 
 impl Registries {
@@ -51,11 +65,25 @@ impl Registries {
             .tls_config(TlsConfig::builder().root_certs(roots).build())
             .timeout_resolve(Some(Duration::from_secs(10)))
             .timeout_connect(Some(Duration::from_secs(10)))
-            .timeout_recv_response(Some(Duration::from_secs(120)))
             .user_agent(concat!("andon/", env!("CARGO_PKG_VERSION")))
             .build()
             .new_agent();
-        Registries { agent, passes: Mutex::default(), logins: Logins::of_user() }
+        let patience = Patience { interrupt: Arc::default(), silence: SILENCE };
+        Registries { agent, passes: Mutex::default(), logins: Logins::of_user(), patience }
+    }
+
+    /// The same, ending at once what goes on when this is set.
+    #[must_use]
+    pub fn interrupted_by(mut self, interrupt: Arc<AtomicBool>) -> Registries {
+        self.patience.interrupt = interrupt;
+        self
+    }
+
+    /// The same, giving up on a registry that says nothing for so long.
+    #[must_use]
+    pub fn giving_up_after(mut self, silence: Duration) -> Registries {
+        self.patience.silence = silence;
+        self
     }
 
     /// Sends an image: first what it lacks there, then its name.
@@ -93,8 +121,9 @@ impl Registries {
     /// Reads a blob. What comes is not checked yet.
     pub(crate) fn blob(&self, from: &Reference, digest: &Digest) -> Result<impl Read + use<>, Failure> {
         let url = self.url(from, &format!("blobs/{digest}"));
-        let answer = expect(from, self.ask(from, &url, &Asked::Get("*/*"))?, &[200])?;
-        Ok(answer.into_body().into_with_config().limit(u64::MAX).reader())
+        let answer = expect(from, self.ask(from, &url, &Asked::Blob)?, &[200])?;
+        let body = answer.into_body().into_with_config().limit(u64::MAX).reader();
+        Flowing::new(body, self.patience.clone()).map_err(|error| unreachable(from, &error.to_string()))
     }
 
     pub(super) fn has(&self, there: &Reference, digest: &Digest) -> Result<bool, Failure> {
@@ -122,7 +151,7 @@ impl Registries {
 
     /// Asks, and once more with what the registry says it wants to see.
     pub(super) fn ask(&self, of: &Reference, url: &str, asked: &Asked<'_>) -> Result<Response<Body>, Failure> {
-        let writes = !matches!(asked, Asked::Get(_) | Asked::Head);
+        let writes = !matches!(asked, Asked::Get(_) | Asked::Blob | Asked::Head);
         let key = (of.registry.clone(), format!("{}{}", of.name, if writes { " push" } else { "" }));
         let pass = self.passes.lock().ok().and_then(|passes| passes.get(&key).cloned());
         let answer = self.send(of, url, asked, pass.as_deref())?;
@@ -144,25 +173,55 @@ impl Registries {
         asked: &Asked<'_>,
         pass: Option<&str>,
     ) -> Result<Response<Body>, Failure> {
-        let trouble = |error: ureq::Error| unreachable(of, &error.to_string());
         // A place that the registry names may be elsewhere: that is not told who asks.
         let pass = pass.filter(|_| url.starts_with(&format!("{}/", root(of))));
-        let answer = match asked {
-            Asked::Get(accepted) => with(self.agent.get(url).header("accept", *accepted), pass).call(),
-            Asked::Head => with(self.agent.head(url), pass).call(),
-            Asked::Post => with(self.agent.post(url).header("content-length", "0"), pass).send_empty(),
+        let agent = &self.agent;
+        match asked {
+            Asked::Get(accepted) => {
+                let request = with(agent.get(url).header("accept", *accepted), pass);
+                self.patiently(of, move || whole(request.call()?))
+            }
+            Asked::Blob => {
+                let request = with(agent.get(url).header("accept", "*/*"), pass);
+                self.patiently(of, move || match request.call()? {
+                    answer if answer.status() == 200 => Ok(answer),
+                    answer => whole(answer),
+                })
+            }
+            Asked::Head => {
+                let request = with(agent.head(url), pass);
+                self.patiently(of, move || request.call())
+            }
+            Asked::Post => {
+                let request = with(agent.post(url).header("content-length", "0"), pass);
+                self.patiently(of, move || whole(request.send_empty()?))
+            }
             Asked::Put { media_type, bytes } => {
-                with(self.agent.put(url).header("content-type", *media_type), pass).send(*bytes)
+                let request = with(agent.put(url).header("content-type", *media_type), pass);
+                let bytes = bytes.to_vec();
+                self.patiently(of, move || whole(request.send(&*bytes)?))
             }
             Asked::PutFile { path, bytes } => {
                 let file = File::open(path).map_err(|error| {
                     Failure::new("a layer cannot be read", format!("Cannot read {}: {error}.", path.display()))
                 })?;
-                let request = self.agent.put(url).header("content-type", "application/octet-stream");
-                with(request.header("content-length", bytes.to_string()), pass).send(file)
+                let request = agent.put(url).header("content-type", "application/octet-stream");
+                let request = with(request.header("content-length", bytes.to_string()), pass);
+                let moved = Arc::new(AtomicU64::new(0));
+                let body = Counting { from: file, moved: Arc::clone(&moved) };
+                let sent = move || whole(request.send(SendBody::from_owned_reader(body))?);
+                came(of, self.patience.wait(&moved, sent))
             }
-        };
-        answer.map_err(trouble)
+        }
+    }
+
+    /// Waits for an answer no longer than somebody wants it.
+    fn patiently(
+        &self,
+        of: &Reference,
+        work: impl FnOnce() -> Result<Response<Body>, ureq::Error> + Send + 'static,
+    ) -> Result<Response<Body>, Failure> {
+        came(of, self.patience.wait(&AtomicU64::new(0), work))
     }
 
     /// What a registry wants to see: a token of the place that it names, or a name and a password.
@@ -187,7 +246,9 @@ impl Registries {
             Some(Login::Refresh(token)) => {
                 let form = [("grant_type", "refresh_token"), ("client_id", "andon"), ("scope", &scope)];
                 let form = form.into_iter().chain([("refresh_token", token.as_str())]).chain(service);
-                self.agent.post(realm).send_form(form)
+                let form: Vec<(&str, String)> = form.map(|(name, value)| (name, value.to_owned())).collect();
+                let request = self.agent.post(realm);
+                self.patiently(of, move || whole(request.send_form(form)?))
             }
             login => {
                 let request = self.agent.get(realm).query("scope", scope);
@@ -196,11 +257,11 @@ impl Registries {
                     Login::Basic(login) => Some(format!("Basic {login}")),
                     Login::Refresh(_) => None,
                 });
-                with(request, login.as_deref()).call()
+                let request = with(request, login.as_deref());
+                self.patiently(of, move || whole(request.call()?))
             }
         };
-        let answer = answer.map_err(|error| unreachable(of, &error.to_string()))?;
-        let mut answer = expect(of, answer, &[200])?;
+        let mut answer = expect(of, answer?, &[200])?;
         let json: Json = serde_json::from_slice(&page(of, &mut answer)?).unwrap_or_default();
         let token = ["token", "access_token"].iter().find_map(|name| json.get(*name)?.as_str());
         Ok(token.map(|token| format!("Bearer {token}")))
@@ -211,6 +272,22 @@ impl Default for Registries {
     fn default() -> Registries {
         Registries::new()
     }
+}
+
+/// What came of a request.
+fn came(of: &Reference, came: Result<Result<Response<Body>, ureq::Error>, GaveUp>) -> Result<Response<Body>, Failure> {
+    match came {
+        Ok(answer) => answer.map_err(|error| unreachable(of, &error.to_string())),
+        Err(GaveUp::Stopped) => Err(stopped()),
+        Err(why) => Err(unreachable(of, &why.to_string())),
+    }
+}
+
+/// An answer with all of its page, so that nobody waits for that any more.
+fn whole(answer: Response<Body>) -> Result<Response<Body>, ureq::Error> {
+    let (parts, body) = answer.into_parts();
+    let bytes = body.into_with_config().limit(LARGEST_PAGE).read_to_vec()?;
+    Ok(Response::from_parts(parts, Body::builder().data(bytes)))
 }
 
 /// Where a registry answers: in the clear only on this machine.

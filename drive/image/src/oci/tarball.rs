@@ -13,6 +13,7 @@ use std::path::{Component, Path, PathBuf};
 use tar::{Archive, Builder, EntryType, Header};
 
 use crate::layer::{attributes_of, is_whiteout, opaque_attribute, set_attribute};
+use crate::patience::{Budget, Metered};
 use crate::tree::{OPAQUE_DIRECTORY, WHITEOUT};
 
 /// The time of all files: 2024-01-01.
@@ -160,33 +161,42 @@ pub(crate) type Below<'a> = &'a dyn Fn(&Path) -> Option<PathBuf>;
 
 /// Unpacks a layer into a directory, in the form that an overlay reads. No entry can lead out of it. What an entry needs and
 /// the layer does not hold, such as the directory that it is in, is as `below` has it.
-pub(crate) fn unpack(from: impl Read, root: &Path, below: Below<'_>) -> io::Result<()> {
-    let mut archive = Archive::new(from);
+pub(crate) fn unpack(from: impl Read, root: &Path, below: Below<'_>, budget: &Budget<'_>) -> io::Result<()> {
+    let mut archive = Archive::new(Metered { from, budget });
     for entry in archive.entries()? {
         let mut entry = entry?;
-        let path = plain(&entry.path()?)?;
-        let Some(name) = path.file_name().map(OsStr::to_owned) else {
-            settle(&mut entry, root)?;
-            continue;
-        };
-        let parent = inside(root, path.parent().unwrap_or(Path::new("")), below)?;
-        if name.as_bytes() == ALL_GONE {
-            set_attribute(&parent, opaque_attribute(), b"y")?;
-            continue;
+        budget.entry(entry.size())?;
+        if entry.header().entry_type() == EntryType::GNUSparse {
+            budget.holes(entry.size())?;
         }
-        if let Some(gone) = name.as_bytes().strip_prefix(GONE) {
-            // It hides what is below, not what this layer itself has of that name.
-            let place = parent.join(OsStr::from_bytes(gone));
-            match fs::symlink_metadata(&place) {
-                Ok(metadata) if metadata.is_dir() => set_attribute(&place, opaque_attribute(), b"y")?,
-                Ok(_) => {}
-                Err(_) => node(&place, libc::S_IFCHR, 0)?,
-            }
-            continue;
-        }
-        unpack_entry(&mut entry, root, &parent.join(name), below)?;
+        unpack_one(&mut entry, root, below)?;
+        // What nobody wanted of it is no part of the next one's head.
+        io::copy(&mut entry, &mut io::sink())?;
+        budget.end_of_entry();
     }
     Ok(())
+}
+
+fn unpack_one<R: Read>(entry: &mut tar::Entry<'_, R>, root: &Path, below: Below<'_>) -> io::Result<()> {
+    let path = plain(&entry.path()?)?;
+    let Some(name) = path.file_name().map(OsStr::to_owned) else {
+        return settle(entry, root);
+    };
+    let parent = inside(root, path.parent().unwrap_or(Path::new("")), below)?;
+    if name.as_bytes() == ALL_GONE {
+        return set_attribute(&parent, opaque_attribute(), b"y");
+    }
+    if let Some(gone) = name.as_bytes().strip_prefix(GONE) {
+        // It hides what is below, not what this layer itself has of that name.
+        let place = parent.join(OsStr::from_bytes(gone));
+        match fs::symlink_metadata(&place) {
+            Ok(metadata) if metadata.is_dir() => set_attribute(&place, opaque_attribute(), b"y")?,
+            Ok(_) => {}
+            Err(_) => node(&place, libc::S_IFCHR, 0)?,
+        }
+        return Ok(());
+    }
+    unpack_entry(entry, root, &parent.join(name), below)
 }
 
 fn unpack_entry<R: Read>(entry: &mut tar::Entry<'_, R>, root: &Path, place: &Path, below: Below<'_>) -> io::Result<()> {

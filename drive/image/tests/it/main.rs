@@ -16,6 +16,7 @@ mod debian;
 mod disk;
 mod engines;
 mod oci;
+mod pulls;
 mod tree;
 
 use std::ffi::OsString;
@@ -58,6 +59,12 @@ const TESTS: &[Test] = &[
     ("oci: a root file system is written as it is", oci::a_root_file_system_is_written_as_it_is),
     ("oci: other tools take a layout", oci::other_tools_take_a_layout),
     ("oci: a registry takes an image and gives it back", oci::a_registry_takes_an_image_and_gives_it_back),
+    ("pulls: what unpacks to too much is refused", pulls::what_unpacks_to_too_much_is_refused),
+    ("pulls: an image of many layers is one", pulls::an_image_of_many_layers_is_one),
+    ("pulls: how containers run is kept", pulls::how_containers_run_is_kept),
+    ("pulls: several pulls and a prune at once", pulls::several_pulls_and_a_prune_at_once),
+    ("pulls: several writers of one layout", pulls::several_writers_of_one_layout),
+    ("pulls: a registry that stalls is not waited for", pulls::a_registry_that_stalls_is_not_waited_for),
     ("disk: a disk is sound and holds the image", disk::a_disk_is_sound_and_holds_the_image),
     ("disk: the same image gives the same disk", disk::the_same_image_gives_the_same_disk),
     ("disk: what is no disk is said before anything is made", disk::what_is_no_disk_is_said_before_anything_is_made),
@@ -113,7 +120,10 @@ fn worker(mut arguments: impl Iterator<Item = OsString>) {
     let from = arguments.next().unwrap();
     let images = Images::open(&data, Settings::default()).unwrap();
     let source = Source::parse(from.to_str().unwrap(), Path::new("/")).unwrap();
-    let base = images.base(&source, &|line| println!("{line}")).unwrap();
+    let base = match images.base(&source, &|line| println!("{line}")) {
+        Ok(base) => base,
+        Err(failure) => return println!("{failure}"),
+    };
     println!("fetched {}", base.fetched);
     if verb == "push" {
         let to = Reference::parse(arguments.next().unwrap().to_str().unwrap()).unwrap();

@@ -2,6 +2,7 @@
 
 use std::ffi::CString;
 use std::fs::{self, Permissions};
+use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
@@ -97,10 +98,9 @@ pub fn overlay(lower: &[PathBuf], upper: &Path, work: &Path, mut inside: impl Fn
         let thread = scope.spawn(move || {
             unshare(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_FS).unwrap();
             mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>).unwrap();
-            // Short names, since all must fit on one page.
-            let top = lower[0].parent().unwrap().parent().unwrap();
-            std::env::set_current_dir(top).unwrap();
-            let below: Vec<&str> = lower.iter().map(|path| path.strip_prefix(top).unwrap().to_str().unwrap()).collect();
+            // By descriptor, since all names must fit on one page.
+            let opened: Vec<fs::File> = lower.iter().map(|path| fs::File::open(path).unwrap()).collect();
+            let below: Vec<String> = opened.iter().map(|file| format!("/proc/self/fd/{}", file.as_raw_fd())).collect();
             let options = format!(
                 "lowerdir={},upperdir={},workdir={},redirect_dir=off,metacopy=off,index=off",
                 below.join(":"),

@@ -40,6 +40,17 @@ enum Form {
 }
 
 impl Form {
+    /// The same, with another configuration where it has one.
+    fn with(&self, of: impl Fn(&ContainerConfig) -> Result<ContainerConfig, Failure>) -> Result<Form, Failure> {
+        Ok(match self {
+            Form::Layout { path, config } => Form::Layout { path: path.clone(), config: of(config)? },
+            Form::Push { to, config } => Form::Push { to: to.clone(), config: of(config)? },
+            Form::Archive(path) => Form::Archive(path.clone()),
+            Form::Directory(path) => Form::Directory(path.clone()),
+            Form::Disk { path, config } => Form::Disk { path: path.clone(), config: config.clone() },
+        })
+    }
+
     /// What keeps it from being written, as far as that is known before there is an image.
     fn check(&self) -> Result<(), Failure> {
         match self {
@@ -135,7 +146,8 @@ fn bake(
     };
     for wanted in wanted {
         let said = said.as_ref().filter(|_| wanted.is_attested).map(|said| (said, key));
-        written.push(write(baker, name, &digest, (&wanted.form, said), &mut say).map_err(stopped)?);
+        let form = wanted.form.with(|config| baker.container(&prepared, config)).map_err(stopped)?;
+        written.push(write(baker, name, &digest, (&form, said), &mut say).map_err(stopped)?);
     }
     if context.arguments.json {
         print_json(&json!({
@@ -255,6 +267,7 @@ fn container_config(output: &Output) -> ContainerConfig {
         ports: output.texts("ports"),
         labels: output.map("labels"),
         plain: output.text("compression") == Some("none"),
+        ..ContainerConfig::default()
     }
 }
 
@@ -304,7 +317,7 @@ fn write(
         }
         Form::Push { to, config } => {
             let image = baker.images.oci(digest, config, say)?;
-            let registries = Registries::new();
+            let registries = Registries::new().interrupted_by(interrupt());
             registries.push(&image, to, say)?;
             if let Some((said, key)) = said {
                 let documents =

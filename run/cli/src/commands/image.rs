@@ -14,7 +14,7 @@ use serde_json::{Value as Json, json};
 
 use super::attestations::{PROVENANCE, SIGNED, beside, statement_of};
 use crate::clock::{date_and_time, rfc3339_seconds};
-use crate::context::{Context, Stop};
+use crate::context::{Context, Stop, interrupt};
 use crate::image_args::{
     AttestArguments, DiffArguments, ImageCommand, OneImage, PruneArguments, Sbom, VerifyArguments,
 };
@@ -309,7 +309,8 @@ impl Store<'_> {
             return Err(no_key());
         }
         let of = Reference::parse(reference).map_err(stop)?;
-        let (digest, documents) = Registries::new().attached(&of, &[SIGNED]).map_err(stop)?;
+        let registries = Registries::new().interrupted_by(interrupt());
+        let (digest, documents) = registries.attached(&of, &[SIGNED]).map_err(stop)?;
         let mut why = None;
         for document in &documents {
             let envelope = serde_json::from_slice(&document.bytes).unwrap_or_default();
