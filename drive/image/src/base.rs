@@ -16,7 +16,7 @@ use crate::bake::Held;
 use crate::bootstrap::{bootstrap, follow};
 use crate::clean::{Fate, Keys, clean, forget, trace};
 use crate::digest::hex;
-use crate::host;
+use crate::host::{self, Extent};
 use crate::images::{Stack, write_whole};
 use crate::layer::{hash_file, read};
 use crate::lock::Lock;
@@ -123,7 +123,11 @@ impl Images {
             }
             Source::Host => {
                 log("copying what packages brought to this machine");
-                host::take(Path::new("/"), &upper, log)?;
+                host::take(Path::new("/"), &upper, Extent::Whole, log)?;
+            }
+            Source::HostSettings => {
+                log("copying what packages brought to this machine beside /usr");
+                host::take(Path::new("/"), &upper, Extent::Settings, log)?;
             }
             Source::Directory(path) => {
                 log(&format!("copying {}", path.display()));
@@ -180,7 +184,7 @@ impl Images {
     /// elsewhere its name.
     pub fn source_key(&self, source: &Source) -> Result<String, Failure> {
         Ok(match source {
-            Source::Host | Source::Directory(_) | Source::Archive(_) | Source::Layout { .. } => {
+            Source::Host | Source::HostSettings | Source::Directory(_) | Source::Archive(_) | Source::Layout { .. } => {
                 let pointer = self.base_path(source)?;
                 pointer.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
             }
@@ -295,6 +299,7 @@ impl Images {
         let name = match source {
             Source::Release { distribution, release } => format!("{}-{release}", distribution.id()),
             Source::Host => format!("host-{CLEANING}-{}", host::key(Path::new("/"))?.as_str()),
+            Source::HostSettings => format!("host-settings-{CLEANING}-{}", host::key(Path::new("/"))?.as_str()),
             Source::Archive(path) => {
                 format!("archive-{CLEANING}-{}", hex(&hash_file(path, &mut vec![0; 256 << 10]).doing("read", path)?))
             }
@@ -389,7 +394,7 @@ fn place(source: &Source) -> String {
     match source {
         Source::Directory(path) | Source::Archive(path) | Source::Layout { path, .. } => path.display().to_string(),
         Source::Release { release: name, .. } | Source::Image(name) => name.clone(),
-        Source::Host => "this machine".to_owned(),
+        Source::Host | Source::HostSettings => "this machine".to_owned(),
         Source::Registry(reference) => reference.to_string(),
     }
 }

@@ -12,6 +12,7 @@ use std::process::{Command, Stdio};
 use andon_schema::Failure;
 
 use crate::RecipeKey;
+use crate::clean::Keys;
 use crate::oci::tarball::{alike, copy};
 use crate::trouble::Trouble;
 
@@ -59,6 +60,9 @@ const LINKS: [&str; 11] = [
     "etc/ssl/certs",
     "etc/systemd",
 ];
+
+/// How those of them begin by which services start, and the record of that.
+const STARTS: [&str; 3] = ["etc/rc", "etc/systemd", "var/lib/systemd"];
 
 /// Files as they are before anybody changes them, and where packages keep them.
 const PRISTINE: [(&str, &str); 3] = [
@@ -110,15 +114,28 @@ pub(crate) fn key(host: &Path) -> Result<RecipeKey, Failure> {
     Ok(RecipeKey::of([&b"andon host 2"[..], &text, &ucf]))
 }
 
+/// How much of a machine is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Extent {
+    /// All that packages brought.
+    Whole,
+    /// All but `/usr`, for servers that see the machine's own there; and none of its services starts by itself.
+    Settings,
+}
+
 /// Copies what packages brought from the root file system at `host` to the empty directory `root`.
-pub(crate) fn take(host: &Path, root: &Path, log: &dyn Fn(&str)) -> Result<(), Failure> {
+pub(crate) fn take(host: &Path, root: &Path, extent: Extent, log: &dyn Fn(&str)) -> Result<(), Failure> {
     for (place, mode) in PLACES {
         make(root, place, mode).doing("make", &root.join(place))?;
     }
     let host = &host.canonicalize().doing("find", host)?;
-    let mut taker = Taker { host, root, taken: BTreeSet::new(), real: BTreeMap::new() };
+    let mut taker = Taker { host, root, extent, taken: BTreeSet::new(), real: BTreeMap::new() };
     taker.top_links().doing("read", host)?;
-    let sums = sums(host).doing("read", &host.join(STATUS))?;
+    let mut sums = sums(host).doing("read", &host.join(STATUS))?;
+    if extent == Extent::Settings {
+        let is_in_usr = |path: &Path| path.starts_with("usr") || taker.taken.iter().any(|link| path.starts_with(link));
+        sums.retain(|path, _| !is_in_usr(Path::new(path)));
+    }
     log("comparing files with what their packages brought");
     let changed = changed(host, &sums).doing("read", host)?;
     let info = host.join(INFO);
@@ -136,11 +153,12 @@ pub(crate) fn take(host: &Path, root: &Path, log: &dyn Fn(&str)) -> Result<(), F
     for path in listed.difference(&changed) {
         taker.take(path).doing("take over", &host.join(path))?;
     }
-    for path in RECORDS.iter().chain(&MADE) {
+    let is_start = |path: &str| extent == Extent::Settings && STARTS.iter().any(|start| path.starts_with(start));
+    for path in RECORDS.iter().chain(&MADE).filter(|path| !is_start(path)) {
         taker.take_all(path, &|_| true).doing("take over", &host.join(path))?;
     }
     taker.alternatives().doing("take over", &host.join("etc/alternatives"))?;
-    for path in LINKS {
+    for path in LINKS.into_iter().filter(|path| !is_start(path)) {
         let known = taker.taken.clone();
         let leads_to_known = |path: &Path| leads_to(host, path).is_some_and(|target| known.contains(&target));
         taker.take_all(path, &leads_to_known).doing("take over", &host.join(path))?;
@@ -163,6 +181,9 @@ pub(crate) fn take(host: &Path, root: &Path, log: &dyn Fn(&str)) -> Result<(), F
     ] {
         write(&root.join(path), text, 0o644).doing("write", &root.join(path))?;
     }
+    if extent == Extent::Settings {
+        servers_own(host, root).doing("write", &root.join("etc/systemd"))?;
+    }
     if !left.is_empty() {
         let noun = if left.len() == 1 { "file of a package was" } else { "files of packages were" };
         log(&format!("{} {noun} changed on this machine, and left out:", left.len()));
@@ -177,6 +198,7 @@ pub(crate) fn take(host: &Path, root: &Path, log: &dyn Fn(&str)) -> Result<(), F
 struct Taker<'a> {
     host: &'a Path,
     root: &'a Path,
+    extent: Extent,
     /// What is there now, without a leading slash.
     taken: BTreeSet<PathBuf>,
     /// Directories by the names that packages have for them.
@@ -210,6 +232,12 @@ impl Taker<'_> {
         let kind = metadata.file_type();
         let is_own = OWN.iter().any(|own| path.starts_with(own));
         if (is_own && !kind.is_dir()) || !(kind.is_dir() || kind.is_file() || kind.is_symlink()) {
+            return Ok(());
+        }
+        if self.extent == Extent::Settings && path.starts_with("usr") {
+            if !kind.is_dir() {
+                self.taken.insert(path);
+            }
             return Ok(());
         }
         self.directories(path.parent().unwrap_or(Path::new("")))?;
@@ -301,6 +329,25 @@ impl Taker<'_> {
         make(self.root, "etc/ssl/certs", 0o755)?;
         write(&self.root.join("etc/ssl/certs/ca-certificates.crt"), &all, 0o644)
     }
+}
+
+/// What servers that see the machine's own `/usr` have of their own: a target without a desktop, and a way to keys.
+fn servers_own(host: &Path, root: &Path) -> io::Result<()> {
+    make(root, "etc/systemd", 0o755)?;
+    make(root, "etc/systemd/system", 0o755)?;
+    std::os::unix::fs::symlink(
+        "/usr/lib/systemd/system/multi-user.target",
+        root.join("etc/systemd/system/default.target"),
+    )?;
+    if host.join("usr/sbin/sshd").exists() {
+        for (path, content) in Keys::Ssh.makers() {
+            if let Some(parent) = Path::new(path).parent().and_then(Path::to_str) {
+                make(root, parent, 0o755)?;
+            }
+            write(&root.join(path), content, 0o644)?;
+        }
+    }
+    Ok(())
 }
 
 /// The same path without links on the way to its last part, below a root; `None` where there is no such place.
@@ -563,7 +610,7 @@ mod tests {
         link("etc/alternatives/vi", "/usr/bin/web");
         put("var/lib/dpkg/alternatives/vi", "auto\n/usr/bin/vi\n\n/usr/bin/web\n10\n");
         let said = std::sync::Mutex::new(Vec::new());
-        take(host, root, &|line| said.lock().unwrap().push(line.to_owned())).unwrap();
+        take(host, root, Extent::Whole, &|line| said.lock().unwrap().push(line.to_owned())).unwrap();
         assert_eq!(
             said.lock().unwrap()[1..],
             [
@@ -601,6 +648,20 @@ mod tests {
         }
         assert_eq!(fs::metadata(root.join("etc/shadow")).unwrap().mode() & 0o777, 0o640);
         assert_eq!(fs::metadata(root.join("etc/shadow")).unwrap().gid(), 42);
+        // For servers that see the rest: nothing of /usr, and nothing that starts a service.
+        put("usr/sbin/sshd", "program");
+        let settings = Place::new("settings");
+        take(host, &settings.0, Extent::Settings, &|_| ()).unwrap();
+        assert_eq!(fs::read_dir(settings.0.join("usr")).unwrap().count(), 0);
+        let read = |path: &str| fs::read_to_string(settings.0.join(path)).unwrap_or_default();
+        assert_eq!((&*read("etc/web.conf"), &*read("etc/ucf.conf")), ("as packaged", "as packaged"));
+        assert!(read("etc/systemd/system/ssh.service.d/host-keys.conf").contains("ssh-keygen -A"));
+        let system = settings.0.join("etc/systemd/system");
+        assert!(!system.join("multi-user.target.wants").exists());
+        assert!(fs::read_link(system.join("default.target")).unwrap().ends_with("multi-user.target"));
+        assert!(fs::symlink_metadata(settings.0.join("etc/alternatives/vi")).unwrap().is_symlink());
+        let secrets = Command::new("grep").args(["-ril", "-e", "secret", "-e", "somebody"]).arg(&settings.0).output();
+        assert_eq!(String::from_utf8_lossy(&secrets.unwrap().stdout), "");
     }
 
     #[test]
@@ -610,7 +671,7 @@ mod tests {
             return;
         };
         let root = Place::new("real");
-        take(Path::new(&host), &root.0, &|line| println!("{line}")).unwrap();
+        take(Path::new(&host), &root.0, Extent::Whole, &|line| println!("{line}")).unwrap();
         let inside = |script: &str| {
             let output = Command::new("chroot").arg(&root.0).args(["sh", "-c", script]).output().unwrap();
             let said = [&output.stdout[..], &output.stderr].concat();

@@ -80,6 +80,9 @@ pub enum Source {
     },
     /// The packages that are installed on this machine, as they brought their files: `host`.
     Host,
+    /// The same without `/usr`, for servers that see this machine's own there, and with no service that starts by itself. No
+    /// definition names it.
+    HostSettings,
     /// A directory that holds a root file system.
     Directory(PathBuf),
     /// A tar archive of a root file system, compressed or not.

@@ -69,9 +69,24 @@ pub(crate) fn schema() -> Vec<(&'static str, Attribute)> {
     ]
 }
 
+/// The most that a server has attached: each is an open file in a message, of which the kernel takes 253.
+const MOST: usize = 200;
+/// The most bytes of their paths, which are in one message, too.
+const MOST_BYTES: usize = 64 << 10;
+
 /// Checks what is attached, as far as it is known.
 pub(crate) fn agree(planned: &Value) -> Result<(), Failure> {
     let all = all(planned);
+    let bytes: usize = all.iter().map(|attached| attached.path.len()).sum();
+    if all.len() > MOST || bytes > MOST_BYTES {
+        let detail = format!(
+            "They are {}, whose paths have {bytes} bytes together. A server has at most {MOST}, whose paths have at most \
+             {MOST_BYTES} bytes together.",
+            all.len()
+        );
+        return Err(Failure::new("too many volumes and shares for one server", detail)
+            .help("Attach a directory that holds several of them."));
+    }
     for (at, one) in all.iter().enumerate() {
         check_path(&one.path)?;
         let others = all.iter().skip(at + 1);

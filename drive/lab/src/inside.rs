@@ -103,11 +103,15 @@ fn set_up(order: &Order, go: &OwnedFd) -> Result<(), Problem> {
     let message = wait(go)?;
     let mut files = message.files.into_iter();
     let tree = files.next().ok_or_else(|| Problem::from(ErrorKind::UnexpectedEof))?;
+    let usr = if order.on_host { files.next() } else { None };
     let mounts: Vec<OwnedFd> = files.collect();
     // By its name, as what is now there lies over the directory that this process is in.
     let root = Path::new("../root");
     step("cannot have its root", || layers::put(tree.as_fd(), root))?;
     step("cannot enter its root", || std::env::set_current_dir(root))?;
+    if let Some(usr) = usr {
+        step("cannot have this machine's programs", || layers::put(usr.as_fd(), Path::new("usr")))?;
+    }
     if order.users.is_some() {
         step("cannot be its own root", become_root)?;
         // That is undone by being another user.
@@ -126,7 +130,7 @@ fn set_up(order: &Order, go: &OwnedFd) -> Result<(), Problem> {
     let here = step("cannot open its root", || File::open("."))?;
     step("cannot make the directories of what is attached", || attach::make_places(&here, &order.places))?;
     if order.read_only_root {
-        step("cannot make its root read-only", make_root_read_only)?;
+        step("cannot make its root read-only", || make_root_read_only(order.on_host))?;
     }
     let mut attached = order.places.iter().zip(&mounts);
     step("cannot attach its volumes", || attached.try_for_each(|(path, mount)| attach::put(&here, mount, path)))?;
@@ -251,13 +255,17 @@ fn furnish() -> Result<(), Problem> {
 
 /// Makes everything of the root file system read-only but /var, which is where a server keeps what changes, and /tmp,
 /// which is then in memory.
-fn make_root_read_only() -> io::Result<()> {
+fn make_root_read_only(on_host: bool) -> io::Result<()> {
     for path in ["var", "tmp"] {
         fs::create_dir_all(path)?;
     }
     mount("var", "var", "", libc::MS_BIND, "")?;
     mount("tmpfs", "tmp", "tmpfs", libc::MS_NOSUID | libc::MS_NODEV, "mode=1777")?;
-    mount("none", ".", "", libc::MS_REMOUNT | libc::MS_BIND | libc::MS_RDONLY, "")
+    let read_only = |path: &str| mount("none", path, "", libc::MS_REMOUNT | libc::MS_BIND | libc::MS_RDONLY, "");
+    if on_host {
+        read_only("usr")?;
+    }
+    read_only(".")
 }
 
 fn leave() -> io::Result<()> {

@@ -10,7 +10,7 @@ use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::helper::check;
 use crate::spawn::Order;
@@ -22,13 +22,25 @@ pub(crate) fn part_from_the_machine() -> io::Result<()> {
     mount("none", Path::new("/"), "", libc::MS_REC | libc::MS_SLAVE, "")
 }
 
-/// Lays a server's own layer over its image; `users` is the user namespace whose numbers it is seen in, and the number
-/// that is 0 there.
-pub(crate) fn lay(order: &Order, users: Option<(&File, u32)>) -> io::Result<OwnedFd> {
+/// Where in a server's directory its own layer over something is, and where the kernel works on it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Own {
+    pub upper: &'static str,
+    pub work: &'static str,
+}
+
+/// A server's layer over its image.
+pub(crate) const ROOT: Own = Own { upper: "upper", work: "work" };
+/// Its layer over this machine's own `/usr`.
+pub(crate) const USR: Own = Own { upper: "usr-upper", work: "usr-work" };
+
+/// Lays a server's own layer over others, the topmost first; `users` is the user namespace whose numbers it is seen in, and
+/// the number that is 0 there.
+pub(crate) fn lay(order: &Order, lower: &[PathBuf], layer: Own, users: Option<(&File, u32)>) -> io::Result<OwnedFd> {
     let place = order.directory.join("root");
     let mut placed = Placed { place: &place, count: 0 };
     let mut layers = Vec::new();
-    for path in order.lower.iter().chain([&order.directory]) {
+    for path in lower.iter().chain([&order.directory]) {
         let tree = tree(path, libc::OPEN_TREE_CLONE)?;
         if let Some((users, _)) = users {
             map(&tree, users)?;
@@ -44,7 +56,8 @@ pub(crate) fn lay(order: &Order, users: Option<(&File, u32)>) -> io::Result<Owne
     // Its files outlive it, and what it has waited for is on the disk: so without `volatile`.
     // Whoever is root of a user namespace alone may set none but users' attributes.
     let attributes = if order.in_realm { ",userxattr" } else { "" };
-    let options = format!("lowerdir={},upperdir={own}/upper,workdir={own}/work{attributes}", image.join(":"));
+    let options =
+        format!("lowerdir={},upperdir={own}/{},workdir={own}/{}{attributes}", image.join(":"), layer.upper, layer.work);
     let as_user = users.map(|(_, first)| AsUser::take(first)).transpose()?;
     let mounted = mount("overlay", &place, "overlay", 0, &options);
     if users.is_some() {

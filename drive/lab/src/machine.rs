@@ -26,8 +26,8 @@ pub struct Missing {
 /// processes.
 const LIMITS: [(&str, u64, &str); 2] =
     [("fs.inotify.max_user_instances", 8192, "inotify instances"), ("kernel.pid_max", 4_194_304, "processes")];
-/// `CLONE_INTO_CGROUP` came with this one.
-const LEAST_KERNEL: (u32, u32) = (5, 7);
+/// `mount_setattr(2)`, by which what is attached is seen in a server's numbers of users, came with this one.
+const LEAST_KERNEL: (u32, u32) = (5, 12);
 const CAP_SYS_ADMIN: u64 = 21;
 const CAP_NET_ADMIN: u64 = 12;
 
@@ -50,7 +50,11 @@ pub(crate) fn missing() -> Vec<Missing> {
     }
     if kernel().is_some_and(|kernel| kernel < LEAST_KERNEL) {
         let how = format!("Boot Linux {}.{} or later.", LEAST_KERNEL.0, LEAST_KERNEL.1);
-        lack("a newer kernel", "A server is started straight into its control group.", &how);
+        lack(
+            "a newer kernel",
+            "A server has numbers of users of its own, and what is attached to it is seen in them.",
+            &how,
+        );
     }
     if !has_overlay() {
         lack("overlayfs", "A server's files lie in a layer over its image.", "Load it: `modprobe overlay`.");

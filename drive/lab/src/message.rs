@@ -13,8 +13,9 @@ use nix::sys::socket::{
 
 /// The longest message. Layers are named in one, and an image has few.
 const LONGEST: usize = 128 << 10;
-/// The most files in one message: a lock, a way for answers, and what is attached to a server.
-const MOST_FILES: usize = 64;
+/// The most files in one message, which is the kernel's own limit (`SCM_MAX_FD`): a lock, a way for answers, and what is
+/// attached to a server.
+const MOST_FILES: usize = 253;
 
 /// A message: its bytes, and the files that came with it.
 #[derive(Debug, Default)]

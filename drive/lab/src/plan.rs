@@ -12,6 +12,9 @@ use crate::{pool, schema, spec, vm, volume};
 pub(crate) fn plan(kind: Kind, prior: Option<&Value>, config: &Value) -> Result<(Value, Vec<String>), Failure> {
     let prior = prior.filter(|prior| !prior.is_null());
     let schema = schema::schema(kind);
+    if kind == Kind::Server {
+        spec::origin(config)?;
+    }
     let mut planned: Vec<(String, Value)> = Vec::new();
     let mut replace: Vec<String> = Vec::new();
     for (name, attribute) in &schema.block.attributes {
@@ -182,6 +185,35 @@ mod tests {
         assert_eq!(replaced(&complete(&given("one", "1G"), [("vm", Value::null(Type::Bool))])), ["vm"]);
         let odd = complete(&given("one", "1G"), [("read_only_root", true.into())]);
         assert_eq!(plan(Kind::Server, None, &odd).unwrap_err().summary, "a machine has no `read_only_root`");
+    }
+
+    #[test]
+    fn a_server_is_of_an_image_or_of_this_machine() {
+        let given = |more: &[(&str, Value)]| {
+            object(Kind::Server, &[&[("name", Value::from("web")), ("network", "n".into())], more].concat())
+        };
+        let host = ("on_host", Value::from("host"));
+        let (planned, _) = plan(Kind::Server, None, &given(std::slice::from_ref(&host))).unwrap();
+        assert!(planned.get("image").unwrap().is_unknown());
+        let prior = complete(&planned, [("image", "one".into()), ("id", "a".into()), ("address", "10.64.0.2".into())]);
+        let (again, replace) = plan(Kind::Server, Some(&prior), &given(std::slice::from_ref(&host))).unwrap();
+        assert!(replace.is_empty() && again.get_str("image") == Some("one"));
+        let (_, replace) = plan(Kind::Server, Some(&prior), &given(&[("image", "one".into())])).unwrap();
+        assert_eq!(replace, ["on_host"]);
+        let of_image = complete(&prior, [("on_host", Value::null(Type::String))]);
+        let (planned, replace) = plan(Kind::Server, Some(&of_image), &given(std::slice::from_ref(&host))).unwrap();
+        assert!(replace == ["on_host"] && planned.get("image").unwrap().is_unknown());
+        for (more, summary) in [
+            (vec![], "`image` is missing"),
+            (vec![host.clone(), ("image", "one".into())], "`image` and `on_host` exclude each other"),
+            (vec![host.clone(), ("image", Value::unknown(Type::String))], "`image` and `on_host` exclude each other"),
+            (vec![host.clone(), ("cloud_init", "#!/bin/sh".into())], "`cloud_init` and `on_host` exclude each other"),
+            (vec![host.clone(), ("on_drift", "report".into())], "`on_drift` and `on_host` exclude each other"),
+            (vec![host.clone(), ("vm", true.into())], "`vm` and `on_host` exclude each other"),
+            (vec![("on_host", "elsewhere".into())], "no server is on `elsewhere`"),
+        ] {
+            assert_eq!(plan(Kind::Server, None, &given(&more)).unwrap_err().summary, summary);
+        }
     }
 
     #[test]

@@ -60,7 +60,9 @@ pub(crate) fn default(kind: Kind, attribute: &str) -> Option<Value> {
 pub(crate) fn replacing(kind: Kind) -> &'static [&'static str] {
     match kind {
         Kind::Network => &["cidr"],
-        Kind::Server => &["image", "network", "address", "init", "command", "read_only_root", "cloud_init", "vm"],
+        Kind::Server => {
+            &["image", "on_host", "network", "address", "init", "command", "read_only_root", "cloud_init", "vm"]
+        }
         Kind::Balancer | Kind::Pool => &[],
         Kind::Key => key::REPLACING,
         Kind::Bucket => bucket::REPLACING,
@@ -113,7 +115,20 @@ fn server() -> Vec<(&'static str, Attribute)> {
         ("name", Attribute::required(Type::String, "The host name.").format(format::HOST_NAME)),
         (
             "image",
-            Attribute::required(Type::String, "The digest of the image to boot from. A change replaces the server.").format(format::IMAGE),
+            Attribute::optional_computed(
+                Type::String,
+                "The digest of the image to boot from. Needed, unless there is `on_host`. A change replaces the server.",
+            ).format(format::IMAGE),
+        ),
+        (
+            "on_host",
+            Attribute::optional(
+                Type::String,
+                "`host`, in place of `image`, makes a server of what is installed on this machine: it sees this machine's `/usr`, \
+                 of which nothing is copied, below a layer of its own, and has from `/etc` and `/var` what packages brought there; \
+                 no other file of this machine. No service starts by itself but those of the system. `image` then is the digest of \
+                 what was taken of `/etc` and `/var`. A change replaces the server.",
+            ).format(format::ON_HOST),
         ),
         ("network", Attribute::required(Type::String, "The `id` of a `lab_network`. A change replaces the server.").format(format::NETWORK_ID)),
         (

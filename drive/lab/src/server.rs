@@ -161,6 +161,7 @@ fn start(
         name: spec.name.clone(),
         directory: directory.clone(),
         lower: lower.to_vec(),
+        on_host: spec.on_host,
         address,
         gateway: range.gateway,
         mtu: network::mtu(&spec.network),

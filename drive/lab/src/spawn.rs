@@ -44,6 +44,8 @@ pub(crate) struct Order {
     pub directory: PathBuf,
     /// The image's layers, the topmost first.
     pub lower: Vec<PathBuf>,
+    /// Whether it sees this machine's own `/usr` below a layer of its own.
+    pub on_host: bool,
     pub address: Ipv4Addr,
     pub gateway: Ipv4Addr,
     /// The size of the network's packets.
@@ -342,16 +344,22 @@ fn give_root(order: &Order, group: &Group, process: i32, for_go: &OwnedFd, mount
     });
     // What is mapped already is seen as it is.
     let users = users.transpose()?.filter(|_| !order.in_realm);
-    let root = layers::lay(order, users.as_ref().map(|(users, first)| (users, *first))).map_err(|error| {
+    let users = users.as_ref().map(|(users, first)| (users, *first));
+    let laid = |lower: &[PathBuf], own| layers::lay(order, lower, own, users);
+    let usr = order.on_host.then(|| laid(&[PathBuf::from(HOST_USR)], layers::USR)).transpose()?;
+    let root = laid(&order.lower, layers::ROOT).map_err(|error| {
         let hint = "is the data directory on a file system that cannot hold a layer, such as another overlay? Choose another with ANDON_DATA_DIR";
         io::Error::new(error.kind(), format!("{error} ({hint})"))
     })?;
-    if let Some((users, _)) = &users {
+    if let Some((users, _)) = users {
         mounts.iter().try_for_each(|mount| layers::map(mount, users))?;
     }
-    let files: Vec<_> = std::iter::once(&root).chain(mounts).map(AsFd::as_fd).collect();
+    let files: Vec<_> = std::iter::once(&root).chain(&usr).chain(mounts).map(AsFd::as_fd).collect();
     message::send(for_go, b"root", &files)
 }
+
+/// What of this machine a server sees that is `on_host`.
+const HOST_USR: &str = "/usr";
 
 fn has_ended(process: &OwnedFd) -> bool {
     let mut poll = libc::pollfd { fd: process.as_raw_fd(), events: libc::POLLIN, revents: 0 };
@@ -414,8 +422,14 @@ fn connect(order: &Order, process: i32) -> io::Result<()> {
 
 /// Makes the server's own layer, with the files that say who it is. What is there already stays: it is the server's.
 fn write_files(order: &Order) -> io::Result<()> {
-    for name in ["upper", "work", "root"] {
+    for name in [layers::ROOT.upper, layers::ROOT.work, "root"] {
         fs::create_dir_all(order.directory.join(name))?;
+    }
+    if order.on_host {
+        let usr = order.directory.join(layers::USR.upper);
+        fs::create_dir_all(&usr)?;
+        fs::set_permissions(usr, fs::metadata(HOST_USR)?.permissions())?;
+        fs::create_dir_all(order.directory.join(layers::USR.work))?;
     }
     let upper = order.directory.join("upper");
     let below = Below::layer(&upper)?;
@@ -465,6 +479,7 @@ impl Order {
             "name": self.name,
             "directory": self.directory,
             "lower": self.lower,
+            "on_host": self.on_host,
             "address": self.address.to_string(),
             "gateway": self.gateway.to_string(),
             "mtu": self.mtu,
@@ -490,6 +505,7 @@ impl Order {
             name: text("name")?.to_owned(),
             directory: text("directory")?.into(),
             lower: texts("lower")?.map(PathBuf::from).collect(),
+            on_host: json.get("on_host")?.as_bool()?,
             address: text("address")?.parse().ok()?,
             gateway: text("gateway")?.parse().ok()?,
             mtu: number("mtu")? as u32,

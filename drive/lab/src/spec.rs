@@ -30,6 +30,8 @@ pub(crate) struct NetworkSpec {
 pub(crate) struct ServerSpec {
     pub name: String,
     pub network: String,
+    /// Whether it sees this machine's own `/usr`.
+    pub on_host: bool,
     /// Bytes.
     pub memory: Option<u64>,
     pub cpus: Option<f64>,
@@ -68,6 +70,7 @@ impl ServerSpec {
         Ok(ServerSpec {
             name: host_name(required(value, "name")?)?.to_owned(),
             network: required(value, "network")?.to_owned(),
+            on_host: value.get_str("on_host").is_some(),
             memory: value.get_str("memory").map(memory).transpose()?,
             cpus: value.get("cpus").filter(|cpus| cpus.as_number().is_some()).map(cpus).transpose()?,
             processes: value.get("processes").filter(|it| it.as_number().is_some()).map(processes).transpose()?,
@@ -110,6 +113,7 @@ pub(crate) mod format {
         check: |it| if it.as_number().is_some() { super::processes(it).map(drop) } else { Ok(()) },
     };
     pub const INIT: Format = Format { name: "an init", example: "\"andon\"", check: |it| text(it, super::init) };
+    pub const ON_HOST: Format = Format { name: "a place", example: "\"host\"", check: |it| text(it, super::on_host) };
     pub const COMMAND: Format = Format {
         name: "a program and its arguments",
         example: "[\"/usr/bin/python3\", \"-m\", \"http.server\", \"80\"]",
@@ -235,6 +239,49 @@ fn init(text: &str) -> Result<(), Failure> {
     }
     Err(Failure::new(format!("there is no init `{text}`"), "It is `andon`, which needs nothing of the image.")
         .help("Leave `init` out to have the image's own."))
+}
+
+fn on_host(text: &str) -> Result<(), Failure> {
+    if text == "host" {
+        return Ok(());
+    }
+    Err(Failure::new(format!("no server is on `{text}`"), "It is `host`, which is this machine.")
+        .help("Leave `on_host` out to have a server of an image."))
+}
+
+/// Checks what a server is made of. `config` is what its user gave.
+pub(crate) fn origin(config: &Value) -> Result<(), Failure> {
+    let given = |name: &str| config.get(name).is_some_and(|value| !value.is_null());
+    match (given("image"), given("on_host")) {
+        (true, false) => return Ok(()),
+        (false, true) => {}
+        (true, true) => {
+            return Err(Failure::new("`image` and `on_host` exclude each other", "A server has one root file system.")
+                .help(
+                    "Leave one of them out: with `on_host`, the server is made of what is installed on this machine.",
+                ));
+        }
+        (false, false) => {
+            return Err(Failure::new("`image` is missing", "A `lab_server` needs it.")
+                .help("Give it the `digest` of an `andon_image`, or have `on_host = \"host\"` for a server of what is installed on this machine."));
+        }
+    }
+    if vm::is_machine(config) {
+        return Err(Failure::new(
+            "`vm` and `on_host` exclude each other",
+            "A machine has a kernel and a disk of its own.",
+        )
+        .help("Make an `andon_image` with `from = \"host\"`, and give the server its `digest` as `image`."));
+    }
+    let because = [
+        ("cloud_init", "No service of this machine starts by itself in such a server, and so cloud-init does not."),
+        ("on_drift", "Such a server has no image to compare it with: it sees this machine's own programs."),
+    ];
+    match because.into_iter().find(|(name, _)| given(name)) {
+        Some((name, why)) => Err(Failure::new(format!("`{name}` and `on_host` exclude each other"), why)
+            .help("Make an `andon_image` with `from = \"host\"`, and give the server its `digest` as `image`.")),
+        None => Ok(()),
+    }
 }
 
 fn word(text: &str) -> Result<(), Failure> {

@@ -8,6 +8,8 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
+use rustix::fs::{FlockOperation, flock};
+
 use crate::records::absent_is_fine;
 
 /// How many numbers a range has: all that the files of a usual system use.
@@ -34,16 +36,25 @@ pub(crate) fn take(folder: &Path, identity: &str, is_known: impl Fn(&str) -> boo
         match fs::read_link(&place) {
             Ok(holder) if holder.to_str() == Some(identity) => return Ok(range * COUNT),
             // Of one that was cut off before it could be given back.
-            Ok(holder) if !holder.to_str().is_some_and(&is_known) => {
-                absent_is_fine(fs::remove_file(&place))?;
-                if symlink(identity, &place).is_ok() {
-                    return Ok(range * COUNT);
-                }
+            Ok(holder) if !holder.to_str().is_some_and(&is_known) && take_over(folder, &place, &holder, identity)? => {
+                return Ok(range * COUNT);
             }
             _ => {}
         }
     }
     Err(io::Error::other("all ranges of user numbers are taken"))
+}
+
+/// Takes a range from one that is nobody. False where another one was quicker: whoever takes one over looks again while
+/// nobody else does, so that what was just taken is never taken away.
+fn take_over(folder: &Path, place: &Path, holder: &Path, identity: &str) -> io::Result<bool> {
+    let folder = fs::File::open(folder)?;
+    flock(&folder, FlockOperation::LockExclusive)?;
+    if fs::read_link(place).is_ok_and(|now| now != holder) {
+        return Ok(false);
+    }
+    absent_is_fine(fs::remove_file(place))?;
+    Ok(symlink(identity, place).is_ok())
 }
 
 /// Gives a range back.
@@ -77,5 +88,27 @@ mod tests {
         fs::remove_file(&place).unwrap();
         symlink("nobody", &place).unwrap();
         assert_eq!(take("one"), one);
+        // Whoever still believes that it is nobody's does not take it away.
+        assert!(!take_over(folder.path(), &place, Path::new("nobody"), "late").unwrap());
+        assert_eq!(fs::read_link(&place).unwrap().to_str(), Some("one"));
+    }
+
+    #[test]
+    fn of_many_who_take_over_one_does() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = folder.path().join("8");
+        for _ in 0..200 {
+            symlink("nobody", &place).unwrap();
+            let names: Vec<String> = (0..4).map(|number| number.to_string()).collect();
+            let won: Vec<&String> = std::thread::scope(|scope| {
+                let (folder, place) = (folder.path(), &place);
+                let take = |name: &str| take_over(folder, place, Path::new("nobody"), name).unwrap();
+                let takers: Vec<_> = names.iter().map(|name| (name, scope.spawn(move || take(name)))).collect();
+                takers.into_iter().filter_map(|(name, taker)| taker.join().unwrap().then_some(name)).collect()
+            });
+            assert_eq!(won.len(), 1);
+            assert_eq!(fs::read_link(&place).unwrap().to_str(), Some(&**won[0]));
+            fs::remove_file(&place).unwrap();
+        }
     }
 }

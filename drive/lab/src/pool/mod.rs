@@ -58,7 +58,7 @@ pub struct PoolSpec {
 }
 
 /// Attributes of a server that its pool decides, or that mean nothing for a member.
-const NOT_OF_MEMBERS: [&str; 6] = ["name", "address", "id", "connection", "running", "volumes"];
+const NOT_OF_MEMBERS: [&str; 7] = ["name", "address", "id", "connection", "running", "volumes", "on_host"];
 /// What is read of the last change where it is not at its end.
 const UNFINISHED: &str = "was begun and is not at its end: the next apply goes on";
 /// What an apply changes of a pool, beside the user's attributes.
@@ -102,7 +102,9 @@ pub(crate) fn schema() -> (&'static str, Vec<(&'static str, Attribute)>) {
     attributes.extend(of_members.map(|(name, attribute)| {
         let description =
             attribute.description.replace("A change replaces the server.", "A change replaces the members.");
-        (name, Attribute { computed: false, description, ..attribute })
+        let is_needed = attribute.required || name == "image";
+        let description = description.replace(" Needed, unless there is `on_host`.", "");
+        (name, Attribute { required: is_needed, optional: !is_needed, computed: false, description, ..attribute })
     }));
     let kept = life::attributes().into_iter().filter(|(name, _)| *name != "created");
     attributes.extend(kept.map(|(name, attribute)| {

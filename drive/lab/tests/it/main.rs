@@ -16,6 +16,7 @@ mod backend;
 mod balancers;
 mod balancing;
 mod buckets;
+mod hosted;
 mod keys;
 mod names;
 mod networks;
@@ -56,6 +57,7 @@ fn main() -> ExitCode {
         realms::TESTS,
         servers::TESTS,
         supervised::TESTS,
+        hosted::TESTS,
         balancers::TESTS,
         balancing::TESTS,
         keys::TESTS,

@@ -31,8 +31,8 @@ pub fn run(context: &Context) -> Result<(), Stop> {
     for entry in ledger.iter().flat_map(|ledger| ledger.stream(Which::All, 1)) {
         let entry = entry.map_err(unread)?;
         if let Event::Outcome(record) = entry.event
-            && &*record.address.resource.kind == "andon_image"
-            && let Some(digest) = record.object.as_ref().and_then(|object| object.value.get_str("digest"))
+            && let Some(name) = names_an_image(&record.address.resource.kind)
+            && let Some(digest) = record.object.as_ref().and_then(|object| object.value.get_str(name))
         {
             digests.insert(digest.to_owned());
         }
@@ -53,4 +53,14 @@ pub fn run(context: &Context) -> Result<(), Stop> {
     let ledger = if elsewhere { "; the ledger stays in its database" } else { " and the ledger" };
     context.say(&format!("Purged: {freed} image{}{ledger}.", if freed == 1 { "" } else { "s" }));
     Ok(())
+}
+
+/// The attribute by which a resource type names an image that was made for it.
+fn names_an_image(kind: &str) -> Option<&'static str> {
+    match kind {
+        "andon_image" => Some("digest"),
+        // What was taken of this machine for a server that is `on_host`.
+        "lab_server" => Some("image"),
+        _ => None,
+    }
 }

@@ -32,6 +32,7 @@ mod formats;
 mod generated;
 mod graph;
 mod help;
+mod hosted;
 mod images;
 mod interrupts;
 mod judge;

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use andon_image::Digest;
+use andon_image::{Digest, Source};
 use andon_lab::{CreateExtra, Found as InLab, Lab, Made};
 use andon_ledger::{Action, Intent};
 use andon_schema::{Failure, Identity, InstanceAddress, Object, Outcome, TypeSchema};
@@ -32,16 +32,16 @@ const POOL: &str = "lab_pool";
 
 impl LabProvider {
     /// The layers of a server's image, the topmost first; none for what is no server.
-    fn extra(&self, kind: &str, config: &Value) -> Result<CreateExtra, Failure> {
+    fn extra(&self, kind: &str, planned: &Value) -> Result<CreateExtra, Failure> {
         let mut extra = CreateExtra { owner: self.owner.clone(), ..CreateExtra::default() };
         if kind == SERVER {
-            let image = config.get_str("image").unwrap_or_default();
+            let image = planned.get_str("image").unwrap_or_default();
             let digest = Digest::parse(image).ok_or_else(|| {
                 Failure::new(format!("`{image}` is no image"), "A server's image is a digest such as sha256:….")
                     .help("Give it the `digest` of an `andon_image`.")
             })?;
             extra.lower_dirs = self.baker.images.lower_dirs(&digest)?;
-            if config.get("vm").and_then(Value::as_bool) == Some(true) {
+            if planned.get("vm").and_then(Value::as_bool) == Some(true) {
                 extra.disk = Some(self.baker.images.disk(&digest)?);
             }
         }
@@ -50,6 +50,21 @@ impl LabProvider {
 }
 
 impl LabProvider {
+    /// A planned server with the image that what is installed on this machine gives, where it is to be made of that.
+    fn on_host(&self, kind: &str, planned: &Value, say: &dyn Fn(&str)) -> Result<Value, Failure> {
+        let is_image_open = planned.get("image").is_some_and(|image| image.is_unknown() || image.is_null());
+        if kind != SERVER || planned.get_str("on_host").is_none() || !is_image_open {
+            return Ok(planned.clone());
+        }
+        let images = &self.baker.images;
+        let base = images.base(&Source::HostSettings, say)?;
+        // From before the lab's record says so, so that nothing removes it in between.
+        images.refer(&self.baker.owner(), &base.digest)?;
+        let mut attributes = planned.as_entries().map(|entries| (**entries).clone()).unwrap_or_default();
+        attributes.insert("image".into(), base.digest.as_str().into());
+        Ok(Value::object(attributes))
+    }
+
     /// Takes a pool to what is planned, step by step.
     fn drive(
         &self,
@@ -107,6 +122,10 @@ impl Provider for LabProvider {
     fn plan(&self, request: &Request<'_>) -> Result<Planned, Failure> {
         let kind = &request.address.resource.kind;
         let (value, replace) = self.lab.plan(kind, request.prior, request.config)?;
+        if &**kind == SERVER && value.get_str("on_host").is_some() && request.prior.is_none() {
+            // A machine that cannot be a base says so before anything is made.
+            self.baker.images.known_base(&Source::HostSettings)?;
+        }
         Ok(Planned { value, replace, report: None })
     }
 
@@ -120,6 +139,11 @@ impl Provider for LabProvider {
         if kind == POOL {
             return self.create_pool(request, identity, planned);
         }
+        let planned = match self.on_host(kind, planned, request.say) {
+            Ok(planned) => planned,
+            Err(failure) => return plain_outcome(Err((failure, None))),
+        };
+        let planned = &planned;
         let made = self.extra(kind, planned).map_err(|failure| (failure, None)).and_then(|extra| match kind {
             SERVER => {
                 let make = || self.lab.create(SERVER, identity, planned, &extra);

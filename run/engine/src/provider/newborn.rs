@@ -124,7 +124,9 @@ impl Newborns<'_> {
         }
         let target = connection::target(server.get("connection").unwrap_or(&Value::NULL), Some(self.lab), false)?;
         let gateway = server.get_str("network").and_then(|network| self.lab.gateway(network));
-        let slow = demands.too_slow(&target, &self.baker.helper, gateway)?;
+        let address = server.get_str("address").and_then(|address| address.parse().ok());
+        let way = gateway.zip(address);
+        let slow = demands.too_slow(&target, &self.baker.helper, way)?;
         if !slow.is_empty() {
             return Ok(Some(Faults::TooSlow(slow)));
         }
@@ -190,20 +192,22 @@ impl Demands {
         self.expected.is_some() || self.floor.is_some()
     }
 
-    /// What of a server is slower than it must be, a sentence each.
+    /// What of a server is slower than it must be, a sentence each. `way` is from the address of this machine to that of the
+    /// server.
     ///
     /// # Errors
     /// Where it cannot be reached.
-    fn too_slow(&self, target: &Target, helper: &Path, gateway: Option<IpAddr>) -> Result<Vec<String>, Failure> {
+    fn too_slow(&self, target: &Target, helper: &Path, way: Option<(IpAddr, IpAddr)>) -> Result<Vec<String>, Failure> {
         let Some(floor) = &self.floor else { return Ok(Vec::new()) };
         let (cpu, disk) = (floor.cpu.is_some(), floor.disk.is_some());
         // Whoever is measured has the machine for itself.
         let _alone = MEASURING.lock().unwrap_or_else(PoisonError::into_inner);
-        let listening = gateway.filter(|_| floor.network.is_some()).and_then(listen);
-        let network = listening.as_ref().and_then(|listener| listener.local_addr().ok());
+        let way = way.filter(|_| floor.network.is_some());
+        let listening = way.and_then(|(here, server)| Some((listen(here)?, server)));
+        let network = listening.as_ref().and_then(|(listener, _)| listener.local_addr().ok());
         let measured = match listening {
-            Some(listener) => std::thread::scope(|scope| {
-                scope.spawn(|| read_all(&listener));
+            Some((listener, server)) => std::thread::scope(|scope| {
+                scope.spawn(|| read_all(&listener, server));
                 performance_of(target, helper, cpu, disk, network)
             }),
             None => performance_of(target, helper, cpu, disk, network),
@@ -283,11 +287,13 @@ fn listen(gateway: IpAddr) -> Option<TcpListener> {
     Some(listener)
 }
 
-/// Reads all that one sends, and answers it with one byte. Nobody who never comes is waited for.
-fn read_all(listener: &TcpListener) {
+/// Reads all that a server sends, and answers it with one byte; whoever else comes is not heard. One that never comes is not
+/// waited for.
+fn read_all(listener: &TcpListener, server: IpAddr) {
     let deadline = Instant::now() + PATIENCE;
     while Instant::now() < deadline {
         match listener.accept() {
+            Ok((_, from)) if from.ip() != server => {}
             Ok((mut stream, _)) => {
                 let limit = Some(Duration::from_secs(20));
                 let set = stream.set_nonblocking(false).and_then(|()| stream.set_read_timeout(limit));
@@ -298,5 +304,35 @@ fn read_all(listener: &TcpListener) {
             }
             Err(_) => std::thread::sleep(Duration::from_millis(1)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::net::{Ipv4Addr, Ipv6Addr, Shutdown, TcpStream};
+
+    use super::*;
+
+    #[test]
+    fn only_the_server_itself_is_heard() {
+        let Some(listener) = listen(Ipv6Addr::UNSPECIFIED.into()).filter(|_| TcpListener::bind("[::1]:0").is_ok())
+        else {
+            println!("skipped: there is no IPv6");
+            return;
+        };
+        let port = listener.local_addr().unwrap().port();
+        let Ok(_stranger) = TcpStream::connect((Ipv4Addr::LOCALHOST, port)) else {
+            println!("skipped: IPv6 is apart from IPv4");
+            return;
+        };
+        let reader = std::thread::spawn(move || read_all(&listener, Ipv6Addr::LOCALHOST.into()));
+        let mut server = TcpStream::connect((Ipv6Addr::LOCALHOST, port)).unwrap();
+        server.write_all(b"measured").unwrap();
+        server.shutdown(Shutdown::Write).unwrap();
+        let mut answer = Vec::new();
+        server.read_to_end(&mut answer).unwrap();
+        assert_eq!(answer, [1]);
+        reader.join().unwrap();
     }
 }
