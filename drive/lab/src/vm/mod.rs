@@ -58,8 +58,12 @@ const PAUSE: Duration = Duration::from_millis(50);
 const MEMORY: u64 = 1 << 30;
 /// The descriptor at which QEMU has the machine's link.
 const LINK: i32 = 3;
-/// What cloud-init says on the console when it has done all that it was told.
-const FINISHED: [&str; 2] = ["Cloud-init v. ", " finished at "];
+/// How often it is tried whether a machine answers, and how long that may take: each time has it start a process.
+const ASK_EVERY: Duration = Duration::from_secs(2);
+const ANSWER_LIMIT: Duration = Duration::from_secs(60);
+/// What is said on the console when cloud-init has done all that it was told: by itself, where the user gave it no other last
+/// words, and by systemd.
+const FINISHED: [[&str; 2]; 2] = [["Cloud-init v. ", " finished at "], ["Reached target ", "cloud-init.target"]];
 
 const IMAGE: &str = "image.qcow2";
 const OWN: &str = "own.qcow2";
@@ -355,11 +359,15 @@ fn wait_until_up(process: i32, directory: &Path, address: Ipv4Addr, limit: Durat
     let from = fs::read_to_string(directory.join(BOOT)).ok().and_then(|text| text.parse().ok()).unwrap_or(0);
     let deadline = Instant::now() + limit;
     let mut answers = false;
+    let mut ask_at = Instant::now() + ASK_EVERY;
     loop {
         if !is_machine_process(process) {
             return Err(Failure::new("the machine ended while it booted", last_words(directory)));
         }
-        answers = answers || answers_over_ssh(address);
+        if !answers && Instant::now() >= ask_at {
+            answers = answers_over_ssh(address);
+            ask_at = Instant::now() + ASK_EVERY;
+        }
         if answers && has_finished(directory, from) {
             return Ok(true);
         }
@@ -377,15 +385,19 @@ fn wait_until_up(process: i32, directory: &Path, address: Ipv4Addr, limit: Durat
 }
 
 fn answers_over_ssh(address: Ipv4Addr) -> bool {
-    let limit = Duration::from_secs(2);
-    let Ok(mut stream) = TcpStream::connect_timeout(&SocketAddr::from((address, 22)), limit) else { return false };
+    let machine = SocketAddr::from((address, 22));
+    let Ok(mut stream) = TcpStream::connect_timeout(&machine, ASK_EVERY) else { return false };
     let mut greeting = [0; 4];
-    stream.set_read_timeout(Some(limit)).is_ok() && stream.read_exact(&mut greeting).is_ok() && greeting == *b"SSH-"
+    stream.set_read_timeout(Some(ANSWER_LIMIT)).is_ok()
+        && stream.read_exact(&mut greeting).is_ok()
+        && greeting == *b"SSH-"
 }
 
 fn has_finished(directory: &Path, from: u64) -> bool {
     let said = since(&directory.join(CONSOLE), from).unwrap_or_default();
-    String::from_utf8_lossy(&said).lines().any(|line| FINISHED.iter().all(|words| line.contains(words)))
+    String::from_utf8_lossy(&said)
+        .lines()
+        .any(|line| FINISHED.iter().any(|words| words.iter().all(|word| line.contains(word))))
 }
 
 fn since(path: &Path, from: u64) -> io::Result<Vec<u8>> {
@@ -471,7 +483,11 @@ mod tests {
         let first = "[  5.1] cloud-init[300]: Cloud-init v. 22.4.2 finished at Mon, 01 Jan 2024 00:00:00 +0000.\n";
         fs::write(folder.path().join(CONSOLE), format!("booting\n{first}booting\n")).unwrap();
         assert!(has_finished(folder.path(), 0));
-        assert!(!has_finished(folder.path(), 8 + first.len() as u64));
+        let from = 8 + first.len() as u64;
+        assert!(!has_finished(folder.path(), from));
         assert!(last_words(folder.path()).ends_with("booting."));
+        let by_systemd = "[\u{1b}[0;32m  OK  \u{1b}[0m] Reached target \u{1b}[0;1;39mcloud-init.target\u{1b}[0m - Cloud-init target.\n";
+        fs::write(folder.path().join(CONSOLE), format!("booting\n{first}booting\n{by_systemd}")).unwrap();
+        assert!(has_finished(folder.path(), from));
     }
 }
