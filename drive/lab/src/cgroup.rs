@@ -13,12 +13,12 @@ use std::time::{Duration, Instant};
 use andon_schema::Failure;
 
 use crate::failure::{OrFail, sentence};
-use crate::realm::started;
+use crate::realm::{self, started};
 use crate::records::absent_is_fine;
 use crate::units::format_bytes;
 
 /// The group that holds those of all objects.
-const PARENT: &str = "andon";
+pub(crate) const PARENT: &str = "andon";
 /// The file that says that lists take the place of control groups.
 pub(crate) const LISTED: &str = ".andon";
 /// How long the kernel may take to end killed processes.
@@ -245,9 +245,10 @@ impl Group {
         let failure = Failure::new(what, sentence(&error.to_string()));
         match version_1 {
             // The kernel has files of the controllers alone, and lets nobody make another.
-            None if error.kind() == ErrorKind::PermissionDenied => failure.help(
-                "The control groups that this user may write to lack the controller. `systemctl show user@$UID.service -p DelegateControllers` says which they have.",
-            ),
+            None if error.kind() == ErrorKind::PermissionDenied || error.kind() == ErrorKind::NotFound => match realm::no_limits() {
+                Some(why) => failure.help(why),
+                None => failure.help("The control groups that this user may write to lack the controller. `systemctl show user@$UID.service -p DelegateControllers` says which they have."),
+            },
             _ => failure,
         }
     }
@@ -326,9 +327,7 @@ impl Group {
 
     /// The processes in the group and the groups below it.
     fn processes(&self) -> Vec<i32> {
-        let mut processes = Vec::new();
-        collect_processes(&self.unified(), &mut processes);
-        processes
+        processes_below(&self.unified())
     }
 
     /// Kills every process and removes the groups.
@@ -384,6 +383,13 @@ impl Group {
     fn below(&self, root: &Path) -> PathBuf {
         root.join(PARENT).join(&self.identity)
     }
+}
+
+/// The processes in a group, or of a list of them, and in those below it.
+pub(crate) fn processes_below(group: &Path) -> Vec<i32> {
+    let mut processes = Vec::new();
+    collect_processes(group, &mut processes);
+    processes
 }
 
 fn collect_processes(group: &Path, processes: &mut Vec<i32>) {

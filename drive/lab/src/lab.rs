@@ -2,9 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::net::IpAddr;
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use andon_schema::{Failure, Identity, TypeSchema};
 use andon_value::Value;
@@ -13,7 +12,7 @@ use crate::failure::OrFail;
 use crate::kind::Kind;
 use crate::life::{self, ChangedFile};
 use crate::machine::{self, Missing};
-use crate::realm::Realm;
+use crate::realm::{self, Realm};
 use crate::records::{Lock, Record, Records};
 use crate::server::Ground;
 use crate::spawn::Spawner;
@@ -35,7 +34,6 @@ pub struct Lab {
     pub(crate) records: Records,
     helper: PathBuf,
     spawner: Spawner,
-    realm: Option<Arc<Realm>>,
 }
 
 /// What a create or an update is told beside the plan.
@@ -86,8 +84,13 @@ impl Lab {
         let data = std::path::absolute(&settings.data_dir);
         let data = data.map_err(|error| Failure::new("the lab's data directory has no path", error.to_string()))?;
         let spawner = Spawner::new(settings.helper.clone());
-        let realm = Realm::of(&data).map(Arc::new);
-        Ok(Lab { records: Records::new(data), helper: settings.helper, spawner, realm })
+        let realm = Realm::of(&data);
+        Ok(Lab { records: Records::new(data).on(realm), helper: settings.helper, spawner })
+    }
+
+    /// Where its records and its servers' files are.
+    pub fn data_dir(&self) -> &Path {
+        self.records.data()
     }
 
     /// What this machine lacks to run a lab; nothing where it can.
@@ -112,7 +115,7 @@ impl Lab {
 
     /// Refuses what only this machine's root can make, where that is not who asks.
     fn check_may_make(&self, kind: Kind) -> Result<(), Failure> {
-        if !kind.needs_root() || self.realm.is_none() {
+        if !kind.needs_root() || self.records.realm().is_none() {
             return Ok(());
         }
         let detail = "The kernel lets nobody but this machine's root mount what is on a block device.";
@@ -145,7 +148,7 @@ impl Lab {
             machine::require().map_err(nothing_made)?;
         }
         self.check_may_make(kind).map_err(nothing_made)?;
-        if kind == Kind::Server && vm::is_machine(planned) && self.realm.is_some() {
+        if kind == Kind::Server && vm::is_machine(planned) && self.records.realm().is_some() {
             let detail = "Its link is made by this machine's root, on the network where others reach it.";
             let failure = Failure::new("a server that is a machine of its own needs root", detail);
             return Err(nothing_made(failure.help("Leave `vm` out, or run this with sudo.")));
@@ -297,9 +300,10 @@ impl Lab {
         server::console(&self.records, identity)
     }
 
-    /// This machine's address in a network, by its id; `None` where there is no such network.
-    pub fn gateway(&self, network: &str) -> Option<IpAddr> {
-        network::range(&self.records, network).ok().map(|range| range.gateway.into())
+    /// A place on this machine, at the gateway of a network, that servers of the network can connect to.
+    pub fn listen(&self, network: &str) -> Option<TcpListener> {
+        let gateway = network::range(&self.records, network).ok()?.gateway;
+        self.on_network(|| TcpListener::bind((gateway, 0))).ok()?.ok()
     }
 
     /// Whether the gateway of its network answers with a server's address for its name; `None` where that is not to be
@@ -347,7 +351,7 @@ impl Lab {
 
     /// Removes the lab's own directories where nothing is in them. They come back with the next object.
     pub fn tidy(&self) {
-        if let Some(realm) = self.realm.as_ref().filter(|_| self.records.all().is_empty()) {
+        if let Some(realm) = self.records.realm().filter(|_| self.records.all().is_empty()) {
             realm.leave(self.records.data());
         }
         self.records.remove_empty();
@@ -428,7 +432,8 @@ impl Lab {
 
     /// Does something on the network of the servers, which in the realm of a user without root is not this machine's.
     pub(crate) fn on_network<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T, Failure> {
-        match &self.realm {
+        realm::check(self.records.realm())?;
+        match self.records.realm() {
             Some(realm) => realm.on_network(work),
             None => Ok(work()),
         }
@@ -436,6 +441,7 @@ impl Lab {
 
     /// Does something with objects of a kind on the network where they are.
     fn at_work<T: Send>(&self, kind: Kind, work: impl FnOnce() -> T + Send) -> Result<T, Failure> {
+        realm::check(self.records.realm())?;
         if kind.serves_the_machine() { Ok(work()) } else { self.on_network(work) }
     }
 

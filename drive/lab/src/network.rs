@@ -75,7 +75,7 @@ pub(crate) fn create(
 ) -> Result<Made, Failure> {
     let spec = NetworkSpec::decode(planned)?;
     let mut netlink = Netlink::open().or_fail(|| "cannot talk to the kernel about networks".into())?;
-    let realm = Realm::of(records.data());
+    let realm = records.realm();
     let machine_lock = match &realm {
         Some(_) => records.path_of_lock(REALM_LOCK),
         None => MACHINE_LOCK.into(),
@@ -94,7 +94,7 @@ pub(crate) fn create(
     records.write(identity, &Record { kind: Kind::Network, owner: owner.to_owned(), value: value.clone() })?;
     set_up(&mut netlink, identity, &range)?;
     drop(machine_lock);
-    let mut notes: Vec<String> = forward(realm.as_ref(), spec.masquerade)?;
+    let mut notes: Vec<String> = forward(realm, spec.masquerade)?;
     let policy = policy::policy(records, &net, &value)?;
     nft::apply(lock, identity.as_str(), &net, spec.masquerade, policy.as_ref())?;
     notes.extend(names::start(records, program, identity, &range)?);
@@ -114,7 +114,7 @@ pub(crate) fn update(
     let range = range(records, identity.as_str())?;
     let mut netlink = Netlink::open().or_fail(|| "cannot talk to the kernel about networks".into())?;
     set_up(&mut netlink, identity, &range)?;
-    let mut notes = forward(Realm::of(records.data()).as_ref(), spec.masquerade)?;
+    let mut notes = forward(records.realm(), spec.masquerade)?;
     let policy = policy::policy(records, &range.net, planned)?;
     nft::apply(lock, identity.as_str(), &range.net, spec.masquerade, policy.as_ref())?;
     // With the gateway's address went the routes that came from it.

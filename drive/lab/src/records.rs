@@ -8,6 +8,7 @@ use std::io::{self, ErrorKind, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use andon_schema::{Failure, Identity};
@@ -17,12 +18,14 @@ use serde_json::json;
 use crate::codec::{from_json, to_json};
 use crate::failure::OrFail;
 use crate::kind::Kind;
+use crate::realm::Realm;
 use crate::schema;
 
 /// The records under one data directory.
 #[derive(Debug, Clone)]
 pub(crate) struct Records {
     data: PathBuf,
+    realm: Option<Arc<Realm>>,
 }
 
 /// What is known of one object.
@@ -51,7 +54,17 @@ pub(crate) struct Lock {
 impl Records {
     /// The records in a data directory, which need not exist yet.
     pub fn new(data: PathBuf) -> Records {
-        Records { data }
+        Records { data, realm: None }
+    }
+
+    /// The same on the realm that this process is on, if it is on one.
+    pub fn on(self, realm: Option<Realm>) -> Records {
+        Records { realm: realm.map(Arc::new), ..self }
+    }
+
+    /// The realm that these objects are on. It stays the one that it was, also when its holder ends.
+    pub fn realm(&self) -> Option<&Realm> {
+        self.realm.as_deref()
     }
 
     /// The data directory.
@@ -214,10 +227,11 @@ impl Lock {
 
     /// Whoever removes such a file holds its lock, so a lock on a file that is no longer there is taken again.
     fn acquire(path: &Path, operation: i32) -> io::Result<Option<Lock>> {
-        if let Some(folder) = path.parent() {
-            fs::create_dir_all(folder)?;
-        }
         loop {
+            // Whoever removed the last of its files may have taken the folder along.
+            if let Some(folder) = path.parent() {
+                fs::create_dir_all(folder)?;
+            }
             let file = match File::options().create(true).append(true).open(path) {
                 Err(error) if error.kind() == ErrorKind::NotFound => continue,
                 file => file?,

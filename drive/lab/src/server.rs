@@ -30,7 +30,6 @@ use crate::names;
 use crate::netlink::{self, Netlink};
 use crate::network::{self, Range, interface};
 use crate::plan::complete;
-use crate::realm::Realm;
 use crate::records::{Lock, Record, Records, absent_is_fine, make_private};
 use crate::seed::Seed;
 use crate::spawn::{self, Order, Spawner, Started};
@@ -155,7 +154,7 @@ fn start(
         notes.extend(said.or_fail(|| format!("cannot write into {}", directory.display()))?);
     }
     attach::claim(records, identity, &spec.attached)?;
-    let in_realm = Realm::of(records.data()).is_some();
+    let in_realm = records.realm().is_some();
     let order = Order {
         identity: identity.to_string(),
         name: spec.name.clone(),

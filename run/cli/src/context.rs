@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use andon_engine::provider::lab_place;
 use andon_engine::workspaces::named_by_variable;
 use andon_engine::{OpenError, Plugins, Providers, Recorder, SavedPlan, Session, Settings, project, provider};
 use andon_lang::Given;
@@ -59,6 +60,11 @@ pub struct Context {
     pub width: usize,
     /// Standard error is a terminal, so that live lines can be drawn.
     pub live: bool,
+}
+
+fn said_by(failure: &Failure) -> Diagnostic {
+    let diagnostic = Diagnostic::error(&failure.summary).detail(&failure.detail);
+    failure.help.iter().fold(diagnostic, |diagnostic, help| diagnostic.help(help))
 }
 
 impl Context {
@@ -136,14 +142,14 @@ impl Context {
     ) -> Result<Project, Stop> {
         let directory = self.project_directory()?;
         let mut session = open(self.settings(directory)).map_err(|error| open_error(&error))?;
+        if crate::realm::looks_at_the_lab(&self.arguments.command) {
+            lab_place::check(&session).map_err(|failure| Stop::from(said_by(&failure)))?;
+        }
         match given {
             Some(given) => session.give(given),
             None => self.give(&mut session)?,
         }
-        let providers = provider::built_in(&session).map_err(|failure| {
-            let diagnostic = Diagnostic::error(&failure.summary).detail(&failure.detail);
-            failure.help.iter().fold(diagnostic, |diagnostic, help| diagnostic.help(help))
-        })?;
+        let providers = provider::built_in(&session).map_err(|failure| said_by(&failure))?;
         let schemas = Arc::new(provider::all_schemas(&providers));
         Ok(Project { session, providers, schemas, plugins: Arc::default() })
     }
@@ -266,6 +272,9 @@ impl Context {
             Diagnostic::error(format!("this machine lacks {}", missing.what)).detail(&missing.why).help(&missing.how)
         };
         let found: Diagnostics = missing.iter().map(diagnostic).collect();
+        if !found.is_empty() {
+            crate::realm::begin_anew();
+        }
         if found.is_empty() { Ok(()) } else { Err(found.into()) }
     }
 

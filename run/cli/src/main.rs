@@ -34,7 +34,9 @@ fn main() -> ExitCode {
         return ExitCode::from(u8::try_from(code).unwrap_or(1));
     }
     let command = Arguments::command();
-    let typed = dashes::with_variables(std::env::args_os().collect(), &command, |name| std::env::var(name).ok());
+    let mut typed: Vec<_> = std::env::args_os().collect();
+    let needs_realm = realm::is_forced(&mut typed);
+    let typed = dashes::with_variables(typed, &command, |name| std::env::var(name).ok());
     let arguments = match Arguments::try_parse_from(dashes::doubled(typed.clone(), &command)) {
         Ok(arguments) => arguments,
         Err(error) => {
@@ -44,12 +46,14 @@ fn main() -> ExitCode {
             return ExitCode::from(u8::from(error.use_stderr()));
         }
     };
-    realm::enter(&arguments);
+    realm::enter(&arguments, needs_realm);
     let context = Context::new(arguments);
     let code = match run(&context) {
         Ok(()) => ExitCode::SUCCESS,
         Err(stop) => context.stopped(stop, &SourceMap::new()),
     };
+    // Whoever exits elsewhere leaves a realm that nothing is in: a process that waits, which the next command finds and,
+    // having nothing in it either, ends.
     andon_lab::leave_realm(&context.arguments.data_dir);
     code
 }

@@ -1,7 +1,11 @@
 //! What a user without root needs: a place for images and servers, and the realm in which these are made.
 
+use std::ffi::OsString;
 use std::fs;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
+
+use andon_engine::provider::lab_place;
 
 use crate::args::{Arguments, Command};
 
@@ -21,13 +25,48 @@ pub fn data_dir() -> PathBuf {
     data.map_or_else(|| "/var/lib/andon".into(), |data| data.join("andon"))
 }
 
+/// The word before all others that says that the realm is needed, whatever the text of the definitions.
+const FORCED: &str = "__in-realm";
+
+/// Takes the word that says that the realm is needed away from those that a user typed.
+pub fn is_forced(words: &mut Vec<OsString>) -> bool {
+    let is_forced = words.get(1).is_some_and(|word| word == FORCED);
+    if is_forced {
+        words.remove(1);
+    }
+    is_forced
+}
+
 /// Takes this process to its user's realm where a command may need it. To be called while there is one thread. Where the
 /// realm cannot be entered, whatever needs it says why.
-pub fn enter(arguments: &Arguments) {
-    if nix::unistd::geteuid().is_root() || !may_need(arguments) {
+pub fn enter(arguments: &Arguments, is_forced: bool) {
+    let is_needed = || looks_at_the_lab(&arguments.command) && is_of_the_lab(&arguments.directory);
+    if nix::unistd::geteuid().is_root() || !(is_forced || makes_images(&arguments.command) || is_needed()) {
         return;
     }
-    let _ = andon_lab::enter_realm(&arguments.data_dir, Path::new("/proc/self/exe"));
+    let entered = andon_lab::enter_realm(&arguments.data_dir, Path::new("/proc/self/exe"), changes(&arguments.command));
+    if let Ok(Some(said)) = entered {
+        eprintln!("note: {said}");
+    }
+}
+
+/// Begins anew in the realm, where nothing in the text said that it is needed: definitions may come from anywhere. Comes
+/// back where it is no matter of a realm.
+pub fn begin_anew() {
+    if nix::unistd::geteuid().is_root() || andon_lab::is_in_realm() {
+        return;
+    }
+    let mut words = std::env::args_os();
+    let mut command = std::process::Command::new("/proc/self/exe");
+    if let Some(name) = words.next() {
+        command.arg0(name);
+    }
+    let words: Vec<OsString> = words.collect();
+    // A second time would be no better.
+    if words.first().is_some_and(|word| word == FORCED) {
+        return;
+    }
+    let _ = command.arg(FORCED).args(words).exec();
 }
 
 /// Whether this process is this machine's root: in a realm, root is not.
@@ -35,32 +74,56 @@ pub fn is_root() -> bool {
     nix::unistd::geteuid().is_root() && !andon_lab::is_in_realm()
 }
 
-fn may_need(arguments: &Arguments) -> bool {
-    match &arguments.command {
-        Command::Bake(_) | Command::Image(_) => true,
+fn makes_images(command: &Command) -> bool {
+    matches!(command, Command::Bake(_) | Command::Image(_))
+}
+
+/// Whether a command may end what runs in a realm that was lost: it starts it again.
+fn changes(command: &Command) -> bool {
+    matches!(
+        command,
+        Command::Apply(_)
+            | Command::Bake(_)
+            | Command::Destroy(_)
+            | Command::Down(_)
+            | Command::Image(_)
+            | Command::Restart(_)
+            | Command::Sync(_)
+            | Command::Undo(_)
+            | Command::Up(_)
+    )
+}
+
+/// Whether a command asks the lab, or changes something in it, where its project has objects there.
+pub fn looks_at_the_lab(command: &Command) -> bool {
+    matches!(
+        command,
         Command::Test(_)
-        | Command::Plan(_)
-        | Command::Apply(_)
-        | Command::Refresh(_)
-        | Command::Destroy(_)
-        | Command::Up(_)
-        | Command::Down(_)
-        | Command::Drift(_)
-        | Command::Sync(_)
-        | Command::Status(_)
-        | Command::Ssh(_)
-        | Command::Restart(_)
-        | Command::Run(_)
-        | Command::Exec(_)
-        | Command::Undo(_)
-        | Command::Import(_)
-        | Command::CheckServer(_)
-        | Command::Facts(_)
-        | Command::Logs(_) => {
-            arguments.data_dir.join("lab/realm").exists() || speaks_of_the_lab(&arguments.directory, DEPTH)
-        }
-        _ => false,
-    }
+            | Command::Plan(_)
+            | Command::Apply(_)
+            | Command::Refresh(_)
+            | Command::Destroy(_)
+            | Command::Up(_)
+            | Command::Down(_)
+            | Command::Drift(_)
+            | Command::Sync(_)
+            | Command::Status(_)
+            | Command::Ssh(_)
+            | Command::Restart(_)
+            | Command::Run(_)
+            | Command::Exec(_)
+            | Command::Undo(_)
+            | Command::Import(_)
+            | Command::CheckServer(_)
+            | Command::Facts(_)
+            | Command::Logs(_)
+    )
+}
+
+/// Whether a project has objects of the lab, or speaks of them. One that only reaches servers elsewhere stays where its
+/// user's keys and settings are.
+fn is_of_the_lab(directory: &Path) -> bool {
+    lab_place::has_a_lab(directory) || speaks_of_the_lab(directory, DEPTH)
 }
 
 /// Whether any definition below a directory says a word that only the lab's resources and images have. Only looks at the
@@ -90,6 +153,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_word_that_forces_comes_first_alone() {
+        let check = |words: &[&str], expected: bool| {
+            let mut words: Vec<OsString> = words.iter().map(OsString::from).collect();
+            assert_eq!(is_forced(&mut words), expected);
+            assert_eq!(words.iter().filter(|word| *word == FORCED).count(), usize::from(words.len() == 3));
+        };
+        check(&["andon", "up"], false);
+        check(&["andon", FORCED, "up"], true);
+        check(&["andon", "up", FORCED], false);
+    }
+
+    #[test]
     fn definitions_of_the_lab_are_found() {
         let check = |files: &[(&str, &str)], expected: bool| {
             let folder = tempfile::tempdir().unwrap();
@@ -98,7 +173,7 @@ mod tests {
                 fs::create_dir_all(place.parent().unwrap()).unwrap();
                 fs::write(place, text).unwrap();
             }
-            assert_eq!(speaks_of_the_lab(folder.path(), DEPTH), expected, "{files:?}");
+            assert_eq!(is_of_the_lab(folder.path()), expected, "{files:?}");
         };
         check(&[], false);
         check(&[("main.tf", "resource \"terraform_data\" \"a\" {}")], false);
@@ -106,6 +181,8 @@ mod tests {
         check(&[("stacks/web/main.tf.json", "{\"resource\":{\"lab_server\":{}}}")], true);
         check(&[(".andon/modules/x/main.tf", "resource \"andon_image\" \"a\" {}")], true);
         check(&[("images/web.image.hcl", "")], true);
+        check(&[("main.tf", ""), (".andon/lab", "{}")], true);
+        check(&[("main.tf", "resource \"andon_host\" \"a\" {}")], false);
         check(&[("README.md", "lab_server"), (".git/main.tf", "lab_server")], false);
     }
 }

@@ -26,7 +26,6 @@ use crate::lab::{Found, Made};
 use crate::machine;
 use crate::plan::complete;
 use crate::pool;
-use crate::realm::Realm;
 use crate::records::{Lock, Record, Records, absent_is_fine};
 use crate::service;
 
@@ -170,7 +169,7 @@ fn start(
     let order = json!({
         "identity": identity.as_str(),
         "directory": directory,
-        "network": Realm::of(records.data()).map(|realm| realm.network()),
+        "network": records.realm().map(|realm| realm.network()),
         // No more than where it listens: anybody can read a command line. The rest comes by the control socket.
         "settings": { "listen": value.get_str("listen") },
     });

@@ -26,7 +26,6 @@ use crate::failure::OrFail;
 use crate::helper;
 use crate::kind::Kind;
 use crate::network::Range;
-use crate::realm::Realm;
 use crate::records::{Records, absent_is_fine};
 use crate::service::{self, Work};
 use book::{Book, Meaning};
@@ -73,7 +72,7 @@ pub(crate) fn start(
         "gateway": range.gateway.to_string(),
         "net": range.net.to_string(),
         "data": records.data(),
-        "outside": Realm::of(records.data()).and_then(|realm| realm.outside().ok().map(|it| it.to_string())),
+        "outside": records.realm().and_then(|realm| realm.outside().ok().map(|it| it.to_string())),
     });
     let log = directory.join("names.log");
     // Before they are there: a kill in between leaves a network that is not up, and not one without names.

@@ -8,14 +8,15 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use andon_schema::Failure;
-use nix::sched::{CloneFlags, unshare};
+use nix::sched::{CloneFlags, setns, unshare};
 use serde_json::{Value as Json, json};
 
-use super::note::{Note, started};
+use super::has_guests;
+use super::note::{Note, namespaces, started};
 use super::numbers::{self, Numbers};
 use super::outside;
 use crate::balancer::{refusal, refused};
-use crate::cgroup::{LISTED, own_group};
+use crate::cgroup::{LISTED, own_group, remove_tree};
 use crate::failure::OrFail;
 use crate::helper;
 use crate::layers::mount;
@@ -24,15 +25,61 @@ use crate::netlink::Netlink;
 /// Where control groups are, in the realm.
 const GROUPS: &str = "/sys/fs/cgroup";
 
-/// Starts the process, and returns once the realm can be entered. Nobody else may do so meanwhile.
-pub(super) fn start(data: &Path, program: &Path) -> Result<Note, Failure> {
-    let failed = || "cannot make a realm for the lab of a user without root".to_owned();
-    if let Some(note) = Note::read(data) {
-        note.clear(data).or_fail(|| "cannot end what is left of the lab's former realm".into())?;
+/// A realm that is held now.
+pub(super) struct Held {
+    pub note: Note,
+    /// Nothing can be in it yet.
+    pub is_new: bool,
+    /// What is to be said of it.
+    pub said: Option<String>,
+}
+
+/// Holds a realm that lost its holder, as long as anybody is in it, or makes one. Whoever calls this has the lock.
+pub(super) fn start(data: &Path, program: &Path, changes: bool) -> Result<Held, Failure> {
+    let mut said = None;
+    if let Some(former) = Note::read(data) {
+        if let Some(inside) = former.someone_inside() {
+            return begin(data, program, former.group, Some(inside)).map(|note| Held { note, is_new: false, said });
+        }
+        let left = former.left(data);
+        if left > 0 {
+            let summary = "the lab's realm was lost";
+            let processes = if left == 1 { "one process".to_owned() } else { format!("{left} processes") };
+            let detail = format!(
+                "The process that held it has ended, and with it the network of the servers: {processes} of theirs run on and cannot be reached."
+            );
+            if has_guests(data) {
+                return Err(
+                    Failure::new(summary, detail).help("Another command of Andon is at work there: wait for its end.")
+                );
+            }
+            if !changes {
+                return Err(Failure::new(summary, detail).help(
+                    "Run `andon up`: it ends them, and starts the servers again with their files and addresses.",
+                ));
+            }
+            said = Some(format!("{summary}: {detail} They are ended, to be started again."));
+        }
+        former.clear(data).or_fail(|| "cannot end what is left of the lab's former realm".into())?;
     }
     let group = own_group().map(|own| own.join(format!("andon-{}", std::process::id())));
+    let made = begin(data, program, group.clone(), None);
+    if let (Err(_), Some(group)) = (&made, &group) {
+        let _ = remove_tree(group);
+    }
+    made.map(|note| Held { note, is_new: true, said })
+}
+
+/// Starts the process, and returns once the realm can be entered: that of a process which is `inside`, or a new one.
+fn begin(data: &Path, program: &Path, group: Option<PathBuf>, inside: Option<i32>) -> Result<Note, Failure> {
+    let failed = || "cannot make a realm for the lab of a user without root".to_owned();
+    let write = |note: &Note| note.write(data).or_fail(|| format!("cannot write {}", Note::path(data).display()));
+    if inside.is_none() {
+        // What is made is on record, should this be killed: a note that nobody holds.
+        write(&Note { process: 0, started: 0, group: group.clone(), alone: None, namespaces: Vec::new() })?;
+    }
     let (life, held) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).or_fail(failed)?;
-    let order = json!({ "data": data, "group": group });
+    let order = json!({ "data": data, "group": group, "inside": inside });
     let mut command = Command::new(program);
     command.arg(helper::REALM).arg(order.to_string()).current_dir("/").process_group(0);
     // It says nothing on its standard error, and holds it for as long as it lives: so its end is known.
@@ -54,15 +101,19 @@ pub(super) fn start(data: &Path, program: &Path) -> Result<Note, Failure> {
     };
     let made = (|| {
         said()?;
-        numbers::map(number, Numbers::Users)?;
-        numbers::map(number, Numbers::Groups)?;
+        if inside.is_none() {
+            numbers::map(number, Numbers::Users)?;
+            numbers::map(number, Numbers::Groups)?;
+        }
         let alone = outside::connect(number, life, &data.join("lab/realm.log")).err();
         writeln!(input, "go").or_fail(failed)?;
         said()?;
         let process = number as i32;
         let started = started(process).ok_or_else(|| Failure::new(failed(), "The process that holds it ended."))?;
-        let note = Note { process, started, group, alone };
-        note.write(data).or_fail(|| format!("cannot write {}", Note::path(data).display()))?;
+        let namespaces = namespaces(&number.to_string())
+            .ok_or_else(|| Failure::new(failed(), "The process that holds it is not to be looked at."))?;
+        let note = Note { process, started, group, alone, namespaces };
+        write(&note)?;
         // From now on it is known, and lives on by itself.
         writeln!(input, "known").or_fail(failed)?;
         Ok(note)
@@ -70,6 +121,9 @@ pub(super) fn start(data: &Path, program: &Path) -> Result<Note, Failure> {
     if made.is_err() {
         let _ = child.kill();
         let _ = child.wait();
+        if inside.is_none() {
+            let _ = fs::remove_file(Note::path(data));
+        }
     }
     made
 }
@@ -85,10 +139,17 @@ pub(crate) fn helper(order: &str) -> i32 {
         writeln!(output, "{answer}").and_then(|()| output.flush()).is_ok() && done.is_ok()
     };
     let mut told = BufReader::new(io::stdin()).lines();
-    if !say(&part()) || told.next().is_none_or(|line| line.is_err()) {
+    let inside = order.get("inside").and_then(Json::as_i64);
+    let group = text("group");
+    let parted = match inside {
+        Some(process) => join_others(process, group.as_deref()),
+        None => part(),
+    };
+    if !say(&parted) || told.next().is_none_or(|line| line.is_err()) {
         return 1;
     }
-    if !say(&furnish(&data, text("group").as_deref())) || told.next().is_none_or(|line| line.is_err()) {
+    let furnished = if inside.is_some() { Ok(()) } else { furnish(&data, group.as_deref()) };
+    if !say(&furnished) || told.next().is_none_or(|line| line.is_err()) {
         return 1;
     }
     // SAFETY: touch no memory of ours.
@@ -106,6 +167,24 @@ pub(crate) fn helper(order: &str) -> i32 {
         // SAFETY: has no preconditions.
         unsafe { libc::pause() };
     }
+}
+
+/// Enters the namespaces of a process that is in the realm.
+fn join_others(process: i64, group: Option<&Path>) -> Result<(), Failure> {
+    let failed = || "cannot enter the lab's realm again".to_owned();
+    if let Some(group) = group {
+        // It is as good elsewhere, for as long as the user's session is.
+        let _ = fs::write(group.join("realm/cgroup.procs"), "0");
+    }
+    let kinds = [
+        ("user", CloneFlags::CLONE_NEWUSER),
+        ("cgroup", CloneFlags::CLONE_NEWCGROUP),
+        ("net", CloneFlags::CLONE_NEWNET),
+        ("mnt", CloneFlags::CLONE_NEWNS),
+    ];
+    let namespace = |(name, kind)| Ok((File::open(format!("/proc/{process}/ns/{name}"))?, kind));
+    let namespaces = kinds.into_iter().map(namespace).collect::<io::Result<Vec<_>>>().or_fail(failed)?;
+    namespaces.into_iter().try_for_each(|(file, kind)| setns(file, kind)).map_err(io::Error::from).or_fail(failed)
 }
 
 fn part() -> Result<(), Failure> {

@@ -19,22 +19,27 @@ mod outside;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use andon_schema::Failure;
 use nix::errno::Errno;
 use nix::sched::{CloneFlags, setns};
 
 use crate::cgroup::{own_group, remove_tree};
-use crate::failure::OrFail;
-use crate::helper::check;
+use crate::failure::{OrFail, sentence};
+use crate::helper;
 use crate::records::{Lock, Records, make_private};
+use hold::Held;
 use note::Note;
 
 pub(crate) use hold::helper;
 pub(crate) use note::started;
 pub(crate) use numbers::same_as_here;
+
+/// What servers can be limited by.
+const CONTROLLERS: [&str; 3] = ["memory", "cpu", "pids"];
 
 /// Why this process could not enter its user's realm.
 static REFUSED: OnceLock<Failure> = OnceLock::new();
@@ -48,25 +53,26 @@ const ENTERED: [(&str, CloneFlags); 3] =
 /// Gives a process of a user without root the realm on which it can run a lab; root needs none. To be called while the
 /// process has one thread, and before it opens a lab with this data directory. Where it fails the process is as it was,
 /// and the lab gives the reason to whoever needs it.
-pub fn enter(data: &Path, program: &Path) -> Result<(), Failure> {
+///
+/// What still runs on a network that nobody can enter any more is ended by who `changes` something, and only then. Gives
+/// what is to be said of it.
+pub fn enter(data: &Path, program: &Path, changes: bool) -> Result<Option<String>, Failure> {
     if nix::unistd::geteuid().is_root() {
-        return Ok(());
+        return Ok(None);
     }
-    attempt(data, program).inspect_err(|failure| {
+    attempt(data, program, changes).inspect_err(|failure| {
         let _ = REFUSED.set(failure.clone());
-        // Nothing is left of the attempt.
-        if Note::read(data).is_none() {
-            let _ = fs::remove_file(lock_path(data));
-            let _ = fs::remove_file(data.join("lab/realm.log"));
-            let _ = fs::remove_dir(data.join("lab"));
-            let _ = fs::remove_dir(data);
-        }
     })
 }
 
 /// Whether this process is in a realm: root here is a user of this machine, and nobody more.
 pub fn is_entered() -> bool {
     GUEST.get().is_some()
+}
+
+/// The number of this process's user on this machine, also in a realm, where it is root.
+pub fn user() -> u32 {
+    GUEST.get().map_or_else(|| nix::unistd::geteuid().as_raw(), |guest| guest.user)
 }
 
 /// Ends the realm that this process is in where there is nothing in it: no object of the lab, and nobody else. To be called
@@ -90,35 +96,138 @@ pub(crate) fn refused() -> Option<&'static Failure> {
     REFUSED.get()
 }
 
-fn attempt(data: &Path, program: &Path) -> Result<(), Failure> {
+/// Fails where this process should be in a realm and is not, or is in one whose holder has ended.
+pub(crate) fn check(realm: Option<&Realm>) -> Result<(), Failure> {
+    match (realm, refused()) {
+        (None, Some(refused)) => Err(refused.clone()),
+        (Some(realm), _) if !realm.note.is_held() => {
+            Err(Failure::new("the lab's realm was lost", "The process that holds it has ended.")
+                .help("Run this again."))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Why no limits are to be had in this realm, where that is known.
+pub(crate) fn no_limits() -> Option<&'static str> {
+    GUEST.get()?.no_limits.as_deref()
+}
+
+fn attempt(data: &Path, program: &Path, changes: bool) -> Result<Option<String>, Failure> {
     let failed = || "cannot make a realm for the lab of a user without root".to_owned();
     let data = std::path::absolute(data).or_fail(failed)?;
-    let lab = data.join("lab");
-    make_private(&data).or_fail(|| format!("cannot make {}", data.display()))?;
-    make_private(&lab).or_fail(|| format!("cannot make {}", lab.display()))?;
-    let lock = Lock::take(&lock_path(&data)).or_fail(failed)?;
-    let home = own_group();
-    let note = match Note::read(&data).filter(Note::is_held) {
-        Some(note) => note,
-        None => hold::start(&data, program)?,
-    };
-    let here = std::env::current_dir().or_fail(failed)?;
-    let guest = Guest::come(&data, home, note.group.as_deref()).or_fail(failed)?;
-    for (name, kind) in ENTERED {
-        let failed = || format!("cannot enter the {name} namespace of the lab's realm");
-        let namespace = File::open(format!("/proc/{}/ns/{name}", note.process)).or_fail(failed)?;
-        setns(namespace, kind).map_err(std::io::Error::from).or_fail(failed)?;
+    let is_new = !data.exists();
+    for directory in [data.clone(), data.join("lab")] {
+        own(&directory)?;
     }
-    std::env::set_current_dir(&here).or_fail(|| format!("cannot go back to {}", here.display()))?;
-    if note.group.is_some() {
-        fs::write("/sys/fs/cgroup/guests/cgroup.procs", "0").map_err(|error| {
+    let _lock = Lock::take(&lock_path(&data)).or_fail(failed)?;
+    come(&data, program, changes).inspect_err(|_| {
+        // Nothing is left of the attempt.
+        if Note::read(&data).is_none() {
+            remove_files(&data);
+            let _ = fs::remove_dir(data.join("lab"));
+            if is_new {
+                let _ = fs::remove_dir(&data);
+            }
+        }
+    })
+}
+
+/// Makes a directory that is nobody else's to read, unless it is there: then it stays as its user wants it, who must be
+/// this one.
+fn own(directory: &Path) -> Result<(), Failure> {
+    let Ok(found) = fs::metadata(directory) else {
+        return make_private(directory).or_fail(|| format!("cannot make {}", directory.display()));
+    };
+    let owner = nix::unistd::Uid::from_raw(found.uid());
+    if owner == nix::unistd::geteuid() {
+        return Ok(());
+    }
+    let name = nix::unistd::User::from_uid(owner).ok().flatten().map_or_else(|| owner.to_string(), |user| user.name);
+    let detail = format!("It belongs to `{name}`, and each user has a lab of its own.");
+    Err(Failure::new(format!("{} is another user's", directory.display()), detail)
+        .help(format!("Run this as `{name}`, or choose another directory with --data-dir or ANDON_DATA_DIR.")))
+}
+
+/// Enters the realm, which is made where there is none. Whoever calls this has the lock.
+fn come(data: &Path, program: &Path, changes: bool) -> Result<Option<String>, Failure> {
+    let home = own_group();
+    let held = Note::read(data).filter(Note::is_held);
+    let Held { note, is_new, said } = match held {
+        Some(note) => Held { note, is_new: false, said: None },
+        None => hold::start(data, program, changes)?,
+    };
+    let entered = go_in(data, &note, home);
+    if entered.is_err() && is_new {
+        note.end();
+        // The failure that matters is the first one.
+        let _ = note.clear(data);
+        let _ = fs::remove_file(Note::path(data));
+    }
+    entered.map(|()| said)
+}
+
+fn go_in(data: &Path, note: &Note, home: Option<PathBuf>) -> Result<(), Failure> {
+    let failed = || "cannot enter the lab's realm".to_owned();
+    let here = std::env::current_dir().or_fail(failed)?;
+    // All that this process may be refused is done before it is anywhere else.
+    let namespace = |(name, kind): (&str, CloneFlags)| {
+        let path = format!("/proc/{}/ns/{name}", note.process);
+        File::open(&path).or_fail(|| format!("cannot open {path}")).map(|file| (file, kind))
+    };
+    let namespaces = ENTERED.into_iter().map(namespace).collect::<Result<Vec<_>, Failure>>()?;
+    let mut guest = Guest::come(data, home, note.group.as_deref()).or_fail(failed)?;
+    if let Some(group) = &note.group {
+        // By this machine's name of it: from within, nobody may take a process in from elsewhere (cgroups(7), "nsdelegate").
+        fs::write(group.join("guests/cgroup.procs"), "0").map_err(|error| {
             Failure::new("this process may not join the control groups of the lab's realm", format!("{error}."))
                 .help("The realm was made by a process whose control groups were its user's. Run this in the same way: `systemd-run --user --scope -p Delegate=yes andon …`.")
         })?;
+        guest.no_limits = group.parent().and_then(|parent| hand_on(parent).err());
     }
-    let _ = GUEST.set(guest);
-    drop(lock);
+    for (namespace, kind) in namespaces {
+        setns(namespace, kind).map_err(io::Error::from).or_fail(failed).inspect_err(|_| {
+            if !is_entered() {
+                guest.go_home();
+            }
+        })?;
+        if !is_entered() {
+            // From here on, root is no more than the user.
+            let _ = GUEST.set(guest.clone());
+        }
+    }
+    std::env::set_current_dir(&here).or_fail(|| format!("cannot go back to {}", here.display()))
+}
+
+/// Has the groups below one have the controllers that it has. Gives the reason where it cannot.
+fn hand_on(group: &Path) -> Result<(), String> {
+    let has = fs::read_to_string(group.join("cgroup.controllers")).unwrap_or_default();
+    for controller in CONTROLLERS.iter().filter(|name| has.split_whitespace().any(|it| it == **name)) {
+        match fs::write(group.join("cgroup.subtree_control"), format!("+{controller}")) {
+            // cgroups(7), "no internal processes".
+            Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {
+                return Err(format!(
+                    "There are other processes in {}, so the groups below it have no controllers. Run this in a scope of its own: `systemd-run --user --scope -p Delegate=yes andon …`.",
+                    group.display()
+                ));
+            }
+            Err(error) => {
+                return Err(sentence(&format!("{} has no {controller} to hand on: {error}", group.display())));
+            }
+            Ok(()) => {}
+        }
+    }
     Ok(())
+}
+
+/// Removes what there is of a realm that nobody holds and nobody is in, and the lock at last: whoever waits for it takes
+/// another one.
+fn remove_files(data: &Path) {
+    for name in ["realm", "realm.guests", "realm.log", "groups/.andon", "network"] {
+        let _ = fs::remove_file(data.join("lab").join(name));
+    }
+    let _ = fs::remove_dir(data.join("lab/groups"));
+    let _ = fs::remove_file(lock_path(data));
 }
 
 fn lock_path(data: &Path) -> PathBuf {
@@ -126,39 +235,77 @@ fn lock_path(data: &Path) -> PathBuf {
 }
 
 /// This process, in the realm.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Guest {
+    /// Who this process's user is outside.
+    user: u32,
     /// A shared lock that says that somebody is in the realm.
-    lock: File,
-    /// Where this process's control group was, and the directory that has that of the realm, opened while they could be named.
-    groups: Option<(File, File)>,
+    lock: Arc<File>,
+    groups: Option<Arc<Groups>>,
+    /// Why the realm's groups have no controllers.
+    no_limits: Option<String>,
+}
+
+/// The control groups around a realm, opened while they could be named.
+#[derive(Debug)]
+struct Groups {
+    /// The processes of the one where this process was.
+    home: File,
+    /// The directory that has the realm's.
+    parent: File,
+    /// What that hands on to the groups below it.
+    controllers: File,
 }
 
 impl Guest {
     fn come(data: &Path, home: Option<PathBuf>, realm: Option<&Path>) -> io::Result<Guest> {
-        let lock = File::options().create(true).append(true).open(data.join("lab/realm.guests"))?;
+        let lock = guests(data)?;
         flock(&lock, libc::LOCK_SH)?;
+        let write = |path: PathBuf| File::options().write(true).open(path);
         let groups = match (home, realm.and_then(Path::parent)) {
-            (Some(home), Some(parent)) => {
-                Some((File::options().write(true).open(home.join("cgroup.procs"))?, File::open(parent)?))
-            }
+            (Some(home), Some(parent)) => Some(Arc::new(Groups {
+                home: write(home.join("cgroup.procs"))?,
+                parent: File::open(parent)?,
+                controllers: write(parent.join("cgroup.subtree_control"))?,
+            })),
             _ => None,
         };
-        Ok(Guest { lock, groups })
+        Ok(Guest { user: nix::unistd::geteuid().as_raw(), lock: Arc::new(lock), groups, no_limits: None })
+    }
+
+    /// Goes back to the control group where this process was.
+    fn go_home(&self) -> bool {
+        self.groups.as_ref().is_some_and(|groups| (&groups.home).write_all(b"0").is_ok())
     }
 
     /// Leaves the control groups of a realm that has ended, and removes them.
     fn leave(&self, realm: Option<&Path>) {
-        let (Some((home, parent)), Some(name)) = (&self.groups, realm.and_then(Path::file_name)) else { return };
-        if (&*home).write_all(b"0").is_ok() {
-            let _ = remove_tree(&Path::new("/proc/self/fd").join(parent.as_raw_fd().to_string()).join(name));
+        let (Some(groups), Some(name)) = (&self.groups, realm.and_then(Path::file_name)) else { return };
+        let own = Path::new("/proc/self/fd").join(groups.parent.as_raw_fd().to_string()).join(name);
+        // A group that hands controllers on takes no process.
+        for controller in CONTROLLERS {
+            let _ = fs::write(own.join("cgroup.subtree_control"), format!("-{controller}"));
+            let _ = (&groups.controllers).write_all(format!("-{controller}").as_bytes());
+        }
+        if self.go_home() {
+            let _ = remove_tree(&own);
         }
     }
 }
 
+/// The file that whoever is in the realm has locked.
+fn guests(data: &Path) -> io::Result<File> {
+    File::options().create(true).append(true).open(data.join("lab/realm.guests"))
+}
+
+/// Whether somebody is in the realm.
+fn has_guests(data: &Path) -> bool {
+    guests(data).is_ok_and(|file| flock(&file, libc::LOCK_EX | libc::LOCK_NB).is_err())
+}
+
 fn flock(file: &File, operation: i32) -> io::Result<()> {
     // SAFETY: the descriptor is open, and flock touches no memory.
-    check(unsafe { libc::flock(file.as_raw_fd(), operation) }.into()).map(drop)
+    helper::check(unsafe { libc::flock(file.as_raw_fd(), operation) }.into()).map(drop)
 }
 
 /// The realm that this process is on.
@@ -171,6 +318,9 @@ pub(crate) struct Realm {
 impl Realm {
     /// The realm of a data directory, where this process is on it.
     pub fn of(data: &Path) -> Option<Realm> {
+        if !is_entered() || refused().is_some() {
+            return None;
+        }
         let note = Note::read(data)?;
         let user = |process: &str| fs::read_link(format!("/proc/{process}/ns/user")).ok();
         let number = note.process.to_string();
@@ -219,11 +369,6 @@ impl Realm {
         }
         self.note.end();
         guest.leave(self.note.group.as_deref());
-        for name in ["realm", "realm.guests", "realm.log", "groups/.andon", "network"] {
-            let _ = fs::remove_file(data.join("lab").join(name));
-        }
-        let _ = fs::remove_dir(data.join("lab/groups"));
-        // Whoever waits for the lock takes another one.
-        let _ = fs::remove_file(lock_path(data));
+        remove_files(data);
     }
 }

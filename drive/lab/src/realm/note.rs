@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value as Json, json};
 
-use crate::cgroup::Group;
+use crate::cgroup::{Group, PARENT, processes_below};
 
 /// How long the kernel may take to end processes.
 const END_LIMIT: Duration = Duration::from_secs(10);
@@ -22,6 +22,18 @@ pub(super) struct Note {
     pub group: Option<PathBuf>,
     /// Why servers cannot reach anything outside; `None` where they can.
     pub alone: Option<String>,
+    /// Which user, mount and network namespaces these are, as `/proc` names them; empty until they are made.
+    pub namespaces: Vec<String>,
+}
+
+/// The namespaces that are the same for whoever is in a realm.
+const NAMED: [&str; 3] = ["user", "mnt", "net"];
+
+/// The names of a process's namespaces.
+pub(super) fn namespaces(process: &str) -> Option<Vec<String>> {
+    let name =
+        |kind: &&str| fs::read_link(format!("/proc/{process}/ns/{kind}")).ok()?.into_os_string().into_string().ok();
+    NAMED.iter().map(name).collect()
 }
 
 impl Note {
@@ -37,6 +49,11 @@ impl Note {
             started: json.get("started")?.as_u64()?,
             group: text("group").map(PathBuf::from),
             alone: text("alone"),
+            namespaces: json
+                .get("namespaces")
+                .and_then(Json::as_array)
+                .map(|names| names.iter().filter_map(Json::as_str).map(str::to_owned).collect())
+                .unwrap_or_default(),
         })
     }
 
@@ -46,6 +63,7 @@ impl Note {
             "started": self.started,
             "group": self.group,
             "alone": self.alone,
+            "namespaces": self.namespaces,
         });
         let path = Note::path(data);
         let new = path.with_extension("new");
@@ -72,6 +90,22 @@ impl Note {
         }
     }
 
+    /// A process that is in all of the realm's namespaces, such as one that answers for names: by it they can be entered
+    /// where their holder has ended.
+    pub fn someone_inside(&self) -> Option<i32> {
+        let numbers = fs::read_dir("/proc").ok()?.flatten().filter_map(|entry| entry.file_name().into_string().ok());
+        let mut inside = numbers
+            .filter(|number| namespaces(number).is_some_and(|names| !names.is_empty() && names == self.namespaces));
+        inside.find_map(|number| number.parse().ok())
+    }
+
+    /// How many processes of the lab's objects run.
+    pub fn left(&self, data: &Path) -> usize {
+        let group = self.group.as_ref().map(|group| group.join(PARENT));
+        let places = [group, Some(data.join("lab/groups").join(PARENT))];
+        places.into_iter().flatten().map(|place| processes_below(&place).len()).sum()
+    }
+
     /// Ends what is left of a realm that nobody holds any more: it is on a network that nobody can enter. Servers
     /// are then started again as after a reboot.
     pub fn clear(&self, data: &Path) -> io::Result<()> {
@@ -85,7 +119,7 @@ impl Note {
                 std::thread::sleep(Duration::from_millis(5));
             }
         }
-        let listed = data.join("lab/groups/andon");
+        let listed = data.join("lab/groups").join(PARENT);
         for entry in fs::read_dir(&listed).into_iter().flatten().flatten() {
             Group::listed(&data.join("lab/groups"), &entry.file_name().to_string_lossy())
                 .destroy()
@@ -122,11 +156,15 @@ mod tests {
             started: started(process).unwrap(),
             group: Some("/sys/fs/cgroup/x".into()),
             alone: Some("no device".into()),
+            namespaces: namespaces("self").unwrap(),
         };
         note.write(data.path()).unwrap();
         assert_eq!(Note::read(data.path()), Some(note.clone()));
         assert!(note.is_held());
-        assert!(!Note { started: note.started + 1, ..note }.is_held());
+        assert!(!Note { started: note.started + 1, ..note.clone() }.is_held());
+        // Who is in the same namespaces is found; nobody is where they were never made.
+        assert!(note.someone_inside().is_some());
+        assert_eq!(Note { namespaces: Vec::new(), ..note }.someone_inside(), None);
         let mut child = std::process::Command::new("true").spawn().unwrap();
         let number = child.id() as i32;
         child.wait().unwrap();

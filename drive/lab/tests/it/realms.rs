@@ -79,17 +79,22 @@ impl User {
 
     /// One step of the user's, by this program.
     fn does(&self, step: &str, words: &[&str]) -> Output {
-        let script = "set -e; here=$1; group=$2; shift 2
+        self.does_as(USER, step, words)
+    }
+
+    fn does_as(&self, user: u32, step: &str, words: &[&str]) -> Output {
+        let script = "set -e; here=$1; group=$2; user=$3; shift 3
             mount --make-rprivate /
             mount --bind $here/passwd /etc/passwd; mount --bind $here/group /etc/group
             mount --bind $here/numbers /etc/subuid; mount --bind $here/numbers /etc/subgid
             [ -e $here/tun ] || mknod -m 666 $here/tun c 10 200
             mount --bind $here/tun /dev/net/tun
             if [ -n \"$group\" ]; then echo 0 >$group/run/cgroup.procs; fi
-            exec setpriv --reuid $(stat -c %u $here/data) --regid $(stat -c %g $here/data) --clear-groups \"$@\"";
+            exec setpriv --reuid $user --regid $user --clear-groups \"$@\"";
         let mut command = Command::new("unshare");
         command.args(["--mount", "sh", "-c", script, "sh"]).arg(self.place.path());
         command.arg(self.group.as_ref().map(|group| group.as_os_str().to_owned()).unwrap_or_default());
+        command.arg(user.to_string());
         command.arg(self.place.path().join("bin/it")).args(["realm-step", step]).arg(self.data()).args(words);
         command.output().unwrap()
     }
@@ -115,6 +120,26 @@ impl User {
             }
         }
         found
+    }
+
+    /// Kills those of the user's processes that have such a name, and waits for their end.
+    fn kill(&self, is_one: impl Fn(&str) -> bool) {
+        let found: Vec<i32> = self
+            .processes()
+            .into_iter()
+            .filter(|(_, name)| is_one(name.trim_end()))
+            .map(|(process, _)| process)
+            .collect();
+        assert!(!found.is_empty(), "{:?}", self.processes());
+        for process in &found {
+            // SAFETY: touches no memory. The user is this test's alone.
+            unsafe { libc::kill(*process, libc::SIGKILL) };
+        }
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(5);
+        while self.processes().iter().any(|(process, _)| found.contains(process)) {
+            assert!(std::time::Instant::now() < deadline, "{found:?}");
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
     }
 
     fn assert_nothing_left(&self) {
@@ -220,13 +245,31 @@ fn has_servers(world: &World) {
     let said = user.does_well("up-again", &words);
     assert_eq!(get(&listen, "/").unwrap().status, 200);
     assert_eq!(inside(&init_of(&said), "stat -c %u:%g /var/x").trim(), "33:33");
-    // Without its holder a realm cannot be entered: what is left in it is started again in another one.
-    let holder = user.processes().into_iter().find(|(_, name)| name == "andon-realm\n").unwrap().0;
-    // SAFETY: touches no memory.
-    unsafe { libc::kill(holder, libc::SIGKILL) };
-    assert_eq!(user.does_well("look", &words), "network false\nserver false\nbalancer false\n");
-    user.does_well("up-again", &words);
+    // A realm whose holder has ended is held again as long as anybody is in it: nothing in it notices.
+    user.kill(|name| name == "andon-realm");
     assert_eq!(get(&listen, "/").unwrap().status, 200);
+    assert_eq!(user.does_well("look", &words), "network true\nserver true\nbalancer true\n");
+    assert_eq!(init_of(&user.does_well("up-again", &words)), init_of(&said));
+    assert_eq!(get(&listen, "/").unwrap().status, 200);
+    outside_is_reached(&init_of(&said));
+    // Without anybody its network is gone. Who only looks ends no server for that; who changes something starts them again.
+    user.kill(|name| matches!(name, "andon-realm" | "andon-names" | "andon-balancer"));
+    let lost = user.does("look", &words);
+    let told = String::from_utf8_lossy(&lost.stderr);
+    assert!(!lost.status.success() && told.contains("the lab's realm was lost") && told.contains("andon up"), "{told}");
+    assert!(Path::new("/proc").join(init_of(&said)).exists());
+    let again = user.does_well("up-again", &words);
+    assert!(again.contains("They are ended") && init_of(&again) != init_of(&said), "{again}");
+    assert_eq!(get(&listen, "/").unwrap().status, 200);
+    // Another user's directory is left as it is.
+    chown(user.data(), Some(USER + 1), None).unwrap();
+    let foreign = user.does_as(USER, "look", &words);
+    assert!(String::from_utf8_lossy(&foreign.stderr).contains("--data-dir"), "{foreign:?}");
+    chown(user.data(), Some(USER), None).unwrap();
+    // And the mode of one that was there is its user's matter.
+    fs::set_permissions(user.data(), fs::Permissions::from_mode(0o750)).unwrap();
+    user.does_well("look", &words);
+    assert_eq!(fs::metadata(user.data()).unwrap().permissions().mode() & 0o777, 0o750);
     user.does_well("down", &words);
     user.assert_nothing_left();
 }
@@ -288,14 +331,16 @@ pub fn step(arguments: &[String]) -> Option<ExitCode> {
         return None;
     };
     let data = Path::new(data);
-    let entered = andon_lab::enter_realm(data, Path::new("/proc/self/exe"));
+    let entered = andon_lab::enter_realm(data, Path::new("/proc/self/exe"), *step != "look");
     if *step == "missing" {
         let Missing { how, .. } = Lab::requirements().remove(0);
         println!("{how}");
         assert!(entered.is_err());
         return Some(ExitCode::SUCCESS);
     }
-    entered.unwrap();
+    if let Some(said) = entered.unwrap_or_else(|failure| panic!("{failure}\n{}", failure.help.join("\n"))) {
+        println!("{said}");
+    }
     assert_eq!(Lab::requirements(), []);
     let [network, server, balancer, image, listen] = words else { return None };
     let user = Steps {

@@ -174,6 +174,13 @@ fn a_user_without_root_has_a_day() {
     let script = "id -u; stat -c %U /srv/deploy /etc/passwd; ls -d /etc/skel || getent hosts web-1.app.lab";
     let said = user.ok(&["exec", script, "--on", "web-0"]);
     assert!(said.starts_with("0\ndeploy\nroot\n") && said.contains("web-1.app.lab"), "{said}");
+    // Root has another lab, where all of it would seem to be gone.
+    let mut as_root = Command::new(user.home.join("andon"));
+    as_root.args(["down", "-y"]).current_dir(user.home.join("project")).env_remove("ANDON_DATA_DIR");
+    let refused = as_root.output().unwrap();
+    let told = text(&refused);
+    assert!(!refused.status.success() && told.contains("the project's servers are in another lab"), "{told}");
+    assert!(told.contains(".local/share/andon") && get(&listen, "/", Duration::from_secs(5)).is_ok(), "{told}");
     // What looks like root there is none here.
     let refused = user.runs(&["exec", "id", "--on", "local"]);
     assert!(!refused.status.success() && text(&refused).contains("from the realm of its user"), "{refused:?}");

@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -8,6 +9,7 @@ use andon_ledger::{Action, Intent};
 use andon_schema::{Failure, Identity, InstanceAddress, Object, Outcome, TypeSchema};
 use andon_value::Value;
 
+use super::lab_place;
 use super::newborn::{Demands, Newborns};
 use super::pool::Drive;
 use super::{Planned, Provider, Request, nameless, plain_outcome};
@@ -136,6 +138,9 @@ impl Provider for LabProvider {
     fn create(&self, request: &Request<'_>, planned: &Value) -> Outcome {
         let kind = &*request.address.resource.kind;
         let Some(identity) = request.identity else { return nameless() };
+        if let Err(failure) = lab_place::remember(Path::new(&self.owner), &self.lab) {
+            return plain_outcome(Err((failure, None)));
+        }
         if kind == POOL {
             return self.create_pool(request, identity, planned);
         }

@@ -7,6 +7,7 @@ mod docker;
 mod host;
 mod image;
 mod lab;
+pub mod lab_place;
 mod newborn;
 mod plugin;
 mod pool;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io::{self, Write};
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::net::{IpAddr, TcpListener};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -123,10 +123,10 @@ impl Newborns<'_> {
             return Ok(None);
         }
         let target = connection::target(server.get("connection").unwrap_or(&Value::NULL), Some(self.lab), false)?;
-        let gateway = server.get_str("network").and_then(|network| self.lab.gateway(network));
+        let listening = server.get_str("network").filter(|_| demands.measures_network());
+        let listening = listening.and_then(|network| self.lab.listen(network));
         let address = server.get_str("address").and_then(|address| address.parse().ok());
-        let way = gateway.zip(address);
-        let slow = demands.too_slow(&target, &self.baker.helper, way)?;
+        let slow = demands.too_slow(&target, &self.baker.helper, listening.zip(address))?;
         if !slow.is_empty() {
             return Ok(Some(Faults::TooSlow(slow)));
         }
@@ -192,18 +192,27 @@ impl Demands {
         self.expected.is_some() || self.floor.is_some()
     }
 
-    /// What of a server is slower than it must be, a sentence each. `way` is from the address of this machine to that of the
-    /// server.
+    /// Whether a server has to send something.
+    fn measures_network(&self) -> bool {
+        self.floor.as_ref().is_some_and(|floor| floor.network.is_some())
+    }
+
+    /// What of a server is slower than it must be, a sentence each. It sends what measures its network to who listens, and
+    /// comes from that address.
     ///
     /// # Errors
     /// Where it cannot be reached.
-    fn too_slow(&self, target: &Target, helper: &Path, way: Option<(IpAddr, IpAddr)>) -> Result<Vec<String>, Failure> {
+    fn too_slow(
+        &self,
+        target: &Target,
+        helper: &Path,
+        listening: Option<(TcpListener, IpAddr)>,
+    ) -> Result<Vec<String>, Failure> {
         let Some(floor) = &self.floor else { return Ok(Vec::new()) };
         let (cpu, disk) = (floor.cpu.is_some(), floor.disk.is_some());
         // Whoever is measured has the machine for itself.
         let _alone = MEASURING.lock().unwrap_or_else(PoisonError::into_inner);
-        let way = way.filter(|_| floor.network.is_some());
-        let listening = way.and_then(|(here, server)| Some((listen(here)?, server)));
+        let listening = listening.filter(|(listener, _)| listener.set_nonblocking(true).is_ok());
         let network = listening.as_ref().and_then(|(listener, _)| listener.local_addr().ok());
         let measured = match listening {
             Some((listener, server)) => std::thread::scope(|scope| {
@@ -280,13 +289,6 @@ fn texts(list: &Value) -> Option<BTreeSet<String>> {
     Some(elements.iter().filter_map(Value::as_str).map(|text| text.to_string()).collect())
 }
 
-/// A place on this machine where a server sends what measures its network.
-fn listen(gateway: IpAddr) -> Option<TcpListener> {
-    let listener = TcpListener::bind(SocketAddr::new(gateway, 0)).ok()?;
-    listener.set_nonblocking(true).ok()?;
-    Some(listener)
-}
-
 /// Reads all that a server sends, and answers it with one byte; whoever else comes is not heard. One that never comes is not
 /// waited for.
 fn read_all(listener: &TcpListener, server: IpAddr) {
@@ -316,11 +318,11 @@ mod tests {
 
     #[test]
     fn only_the_server_itself_is_heard() {
-        let Some(listener) = listen(Ipv6Addr::UNSPECIFIED.into()).filter(|_| TcpListener::bind("[::1]:0").is_ok())
-        else {
+        let Some(listener) = TcpListener::bind("[::]:0").ok().filter(|_| TcpListener::bind("[::1]:0").is_ok()) else {
             println!("skipped: there is no IPv6");
             return;
         };
+        listener.set_nonblocking(true).unwrap();
         let port = listener.local_addr().unwrap().port();
         let Ok(_stranger) = TcpStream::connect((Ipv4Addr::LOCALHOST, port)) else {
             println!("skipped: IPv6 is apart from IPv4");

@@ -1,0 +1,155 @@
+//! Which of a machine's labs has a project's objects: root has one, each user without root another, and `--data-dir` makes
+//! more. It is in a file beside the ledger of a project, and not in the ledger, as other machines may share that.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use andon_lab::Lab;
+use andon_schema::Failure;
+use serde_json::{Value as Json, json};
+
+use crate::{Session, records};
+
+/// A lab, as this machine's other users see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Place {
+    data: PathBuf,
+    user: u32,
+}
+
+impl Place {
+    fn of(lab: &Lab) -> Place {
+        let data = lab.data_dir();
+        Place { data: data.canonicalize().unwrap_or_else(|_| data.to_owned()), user: andon_lab::user() }
+    }
+
+    fn read(directory: &Path) -> Option<Place> {
+        let json: Json = serde_json::from_slice(&fs::read(path(directory)).ok()?).ok()?;
+        let user = u32::try_from(json.get("user")?.as_u64()?).ok()?;
+        Some(Place { data: json.get("data")?.as_str()?.into(), user })
+    }
+}
+
+fn path(directory: &Path) -> PathBuf {
+    records(directory).join("lab")
+}
+
+/// Whether a project has, or lately had, objects of a lab of this machine.
+pub fn has_a_lab(directory: &Path) -> bool {
+    path(directory).exists()
+}
+
+/// Writes down where a project's objects are. To be called before the first is made.
+pub(super) fn remember(directory: &Path, lab: &Lab) -> Result<(), Failure> {
+    let place = Place::of(lab);
+    if Place::read(directory).as_ref() == Some(&place) {
+        return Ok(());
+    }
+    let path = path(directory);
+    let text = json!({ "data": place.data.to_string_lossy(), "user": place.user }).to_string();
+    let unfinished = path.with_extension(format!("{}.new", std::process::id()));
+    let written = fs::create_dir_all(records(directory))
+        .and_then(|()| fs::write(&unfinished, text))
+        .and_then(|()| fs::rename(&unfinished, &path));
+    written.map_err(|error| Failure::new(format!("cannot write {}", path.display()), format!("{error}.")))
+}
+
+/// Refuses another lab than the one that has the project's objects: there, all of them would seem to be gone.
+///
+/// # Errors
+/// Names the lab that has them, and how to go there.
+pub fn check(session: &Session) -> Result<(), Failure> {
+    let settings = session.settings();
+    let Some(there) = Place::read(&settings.directory) else { return Ok(()) };
+    let environments = session.state().environments.values();
+    let mut objects = environments.flat_map(|it| it.instances.keys().chain(it.pending.values().map(|it| &it.address)));
+    if !objects.any(|address| address.resource.kind.starts_with("lab_")) {
+        // They are gone: the next ones may be made elsewhere.
+        let _ = fs::remove_file(path(&settings.directory));
+        return Ok(());
+    }
+    refuse(&there, &Place::of(&super::lab(settings)?), &name_of)
+}
+
+fn refuse(there: &Place, here: &Place, name_of: &dyn Fn(u32) -> String) -> Result<(), Failure> {
+    if there == here {
+        return Ok(());
+    }
+    let name = name_of(there.user);
+    let by = |name: &str| if name == "root" { "root".to_owned() } else { format!("the user `{name}`") };
+    let detail = format!(
+        "{} made them in {}, and this is {} with {}: each has a lab of its own.",
+        by(&name),
+        there.data.display(),
+        by(&name_of(here.user)),
+        here.data.display(),
+    );
+    let failure = Failure::new("the project's servers are in another lab", capitalised(&detail));
+    Err(match (there.user == here.user, &*name) {
+        (true, _) => failure.help(format!("Run it with `--data-dir {}`.", there.data.display())),
+        (false, "root") => failure.help(format!("Run it with sudo, and with `--data-dir {}`.", there.data.display())),
+        (false, name) => {
+            failure.help(format!("Run it as `{name}` and without sudo, with `--data-dir {}`.", there.data.display()))
+        }
+    })
+}
+
+fn capitalised(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
+}
+
+fn name_of(user: u32) -> String {
+    let accounts = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let number = user.to_string();
+    let line = accounts.lines().find(|line| line.split(':').nth(2) == Some(&number));
+    line.and_then(|line| line.split(':').next()).map_or(number.clone(), str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_lab_is_refused_by_name() {
+        let place = |data: &str, user| Place { data: data.into(), user };
+        let name = |user: u32| if user == 0 { "root".to_owned() } else { "ann".to_owned() };
+        let check = |there: Place, here: Place, detail: &str, help: &str| {
+            let failure = refuse(&there, &here, &name).unwrap_err();
+            assert_eq!((&*failure.detail, &*failure.help[0]), (detail, help));
+        };
+        assert_eq!(refuse(&place("/a", 7), &place("/a", 7), &name), Ok(()));
+        check(
+            place("/a", 7),
+            place("/b", 0),
+            "The user `ann` made them in /a, and this is root with /b: each has a lab of its own.",
+            "Run it as `ann` and without sudo, with `--data-dir /a`.",
+        );
+        check(
+            place("/b", 0),
+            place("/a", 7),
+            "Root made them in /b, and this is the user `ann` with /a: each has a lab of its own.",
+            "Run it with sudo, and with `--data-dir /b`.",
+        );
+        check(
+            place("/a", 7),
+            place("/c", 7),
+            "The user `ann` made them in /a, and this is the user `ann` with /c: each has a lab of its own.",
+            "Run it with `--data-dir /a`.",
+        );
+    }
+
+    #[test]
+    fn where_objects_are_is_remembered() {
+        let folder = std::env::temp_dir().join(format!("andon-lab-place-{}", std::process::id()));
+        let settings = |name: &str| andon_lab::LabSettings { data_dir: folder.join(name), helper: "/none".into() };
+        assert!(!has_a_lab(&folder));
+        for name in ["one", "two"] {
+            let lab = Lab::open(settings(name)).unwrap();
+            remember(&folder, &lab).unwrap();
+            assert_eq!(Place::read(&folder), Some(Place::of(&lab)));
+        }
+        assert!(has_a_lab(&folder));
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+}
