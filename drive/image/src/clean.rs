@@ -95,6 +95,7 @@ const SNAKEOIL_UNITS: [(&str, &str); 2] = [
         Before=basic.target shutdown.target\n\
         ConditionPathExists=!/etc/ssl/private/ssl-cert-snakeoil.key\n\
         ConditionPathExists=/usr/sbin/make-ssl-cert\n\
+        ConditionPathIsReadWrite=/etc/ssl\n\
         [Service]\n\
         Type=oneshot\n\
         ExecStart=/usr/sbin/make-ssl-cert generate-default-snakeoil\n",

@@ -96,7 +96,7 @@ pub(crate) fn create(
     drop(machine_lock);
     let mut notes: Vec<String> = forward(realm, spec.masquerade)?;
     let policy = policy::policy(records, &net, &value)?;
-    nft::apply(lock, identity.as_str(), &net, spec.masquerade, policy.as_ref())?;
+    notes.extend(nft::apply(lock, identity.as_str(), &net, spec.masquerade, policy.as_ref())?);
     notes.extend(names::start(records, program, identity, &range)?);
     Ok(Made { value, notes })
 }
@@ -116,7 +116,7 @@ pub(crate) fn update(
     set_up(&mut netlink, identity, &range)?;
     let mut notes = forward(records.realm(), spec.masquerade)?;
     let policy = policy::policy(records, &range.net, planned)?;
-    nft::apply(lock, identity.as_str(), &range.net, spec.masquerade, policy.as_ref())?;
+    notes.extend(nft::apply(lock, identity.as_str(), &range.net, spec.masquerade, policy.as_ref())?);
     // With the gateway's address went the routes that came from it.
     for (address, server) in address::holders(&records.directory(Kind::Network, identity.as_str()).join("addresses")) {
         let name = interface("av", &server);

@@ -22,18 +22,27 @@ pub(crate) fn table(identity: &str) -> String {
     format!("andon_{}", identity.replace('-', "_"))
 }
 
-/// Puts a network's rules in place of whatever it had.
+/// Puts a network's rules in place of whatever it had. Gives a note where this kernel cannot do all of it.
 pub(crate) fn apply(
     lock: &Lock,
     identity: &str,
     net: &Ipv4Net,
     masquerade: bool,
     policy: Option<&Policy>,
-) -> Result<(), Failure> {
+) -> Result<Option<String>, Failure> {
     let ruleset = list("ruleset")?;
     let script = |origin: bool| script(&ruleset, identity, net, masquerade, policy, origin);
-    // A kernel may know of no routes in its packet filter (`nft_fib_ipv4`).
-    run(lock, &script(true)).or_else(|_| run(lock, &script(false)))
+    match run(lock, &script(true)) {
+        Ok(()) => Ok(None),
+        // `nft` repeats the rule that the kernel refused.
+        Err(failure) if failure.to_string().contains("fib saddr") => {
+            run(lock, &script(false))?;
+            let note = "This kernel's packet filter knows of no routes (`nft_fib_ipv4`): a server can send with the address of another one \
+                        where the links' own filter is turned off.";
+            Ok(Some(note.to_owned()))
+        }
+        Err(failure) => Err(failure),
+    }
 }
 
 /// The rules of a network. With `origin`, what comes by the link of a server and says that it is from elsewhere is
