@@ -113,5 +113,5 @@ fn the_tree_of_the_binary_stays_lean() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8_lossy(&output.stdout);
     let crates: BTreeSet<&str> = text.lines().map(|line| line.trim_end_matches(" (*)")).collect();
-    assert!(crates.len() < 420, "the binary's tree has {} crates; it stays under 420", crates.len());
+    assert!(crates.len() < 425, "the binary's tree has {} crates; it stays under 425", crates.len());
 }
