@@ -8,7 +8,7 @@ use std::time::Duration;
 use andon_schema::host::{Command, CommandOutput};
 
 use crate::accounts::Accounts;
-use crate::run::{Ended, Streams, finish, last_lines, started};
+use crate::run::{Ended, Limit, Streams, finish, last_lines, started};
 
 /// How much of each of its streams is kept, in bytes from its end.
 const KEPT: u64 = 1024 * 1024;
@@ -16,7 +16,7 @@ const KEPT: u64 = 1024 * 1024;
 /// Runs a command, whatever its end. An error is a reason why it could not be run.
 pub(crate) fn answer(command: &Command) -> Result<CommandOutput, String> {
     let Some((name, _)) = command.words.split_first() else { return Err("the command is empty".to_owned()) };
-    let limit = command.timeout_ms.map(Duration::from_millis);
+    let limit = Limit::from(command.timeout_ms.map(Duration::from_millis));
     let input = command.input.as_ref().map(|bytes| &*bytes.0);
     let ended = match finish(prepared(command)?, Streams::Apart, input, limit, KEPT) {
         Ok(ended) => ended,

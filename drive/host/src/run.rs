@@ -13,6 +13,24 @@ use crate::places;
 /// What is kept of a tool's output, in bytes from its end.
 const KEPT: u64 = 64 * 1024;
 
+/// How long a program may take.
+#[derive(Clone, Copy)]
+pub(crate) enum Limit {
+    /// It ends by itself.
+    None,
+    /// From its start.
+    Whole(Duration),
+    /// Without a byte read or written by it or by what it started: a tool that hands its work to others may wait for
+    /// ever where one of them is lost.
+    Idle(Duration),
+}
+
+impl From<Option<Duration>> for Limit {
+    fn from(limit: Option<Duration>) -> Limit {
+        limit.map_or(Limit::None, Limit::Whole)
+    }
+}
+
 /// What came of a tool.
 pub(crate) struct Output {
     /// It ended with 0.
@@ -25,16 +43,12 @@ pub(crate) struct Output {
 
 /// Runs a tool to its end.
 pub(crate) fn run(program: &str, arguments: &[&str]) -> Result<Output, String> {
-    let mut command = Command::new(program);
-    command.args(arguments);
-    run_command(command, None)
+    run_within(program, arguments, Limit::None)
 }
 
 /// Runs a tool that must come to its end within a time.
 pub(crate) fn run_for(program: &str, arguments: &[&str], limit: Duration) -> Result<Output, String> {
-    let mut command = Command::new(program);
-    command.args(arguments);
-    let output = run_command(command, Some(limit))?;
+    let output = run_within(program, arguments, Limit::Whole(limit))?;
     if output.late {
         let said = last_lines(&output.text, 3);
         return Err(format!("`{program} {}` hangs: {said}", arguments.first().unwrap_or(&"")));
@@ -48,15 +62,26 @@ pub(crate) fn must(program: &str, arguments: &[&str]) -> Result<(), String> {
     if output.success { Ok(()) } else { Err(format!("{program} failed: {}", last_lines(&output.text, 5))) }
 }
 
-/// Runs a prepared command; past the time limit it and what it started are killed.
-pub(crate) fn run_command(mut command: Command, limit: Option<Duration>) -> Result<Output, String> {
+/// Runs a tool within a limit; past it the output is `late`.
+pub(crate) fn run_within(program: &str, arguments: &[&str], limit: Limit) -> Result<Output, String> {
+    let mut command = Command::new(program);
+    command.args(arguments);
+    run_command(command, limit)
+}
+
+/// Runs a prepared command; past its limit it and what it started are killed.
+pub(crate) fn run_command(mut command: Command, limit: Limit) -> Result<Output, String> {
     let program = command.get_program().to_string_lossy().into_owned();
     clean(&mut command);
     let ended =
         finish(command, Streams::Together, None, limit, KEPT).map_err(|error| started(&program, None, &error))?;
     let mut text = String::from_utf8_lossy(&ended.output).into_owned();
     if ended.status.is_none() {
-        text.push_str(&format!("\nit was stopped after {} s", limit.unwrap_or_default().as_secs()));
+        text.push_str(&match limit {
+            Limit::None => String::new(),
+            Limit::Whole(limit) => format!("\nit was stopped after {} s", limit.as_secs()),
+            Limit::Idle(limit) => format!("\nit was stopped, as nothing moved for {} s", limit.as_secs()),
+        });
     }
     Ok(Output { success: ended.status.is_some_and(|status| status.success()), late: ended.status.is_none(), text })
 }
@@ -101,7 +126,7 @@ pub(crate) fn finish(
     mut command: Command,
     streams: Streams,
     input: Option<&[u8]>,
-    limit: Option<Duration>,
+    limit: Limit,
     kept: u64,
 ) -> std::io::Result<Ended> {
     // Files in memory, not pipes: nothing waits for a reader, and a daemon that keeps one open holds nobody up.
@@ -139,23 +164,49 @@ fn end_of(memory: &mut File, kept: u64) -> std::io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn wait(child: &mut Child, limit: Option<Duration>) -> std::io::Result<Option<ExitStatus>> {
-    let Some(limit) = limit else {
-        return child.wait().map(Some);
+fn wait(child: &mut Child, limit: Limit) -> std::io::Result<Option<ExitStatus>> {
+    let (limit, is_idle) = match limit {
+        Limit::None => return child.wait().map(Some),
+        Limit::Whole(limit) => (limit, false),
+        Limit::Idle(limit) => (limit, true),
     };
-    let deadline = Instant::now() + limit;
+    let group = nix::unistd::Pid::from_raw(child.id() as libc::pid_t);
+    let mut deadline = Instant::now() + limit;
+    let mut moved = None;
     loop {
         if let Some(status) = child.try_wait()? {
             return Ok(Some(status));
         }
         if Instant::now() >= deadline {
-            let group = nix::unistd::Pid::from_raw(child.id() as libc::pid_t);
-            let _ = nix::sys::signal::killpg(group, nix::sys::signal::Signal::SIGKILL);
-            child.wait()?;
-            return Ok(None);
+            // It is looked only now, at the end of a time: whether anything moved within it.
+            let now = is_idle.then(|| bytes_moved(group));
+            if now == moved {
+                let _ = nix::sys::signal::killpg(group, nix::sys::signal::Signal::SIGKILL);
+                child.wait()?;
+                return Ok(None);
+            }
+            moved = now;
+            deadline = Instant::now() + limit;
         }
         std::thread::sleep(Duration::from_millis(5));
     }
+}
+
+/// What the processes of a group have read and written by now, in bytes (proc_pid_io(5)): of each.
+fn bytes_moved(group: nix::unistd::Pid) -> Vec<(i32, u64)> {
+    let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let process = |entry: std::fs::DirEntry| entry.file_name().to_str()?.parse::<i32>().ok();
+    let is_in = |process: &i32| {
+        nix::unistd::getpgid(Some(nix::unistd::Pid::from_raw(*process))).is_ok_and(|found| found == group)
+    };
+    let moved = |process: i32| {
+        let text = std::fs::read_to_string(format!("/proc/{process}/io")).unwrap_or_default();
+        let lines = text.lines().filter_map(|line| line.strip_prefix("rchar: ").or(line.strip_prefix("wchar: ")));
+        (process, lines.filter_map(|bytes| bytes.parse::<u64>().ok()).sum())
+    };
+    let mut all: Vec<(i32, u64)> = processes.filter_map(process).filter(is_in).map(moved).collect();
+    all.sort_unstable();
+    all
 }
 
 /// The last lines that say something.
@@ -188,8 +239,19 @@ mod tests {
     fn a_limit_kills() {
         let mut command = Command::new("sh");
         command.args(["-c", "echo begun; sleep 60; echo ended"]);
-        let output = run_command(command, Some(Duration::from_millis(100))).unwrap();
+        let output = run_command(command, Limit::Whole(Duration::from_millis(100))).unwrap();
         assert!(!output.success && output.text.starts_with("begun\n") && output.text.contains("stopped after"));
+    }
+
+    #[test]
+    fn what_does_not_move_is_stopped() {
+        let idle = Limit::Idle(Duration::from_millis(300));
+        let stuck = run_within("sh", &["-c", "echo begun; sleep 60; echo ended"], idle).unwrap();
+        assert!(stuck.late && stuck.text.starts_with("begun\n"), "{}", stuck.text);
+        // What another does for it counts.
+        let busy = "(for each in $(seq 12); do sleep 0.1; cat /proc/self/stat > /dev/null; done) & wait; echo ended";
+        let busy = run_within("sh", &["-c", busy], idle).unwrap();
+        assert!(busy.success && !busy.late && busy.text == "ended\n", "{}", busy.text);
     }
 
     #[test]

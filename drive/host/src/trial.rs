@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use andon_schema::host::Stage;
 
-use crate::run::{Output, last_lines, run_command};
+use crate::run::{Limit, Output, last_lines, run_command};
 
 /// How long the command may take.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -22,7 +22,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 pub(crate) fn trial(path: &str, temporary: &str, command: &str, stage: Stage) -> Result<(), String> {
     let output = if command.contains("%s") {
         let quoted = format!("'{}'", temporary.replace('\'', r"'\''"));
-        run_command(shell(&command.replace("%s", &quoted)), Some(LIMIT))
+        run_command(shell(&command.replace("%s", &quoted)), Limit::Whole(LIMIT))
     } else if stage == Stage::Image {
         in_its_place(path, temporary, command)
     } else {
@@ -51,7 +51,7 @@ fn in_its_place(path: &str, temporary: &str, command: &str) -> Result<Output, St
         Err(error) => return Err(failed(error)),
     };
     fs::rename(temporary, path).map_err(failed)?;
-    let output = run_command(shell(command), Some(LIMIT));
+    let output = run_command(shell(command), Limit::Whole(LIMIT));
     fs::rename(path, temporary).map_err(failed)?;
     if had {
         fs::rename(&kept, path).map_err(failed)?;
@@ -69,7 +69,7 @@ fn in_a_namespace(path: &str, temporary: &str, command: &str) -> Result<Output, 
     unsafe {
         shell.pre_exec(move || mounts.iter().try_for_each(Step::take));
     }
-    run_command(shell, Some(LIMIT)).map_err(|error| {
+    run_command(shell, Limit::Whole(LIMIT)).map_err(|error| {
         format!("{}; with `%s` in the command it is given a temporary file instead", failed("it needs mounts", &error))
     })
 }

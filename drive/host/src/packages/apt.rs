@@ -164,9 +164,24 @@ fn apt(tool: &mut Tool, command: &[&str], packages: &[Arc<str>], whole: bool) ->
     if !packages.is_empty() {
         arguments.push("--");
     }
-    let Output { success, text, .. } = tool.run("apt-get", &arguments, packages)?;
+    let Output { success, late, text } =
+        if whole { tool.fetch("apt-get", &arguments)? } else { tool.run("apt-get", &arguments, packages)? };
     let partly = whole && text.contains("\nW: Failed to fetch");
-    if success && !partly { Ok(()) } else { Err(useful(&text)) }
+    match (success && !partly, late) {
+        (true, _) => Ok(()),
+        (false, false) => Err(useful(&text)),
+        (false, true) => Err(format!("{}\n{}", last_lines(&text, 4), room(LISTS))),
+    }
+}
+
+/// Where the lists of packages are.
+const LISTS: &str = "/var/lib/apt/lists";
+
+/// How much room is left where a directory is, as a full disk is what stops apt without a word.
+fn room(directory: &str) -> String {
+    let left = nix::sys::statvfs::statvfs(directory).map(|found| found.blocks_available() * found.fragment_size());
+    let said = left.map_or_else(|error| error.to_string(), |bytes| format!("{} MB are left", bytes / 1_000_000));
+    format!("{directory}: {said}")
 }
 
 /// What apt and dpkg say of a failure, without the progress before it.

@@ -15,10 +15,13 @@ use std::time::{Duration, Instant, SystemTime};
 use andon_schema::host::{self, Act, Install, Manager, Package, PackageFile, Stage, Uninstall};
 
 use crate::act::Progress;
-use crate::run::{Output, last_lines, run, run_for};
+use crate::run::{Limit, Output, last_lines, run_for, run_within};
 
 /// How long is waited for another run of a package manager to end.
 const LOCK: Duration = Duration::from_secs(300);
+/// How long a fetch may be without a byte, before it is stopped at the end of another time as long. Managers give up
+/// on a silent mirror sooner (apt after 30 s: `Acquire::http::Timeout` in apt-transport-http(1)).
+const STALLED: Duration = Duration::from_secs(60);
 /// How long a look may take.
 const LOOK: Duration = Duration::from_secs(60);
 
@@ -333,12 +336,27 @@ impl Tool<'_> {
 
     /// A run to its end; while another run holds a lock, it is tried again.
     fn run(&mut self, tool: &str, arguments: &[&str], packages: &[Arc<str>]) -> Result<Output, String> {
+        self.run_within(tool, arguments, packages, Limit::None)
+    }
+
+    /// The same for what only fetches: apt waits for ever for a helper that a full disk ended.
+    fn fetch(&mut self, tool: &str, arguments: &[&str]) -> Result<Output, String> {
+        self.run_within(tool, arguments, &[], Limit::Idle(STALLED))
+    }
+
+    fn run_within(
+        &mut self,
+        tool: &str,
+        arguments: &[&str],
+        packages: &[Arc<str>],
+        limit: Limit,
+    ) -> Result<Output, String> {
         let names: Vec<&str> = packages.iter().map(|package| &**package).collect();
         let all = [arguments, &names].concat();
         let deadline = Instant::now() + LOCK;
         let mut told = false;
         loop {
-            let output = run(tool, &all)?;
+            let output = run_within(tool, &all, limit)?;
             let is_locked = LOCKED.iter().any(|words| output.text.contains(words));
             if output.success || !is_locked {
                 return Ok(output);
