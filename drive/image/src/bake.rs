@@ -258,7 +258,7 @@ impl Workplace {
     /// Removes a workplace that nobody holds. `false` where somebody does. The store's lock must be held.
     pub(crate) fn clear(directory: &Path) -> Result<bool, Failure> {
         let lock = directory.join("lock");
-        if lock.exists() && Lock::attempt(&lock).doing("lock", &lock)?.is_none() {
+        if Lock::is_held(&lock).doing("lock", &lock)? {
             return Ok(false);
         }
         remove_all(directory)?;

@@ -70,7 +70,11 @@ impl Images {
         let (reader, writer) = nix::unistd::pipe().doing("write", to)?;
         let copied = std::thread::scope(|scope| {
             let packer = scope.spawn(move || self.write_tar(stack, &mut BufWriter::new(File::from(writer))));
-            let unpacked = tarball::unpack(File::from(reader), to, &|_| None, &Budget::unbounded(&self.interrupt));
+            let mut reader = File::from(reader);
+            let unpacked = tarball::unpack(&reader, to, &|_| None, &Budget::unbounded(&self.interrupt));
+            // Nobody may hang up on the packer while it writes the padding after the archive's end.
+            let unpacked = unpacked.and_then(|()| io::copy(&mut reader, &mut io::sink()).map(drop));
+            drop(reader);
             let packed = packer.join().unwrap_or_else(|_| Err(io::Error::other("a writing thread ended")));
             unpacked.and(packed)
         });

@@ -279,7 +279,7 @@ impl Images {
         for name in names(&self.workplaces())? {
             let place = self.workplaces().join(name);
             let lock = place.join("lock");
-            if lock.exists() && Lock::attempt(&lock).doing("lock", &lock)?.is_none() {
+            if Lock::is_held(&lock).doing("lock", &lock)? {
                 let over = fs::read_to_string(place.join("over")).unwrap_or_default();
                 busy.extend(over.lines().filter_map(Digest::parse));
             }

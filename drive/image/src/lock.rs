@@ -21,6 +21,20 @@ impl Lock {
         }
     }
 
+    /// Whether somebody has the lock. Nothing is made where it is not, as its directory may be removed meanwhile.
+    pub(crate) fn is_held(path: &Path) -> io::Result<bool> {
+        let file = match File::options().write(true).open(path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(_) => Ok(false),
+            Err((_, Errno::EWOULDBLOCK)) => Ok(true),
+            Err((_, error)) => Err(error.into()),
+        }
+    }
+
     /// The lock, once nobody else has it.
     pub(crate) fn wait(path: &Path) -> io::Result<Lock> {
         Lock::have(open(path)?)
