@@ -14,12 +14,13 @@ use nix::unistd::{chdir, pivot_root, sethostname};
 use crate::Cover;
 use crate::process::{Capabilities, Refusal, Step};
 
-/// What the scripts of packages need, by number (capabilities(7)): chown, dac_override, dac_read_search, fowner, fsetid,
-/// kill, setgid, setuid, setpcap, net_bind_service, net_raw, sys_chroot, mknod, audit_write, setfcap. Nothing by which
-/// they could change the kernel, the network or the clock of this machine, which they share.
+/// What the scripts of packages need, by number (capabilities(7)): chown, dac_override, fowner, fsetid, kill, setgid,
+/// setuid, setpcap, net_bind_service, sys_chroot, mknod, audit_write, setfcap. Nothing by which they could change the
+/// kernel, the network or the clock of this machine, which they share; nor dac_read_search, by which files are opened by
+/// number, past all mounts, nor net_raw. Packages bring device files; that nobody opens one is the mounts' affair.
 pub(crate) const CAPABILITIES: Capabilities = {
     let mut set = 0;
-    let numbers = [0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 13, 18, 27, 29, 31];
+    let numbers = [0, 1, 3, 4, 5, 6, 7, 8, 10, 18, 27, 29, 31];
     let mut at = 0;
     while at < numbers.len() {
         #[expect(clippy::indexing_slicing, reason = "evaluated by the compiler, within the bounds")]
@@ -115,7 +116,8 @@ fn overlay(lower: &[PathBuf], upper: &Path, work: &Path, place: &Path) -> Result
     let is_whole = map.split_whitespace().nth(2).is_none_or(|count| count == u32::MAX.to_string());
     // With those, directories are never redirected.
     let options = options + if is_whole { ",redirect_dir=off" } else { ",userxattr" };
-    let attempt = |options: &str| mount(Some("overlay"), place, Some("overlay"), MsFlags::empty(), Some(options));
+    // A device file that a layer holds, or that a script makes, opens nothing of this machine.
+    let attempt = |options: &str| mount(Some("overlay"), place, Some("overlay"), MsFlags::MS_NODEV, Some(options));
     attempt(&format!("{options},volatile"))
         .or_else(|_| attempt(&options))
         .step(|| "mount the overlay of the root file system".into())
@@ -145,7 +147,8 @@ fn furnish() -> Result<(), Refusal> {
     // Root of a user namespace sees nothing of the kernel's there, as the network is not its own; then it is empty.
     put("sysfs", "sys", quiet | MsFlags::MS_RDONLY, "")
         .or_else(|_| put("tmpfs", "sys", quiet | MsFlags::MS_RDONLY, "mode=555,size=4k"))?;
-    put("tmpfs", "dev", MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC, "mode=755,size=64k")?;
+    // The devices that are bound into it are on a mount of their own, and open.
+    put("tmpfs", "dev", quiet, "mode=755,size=64k")?;
     for name in ["null", "zero", "full", "random", "urandom", "tty"] {
         let (own, theirs) = (format!("/dev/{name}"), format!("dev/{name}"));
         File::create(&theirs).step(|| format!("make /{theirs}"))?;

@@ -31,6 +31,7 @@ const TESTS: &[Test] = &[
     ("a failing agent says how it ended", a_failing_agent_says_how_it_ended),
     ("other programs are no helpers", other_programs_are_no_helpers),
     ("a root has what packages need", a_root_has_what_packages_need),
+    ("a root opens no device but those it is given", a_root_opens_no_device_but_those_it_is_given),
     ("a root keeps only what the work wrote", a_root_keeps_only_what_the_work_wrote),
     ("a root that cannot be entered says why", a_root_that_cannot_be_entered_says_why),
     ("a server is entered wholly", a_server_is_entered_wholly),
@@ -173,6 +174,38 @@ fn a_root_has_what_packages_need() {
     assert_eq!(shell(&target, "mount -t tmpfs x /mnt 2>/dev/null || echo refused"), "refused\n");
     assert_eq!(shell(&target, "touch /tmp/andon-trace /run/andon-trace; echo done"), "done\n");
     assert!(!std::path::Path::new("/tmp/andon-trace").exists());
+}
+
+fn a_root_opens_no_device_but_those_it_is_given() {
+    let root = Root::new();
+    let layer = root.layer();
+    let node = |place: &std::path::Path| {
+        let kind = nix::sys::stat::SFlag::S_IFCHR;
+        nix::sys::stat::mknod(place, kind, nix::sys::stat::Mode::S_IRUSR, libc::makedev(1, 5)).unwrap();
+    };
+    // One that a layer brings, one in a directory that is laid over another, and ones that a script makes.
+    node(&layer.join("brought"));
+    std::fs::create_dir_all(layer.join("laid")).unwrap();
+    let target = root.target_over(&layer, "laid", |fetched| node(&fetched.join("fetched")));
+    let makes =
+        "for place in /made /laid/made /dev/made /tmp/made /run/made /dev/shm/made; do mknod $place c 1 5; done";
+    let reads = "for place in /brought /laid/fetched /made /laid/made /dev/made /tmp/made /run/made /dev/shm/made; do \
+        test -c $place || echo missing $place; head -c 1 $place 2>&1 >/dev/null | grep -o 'Permission denied' || echo opened $place; done";
+    assert_eq!(shell(&target, &format!("{makes}; {reads}")), "Permission denied\n".repeat(8));
+    assert_eq!(shell(&target, "mknod /disk b 7 0 && dd if=/disk count=1 2>/dev/null || echo refused"), "refused\n");
+    for device in ["null", "zero", "full", "random", "urandom"] {
+        assert_eq!(
+            shell(&target, &format!("head -c 1 /dev/{device} >/dev/null && echo opened")),
+            "opened\n",
+            "{device}"
+        );
+    }
+    // By a number a file is found past all mounts: open_by_handle_at(2).
+    let bounds = shell(&target, "sed -n 's/^CapBnd:\t//p' /proc/self/status");
+    let bounds = u64::from_str_radix(bounds.trim(), 16).unwrap();
+    let named = [("dac_read_search", 2), ("net_raw", 13), ("sys_rawio", 17), ("sys_ptrace", 19), ("sys_admin", 21)];
+    let kept: Vec<_> = named.iter().filter(|(_, number)| bounds & (1 << number) != 0).collect();
+    assert!(kept.is_empty(), "{kept:?}");
 }
 
 fn a_root_keeps_only_what_the_work_wrote() {

@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use andon_reach::Target;
+use andon_reach::{Cover, Target};
 
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
@@ -77,6 +77,24 @@ impl Root {
             work: self.0.join("work"),
             covers: Vec::new(),
         }
+    }
+
+    /// A layer to lay over this machine's files.
+    pub fn layer(&self) -> PathBuf {
+        let layer = self.0.join("layer");
+        fs::create_dir_all(&layer).unwrap();
+        layer
+    }
+
+    /// With this layer, and with a directory of its own laid over `at`, which `fill` fills.
+    pub fn target_over(&self, layer: &Path, at: &str, fill: impl FnOnce(&Path)) -> Target {
+        let Target::Root { mut lower, upper, work, .. } = self.target() else { unreachable!() };
+        lower.insert(0, layer.to_owned());
+        let [fetched, over, own] = ["fetched", "over", "own"].map(|name| self.0.join("cover").join(name));
+        [&fetched, &over, &own].into_iter().for_each(|place| fs::create_dir_all(place).unwrap());
+        fill(&fetched);
+        let cover = Cover { at: at.into(), lower: vec![fetched], upper: over, work: own };
+        Target::Root { lower, upper, work, covers: vec![cover] }
     }
 
     /// Removes what a process that was killed made.
