@@ -1,5 +1,5 @@
-//! Makes the root file system of a release of Debian or Ubuntu from its package mirror, with the tools that Debian has for
-//! that.
+//! Makes the root file system of a release of Debian or Ubuntu from its package mirror, with mmdebstrap. No other tool will
+//! do: it must take chosen versions, and leave out what no server reads, so that it gives what the lock file names.
 
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader};
@@ -52,20 +52,11 @@ const NO_LANGUAGES: &str = "Acquire::Languages \"none\";";
 /// Where the versions of packages are said while a base is made.
 const PINS: &str = "etc/apt/preferences.d/andon-pins";
 
-/// The tools' own words about their progress that say something to whoever waits.
-const STEPS: [&str; 11] = [
-    "running apt-get update",
-    "downloading",
-    "extracting",
-    "installing",
-    "cleaning",
-    "Retrieving",
-    "Validating",
-    "Resolving",
-    "Unpacking",
-    "Configuring",
-    "Base system installed",
-];
+/// The tool's own words about its progress that say something to whoever waits.
+const STEPS: [&str; 5] = ["running apt-get update", "downloading", "extracting", "installing", "cleaning"];
+
+/// Where its program is.
+const PROGRAMS: [&str; 3] = ["/usr/sbin", "/usr/bin", "/usr/local/bin"];
 
 /// How lines begin that say nothing about a failure.
 const PROGRESS: [&str; 7] =
@@ -84,6 +75,7 @@ pub(crate) fn bootstrap(
     interrupt: &AtomicBool,
     log: &dyn Fn(&str),
 ) -> Result<(), Failure> {
+    require(&PROGRAMS.map(Path::new))?;
     let keyring = &keyring(mirrors, release, scratch)?;
     let is_told = mirrors.distribution() == Distribution::Debian && release != "bullseye";
     let mut packages = vec![PACKAGES];
@@ -93,37 +85,25 @@ pub(crate) fn bootstrap(
     let sources = scratch.join("sources.list");
     fs::write(&sources, mirrors.sources(release)).doing("write", &sources)?;
     let mut tool = alone();
-    if is_installed("mmdebstrap") {
-        tool.args(["mmdebstrap", "--mode=root", "--variant=essential", "--format=directory"]);
-        tool.arg(format!("--include={packages}")).arg(format!("--keyring={}", keyring.display()));
-        tool.arg("--dpkgopt=force-unsafe-io").args(EXCLUDES.map(|exclude| format!("--dpkgopt={exclude}")));
-        tool.arg(format!("--aptopt={NO_LANGUAGES}"));
-        // A mirror that does not answer is said so soon.
-        tool.args(["--aptopt=Acquire::Retries \"2\";", "--aptopt=Acquire::http::Timeout \"20\";"]);
-        if !is_told {
-            tool.arg(format!("--setup-hook={LINKS}"));
-        } else if Path::new(MERGED_HOOKS).is_dir() {
-            tool.arg(format!("--hook-dir={MERGED_HOOKS}"));
-        }
-        if !pins.is_empty() {
-            let file = scratch.join("pins");
-            fs::write(&file, pins).doing("write", &file)?;
-            tool.env("ANDON_PINS", &file);
-            // Before the first package is chosen; `settle` takes it away.
-            tool.arg(format!("--setup-hook=install -D -m 644 \"$ANDON_PINS\" \"$1/{PINS}\""));
-        }
-        tool.arg(release).arg(upper).arg(&sources);
-    } else if is_installed("debootstrap") {
-        tool.args(["debootstrap", "--variant=minbase"]);
-        tool.arg(format!("--include={packages}")).arg(format!("--keyring={}", keyring.display()));
-        tool.arg(release).arg(upper).arg(mirrors.main());
-    } else {
-        return Err(Failure::new(
-            "mmdebstrap missing",
-            "The base is made from the distribution's packages by mmdebstrap, which is not installed.",
-        )
-        .help("Install it: `apt-get install mmdebstrap` (debootstrap will do, and is slower)."));
+    tool.args(["mmdebstrap", "--mode=root", "--variant=essential", "--format=directory"]);
+    tool.arg(format!("--include={packages}")).arg(format!("--keyring={}", keyring.display()));
+    tool.arg("--dpkgopt=force-unsafe-io").args(EXCLUDES.map(|exclude| format!("--dpkgopt={exclude}")));
+    tool.arg(format!("--aptopt={NO_LANGUAGES}"));
+    // A mirror that does not answer is said so soon.
+    tool.args(["--aptopt=Acquire::Retries \"2\";", "--aptopt=Acquire::http::Timeout \"20\";"]);
+    if !is_told {
+        tool.arg(format!("--setup-hook={LINKS}"));
+    } else if Path::new(MERGED_HOOKS).is_dir() {
+        tool.arg(format!("--hook-dir={MERGED_HOOKS}"));
     }
+    if !pins.is_empty() {
+        let file = scratch.join("pins");
+        fs::write(&file, pins).doing("write", &file)?;
+        tool.env("ANDON_PINS", &file);
+        // Before the first package is chosen; `settle` takes it away.
+        tool.arg(format!("--setup-hook=install -D -m 644 \"$ANDON_PINS\" \"$1/{PINS}\""));
+    }
+    tool.arg(release).arg(upper).arg(&sources);
     tool.env("TMPDIR", scratch).env("SOURCE_DATE_EPOCH", "1704067200");
     let of = Making { release, mirrors, keyring };
     run(tool, &of, interrupt, log)?;
@@ -172,8 +152,15 @@ pub(crate) fn apt_proxy(name: &str) -> Option<String> {
     (proxy.starts_with("http") && !proxy.contains('\n')).then_some(proxy)
 }
 
-fn is_installed(program: &str) -> bool {
-    ["/usr/sbin", "/usr/bin", "/usr/local/bin"].iter().any(|directory| Path::new(directory).join(program).exists())
+fn require(directories: &[&Path]) -> Result<(), Failure> {
+    if directories.iter().any(|directory| directory.join("mmdebstrap").exists()) {
+        return Ok(());
+    }
+    Err(Failure::new(
+        "mmdebstrap missing",
+        "The base is made from the distribution's packages by mmdebstrap, which is not installed.",
+    )
+    .help("Install it: `apt-get install mmdebstrap`. Where there is no such package, start from an archive or an image of a registry."))
 }
 
 /// What is being made, of what.
@@ -261,7 +248,7 @@ fn failure(of: &Making<'_>, said: &[String]) -> Failure {
         )
         .help(format!("Bring them up to date: `apt-get install --only-upgrade {package}`."));
     }
-    if says(&["does not have a Release file", "404  Not Found", "Invalid Release file"]) {
+    if says(&["does not have a Release file", "404  Not Found"]) {
         return Failure::new(
             "the mirror does not have the release",
             format!("The mirror {main} has no {name} {release}:\n{tail}"),
@@ -277,7 +264,6 @@ fn failure(of: &Making<'_>, said: &[String]) -> Failure {
         "Connection failed",
         "timed out",
         "Network is unreachable",
-        "Failed getting release file",
         "Failed to fetch",
     ];
     if says(&unreachable) {
@@ -328,6 +314,18 @@ fn settle(upper: &Path, sources: &Path) -> io::Result<()> {
 mod tests {
     use super::*;
     use crate::Settings;
+
+    #[test]
+    fn no_other_tool_will_do() {
+        let directory = std::env::temp_dir().join(format!("andon-bootstrap-{}", std::process::id()));
+        fs::create_dir(&directory).unwrap();
+        fs::write(directory.join("debootstrap"), "").unwrap();
+        let failure = require(&[&directory]).unwrap_err();
+        assert!(failure.help.iter().any(|help| help.contains("apt-get install mmdebstrap")), "{failure}");
+        fs::write(directory.join("mmdebstrap"), "").unwrap();
+        assert!(require(&[Path::new("/nowhere"), &directory]).is_ok());
+        fs::remove_dir_all(directory).unwrap();
+    }
 
     #[test]
     fn failures_say_what_they_mean() {
