@@ -44,7 +44,7 @@ impl Images {
     pub fn begin_over(&self, identity: &Identity, stack: &Stack, pins: &str) -> Result<Bake, Failure> {
         let lower = self.directories(stack);
         let workplace = self.workplace(&format!("bake-{identity}"))?;
-        workplace.say_over(stack)?;
+        workplace.say_over(stack.layers())?;
         if let Some(below) = lower.first() {
             let metadata = fs::metadata(below).doing("read", below)?;
             let upper = workplace.upper();
@@ -230,14 +230,14 @@ impl Held {
     /// From now on this one, too.
     pub(crate) fn add(&self, layer: &Digest) -> Result<(), Failure> {
         self.layers.borrow_mut().push(layer.clone());
-        self.workplace.say_over(&Stack(self.layers.borrow().clone()))
+        self.workplace.say_over(&self.layers.borrow())
     }
 }
 
 impl Workplace {
     /// Says over which layers work goes on: whoever removes layers leaves these alone.
-    pub(crate) fn say_over(&self, stack: &Stack) -> Result<(), Failure> {
-        let over: String = stack.layers().iter().map(|layer| format!("{layer}\n")).collect();
+    pub(crate) fn say_over(&self, layers: &[Digest]) -> Result<(), Failure> {
+        let over: String = layers.iter().map(|layer| format!("{layer}\n")).collect();
         let path = self.directory.join("over");
         let draft = self.directory.join("over.draft");
         fs::write(&draft, over).and_then(|()| fs::rename(&draft, &path)).doing("write", &path)

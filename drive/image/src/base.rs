@@ -26,6 +26,7 @@ use crate::oci::{Origin, shown};
 use crate::patience::{Budget, stopped};
 use crate::tree::Tree;
 use crate::trouble::Trouble;
+use crate::trust::Trust;
 use crate::{Digest, Images, RecipeKey, Registries, Source};
 
 /// Which files a base is cleaned of; another number where others are.
@@ -165,17 +166,17 @@ impl Images {
         let layer = self
             .keep(workplace, &Tree::default(), |_| Ok(()))?
             .ok_or_else(|| Failure::new("the image's base could not be made", "There is nothing in it.".to_owned()))?;
-        if let Source::Release { distribution, release } = source {
-            let path = self.origin_path(&layer);
-            write_whole(&path, format!("{} {release}\n", distribution.id()).as_bytes())?;
-        }
-        let digest = self.assemble(&Stack(vec![layer]))?;
+        let trust = match source {
+            Source::Release { distribution, release } => Trust::of_release(*distribution, release),
+            _ => Trust::Nobody,
+        };
+        let digest = self.assemble(&Stack::new(vec![layer], trust))?;
         // What was made with chosen versions is found by its digest alone.
         if choice.pins.is_empty() {
             self.point(&pointer, &digest)?;
         }
         if matches!(source, Source::Release { .. }) {
-            self.point(&self.locked_path(&self.lock_digest(&digest)?), &digest)?;
+            self.point(&self.locked_path(&self.lock_digest(source, &digest)?), &digest)?;
         }
         self.as_base(digest, true)
     }
@@ -248,46 +249,28 @@ impl Images {
         Ok(self.place(image).join(format!("config-{}", RecipeKey::of([key.as_bytes()]).as_str())))
     }
 
-    /// Says of what was made of layers what was said of the lowest of them.
-    pub(crate) fn hand_on_origin(&self, from: &Stack, to: &Digest) -> Result<(), Failure> {
-        let origin = from.0.first().and_then(|bottom| fs::read(self.origin_path(bottom)).ok());
-        origin.map_or(Ok(()), |text| write_whole(&self.origin_path(to), &text))
-    }
-
-    /// What a lock file says of an image: its digest; where it was made from packages, of all but the mirror that it names, so
-    /// that any mirror gives the same.
-    pub fn lock_digest(&self, image: &Digest) -> Result<Digest, Failure> {
-        let stack = self.stack(image)?;
-        if !stack.0.first().is_some_and(|bottom| self.origin_path(bottom).exists()) {
+    /// What a lock file says of an image that was made over this: its digest; where that is a release, of all but the mirror
+    /// that it names, so that any mirror gives the same. What else is on this machine says nothing in that.
+    pub fn lock_digest(&self, source: &Source, image: &Digest) -> Result<Digest, Failure> {
+        if !matches!(source, Source::Release { .. }) {
             return Ok(image.clone());
         }
-        let mut tree = self.tree(&stack)?;
+        let mut tree = self.tree(&self.stack(image)?)?;
         tree.remove(SOURCES_LIST.as_bytes());
         Ok(tree.digest())
     }
 
-    /// The base that a lock file says this of, if it is here.
-    pub fn locked_base(&self, locked: &Digest) -> Option<Digest> {
-        match self.has(locked) {
-            true => Some(locked.clone()),
-            false => self.pointed_at(&self.locked_path(locked)),
+    /// The base that a lock file says this of, if it is here: [`Images::lock_digest`].
+    pub fn locked_base(&self, source: &Source, locked: &Digest) -> Option<Digest> {
+        match source {
+            _ if self.has(locked) => Some(locked.clone()),
+            Source::Release { .. } => self.pointed_at(&self.locked_path(locked)),
+            _ => None,
         }
     }
 
     fn locked_path(&self, locked: &Digest) -> PathBuf {
         self.directory.join("bases").join(format!("locked-{}", locked.directory_name()))
-    }
-
-    /// Says of a layer that was made from packages which they are.
-    fn origin_path(&self, layer: &Digest) -> PathBuf {
-        self.layer_place(layer).join("origin")
-    }
-
-    /// What the packages of an image are trusted by: the distribution whose keys proved the first of them, else the image
-    /// that somebody gave.
-    pub(crate) fn trust(&self, stack: &Stack) -> String {
-        let Some(bottom) = stack.0.first() else { return String::new() };
-        fs::read_to_string(self.origin_path(bottom)).unwrap_or_else(|_| bottom.as_str().to_owned())
     }
 
     fn as_base(&self, digest: Digest, fetched: bool) -> Result<Base, Failure> {

@@ -16,6 +16,7 @@ use crate::digest::{count, hex};
 use crate::images::names;
 use crate::layer::is_whiteout;
 use crate::tree::Tree;
+use crate::trust::Trust;
 
 /// Where apt keeps its lists, and what it fetched.
 const LISTS: &str = "var/lib/apt/lists";
@@ -43,7 +44,7 @@ pub struct Fetched {
 pub(crate) struct Cache {
     pub place: PathBuf,
     /// What the packages of the image are trusted by.
-    pub trust: String,
+    pub trust: Trust,
 }
 
 impl Cache {
@@ -134,7 +135,7 @@ impl Cache {
     /// A name for where packages come from, and what they are trusted by.
     fn key(&self, tree: &Tree) -> String {
         let mut hash = Sha256::new();
-        count(&mut hash, self.trust.as_bytes());
+        count(&mut hash, self.trust.text().as_bytes());
         let about = [&b"etc/apt/"[..], b"usr/share/keyrings/", b"etc/os-release", b"usr/lib/os-release"];
         for (path, line) in tree.iter().filter(|(path, _)| about.iter().any(|start| path.starts_with(start))) {
             count(&mut hash, path);
@@ -151,15 +152,16 @@ impl Cache {
     }
 }
 
-/// The plain files in a directory, if there is one.
+/// The plain files in a directory, if there is one. A link in its place may be an image's, and lead to this machine's files.
 fn files(directory: &Path) -> io::Result<Vec<(OsString, PathBuf)>> {
-    let entries = match fs::read_dir(directory) {
-        Ok(entries) => entries,
+    match fs::symlink_metadata(directory) {
+        Ok(metadata) if metadata.is_dir() => {}
+        Ok(_) => return Ok(Vec::new()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(error),
-    };
+    }
     let mut found = Vec::new();
-    for entry in entries {
+    for entry in fs::read_dir(directory)? {
         let entry = entry?;
         if entry.file_type()?.is_file() {
             found.push((entry.file_name(), entry.path()));

@@ -84,23 +84,23 @@ impl Images {
     /// What only so many layers come to, where there are more than an overlay bears: as one layer, made once. `None` where
     /// there are not so many.
     pub fn shallow(&self, stack: &Stack) -> Result<Option<Stack>, Failure> {
-        if stack.0.len() < DEEP {
+        if stack.layers().len() < DEEP {
             return Ok(None);
         }
         let head: &[u8] = b"andon flat 1";
-        let key = RecipeKey::of(std::iter::once(head).chain(stack.0.iter().map(|layer| layer.as_str().as_bytes())));
+        let key =
+            RecipeKey::of(std::iter::once(head).chain(stack.layers().iter().map(|layer| layer.as_str().as_bytes())));
         if let Some(Some(flat)) = self.known_step(&key) {
-            return Ok(Some(Stack(vec![flat])));
+            return Ok(Some(Stack::new(vec![flat], stack.trust.clone())));
         }
         let workplace = self.workplace_in_turn(&format!("flat-{}", key.as_str()))?;
-        workplace.say_over(stack)?;
+        workplace.say_over(stack.layers())?;
         self.copy_stack(stack, &workplace.upper())?;
         let flat = self.keep(workplace, &Tree::default(), |_| Ok(()))?;
         let flat =
             flat.ok_or_else(|| Failure::new("the image is empty", "None of its layers holds anything.".to_owned()))?;
-        self.hand_on_origin(stack, &flat)?;
         self.remember_step(&key, Some(&flat))?;
-        Ok(Some(Stack(vec![flat])))
+        Ok(Some(Stack::new(vec![flat], stack.trust.clone())))
     }
 
     fn write_tar(&self, stack: &Stack, to: &mut dyn Write) -> io::Result<()> {

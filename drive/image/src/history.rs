@@ -12,6 +12,7 @@ use serde_json::{Value as Json, json};
 
 use crate::images::{Stack, names, remove_all};
 use crate::trouble::Trouble;
+use crate::trust::Trust;
 use crate::{Digest, Images, RecipeKey};
 
 /// No run is longer than this between an image and the ledger's word of it.
@@ -242,7 +243,7 @@ impl Images {
         let freed = self.drop_layers(&BTreeSet::new())? + self.drop_blobs()?;
         self.sweep()?;
         if names(&self.workplaces())?.is_empty() {
-            let cache = self.cache(&Stack(Vec::new()));
+            let cache = self.cache(&Stack::new(Vec::new(), Trust::Nobody));
             cache.tidy(rule.unused_for.max(Duration::from_secs(30 * 86_400))).doing("tidy", &cache.place)?;
         }
         Ok((verdicts, freed))

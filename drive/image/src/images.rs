@@ -13,6 +13,7 @@ use crate::cache::Cache;
 use crate::lock::Lock;
 use crate::tree::Tree;
 use crate::trouble::Trouble;
+use crate::trust::Trust;
 use crate::{Digest, RecipeKey};
 
 /// More are a mistake: an overlay takes no more than 500, and most tools for containers no more than 127.
@@ -60,17 +61,25 @@ pub struct Kept {
 
 /// Layers over each other, the base first: an image, or as much of one as is made.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stack(pub(crate) Vec<Digest>);
+pub struct Stack {
+    layers: Vec<Digest>,
+    /// What its packages are trusted by.
+    pub(crate) trust: Trust,
+}
 
 impl Stack {
+    pub(crate) fn new(layers: Vec<Digest>, trust: Trust) -> Stack {
+        Stack { layers, trust }
+    }
+
     /// The layers, the base first.
     pub fn layers(&self) -> &[Digest] {
-        &self.0
+        &self.layers
     }
 
     /// Lays another one over it, where there is one.
     pub fn push(&mut self, layer: Option<Digest>) {
-        self.0.extend(layer);
+        self.layers.extend(layer);
     }
 }
 
@@ -122,7 +131,7 @@ impl Images {
             )
             .help("Run `andon apply` again: it makes the image anew."));
         }
-        Ok(Stack(kept.layers))
+        Ok(Stack::new(kept.layers, self.trust_of(digest)))
     }
 
     /// The layer that was made here from these ingredients, if it is still there: `Some(None)` where they changed
@@ -147,29 +156,31 @@ impl Images {
     pub(crate) fn assemble(&self, stack: &Stack) -> Result<Digest, Failure> {
         let digest = self.tree(stack)?.digest();
         let mut bytes = 0;
-        for layer in &stack.0 {
+        for layer in stack.layers() {
             bytes += self.layer_tree(layer)?.bytes();
         }
-        let kept = Kept { digest: digest.clone(), layers: stack.0.clone(), bytes };
+        let kept = Kept { digest: digest.clone(), layers: stack.layers.clone(), bytes };
         let place = self.place(&digest);
         let _lock = self.lock()?;
         let is_whole = |kept: &Kept| kept.layers.iter().all(|layer| self.layer_place(layer).is_dir());
         if self.look(&digest).is_some_and(|before| is_whole(&before)) {
+            self.say_trust(&digest, stack, false)?;
             return Ok(digest);
         }
         fs::create_dir_all(&place).doing("make", &place)?;
+        self.say_trust(&digest, stack, true)?;
         write_whole(&place.join("meta"), kept.meta().as_bytes())?;
         Ok(digest)
     }
 
     pub(crate) fn directories(&self, stack: &Stack) -> Vec<PathBuf> {
-        stack.0.iter().rev().map(|layer| self.layer_place(layer).join("upper")).collect()
+        stack.layers.iter().rev().map(|layer| self.layer_place(layer).join("upper")).collect()
     }
 
     /// What all layers of a stack come to.
     pub(crate) fn tree(&self, stack: &Stack) -> Result<Tree, Failure> {
         let mut whole = Tree::default();
-        for layer in &stack.0 {
+        for layer in stack.layers() {
             whole.cover(&self.layer_tree(layer)?);
         }
         Ok(whole)
@@ -346,7 +357,7 @@ impl Images {
 
     /// What was fetched for images like this one.
     pub(crate) fn cache(&self, stack: &Stack) -> Cache {
-        Cache { place: self.directory.join("cache"), trust: self.trust(stack) }
+        Cache { place: self.directory.join("cache"), trust: stack.trust.clone() }
     }
 
     pub(crate) fn step_path(&self, key: &RecipeKey) -> PathBuf {

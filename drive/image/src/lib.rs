@@ -8,8 +8,8 @@
 //! images/
 //!   layers/sha256-…/upper/   a layer, named by what it holds; the rename that brings it here is the moment it exists
 //!   layers/sha256-…/tree     a line for each path in it
-//!   layers/sha256-…/origin   of a layer that was made from packages: of which distribution and release
 //!   sha256-…/meta            an image: its layers and its size
+//!   sha256-…/trust           what its packages are trusted by: a release of a distribution, or the image that it is over
 //!   bases/                   a base as the user names it → image
 //!   recipes/                 what an image was made from → image
 //!   steps/                   what a layer was made from, and over which others → layer
@@ -51,6 +51,7 @@ pub mod sbom;
 mod source;
 mod tree;
 mod trouble;
+mod trust;
 
 pub use bake::Bake;
 pub use base::{Base, Choice};

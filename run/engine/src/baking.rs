@@ -171,7 +171,10 @@ impl Baker {
         let own = own.transpose()?.unwrap_or_default();
         let locked = LockedImage {
             from: base.as_str().into(),
-            base: self.images.lock_digest(&baked.base)?.as_str().into(),
+            base: match prepared.source() {
+                Some(source) => self.images.lock_digest(source, &baked.base)?.as_str().into(),
+                None => baked.base.as_str().into(),
+            },
             packages: versions(&self.images.packages_in(&stack)?, &own),
         };
         let key = recipe_key(&prepared.recipe, &from, Some(&locked));
@@ -188,7 +191,7 @@ impl Baker {
             return Ok(own.clone());
         };
         let locked = self.locked(&lowest.recipe).and_then(|locked| Digest::parse(&locked.base));
-        let base = match locked.and_then(|locked| self.images.locked_base(&locked)) {
+        let base = match locked.and_then(|locked| self.images.locked_base(source, &locked)) {
             Some(base) => Some(base),
             None => self.images.known_base(source)?.map(|base| base.digest),
         };
@@ -246,7 +249,7 @@ impl Baker {
         // What is in the project's own hands is what it is now.
         let is_elsewhere = matches!(source, Source::Release { .. } | Source::Registry(_));
         let wanted = locked.filter(|_| is_elsewhere).and_then(|locked| Digest::parse(&locked.base));
-        if let Some(known) = wanted.as_ref().and_then(|wanted| self.images.locked_base(wanted)) {
+        if let Some(known) = wanted.as_ref().and_then(|wanted| self.images.locked_base(source, wanted)) {
             return Ok(known);
         }
         // What is here may be what is wanted; else it is made with the versions that are.
@@ -254,14 +257,14 @@ impl Baker {
             [Choice { afresh: self.afresh, pins: String::new() }, Choice { afresh: true, pins: pins.to_owned() }];
         let known = self.images.known_base(source)?.filter(|_| !self.afresh);
         let is_known = match (&wanted, &known) {
-            (Some(wanted), Some(known)) => self.images.lock_digest(&known.digest)? == *wanted,
+            (Some(wanted), Some(known)) => self.images.lock_digest(source, &known.digest)? == *wanted,
             (wanted, _) => wanted.is_none(),
         };
         let choice = if is_known { 0 } else { 1 };
         let choice = choices.into_iter().nth(choice).unwrap_or_default();
         let Base { digest, .. } = self.images.base_with(source, &choice, say)?;
         match wanted {
-            Some(wanted) if wanted != digest && wanted != self.images.lock_digest(&digest)? => {
+            Some(wanted) if wanted != digest && wanted != self.images.lock_digest(source, &digest)? => {
                 let stack = self.images.stack(&digest)?;
                 let differ = differing(&self.images.packages_in(&stack)?, locked);
                 let detail = match &*differ {

@@ -17,6 +17,7 @@ use crate::images::Stack;
 use crate::patience::{Budget, Watched};
 use crate::tree::{DIRECTORY, Tree};
 use crate::trouble::Trouble;
+use crate::trust::Trust;
 use crate::{Digest, Images, RecipeKey};
 
 /// Where an image of this form comes from.
@@ -122,18 +123,19 @@ impl Images {
         let budget = Budget::of_image(self.room()?, &self.interrupt)?;
         let unclear = |what: &str| Failure::new("the image's manifest is not one", what.to_owned());
         let layers = manifest.get("layers").and_then(Json::as_array).ok_or_else(|| unclear("It names no layers."))?;
-        let mut stack = Stack(Vec::new());
+        // By whom these are believed is said of what they come to.
+        let mut stack = Stack::new(Vec::new(), Trust::Nobody);
         for (number, layer) in layers.iter().enumerate() {
             let digest = layer.get("digest").and_then(Json::as_str).and_then(Digest::parse);
             let digest = digest.ok_or_else(|| unclear("The digest of a layer is no sha256."))?;
             let size = layer.get("size").and_then(Json::as_u64).unwrap_or(0);
             if let Some(shallow) = self.shallow(&stack)? {
-                shallow.0.iter().try_for_each(|layer| held.add(layer))?;
+                shallow.layers().iter().try_for_each(|layer| held.add(layer))?;
                 stack = shallow;
             }
             // The same over the same is the same layer.
             let head: &[u8] = b"andon pull 1";
-            let below = stack.0.iter().map(|layer| layer.as_str().as_bytes());
+            let below = stack.layers().iter().map(|layer| layer.as_str().as_bytes());
             let key = RecipeKey::of([head, digest.as_str().as_bytes()].into_iter().chain(below));
             let workplace = self.workplace_in_turn(&format!("pull-{}", key.as_str()))?;
             if let Some(known) = self.known_step(&key) {

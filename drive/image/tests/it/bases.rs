@@ -248,3 +248,48 @@ pub fn what_was_fetched_is_for_those_who_trust_the_same() {
     assert_eq!((seen(&other).len(), seen(&over).len()), (1, 1), "who has the same base sees it");
     assert_eq!(seen(&own), Vec::<PathBuf>::new(), "who has another one does not");
 }
+
+/// What somebody's image plants is for nobody else, whatever its layers have in common with others, and wherever its files
+/// lead.
+pub fn what_an_image_plants_is_for_itself() {
+    use Entry::{Directory, File};
+    let data = Data::new("planted");
+    let images = data.images();
+    let bottom: &[(&str, Entry)] = &[
+        ("usr", Directory(0o755)),
+        ("usr/lib/os-release", File("ID=debian\nVERSION_ID=\"12\"\n")),
+        ("etc/apt/sources.list", File("deb http://m.example/debian bookworm main\n")),
+        ("var/lib/apt/lists", Directory(0o755)),
+        ("var/cache/apt/archives", Directory(0o755)),
+    ];
+    let good = base(&images, &layout(&data.0.join("good"), &[bottom]));
+    let bad = base(&images, &layout(&data.0.join("bad"), &[bottom, &[("usr/bin/apt-get", File("bad"))]]));
+    let lowest = |image: &Digest| images.stack(image).unwrap().layers()[0].clone();
+    assert_eq!(lowest(&good), lowest(&bad), "the layer is the same");
+    let outside = data.0.join("outside");
+    fs::create_dir(&outside).unwrap();
+    fs::write(outside.join("precious_1_all.deb"), "precious").unwrap();
+    for (number, is_link) in [(0, false), (1, true)] {
+        let name = format!("plant-{number}");
+        let bake = images.begin(&Identity::parse(&name).unwrap(), &bad).unwrap();
+        let archives = bake.fetched().iter().find(|it| it.at.ends_with("apt")).unwrap().upper.join("archives");
+        match is_link {
+            true => symlink(&outside, &archives).unwrap(),
+            false => {
+                fs::create_dir_all(&archives).unwrap();
+                fs::write(archives.join("nginx_1_all.deb"), "planted").unwrap();
+            }
+        }
+        fs::create_dir_all(bake.upper().join("opt")).unwrap();
+        fs::write(bake.upper().join("opt/x"), &name).unwrap();
+        bake.commit(&RecipeKey::of([name.as_bytes()])).unwrap();
+    }
+    let seen = |over: &Digest, package: &str| {
+        let bake = images.begin(&Identity::parse("look").unwrap(), over).unwrap();
+        let is_there = |place: &PathBuf| place.join("archives").join(package).exists();
+        bake.fetched().iter().flat_map(|it| &it.lower).any(is_there)
+    };
+    assert!(seen(&bad, "nginx_1_all.deb") && !seen(&good, "nginx_1_all.deb"));
+    assert!(!seen(&bad, "precious_1_all.deb"));
+    assert_eq!(fs::read_to_string(outside.join("precious_1_all.deb")).unwrap(), "precious", "it stays where it is");
+}

@@ -132,10 +132,16 @@ pub fn any_mirror_gives_what_is_locked() {
     let one = images.base(&source(), &|_| {}).unwrap().digest;
     let other = elsewhere.base(&source(), &|_| {}).unwrap().digest;
     assert_ne!(one, other);
-    let locked = images.lock_digest(&one).unwrap();
-    assert_eq!(elsewhere.lock_digest(&other).unwrap(), locked);
-    assert_eq!((images.locked_base(&locked), elsewhere.locked_base(&locked)), (Some(one), Some(other)));
-    assert_eq!(images.locked_base(&Digest::parse(&format!("sha256:{}", "0".repeat(64))).unwrap()), None);
+    let source = source();
+    let locked = images.lock_digest(&source, &one).unwrap();
+    assert_eq!(elsewhere.lock_digest(&source, &other).unwrap(), locked);
+    // Somebody's image is locked to what it is, also where it holds the same.
+    let registry = Source::parse("registry.example/team/base:1", Path::new("/")).unwrap();
+    assert_eq!(images.lock_digest(&registry, &one).unwrap(), one);
+    assert_eq!(images.locked_base(&registry, &locked), None);
+    let found = (images.locked_base(&source, &locked), elsewhere.locked_base(&source, &locked));
+    assert_eq!(found, (Some(one), Some(other)));
+    assert_eq!(images.locked_base(&source, &Digest::parse(&format!("sha256:{}", "0".repeat(64))).unwrap()), None);
 }
 
 pub fn a_mirror_that_is_not_there_is_said_so() {
