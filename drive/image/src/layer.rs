@@ -1,14 +1,15 @@
 //! A layer as the kernel's overlay writes it: what it holds, what of that says nothing, and its digest.
 //! The form: <https://docs.kernel.org/filesystems/overlayfs.html>.
 
+use std::collections::HashMap;
 use std::ffi::{CStr, CString, OsStr};
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use sha2::{Digest as _, Sha256};
 
@@ -123,13 +124,14 @@ fn describe(root: &Path, entries: &[Entry]) -> io::Result<Vec<String>> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(THREADS_MAX);
     let threads = threads.min(entries.len() / 16 + 1);
     let next = AtomicUsize::new(0);
+    let shared = Shared::default();
     let work = || -> io::Result<Vec<(usize, String)>> {
         let mut done = Vec::new();
         let mut buffer = vec![0; 256 << 10];
         loop {
             let at = next.fetch_add(1, Ordering::Relaxed);
             let Some(entry) = entries.get(at) else { return Ok(done) };
-            done.push((at, entry.line(root, &mut buffer)?));
+            done.push((at, entry.line(root, &mut buffer, &shared)?));
         }
     };
     let parts: Vec<_> = std::thread::scope(|scope| {
@@ -148,10 +150,29 @@ fn describe(root: &Path, entries: &[Entry]) -> io::Result<Vec<String>> {
     Ok(lines)
 }
 
+/// The hashes of files that have several names: each is read once, or at most once by each thread.
+#[derive(Debug, Default)]
+struct Shared(Mutex<HashMap<(u64, u64), String>>);
+
+impl Shared {
+    fn hash(&self, metadata: &Metadata, read: impl FnOnce() -> io::Result<String>) -> io::Result<String> {
+        if metadata.nlink() < 2 {
+            return read();
+        }
+        let (key, known) = ((metadata.dev(), metadata.ino()), || self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        if let Some(hash) = known().get(&key) {
+            return Ok(hash.clone());
+        }
+        let hash = read()?;
+        known().insert(key, hash.clone());
+        Ok(hash)
+    }
+}
+
 impl Entry {
     /// Its kind; its mode, owner, group; its size, or the number of its device; the hash of what is in it, or where it
     /// leads to; the hash of its extended attributes. Never times or inode numbers.
-    fn line(&self, root: &Path, buffer: &mut [u8]) -> io::Result<String> {
+    fn line(&self, root: &Path, buffer: &mut [u8], shared: &Shared) -> io::Result<String> {
         let Entry { path, metadata, attributes } = self;
         if is_whiteout(metadata) {
             return Ok(WHITEOUT.to_owned());
@@ -162,7 +183,7 @@ impl Entry {
         let (letter, number, content) = if kind.is_dir() {
             (if attributes.opaque { OPAQUE_DIRECTORY } else { DIRECTORY }, 0, nothing())
         } else if kind.is_file() {
-            ("f", metadata.len(), hex(&hash_file(&full, buffer)?))
+            ("f", metadata.len(), shared.hash(metadata, || Ok(hex(&hash_file(&full, buffer)?)))?)
         } else if kind.is_symlink() {
             ("l", 0, hex(&Sha256::digest(fs::read_link(&full)?.as_os_str().as_bytes())))
         } else if kind.is_block_device() {

@@ -111,6 +111,11 @@ impl<'a> Budget<'a> {
         self.head.set(u64::MAX);
         let left = self.entries.get().checked_sub(1);
         self.entries.set(left.ok_or_else(|| too_much("holds too many files"))?);
+        self.fits(bytes)
+    }
+
+    /// Whether so many bytes may still come.
+    pub(crate) fn fits(&self, bytes: u64) -> io::Result<()> {
         if bytes > self.bytes.get() { Err(self.too_large()) } else { Ok(()) }
     }
 

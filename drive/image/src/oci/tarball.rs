@@ -3,6 +3,8 @@
 //! The bytes are a function of what the layer holds: entries are in the order of their paths, times are all the same,
 //! and files that share an inode are written each for itself.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::ffi::{CString, OsStr, OsString};
 use std::fs::{self, File, Permissions};
 use std::io::{self, Read, Write};
@@ -163,13 +165,14 @@ pub(crate) type Below<'a> = &'a dyn Fn(&Path) -> Option<PathBuf>;
 /// the layer does not hold, such as the directory that it is in, is as `below` has it.
 pub(crate) fn unpack(from: impl Read, root: &Path, below: Below<'_>, budget: &Budget<'_>) -> io::Result<()> {
     let mut archive = Archive::new(Metered { from, budget });
+    let to = Target { root, below, budget, copies: RefCell::default() };
     for entry in archive.entries()? {
         let mut entry = entry?;
         budget.entry(entry.size())?;
         if entry.header().entry_type() == EntryType::GNUSparse {
             budget.holes(entry.size())?;
         }
-        unpack_one(&mut entry, root, below)?;
+        to.unpack(&mut entry)?;
         // What nobody wanted of it is no part of the next one's head.
         io::copy(&mut entry, &mut io::sink())?;
         budget.end_of_entry();
@@ -177,63 +180,180 @@ pub(crate) fn unpack(from: impl Read, root: &Path, below: Below<'_>, budget: &Bu
     Ok(())
 }
 
-fn unpack_one<R: Read>(entry: &mut tar::Entry<'_, R>, root: &Path, below: Below<'_>) -> io::Result<()> {
-    let path = plain(&entry.path()?)?;
-    let Some(name) = path.file_name().map(OsStr::to_owned) else {
-        return settle(entry, root);
-    };
-    let parent = inside(root, path.parent().unwrap_or(Path::new("")), below)?;
-    if name.as_bytes() == ALL_GONE {
-        return set_attribute(&parent, opaque_attribute(), b"y");
-    }
-    if let Some(gone) = name.as_bytes().strip_prefix(GONE) {
-        // It hides what is below, not what this layer itself has of that name.
-        let place = parent.join(OsStr::from_bytes(gone));
-        match fs::symlink_metadata(&place) {
-            Ok(metadata) if metadata.is_dir() => set_attribute(&place, opaque_attribute(), b"y")?,
-            Ok(_) => {}
-            Err(_) => node(&place, libc::S_IFCHR, 0)?,
-        }
-        return Ok(());
-    }
-    unpack_entry(entry, root, &parent.join(name), below)
+/// Where a layer is unpacked.
+struct Target<'a> {
+    root: &'a Path,
+    below: Below<'a>,
+    budget: &'a Budget<'a>,
+    /// Files of the layers below that have another name in this one, and one of these names.
+    copies: RefCell<BTreeMap<PathBuf, PathBuf>>,
 }
 
-fn unpack_entry<R: Read>(entry: &mut tar::Entry<'_, R>, root: &Path, place: &Path, below: Below<'_>) -> io::Result<()> {
-    let kind = entry.header().entry_type();
-    let is_directory = fs::symlink_metadata(place).is_ok_and(|metadata| metadata.is_dir());
-    let link = entry.link_name()?.map(|link| link.into_owned());
-    let wrong = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what.to_owned());
-    if kind != EntryType::Directory {
-        clear(place)?;
+impl Target<'_> {
+    fn unpack<R: Read>(&self, entry: &mut tar::Entry<'_, R>) -> io::Result<()> {
+        let path = plain(&entry.path()?)?;
+        let Some(name) = path.file_name().map(OsStr::to_owned) else {
+            return settle(entry, self.root);
+        };
+        let parent = self.inside(path.parent().unwrap_or(Path::new("")))?;
+        if name.as_bytes() == ALL_GONE {
+            return set_attribute(&parent, opaque_attribute(), b"y");
+        }
+        if let Some(gone) = name.as_bytes().strip_prefix(GONE) {
+            // It hides what is below, not what this layer itself has of that name.
+            let place = parent.join(OsStr::from_bytes(gone));
+            match fs::symlink_metadata(&place) {
+                Ok(metadata) if metadata.is_dir() => set_attribute(&place, opaque_attribute(), b"y")?,
+                Ok(_) => {}
+                Err(_) => node(&place, libc::S_IFCHR, 0)?,
+            }
+            return Ok(());
+        }
+        self.unpack_at(entry, &parent.join(name))
     }
-    match kind {
-        EntryType::Directory if is_directory => {}
-        EntryType::Directory => create_directory(place)?,
-        EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {
-            io::copy(entry, &mut File::options().create_new(true).write(true).open(place)?)?;
+
+    fn unpack_at<R: Read>(&self, entry: &mut tar::Entry<'_, R>, place: &Path) -> io::Result<()> {
+        let kind = entry.header().entry_type();
+        let is_directory = fs::symlink_metadata(place).is_ok_and(|metadata| metadata.is_dir());
+        let link = entry.link_name()?.map(|link| link.into_owned());
+        if kind != EntryType::Directory {
+            self.clear(place)?;
         }
-        EntryType::Symlink => symlink(link.ok_or_else(|| wrong("a link without a target"))?, place)?,
-        EntryType::Link => {
-            let target = plain(&link.ok_or_else(|| wrong("a link without a target"))?)?;
-            let above = inside(root, target.parent().unwrap_or(Path::new("")), below)?;
-            let first = above.join(target.file_name().ok_or_else(|| wrong("a link to the root"))?);
-            // What it is was said where it stands first; which may be in a layer below.
-            return match first.strip_prefix(root).ok().filter(|_| !exists(&first)).and_then(below) {
-                Some(lower) => copy(&lower, place),
-                None => fs::hard_link(first, place),
-            };
+        match kind {
+            EntryType::Directory if is_directory => {}
+            EntryType::Directory => self.create_directory(place)?,
+            EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {
+                io::copy(entry, &mut File::options().create_new(true).write(true).open(place)?)?;
+            }
+            EntryType::Symlink => symlink(link.ok_or_else(|| wrong("a link without a target"))?, place)?,
+            EntryType::Link => {
+                let target = plain(&link.ok_or_else(|| wrong("a link without a target"))?)?;
+                let above = self.inside(target.parent().unwrap_or(Path::new("")))?;
+                let first = above.join(target.file_name().ok_or_else(|| wrong("a link to the root"))?);
+                // What it is was said where it stands first.
+                return self.name(&first, place);
+            }
+            EntryType::Char | EntryType::Block => {
+                let number = |part: io::Result<Option<u32>>| part.map(Option::unwrap_or_default);
+                let (major, minor) = (number(entry.header().device_major())?, number(entry.header().device_minor())?);
+                let mode = if kind == EntryType::Char { libc::S_IFCHR } else { libc::S_IFBLK };
+                node(place, mode, libc::makedev(major, minor))?;
+            }
+            EntryType::Fifo => node(place, libc::S_IFIFO, 0)?,
+            _ => return Ok(()),
         }
-        EntryType::Char | EntryType::Block => {
-            let number = |part: io::Result<Option<u32>>| part.map(Option::unwrap_or_default);
-            let (major, minor) = (number(entry.header().device_major())?, number(entry.header().device_minor())?);
-            let mode = if kind == EntryType::Char { libc::S_IFCHR } else { libc::S_IFBLK };
-            node(place, mode, libc::makedev(major, minor))?;
-        }
-        EntryType::Fifo => node(place, libc::S_IFIFO, 0)?,
-        _ => return Ok(()),
+        settle(entry, place)
     }
-    settle(entry, place)
+
+    /// Another name of a file, which may be in a layer below: then it is copied for its first name here, and no other.
+    fn name(&self, first: &Path, place: &Path) -> io::Result<()> {
+        match fs::symlink_metadata(first) {
+            Ok(metadata) if is_whiteout(&metadata) => return Err(wrong("a link to what is gone")),
+            Ok(_) => return self.link(first, place),
+            Err(_) => {}
+        }
+        let Some(lower) = first.strip_prefix(self.root).ok().and_then(self.below) else {
+            return self.link(first, place);
+        };
+        let copy = self.copies.borrow().get(first).cloned();
+        match copy {
+            Some(copy) => self.link(&copy, place)?,
+            None => self.copy(&lower, place)?,
+        }
+        self.copies.borrow_mut().insert(first.to_owned(), place.to_owned());
+        Ok(())
+    }
+
+    fn link(&self, first: &Path, place: &Path) -> io::Result<()> {
+        match fs::hard_link(first, place) {
+            // A file has no more names than its file system allows.
+            Err(error) if error.raw_os_error() == Some(libc::EMLINK) => self.copy(first, place),
+            linked => linked,
+        }
+    }
+
+    /// The same file, or link, again. It counts like what is unpacked.
+    fn copy(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.budget.fits(fs::symlink_metadata(from)?.len())?;
+        copy_through(from, to, |content| Metered { from: content, budget: self.budget })
+    }
+
+    /// The directory that a path means inside of the root, through links of that root alone, and of what is below it; made
+    /// where it is not there, as it is below.
+    fn inside(&self, path: &Path) -> io::Result<PathBuf> {
+        let mut open: Vec<OsString> = path.iter().rev().map(OsStr::to_owned).collect();
+        let mut place: Vec<OsString> = Vec::new();
+        let mut links = 0;
+        while let Some(part) = open.pop() {
+            if part == ".." {
+                place.pop();
+                continue;
+            }
+            let path = place.iter().collect::<PathBuf>().join(&part);
+            let full = self.root.join(&path);
+            let lower = if exists(&full) { None } else { (self.below)(&path) };
+            let shown = lower.as_deref().unwrap_or(&full);
+            match fs::symlink_metadata(shown) {
+                Ok(metadata) if metadata.file_type().is_symlink() => {
+                    links += 1;
+                    if links > LINKS_MAX {
+                        return Err(wrong("links lead around in a circle"));
+                    }
+                    let target = fs::read_link(shown)?;
+                    if target.is_absolute() {
+                        place.clear();
+                    }
+                    let steps = target.components().rev().filter_map(|part| match part {
+                        Component::Normal(name) => Some(name.to_owned()),
+                        Component::ParentDir => Some("..".into()),
+                        _ => None,
+                    });
+                    open.extend(steps);
+                    continue;
+                }
+                Ok(metadata) if metadata.is_dir() => {
+                    if let Some(lower) = &lower {
+                        fs::create_dir(&full)?;
+                        alike(lower, &full)?;
+                    }
+                }
+                Ok(_) => {
+                    self.create_directory(&full)?;
+                    fs::set_permissions(&full, Permissions::from_mode(0o755))?;
+                }
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    fs::create_dir(&full)?;
+                    fs::set_permissions(&full, Permissions::from_mode(0o755))?;
+                }
+                Err(error) => return Err(error),
+            }
+            place.push(part);
+        }
+        Ok(self.root.join(place.iter().collect::<PathBuf>()))
+    }
+
+    /// Makes a directory in place of whatever else is there. One that was said to be gone hides what is below it.
+    fn create_directory(&self, place: &Path) -> io::Result<()> {
+        let was_gone = fs::symlink_metadata(place).is_ok_and(|metadata| is_whiteout(&metadata));
+        self.clear(place)?;
+        fs::create_dir(place)?;
+        if was_gone { set_attribute(place, opaque_attribute(), b"y") } else { Ok(()) }
+    }
+
+    fn clear(&self, place: &Path) -> io::Result<()> {
+        let metadata = match fs::symlink_metadata(place) {
+            Ok(metadata) => metadata,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        // It may be a copy, or hold one.
+        self.copies.borrow_mut().clear();
+        if metadata.is_dir() { fs::remove_dir_all(place) } else { fs::remove_file(place) }
+    }
+}
+
+fn wrong(what: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, what.to_owned())
 }
 
 /// Gives a path what its entry says of owner, mode and extended attributes.
@@ -273,70 +393,8 @@ fn plain(path: &Path) -> io::Result<PathBuf> {
     Ok(plain)
 }
 
-/// The directory that a path means inside of a root, through links of that root alone, and of what is below it; made where it
-/// is not there, as it is below.
-fn inside(root: &Path, path: &Path, below: Below<'_>) -> io::Result<PathBuf> {
-    let mut open: Vec<OsString> = path.iter().rev().map(OsStr::to_owned).collect();
-    let mut place: Vec<OsString> = Vec::new();
-    let mut links = 0;
-    while let Some(part) = open.pop() {
-        if part == ".." {
-            place.pop();
-            continue;
-        }
-        let path = place.iter().collect::<PathBuf>().join(&part);
-        let full = root.join(&path);
-        let lower = if exists(&full) { None } else { below(&path) };
-        let shown = lower.as_deref().unwrap_or(&full);
-        match fs::symlink_metadata(shown) {
-            Ok(metadata) if metadata.file_type().is_symlink() => {
-                links += 1;
-                if links > LINKS_MAX {
-                    return Err(io::Error::new(io::ErrorKind::InvalidData, "links lead around in a circle"));
-                }
-                let target = fs::read_link(shown)?;
-                if target.is_absolute() {
-                    place.clear();
-                }
-                let steps = target.components().rev().filter_map(|part| match part {
-                    Component::Normal(name) => Some(name.to_owned()),
-                    Component::ParentDir => Some("..".into()),
-                    _ => None,
-                });
-                open.extend(steps);
-                continue;
-            }
-            Ok(metadata) if metadata.is_dir() => {
-                if let Some(lower) = &lower {
-                    fs::create_dir(&full)?;
-                    alike(lower, &full)?;
-                }
-            }
-            Ok(_) => {
-                create_directory(&full)?;
-                fs::set_permissions(&full, Permissions::from_mode(0o755))?;
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                fs::create_dir(&full)?;
-                fs::set_permissions(&full, Permissions::from_mode(0o755))?;
-            }
-            Err(error) => return Err(error),
-        }
-        place.push(part);
-    }
-    Ok(root.join(place.iter().collect::<PathBuf>()))
-}
-
 fn exists(place: &Path) -> bool {
     fs::symlink_metadata(place).is_ok()
-}
-
-/// Makes a directory in place of whatever else is there. One that was said to be gone hides what is below it.
-fn create_directory(place: &Path) -> io::Result<()> {
-    let was_gone = fs::symlink_metadata(place).is_ok_and(|metadata| is_whiteout(&metadata));
-    clear(place)?;
-    fs::create_dir(place)?;
-    if was_gone { set_attribute(place, opaque_attribute(), b"y") } else { Ok(()) }
 }
 
 /// Gives a path the owner, mode and extended attributes of another one.
@@ -351,24 +409,19 @@ pub(crate) fn alike(from: &Path, to: &Path) -> io::Result<()> {
 
 /// The same file, or link, again.
 pub(crate) fn copy(from: &Path, to: &Path) -> io::Result<()> {
+    copy_through(from, to, |content| content)
+}
+
+fn copy_through<R: Read>(from: &Path, to: &Path, through: impl FnOnce(File) -> R) -> io::Result<()> {
     let kind = fs::symlink_metadata(from)?.file_type();
     if kind.is_symlink() {
         symlink(fs::read_link(from)?, to)?;
     } else if kind.is_file() {
-        io::copy(&mut File::open(from)?, &mut File::options().create_new(true).write(true).open(to)?)?;
+        io::copy(&mut through(File::open(from)?), &mut File::options().create_new(true).write(true).open(to)?)?;
     } else {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "a link to what is no file"));
+        return Err(wrong("a link to what is no file"));
     }
     alike(from, to)
-}
-
-fn clear(place: &Path) -> io::Result<()> {
-    match fs::symlink_metadata(place) {
-        Ok(metadata) if metadata.is_dir() => fs::remove_dir_all(place),
-        Ok(_) => fs::remove_file(place),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(error),
-    }
 }
 
 fn node(place: &Path, kind: libc::mode_t, device: libc::dev_t) -> io::Result<()> {

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -114,6 +115,39 @@ pub fn what_unpacks_to_too_much_is_refused() {
     }
     let from = layout(&data.0.join("small"), &[files(&[("usr/b".into(), "b")])]);
     assert!(attempt(&store, &from, "16M").contains("fetched true"));
+}
+
+pub fn names_of_a_file_below_are_one_file() {
+    let data = Data::new("names");
+    let store = data.0.join("data");
+    let big = "b".repeat(4 << 20);
+    let below = files(&[("usr/big".into(), &big), ("usr/other".into(), &big)]);
+    let mut archive = Builder::new(Vec::new());
+    let mut link = |name: &str, to: &str| archive.append_link(&mut header(EntryType::Link, 0), name, to).unwrap();
+    (0..200).for_each(|number| link(&format!("usr/names/{number}"), "usr/big"));
+    // A copy that is replaced is none any more.
+    link("usr/again", "usr/other");
+    link("usr/again", "usr/names/7");
+    link("usr/last", "usr/other");
+    archive.append_data(&mut header(EntryType::Regular, 0), "usr/.wh.big", std::io::empty()).unwrap();
+    let above = archive.into_inner().unwrap();
+    let from = layout(&data.0.join("layout"), &[below, above]);
+    let said = attempt(&store, &from, "24M");
+    assert!(said.contains("fetched true"), "{said}");
+    let images = data.images();
+    let base = images.known_base(&from).unwrap().unwrap();
+    let upper = &base.lower[0];
+    let inode = |name: &str| fs::metadata(upper.join(name)).map(|metadata| (metadata.ino(), metadata.nlink()));
+    assert_eq!((inode("usr/names/0").unwrap(), inode("usr/again").unwrap().1), (inode("usr/names/199").unwrap(), 201));
+    assert_eq!(fs::read_to_string(upper.join("usr/last")).unwrap(), big);
+    in_overlay(&images, &base.digest, |root| {
+        assert!(!root.join("usr/big").exists() && root.join("usr/other").exists());
+        assert!(fs::read_to_string(root.join("usr/names/150")).unwrap() == big);
+    });
+    // The copies count: of three files there is room for no more than one and a half of four megabytes.
+    let said = attempt(&data.0.join("small"), &from, "14M");
+    assert!(said.contains("unpacks to more than 14M"), "{said}");
+    assert_eq!(fs::read_dir(data.0.join("small/images/tmp")).unwrap().count(), 0);
 }
 
 pub fn an_image_of_many_layers_is_one() {
