@@ -1,5 +1,6 @@
 //! An image from a registry or a layout, as a base: each of its layers is one here.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, BufReader, Read};
 use std::os::unix::ffi::OsStrExt;
@@ -87,7 +88,13 @@ impl Origin<'_> {
     pub(crate) fn manifest(&self) -> Result<(Json, Digest), Failure> {
         let mut wanted = match self {
             Origin::Registry(_, reference) => reference.wanted().to_owned(),
-            Origin::Layout(directory, tag) => return self.of_index(&index_of(directory)?, *tag, 0),
+            Origin::Layout(directory, tag) => {
+                let index = index_of(directory)?;
+                if tag.is_none() {
+                    is_one_image(&index, directory)?;
+                }
+                return self.of_index(&index, *tag, 0);
+            }
         };
         for _ in 0..3 {
             let (bytes, digest) = self.bytes(&wanted)?;
@@ -286,21 +293,48 @@ fn parse(bytes: &[u8], what: &str) -> Result<Json, Failure> {
         .map_err(|error| Failure::new("the image's manifest is not one", format!("{what} is no JSON: {error}.")))
 }
 
+/// The tag of an entry of a layout.
+fn name_of(entry: &Json) -> Option<&str> {
+    entry.get("annotations")?.get("org.opencontainers.image.ref.name")?.as_str()
+}
+
+/// Whether an entry of an index may be an image for this machine: what else there is, such as a bill of materials, says what
+/// it is or is for no processor.
+fn fits(entry: &Json) -> bool {
+    let is_artifact = entry.get("artifactType").is_some();
+    !is_artifact
+        && entry.get("platform").is_none_or(|platform| {
+            let is = |name: &str, value: &str| platform.get(name).and_then(Json::as_str) == Some(value);
+            is("os", "linux") && is("architecture", architecture())
+        })
+}
+
+/// Whether there is no question which image of a layout is meant where none is named. One may have several names.
+fn is_one_image(index: &Json, directory: &Path) -> Result<(), Failure> {
+    let all = index.get("manifests").and_then(Json::as_array).into_iter().flatten();
+    let fitting: Vec<&Json> = all.filter(|entry| fits(entry)).collect();
+    let digests: BTreeSet<&str> = fitting.iter().filter_map(|entry| entry.get("digest")?.as_str()).collect();
+    if digests.len() < 2 {
+        return Ok(());
+    }
+    let names: Vec<&str> = fitting.iter().filter_map(|entry| name_of(entry)).collect();
+    let quoted: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+    let which = match &*quoted {
+        [] => "none of which has a tag".to_owned(),
+        all => format!("with the tags {}", all.join(", ")),
+    };
+    let detail = format!("{} holds {} images for this machine, {which}.", directory.display(), digests.len());
+    Err(Failure::new("the layout holds several images", detail).help(match names.first() {
+        Some(name) => format!("Say which one: `oci:{}:{name}`.", directory.display()),
+        None => "Take a layout of one image, or give them tags: `skopeo copy`, `umoci tag`.".to_owned(),
+    }))
+}
+
 /// The digest of an index's entry of this name and for this processor.
 fn for_this_machine(index: &Json, tag: Option<&str>, what: &str) -> Result<String, Failure> {
     let all = index.get("manifests").and_then(Json::as_array).into_iter().flatten();
-    let named = |entry: &&Json| {
-        let name = entry.get("annotations").and_then(|it| it.get("org.opencontainers.image.ref.name"));
-        tag.is_none_or(|tag| name.and_then(Json::as_str) == Some(tag))
-    };
-    let fits = |entry: &&Json| match entry.get("platform") {
-        None => true,
-        Some(platform) => {
-            let is = |name: &str, value: &str| platform.get(name).and_then(Json::as_str) == Some(value);
-            is("os", "linux") && is("architecture", architecture())
-        }
-    };
-    let mut found = all.filter(named).filter(fits).filter_map(|entry| entry.get("digest")?.as_str());
+    let named = |entry: &&Json| tag.is_none_or(|tag| name_of(entry) == Some(tag));
+    let mut found = all.filter(named).filter(|entry| fits(entry)).filter_map(|entry| entry.get("digest")?.as_str());
     let first = found.next().ok_or_else(|| {
         let of = tag.map(|tag| format!(" of the name `{tag}`")).unwrap_or_default();
         Failure::new(
@@ -319,4 +353,42 @@ fn blob_file(directory: &Path, digest: &str) -> Result<PathBuf, Failure> {
 
 fn damaged(path: &Path) -> Failure {
     Failure::new("the image is damaged", format!("{} is not what its name says.", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_image_without_a_tag_is_the_only_one() {
+        let entry = |digest: &str, tag: &str| json!({ "digest": digest, "annotations": { "org.opencontainers.image.ref.name": tag } });
+        let for_processor =
+            |digest: &str, name: &str| json!({ "digest": digest, "platform": { "os": "linux", "architecture": name } });
+        let artifact = json!({ "digest": "s", "artifactType": "application/spdx+json" });
+        let check = |entries: Json, expected: Result<&str, &str>| {
+            let index = json!({ "manifests": entries });
+            let chosen = is_one_image(&index, Path::new("out/web"))
+                .and_then(|()| for_this_machine(&index, None, "index.json"))
+                .map_err(|failure| format!("{} {}", failure.detail, failure.help.join(" ")));
+            assert_eq!(chosen.as_deref().map_err(String::as_str), expected, "{entries}");
+        };
+        let own = architecture();
+        let other = if own == "amd64" { "arm64" } else { "amd64" };
+        check(json!([entry("a", "1")]), Ok("a"));
+        check(json!([entry("a", "1"), entry("a", "latest")]), Ok("a"));
+        check(json!([for_processor("a", other), for_processor("b", own), for_processor("c", "unknown")]), Ok("b"));
+        check(json!([artifact, entry("a", "1")]), Ok("a"));
+        check(
+            json!([entry("a", "db"), entry("b", "web")]),
+            Err("out/web holds 2 images for this machine, with the tags `db`, `web`. Say which one: `oci:out/web:db`."),
+        );
+        check(
+            json!([for_processor("a", own), for_processor("b", own)]),
+            Err(
+                "out/web holds 2 images for this machine, none of which has a tag. Take a layout of one image, or give them tags: `skopeo copy`, `umoci tag`.",
+            ),
+        );
+    }
 }
