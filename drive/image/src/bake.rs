@@ -95,13 +95,18 @@ impl Images {
             .help("Run the same command as root."));
         }
         let directory = self.workplaces().join(name);
-        let _lock = self.lock()?;
-        if !Workplace::clear(&directory)? {
-            return Ok(None);
-        }
         let path = directory.join("lock");
-        let lock = Lock::attempt(&path).doing("lock", &path)?;
-        let workplace = Workplace { directory, _lock: lock, kept: false };
+        let (workplace, left) = {
+            let _lock = self.lock()?;
+            if Lock::is_held(&path).doing("lock", &path)? {
+                return Ok(None);
+            }
+            let left = self.set_aside_dead()?;
+            let lock = Lock::attempt(&path).doing("lock", &path)?;
+            (Workplace { images: self.directory.clone(), directory, _lock: lock }, left)
+        };
+        // Of what others left, that which cannot go now goes next time.
+        left.iter().for_each(|left| drop(remove_all(left)));
         for directory in [workplace.upper(), workplace.work()] {
             fs::create_dir_all(&directory).doing("make", &directory)?;
             fs::set_permissions(&directory, Permissions::from_mode(0o755)).doing("set the mode of", &directory)?;
@@ -112,7 +117,7 @@ impl Images {
     /// Brings a finished layer to its place under its digest; `None` where it says nothing.
     pub(crate) fn keep(
         &self,
-        mut workplace: Workplace,
+        workplace: Workplace,
         below: &Tree,
         settled: impl FnOnce(&Tree) -> Result<(), Failure>,
     ) -> Result<Option<Digest>, Failure> {
@@ -143,8 +148,6 @@ impl Images {
             renamed => renamed.doing("make", &place)?,
         }
         sync(&layers).doing("sync", &layers)?;
-        workplace.kept = true;
-        remove_all(&workplace.directory)?;
         Ok(Some(digest))
     }
 }
@@ -210,13 +213,14 @@ impl Bake {
     }
 }
 
-/// A directory for work in progress, which nobody else enters or removes while its lock is held.
+/// A directory for work in progress, which nobody else enters or removes while its lock is held. Nothing may drop it while
+/// it holds the store's lock.
 #[derive(Debug)]
 pub(crate) struct Workplace {
+    /// The store's directory.
+    images: PathBuf,
     directory: PathBuf,
     _lock: Option<Lock>,
-    /// What was made here has been brought elsewhere.
-    kept: bool,
 }
 
 /// Layers of which there is to be an image: nobody removes them meanwhile.
@@ -255,21 +259,22 @@ impl Workplace {
         self.directory.join("work")
     }
 
-    /// Removes a workplace that nobody holds. `false` where somebody does. The store's lock must be held.
-    pub(crate) fn clear(directory: &Path) -> Result<bool, Failure> {
-        let lock = directory.join("lock");
-        if Lock::is_held(&lock).doing("lock", &lock)? {
-            return Ok(false);
-        }
-        remove_all(directory)?;
-        Ok(true)
+    /// Removes it, after it has given up its name: whoever takes that next has it alone.
+    fn remove(&self) -> Result<(), Failure> {
+        let images = Images::at(self.images.clone());
+        let aside = {
+            let _lock = images.lock()?;
+            images.set_aside(&self.directory)?
+        };
+        remove_all(&aside)
     }
 }
 
 impl Drop for Workplace {
     fn drop(&mut self) {
-        if !self.kept {
-            let _ = remove_all(&self.directory);
+        if self.directory.exists() {
+            // What is left of it goes with the next sweep.
+            let _ = self.remove();
         }
     }
 }

@@ -86,7 +86,7 @@ impl Images {
             Some(lock) => lock,
             None => {
                 log("waiting for another process that makes the same base");
-                Lock::wait(&path).doing("lock", &path)?
+                Lock::wait_unless(&path, &self.interrupt).doing("lock", &path)?.ok_or_else(stopped)?
             }
         };
         if let Some(base) = known()? {

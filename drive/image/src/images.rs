@@ -4,11 +4,10 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use andon_schema::Failure;
 
-use crate::bake::Workplace;
 use crate::cache::Cache;
 use crate::lock::Lock;
 use crate::tree::Tree;
@@ -259,13 +258,13 @@ impl Images {
     /// Removes the layers that no image has, and that are not among those to spare. The bytes that it freed.
     pub(crate) fn drop_layers(&self, spare: &BTreeSet<Digest>) -> Result<u64, Failure> {
         let layers = self.directory.join("layers");
-        let trash = self.workplaces().join(format!("trash-{}", std::process::id()));
         let mut freed = 0;
-        {
+        let trash = {
             let _lock = match layers.is_dir() {
                 true => self.lock()?,
                 false => return Ok(0),
             };
+            let trash = self.trash();
             let used: BTreeSet<Digest> = self.list()?.into_iter().flat_map(|kept| kept.layers).collect();
             let busy: BTreeSet<Digest> = self.under_work()?;
             for name in names(&layers)? {
@@ -278,7 +277,8 @@ impl Images {
                 let place = self.layer_place(&layer);
                 fs::rename(&place, trash.join(&name)).doing("remove", &place)?;
             }
-        }
+            trash
+        };
         remove_all(&trash)?;
         self.drop_disks()?;
         Ok(freed)
@@ -301,13 +301,53 @@ impl Images {
     /// Removes what processes that were killed left behind, and what points to images that are gone. What another
     /// process works on now is left alone.
     pub fn sweep(&self) -> Result<(), Failure> {
-        let _lock = match self.directory.is_dir() {
-            true => self.lock()?,
-            false => return Ok(()),
-        };
-        for name in names(&self.workplaces())? {
-            Workplace::clear(&self.workplaces().join(name))?;
+        if !self.directory.is_dir() {
+            return Ok(());
         }
+        let left = {
+            let _lock = self.lock()?;
+            self.sweep_pointers()?;
+            self.set_aside_dead()?
+        };
+        left.iter().try_for_each(|left| remove_all(left))
+    }
+
+    /// Gives another name to every workplace that no process holds any more, by which it can be removed without haste. The
+    /// store's lock must be held.
+    pub(crate) fn set_aside_dead(&self) -> Result<Vec<PathBuf>, Failure> {
+        let mut left = Vec::new();
+        for name in names(&self.workplaces())? {
+            let place = self.workplaces().join(name);
+            let lock = place.join("lock");
+            if !Lock::is_held(&lock).doing("lock", &lock)? {
+                left.push(self.set_aside(&place)?);
+            }
+        }
+        Ok(left)
+    }
+
+    /// The same with one of them, if it is there. The store's lock must be held.
+    pub(crate) fn set_aside(&self, workplace: &Path) -> Result<PathBuf, Failure> {
+        let trash = self.trash();
+        match fs::rename(workplace, &trash) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error).doing("remove", workplace),
+            _ => Ok(trash),
+        }
+    }
+
+    /// A name for what is to be removed, which nothing has. The store's lock must be held.
+    fn trash(&self) -> PathBuf {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        loop {
+            let count = COUNT.fetch_add(1, Ordering::Relaxed);
+            let place = self.workplaces().join(format!("trash-{}-{count}", std::process::id()));
+            if fs::symlink_metadata(&place).is_err() {
+                return place;
+            }
+        }
+    }
+
+    fn sweep_pointers(&self) -> Result<(), Failure> {
         for kind in ["recipes", "bases", "steps"] {
             let pointers = self.directory.join(kind);
             for name in names(&pointers)? {
@@ -331,7 +371,8 @@ impl Images {
             false => return Ok(()),
         };
         for name in names(&self.workplaces())? {
-            if !Workplace::clear(&self.workplaces().join(name))? {
+            let lock = self.workplaces().join(name).join("lock");
+            if Lock::is_held(&lock).doing("lock", &lock)? {
                 return Err(Failure::new("the images are in use", "Another process is making an image now.")
                     .help("Wait for it, or stop it, then run the same command again."));
             }

@@ -3,9 +3,14 @@
 use std::fs::{self, File};
 use std::io;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
+
+/// How often somebody who waits looks again.
+const TICK: Duration = Duration::from_millis(20);
 
 /// A lock that is held until dropped.
 #[derive(Debug)]
@@ -38,6 +43,19 @@ impl Lock {
     /// The lock, once nobody else has it.
     pub(crate) fn wait(path: &Path) -> io::Result<Lock> {
         Lock::have(open(path)?)
+    }
+
+    /// The same where that may last: `None` where an end is asked for before.
+    pub(crate) fn wait_unless(path: &Path, interrupt: &AtomicBool) -> io::Result<Option<Lock>> {
+        loop {
+            if let Some(lock) = Lock::attempt(path)? {
+                return Ok(Some(lock));
+            }
+            if interrupt.load(Ordering::Relaxed) {
+                return Ok(None);
+            }
+            std::thread::sleep(TICK);
+        }
     }
 
     /// The lock of a directory itself, once nobody else has it: it leaves nothing there.

@@ -29,6 +29,7 @@ use sha2::{Digest as _, Sha256};
 use crate::images::names;
 use crate::lock::Lock;
 use crate::output::make_parent;
+use crate::patience::stopped;
 use crate::tree::Tree;
 use crate::trouble::Trouble;
 use crate::{Digest, Images};
@@ -115,7 +116,7 @@ impl Images {
         drop(self.lock()?);
         fs::create_dir_all(&directory).doing("make", &directory)?;
         let lock = directory.join(format!("{}.lock", image.directory_name()));
-        let _lock = Lock::wait(&lock).doing("lock", &lock)?;
+        let _lock = Lock::wait_unless(&lock, &self.interrupt).doing("lock", &lock)?.ok_or_else(stopped)?;
         if path.is_file() && self.has(image) {
             return Ok(path);
         }

@@ -24,6 +24,8 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use andon_image::{ContainerConfig, Digest, Images, RecipeKey, Reference, Registries, Settings, Source};
@@ -42,6 +44,9 @@ const TESTS: &[Test] = &[
     ("one image is made by one process", one_image_is_made_by_one_process),
     ("a base is made once", a_base_is_made_once),
     ("a killed bake leaves nothing after a sweep", a_killed_bake_leaves_nothing_after_a_sweep),
+    ("the next bake removes what a killed one left", the_next_bake_removes_what_a_killed_one_left),
+    ("a workplace is its holder's alone", a_workplace_is_its_holders_alone),
+    ("whoever waits for another process can be stopped", whoever_waits_for_another_process_can_be_stopped),
     ("what cannot be made leaves nothing", what_cannot_be_made_leaves_nothing),
     ("a full disk is said so", a_full_disk_is_said_so),
     ("hashing is quick", hashing_is_quick),
@@ -115,7 +120,8 @@ fn run_all(filter: Option<String>) {
     }
 }
 
-/// A process of its own: `worker <data directory> base <from>`, `… bake <from>`, or `… push <from> <reference>`.
+/// A process of its own: `worker <data directory> base <from>`, `… bake <from>`, `… hang <from>`, or
+/// `… push <from> <reference>`.
 fn worker(mut arguments: impl Iterator<Item = OsString>) {
     let data = PathBuf::from(arguments.next().unwrap());
     let verb = arguments.next().unwrap();
@@ -134,6 +140,10 @@ fn worker(mut arguments: impl Iterator<Item = OsString>) {
             Ok(()) => println!("pushed"),
             Err(failure) => println!("{}", failure.summary),
         }
+    }
+    if verb == "hang" {
+        let _bake = images.begin(&Identity::parse("killed").unwrap(), &base.digest).unwrap();
+        std::thread::sleep(Duration::from_secs(60));
     }
     if verb == "bake" {
         let digest = bake(&images, &base.digest, "killed", "killed", |root| {
@@ -401,6 +411,87 @@ fn a_killed_bake_leaves_nothing_after_a_sweep() {
     assert!(output.status.success());
     let made = images.known(&recipe("killed")).unwrap();
     assert!(String::from_utf8(output.stdout).unwrap().contains(made.as_str()));
+}
+
+fn the_next_bake_removes_what_a_killed_one_left() {
+    let data = Data::new("left");
+    let images = data.images();
+    let root = root_file_system(&data.0.join("root"));
+    let base = images.base(&source(&root), &quiet).unwrap().digest;
+    let left = || {
+        let entries = fs::read_dir(data.0.join("data/images/tmp")).unwrap().flatten();
+        entries.map(|entry| entry.file_name().into_string().unwrap()).collect::<Vec<_>>()
+    };
+    // Another process bakes an image that is not baked again, as its definition is another one then.
+    let mut worker = start_worker(&data.0.join("data"), "hang", root.to_str().unwrap());
+    let start = Instant::now();
+    while left() != ["bake-killed"] {
+        assert!(start.elapsed() < Duration::from_secs(20), "{:?}", left());
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    bake(&images, &base, "meanwhile", "meanwhile", |root| fs::write(root.join("opt/x"), "x").unwrap());
+    assert_eq!(left(), ["bake-killed"], "it goes on");
+    worker.kill().unwrap();
+    worker.wait().unwrap();
+    bake(&images, &base, "after", "after", |root| fs::write(root.join("opt/y"), "y").unwrap());
+    assert_eq!(left(), [""; 0]);
+}
+
+fn a_workplace_is_its_holders_alone() {
+    let data = Data::new("alone");
+    let root = root_file_system(&data.0.join("root"));
+    let base = data.images().base(&source(&root), &quiet).unwrap().digest;
+    let identity = Identity::parse("web").unwrap();
+    // Four take and leave the same one: nobody takes away what another one has.
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                let images = data.images();
+                let mut taken = 0;
+                while taken < 10 {
+                    let Ok(bake) = images.begin(&identity, &base) else {
+                        std::thread::sleep(Duration::from_millis(1));
+                        continue;
+                    };
+                    taken += 1;
+                    let upper = bake.upper();
+                    tree::fill(&upper.join("opt"), 20);
+                    std::thread::sleep(Duration::from_millis(1));
+                    assert_eq!(fs::read_dir(upper.join("opt")).unwrap().count(), 20);
+                }
+            });
+        }
+    });
+    assert_eq!(fs::read_dir(data.0.join("data/images/tmp")).unwrap().count(), 0);
+}
+
+fn whoever_waits_for_another_process_can_be_stopped() {
+    let data = Data::new("waits");
+    let root = root_file_system(&data.0.join("root"));
+    let images = data.images();
+    let base = images.base(&source(&root), &quiet).unwrap().digest;
+    images.remove(&base).unwrap();
+    let bases = fs::read_dir(data.0.join("data/images/bases")).unwrap().flatten().map(|entry| entry.path());
+    let lock = bases.into_iter().find(|path| path.extension().is_some_and(|end| end == "lock")).unwrap();
+    let lock = nix::fcntl::Flock::lock(fs::File::open(lock).unwrap(), nix::fcntl::FlockArg::LockExclusive).unwrap();
+    let interrupt = Arc::new(AtomicBool::new(false));
+    let images = images.interrupted_by(Arc::clone(&interrupt));
+    let waits = AtomicBool::new(false);
+    let failure = std::thread::scope(|scope| {
+        let base = scope.spawn(|| {
+            let said = |line: &str| waits.store(line.contains("waiting for another process"), Ordering::Relaxed);
+            images.base(&source(&root), &said)
+        });
+        while !waits.load(Ordering::Relaxed) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        interrupt.store(true, Ordering::Relaxed);
+        base.join().unwrap().unwrap_err()
+    });
+    assert_eq!(failure.summary, "it was stopped");
+    drop(lock);
+    interrupt.store(false, Ordering::Relaxed);
+    assert_eq!(images.base(&source(&root), &quiet).unwrap().digest, base);
 }
 
 fn what_cannot_be_made_leaves_nothing() {
