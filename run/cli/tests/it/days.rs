@@ -197,6 +197,10 @@ fn a_server_killed_from_outside_comes_back() {
         status.out.contains("down  web/lab_server.web[1]") && status.out.contains("ok    web/lab_server.web[0]"),
         "{status}"
     );
+    // What is inside a server was not looked at, and is not there without it.
+    for expected in ["·     web/andon_host.web[0]", "down  web/andon_host.web[1]", "(its server does not run)"] {
+        assert!(status.out.contains(expected), "{expected}: {status}");
+    }
     assert!(answer(&project).is_ok(), "the other server answers");
     let plan = project.ok(&["plan"]);
     assert!(plan.out.contains("running = false → true") && !plan.out.contains("replace"), "{plan}");
