@@ -307,9 +307,20 @@ pub(crate) fn login(records: &Records, identity: &Identity) -> Option<Login> {
 /// Stops and starts a server.
 pub(crate) fn restart(ground: Ground<'_>, identity: &Identity, record: &Record) -> Result<Vec<String>, Failure> {
     let spec = ServerSpec::decode(&record.value)?;
+    if !spec.running {
+        let summary = format!("`{}` is defined as stopped", spec.name);
+        return Err(Failure::new(summary, "Its definition says `running = false`, and a restart would start it.")
+            .help("Set `running = true`, or leave it out, and run `andon up`."));
+    }
     let address = spec.address.ok_or_else(|| Failure::new("the server has no address", "It was never made whole."))?;
     let layers = fs::read(ground.records.directory(Kind::Server, identity.as_str()).join(LAYERS)).unwrap_or_default();
     let lower: Vec<PathBuf> = serde_json::from_slice(&layers).unwrap_or_default();
+    if lower.is_empty() {
+        let detail = "It is not known what its root file system is made of: it was made, and not started.";
+        return Err(
+            Failure::new(format!("`{}` has never run", spec.name), detail).help("Run `andon up`, which starts it.")
+        );
+    }
     check_layers(&lower)?;
     let group = group(identity)?;
     if let Some(process) = vm::running(&group).filter(|_| spec.machine.is_some()) {
