@@ -22,6 +22,7 @@ use rustix::fs::{IFlags, ioctl_getflags, ioctl_setflags};
 
 use crate::attach::Attached;
 use crate::cgroup::{Group, Hierarchies};
+use crate::console;
 use crate::failure::{OrFail, sentence};
 use crate::kind::Kind;
 use crate::lab::{Found, Made};
@@ -132,6 +133,8 @@ fn start(
     let directory = records.directory(Kind::Server, identity.as_str());
     let failed = || format!("cannot make {}", directory.display());
     apart(&directory).or_fail(failed)?;
+    // Where its network has no names, nobody else does it.
+    console::shorten_in(&directory);
     // What its users may not read of each other is nobody else's on this machine.
     make_private(&directory).or_fail(failed)?;
     let layers = directory.join(LAYERS);
@@ -628,12 +631,12 @@ fn serves(init: i32) -> io::Result<bool> {
 
 /// What a server's init and what it started wrote to the console, since the server was made.
 pub(crate) fn console(records: &Records, identity: &Identity) -> io::Result<Vec<u8>> {
-    spawn::console(&records.directory(Kind::Server, identity.as_str()))
+    console::read(&records.directory(Kind::Server, identity.as_str()))
 }
 
 /// What a server's init had to say, as the end of a message.
 fn last_words(directory: &Path) -> String {
-    let said = spawn::console(directory).unwrap_or_default();
+    let said = console::read(directory).unwrap_or_default();
     let said = String::from_utf8_lossy(&said);
     let lines: Vec<&str> = said.lines().filter(|line| !line.trim().is_empty()).collect();
     match lines.get(lines.len().saturating_sub(10)..) {
