@@ -266,6 +266,38 @@ impl Pool {
         (self, commands)
     }
 
+    /// How many have ended, where whoever goes on with the pool as it is would find that too many have: what
+    /// [`Pool::all_died`] and [`Pool::tick`] will come to is told beforehand, and nothing is done. `None` where something is
+    /// under way: then it is not known what comes of it.
+    pub fn would_give_up(&self, now_ms: u64, seen: &BTreeMap<u64, Seen>) -> Option<usize> {
+        if !self.is_at_rest() {
+            return None;
+        }
+        let last = seen.values().map(|seen| seen.ended_ms.unwrap_or(now_ms)).max();
+        let nobody_runs = seen.values().all(|seen| !seen.alive);
+        if let Some(last) = last.filter(|_| nobody_runs)
+            && self.clone().all_died(last, now_ms).is_some()
+        {
+            return None;
+        }
+        let mut pool = self.clone();
+        // Each member is left out once, and removed once.
+        for _ in 0..=2 * self.members.len() {
+            let (next, commands) = pool.tick(now_ms, seen);
+            pool = next;
+            for command in commands {
+                let done = match command {
+                    Command::Share(table) => Done::Shared(table),
+                    Command::Remove(serial) => Done::Removed(serial),
+                    Command::Finish(End::GaveUp(deaths)) => return Some(deaths),
+                    Command::Make(_) | Command::Wait(_) | Command::Finish(_) => return None,
+                };
+                pool = pool.done(done);
+            }
+        }
+        None
+    }
+
     /// The version that members are to have now.
     pub fn version(&self) -> &str {
         match (&self.returning, &self.settled) {

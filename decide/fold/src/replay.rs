@@ -2,8 +2,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use andon_ledger::{
-    Action, Entry, EnvironmentState, Event, FileOrigin, InstanceState, Intent, OutcomeRecord, Result as Tried, RunId,
-    RunStatus, State, Timestamp,
+    Action, Entry, EnvironmentState, Event, Fault, FileOrigin, InstanceState, Intent, OutcomeRecord, Result as Tried,
+    RunId, RunStatus, State, Timestamp,
 };
 use andon_schema::{Identity, InstanceAddress, Object, ObjectStatus};
 
@@ -172,6 +172,7 @@ pub fn legal(state: &State, environment: &str, run: &RunId, event: &Event) -> Re
         | Event::DataRead { .. }
         | Event::DataDropped { .. }
         | Event::Drifted { .. }
+        | Event::Faulted { .. }
         | Event::Checked { .. }
         | Event::WentOn { .. }
         | Event::Progress(_) => Ok(()),
@@ -334,6 +335,13 @@ fn perform(state: &mut State, entry: &Entry) {
         Event::Drifted { address, differences } => {
             here.drifted.insert(address.clone(), differences.clone());
         }
+        Event::Faulted { address, fault: None } => {
+            here.faults.remove(address);
+        }
+        Event::Faulted { address, fault: Some(what) } => {
+            let fault = || Fault { what: Arc::clone(what), since: entry.at };
+            here.faults.entry(address.clone()).or_insert_with(fault);
+        }
         Event::Checked { stack, results } if results.is_empty() => {
             here.checked.remove(stack);
         }
@@ -363,6 +371,9 @@ fn perform(state: &mut State, entry: &Entry) {
             }
             if let Some(differences) = here.drifted.remove(from) {
                 here.drifted.insert(to.clone(), differences);
+            }
+            if let Some(fault) = here.faults.remove(from) {
+                here.faults.insert(to.clone(), fault);
             }
         }
         Event::Published { stack, outputs } => {
@@ -396,6 +407,9 @@ fn remove(here: &mut EnvironmentState, address: &InstanceAddress, identity: &Ide
     let Some(instance) = here.instances.get_mut(address) else { return };
     instance.current.take_if(|object| object.identity == *identity);
     instance.deposed.retain(|object| object.identity != *identity);
+    if instance.current.is_none() {
+        here.faults.remove(address);
+    }
     if instance.is_empty() {
         here.instances.remove(address);
     }
@@ -417,6 +431,7 @@ fn address_of(event: &Event) -> Option<&InstanceAddress> {
         | Event::DataRead { address, .. }
         | Event::DataDropped { address }
         | Event::Drifted { address, .. }
+        | Event::Faulted { address, .. }
         | Event::Moved { from: address, .. } => Some(address),
         _ => None,
     }

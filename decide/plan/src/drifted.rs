@@ -1,6 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use andon_ledger::{Difference, EnvironmentState, Event};
+use andon_ledger::{Difference, EnvironmentState, Event, Fault};
 use andon_schema::InstanceAddress;
 
 use crate::plan::{Drift, Plan};
@@ -28,7 +29,25 @@ pub fn drifted(
         let is_known = known.drifted.get(address) == Some(&differences);
         (!is_known).then(|| Event::Drifted { address: address.clone(), differences })
     });
-    gone.into_iter().chain(new).collect()
+    gone.into_iter().chain(new).chain(faulted(plan, known, covers)).collect()
+}
+
+/// What a look for drift adds of what objects fail at: what was not known, and what is over.
+fn faulted(plan: &Plan, known: &EnvironmentState, covers: impl Fn(&InstanceAddress) -> bool) -> Vec<Event> {
+    // What no drift speaks of is as it was left.
+    let seen = |address: &InstanceAddress| {
+        let drift = plan.drift.iter().find(|drift| drift.address == *address);
+        let now = match drift {
+            Some(drift) => drift.after.as_ref(),
+            None => known.current(address).map(|object| &object.value),
+        };
+        now.and_then(|now| Fault::told(address, now)).map(Arc::from)
+    };
+    let told = plan.drift.iter().map(|drift| &drift.address).chain(known.faults.keys());
+    let told: BTreeSet<&InstanceAddress> = told.filter(|address| covers(address)).collect();
+    let all = told.into_iter().map(|address| (address, seen(address)));
+    let news = all.filter(|(address, fault)| fault.is_some() != known.faults.contains_key(*address));
+    news.map(|(address, fault)| Event::Faulted { address: address.clone(), fault }).collect()
 }
 
 /// What a look at the files of servers alone adds to the ledger: what is not as their images have it, beside what else was

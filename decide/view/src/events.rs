@@ -54,6 +54,9 @@ pub fn event_json(event: &Event) -> Json {
             "type": "drifted", "address": address.to_string(),
             "differences": differences.iter().map(|one| json!({ "what": &*one.what, "how": &*one.how })).collect::<Vec<_>>(),
         }),
+        Event::Faulted { address, fault } => {
+            json!({ "type": "faulted", "address": address.to_string(), "fault": fault.as_deref() })
+        }
         Event::DataDropped { address } => json!({ "type": "data_dropped", "address": address.to_string() }),
         Event::Checked { stack, results } => {
             let results = results.iter().map(|result| {
@@ -145,6 +148,8 @@ fn line(event: &Event) -> Option<String> {
             let told = |one: &Difference| format!("{} {}", one.what, one.how).trim().to_owned();
             format!("{address} drifted: {}", differences.iter().map(told).collect::<Vec<_>>().join("; "))
         }
+        Event::Faulted { address, fault: Some(fault) } => format!("{address} is at fault: {fault}"),
+        Event::Faulted { address, fault: None } => format!("{address} is no longer at fault"),
         Event::DataDropped { address } => format!("{address} is no longer read"),
         Event::Checked { stack, results } => {
             let failed = results.iter().filter(|result| !matches!(result.status, CheckStatus::Pass)).count();

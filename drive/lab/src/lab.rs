@@ -13,7 +13,7 @@ use crate::kind::Kind;
 use crate::life::{self, ChangedFile};
 use crate::machine::{self, Missing};
 use crate::realm::{self, Realm};
-use crate::records::{Lock, Record, Records};
+use crate::records::{Lock, Measuring, Record, Records};
 use crate::server::Ground;
 use crate::spawn::Spawner;
 use crate::vm::{self, Login};
@@ -298,6 +298,15 @@ impl Lab {
     /// is long, only the end is kept. An error where nothing was written, as the server never ran.
     pub fn console(&self, identity: &Identity) -> io::Result<Vec<u8>> {
         server::console(&self.records, identity)
+    }
+
+    /// Waits until nobody else measures how fast a server is, and keeps others from it: other threads, and other processes
+    /// of this lab.
+    ///
+    /// # Errors
+    /// Where that cannot be written down.
+    pub fn measuring(&self) -> Result<Measuring, Failure> {
+        self.records.measuring()
     }
 
     /// A place on this machine, at the gateway of a network, that servers of the network can connect to.

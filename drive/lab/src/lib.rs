@@ -60,6 +60,7 @@ pub use helper::helper_main;
 pub use lab::{CreateExtra, Found, Lab, LabSettings, Leftover, Made};
 pub use life::{ChangedFile, How};
 pub use machine::Missing;
-pub use pool::{MemberNote, MemberSeen, PoolMember, PoolSession, PoolSpec, Standing};
+pub use pool::{MemberNote, MemberSeen, PoolLook, PoolMember, PoolSession, PoolSpec, Standing};
 pub use realm::{enter as enter_realm, is_entered as is_in_realm, leave as leave_realm, user};
+pub use records::Measuring;
 pub use vm::Login;

@@ -51,6 +51,17 @@ pub(crate) struct Lock {
     path: PathBuf,
 }
 
+/// The right to measure how fast a server is: whoever is measured has the machine for itself. Held until it is dropped.
+#[derive(Debug)]
+pub struct Measuring(Lock);
+
+impl Drop for Measuring {
+    fn drop(&mut self) {
+        // Whoever waits takes a new one.
+        let _ = fs::remove_file(&self.0.path);
+    }
+}
+
 impl Records {
     /// The records in a data directory, which need not exist yet.
     pub fn new(data: PathBuf) -> Records {
@@ -101,6 +112,12 @@ impl Records {
     /// The lock on something that has no identity.
     pub fn path_of_lock(&self, name: &str) -> PathBuf {
         self.data.join("lab").join(name)
+    }
+
+    /// Waits until no other thread or process measures anything, and keeps others from it.
+    pub fn measuring(&self) -> Result<Measuring, Failure> {
+        let path = self.path_of_lock("measuring");
+        Lock::take(&path).map(Measuring).or_fail(|| format!("cannot lock {}", path.display()))
     }
 
     /// The directory of the ranges of user numbers that are taken.
@@ -290,4 +307,41 @@ pub(crate) fn absent_is_fine(result: io::Result<()>) -> io::Result<()> {
 
 fn unfinished(path: &Path) -> PathBuf {
     path.with_extension("new")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead, BufReader};
+    use std::process::{Command, Stdio};
+
+    use super::*;
+
+    #[test]
+    fn one_process_measures_at_a_time() {
+        let data = tempfile::tempdir().unwrap();
+        let records = Records::new(data.path().to_owned());
+        let path = records.path_of_lock("measuring");
+        let other = |options: &[&str], command: &[&str]| {
+            let mut flock = Command::new("flock");
+            flock.args(options).arg(&path).args(command).stdout(Stdio::piped());
+            flock
+        };
+        let held = records.measuring().unwrap();
+        let Ok(status) = other(&["--nonblock"], &["true"]).status() else {
+            return println!("skipped: flock is not installed");
+        };
+        assert!(!status.success(), "another process measures, too");
+        drop(held);
+        assert!(!path.exists(), "nothing is left of it");
+        assert!(other(&["--nonblock"], &["true"]).status().unwrap().success());
+        // Who comes later waits for one that is another process.
+        let done = data.path().join("done");
+        let script = format!("echo begun; sleep 0.3; touch {}", done.display());
+        let mut child = other(&[], &["sh", "-c", &script]).spawn().unwrap();
+        let mut said = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut said).unwrap();
+        drop(records.measuring().unwrap());
+        assert!(done.exists(), "it did not wait");
+        child.wait().unwrap();
+    }
 }

@@ -158,6 +158,14 @@ pub enum Event {
         /// What differs.
         differences: Vec<Difference>,
     },
+    /// An object that is there fails at what it is for, or no longer so: members of a pool end faster than they are to be
+    /// made again. It is recorded when that begins and when it is over, not each time that somebody sees it.
+    Faulted {
+        /// The instance.
+        address: InstanceAddress,
+        /// What it fails at, in one line; `None`: nothing any more.
+        fault: Option<Arc<str>>,
+    },
     /// Something that people follow while it happens. Never stored.
     Progress(Progress),
 }

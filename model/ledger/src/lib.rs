@@ -11,4 +11,4 @@ pub mod state_file;
 pub use event::{
     Action, Difference, Entry, Event, Intent, OutcomeRecord, Progress, ReadData, Result, RunId, RunStatus, Timestamp,
 };
-pub use state::{EnvironmentState, FileOrigin, InstanceState, Outputs, State};
+pub use state::{EnvironmentState, Fault, FileOrigin, InstanceState, Outputs, State};

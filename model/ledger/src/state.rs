@@ -4,7 +4,7 @@ use std::sync::Arc;
 use andon_schema::{Checked, Identity, InstanceAddress, Object};
 use andon_value::Value;
 
-use crate::{Difference, Intent, ReadData, RunId};
+use crate::{Difference, Intent, ReadData, RunId, Timestamp};
 
 /// A stack's outputs by name.
 pub type Outputs = BTreeMap<Arc<str>, Value>;
@@ -36,10 +36,21 @@ pub struct EnvironmentState {
     pub files: BTreeMap<Arc<str>, FileOrigin>,
     /// What was last found to be other than it is defined, by instance, and was not put right since.
     pub drifted: BTreeMap<InstanceAddress, Vec<Difference>>,
+    /// What fails at what it is for, by instance.
+    pub faults: BTreeMap<InstanceAddress, Fault>,
     /// Intents whose outcome is not known.
     pub pending: BTreeMap<Identity, Intent>,
     /// The run that began last and has not ended.
     pub open_run: Option<RunId>,
+}
+
+/// What an object fails at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// In one line, as it was when it began.
+    pub what: Arc<str>,
+    /// When it was found.
+    pub since: Timestamp,
 }
 
 /// The state file of Terraform's that a stack went on from.
@@ -60,6 +71,15 @@ pub struct InstanceState {
     pub current: Option<Object>,
     /// Objects that were replaced and not yet deleted, oldest first.
     pub deposed: Vec<Object>,
+}
+
+impl Fault {
+    /// What an object fails at by its own account; `None` where that is nothing, and where it is of a kind that does not
+    /// tell. Pools do.
+    pub fn told<'v>(address: &InstanceAddress, value: &'v Value) -> Option<&'v str> {
+        let tells = &*address.resource.kind == "lab_pool";
+        value.get_str("fault").filter(|fault| tells && !fault.is_empty())
+    }
 }
 
 impl State {

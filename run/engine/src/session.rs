@@ -323,6 +323,7 @@ impl Recorder {
 
 impl Journal for Recorder {
     fn append(&mut self, events: Vec<Event>) -> Result<Vec<Entry>, JournalError> {
+        let events = andon_fold::with_faults(self.state(), events);
         // What is once on the disk is replayed for ever: nothing gets there that replay would refuse.
         andon_fold::legal_in_order(&self.state, &self.environment, &self.run, &events)
             .map_err(|error| JournalError::Order(error.to_string()))?;

@@ -156,12 +156,16 @@ fn members_that_die_too_fast_are_not_replaced() {
     for deaths in 1..=3 {
         let first = *world.pool.members().keys().next().unwrap();
         world.end(first);
+        // Whoever looks sees it before anybody does anything.
+        assert_eq!(world.would_give_up(), (deaths == 3).then_some(3));
         let end = world.drive(aim());
         assert_eq!(end, if deaths < 3 { End::Settled } else { End::GaveUp(3) });
     }
+    assert_eq!(world.would_give_up(), Some(3));
     assert_eq!(world.serving(), 1);
     assert_eq!(world.drive(aim()), End::GaveUp(3), "nor later");
     world.now_ms += 600_000;
+    assert_eq!(world.would_give_up(), None);
     assert_eq!(world.drive(aim()), End::Settled, "when the window is over");
     world.assert_settled("a", 2);
     let first = *world.pool.members().keys().next().unwrap();
@@ -169,6 +173,26 @@ fn members_that_die_too_fast_are_not_replaced() {
     world.drive(aim());
     assert_eq!(world.drive(goal(2, "b", Strategy::Rolling(1))), End::Settled);
     world.assert_settled("b", 2);
+}
+
+#[test]
+fn too_many_deaths_are_seen_where_nobody_changes_anything() {
+    for (ended, expected) in [(0, None), (1, None), (2, None), (3, Some(3)), (4, Some(4)), (5, None)] {
+        let mut world = of(5);
+        (0..ended).for_each(|serial| world.end(serial));
+        // All at once are one death.
+        assert_eq!(world.would_give_up(), expected, "{ended}");
+        let before = world.pool.clone();
+        if expected.is_some() {
+            assert_eq!(world.drive(goal(5, "a", Strategy::Rolling(1))), End::GaveUp(ended as usize));
+        }
+        assert!(before != world.pool || expected.is_none());
+    }
+    // What is under way comes to an end of its own.
+    let mut world = of(5);
+    (0..3).for_each(|serial| world.end(serial));
+    world.pool = world.pool.clone().retire(4, true);
+    assert_eq!(world.would_give_up(), None);
 }
 
 #[test]

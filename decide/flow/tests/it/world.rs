@@ -104,6 +104,12 @@ impl World {
         self.servers.get_mut(&serial).unwrap().gone = true;
     }
 
+    /// How many have ended, where the next driver would find that too many have.
+    pub fn would_give_up(&self) -> Option<usize> {
+        let seen = self.servers.keys().map(|serial| (*serial, self.seen_one(*serial))).collect();
+        self.pool.would_give_up(self.now_ms, &seen)
+    }
+
     /// Commands that were given so far.
     pub fn steps(&self) -> usize {
         self.steps

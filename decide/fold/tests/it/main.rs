@@ -8,6 +8,7 @@
 )]
 
 mod drifts;
+mod faults;
 mod history;
 mod properties;
 mod rules;

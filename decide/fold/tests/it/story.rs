@@ -62,6 +62,9 @@ fn event(words: &[&str]) -> Event {
                 .map(|(what, how)| Difference { what: what.into(), how: how.into() })
                 .collect(),
         },
+        // What it fails at, in one word; nothing any more without one.
+        ["faulted", at] => Event::Faulted { address: address(at), fault: None },
+        ["faulted", at, fault] => Event::Faulted { address: address(at), fault: Some(fault.into()) },
         // A server that is to be as a catalog says, and what an update changed in it.
         ["converged", at, name, catalog, ref changed @ ..] => match outcome("update", at, name, Result::Done, true) {
             Event::Outcome(record) => {

@@ -3,9 +3,10 @@
 pub(crate) mod schema;
 pub(crate) mod spec;
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Write};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -47,7 +48,7 @@ pub(crate) fn create(
     let directory = records.directory(Kind::Balancer, identity.as_str());
     fs::create_dir_all(&directory).or_fail(|| format!("cannot make {}", directory.display()))?;
     start(records, program, lock, identity, &directory, &value)?;
-    let notes = set(records, &directory, &value, &|| false)?;
+    let notes = set(&directory, &value, &settings(records, &value), &|| false)?;
     Ok(Made { value, notes })
 }
 
@@ -66,7 +67,7 @@ pub(crate) fn update(
         let before = complete(&record.value, [("listen", planned.get("listen").cloned().unwrap_or(Value::NULL))]);
         restart(records, program, lock, identity, &before)?;
     }
-    let notes = set(records, &directory, planned, &|| false)?;
+    let notes = set(&directory, planned, &settings(records, planned), &|| false)?;
     records.write(identity, &Record { value: planned.clone(), ..record.clone() })?;
     Ok(Made { value: planned.clone(), notes })
 }
@@ -179,12 +180,17 @@ fn start(
 
 /// What a process is told; where a pool is followed, its members are the targets.
 fn settings(records: &Records, value: &Value) -> Json {
+    let members = value.get_str("pool").map(|pool| pool::table(records, pool));
+    settings_with(value, &members.unwrap_or_default())
+}
+
+/// The same with the members that the pool has, if there is one: weights in thousandths by address.
+fn settings_with(value: &Value, members: &BTreeMap<Ipv4Addr, u32>) -> Json {
     let given = SETTINGS.iter().filter_map(|name| Some(((*name).to_owned(), to_json(value.get(name)?))));
     let mut settings: serde_json::Map<String, Json> = given.collect();
     let port = value.get("port").and_then(Value::as_number).map(|port| port.to_f64() as u16);
-    if let (Some(pool), Some(port)) = (value.get_str("pool"), port) {
-        let members = pool::table(records, pool);
-        let target = |address: &std::net::Ipv4Addr| format!("{address}:{port}");
+    if let (Some(_), Some(port)) = (value.get_str("pool"), port) {
+        let target = |address: &Ipv4Addr| format!("{address}:{port}");
         let weight = |weight: u32| Json::String(format!("{}", f64::from(weight) / 1000.0));
         let weights: serde_json::Map<String, Json> =
             members.iter().map(|(address, thousandths)| (target(address), weight(*thousandths))).collect();
@@ -194,21 +200,22 @@ fn settings(records: &Records, value: &Value) -> Json {
     settings.into()
 }
 
-/// Has a balancer take note that its pool has changed. Where `stops` says so meanwhile, it is not awaited any more: whether
-/// it has changed is not known then.
+/// Has a balancer pass its pool's requests to these members, by weight in thousandths. Where `stops` says so meanwhile, it is
+/// not awaited any more: whether it has changed is not known then.
 pub(crate) fn refresh(
     records: &Records,
     identity: &Identity,
     value: &Value,
+    members: &BTreeMap<Ipv4Addr, u32>,
     stops: &dyn Fn() -> bool,
 ) -> Result<Vec<String>, Failure> {
     let directory = records.directory(Kind::Balancer, identity.as_str());
-    set(records, &directory, value, stops)
+    set(&directory, value, &settings_with(value, members), stops)
 }
 
 /// Has a balancer change its settings; gives what is to be said of it.
-fn set(records: &Records, directory: &Path, value: &Value, stops: &dyn Fn() -> bool) -> Result<Vec<String>, Failure> {
-    let order = json!({ "do": "set", "settings": settings(records, value) });
+fn set(directory: &Path, value: &Value, settings: &Json, stops: &dyn Fn() -> bool) -> Result<Vec<String>, Failure> {
+    let order = json!({ "do": "set", "settings": settings });
     let spec = BalancerSpec::decode(value)?;
     let limit = spec.wait + spec.drain + STATUS_LIMIT * 4;
     let answer = ask_until(directory, &order, limit, stops).or_fail(|| "the balancer does not answer".into())?;

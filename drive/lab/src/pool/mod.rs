@@ -4,6 +4,7 @@
 //! Its members are servers like others, but of an owner of their own, so that nobody else takes them for forgotten. A
 //! member's identity follows from the pool's and its serial number: it is known before anything of it is made.
 
+mod beside;
 mod probe;
 mod session;
 
@@ -343,7 +344,36 @@ pub struct PoolMember {
     pub value: Value,
 }
 
+/// A pool as somebody finds it who only looks.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PoolLook {
+    /// What was written down of its steps.
+    pub state: Json,
+    /// Its members that are good by that: `None` of one that runs; else when it was first seen that it does not, in
+    /// milliseconds since 1970.
+    pub ended_ms: BTreeMap<u64, Option<u64>>,
+    /// Whether the machine was started anew since somebody last worked on it.
+    pub machine_is_new: bool,
+}
+
 impl Lab {
+    /// A pool as it is at this moment, whoever works on it. `None` where nothing was written down of it.
+    pub fn look_at_pool(&self, pool: &Identity) -> Option<PoolLook> {
+        let (state, notes) = kept(&self.records, pool)?;
+        let runs = |serial: u64| server::running_init(&member_identity(pool, serial)).is_some();
+        let good = notes.iter().filter(|note| note.good);
+        let members: BTreeMap<u64, bool> = good.map(|note| (note.serial, runs(note.serial))).collect();
+        let ended = members.iter().filter(|(_, runs)| !**runs).map(|(serial, _)| *serial).collect();
+        let ended = note_ended(&self.records, pool, &ended);
+        let ended_ms =
+            members.into_iter().map(|(serial, runs)| (serial, ended.get(&serial).copied().filter(|_| !runs)));
+        Some(PoolLook {
+            state,
+            ended_ms: ended_ms.collect(),
+            machine_is_new: session::machine_is_new(&self.records, pool),
+        })
+    }
+
     /// The members of a pool that serve, in the order in which they were made.
     pub fn members(&self, pool: &Identity) -> Vec<PoolMember> {
         let notes = kept(&self.records, pool).map(|(_, notes)| notes).unwrap_or_default();

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
 
 use andon_schema::{Failure, Identity};
 use andon_value::Value;
 use serde_json::{Value as Json, json};
 
+use super::beside::each_beside;
 use super::probe::{Probe, is_well};
 use super::{
     PoolSpec, from_template, kept, member_identity, members_owner, serving, state_path, table, template, tests,
@@ -20,7 +20,7 @@ use crate::balancer::spec::statuses;
 use crate::failure::OrFail;
 use crate::kind::Kind;
 use crate::lab::{CreateExtra, Lab, Made};
-use crate::records::{Lock, Record, write_whole};
+use crate::records::{Lock, Record, Records, write_whole};
 use crate::schema;
 
 /// Members that are removed beside each other, at most.
@@ -109,21 +109,9 @@ impl Lab {
         members.extend(noted.iter().map(|note| member_identity(identity, note.serial)));
         members.sort_unstable();
         members.dedup();
-        let waiting = Mutex::new(members.iter());
-        let next = || waiting.lock().unwrap_or_else(PoisonError::into_inner).next();
-        let delete = || {
-            while let Some(member) = next() {
-                self.delete(Kind::Server.name(), member)?;
-            }
-            Ok(())
-        };
+        let delete = |member: &Identity| self.delete(Kind::Server.name(), member);
         let broken = || Failure::new("a member could not be removed", "What removes it came to an end by itself.");
-        std::thread::scope(|scope| {
-            let deletions: Vec<_> = (0..members.len().min(AT_ONCE)).map(|_| scope.spawn(delete)).collect();
-            let ends: Vec<Result<(), Failure>> =
-                deletions.into_iter().map(|deletion| deletion.join().unwrap_or_else(|_| Err(broken()))).collect();
-            ends.into_iter().collect::<Result<(), Failure>>()
-        })?;
+        each_beside(&members, AT_ONCE, delete, broken)?;
         super::forget(&self.records, identity)
     }
 }
@@ -224,17 +212,13 @@ impl PoolSession<'_> {
 
     /// Whether the machine was started anew since [`PoolSession::knows_machine`] was last said.
     pub fn machine_is_new(&self) -> bool {
-        fs::read(self.boot()).is_ok_and(|before| before != boot_id())
+        machine_is_new(&self.lab.records, &self.identity)
     }
 
     /// Remembers which start of the machine this is: all that the last one took is there again.
     pub fn knows_machine(&self) -> Result<(), Failure> {
-        let path = self.boot();
+        let path = boot_path(&self.lab.records, &self.identity);
         write_whole(&path, &boot_id()).or_fail(|| format!("cannot write {}", path.display()))
-    }
-
-    fn boot(&self) -> PathBuf {
-        self.lab.records.directory(Kind::Pool, self.identity.as_str()).join("boot")
     }
 
     /// Removes a member and every trace of it.
@@ -257,18 +241,20 @@ impl PoolSession<'_> {
             if !balancer::runs(&self.lab.records, &identity) {
                 continue;
             }
-            match balancer::refresh(&self.lab.records, &identity, &value, stops) {
+            match balancer::refresh(&self.lab.records, &identity, &value, &addresses, stops) {
                 Ok(more) => notes.extend(more),
                 Err(failure) if stops() => return Err(failure),
                 Err(failure) => {
-                    // Balancers read the table: without it they cannot be put back.
-                    if let Err(other) = write_table(&self.lab.records, &self.identity, &before) {
-                        return Err(
-                            failure.help(format!("Where requests went before could not be written down: {other}"))
-                        );
-                    }
+                    let written = write_table(&self.lab.records, &self.identity, &before);
                     changed.push((identity, value));
-                    return Err(self.back(&changed, failure));
+                    let failure = self.back(&changed, &before, failure);
+                    return Err(match written {
+                        Ok(()) => failure,
+                        // Only one that is started anew reads it, and whoever shares next writes it.
+                        Err(other) => {
+                            failure.help(format!("Where requests went before could not be written down: {other}"))
+                        }
+                    });
                 }
             }
             changed.push((identity, value));
@@ -276,12 +262,11 @@ impl PoolSession<'_> {
         Ok(notes)
     }
 
-    /// Has balancers pass requests on as the table says again, after one of them could not follow it: either all of them
-    /// follow a change, or none.
-    fn back(&self, changed: &[(Identity, Value)], failure: Failure) -> Failure {
+    /// Has balancers pass requests on as before, after one of them could not follow a change: either all of them do, or none.
+    fn back(&self, changed: &[(Identity, Value)], before: &BTreeMap<Ipv4Addr, u32>, failure: Failure) -> Failure {
         let still = changed.iter().filter(|(identity, _)| balancer::runs(&self.lab.records, identity));
         let failed = still.filter_map(|(identity, value)| {
-            let other = balancer::refresh(&self.lab.records, identity, value, &|| false).err()?;
+            let other = balancer::refresh(&self.lab.records, identity, value, before, &|| false).err()?;
             Some((value.get_str("listen").unwrap_or_default(), other))
         });
         failed.fold(failure, |failure, (listen, other)| {
@@ -386,6 +371,15 @@ impl PoolSession<'_> {
         }
         counts
     }
+}
+
+/// Where it is remembered which start of the machine it was.
+fn boot_path(records: &Records, pool: &Identity) -> PathBuf {
+    records.directory(Kind::Pool, pool.as_str()).join("boot")
+}
+
+pub(super) fn machine_is_new(records: &Records, pool: &Identity) -> bool {
+    fs::read(boot_path(records, pool)).is_ok_and(|before| before != boot_id())
 }
 
 fn boot_id() -> Vec<u8> {

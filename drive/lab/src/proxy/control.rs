@@ -99,18 +99,7 @@ pub(super) async fn run(
     control: std::os::unix::net::UnixListener,
 ) -> io::Result<()> {
     eprintln!("listening on {}", settings.listen);
-    let shared = Arc::new(Shared::new(settings.live([])));
-    let workers = Arc::new(Workers::start()?);
-    let listening = Listening::start(listener, shared.clone(), workers.clone())?;
-    let balancer = Arc::new(Balancer {
-        shared,
-        workers,
-        settings: Mutex::new(settings),
-        listening: Mutex::new(listening),
-        left: Mutex::new(Vec::new()),
-        changing: tokio::sync::Mutex::new(()),
-        leaving: Mutex::new(Vec::new()),
-    });
+    let balancer = Arc::new(Balancer::start(settings, listener)?);
     let control = tokio::net::UnixListener::from_std(control)?;
     loop {
         match control.accept().await {
@@ -126,6 +115,22 @@ pub(super) async fn run(
 }
 
 impl Balancer {
+    /// One without targets, which serves clients of a socket.
+    fn start(settings: Settings, listener: TcpListener) -> io::Result<Balancer> {
+        let shared = Arc::new(Shared::new(settings.live([])));
+        let workers = Arc::new(Workers::start()?);
+        let listening = Listening::start(listener, shared.clone(), workers.clone())?;
+        Ok(Balancer {
+            shared,
+            workers,
+            settings: Mutex::new(settings),
+            listening: Mutex::new(listening),
+            left: Mutex::new(Vec::new()),
+            changing: tokio::sync::Mutex::new(()),
+            leaving: Mutex::new(Vec::new()),
+        })
+    }
+
     async fn answer(self: Arc<Balancer>, stream: UnixStream) {
         let (reader, mut writer) = stream.into_split();
         let mut reader = BufReader::new(reader.take(ORDER_LIMIT));
@@ -181,8 +186,19 @@ impl Balancer {
     /// be ill as they were.
     async fn set(self: &Arc<Balancer>, new: Settings, asker: Option<OwnedReadHalf>) -> Result<Vec<String>, Failure> {
         let _changing = self.changing.lock().await;
+        let is_same = new.listen == locked(&self.settings).listen;
+        let place = if is_same { Place::Same } else { self.place(new.listen)? };
+        self.change(new, place, asker).await
+    }
+
+    /// Changes the settings, to listen at a place.
+    async fn change(
+        self: &Arc<Balancer>,
+        new: Settings,
+        place: Place,
+        asker: Option<OwnedReadHalf>,
+    ) -> Result<Vec<String>, Failure> {
         let old = locked(&self.settings).clone();
-        let place = if new.listen == old.listen { Place::Same } else { self.place(new.listen)? };
         let before: Vec<Arc<Target>> = self.shared.live().entries().iter().map(|entry| entry.target.clone()).collect();
         let wanted = &new.spec.targets;
         let (staying, leaving): (Vec<_>, Vec<_>) =
@@ -323,4 +339,38 @@ async fn await_health(coming: &[Arc<Target>], settings: &Settings, mut asker: Ow
     let summary = format!("targets are not healthy after {}", format_duration(limit));
     Err(Failure::new(summary, ill.join("\n"))
         .help("Look into these servers. Requests go where they went before. Where servers need longer, raise `wait`."))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::OwnedFd;
+
+    use super::*;
+
+    fn settings(listen: &str, targets: &[&str]) -> Settings {
+        Settings::from_json(&json!({ "listen": listen, "targets": targets })).unwrap()
+    }
+
+    #[tokio::test]
+    async fn who_cannot_listen_changes_nothing() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let here = listener.local_addr().unwrap().to_string();
+        let balancer = Arc::new(Balancer::start(settings(&here, &[]), listener).unwrap());
+        balancer.set(settings(&here, &["127.0.0.1:1"]), None).await.unwrap();
+        let before = balancer.status();
+        // A socket that is none.
+        let none = TcpListener::from(OwnedFd::from(std::fs::File::open("/dev/null").unwrap()));
+        let new = settings("127.0.0.1:2", &["127.0.0.1:3"]);
+        let failure = balancer.change(new, Place::New(none), None).await.unwrap_err();
+        assert!(failure.summary.contains("cannot listen on 127.0.0.1:2"), "{failure}");
+        let after = balancer.status();
+        for part in ["settings", "leaving"] {
+            assert_eq!(after[part], before[part], "{part}");
+        }
+        assert_eq!(after["targets"][0]["address"], "127.0.0.1:1");
+        assert_eq!(after["targets"].as_array().unwrap().len(), 1);
+        assert!(locked(&balancer.left).is_empty());
+        std::net::TcpStream::connect(here).unwrap();
+    }
 }

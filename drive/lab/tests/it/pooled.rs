@@ -70,6 +70,25 @@ fn all_or_none(world: &World) {
     for listen in [&first, &third] {
         assert_eq!(asked(listen), 200);
     }
+    // Where it cannot be written down any more where requests went before, they go there all the same.
+    session.share(&BTreeMap::new(), &|| false).unwrap();
+    let (_, deaf_id) = follow("7781");
+    let table = world.data.path().join("pools").join(pool.as_str()).join("table");
+    let spoil = || {
+        if table.is_file() {
+            std::fs::remove_file(&table).unwrap();
+            std::fs::create_dir_all(table.join("in-the-way")).unwrap();
+        }
+        false
+    };
+    let failure = session.share(&one(1), &spoil).unwrap_err();
+    assert!(failure.help.iter().any(|help| help.contains("could not be written down")), "{failure:?}");
+    assert!(failure.help.iter().all(|help| !help.contains("put back")), "{failure:?}");
+    for listen in [&first, &third] {
+        assert_eq!(asked(listen), 503, "its requests go where they went before");
+    }
+    std::fs::remove_dir_all(&table).unwrap();
+    world.delete("lab_balancer", &deaf_id);
     // Who is to stop waits for nobody, and whoever goes on is not held up by it.
     session.share(&BTreeMap::new(), &|| false).unwrap();
     let (_, deaf_id) = follow("7781");

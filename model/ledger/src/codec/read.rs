@@ -10,8 +10,8 @@ use serde_json::Value as Json;
 
 use super::CodecError;
 use crate::{
-    Action, Difference, EnvironmentState, Event, FileOrigin, InstanceState, Intent, OutcomeRecord, Outputs, ReadData,
-    Result as Tried, RunId, RunStatus, State,
+    Action, Difference, EnvironmentState, Event, Fault, FileOrigin, InstanceState, Intent, OutcomeRecord, Outputs,
+    ReadData, Result as Tried, RunId, RunStatus, State, Timestamp,
 };
 
 pub(super) type Read<T> = Result<T, CodecError>;
@@ -78,6 +78,10 @@ pub(super) fn event(record: &Json) -> Read<Event> {
             address: instance_address(record.member("address")?)?,
             differences: record.each("differences", difference)?,
         },
+        "faulted" => Event::Faulted {
+            address: instance_address(record.member("address")?)?,
+            fault: Some(record.text_or_empty("fault")?).filter(|fault| !fault.is_empty()).map(Into::into),
+        },
         _ => return Err(record.member("event")?.is_not("a kind of event")),
     })
 }
@@ -118,6 +122,7 @@ fn environment(there: Node<'_>) -> Read<EnvironmentState> {
             })?
             .into_iter()
             .collect(),
+        faults: there.each("faults", fault)?.into_iter().collect(),
         pending: there.each("pending", pending)?.into_iter().collect(),
         open_run: there.optional("open_run").map(|run| run.text().map(|run| RunId(run.into()))).transpose()?,
     })
@@ -125,6 +130,12 @@ fn environment(there: Node<'_>) -> Read<EnvironmentState> {
 
 fn difference(node: Node<'_>) -> Read<Difference> {
     Ok(Difference { what: node.text_or_empty("what")?.into(), how: node.text_or_empty("how")?.into() })
+}
+
+fn fault(node: Node<'_>) -> Read<(InstanceAddress, Fault)> {
+    let since = node.member("since")?;
+    let since = since.json.as_i64().map(Timestamp).ok_or_else(|| since.is_not("a time"))?;
+    Ok((instance_address(node.member("address")?)?, Fault { what: node.text_or_empty("what")?.into(), since }))
 }
 
 fn file_origin(node: Node<'_>) -> Read<FileOrigin> {

@@ -73,6 +73,10 @@ pub(super) fn event(event: &Event) -> Written<Members> {
             let differences = differences.iter().map(difference).collect();
             Ok(kind("drifted").with("address", instance_address(address)).with_list("differences", differences))
         }
+        Event::Faulted { address, fault } => {
+            let members = kind("faulted").with("address", instance_address(address));
+            Ok(members.with_text("fault", fault.as_deref().unwrap_or_default()))
+        }
         Event::Progress(_) => Err(CodecError::NotStored("progress")),
     }
 }
@@ -127,6 +131,13 @@ fn environment(there: &EnvironmentState) -> Written<Members> {
             Json::Object(members.with_list("differences", differences.iter().map(difference).collect()))
         });
         members = members.with_list("drifted", drifted.collect());
+    }
+    if !there.faults.is_empty() {
+        let faults = there.faults.iter().map(|(address, fault)| {
+            let members = Members::new().with("address", instance_address(address));
+            Json::Object(members.with_text("what", &fault.what).with("since", fault.since.0))
+        });
+        members = members.with_list("faults", faults.collect());
     }
     Ok(match &there.open_run {
         Some(run) => members.with("open_run", &*run.0),

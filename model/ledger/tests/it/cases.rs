@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use andon_ledger::{
-    Action, Difference, EnvironmentState, Event, FileOrigin, InstanceState, Intent, OutcomeRecord, Outputs, ReadData,
-    Result, RunId, RunStatus, State,
+    Action, Difference, EnvironmentState, Event, Fault, FileOrigin, InstanceState, Intent, OutcomeRecord, Outputs,
+    ReadData, Result, RunId, RunStatus, State, Timestamp,
 };
 use andon_schema::{
     Change, CheckResult, CheckStatus, Checked, CheckedKind, EntryStatus, Failure, HostEntry, HostReport, Identity,
@@ -88,6 +88,14 @@ pub fn events() -> Vec<(&'static str, Event)> {
             },
         ),
         ("drifted_nothing", Event::Drifted { address: address(), differences: Vec::new() }),
+        (
+            "faulted",
+            Event::Faulted {
+                address: parse("lab_pool.web"),
+                fault: Some("members end too fast: 3 have ended within 10 min".into()),
+            },
+        ),
+        ("faulted_no_longer", Event::Faulted { address: parse("lab_pool.web"), fault: None }),
         ("withdrawn", Event::Withdrawn { stack: "web".into() }),
         (
             "went_on",
@@ -129,6 +137,10 @@ pub fn state() -> State {
         drifted: BTreeMap::from([(
             address(),
             vec![Difference { what: "file \"/etc/motd\"".into(), how: "content".into() }],
+        )]),
+        faults: BTreeMap::from([(
+            parse("lab_pool.web"),
+            Fault { what: "members end too fast".into(), since: Timestamp(1_790_000_000_000) },
         )]),
         pending: BTreeMap::from([(name(4), Intent { identity: name(4), ..intent(Action::Create) })]),
         open_run: Some(RunId("00000000beef".into())),

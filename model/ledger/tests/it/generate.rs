@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use andon_ledger::{
-    Action, Difference, EnvironmentState, Event, InstanceState, Intent, OutcomeRecord, Outputs, ReadData, Result,
-    RunId, RunStatus, State,
+    Action, Difference, EnvironmentState, Event, Fault, InstanceState, Intent, OutcomeRecord, Outputs, ReadData,
+    Result, RunId, RunStatus, State, Timestamp,
 };
 use andon_schema::{
     Change, CheckResult, EntryStatus, Failure, HostEntry, HostReport, Identity, InstanceAddress, InstanceKey, Kept,
@@ -49,6 +49,8 @@ pub fn event() -> impl Strategy<Value = Event> {
         (name(), outputs()).prop_map(|(stack, outputs)| Event::Published { stack, outputs }),
         name().prop_map(|stack| Event::Withdrawn { stack }),
         (address(), vec(difference(), 0..3)).prop_map(|(address, differences)| Event::Drifted { address, differences }),
+        (address(), option::of(name()))
+            .prop_map(|(address, fault)| Event::Faulted { address, fault: fault.filter(|fault| !fault.is_empty()) }),
         (name(), name(), any::<u64>()).prop_map(|(stack, lineage, serial)| Event::WentOn { stack, lineage, serial }),
     ]
 }
@@ -73,9 +75,11 @@ fn environment() -> impl Strategy<Value = EnvironmentState> {
         pending,
         option::of(name().prop_map(RunId)),
         btree_map(address(), vec(difference(), 1..3), 0..3),
+        btree_map(address(), (name(), any::<i64>()).prop_map(|(what, at)| Fault { what, since: Timestamp(at) }), 0..3),
     );
-    parts.prop_map(|(instances, published, pending, open_run, drifted)| EnvironmentState {
+    parts.prop_map(|(instances, published, pending, open_run, drifted, faults)| EnvironmentState {
         drifted,
+        faults,
         data: BTreeMap::new(),
         checked: BTreeMap::new(),
         files: BTreeMap::new(),

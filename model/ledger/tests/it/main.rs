@@ -60,6 +60,7 @@ fn records_of_the_first_format_mean_what_they_did() {
                     environment.checked.clear();
                     environment.files.clear();
                     environment.drifted.clear();
+                    environment.faults.clear();
                 }
                 assert_eq!(decode_state(&old), Ok(new));
             }

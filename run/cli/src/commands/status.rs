@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use andon_engine::{Completion, Job, Machine, Ticket, World};
+use andon_ledger::{EnvironmentState, Fault, Timestamp};
 use andon_schema::{Answer, InstanceAddress, Object, ObjectStatus, Question};
 use andon_value::Value;
 use serde_json::json;
@@ -26,7 +27,11 @@ const HOST: &str = "andon_host";
 enum Seen {
     There,
     /// It is there, but not as the last run left it: which of its attributes are not.
-    Changed(Vec<String>),
+    Changed {
+        names: Vec<String>,
+        /// What it fails at by now.
+        fault: Option<String>,
+    },
     /// It is there, and does not run.
     Down,
     Gone,
@@ -59,7 +64,10 @@ pub fn run(context: &Context, arguments: &StatusArguments) -> Result<(), Stop> {
                     "address": address.to_string(),
                     "identity": object.identity.as_str(),
                     "status": word(seen),
-                    "changed": if let Seen::Changed(names) = seen { names.as_slice() } else { &[] },
+                    "changed": if let Seen::Changed { names, .. } = seen { names.as_slice() } else { &[] },
+                    "fault": fault(&here, address, object, seen).map(|(what, since)| {
+                        json!({ "what": what, "since": since.map(rfc3339) })
+                    }),
                     "tainted": object.status == ObjectStatus::Tainted,
                     "deposed": here.current(address).is_none_or(|current| current.identity != object.identity),
                     "value": andon_view::value_json(&object.value),
@@ -83,13 +91,13 @@ pub fn run(context: &Context, arguments: &StatusArguments) -> Result<(), Stop> {
         let width = addresses.map(|address| address.to_string().chars().count()).max().unwrap_or(0);
         for ((address, object), seen) in objects.iter().zip(&seen) {
             let is_tainted = object.status == ObjectStatus::Tainted;
-            let is_faulty = object.value.get_str("fault").is_some() && &*address.resource.kind == "lab_pool";
+            let fault = fault(&here, address, object, seen);
             let status = match seen {
                 Seen::Gone => context.out.red("gone"),
                 Seen::NotTold(_) => context.out.yellow("?   "),
                 Seen::Down => context.out.red("down"),
-                _ if is_tainted || is_faulty => context.out.yellow("bad "),
-                Seen::Changed(_) => context.out.yellow("diff"),
+                _ if is_tainted || fault.is_some() => context.out.yellow("bad "),
+                Seen::Changed { .. } => context.out.yellow("diff"),
                 Seen::There => context.out.green("ok  "),
                 Seen::Recorded => context.out.dim("·   "),
             };
@@ -103,11 +111,16 @@ pub fn run(context: &Context, arguments: &StatusArguments) -> Result<(), Stop> {
                 Seen::Down if &*address.resource.kind == HOST => " (its server does not run)".to_owned(),
                 Seen::Gone if &*address.resource.kind == HOST => " (its server is gone)".to_owned(),
                 Seen::Down => " (does not run: `andon up` starts it)".to_owned(),
-                Seen::Changed(names) => format!(" (not as it was left: {})", names.join(", ")),
+                Seen::Changed { names, .. } => format!(" (not as it was left: {})", names.join(", ")),
                 _ => String::new(),
             };
+            let fault = fault.map(|(what, since)| match since {
+                Some(since) => format!(", fault {what} (since {} UTC)", date_and_time(since)),
+                None => format!(", fault {what}"),
+            });
+            let fault = fault.unwrap_or_default();
             let told = if let Seen::NotTold(reason) = seen { reason.clone() } else { summary(&object.value) };
-            context.print(&format!("  {status}  {:width$}  {told}{changed}{note}\n", address.to_string()));
+            context.print(&format!("  {status}  {:width$}  {told}{fault}{changed}{note}\n", address.to_string()));
             let passed = traffic.data(address, object).filter(|_| arguments.traffic);
             passed.iter().flat_map(lines).for_each(|line| context.print(&format!("          {line}\n")));
         }
@@ -137,7 +150,7 @@ pub fn run(context: &Context, arguments: &StatusArguments) -> Result<(), Stop> {
     if context.arguments.json {
         print_json(&json!({ "environments": data, "last_run": runs.map(|(_, json)| json) }));
     } else {
-        if state.environments.values().all(andon_ledger::EnvironmentState::is_empty) {
+        if state.environments.values().all(EnvironmentState::is_empty) {
             context.print("Nothing is up. `andon up` changes that.\n");
         }
         context.print(&runs.map(|(line, _)| line).unwrap_or_default());
@@ -188,7 +201,7 @@ fn look(project: &Project, objects: &[(InstanceAddress, Object)]) -> Vec<Seen> {
                     Answer::Failed(failure) => Seen::NotTold(failure.to_string()),
                     Answer::Object(Some(now)) => objects
                         .get(usize::try_from(ticket.0).unwrap_or(usize::MAX))
-                        .map_or(Seen::There, |(_, object)| compared(&object.value, &now)),
+                        .map_or(Seen::There, |(address, object)| compared(address, &object.value, &now)),
                     _ => Seen::There,
                 };
                 answers.insert(ticket.0, seen);
@@ -226,22 +239,39 @@ fn by_their_servers(objects: &[(InstanceAddress, Object)], seen: Vec<Seen>) -> V
 }
 
 /// An object as it was left, and as it is now.
-fn compared(left: &Value, now: &Value) -> Seen {
+fn compared(address: &InstanceAddress, left: &Value, now: &Value) -> Seen {
     let (left, now) = (left.unmark_deep().0, now.unmark_deep().0);
     let is =
         |value: &Value, word: bool| ["running", "up"].iter().any(|name| value.get(name) == Some(&Value::from(word)));
     if is(&left, true) && is(&now, false) {
         return Seen::Down;
     }
+    let fault = Fault::told(address, &now).map(str::to_owned);
     let names = left.as_entries().into_iter().flat_map(|entries| entries.keys());
     let changed: Vec<String> = names.filter(|name| left.get(name) != now.get(name)).map(ToString::to_string).collect();
-    if changed.is_empty() { Seen::There } else { Seen::Changed(changed) }
+    if changed.is_empty() { Seen::There } else { Seen::Changed { names: changed, fault } }
+}
+
+/// What an object that is in use fails at, and since when the ledger has it: to look writes nothing.
+fn fault<'a>(
+    here: &'a EnvironmentState,
+    address: &InstanceAddress,
+    object: &'a Object,
+    seen: &'a Seen,
+) -> Option<(&'a str, Option<Timestamp>)> {
+    let known = here.faults.get(address);
+    let now = match seen {
+        Seen::Changed { fault, .. } => fault.as_deref(),
+        _ => Fault::told(address, &object.value),
+    };
+    let is_used = here.current(address).is_some_and(|current| current.identity == object.identity);
+    now.filter(|_| is_used).map(|what| (what, known.map(|known| known.since)))
 }
 
 fn word(seen: &Seen) -> &'static str {
     match seen {
         Seen::There => "ok",
-        Seen::Changed(_) => "changed",
+        Seen::Changed { .. } => "changed",
         Seen::Down => "down",
         Seen::Gone => "gone",
         Seen::NotTold(_) => "unknown",
@@ -251,7 +281,7 @@ fn word(seen: &Seen) -> &'static str {
 
 /// The attributes that tell people most of an object.
 fn summary(value: &Value) -> String {
-    let telling = ["name", "address", "cidr", "listen", "targets", "role", "definition", "digest", "fault"];
+    let telling = ["name", "address", "cidr", "listen", "targets", "role", "definition", "digest"];
     let part = |name: &str| {
         let value = value.get(name).filter(|value| !value.is_null() && !value.marks().sensitive)?;
         let text = match value.as_str() {

@@ -1,12 +1,12 @@
-//! Pools behind a balancer, asked all the while: each strategy, an image that is no good, members that end, and drivers
-//! that are killed.
+//! What is replaced behind a balancer that is asked all the while: pools by each strategy, with an image that is no good,
+//! members that end and drivers that are killed; servers by each reason for which they are replaced.
 
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use serde_json::Value as Json;
 
-use crate::support::{Load, Project, eventually, get, kill_server, left_of, names_in_the_lab, need_lab};
+use crate::support::{Load, Project, eventually, faults, get, kill_server, left_of, names_in_the_lab, need_lab};
 
 /// `ANDON_TEST_ROOT`, or a printed reason.
 fn root() -> Option<String> {
@@ -17,8 +17,9 @@ fn root() -> Option<String> {
     root
 }
 
-/// A pool of servers of which nginx says what `answer` is, and that are well where `well` has something.
-fn project(name: &str, root: &str, strategy: &str) -> Project {
+/// A project with an image of which nginx says what `answer` is, and that is well where `well` says so; what is made of it
+/// follows, before its balancer.
+fn project(name: &str, root: &str, made: &str, targets: &str) -> Project {
     let project = Project::empty(name);
     project.write("images/web.image.hcl", &format!("image \"web\" {{\n  from   = \"{root}\"\n  roles  = [\"web\"]\n  params = {{ answer = \"200 one\", well = 200 }}\n}}\n"));
     project.write(
@@ -48,7 +49,22 @@ resource "lab_network" "net" {{}}
 
 resource "andon_image" "web" {{ definition = "web" }}
 
-resource "lab_pool" "web" {{
+{made}
+resource "lab_balancer" "web" {{
+  listen = "127.0.0.1:{port}"
+  health = "/healthz"
+{targets}
+}}
+"#,
+            port = project.port
+        ),
+    );
+    project
+}
+
+fn project_with_pool(name: &str, root: &str, strategy: &str) -> Project {
+    let pool = format!(
+        r#"resource "lab_pool" "web" {{
   name        = "web"
   size        = var.size
   image       = andon_image.web.digest
@@ -63,19 +79,10 @@ resource "lab_pool" "web" {{
 {strategy}
 }}
 
-resource "lab_balancer" "web" {{
-  listen = "127.0.0.1:{port}"
-  pool   = lab_pool.web.id
-  port   = 80
-  health = "/healthz"
-}}
-
 output "members" {{ value = lab_pool.web.members }}
-"#,
-            port = project.port
-        ),
+"#
     );
-    project
+    project(name, root, &pool, "  pool   = lab_pool.web.id\n  port   = 80")
 }
 
 fn members(project: &Project) -> Vec<(String, String)> {
@@ -121,7 +128,7 @@ fn under_load<T>(project: &Project, what: &str, run: impl FnOnce() -> T) -> T {
 fn strategy(name: &str, strategy: &str) {
     need_lab!();
     let Some(root) = root() else { return };
-    let project = project(name, &root, strategy);
+    let project = project_with_pool(name, &root, strategy);
     project.ok(&["up", "-y"]);
     assert_eq!(members(&project).iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["web-0", "web-1"]);
     assert_eq!(says(&project), "one");
@@ -187,13 +194,76 @@ fn canary() {
     strategy("canary", "  strategy = \"canary\"\n  share    = 0.2");
 }
 
+/// The identities of the servers, in the order of their places.
+fn servers(project: &Project) -> Vec<String> {
+    let objects = project.objects().into_iter();
+    let servers = objects.filter(|object| object["address"].as_str().unwrap().contains("lab_server"));
+    servers.map(|server| server["identity"].as_str().unwrap().to_owned()).collect()
+}
+
+/// Every reason for which servers are replaced, under load.
+#[test]
+fn servers_made_before_the_old_ones_go() {
+    need_lab!();
+    let Some(root) = root() else { return };
+    let made = r#"resource "lab_server" "web" {
+  count    = 2
+  name     = "web-${count.index}"
+  image    = andon_image.web.digest
+  network  = lab_network.net.id
+  init     = "andon"
+  command  = ["/usr/sbin/nginx", "-g", "daemon off;"]
+  max_age  = "30d"
+  on_drift = "replace"
+  lifecycle { create_before_destroy = true }
+}
+"#;
+    let targets = "  targets = [for server in lab_server.web : \"${server.address}:80\"]";
+    let project = project("replaced", &root, made, targets);
+    project.ok(&["up", "-y"]);
+    assert_eq!(says(&project), "one");
+    let check = |what: &str, args: &[&str], expected: [bool; 2]| {
+        let before = servers(&project);
+        let ran = under_load(&project, what, || project.ok(args));
+        let after = servers(&project);
+        assert_eq!(after.len(), 2, "{ran}");
+        assert_eq!([before[0] != after[0], before[1] != after[1]], expected, "{what}: {ran}");
+        ran
+    };
+    check("servers, by hand", &["apply", "-y", "-replace=lab_server.web[0]"], [true, false]);
+    project.edit("images/web.image.hcl", "200 one", "200 two");
+    check("servers, a new image", &["apply", "-y"], [true, true]);
+    assert_eq!(says(&project), "two");
+    project.in_server("web-1", "echo by hand >/etc/motd");
+    let ran = check("servers, drift", &["sync", "-y"], [false, true]);
+    assert!(ran.err.contains("a file of its image is no longer as the image has it"), "{ran}");
+    // Time passes.
+    let mut state: Json = serde_json::from_str(&project.ok(&["state", "pull"]).out).unwrap();
+    for resource in state["resources"].as_array_mut().unwrap() {
+        for instance in resource["instances"].as_array_mut().unwrap() {
+            if instance["attributes"].get("created").is_some() {
+                instance["attributes"]["created"] = "2020-01-01T00:00:00Z".into();
+            }
+        }
+    }
+    state["serial"] = (state["serial"].as_u64().unwrap() + 1).into();
+    project.write("state.json", &state.to_string());
+    project.ok(&["state", "push", "state.json"]);
+    let ran = check("servers, too old", &["sync", "-y"], [true, true]);
+    assert_eq!(ran.err.matches("and may be 30 days (`max_age`)").count(), 2, "{ran}");
+    assert!(project.ok(&["plan"]).all().contains("no changes"));
+    let names = names_in_the_lab(&project);
+    project.ok(&["down", "-y"]);
+    assert_eq!(left_of(&names, &project.data_dir), Vec::<String>::new());
+}
+
 /// A canary that answers with errors is sent back by the balancer's counts; what has died is replaced, until too many
 /// die.
 #[test]
 fn counts_and_deaths() {
     need_lab!();
     let Some(root) = root() else { return };
-    let project = project("deaths", &root, "  strategy = \"canary\"\n  share    = 0.2");
+    let project = project_with_pool("deaths", &root, "  strategy = \"canary\"\n  share    = 0.2");
     project.ok(&["up", "-y"]);
     project.edit("images/web.image.hcl", "200 one", "500 two");
     let load = Load::start(project.port, 4);
@@ -241,11 +311,29 @@ fn counts_and_deaths() {
     assert!(told.lines().any(|line| line.contains("bad ") && line.contains(fault)), "{told}");
     let logged = project.ok(&["logs"]).out;
     assert!(logged.contains("die too fast"), "{logged}");
+    assert!(logged.contains("lab_pool.web is at fault: members end too fast"), "{logged}");
+    // Who looked for drift saw it first; however often somebody looks or tries, it is one event.
+    project.exits(1, &["apply", "-y"]);
+    project.andon(&["drift"]);
+    let begun: Json = "members end too fast: 3 have ended within 10 min".into();
+    assert_eq!(faults(&project), std::slice::from_ref(&begun));
+    let pool = || project.objects().into_iter().find(|object| object["address"].as_str().unwrap().contains("pool"));
+    let told = pool().unwrap()["fault"].take();
+    assert!(told["what"] == begun && told["since"].is_string(), "{told}");
     assert!(project.ok(&["plan"]).out.contains("members end too fast"));
     project.edit("images/web.image.hcl", "200 one", "200 four");
+    // Another apply that is stopped does not forget it, nor what became of it.
+    project.edit("main.tf", "healthy_for = \"1s\"", "healthy_for = \"60s\"");
+    project.stopped_when(&["apply", "-y"], "requests go to");
+    let told = project.ok(&["status"]).out;
+    assert!(told.contains(fault), "{told}");
+    assert_eq!(faults(&project), std::slice::from_ref(&begun));
+    project.edit("main.tf", "healthy_for = \"60s\"", "healthy_for = \"1s\"");
     project.ok(&["apply", "-y"]);
     assert_eq!(says(&project), "four");
     assert!(!project.ok(&["status"]).out.contains("fault members"));
+    assert_eq!(faults(&project), [begun, Json::Null]);
+    assert!(pool().unwrap()["fault"].is_null());
     assert!(project.ok(&["plan"]).all().contains("no changes"));
     project.ok(&["down", "-y"]);
 }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -142,6 +142,21 @@ impl Project {
         ran.out
     }
 
+    /// Runs a command until it says something, and stops it by hand then; all that it said.
+    pub fn stopped_when(&self, arguments: &[&str], says: &str) -> String {
+        let mut child = self.command(arguments).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut said = BufReader::new(child.stderr.take().unwrap());
+        let mut text = String::new();
+        while !text.contains(says) {
+            assert_ne!(said.read_line(&mut text).unwrap(), 0, "{text}");
+        }
+        // SAFETY: a signal to a child that nobody has waited for.
+        unsafe { libc::kill(child.id() as i32, libc::SIGINT) };
+        said.read_to_string(&mut text).unwrap();
+        assert!(!child.wait().unwrap().success(), "{text}");
+        text
+    }
+
     pub fn url(&self, path: &str) -> String {
         format!("http://127.0.0.1:{}{path}", self.port)
     }
@@ -228,6 +243,13 @@ pub fn get(address: &str, path: &str, patience: Duration) -> Result<(u16, String
     let (head, body) = text.split_once("\r\n\r\n").ok_or_else(|| format!("cut off: {text:?}"))?;
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).ok_or("no status")?;
     Ok((status, body.to_owned()))
+}
+
+/// The faults that the ledger tells of, in order: what one is where it begins, null where it is over.
+pub fn faults(project: &Project) -> Vec<Json> {
+    let told = project.ok(&["logs", "--json", "--last", "10000"]).out;
+    let events = told.lines().map(|line| serde_json::from_str::<Json>(line).unwrap());
+    events.filter(|event| event["type"] == "faulted").map(|mut event| event["fault"].take()).collect()
 }
 
 /// Clients that ask all the while, half of them on connections that they keep.

@@ -11,7 +11,7 @@ use andon_value::Value;
 
 use super::lab_place;
 use super::newborn::{Demands, Newborns};
-use super::pool::Drive;
+use super::pool::{Drive, with_fault};
 use super::{Planned, Provider, Request, nameless, plain_outcome};
 use crate::Found;
 use crate::baking::Baker;
@@ -103,13 +103,19 @@ impl LabProvider {
     fn update_pool(&self, request: &Request<'_>, identity: &Identity, prior: &Value, planned: &Value) -> Outcome {
         let driven = self.drive(request, identity, planned, false).map(Some);
         plain_outcome(driven.map_err(|failure| {
-            let now = self.lab.read(POOL, identity, prior);
+            let now = self.read_now(POOL, identity, prior);
             (failure, now.unwrap_or_else(|_| Some(prior.clone())))
         }))
     }
 }
 
 impl LabProvider {
+    /// An object as it is; of a pool, what the lab cannot know of it included.
+    fn read_now(&self, kind: &str, identity: &Identity, prior: &Value) -> Result<Option<Value>, Failure> {
+        let now = self.lab.read(kind, identity, prior)?;
+        Ok(if kind == POOL { now.map(|now| with_fault(&self.lab, identity, now)) } else { now })
+    }
+
     /// What tests new servers.
     fn newborns(&self) -> Newborns<'_> {
         Newborns { lab: &self.lab, baker: &self.baker }
@@ -132,7 +138,7 @@ impl Provider for LabProvider {
     }
 
     fn read(&self, address: &InstanceAddress, identity: &Identity, prior: &Value) -> Result<Option<Value>, Failure> {
-        self.lab.read(&address.resource.kind, identity, prior)
+        self.read_now(&address.resource.kind, identity, prior)
     }
 
     fn create(&self, request: &Request<'_>, planned: &Value) -> Outcome {
@@ -203,7 +209,7 @@ impl Provider for LabProvider {
             // A delete that began is brought to its end: what is left of the object may be of no use.
             (Action::Delete, _) => self.lab.delete(kind, identity).map(|()| Found::Absent),
             (Action::Update, Some(object)) => {
-                let now = self.lab.read(kind, identity, &object.value)?;
+                let now = self.read_now(kind, identity, &object.value)?;
                 Ok(now.map_or(Found::Absent, Found::There))
             }
             (Action::Update, None) => Ok(Found::Absent),

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::net::{IpAddr, TcpListener};
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use andon_fleet::phoenix::DATA;
@@ -27,8 +26,6 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// The same for one with a kernel of its own, which is many times slower where it is emulated.
 const PATIENCE_WITH_MACHINES: Duration = Duration::from_secs(300);
 const PAUSE: Duration = Duration::from_millis(50);
-/// Held by whoever measures.
-static MEASURING: Mutex<()> = Mutex::new(());
 /// How many servers are made where they are too slow.
 const ATTEMPTS: usize = 3;
 
@@ -126,7 +123,7 @@ impl Newborns<'_> {
         let listening = server.get_str("network").filter(|_| demands.measures_network());
         let listening = listening.and_then(|network| self.lab.listen(network));
         let address = server.get_str("address").and_then(|address| address.parse().ok());
-        let slow = demands.too_slow(&target, &self.baker.helper, listening.zip(address))?;
+        let slow = demands.too_slow(self.lab, &target, &self.baker.helper, listening.zip(address))?;
         if !slow.is_empty() {
             return Ok(Some(Faults::TooSlow(slow)));
         }
@@ -204,14 +201,14 @@ impl Demands {
     /// Where it cannot be reached.
     fn too_slow(
         &self,
+        lab: &Lab,
         target: &Target,
         helper: &Path,
         listening: Option<(TcpListener, IpAddr)>,
     ) -> Result<Vec<String>, Failure> {
         let Some(floor) = &self.floor else { return Ok(Vec::new()) };
         let (cpu, disk) = (floor.cpu.is_some(), floor.disk.is_some());
-        // Whoever is measured has the machine for itself.
-        let _alone = MEASURING.lock().unwrap_or_else(PoisonError::into_inner);
+        let _alone = lab.measuring()?;
         let listening = listening.filter(|(listener, _)| listener.set_nonblocking(true).is_ok());
         let network = listening.as_ref().and_then(|(listener, _)| listener.local_addr().ok());
         let measured = match listening {

@@ -79,11 +79,7 @@ impl Drive<'_> {
                 said = Some(why.to_owned());
             }
             if let [Command::Finish(end)] = commands.as_slice() {
-                match end {
-                    End::GaveUp(deaths) => fault = Some(format!("members end too fast: {}", ended(&pool, *deaths))),
-                    End::Settled | End::Returned(_) => fault = None,
-                    End::Failed(_) => {}
-                }
+                fault = fault_after(fault, &pool, end);
                 if *end != End::Settled {
                     // Who was to be replaced and could not be goes on; whoever asked for it asks again.
                     let serials: Vec<u64> = pool.members().keys().copied().collect();
@@ -291,6 +287,21 @@ fn ended(pool: &Pool, deaths: usize) -> String {
     format!("{deaths} have ended within {} min", pool.goal().window_ms as f64 / 60_000.0)
 }
 
+/// What a pool fails at after a change has ended like this, where it failed at `before`. One that is stopped, or is killed,
+/// has no end: it stays as it was.
+fn fault_after(before: Option<String>, pool: &Pool, end: &End) -> Option<String> {
+    match end {
+        End::GaveUp(deaths) => Some(too_fast(pool, *deaths)),
+        End::Settled | End::Returned(_) => None,
+        End::Failed(_) => before,
+    }
+}
+
+/// What such a pool fails at.
+fn too_fast(pool: &Pool, deaths: usize) -> String {
+    format!("members end too fast: {}", ended(pool, deaths))
+}
+
 fn write(session: &PoolSession<'_>, pool: &Pool, fault: Option<&str>) -> Result<(), Failure> {
     let note = |(serial, member): (&u64, &Member)| MemberNote {
         serial: *serial,
@@ -316,6 +327,25 @@ pub fn retire(lab: &Lab, pool: &Identity, serial: u64, retired: bool) -> Result<
         }
         None => Ok(false),
     }
+}
+
+/// A pool as it was read, with the fault that the next change to it will find: its members end too fast already, whether or
+/// not somebody has tried to make them again since.
+pub(super) fn with_fault(lab: &Lab, pool: &Identity, value: Value) -> Value {
+    let is_known = value.get_str("fault").is_some();
+    let Some(look) = (if is_known { None } else { lab.look_at_pool(pool) }) else { return value };
+    // After a reboot nothing runs, and that is no fault of the members.
+    let Some(known) = Pool::from_json(&look.state).filter(|_| !look.machine_is_new) else { return value };
+    let seen = |(serial, ended_ms): (u64, Option<u64>)| {
+        let alive = ended_ms.is_none();
+        (serial, Seen { alive, ended_ms, healthy: alive, requests: 0, errors: 0 })
+    };
+    let Some(deaths) = known.would_give_up(now_ms(), &look.ended_ms.into_iter().map(seen).collect()) else {
+        return value;
+    };
+    let mut attributes = value.as_entries().map(|entries| (**entries).clone()).unwrap_or_default();
+    attributes.insert("fault".into(), too_fast(&known, deaths).into());
+    Value::object(attributes)
 }
 
 /// The layers of the image of members of a version.
@@ -347,4 +377,36 @@ fn sentence(text: &str) -> String {
     let first: String = letters.next().into_iter().flat_map(char::to_uppercase).collect();
     let text = format!("{first}{}", letters.as_str());
     if text.ends_with('.') { text } else { format!("{text}.") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_stays_until_members_are_as_they_are_to_be() {
+        let goal = Goal {
+            size: 1,
+            version: "a".to_owned(),
+            strategy: Strategy::Rolling(1),
+            healthy_for_ms: 0,
+            limit_ms: 0,
+            tolerance: 0,
+            deaths: 3,
+            window_ms: 90_000,
+        };
+        let pool = Pool::new(goal);
+        let told = "members end too fast: 3 have ended within 1.5 min";
+        for (end, before, expected) in [
+            (End::GaveUp(3), None, Some(told)),
+            (End::GaveUp(3), Some("old"), Some(told)),
+            (End::Settled, Some("old"), None),
+            (End::Returned("no good".to_owned()), Some("old"), None),
+            (End::Failed("no such image".to_owned()), Some("old"), Some("old")),
+            (End::Failed("no such image".to_owned()), None, None),
+        ] {
+            let after = fault_after(before.map(str::to_owned), &pool, &end);
+            assert_eq!(after.as_deref(), expected, "{end:?} after {before:?}");
+        }
+    }
 }
