@@ -10,7 +10,7 @@ use super::spec;
 use crate::spec::format::{DURATION, INTERVAL, LISTEN, PATH, TARGET, text};
 
 /// The attributes that a balancer's process is told; the others are for people.
-pub(crate) const SETTINGS: [&str; 19] = [
+pub(crate) const SETTINGS: [&str; 22] = [
     "listen",
     "mode",
     "targets",
@@ -30,6 +30,9 @@ pub(crate) const SETTINGS: [&str; 19] = [
     "connect",
     "header_size",
     "clients",
+    "access_log",
+    "access_log_format",
+    "access_log_size",
 ];
 
 /// What an attribute is where the user does not give it.
@@ -64,6 +67,21 @@ const POOL: Format = Format { name: "a pool's id", example: "lab_pool.web.id", c
 const PORT: Format = Format { name: "a port", example: "80", check: spec::port };
 const TIMES: Format = Format { name: "a number of times, from 1 to 100", example: "2", check: spec::times };
 const CLIENTS: Format = Format { name: "a number of clients", example: "10000", check: spec::clients };
+const LOG: Format = Format {
+    name: "a file, from the root directory",
+    example: "\"/var/log/shop/access.log\"",
+    check: |it| text(it, |it| spec::log_path(it).map(drop)),
+};
+const LOG_FORMAT: Format = Format {
+    name: "how requests are written down",
+    example: "\"json\"",
+    check: |it| text(it, |it| spec::AccessFormat::parse(it).map(drop)),
+};
+const LOG_SIZE: Format = Format {
+    name: "an amount of memory, from 64K to 1T",
+    example: "\"10M\"",
+    check: |it| text(it, |it| spec::log_size(it).map(drop)),
+};
 const SIZE: Format = Format {
     name: "an amount of memory, from 8K to 1M",
     example: "\"64K\"",
@@ -167,8 +185,8 @@ pub(crate) fn attributes() -> Vec<(&'static str, Attribute)> {
         (
             "idle",
             text(
-                "How long a client may take over the header of a request, or stay connected without sending one. \
-                 Default `75s`.",
+                "How long a client may take over the header of a request, or stay connected without sending one; in the mode \
+                 `tcp`, how long neither side may send anything. Default `75s`, in the mode `tcp` `1h`.",
             )
             .format(INTERVAL),
         ),
@@ -188,6 +206,31 @@ pub(crate) fn attributes() -> Vec<(&'static str, Attribute)> {
                  of the files that one process may have open.",
             )
             .format(CLIENTS),
+        ),
+        (
+            "access_log",
+            text(
+                "A file of this machine to which each request is written once it has been answered. Its directory must be \
+                 there. Nobody waits for the disk: what it cannot keep up with is counted and left out. It stays when the \
+                 balancer is removed. Default: requests are not written down.",
+            )
+            .format(LOG),
+        ),
+        (
+            "access_log_format",
+            text(
+                "How a request is written: `combined` (a line such as those of Apache and nginx; the default) or `json` (an \
+                 object in each line, with the target, the host and how long it took, too). Needs `access_log`.",
+            )
+            .format(LOG_FORMAT),
+        ),
+        (
+            "access_log_size",
+            text(
+                "How large the file may become; then it is put aside with `.1` behind its name, in place of the one that was \
+                 before. Default `10M`. Needs `access_log`.",
+            )
+            .format(LOG_SIZE),
         ),
         (
             "running",

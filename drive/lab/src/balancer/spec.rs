@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,6 +31,27 @@ pub(crate) struct BalancerSpec {
     pub wait: Duration,
     pub drain: Duration,
     pub limits: Limits,
+    /// `None`: requests are not written down.
+    pub access: Option<Access>,
+}
+
+/// Where requests are written down.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Access {
+    /// From the root directory.
+    pub path: PathBuf,
+    pub format: AccessFormat,
+    /// Bytes, of each of two files.
+    pub size: u64,
+}
+
+/// How a request is written down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum AccessFormat {
+    /// NCSA's common format with who referred and by what program: Apache's `combined`.
+    Combined,
+    /// An object of JSON in each line.
+    Json,
 }
 
 /// What is passed on.
@@ -95,8 +117,9 @@ impl BalancerSpec {
             rise: often("rise", 1),
             fall: often("fall", 2),
         };
+        let mode = value.get_str("mode").map_or(Ok(Mode::Http), Mode::parse)?;
         let limits = Limits {
-            idle: pause("idle", 75_000)?,
+            idle: pause("idle", if mode == Mode::Tcp { 3_600_000 } else { 75_000 })?,
             answer: pause("answer", 300_000)?,
             connect: pause("connect", 1000)?,
             header_size: value.get_str("header_size").map_or(Ok(64 << 10), header_size)?,
@@ -104,11 +127,12 @@ impl BalancerSpec {
         };
         Ok(BalancerSpec {
             listen: listen(required(value, "listen")?)?,
-            mode: value.get_str("mode").map_or(Ok(Mode::Http), Mode::parse)?,
+            mode,
             targets: targets(value)?,
             sticky: value.get_str("sticky").map_or(Ok(Sticky::No), Sticky::parse)?,
             certificates: certificates(value)?,
             health,
+            access: access(value)?,
             wait: time("wait", 30_000)?,
             drain: time("drain", 300_000)?,
             limits,
@@ -124,6 +148,19 @@ pub(crate) fn agree(value: &Value) -> Result<(), Failure> {
             .help("Write `sticky = \"source\"`, or leave `mode` out."));
     }
     let has = |name: &str| value.get(name).is_some_and(|value| !value.is_null());
+    if tcp && has("access_log") {
+        return Err(Failure::new(
+            "an access log is of requests",
+            "In the mode `tcp` there are none, only connections.",
+        )
+        .help("`andon status --traffic` counts what passed."));
+    }
+    if let Some(name) =
+        ["access_log_format", "access_log_size"].into_iter().find(|name| has(name) && !has("access_log"))
+    {
+        return Err(Failure::new(format!("`{name}` is nothing without `access_log`"), "No log is written.")
+            .help("Give `access_log` a file."));
+    }
     if has("health_status") && !has("health") {
         return Err(Failure::new("`health_status` is nothing without `health`", "No request is made for health.")
             .help("Give `health` a path, such as `/healthz`."));
@@ -160,6 +197,15 @@ pub(crate) fn agree(value: &Value) -> Result<(), Failure> {
         }
         None => Ok(()),
     }
+}
+
+fn access(value: &Value) -> Result<Option<Access>, Failure> {
+    let Some(path) = value.get_str("access_log") else { return Ok(None) };
+    Ok(Some(Access {
+        path: log_path(path)?,
+        format: value.get_str("access_log_format").map_or(Ok(AccessFormat::Combined), AccessFormat::parse)?,
+        size: value.get_str("access_log_size").map_or(Ok(10 << 20), log_size)?,
+    }))
 }
 
 fn targets(value: &Value) -> Result<BTreeMap<SocketAddr, u32>, Failure> {
@@ -208,6 +254,20 @@ impl Mode {
     }
 }
 
+impl AccessFormat {
+    /// Of the word that a user writes.
+    pub fn parse(text: &str) -> Result<AccessFormat, Failure> {
+        match text {
+            "combined" => Ok(AccessFormat::Combined),
+            "json" => Ok(AccessFormat::Json),
+            _ => Err(Failure::new(
+                format!("`{text}` is no format of an access log"),
+                "Requests are written down as `combined` or as `json`.",
+            )),
+        }
+    }
+}
+
 impl Sticky {
     /// Of the word that a user writes.
     pub fn parse(text: &str) -> Result<Sticky, Failure> {
@@ -221,6 +281,24 @@ impl Sticky {
             .help("Leave `sticky` out where it need not stay.")),
         }
     }
+}
+
+/// The path of a log.
+pub(crate) fn log_path(text: &str) -> Result<PathBuf, Failure> {
+    let path = Path::new(text);
+    let is_whole = path.is_absolute() && path.file_name().is_some() && !text.ends_with('/') && !text.contains('\0');
+    if is_whole && !path.components().any(|part| part == Component::ParentDir) {
+        return Ok(path.to_owned());
+    }
+    Err(Failure::new(format!("`{text}` is no file for a log"), "Its path begins at the root directory.")
+        .help("Write one such as `/var/log/shop/access.log`."))
+}
+
+/// Bytes that a log may have.
+pub(crate) fn log_size(text: &str) -> Result<u64, Failure> {
+    parse_bytes(text).filter(|bytes| (64 << 10..=1 << 40).contains(bytes)).ok_or_else(|| {
+        Failure::new(format!("`{text}` is no size for a log"), "It is from 64K to 1T.").help("Write one such as `10M`.")
+    })
 }
 
 /// The statuses that `200` or `200-299` means.
@@ -307,6 +385,10 @@ mod tests {
         check(&[("mode", "tcp".into()), ("sticky", "source".into())], Ok(()));
         check(&[("mode", "tcp".into()), ("sticky", "cookie".into())], Err("a cookie needs requests"));
         check(&[("health_status", "200".into())], Err("`health_status` is nothing without `health`"));
+        let log = || ("access_log", Value::from("/var/log/access.log"));
+        check(&[log(), ("access_log_format", "json".into()), ("access_log_size", "1M".into())], Ok(()));
+        check(&[log(), ("mode", "tcp".into())], Err("an access log is of requests"));
+        check(&[("access_log_size", "1M".into())], Err("`access_log_size` is nothing without `access_log`"));
         check(&[("targets", targets()), weights("10.0.0.2:80", "3")], Ok(()));
         check(&[("targets", targets()), weights("10.0.0.3:80", "3")], Err("10.0.0.3:80 is no target"));
         let pair = |certificate: &str| Value::object([("certificate", Value::from(certificate)), ("key", "".into())]);
@@ -337,6 +419,20 @@ mod tests {
         for (text, sound) in [("1", true), ("100", true), ("0", false), ("1.5", false)] {
             assert_eq!(times(&number(text)).is_ok(), sound, "{text}");
         }
+        for (text, sound) in [
+            ("/var/log/a.log", true),
+            ("a.log", false),
+            ("/", false),
+            ("/var/log/", false),
+            ("/var/../etc/passwd", false),
+            ("", false),
+        ] {
+            assert_eq!(log_path(text).is_ok(), sound, "{text}");
+        }
+        for (text, sound) in [("64K", true), ("1G", true), ("1K", false), ("2000G", false), ("much", false)] {
+            assert_eq!(log_size(text).is_ok(), sound, "{text}");
+        }
+        assert!(AccessFormat::parse("combined").is_ok() && AccessFormat::parse("apache").is_err());
         for (text, sound) in [("64K", true), ("4K", false), ("2M", false), ("much", false)] {
             assert_eq!(header_size(text).is_ok(), sound, "{text}");
         }

@@ -1,6 +1,7 @@
 //! Bodies that are passed on as they come, and counted.
 
 use std::error::Error;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,6 +13,7 @@ use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
 use hyper::client::conn::http1::SendRequest;
 use tokio::time::{Instant, Sleep, sleep};
 
+use super::access::Entry;
 use super::table::Shared;
 use super::target::OpenRequest;
 
@@ -22,7 +24,16 @@ pub(super) enum Outgoing {
 }
 
 /// An answer's body on its way to a client.
-pub(super) enum Answer {
+pub(super) struct Answer {
+    body: Source,
+    /// Whose it is; `None`: the balancer's own.
+    target: Option<SocketAddr>,
+    /// What is written down when it is over.
+    entry: Option<Box<Entry>>,
+}
+
+/// Where an answer's body comes from.
+enum Source {
     Own(Full<Bytes>),
     Passed(Passed),
 }
@@ -74,16 +85,32 @@ impl Outgoing {
 impl Answer {
     /// An answer as it comes from a target.
     pub fn passed(body: Incoming, request: Request, shared: Arc<Shared>, limit: Duration) -> Answer {
+        let target = Some(request.open.target().address);
         let mut passed = Passed { body, request: Some(request), shared, limit, silence: None };
         if passed.body.is_end_stream() {
             passed.end();
         }
-        Answer::Passed(passed)
+        Answer { body: Source::Passed(passed), target, entry: None }
     }
 
-    /// No body.
-    pub fn empty() -> Answer {
-        Answer::Own(Full::default())
+    /// An answer of the balancer itself.
+    pub fn own(text: Bytes) -> Answer {
+        Answer { body: Source::Own(Full::new(text)), target: None, entry: None }
+    }
+
+    /// No body, after a target has answered.
+    pub fn empty(target: SocketAddr) -> Answer {
+        Answer { target: Some(target), ..Answer::own(Bytes::new()) }
+    }
+
+    /// The target that answers.
+    pub fn target(&self) -> Option<SocketAddr> {
+        self.target
+    }
+
+    /// Has a request be written down once this has gone out, or cannot.
+    pub fn write_down(&mut self, entry: Entry) {
+        self.entry = Some(Box::new(entry));
     }
 }
 
@@ -163,9 +190,21 @@ impl Body for Answer {
     type Error = BoxError;
 
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let passed = match &mut *self {
-            Answer::Own(body) => return Pin::new(body).poll_frame(context).map_err(|never| match never {}),
-            Answer::Passed(passed) => passed,
+        let Answer { body, entry, .. } = &mut *self;
+        let mut sent = |bytes: usize| {
+            if let Some(entry) = entry {
+                entry.sent(bytes);
+            }
+        };
+        let passed = match body {
+            Source::Own(body) => {
+                let frame = Pin::new(body).poll_frame(context).map_err(|never| match never {});
+                if let Poll::Ready(Some(Ok(frame))) = &frame {
+                    sent(frame.data_ref().map_or(0, Bytes::len));
+                }
+                return frame;
+            }
+            Source::Passed(passed) => passed,
         };
         let frame = passed.next_part(context);
         match &frame {
@@ -173,6 +212,7 @@ impl Body for Answer {
             Poll::Ready(None) => passed.end(),
             Poll::Ready(Some(Ok(frame))) => {
                 let bytes = frame.data_ref().map_or(0, Bytes::len);
+                sent(bytes);
                 passed.shared.counts.sent(bytes);
                 if let Some(request) = &passed.request {
                     request.open.target().counts.sent(bytes);
@@ -192,16 +232,16 @@ impl Body for Answer {
     }
 
     fn is_end_stream(&self) -> bool {
-        match self {
-            Answer::Own(body) => body.is_end_stream(),
-            Answer::Passed(passed) => passed.body.is_end_stream(),
+        match &self.body {
+            Source::Own(body) => body.is_end_stream(),
+            Source::Passed(passed) => passed.body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
-        match self {
-            Answer::Own(body) => body.size_hint(),
-            Answer::Passed(passed) => passed.body.size_hint(),
+        match &self.body {
+            Source::Own(body) => body.size_hint(),
+            Source::Passed(passed) => passed.body.size_hint(),
         }
     }
 }

@@ -13,6 +13,7 @@ use tokio::net::UnixStream;
 use tokio::net::unix::OwnedReadHalf;
 use tokio::time::timeout;
 
+use super::access::AccessLog;
 use super::listen::Listening;
 use super::place;
 use super::table::{Entry, Live, Shared};
@@ -20,10 +21,10 @@ use super::target::{Target, locked};
 use super::tls;
 use super::worker::Workers;
 use crate::balancer::schema::SETTINGS;
-use crate::balancer::spec::BalancerSpec;
+use crate::balancer::spec::{Access, BalancerSpec};
 use crate::balancer::{cannot_listen, refusal};
 use crate::codec::from_json;
-use crate::failure::OrFail;
+use crate::failure::{OrFail, sentence};
 use crate::kind::Kind;
 use crate::schema;
 use crate::units::format_duration;
@@ -177,6 +178,7 @@ impl Balancer {
             "leaving": leaving,
             "connections": self.workers.open(),
             "counts": self.shared.counts.to_json(),
+            "access_log": live.access.as_ref().map(|log| json!({ "file": log.access.path, "lost": log.lost() })),
         })
     }
 
@@ -187,8 +189,23 @@ impl Balancer {
     async fn set(self: &Arc<Balancer>, new: Settings, asker: Option<OwnedReadHalf>) -> Result<Vec<String>, Failure> {
         let _changing = self.changing.lock().await;
         let is_same = new.listen == locked(&self.settings).listen;
+        let access = self.access(new.spec.access.as_ref())?;
         let place = if is_same { Place::Same } else { self.place(new.listen)? };
-        self.change(new, place, asker).await
+        self.change(new, place, access, asker).await
+    }
+
+    /// The access log that is wanted: the one that there is, where that is no other.
+    fn access(&self, wanted: Option<&Access>) -> Result<Option<Arc<AccessLog>>, Failure> {
+        let Some(wanted) = wanted else { return Ok(None) };
+        if let Some(log) = self.shared.live().access.clone().filter(|log| log.access == *wanted) {
+            return Ok(Some(log));
+        }
+        let cannot = |error: io::Error| {
+            let summary = format!("the access log {} cannot be written", wanted.path.display());
+            Failure::new(summary, sentence(&error.to_string()))
+                .help("Its directory must be there, and it must be a file or nothing yet.")
+        };
+        AccessLog::open(wanted).map(|log| Some(Arc::new(log))).map_err(cannot)
     }
 
     /// Changes the settings, to listen at a place.
@@ -196,6 +213,7 @@ impl Balancer {
         self: &Arc<Balancer>,
         new: Settings,
         place: Place,
+        access: Option<Arc<AccessLog>>,
         asker: Option<OwnedReadHalf>,
     ) -> Result<Vec<String>, Failure> {
         let old = locked(&self.settings).clone();
@@ -239,7 +257,7 @@ impl Balancer {
             target.set_health(health());
         }
         eprintln!("targets: {wanted:?}");
-        self.shared.swap(new.live(staying.into_iter().chain(coming)));
+        self.shared.swap(new.live(staying.into_iter().chain(coming)).with_access(access));
         if let Some(listening) = listening {
             eprintln!("listening on {}", new.listen);
             self.leave(std::mem::replace(&mut *locked(&self.listening), listening), new.spec.drain);
@@ -362,7 +380,7 @@ mod tests {
         // A socket that is none.
         let none = TcpListener::from(OwnedFd::from(std::fs::File::open("/dev/null").unwrap()));
         let new = settings("127.0.0.1:2", &["127.0.0.1:3"]);
-        let failure = balancer.change(new, Place::New(none), None).await.unwrap_err();
+        let failure = balancer.change(new, Place::New(none), None, None).await.unwrap_err();
         assert!(failure.summary.contains("cannot listen on 127.0.0.1:2"), "{failure}");
         let after = balancer.status();
         for part in ["settings", "leaving"] {

@@ -7,7 +7,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::http::request::Parts;
@@ -17,6 +16,7 @@ use hyper::{Method, Request, Response, StatusCode, Uri, Version};
 use hyper_util::rt::TokioIo;
 use tokio::time::timeout;
 
+use super::access::Entry;
 use super::body::{self, Answer, Outgoing};
 use super::sticky;
 use super::stream::join;
@@ -56,9 +56,20 @@ impl Client {
     }
 }
 
-/// Passes a request on and gives the answer, or an answer of its own that says why there is none.
+/// Passes a request on and gives the answer, or an answer of its own that says why there is none. It is written down where
+/// that is asked for.
 pub(super) async fn forward(shared: &Arc<Shared>, client: &Client, request: Request<Incoming>) -> Response<Answer> {
     let live = shared.live();
+    let entry = live.access.as_ref().map(|log| Entry::new(log, client.address.ip(), &request));
+    let mut answer = pass_on(shared, &live, client, request).await;
+    if let Some(mut entry) = entry {
+        entry.answered(answer.status(), answer.body().target());
+        answer.body_mut().write_down(entry);
+    }
+    answer
+}
+
+async fn pass_on(shared: &Arc<Shared>, live: &Live, client: &Client, request: Request<Incoming>) -> Response<Answer> {
     shared.counts.request();
     let (mut parts, body) = request.into_parts();
     if parts.method == Method::CONNECT {
@@ -85,7 +96,7 @@ pub(super) async fn forward(shared: &Arc<Shared>, client: &Client, request: Requ
     let mut tried: Vec<SocketAddr> = Vec::new();
     let mut problems: Vec<String> = Vec::new();
     for attempt in 0..ATTEMPTS {
-        let Some((target, open)) = shared.choose(&live, &tried, wish) else { break };
+        let Some((target, open)) = shared.choose(live, &tried, wish) else { break };
         let Some(this_body) = body.take().or_else(|| repeatable.then_some(Outgoing::Empty)) else { break };
         if attempt > 0 {
             shared.counts.retry();
@@ -107,7 +118,7 @@ pub(super) async fn forward(shared: &Arc<Shared>, client: &Client, request: Requ
             match timeout(live.limits.answer, answer.as_mut()).await {
                 Ok(answer) => break answer,
                 Err(_) if progress.as_ref().is_some_and(|progress| progress.moved()) => {}
-                Err(_) => return too_late(shared, &live, &target, progress.is_none_or(|progress| progress.ended())),
+                Err(_) => return too_late(shared, live, &target, progress.is_none_or(|progress| progress.ended())),
             }
         };
         match answer {
@@ -275,19 +286,20 @@ fn switch_protocols(
         return own_answer(StatusCode::BAD_GATEWAY, "The target switched protocols, which nobody had asked for.");
     };
     let target_side = hyper::upgrade::on(&mut answer);
+    let target = open.target().address;
     let shared = shared.clone();
     tokio::spawn(async move {
         if let (Ok(client), Ok(upstream)) = tokio::join!(client_side, target_side) {
-            join(TokioIo::new(client), TokioIo::new(upstream), &shared, &open).await;
+            join(TokioIo::new(client), TokioIo::new(upstream), &shared, &open, None).await;
         }
     });
     let (parts, _) = answer.into_parts();
-    Response::from_parts(parts, Answer::empty())
+    Response::from_parts(parts, Answer::empty(target))
 }
 
 /// An answer of the balancer itself, in plain text.
 fn own_answer(status: StatusCode, text: &str) -> Response<Answer> {
-    let mut answer = Response::new(Answer::Own(Full::new(Bytes::from(format!("{text}\n")))));
+    let mut answer = Response::new(Answer::own(Bytes::from(format!("{text}\n"))));
     *answer.status_mut() = status;
     answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     answer

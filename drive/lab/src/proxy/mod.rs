@@ -3,6 +3,7 @@
 //! It outlives whoever started it and listens to nobody but its control socket. New targets get requests only once they
 //! are healthy; those that leave finish what they began.
 
+mod access;
 mod body;
 mod control;
 mod counts;

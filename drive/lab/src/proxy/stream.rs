@@ -4,9 +4,12 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, copy_bidirectional_with_sizes};
+use tokio::time::{Instant, sleep};
 
 use super::table::{Live, Shared, Wish};
 use super::target::OpenRequest;
@@ -31,7 +34,7 @@ pub(super) async fn pass(
         }
         target.counts.request();
         match target.connect(&live.limits).await {
-            Ok(upstream) => return join(stream, upstream, shared, &open).await,
+            Ok(upstream) => return join(stream, upstream, shared, &open, Some(live.limits.idle)).await,
             Err(_) => target.counts.error(),
         }
         tried.push(target.address);
@@ -39,23 +42,61 @@ pub(super) async fn pass(
     shared.counts.error();
 }
 
-/// Joins both sides until both have ended, one fails, or the target's time is over.
+/// Joins both sides until both have ended, one fails, the target's time is over, or neither has said anything for as long as
+/// they may: any time, where there is no limit.
 pub(super) async fn join(
     client: impl AsyncRead + AsyncWrite + Unpin,
     upstream: impl AsyncRead + AsyncWrite + Unpin,
     shared: &Shared,
     open: &OpenRequest,
+    quiet: Option<Duration>,
 ) {
     let target: &Arc<_> = open.target();
-    let count = |bytes: usize| {
+    let heard = Heard::now();
+    let sent = |bytes: usize| {
+        heard.again();
         shared.counts.sent(bytes);
         target.counts.sent(bytes);
     };
-    let mut client = Counted { inner: client, count: |bytes: usize| shared.counts.received(bytes) };
-    let mut upstream = Counted { inner: upstream, count };
+    let received = |bytes: usize| {
+        heard.again();
+        shared.counts.received(bytes);
+    };
+    let mut client = Counted { inner: client, count: received };
+    let mut upstream = Counted { inner: upstream, count: sent };
     tokio::select! {
         _ = copy_bidirectional_with_sizes(&mut client, &mut upstream, BUFFER, BUFFER) => {}
         () = target.is_cut() => {}
+        () = heard.nothing_for(quiet) => {}
+    }
+}
+
+/// When somebody was last heard.
+struct Heard {
+    began: Instant,
+    last_ms: AtomicU64,
+}
+
+impl Heard {
+    fn now() -> Heard {
+        Heard { began: Instant::now(), last_ms: AtomicU64::new(0) }
+    }
+
+    fn again(&self) {
+        let since = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.last_ms.store(since, Ordering::Relaxed);
+    }
+
+    /// Waits until nobody was heard for so long.
+    async fn nothing_for(&self, limit: Option<Duration>) {
+        let Some(limit) = limit else { return std::future::pending().await };
+        loop {
+            let last = Duration::from_millis(self.last_ms.load(Ordering::Relaxed));
+            match (last + limit).checked_sub(self.began.elapsed()).filter(|rest| !rest.is_zero()) {
+                Some(rest) => sleep(rest).await,
+                None => return,
+            }
+        }
     }
 }
 
@@ -70,7 +111,10 @@ impl<S: AsyncRead + Unpin, F: Fn(usize) + Unpin> AsyncRead for Counted<S, F> {
         let this = self.get_mut();
         let before = buffer.filled().len();
         let read = Pin::new(&mut this.inner).poll_read(context, buffer);
-        (this.count)(buffer.filled().len() - before);
+        match buffer.filled().len() - before {
+            0 => {}
+            bytes => (this.count)(bytes),
+        }
         read
     }
 }

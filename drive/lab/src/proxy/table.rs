@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use tokio_rustls::TlsAcceptor;
 
+use super::access::AccessLog;
 use super::counts::Counts;
 use super::target::{OpenRequest, Target, locked};
 use crate::balancer::spec::{Limits, Mode, Sticky};
@@ -24,6 +25,8 @@ pub(super) struct Live {
     pub sticky: Sticky,
     pub tls: Option<TlsAcceptor>,
     pub limits: Limits,
+    /// Where requests are written down, if they are.
+    pub access: Option<Arc<AccessLog>>,
     /// By weight, so that those of one weight stand together.
     entries: Vec<Entry>,
 }
@@ -77,7 +80,12 @@ impl Live {
     /// Settings with these targets.
     pub fn new(mode: Mode, sticky: Sticky, tls: Option<TlsAcceptor>, limits: Limits, mut entries: Vec<Entry>) -> Live {
         entries.sort_by_key(|entry| (entry.weight, entry.target.address));
-        Live { mode, sticky, tls, limits, entries }
+        Live { mode, sticky, tls, limits, access: None, entries }
+    }
+
+    /// The same whose requests are written down, or not.
+    pub fn with_access(self, access: Option<Arc<AccessLog>>) -> Live {
+        Live { access, ..self }
     }
 
     /// The targets with their weights.

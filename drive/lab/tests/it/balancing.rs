@@ -28,6 +28,7 @@ pub const TESTS: &[Test] = &[
     ("balancer_leaves_an_address_that_it_failed_to_come_back_to", leaves_again),
     ("balancer_has_as_many_clients_as_it_may", crowded),
     ("balancer_refuses_settings_that_disagree", disagreeing),
+    ("balancer_writes_requests_down", written_down),
 ];
 
 const KIND: &str = "lab_balancer";
@@ -192,6 +193,21 @@ fn passes_connections(world: &World) {
     assert!(!update.notes.is_empty(), "{:?}", update.notes);
     assert!(!matches!(stays.raw().read(&mut [0]), Ok(1)));
     assert_eq!(get(&listen, "/").unwrap().text(), "three");
+    // One that says nothing for too long is let go, and one that says little is not.
+    let value = update.value;
+    next.push(("idle", "400ms".into()));
+    world.update(KIND, &identity, &value, &next).unwrap();
+    let mut quiet = Client::new(&listen).unwrap();
+    quiet.send("GET /switch HTTP/1.1\r\n\r\n").unwrap();
+    quiet.head().unwrap();
+    for _ in 0..8 {
+        thread::sleep(Duration::from_millis(100));
+        quiet.send("x").unwrap();
+        quiet.raw().read_exact(&mut [0]).unwrap();
+    }
+    let start = Instant::now();
+    assert!(!matches!(quiet.raw().read(&mut [0]), Ok(1)));
+    assert!((Duration::from_millis(300)..Duration::from_secs(8)).contains(&start.elapsed()), "{:?}", start.elapsed());
     world.delete(KIND, &identity);
 }
 
@@ -556,4 +572,81 @@ fn disagreeing(world: &World) {
     check(vec![("rise", Value::from(Number::parse("0").unwrap()))], "`0` is no number of times");
     check(vec![("sticky", "always".into())], "keeps no client");
     check(vec![("header_size", "1".into())], "no size for a header");
+}
+
+fn written_down(world: &World) {
+    let (listen, one) = (free_port(), Backend::new("one"));
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("access.log");
+    let log = ("access_log", Value::from(path.to_str().unwrap()));
+    let mut wanted = given(&listen, &[&one]);
+    let (identity, value) = world.create(KIND, &wanted).unwrap();
+    get(&listen, "/not-written").unwrap();
+    // What cannot be written is refused, and nothing is changed.
+    let nowhere = directory.path().join("nowhere/access.log");
+    let bad = [wanted.clone(), vec![("access_log", nowhere.to_str().unwrap().into())]].concat();
+    let failure = world.update(KIND, &identity, &value, &bad).unwrap_err();
+    assert!(failure.summary.contains("cannot be written"), "{failure}");
+    assert_eq!(get(&listen, "/not-written").unwrap().status, 200);
+    wanted.push(log.clone());
+    let value = world.update(KIND, &identity, &value, &wanted).unwrap().value;
+    let lines = |count: usize| {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        loop {
+            let text = std::fs::read_to_string(&path).unwrap();
+            if text.lines().count() >= count {
+                return text.lines().map(str::to_owned).collect::<Vec<_>>();
+            }
+            assert!(Instant::now() < deadline, "{text}");
+            thread::sleep(Duration::from_millis(10));
+        }
+    };
+    let mut client = Client::new(&listen).unwrap();
+    client.send("GET /?a=1 HTTP/1.1\r\nhost: a\r\nreferer: http://b/\r\nuser-agent: a \"b\"\r\n\r\n").unwrap();
+    assert_eq!(client.answer().unwrap().text(), "one");
+    client.send("GET /healthz HTTP/1.1\r\nhost: a\r\nhost: b\r\n\r\n").unwrap();
+    assert_eq!(client.answer().unwrap().status, 400);
+    let written = lines(2);
+    let (head, rest) = written[0].split_once(" [").unwrap();
+    let (time, rest) = rest.split_once("] ").unwrap();
+    assert_eq!((head, rest), ("127.0.0.1 - -", "\"GET /?a=1 HTTP/1.1\" 200 3 \"http://b/\" \"a \\\"b\\\"\""));
+    let shape: String = time.chars().map(|it| if it.is_ascii_digit() { '0' } else { it }).collect();
+    assert!(shape.starts_with("00/") && shape.ends_with("/0000:00:00:00 +0000"), "{time}");
+    assert!(written[1].contains("\"GET /healthz HTTP/1.1\" 400 "), "{}", written[1]);
+    // Another file, another format.
+    let path_of_json = directory.path().join("access.json");
+    wanted.retain(|(name, _)| *name != "access_log");
+    wanted.push(("access_log", path_of_json.to_str().unwrap().into()));
+    wanted.push(("access_log_format", "json".into()));
+    let value = world.update(KIND, &identity, &value, &wanted).unwrap().value;
+    client.send("POST /echo HTTP/1.1\r\nhost: shop.example\r\ncontent-length: 5\r\n\r\nhello").unwrap();
+    assert_eq!(client.answer().unwrap().text(), "hello");
+    let deadline = Instant::now() + Duration::from_secs(10);
+    let line = loop {
+        let text = std::fs::read_to_string(&path_of_json).unwrap();
+        match text.lines().next() {
+            Some(line) => break serde_json::from_str::<serde_json::Value>(line).unwrap(),
+            None => assert!(Instant::now() < deadline),
+        }
+    };
+    for (name, expected) in [
+        ("client", "127.0.0.1".into()),
+        ("method", "POST".into()),
+        ("path", "/echo".into()),
+        ("host", "shop.example".into()),
+        ("protocol", "HTTP/1.1".into()),
+        ("status", serde_json::Value::from(200)),
+        ("bytes", 5.into()),
+        ("target", one.target().into()),
+        ("referer", serde_json::Value::Null),
+    ] {
+        assert_eq!(line[name], expected, "{line}");
+    }
+    assert!(line["seconds"].as_f64().unwrap() < 10.0 && line["time"].as_str().unwrap().ends_with('Z'), "{line}");
+    assert_eq!(lines(2).len(), 2, "the one before is not written any more");
+    assert_eq!(world.lab.balancer_status(&identity).unwrap()["access_log"]["lost"], 0);
+    world.update(KIND, &identity, &value, &given(&listen, &[&one])).unwrap();
+    get(&listen, "/not-written").unwrap();
+    world.delete(KIND, &identity);
+    assert_eq!(std::fs::read_to_string(&path_of_json).unwrap().lines().count(), 1, "it stays, and nothing is added");
 }

@@ -27,6 +27,7 @@ impl Traffic {
             "counts": part("counts"),
             "targets": part("targets"),
             "leaving": part("leaving"),
+            "access_log": part("access_log"),
         }))
     }
 }
@@ -44,6 +45,11 @@ pub fn lines(data: &Json) -> Vec<String> {
         count(&all, "bytes_received"),
         count(&all, "bytes_sent"),
     )];
+    let lost = data.get("access_log").map_or(0, |log| count(log, "lost"));
+    if lost > 0 {
+        lines
+            .push(format!("{lost} requests are not in the access log: it could not be written fast enough, or at all"));
+    }
     for (name, leaves) in [("targets", false), ("leaving", true)] {
         for target in data.get(name).and_then(Json::as_array).into_iter().flatten() {
             let text = |name: &str| target.get(name).and_then(Json::as_str).unwrap_or_default();
