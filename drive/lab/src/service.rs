@@ -46,14 +46,18 @@ pub(crate) fn start(
     refused(&answer).map_or(Ok(()), Err)
 }
 
-/// The socket by which a service is asked and told, in its directory. Only its owner's user may.
+/// The socket by which a service is asked and told, in its directory, in place of one that there was. Only its owner's user
+/// may.
 pub(crate) fn control_socket(directory: &Path) -> Result<UnixListener, Failure> {
     let failed = || format!("cannot make a socket in {}", directory.display());
     let directory = File::open(directory).or_fail(failed)?;
     let path = control(&directory);
-    absent_is_fine(fs::remove_file(&path)).or_fail(failed)?;
-    let listener = UnixListener::bind(&path).or_fail(failed)?;
+    let unfinished = path.with_extension("new");
+    absent_is_fine(fs::remove_file(&unfinished)).or_fail(failed)?;
+    let listener = UnixListener::bind(&unfinished).or_fail(failed)?;
     listener.set_nonblocking(true).or_fail(failed)?;
+    // Whoever asks meanwhile is answered by one of the two.
+    fs::rename(&unfinished, &path).or_fail(failed)?;
     Ok(listener)
 }
 

@@ -16,7 +16,7 @@ use andon_schema::{Failure, Identity};
 use andon_value::Value;
 use serde_json::{Value as Json, json};
 
-use self::schema::SETTINGS;
+use self::schema::{SETTINGS, VERSION};
 use self::spec::BalancerSpec;
 use crate::cgroup::Hierarchies;
 use crate::codec::{from_json, same, to_json};
@@ -47,7 +47,7 @@ pub(crate) fn create(
     records.write(identity, &Record { kind: Kind::Balancer, owner: owner.to_owned(), value: value.clone() })?;
     let directory = records.directory(Kind::Balancer, identity.as_str());
     fs::create_dir_all(&directory).or_fail(|| format!("cannot make {}", directory.display()))?;
-    start(records, program, lock, identity, &directory, &value)?;
+    start(records, program, lock, identity, &directory, &value, false)?;
     let notes = set(&directory, &value, &settings(records, &value), &|| false)?;
     Ok(Made { value, notes })
 }
@@ -66,6 +66,8 @@ pub(crate) fn update(
     if status(records, identity).is_none() {
         let before = complete(&record.value, [("listen", planned.get("listen").cloned().unwrap_or(Value::NULL))]);
         restart(records, program, lock, identity, &before)?;
+    } else if version(record) != VERSION {
+        start(records, program, lock, identity, &directory, &record.value, true)?;
     }
     let notes = set(&directory, planned, &settings(records, planned), &|| false)?;
     records.write(identity, &Record { value: planned.clone(), ..record.clone() })?;
@@ -78,7 +80,7 @@ fn restart(records: &Records, program: &Path, lock: &Lock, identity: &Identity, 
     Hierarchies::find()?.group(identity.as_str()).destroy()?;
     let directory = records.directory(Kind::Balancer, identity.as_str());
     fs::create_dir_all(&directory).or_fail(|| format!("cannot make {}", directory.display()))?;
-    start(records, program, lock, identity, &directory, value)?;
+    start(records, program, lock, identity, &directory, value, false)?;
     let order = json!({ "do": "set", "settings": settings(records, value), "at_once": true });
     // What it cannot take is told with what it is to be from now on.
     let _ = ask(&directory, &order, STATUS_LIMIT);
@@ -99,9 +101,8 @@ pub(crate) fn delete(records: &Records, identity: &Identity) -> Result<(), Failu
 
 /// The balancer as its process says that it is; `None` where nothing is known of it.
 pub(crate) fn read(records: &Records, identity: &Identity, prior: &Value) -> Result<Option<Value>, Failure> {
-    if records.read(identity.as_str()).is_none() {
-        return Ok(None);
-    }
+    let Some(record) = records.read(identity.as_str()) else { return Ok(None) };
+    let prior = &complete(prior, [("version", Value::from(version(&record)))]);
     let Some(status) = status(records, identity) else {
         return Ok(Some(complete(prior, [("running", Value::from(false))])));
     };
@@ -120,6 +121,12 @@ pub(crate) fn read(records: &Records, identity: &Identity, prior: &Value) -> Res
         }
     }
     Ok(Some(value))
+}
+
+/// The version of this program that a balancer's process is of. One that was made before this was written down is taken for
+/// one of this version.
+fn version(record: &Record) -> &str {
+    record.value.get_str("version").unwrap_or(VERSION)
 }
 
 /// Whether its process answers.
@@ -158,6 +165,7 @@ pub(crate) fn cannot_listen(listen: SocketAddr, error: &io::Error) -> Failure {
     }
 }
 
+/// Starts a balancer's process; where it takes over, the one that runs gives it its clients and its targets.
 fn start(
     records: &Records,
     program: &Path,
@@ -165,6 +173,7 @@ fn start(
     identity: &Identity,
     directory: &Path,
     value: &Value,
+    takes_over: bool,
 ) -> Result<(), Failure> {
     Hierarchies::find()?.group(identity.as_str()).create()?;
     let order = json!({
@@ -173,6 +182,7 @@ fn start(
         "network": records.realm().map(|realm| realm.network()),
         // No more than where it listens: anybody can read a command line. The rest comes by the control socket.
         "settings": { "listen": value.get_str("listen") },
+        "takes_over": takes_over,
     });
     let held = lock.share().or_fail(|| "cannot start the balancer".into())?;
     service::start(program, helper::BALANCER, &order, "the balancer", held.into(), &log(directory))

@@ -35,6 +35,9 @@ pub(crate) const SETTINGS: [&str; 22] = [
     "access_log_size",
 ];
 
+/// The version of this program.
+pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
+
 /// What an attribute is where the user does not give it.
 pub(crate) fn default(attribute: &str) -> Option<Value> {
     match attribute {
@@ -42,6 +45,7 @@ pub(crate) fn default(attribute: &str) -> Option<Value> {
         "interval" => Some(Value::from("200ms")),
         "wait" => Some(Value::from("30s")),
         "drain" => Some(Value::from("5m")),
+        "version" => Some(Value::from(VERSION)),
         _ => None,
     }
 }
@@ -235,6 +239,15 @@ pub(crate) fn attributes() -> Vec<(&'static str, Attribute)> {
         (
             "running",
             Attribute::computed(Type::Bool, "Whether its process runs. One that does not is started by the next apply."),
+        ),
+        (
+            "version",
+            Attribute::computed(
+                Type::String,
+                "The version of Andon that its process is of. The next apply has one of another version give way to a new \
+                 process: that gets the clients from then on, and the old one finishes what was begun, for as long as \
+                 `drain` at most.",
+            ),
         ),
         ("id", Attribute::computed(Type::String, "The balancer's identity.")),
     ]

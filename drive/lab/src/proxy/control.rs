@@ -8,12 +8,13 @@ use std::time::{Duration, Instant};
 use andon_schema::Failure;
 use andon_value::Value;
 use serde_json::{Value as Json, json};
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Take};
 use tokio::net::UnixStream;
-use tokio::net::unix::OwnedReadHalf;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::time::timeout;
 
 use super::access::AccessLog;
+use super::handover::{self, Inherited};
 use super::listen::Listening;
 use super::place;
 use super::table::{Entry, Live, Shared};
@@ -93,14 +94,29 @@ struct Balancer {
     leaving: Mutex<Vec<Arc<Target>>>,
 }
 
-/// Serves until the process is killed.
-pub(super) async fn run(
-    settings: Settings,
-    listener: TcpListener,
-    control: std::os::unix::net::UnixListener,
-) -> io::Result<()> {
-    eprintln!("listening on {}", settings.listen);
-    let balancer = Arc::new(Balancer::start(settings, listener)?);
+/// What a process begins with.
+pub(super) enum Start {
+    /// No targets, and a socket of its own.
+    New(Settings, TcpListener),
+    /// What another one had.
+    Inherited(Inherited),
+}
+
+/// Serves until the process is killed, or until another one has taken its place.
+pub(super) async fn run(start: Start, control: std::os::unix::net::UnixListener) -> io::Result<()> {
+    let balancer = match start {
+        Start::New(settings, listener) => {
+            eprintln!("listening on {}", settings.listen);
+            Arc::new(Balancer::start(settings, listener)?)
+        }
+        Start::Inherited(inherited) => {
+            eprintln!("taking over on {}", inherited.settings.listen);
+            let listener = inherited.listener.try_clone()?;
+            let balancer = Balancer::with_targets(inherited.settings.clone(), listener, &inherited.healthy)?;
+            inherited.serves();
+            Arc::new(balancer)
+        }
+    };
     let control = tokio::net::UnixListener::from_std(control)?;
     loop {
         match control.accept().await {
@@ -118,7 +134,27 @@ pub(super) async fn run(
 impl Balancer {
     /// One without targets, which serves clients of a socket.
     fn start(settings: Settings, listener: TcpListener) -> io::Result<Balancer> {
-        let shared = Arc::new(Shared::new(settings.live([])));
+        let live = settings.live([]);
+        Balancer::serve(settings, live, listener)
+    }
+
+    /// One that goes on with the targets of its settings, of which these are well.
+    fn with_targets(settings: Settings, listener: TcpListener, healthy: &[SocketAddr]) -> io::Result<Balancer> {
+        let targets = settings.spec.targets.keys().map(|address| {
+            let target = Target::new(*address, settings.spec.health.clone());
+            if healthy.contains(address) {
+                target.observed(true, "it was well before this process began".to_owned());
+            }
+            target
+        });
+        // One that cannot be opened any more keeps nobody from being served.
+        let access = settings.spec.access.as_ref().and_then(|access| AccessLog::open(access).ok().map(Arc::new));
+        let live = settings.live(targets).with_access(access);
+        Balancer::serve(settings, live, listener)
+    }
+
+    fn serve(settings: Settings, live: Live, listener: TcpListener) -> io::Result<Balancer> {
+        let shared = Arc::new(Shared::new(live));
         let workers = Arc::new(Workers::start()?);
         let listening = Listening::start(listener, shared.clone(), workers.clone())?;
         Ok(Balancer {
@@ -142,6 +178,7 @@ impl Balancer {
         let order: Json = serde_json::from_str(&line).unwrap_or_default();
         let answer = match order.get("do").and_then(Json::as_str) {
             Some("status") => self.status(),
+            Some("hand_over") => return self.hand_over(reader, writer).await,
             Some("set") => match Settings::from_json(order.get("settings").unwrap_or(&Json::Null)) {
                 Ok(settings) => {
                     let asker = (!order.get("at_once").is_some_and(|it| it == &Json::Bool(true)))
@@ -156,6 +193,48 @@ impl Balancer {
             _ => refusal(&Failure::new("the balancer does not understand", "It is asked to `status` or to `set`.")),
         };
         let _ = writer.write_all(format!("{answer}\n").as_bytes()).await;
+    }
+
+    /// Gives the socket that clients come to, and what is done with them, to the process that asks. Once that one serves, this
+    /// one finishes what was begun, and ends.
+    async fn hand_over(&self, mut reader: BufReader<Take<OwnedReadHalf>>, mut writer: OwnedWriteHalf) {
+        // Nothing changes in between.
+        let _changing = self.changing.lock().await;
+        let (drain, order) = {
+            let (settings, live) = (locked(&self.settings), self.shared.live());
+            let healthy = live.entries().iter().filter(|entry| entry.target.is_healthy());
+            let healthy: Vec<String> = healthy.map(|entry| entry.target.address.to_string()).collect();
+            (settings.spec.drain, json!({ "settings": settings.given, "healthy": healthy }))
+        };
+        // The way is new and empty, so that this does not have to wait.
+        let given = locked(&self.listening).give(writer.as_ref());
+        if given.is_err()
+            || writer
+                .write_all(
+                    format!(
+                        "{order}
+"
+                    )
+                    .as_bytes(),
+                )
+                .await
+                .is_err()
+        {
+            return;
+        }
+        let mut said = String::new();
+        if reader.read_line(&mut said).await.is_err() || said.trim() != handover::SERVES {
+            eprintln!("the process that was to take over is gone");
+            return;
+        }
+        eprintln!("another process serves; finishing what was begun");
+        locked(&self.listening).end();
+        let start = Instant::now();
+        while start.elapsed() < drain && (self.workers.open() > 0 || !locked(&self.left).is_empty()) {
+            tokio::time::sleep(QUIET / 10).await;
+        }
+        eprintln!("{} clients are left", self.workers.open());
+        std::process::exit(0);
     }
 
     fn status(&self) -> Json {

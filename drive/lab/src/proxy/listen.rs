@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -23,6 +23,7 @@ use super::table::{Live, Shared};
 use super::target::locked;
 use super::worker::Workers;
 use crate::balancer::spec::Mode;
+use crate::message;
 
 /// The pause after a client could not be accepted, as when descriptors run out.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -102,6 +103,16 @@ impl Listening {
         share_address(&self.socket, room);
     }
 
+    /// Gives the socket to another process.
+    pub fn give(&self, way: &impl AsFd) -> io::Result<()> {
+        message::send(way, b" ", &[self.socket.as_fd()])
+    }
+
+    /// Accepts nobody any more, as another process does; those who are connected finish what they asked.
+    pub fn end(&self) {
+        self.stage.send_modify(|stage| *stage = Stage { is_over: true, generation: stage.generation + 1 });
+    }
+
     /// For how long nobody has come.
     pub fn quiet(&self) -> Duration {
         locked(&self.last).elapsed()
@@ -115,7 +126,7 @@ impl Listening {
 
 impl Drop for Listening {
     fn drop(&mut self) {
-        self.stage.send_modify(|stage| *stage = Stage { is_over: true, generation: stage.generation + 1 });
+        self.end();
     }
 }
 

@@ -8,6 +8,7 @@ mod body;
 mod control;
 mod counts;
 mod forward;
+mod handover;
 mod health;
 mod listen;
 mod place;
@@ -23,6 +24,8 @@ use std::path::Path;
 use andon_schema::Failure;
 use serde_json::Value as Json;
 
+use self::control::Start;
+use self::handover::Inherited;
 use crate::balancer::cannot_listen;
 use crate::cgroup::Hierarchies;
 use crate::failure::OrFail;
@@ -41,13 +44,20 @@ fn begin(order: &Json) -> Result<Work, Failure> {
     if let Some(network) = order.get("network").and_then(Json::as_str) {
         place::go_to(Path::new(network)).or_fail(failed)?;
     }
-    let listener = place::bind(settings.listen).map_err(|error| cannot_listen(settings.listen, &error))?;
-    listener.set_nonblocking(true).or_fail(failed)?;
-    let control = service::control_socket(Path::new(text("directory")))?;
+    let directory = Path::new(text("directory"));
+    let start = if order.get("takes_over").is_some_and(|it| it == &Json::Bool(true)) {
+        Start::Inherited(Inherited::ask(directory)?)
+    } else {
+        let listener = place::bind(settings.listen).map_err(|error| cannot_listen(settings.listen, &error))?;
+        listener.set_nonblocking(true).or_fail(failed)?;
+        Start::New(settings, listener)
+    };
+    // From here on orders come to this process.
+    let control = service::control_socket(directory)?;
     raise_descriptor_limit();
     Ok(Box::new(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(control::run(settings, listener, control))
+        runtime.block_on(control::run(start, control))
     }))
 }
 

@@ -11,7 +11,7 @@ use andon_value::Value;
 
 use crate::Test;
 use crate::backend::{Backend, Client, free_port, get};
-use crate::world::{World, init, run, texts};
+use crate::world::{World, init, processes, run, texts};
 
 pub const TESTS: &[Test] = &[
     ("balancer_without_targets_says_so", without_targets),
@@ -24,6 +24,7 @@ pub const TESTS: &[Test] = &[
     ("balancer_moves_to_another_port", moves_to_another_port),
     ("balancer_says_who_has_the_port", says_who_has_the_port),
     ("balancer_that_was_killed_is_started_again", killed),
+    ("balancer_of_another_version_gives_way_without_a_failed_request", gives_way),
 ];
 
 const KIND: &str = "lab_balancer";
@@ -275,4 +276,73 @@ fn killed(world: &World) {
     world.delete(KIND, &identity);
     let (identity, _) = world.create(KIND, &[("listen", listen.as_str().into())]).unwrap();
     world.delete(KIND, &identity);
+}
+
+fn gives_way(world: &World) {
+    let (listen, one, two) = (free_port(), Backend::new("one"), Backend::new("two"));
+    let wanted = given(&listen, &[&one, &two]);
+    let (identity, value) = world.create(KIND, &wanted).unwrap();
+    let old = init(&identity);
+    // As it is after this program has become another.
+    let path = world.data.path().join("lab/objects").join(identity.as_str());
+    let mut record: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    record["value"]["version"] = "0.0.1".into();
+    std::fs::write(&path, record.to_string()).unwrap();
+    let now = world.lab.read(KIND, &identity, &value).unwrap().unwrap();
+    assert_eq!(now.get_str("version"), Some("0.0.1"));
+    let stop = Arc::new(AtomicBool::new(false));
+    let clients: Vec<_> = (0..6)
+        .map(|number| {
+            let (listen, stop) = (listen.clone(), stop.clone());
+            thread::spawn(move || {
+                let (mut kept, mut good) = (None, 0);
+                while !stop.load(Ordering::SeqCst) {
+                    let mut client = kept.take().unwrap_or_else(|| Client::new(&listen).unwrap());
+                    let answer = client.get("/").unwrap();
+                    assert_eq!(answer.status, 200);
+                    // One that is told so comes again.
+                    let stays = !answer.head.to_lowercase().contains("connection: close");
+                    kept = Some(client).filter(|_| number % 2 == 0 && stays);
+                    good += 1;
+                }
+                good
+            })
+        })
+        .collect();
+    let download = {
+        let listen = listen.clone();
+        thread::spawn(move || get(&listen, "/slow").unwrap().body.len())
+    };
+    let mut switched = Client::new(&listen).unwrap();
+    switched.send("GET /switch HTTP/1.1\r\nhost: a\r\nconnection: Upgrade\r\nupgrade: echo\r\n\r\n").unwrap();
+    switched.head().unwrap();
+    thread::sleep(Duration::from_millis(300));
+    let value = world.update(KIND, &identity, &now, &wanted).unwrap().value;
+    assert_eq!(value.get_str("version"), Some(env!("CARGO_PKG_VERSION")));
+    assert_eq!(world.lab.read(KIND, &identity, &value).unwrap(), Some(value.clone()));
+    // What was begun goes on with the old process.
+    switched.send("hello").unwrap();
+    let mut bytes = [0; 5];
+    switched.raw().read_exact(&mut bytes).unwrap();
+    assert_eq!(&bytes, b"hello");
+    assert_eq!(download.join().unwrap(), 2000);
+    stop.store(true, Ordering::SeqCst);
+    let good: usize = clients.into_iter().map(|client| client.join().unwrap()).sum();
+    println!("{good} requests, no failure");
+    let status = world.lab.balancer_status(&identity).unwrap();
+    assert!(status["counts"]["requests"].as_u64().unwrap() > 0, "{status}");
+    assert!(status["targets"].as_array().unwrap().iter().all(|target| target["healthy"] == true), "{status}");
+    // It ends with the last that it had begun.
+    drop(switched);
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while processes(&identity).contains(&old) {
+        assert!(Instant::now() < deadline, "the old process stays");
+        thread::sleep(Duration::from_millis(50));
+    }
+    assert_eq!(get(&listen, "/").unwrap().status, 200);
+    // And it may change as ever.
+    world.update(KIND, &identity, &value, &given(&listen, &[&two])).unwrap();
+    assert_eq!(get(&listen, "/").unwrap().text(), "two");
+    world.delete(KIND, &identity);
+    assert!(get(&listen, "/").is_err());
 }

@@ -209,12 +209,17 @@ pub fn run(program: &str, arguments: &[&str]) -> String {
 
 /// The host's number of the first process of a server.
 pub fn init(identity: &Identity) -> String {
+    processes(identity).remove(0)
+}
+
+/// The processes of an object that has a control group.
+pub fn processes(identity: &Identity) -> Vec<String> {
     let groups =
         ["/sys/fs/cgroup/unified/andon", "/sys/fs/cgroup/andon"].map(|root| Path::new(root).join(identity.as_str()));
     let processes = groups.iter().flat_map(|group| {
         ["init.scope", ""].map(|below| fs::read_to_string(group.join(below).join("cgroup.procs")).unwrap_or_default())
     });
-    processes.collect::<String>().lines().next().unwrap().to_owned()
+    processes.collect::<String>().lines().map(str::to_owned).collect()
 }
 
 /// Runs a command inside a server.
