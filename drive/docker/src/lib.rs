@@ -9,7 +9,6 @@
 
 mod api;
 mod engine;
-mod pull;
 mod schema;
 mod spec;
 

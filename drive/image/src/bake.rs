@@ -3,13 +3,14 @@ use std::fs::{self, File, Permissions};
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use andon_schema::{Failure, Identity};
 
-use crate::cache::Fetched;
-use crate::clean::clean;
+use crate::cache::{Cache, Fetched};
+use crate::clean::{self, clean};
 use crate::images::{Stack, remove_all};
 use crate::layer::settle;
 use crate::lock::Lock;
@@ -26,11 +27,13 @@ const FEW: usize = 400;
 pub struct Bake {
     workplace: Workplace,
     images: PathBuf,
+    interrupt: Arc<AtomicBool>,
     stack: Stack,
     lower: Vec<PathBuf>,
     /// What is below.
     tree: Tree,
     fetched: Vec<Fetched>,
+    cache: Cache,
 }
 
 impl Images {
@@ -52,9 +55,11 @@ impl Images {
             fs::set_permissions(&upper, Permissions::from_mode(metadata.mode())).doing("set the mode of", &upper)?;
         }
         let tree = self.tree(stack)?;
-        let cache = workplace.directory.join("cache");
-        let fetched = self.cache(stack).lay(&tree, &cache, pins).doing("make", &cache)?;
-        Ok(Bake { workplace, images: self.directory.clone(), stack: stack.clone(), lower, tree, fetched })
+        let place = workplace.directory.join("cache");
+        let cache = self.cache(stack, &tree);
+        let fetched = cache.lay(&tree, &place, pins).doing("make", &place)?;
+        let (images, interrupt) = (self.directory.clone(), Arc::clone(&self.interrupt));
+        Ok(Bake { workplace, images, interrupt, stack: stack.clone(), lower, tree, fetched, cache })
     }
 
     pub(crate) fn workplace(&self, name: &str) -> Result<Workplace, Failure> {
@@ -122,7 +127,10 @@ impl Images {
         settled: impl FnOnce(&Tree) -> Result<(), Failure>,
     ) -> Result<Option<Digest>, Failure> {
         let upper = workplace.upper();
-        let layer = settle(&upper, below).doing("read", &upper)?;
+        let layer = match settle(&upper, below, &self.interrupt) {
+            Err(_) if self.interrupt.load(Ordering::Relaxed) => return Err(stopped()),
+            settled => settled.doing("read", &upper)?,
+        };
         settled(&layer)?;
         if layer.is_nothing(below) {
             return Ok(None);
@@ -192,9 +200,9 @@ impl Bake {
     /// remembers what it was made from. `None` where it says nothing. Nobody may be inside any more.
     pub fn seal(self, step: &RecipeKey) -> Result<Option<Digest>, Failure> {
         let upper = self.upper();
-        clean(&upper).doing("clean", &upper)?;
-        let images = Images::at(self.images);
-        let cache = images.cache(&self.stack);
+        clean(&upper, clean::Origin::Bake).doing("clean", &upper)?;
+        let images = Images::at(self.images, self.interrupt);
+        let cache = self.cache;
         let mut after = self.tree.clone();
         let layer = images.keep(self.workplace, &self.tree, |layer| {
             after.cover(layer);
@@ -206,7 +214,7 @@ impl Bake {
 
     /// Finishes an image of which this is the last layer.
     pub fn commit(self, recipe: &RecipeKey) -> Result<Digest, Failure> {
-        let images = Images::at(self.images.clone());
+        let images = Images::at(self.images.clone(), Arc::clone(&self.interrupt));
         let mut stack = self.stack.clone();
         stack.push(self.seal(recipe)?);
         images.finish(&stack, recipe)
@@ -261,7 +269,7 @@ impl Workplace {
 
     /// Removes it, after it has given up its name: whoever takes that next has it alone.
     fn remove(&self) -> Result<(), Failure> {
-        let images = Images::at(self.images.clone());
+        let images = Images::at(self.images.clone(), Arc::default());
         let aside = {
             let _lock = images.lock()?;
             images.set_aside(&self.directory)?

@@ -1,12 +1,13 @@
+use std::collections::BTreeSet;
 use std::fs;
-use std::io::{self, Read};
+use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use andon_schema::Failure;
 use serde_json::Value as Config;
@@ -14,7 +15,8 @@ use sha2::{Digest as _, Sha256};
 
 use crate::bake::Held;
 use crate::bootstrap::{bootstrap, follow};
-use crate::clean::{Fate, Keys, clean, forget, trace};
+use crate::cache::Sources;
+use crate::clean::{self, Fate, Keys, Kind, clean, fate};
 use crate::digest::hex;
 use crate::host::{self, Extent};
 use crate::images::{Stack, write_whole};
@@ -22,17 +24,21 @@ use crate::layer::{hash_file, read};
 use crate::lock::Lock;
 use crate::mirror::Mirrors;
 use crate::oci::tarball::{self, Text};
-use crate::oci::{Origin, shown};
-use crate::patience::{Budget, stopped};
+use crate::oci::{NOT_THERE, Origin, shown};
+use crate::patience::{Budget, output_of, stopped};
+use crate::source::Distribution;
 use crate::tree::Tree;
 use crate::trouble::Trouble;
 use crate::trust::Trust;
-use crate::{Digest, Images, RecipeKey, Registries, Source};
+use crate::{Digest, Images, RecipeKey, Reference, Registries, Source};
 
 /// Which files a base is cleaned of; another number where others are.
-const CLEANING: &str = "3";
+const CLEANING: &str = "4";
 
-/// Where a root file system names the mirror that it was made from.
+/// How a release's base is made; another number where it is made of other packages.
+const RELEASE: &str = "2";
+
+/// Where a root file system says where its packages come from.
 const SOURCES_LIST: &str = "etc/apt/sources.list";
 
 /// What images are made over.
@@ -53,6 +59,8 @@ pub struct Choice {
     pub pins: String,
     /// As it is to be had now, whatever is here already.
     pub afresh: bool,
+    /// Of an image in a registry, the digest of its manifest, whatever the tag names now.
+    pub manifest: Option<Digest>,
 }
 
 impl Images {
@@ -71,7 +79,7 @@ impl Images {
     /// The same with a say in which one it is.
     pub fn base_with(&self, source: &Source, choice: &Choice, log: &dyn Fn(&str)) -> Result<Base, Failure> {
         let known = || match choice {
-            Choice { afresh: true, .. } => Ok(None),
+            Choice { afresh: true, .. } | Choice { manifest: Some(_), .. } => Ok(None),
             // What is made with other versions is another base.
             Choice { pins, .. } if !pins.is_empty() && matches!(source, Source::Release { .. }) => Ok(None),
             _ => self.known_base(source),
@@ -92,43 +100,55 @@ impl Images {
         if let Some(base) = known()? {
             return Ok(base);
         }
-        let clients;
+        let (clients, named);
         let origin = match source {
             Source::Registry(reference) => {
                 clients = Registries::new().interrupted_by(Arc::clone(&self.interrupt));
-                Some(Origin::Registry(&clients, reference))
+                named = match &choice.manifest {
+                    Some(manifest) => Reference { digest: Some(manifest.clone()), ..reference.clone() },
+                    None => reference.clone(),
+                };
+                Some(Origin::Registry(&clients, &named))
             }
             Source::Layout { path, tag } => Some(Origin::Layout(path, tag.as_deref())),
             _ => None,
         };
         if let Some(origin) = origin {
             log(&format!("fetching {}", place(source)));
-            let (manifest, _) = origin.manifest()?;
+            let (manifest, manifest_digest) = origin.manifest().map_err(|failure| match &choice.manifest {
+                Some(wanted) if failure.summary == NOT_THERE => no_longer(source, wanted),
+                _ => failure,
+            })?;
             let config = origin.config(&manifest)?;
             let held = self.hold_layers()?;
             let mut stack = self.unpack_layers(&origin, &manifest, &held, log)?;
             stack.push(self.without_traces(&stack, &name, &held)?);
             let digest = self.assemble(&stack)?;
             self.keep_config(&digest, source, &config)?;
-            self.point(&pointer, &digest)?;
+            write_whole(&self.manifest_path(&digest, source)?, manifest_digest.as_str().as_bytes())?;
+            // What the tag names now may be another one.
+            if choice.manifest.is_none() {
+                self.point(&pointer, &digest)?;
+            }
             return self.as_base(digest, true);
         }
         let workplace = self.workplace(&format!("base-{name}"))?;
         let (upper, scratch) = (workplace.upper(), workplace.work());
+        let mut sources = String::new();
         match source {
             Source::Release { distribution, release } => {
                 let mirrors = Mirrors::choose(*distribution, &self.settings);
+                sources = mirrors.sources(release);
                 log(&format!("making the base of {} {release} from {}", distribution.name(), mirrors.main()));
                 bootstrap(release, &mirrors, &choice.pins, (&upper, &scratch), &self.interrupt, log)?;
-                clean(&upper).doing("clean", &upper)?;
             }
             Source::Host => {
                 log("copying what packages brought to this machine");
-                host::take(Path::new("/"), &upper, Extent::Whole, log)?;
+                host::take(Path::new("/"), &upper, Extent::Whole, &self.interrupt, log)?;
             }
             Source::HostSettings => {
                 log("copying what packages brought to this machine beside /usr");
-                host::take(Path::new("/"), &upper, Extent::Settings, log)?;
+                host::take(Path::new("/"), &upper, Extent::Settings, &self.interrupt, log)?;
             }
             Source::Directory(path) => {
                 log(&format!("copying {}", path.display()));
@@ -159,10 +179,11 @@ impl Images {
             )
             .help("Name the directory, or an archive of the directory, in which /usr is."));
         }
-        if !matches!(source, Source::Release { .. }) {
-            // It may be a copy of a server that ran.
-            clean(&upper).and_then(|()| forget(&upper)).doing("clean", &upper)?;
-        }
+        let origin = match source {
+            Source::Release { .. } => clean::Origin::Bake,
+            _ => clean::Origin::Server,
+        };
+        clean(&upper, origin).doing("clean", &upper)?;
         let layer = self
             .keep(workplace, &Tree::default(), |_| Ok(()))?
             .ok_or_else(|| Failure::new("the image's base could not be made", "There is nothing in it.".to_owned()))?;
@@ -170,6 +191,9 @@ impl Images {
             Source::Release { distribution, release } => Trust::of_release(*distribution, release),
             _ => Trust::Nobody,
         };
+        if matches!(source, Source::Release { .. }) {
+            self.keep_sources(&trust, &sources)?;
+        }
         let digest = self.assemble(&Stack::new(vec![layer], trust))?;
         // What was made with chosen versions is found by its digest alone.
         if choice.pins.is_empty() {
@@ -203,7 +227,7 @@ impl Images {
             return Ok(known);
         }
         let mut whole = Tree::default();
-        whole.cover(&read(path).doing("read", path)?);
+        whole.cover(&read(path, &self.interrupt).doing("read", path)?);
         let digest = whole.digest();
         // Whoever may only look goes on without.
         if let Some(key) = key.filter(|_| self.directory.is_dir()) {
@@ -236,17 +260,30 @@ impl Images {
         serde_json::from_slice(&fs::read(self.config_path(image, source).ok()?).ok()?).ok()
     }
 
+    /// The digest of the manifest by which an image from elsewhere was fetched. `None` where that is not known.
+    pub fn manifest_of(&self, image: &Digest, source: &Source) -> Option<Digest> {
+        Digest::parse(&fs::read_to_string(self.manifest_path(image, source).ok()?).ok()?)
+    }
+
     fn keep_config(&self, image: &Digest, source: &Source, config: &Config) -> Result<(), Failure> {
         write_whole(&self.config_path(image, source)?, config.to_string().as_bytes())
     }
 
-    /// Images of two names may hold the same, and run otherwise.
     fn config_path(&self, image: &Digest, source: &Source) -> Result<PathBuf, Failure> {
+        self.about(image, source, "config")
+    }
+
+    fn manifest_path(&self, image: &Digest, source: &Source) -> Result<PathBuf, Failure> {
+        self.about(image, source, "manifest")
+    }
+
+    /// What is known of an image by where it came from: images of two names may hold the same, and run otherwise.
+    fn about(&self, image: &Digest, source: &Source, what: &str) -> Result<PathBuf, Failure> {
         let key = match source {
             Source::Registry(reference) => reference.to_string(),
             source => self.source_key(source)?,
         };
-        Ok(self.place(image).join(format!("config-{}", RecipeKey::of([key.as_bytes()]).as_str())))
+        Ok(self.place(image).join(format!("{what}-{}", RecipeKey::of([key.as_bytes()]).as_str())))
     }
 
     /// What a lock file says of an image that was made over this: its digest; where that is a release, of all but the mirror
@@ -273,6 +310,33 @@ impl Images {
         self.directory.join("bases").join(format!("locked-{}", locked.directory_name()))
     }
 
+    /// Where the packages of an image come from while it is baked, in place of the mirror that it names. Nothing where that is
+    /// the same, where a role has said otherwise, or where somebody else made the image.
+    pub(crate) fn sources(&self, stack: &Stack, tree: &Tree) -> Option<Sources> {
+        let Trust::Release(name) = &stack.trust else { return None };
+        let (id, release) = name.split_once(' ')?;
+        let distribution = Distribution::of_id(id)?;
+        let own = Mirrors::of_its_own(distribution).sources(release);
+        let is_own = tree.line(SOURCES_LIST.as_bytes())?.contains(&hex(&Sha256::digest(&own)));
+        let used = match Mirrors::named(distribution, &self.settings) {
+            Some(mirrors) => mirrors.sources(release),
+            None => fs::read_to_string(self.sources_path(&stack.trust)).ok()?,
+        };
+        (is_own && used != own).then_some(Sources { used, own })
+    }
+
+    /// Remembers where the packages of a release came from.
+    fn keep_sources(&self, release: &Trust, sources: &str) -> Result<(), Failure> {
+        let path = self.sources_path(release);
+        let directory = path.parent().unwrap_or(&self.directory);
+        fs::create_dir_all(directory).doing("make", directory)?;
+        write_whole(&path, sources.as_bytes())
+    }
+
+    fn sources_path(&self, release: &Trust) -> PathBuf {
+        self.directory.join("mirrors").join(release.text().replace(' ', "-"))
+    }
+
     fn as_base(&self, digest: Digest, fetched: bool) -> Result<Base, Failure> {
         Ok(Base { lower: self.lower_dirs(&digest)?, digest, fetched })
     }
@@ -280,11 +344,14 @@ impl Images {
     /// The file that names the digest of a base.
     fn base_path(&self, source: &Source) -> Result<PathBuf, Failure> {
         let name = match source {
-            Source::Release { distribution, release } => format!("{}-{release}", distribution.id()),
+            Source::Release { distribution, release } => format!("{}-{release}-{RELEASE}", distribution.id()),
             Source::Host => format!("host-{CLEANING}-{}", host::key(Path::new("/"))?.as_str()),
             Source::HostSettings => format!("host-settings-{CLEANING}-{}", host::key(Path::new("/"))?.as_str()),
             Source::Archive(path) => {
-                format!("archive-{CLEANING}-{}", hex(&hash_file(path, &mut vec![0; 256 << 10]).doing("read", path)?))
+                format!(
+                    "archive-{CLEANING}-{}",
+                    hex(&hash_file(path, &mut vec![0; 256 << 10], &self.interrupt).doing("read", path)?)
+                )
             }
             Source::Directory(path) => format!("directory-{CLEANING}-{}", self.tree_digest(path)?.directory_name()),
             Source::Registry(reference) => {
@@ -337,33 +404,44 @@ fn appearance(path: &Path) -> io::Result<Option<RecipeKey>> {
     Ok(is_settled.then(|| RecipeKey::of(std::iter::once(head).chain(lines.iter().map(|line| &**line)))))
 }
 
-/// What makes a root file system one of a certain server: the paths that have to go, and the files that have to say
-/// something else.
+/// What no image has of what is in a container's: the paths that have to go, and the files that have to say something else.
 fn traces(tree: &Tree) -> Vec<Text> {
     let mut found: Vec<Text> = Vec::new();
+    let mut gone: BTreeSet<&[u8]> = BTreeSet::new();
     let mut keys = Vec::new();
+    let to_snakeoil: Vec<String> = clean::TO_SNAKEOIL.iter().map(|target| hex(&Sha256::digest(target))).collect();
     for (path, line) in tree.iter() {
-        let is_gone = |above: &Text| {
-            above.content.is_none() && path.strip_prefix(&*above.path).is_some_and(|rest| rest.starts_with(b"/"))
-        };
-        if found.iter().any(is_gone) {
+        let slashes = path.iter().enumerate().filter(|(_, byte)| **byte == b'/');
+        if slashes.into_iter().any(|(at, _)| path.get(..at).is_some_and(|above| gone.contains(above))) {
             continue;
         }
-        let content = match trace(path) {
+        let kind = match line.get(..1) {
+            Some("f") => Kind::File,
+            Some("d") => Kind::Directory,
+            Some("l") if to_snakeoil.iter().any(|target| line.contains(&**target)) => Kind::LinkToSnakeoil,
+            _ => Kind::Other,
+        };
+        let content = match fate(clean::Origin::Container, path, kind) {
             Some(Fate::Gone) => None,
-            Some(Fate::Holds(text)) if line.starts_with('f') && !line.contains(&hex(&Sha256::digest(text))) => {
-                Some(text)
-            }
+            Some(Fate::Holds(text)) if !line.contains(&hex(&Sha256::digest(text))) => Some(text),
             _ => continue,
         };
-        keys.extend(Keys::in_file(path));
+        if content.is_none() {
+            gone.insert(path);
+            Keys::note(&mut keys, path);
+        }
         found.push(Text::over(path, line, content));
     }
-    keys.dedup();
     for (path, text) in keys.iter().flat_map(|keys| keys.makers()) {
         found.push(Text::over(path.as_bytes(), "f 644 0 0", Some(text)));
     }
     found
+}
+
+fn no_longer(source: &Source, wanted: &Digest) -> Failure {
+    let detail = format!("It was locked as {wanted}; the registry of {} has that no longer.", place(source));
+    Failure::new("the base of the image is gone from its registry", detail)
+        .help("Take what its tag names now: `andon bake --update`; or have the registry keep what is locked.")
 }
 
 fn unresolved() -> Failure {
@@ -384,34 +462,15 @@ fn place(source: &Source) -> String {
 
 fn fill(command: &mut Command, from: &Path, interrupt: &AtomicBool) -> Result<(), Failure> {
     follow(command);
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).env("LC_ALL", "C.UTF-8");
-    let mut child = command.spawn().doing("unpack", from)?;
-    let stderr = child.stderr.take();
-    let (status, said) = std::thread::scope(|scope| {
-        let said = scope.spawn(move || {
-            let mut said = Vec::new();
-            stderr.map(|mut from| from.read_to_end(&mut said));
-            said
-        });
-        let status = loop {
-            if interrupt.load(Ordering::Relaxed) {
-                let _ = child.kill();
-            }
-            match child.try_wait() {
-                Ok(None) => std::thread::sleep(Duration::from_millis(5)),
-                Ok(Some(status)) => break Ok(status),
-                Err(error) => break Err(error),
-            }
-        };
-        (status, said.join().unwrap_or_default())
-    });
-    if status.doing("unpack", from)?.success() {
+    command.stdin(Stdio::null()).env("LC_ALL", "C.UTF-8");
+    let output = match output_of(command, interrupt) {
+        Err(_) if interrupt.load(Ordering::Relaxed) => return Err(stopped()),
+        output => output.doing("unpack", from)?,
+    };
+    if output.status.success() {
         return Ok(());
     }
-    if interrupt.load(Ordering::Relaxed) {
-        return Err(stopped());
-    }
-    let said = String::from_utf8_lossy(&said);
+    let said = String::from_utf8_lossy(&output.stderr);
     let said: Vec<&str> = said.lines().collect();
     let said = said.get(said.len().saturating_sub(5)..).unwrap_or_default().join("\n");
     let failure = Failure::new(

@@ -21,7 +21,8 @@ use crate::source::Distribution;
 use crate::trouble::{FREE_SPACE, Trouble};
 
 /// What a server needs beyond the essential packages: to boot, to install more, and to know the time zones.
-const PACKAGES: &str = "apt,dbus,systemd-sysv,tzdata";
+/// With certificates, since it may be a mirror that is asked by https that these come from: which one is no matter.
+const PACKAGES: &str = "apt,ca-certificates,dbus,systemd-sysv,tzdata";
 
 /// Says to Debian's packages that `/bin` and its like are links. Those of bullseye and of Ubuntu need not be told, or are told
 /// by others.
@@ -80,7 +81,6 @@ pub(crate) fn bootstrap(
     let is_told = mirrors.distribution() == Distribution::Debian && release != "bullseye";
     let mut packages = vec![PACKAGES];
     packages.extend(is_told.then_some(TOLD_OF_MERGE));
-    packages.extend(mirrors.is_secure().then_some("ca-certificates"));
     let packages = packages.join(",");
     let sources = scratch.join("sources.list");
     fs::write(&sources, mirrors.sources(release)).doing("write", &sources)?;
@@ -107,7 +107,9 @@ pub(crate) fn bootstrap(
     tool.env("TMPDIR", scratch).env("SOURCE_DATE_EPOCH", "1704067200");
     let of = Making { release, mirrors, keyring };
     run(tool, &of, interrupt, log)?;
-    settle(upper, &sources).doing("set up", upper)
+    // Whichever mirror the packages came from, the image is the same.
+    let own = Mirrors::of_its_own(mirrors.distribution()).sources(release);
+    settle(upper, &sources, &own).doing("set up", upper)
 }
 
 /// A command that starts its program as the first process of a PID namespace, in a mount namespace: nothing that it
@@ -280,7 +282,7 @@ fn failure(of: &Making<'_>, said: &[String]) -> Failure {
 }
 
 /// Leaves nothing of this machine and of the making, and keeps later packages as lean as the first.
-fn settle(upper: &Path, sources: &Path) -> io::Result<()> {
+fn settle(upper: &Path, sources: &Path, own: &str) -> io::Result<()> {
     // The second is a copy of the list of sources, which apt would read twice.
     let copied = sources.file_name().unwrap_or_default().to_string_lossy();
     let copied = format!("etc/apt/sources.list.d/0000{copied}");
@@ -291,7 +293,7 @@ fn settle(upper: &Path, sources: &Path) -> io::Result<()> {
         }
     }
     for (file, content) in [
-        ("etc/apt/sources.list", fs::read_to_string(sources)?),
+        ("etc/apt/sources.list", own.to_owned()),
         ("etc/apt/apt.conf.d/10languages", format!("{NO_LANGUAGES}\n")),
         ("etc/dpkg/dpkg.cfg.d/excludes", format!("{}\n", EXCLUDES.join("\n"))),
         ("etc/hostname", "localhost\n".to_owned()),

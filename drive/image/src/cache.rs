@@ -4,11 +4,11 @@
 //! sealed. None of it gets into a layer.
 
 use std::collections::BTreeSet;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use sha2::{Digest as _, Sha256};
 
@@ -25,6 +25,9 @@ const ARCHIVES: &str = "archives";
 
 /// The file of preferences that apt is told of during a bake, by whoever runs it there.
 const PINS: &str = "andon-pins";
+/// The same for where packages come from, in place of what the image says.
+const SOURCES: &str = "andon-sources";
+const OWN_SOURCES: &str = "andon-own-sources";
 
 /// A directory of the root file system over which another one is laid during a bake.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,6 +48,17 @@ pub(crate) struct Cache {
     pub place: PathBuf,
     /// What the packages of the image are trusted by.
     pub trust: Trust,
+    /// Where packages come from, where that is not what the image says.
+    pub sources: Option<Sources>,
+}
+
+/// Lists of sources, as apt has them in a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Sources {
+    /// Where packages come from while an image is baked.
+    pub used: String,
+    /// What the image says.
+    pub own: String,
 }
 
 impl Cache {
@@ -58,11 +72,19 @@ impl Cache {
         fs::create_dir_all(packages.join(ARCHIVES))?;
         let lists = self.lists(tree)?.unwrap_or_else(|| place.join("none"));
         let mut fetched = vec![lists.join("apt"), packages];
-        if !pins.is_empty() {
-            let pinned = place.join("pins");
-            fs::create_dir_all(&pinned)?;
-            fs::write(pinned.join(PINS), pins)?;
-            fetched.insert(0, pinned);
+        let sources = self.sources.as_ref();
+        let said = [
+            (PINS, Some(pins).filter(|pins| !pins.is_empty())),
+            (SOURCES, sources.map(|sources| &*sources.used)),
+            (OWN_SOURCES, sources.map(|sources| &*sources.own)),
+        ];
+        if said.iter().any(|(_, text)| text.is_some()) {
+            let directory = place.join("said");
+            fs::create_dir_all(&directory)?;
+            for (name, text) in said {
+                text.map_or(Ok(()), |text| fs::write(directory.join(name), text))?;
+            }
+            fetched.insert(0, directory);
         }
         let layers = [(LISTS, "lists", vec![lists.join("lists")]), (FETCHED, "apt", fetched)];
         let mut laid = Vec::new();
@@ -93,22 +115,22 @@ impl Cache {
         }
         let all = self.all_lists(after);
         let stamp = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
-        // Its name makes it whole.
-        let draft = all.join(format!(".draft-{}", std::process::id()));
-        let _ = fs::remove_dir_all(&draft);
+        // Its name makes it whole; where this process ends before that, it is part of its workplace, which is swept.
+        let draft = lists.work.with_file_name("kept");
+        fs::create_dir_all(&all)?;
         merge(lists, &draft.join("lists"))?;
         merge(fetched, &draft.join("apt"))?;
         fs::rename(&draft, all.join(format!("{stamp:020}")))
     }
 
-    /// Removes lists that newer ones have replaced, and packages that were not fetched for `unused`. Nobody may bake.
-    pub(crate) fn tidy(&self, unused: std::time::Duration) -> io::Result<()> {
+    /// Removes lists that newer ones have replaced, and lists and packages that were not fetched for `unused`. Nobody may bake.
+    pub(crate) fn tidy(&self, unused: Duration) -> io::Result<()> {
         for name in names(&self.place).unwrap_or_default() {
             let directory = self.place.join(&name);
             if name.starts_with("lists-") {
                 let mut versions = names(&directory).unwrap_or_default();
                 versions.sort();
-                let newest = versions.iter().rfind(|name| !name.starts_with('.')).cloned();
+                let newest = versions.iter().rfind(|name| !name.starts_with('.') && !is_older(name, unused)).cloned();
                 for version in versions.iter().filter(|name| Some(*name) != newest.as_ref()) {
                     fs::remove_dir_all(directory.join(version))?;
                 }
@@ -119,7 +141,10 @@ impl Cache {
                         fs::remove_file(path)?;
                     }
                 }
+                let _ = fs::remove_dir(directory.join(ARCHIVES));
             }
+            // Unless there is something left in it.
+            let _ = fs::remove_dir(directory);
         }
         Ok(())
     }
@@ -129,7 +154,10 @@ impl Cache {
     }
 
     fn all_lists(&self, tree: &Tree) -> PathBuf {
-        self.place.join(format!("lists-{}", self.key(tree)))
+        // Lists are named after their mirror: those of one say nothing of another.
+        let mirror = self.sources.iter().map(|sources| format!("-{}", hex(&Sha256::digest(&sources.used))));
+        let mirror: String = mirror.flat_map(|name| name.chars().take(17).collect::<Vec<_>>()).collect();
+        self.place.join(format!("lists-{}{mirror}", self.key(tree)))
     }
 
     /// A name for where packages come from, and what they are trusted by.
@@ -150,6 +178,17 @@ impl Cache {
         versions.retain(|name| !name.starts_with('.'));
         Ok(versions.into_iter().max().map(|newest| all.join(newest)))
     }
+}
+
+/// Whether a file is one that only says something while a bake lasts.
+fn is_said(name: &OsStr) -> bool {
+    [PINS, SOURCES, OWN_SOURCES].iter().any(|said| name == *said)
+}
+
+/// Whether lists were fetched longer ago than this, by their name: microseconds since 1970.
+fn is_older(name: &str, than: Duration) -> bool {
+    let then = name.parse().map(Duration::from_micros).unwrap_or_default();
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().saturating_sub(then) > than
 }
 
 /// The plain files in a directory, if there is one. A link in its place may be an image's, and lead to this machine's files.
@@ -177,7 +216,7 @@ fn merge(laid: &Fetched, to: &Path) -> io::Result<()> {
     for entry in fs::read_dir(&laid.upper)? {
         let entry = entry?;
         let metadata = fs::symlink_metadata(entry.path())?;
-        if metadata.is_file() && entry.file_name() != "lock" && entry.file_name() != PINS {
+        if metadata.is_file() && entry.file_name() != "lock" && !is_said(&entry.file_name()) {
             fs::rename(entry.path(), to.join(entry.file_name()))?;
         } else if !is_whiteout(&metadata) {
             continue;
@@ -185,9 +224,43 @@ fn merge(laid: &Fetched, to: &Path) -> io::Result<()> {
         seen.insert(entry.file_name());
     }
     for (name, path) in laid.lower.iter().map(|lower| files(lower)).collect::<io::Result<Vec<_>>>()?.concat() {
-        if name != PINS && seen.insert(name.clone()) {
+        if !is_said(&name) && seen.insert(name.clone()) {
             fs::hard_link(path, to.join(name))?;
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_that_nobody_asks_for_any_more_go() {
+        let place = std::env::temp_dir().join(format!("andon-cache-{}", std::process::id()));
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_micros();
+        let (old, older) = (now - 40 * 86_400_000_000, now - 50 * 86_400_000_000);
+        let name = |directory: &str, stamp: u128| place.join(directory).join(format!("{stamp:020}"));
+        let directories = [
+            name("lists-a", old),
+            name("lists-b", old),
+            name("lists-b", now),
+            name("lists-c", old),
+            name("lists-c", older),
+        ];
+        for directory in &directories {
+            fs::create_dir_all(directory.join("lists")).unwrap();
+        }
+        fs::create_dir_all(place.join("lists-d/.draft-1/lists")).unwrap();
+        fs::create_dir_all(place.join("packages-a").join(ARCHIVES)).unwrap();
+        fs::create_dir_all(place.join("packages-b").join(ARCHIVES)).unwrap();
+        fs::write(place.join("packages-b").join(ARCHIVES).join("x.deb"), "x").unwrap();
+        let cache = Cache { place: place.clone(), trust: Trust::Nobody, sources: None };
+        cache.tidy(Duration::from_secs(30 * 86_400)).unwrap();
+        let mut left = names(&place).unwrap();
+        left.sort();
+        assert_eq!(left, ["lists-b", "packages-b"]);
+        assert_eq!(names(&place.join("lists-b")).unwrap(), [format!("{now:020}")]);
+        fs::remove_dir_all(place).unwrap();
+    }
 }

@@ -1,9 +1,10 @@
-//! Removes from a root file system what depends on the time, the machine and the run.
+//! Removes from a root file system what depends on the time, the machine and the run: one list, for every layer that is baked
+//! and for bases of every kind.
 //!
 //! Paths are walked without following links, so that nothing in an image can lead out of it.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, lchown};
 use std::path::{Path, PathBuf};
@@ -65,13 +66,23 @@ impl Keys {
         }
     }
 
-    /// The keys that a file holds.
-    pub(crate) fn in_file(path: &[u8]) -> Option<Keys> {
-        match path {
-            path if path.starts_with(b"etc/ssh/") => Some(Keys::Ssh),
-            path if path == SNAKEOIL_KEY.as_bytes() => Some(Keys::Snakeoil),
-            _ => None,
+    /// Notes the keys that a file which goes holds.
+    pub(crate) fn note(lost: &mut Vec<Keys>, path: &[u8]) {
+        let keys = match path {
+            path if path.starts_with(b"etc/ssh/") => Keys::Ssh,
+            path if path == SNAKEOIL_KEY.as_bytes() => Keys::Snakeoil,
+            _ => return,
+        };
+        if !lost.contains(&keys) {
+            lost.push(keys);
         }
+    }
+
+    /// Those that whoever starts in a root file system needs, by the programs that are there to make them.
+    pub(crate) fn needed(root: &Path) -> Vec<Keys> {
+        let programs = [(Keys::Ssh, "usr/sbin/sshd"), (Keys::Snakeoil, "usr/sbin/make-ssl-cert")];
+        let is_there = |(_, program): &(Keys, &str)| fs::symlink_metadata(root.join(program)).is_ok();
+        programs.into_iter().filter(is_there).map(|(keys, _)| keys).collect()
     }
 }
 
@@ -83,7 +94,11 @@ const SSH_UNIT_CONTENT: &str = "# Each server makes host keys of its own when it
     ExecStartPre=/usr/sbin/sshd -t\n";
 
 const SNAKEOIL_KEY: &str = "etc/ssl/private/ssl-cert-snakeoil.key";
+const CERTIFICATES: &str = "etc/ssl/certs";
 const SNAKEOIL: &str = "ssl-cert-snakeoil.pem";
+
+/// Where links lead that are to that certificate.
+pub(crate) const TO_SNAKEOIL: [&str; 2] = [SNAKEOIL, "/etc/ssl/certs/ssl-cert-snakeoil.pem"];
 const SNAKEOIL_UNITS: [(&str, &str); 2] = [
     (
         "etc/systemd/system/ssl-cert-snakeoil.service",
@@ -103,61 +118,28 @@ const SNAKEOIL_UNITS: [(&str, &str); 2] = [
     ("etc/systemd/system/basic.target.d/ssl-cert-snakeoil.conf", "[Unit]\nWants=ssl-cert-snakeoil.service\n"),
 ];
 
-/// Cleans a layer, or a whole root file system.
-pub(crate) fn clean(root: &Path) -> io::Result<()> {
-    for directory in EMPTIED {
-        if let Some(directory) = inside(root, directory) {
-            for entry in fs::read_dir(directory)? {
-                let entry = entry?;
-                match entry.file_type()?.is_dir() {
-                    true => fs::remove_dir_all(entry.path())?,
-                    false => fs::remove_file(entry.path())?,
-                }
-            }
-        }
-    }
-    let mut keys = Vec::new();
-    for (directory, start, end) in REMOVED {
-        let Some(place) = inside(root, directory) else { continue };
-        for entry in fs::read_dir(place)? {
-            let entry = entry?;
-            let name = entry.file_name();
-            let name = name.to_string_lossy();
-            let matches = match end {
-                "" => name == start,
-                _ => name.strip_prefix(start).is_some_and(|rest| rest.ends_with(end)),
-            };
-            if matches && entry.file_type()?.is_file() {
-                fs::remove_file(entry.path())?;
-                keys.extend(Keys::in_file(format!("{directory}/{name}").as_bytes()));
-            }
-        }
-    }
-    if let Some(certificates) = inside(root, "etc/ssl/certs") {
-        for entry in fs::read_dir(certificates)? {
-            let entry = entry?;
-            if entry.file_name() == SNAKEOIL
-                || fs::read_link(entry.path()).is_ok_and(|target| target == Path::new(SNAKEOIL))
-            {
-                fs::remove_file(entry.path())?;
-            }
-        }
-    }
-    remake(root, keys)?;
-    // An empty file, not none: without one, systemd takes the next start for the first of a machine whose services were
-    // never set up, and changes which are enabled.
-    if let Some(id) = inside(root, "etc").map(|etc| etc.join("machine-id"))
-        && fs::symlink_metadata(&id).is_ok_and(|metadata| metadata.is_file())
-    {
-        File::create(id)?;
-    }
-    if let Some(logs) = inside(root, "var/log") {
-        empty_files(&logs)?;
-    }
-    Ok(())
+/// Whose files are looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// A bake wrote them: what its run left goes, and what its roles say stays.
+    Bake,
+    /// They may be a copy of a server that ran.
+    Server,
+    /// They were made for containers, for which the directories in `/run` are there before anything starts.
+    Container,
 }
 
-/// What becomes of a path that a server has made for itself.
+/// What is at a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    File,
+    Directory,
+    /// A link to the certificate that goes.
+    LinkToSnakeoil,
+    Other,
+}
+
+/// What becomes of a path that tells of a time, a run or a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fate {
     /// It goes, with all that is below it.
@@ -166,26 +148,58 @@ pub(crate) enum Fate {
     Holds(&'static str),
 }
 
-/// Of a root file system that was a server's: what made that server one of its own, or tells of its time. Of its paths, not
-/// of its layers: a path below a link is none.
-pub(crate) fn trace(path: &[u8]) -> Option<Fate> {
-    let path = std::str::from_utf8(path).ok()?;
-    let (directory, name) = path.rsplit_once('/')?;
+/// What becomes of a path: the one list of what no image has, for layers that were baked and for bases of every kind. `None`
+/// where it stays as it is. Of a root file system's paths, not of its layers': a path below a link is none.
+pub(crate) fn fate(origin: Origin, path: &[u8], kind: Kind) -> Option<Fate> {
+    let path = String::from_utf8_lossy(path);
+    let (directory, name) = path.rsplit_once('/').unwrap_or(("", &path));
+    if origin == Origin::Container && path.starts_with("run/") {
+        return (kind != Kind::Directory).then_some(Fate::Gone);
+    }
+    left_by_a_run(directory, name, kind).or_else(|| match origin {
+        Origin::Bake => None,
+        Origin::Server | Origin::Container => left_by_a_server(directory, name, kind),
+    })
+}
+
+fn left_by_a_run(directory: &str, name: &str, kind: Kind) -> Option<Fate> {
+    let matches = |(place, start, end): &(&str, &str, &str)| {
+        *place == directory
+            && match *end {
+                "" => name == *start,
+                end => name.strip_prefix(start).is_some_and(|rest| rest.ends_with(end)),
+            }
+    };
+    let is_file = kind == Kind::File;
+    if EMPTIED.contains(&directory)
+        || is_file && REMOVED.iter().any(matches)
+        || directory == CERTIFICATES && (kind == Kind::LinkToSnakeoil || is_file && name == SNAKEOIL)
+    {
+        return Some(Fate::Gone);
+    }
+    // That a log is there, with its owner and mode, may be some daemon's need. A machine's id is an empty file, not none:
+    // without one, systemd takes the next start for the first of a machine whose services were never set up, and changes
+    // which are enabled.
+    let is_emptied = (directory, name) == ("etc", "machine-id") || Path::new(directory).starts_with("var/log");
+    (is_file && is_emptied).then_some(Fate::Holds(""))
+}
+
+/// What made a server one of its own, or tells of its time.
+fn left_by_a_server(directory: &str, name: &str, kind: Kind) -> Option<Fate> {
     let in_home = directory == "root" || directory.strip_prefix("home/").is_some_and(|user| !user.contains('/'));
+    let holds = |text| (kind == Kind::File).then_some(Fate::Holds(text));
     let is_gone = match directory {
+        // What was in its memory, and what says that it is a container of Docker.
+        "" => matches!(name, "swapfile" | "swap.img" | ".dockerenv"),
         "etc" => match name {
-            "hostname" => return Some(Fate::Holds("localhost\n")),
-            "machine-id" | "resolv.conf" => return Some(Fate::Holds("")),
+            "hostname" => return holds("localhost\n"),
+            "resolv.conf" => return holds(""),
             "hostid" | "krb5.keytab" => true,
             _ => false,
         },
-        "etc/iscsi" if name == "initiatorname.iscsi" => return Some(Fate::Holds("GenerateName=yes\n")),
-        "etc/ssh" => {
-            let key = name.strip_prefix("ssh_host_").map(|key| key.trim_end_matches(".pub"));
-            key.is_some_and(|key| key.ends_with("_key"))
-        }
-        "etc/ssl/private" => path == SNAKEOIL_KEY,
-        "etc/ssl/certs" => name == SNAKEOIL,
+        "etc/iscsi" if name == "initiatorname.iscsi" => return holds("GenerateName=yes\n"),
+        "etc/ssh" => name.strip_prefix("ssh_host_").is_some_and(|key| key.contains("_key")),
+        "etc/ssl/private" => format!("{directory}/{name}") == SNAKEOIL_KEY,
         "etc/udev/rules.d" => name == "70-persistent-net.rules",
         "var/lib/dbus" => name == "machine-id",
         "var/lib/systemd" => matches!(name, "random-seed" | "credential.secret"),
@@ -197,8 +211,11 @@ pub(crate) fn trace(path: &[u8]) -> Option<Fate> {
         | "var/lib/dhclient"
         | "var/lib/dhcpcd"
         | "var/lib/NetworkManager"
+        | "var/lib/lastlog"
+        | "var/lib/wtmpdb"
         | "var/lib/systemd/timers"
         | "var/lib/systemd/coredump"
+        | "var/lib/systemd/pstore"
         | "var/lib/apt/periodic"
         | "var/crash"
         | "var/mail"
@@ -210,42 +227,57 @@ pub(crate) fn trace(path: &[u8]) -> Option<Fate> {
     is_gone.then_some(Fate::Gone)
 }
 
-/// Removes from a root file system what made it a certain server.
-pub(crate) fn forget(root: &Path) -> io::Result<()> {
+/// Cleans a layer, or a whole root file system.
+pub(crate) fn clean(root: &Path, origin: Origin) -> io::Result<()> {
     let mut keys = Vec::new();
     let mut open = vec![PathBuf::new()];
     while let Some(directory) = open.pop() {
         for entry in fs::read_dir(root.join(&directory))? {
             let entry = entry?;
             let (path, kind) = (directory.join(entry.file_name()), entry.file_type()?);
-            match trace(path.as_os_str().as_bytes()) {
-                Some(Fate::Gone) if kind.is_dir() => fs::remove_dir_all(entry.path())?,
+            let kind = match kind {
+                kind if kind.is_dir() => Kind::Directory,
+                kind if kind.is_file() => Kind::File,
+                kind if kind.is_symlink() && is_to_snakeoil(&fs::read_link(entry.path())?) => Kind::LinkToSnakeoil,
+                _ => Kind::Other,
+            };
+            match fate(origin, path.as_os_str().as_bytes(), kind) {
+                Some(Fate::Gone) if kind == Kind::Directory => fs::remove_dir_all(entry.path())?,
                 Some(Fate::Gone) => {
-                    keys.extend(Keys::in_file(path.as_os_str().as_bytes()));
+                    Keys::note(&mut keys, path.as_os_str().as_bytes());
                     fs::remove_file(entry.path())?;
                 }
-                Some(Fate::Holds(text)) if kind.is_file() => {
-                    let is_same = entry.metadata()?.len() <= 64 && fs::read(entry.path())? == text.as_bytes();
-                    if !is_same {
-                        // Anew, as other names of it are other files.
-                        let metadata = entry.metadata()?;
-                        fs::remove_file(entry.path())?;
-                        fs::write(entry.path(), text)?;
-                        lchown(entry.path(), Some(metadata.uid()), Some(metadata.gid()))?;
-                        fs::set_permissions(entry.path(), metadata.permissions())?;
-                    }
-                }
-                _ if kind.is_dir() => open.push(path),
-                _ => {}
+                Some(Fate::Holds(text)) => hold(&entry.path(), text)?,
+                None if kind == Kind::Directory => open.push(path),
+                None => {}
             }
         }
     }
-    remake(root, keys)
+    remake(root, &keys)
+}
+
+fn is_to_snakeoil(target: &Path) -> bool {
+    TO_SNAKEOIL.iter().any(|it| Path::new(it) == target)
+}
+
+/// Has a file say this, and nothing else.
+fn hold(path: &Path, text: &str) -> io::Result<()> {
+    let metadata = fs::symlink_metadata(path)?;
+    if metadata.len() == text.len() as u64 && fs::read(path)? == text.as_bytes() {
+        return Ok(());
+    }
+    if metadata.nlink() == 1 {
+        return File::options().write(true).truncate(true).open(path)?.write_all(text.as_bytes());
+    }
+    // Anew, as other names of it are other files.
+    fs::remove_file(path)?;
+    fs::write(path, text)?;
+    lchown(path, Some(metadata.uid()), Some(metadata.gid()))?;
+    fs::set_permissions(path, metadata.permissions())
 }
 
 /// Has each server make keys that are its own.
-fn remake(root: &Path, mut keys: Vec<Keys>) -> io::Result<()> {
-    keys.dedup();
+pub(crate) fn remake(root: &Path, keys: &[Keys]) -> io::Result<()> {
     keys.iter().flat_map(|keys| keys.makers()).try_for_each(|(path, text)| put(root, path, text))
 }
 
@@ -273,35 +305,84 @@ fn put(root: &Path, path: &str, text: &str) -> io::Result<()> {
     fs::set_permissions(&file, fs::Permissions::from_mode(0o644))
 }
 
-/// A directory of an image, if it is there and no link is on the way.
-fn inside(root: &Path, path: &str) -> Option<PathBuf> {
-    let mut place = root.to_owned();
-    for step in path.split('/') {
-        place.push(step);
-        if !fs::symlink_metadata(&place).ok()?.is_dir() {
-            return None;
-        }
-    }
-    Some(place)
-}
-
-/// Empties every file: that it is there, with its owner and mode, may be some daemon's need.
-fn empty_files(directory: &Path) -> io::Result<()> {
-    for entry in fs::read_dir(directory)? {
-        let entry = entry?;
-        let kind = entry.file_type()?;
-        if kind.is_dir() {
-            empty_files(&entry.path())?;
-        } else if kind.is_file() {
-            File::options().write(true).truncate(true).open(entry.path())?;
-        }
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_becomes_of_a_path_depends_on_whose_files_they_are() {
+        use Fate::{Gone, Holds};
+        use Kind::{Directory, File, LinkToSnakeoil, Other};
+        use Origin::{Bake, Container, Server};
+        let everywhere = [Bake, Server, Container];
+        let elsewhere = [Server, Container];
+        let check = |origins: &[Origin], path: &str, kind: Kind, expected: Option<Fate>| {
+            for origin in origins {
+                assert_eq!(fate(*origin, path.as_bytes(), kind), expected, "{origin:?} {path} {kind:?}");
+            }
+        };
+        for (path, kind) in [
+            ("etc/shadow-", File),
+            ("etc/subuid-", File),
+            ("etc/ssh/ssh_host_rsa_key", File),
+            ("etc/ssl/certs/ssl-cert-snakeoil.pem", File),
+            ("etc/ssl/certs/1234abcd.0", LinkToSnakeoil),
+            ("var/lib/dpkg/status-old", File),
+            ("var/cache/apt/pkgcache.bin", File),
+            ("var/cache/debconf/config.dat-old", File),
+            ("var/lib/apt/lists/partial", Directory),
+            ("var/log/dpkg.log", File),
+            ("var/log/journal/0123", Directory),
+            ("tmp/x", Other),
+            ("var/tmp/x", Directory),
+            ("run/nginx.pid", File),
+            ("dev/null", Other),
+        ] {
+            check(&everywhere, path, kind, Some(Gone));
+        }
+        for (path, kind) in [
+            ("etc/shadow", File),
+            ("etc/ssl/certs/1234abcd.0", Other),
+            ("etc/group-notes-", File),
+            ("var/log/nginx", Directory),
+            ("var/log", Directory),
+            ("var/logs/x", File),
+            ("srv/tmp/x", File),
+            ("tmp", Directory),
+            ("etc/ssh/sshd_config", File),
+            ("var/lib/cloud/seed", Directory),
+        ] {
+            check(&everywhere, path, kind, None);
+        }
+        check(&everywhere, "etc/machine-id", File, Some(Holds("")));
+        check(&everywhere, "etc/machine-id", Other, None);
+        check(&everywhere, "var/log/nginx/access.log", File, Some(Holds("")));
+        assert_eq!(fate(Bake, b"var/log/\xff", File), Some(Holds("")));
+        for (path, kind) in [
+            ("etc/ssh/ssh_host_rsa_key", Other),
+            ("etc/ssh/ssh_host_ed25519_key-cert.pub", File),
+            ("root/.bash_history", File),
+            ("home/a/.python_history", File),
+            ("var/lib/cloud/instances", Directory),
+            ("var/lib/dhcp/dhclient.leases", File),
+            ("swap.img", File),
+            (".dockerenv", File),
+        ] {
+            check(&elsewhere, path, kind, Some(Gone));
+            check(&[Bake], path, kind, None);
+        }
+        for (path, text) in [("etc/hostname", "localhost\n"), ("etc/resolv.conf", "")] {
+            check(&elsewhere, path, File, Some(Holds(text)));
+            check(&elsewhere, path, Other, None);
+            check(&[Bake], path, File, None);
+        }
+        // A container has nobody who makes it anew.
+        for path in ["run/postgresql", "run/postgresql/data"] {
+            check(&[Container], path, Directory, None);
+        }
+        check(&[Bake, Server], "run/postgresql", Directory, Some(Gone));
+        check(&[Container], "run/postgresql/.s.PGSQL.5432.lock", File, Some(Gone));
+    }
 
     #[test]
     fn what_a_run_leaves_goes_and_what_a_server_needs_stays() {
@@ -340,8 +421,8 @@ mod tests {
         for (link, target) in [("snake", SNAKEOIL), ("own", "own.pem")] {
             std::os::unix::fs::symlink(target, root.join("etc/ssl/certs").join(link)).unwrap();
         }
-        clean(&root).unwrap();
-        clean(&root).unwrap();
+        clean(&root, Origin::Bake).unwrap();
+        clean(&root, Origin::Bake).unwrap();
         let links = ["snake", "own"].map(|link| fs::symlink_metadata(root.join("etc/ssl/certs").join(link)).is_ok());
         assert_eq!(links, [false, true]);
         for (path, text) in SNAKEOIL_UNITS {

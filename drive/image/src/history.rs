@@ -3,8 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::io::{self, Seek, SeekFrom, Write};
-use std::os::unix::fs::FileExt;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -12,6 +11,7 @@ use andon_schema::Failure;
 use serde_json::{Value as Json, json};
 
 use crate::images::{Stack, names, remove_all};
+use crate::tree::Tree;
 use crate::trouble::Trouble;
 use crate::trust::Trust;
 use crate::{Digest, Images, RecipeKey};
@@ -108,25 +108,13 @@ impl Baked {
     }
 }
 
-/// Appends a line, wholly or not at all. Of what a loss of power cut short before it, nothing runs on into it.
-fn append_line(file: &mut File, line: &str) -> io::Result<()> {
-    let end = file.seek(SeekFrom::End(0))?;
-    let mut last = [b'\n'];
-    if end > 0 {
-        file.read_exact_at(&mut last, end - 1)?;
-    }
-    let before = if last == [b'\n'] { "" } else { "\n" };
-    let written = file.write_all(format!("{before}{line}\n").as_bytes()).and_then(|()| file.sync_data());
-    written.inspect_err(|_| drop(file.set_len(end)))
-}
-
 impl Images {
     /// Remembers a bake.
     pub fn remember(&self, baked: &Baked) -> Result<(), Failure> {
         let path = self.directory.join("history");
         let _lock = self.lock()?;
-        let mut file = File::options().create(true).append(true).read(true).open(&path).doing("open", &path)?;
-        append_line(&mut file, &baked.encode().to_string()).doing("write", &path)
+        let mut file = File::options().create(true).append(true).open(&path).doing("open", &path)?;
+        file.write_all(format!("{}\n", baked.encode()).as_bytes()).doing("write", &path)
     }
 
     /// All bakes on this machine, the first first. A line that a loss of power cut short is none.
@@ -256,7 +244,7 @@ impl Images {
         let freed = self.drop_layers(&BTreeSet::new())? + self.drop_blobs()?;
         self.sweep()?;
         if names(&self.workplaces())?.is_empty() {
-            let cache = self.cache(&Stack::new(Vec::new(), Trust::Nobody));
+            let cache = self.cache(&Stack::new(Vec::new(), Trust::Nobody), &Tree::default());
             cache.tidy(rule.unused_for.max(Duration::from_secs(30 * 86_400))).doing("tidy", &cache.place)?;
         }
         Ok((verdicts, freed))
@@ -282,7 +270,10 @@ impl Images {
         let blobs = self.directory.join("blobs");
         for name in names(&blobs)? {
             let layer = name.split('.').next().and_then(Digest::from_directory_name);
-            if layer.is_some_and(|layer| self.layer_place(&layer).is_dir()) {
+            // One that somebody packs now.
+            let packer = name.strip_prefix(".draft-").map(|process| Path::new("/proc").join(process));
+            let is_packed_now = packer.is_some_and(|packer| packer.is_dir());
+            if is_packed_now || layer.is_some_and(|layer| self.layer_place(&layer).is_dir()) {
                 continue;
             }
             let path = blobs.join(name);
@@ -300,7 +291,7 @@ impl Images {
         for layer in stack.layers() {
             let listed = self.layer_tree(layer);
             let root = self.layer_place(layer).join("upper");
-            let found = crate::layer::read(&root).doing("read", &root)?;
+            let found = crate::layer::read(&root, &self.interrupt).doing("read", &root)?;
             match listed {
                 Ok(listed) if listed == found && found.digest() == *layer => {}
                 Ok(listed) => {
@@ -316,22 +307,5 @@ impl Images {
             wrong.push((image.clone(), vec!["its layers are those of another image".to_owned()]));
         }
         Ok(wrong)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn nothing_runs_on_into_a_line_that_was_cut_short() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("history");
-        for (before, after) in [("", "c\n"), ("a\n", "a\nc\n"), ("a\nb", "a\nb\nc\n")] {
-            fs::write(&path, before).unwrap();
-            let mut file = File::options().append(true).read(true).open(&path).unwrap();
-            append_line(&mut file, "c").unwrap();
-            assert_eq!(fs::read_to_string(&path).unwrap(), after, "{before:?}");
-        }
     }
 }

@@ -8,12 +8,14 @@ use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Component, Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use andon_schema::Failure;
 
 use crate::RecipeKey;
-use crate::clean::Keys;
+use crate::clean::{Keys, remake};
 use crate::oci::tarball::{alike, copy};
+use crate::patience::{output_of, stopped, stopped_working};
 use crate::trouble::Trouble;
 
 /// What dpkg knows.
@@ -124,19 +126,41 @@ pub(crate) enum Extent {
 }
 
 /// Copies what packages brought from the root file system at `host` to the empty directory `root`.
-pub(crate) fn take(host: &Path, root: &Path, extent: Extent, log: &dyn Fn(&str)) -> Result<(), Failure> {
+/// Ends soon after `interrupt` is set.
+pub(crate) fn take(
+    host: &Path,
+    root: &Path,
+    extent: Extent,
+    interrupt: &AtomicBool,
+    log: &dyn Fn(&str),
+) -> Result<(), Failure> {
+    let taken = take_all_of(host, root, extent, interrupt, log);
+    match interrupt.load(Ordering::Relaxed) {
+        true => Err(stopped()),
+        false => taken,
+    }
+}
+
+fn take_all_of(
+    host: &Path,
+    root: &Path,
+    extent: Extent,
+    interrupt: &AtomicBool,
+    log: &dyn Fn(&str),
+) -> Result<(), Failure> {
     for (place, mode) in PLACES {
         make(root, place, mode).doing("make", &root.join(place))?;
     }
     let host = &host.canonicalize().doing("find", host)?;
-    let mut taker = Taker { host, root, extent, taken: BTreeSet::new(), real: BTreeMap::new() };
+    let mut taker = Taker { host, root, extent, interrupt, taken: BTreeSet::new(), real: BTreeMap::new() };
     taker.top_links().doing("read", host)?;
     let mut sums = sums(host).doing("read", &host.join(STATUS))?;
     if extent == Extent::Settings {
-        sums.retain(|path, _| !taker.is_in_usr(Path::new(path)));
+        let is_in_usr = |path: &Path| path.starts_with("usr") || taker.taken.iter().any(|link| path.starts_with(link));
+        sums.retain(|path, _| !is_in_usr(Path::new(path)));
     }
     log("comparing files with what their packages brought");
-    let changed = changed(host, &sums).doing("read", host)?;
+    let changed = changed(host, &sums, interrupt).doing("read", host)?;
     let info = host.join(INFO);
     let mut listed: BTreeSet<String> = BTreeSet::new();
     for entry in fs::read_dir(&info).doing("read", &info)?.flatten() {
@@ -147,18 +171,8 @@ pub(crate) fn take(host: &Path, root: &Path, extent: Extent, log: &dyn Fn(&str))
         }
     }
     listed.extend(sums.keys().cloned());
-    let file = |path: &str| fs::symlink_metadata(host.join(path)).ok().filter(fs::Metadata::is_file);
-    // Nobody knows how its package brought it: what is no program may have been written by hand, and what not all may
-    // read may be a secret.
-    let is_program = |path: &str| taker.is_in_usr(Path::new(path));
-    let is_unknown = |path: &&String| {
-        let may_all_read = |metadata: fs::Metadata| metadata.mode() & 0o004 != 0;
-        let is_own = OWN.iter().any(|own| Path::new(path).starts_with(own));
-        !(is_own || sums.contains_key(*path) || extent == Extent::Settings && is_program(path))
-            && file(path).is_some_and(|metadata| !(is_program(path) && may_all_read(metadata)))
-    };
-    let changed: BTreeSet<String> = changed.into_iter().chain(listed.iter().filter(is_unknown).cloned()).collect();
-    let left: Vec<String> = changed.iter().filter(|path| file(path).is_some()).cloned().collect();
+    let is_there = |path: &&String| fs::symlink_metadata(host.join(path)).is_ok_and(|metadata| metadata.is_file());
+    let left: Vec<String> = changed.iter().filter(is_there).cloned().collect();
     for path in listed.difference(&changed) {
         taker.take(path).doing("take over", &host.join(path))?;
     }
@@ -190,12 +204,14 @@ pub(crate) fn take(host: &Path, root: &Path, extent: Extent, log: &dyn Fn(&str))
     ] {
         write(&root.join(path), text, 0o644).doing("write", &root.join(path))?;
     }
-    if extent == Extent::Settings {
-        servers_own(host, root).doing("write", &root.join("etc/systemd"))?;
+    match extent {
+        // Packages make keys when they are installed, which they are already.
+        Extent::Whole => remake(root, &Keys::needed(root)).doing("write", &root.join("etc/systemd"))?,
+        Extent::Settings => servers_own(host, root).doing("write", &root.join("etc/systemd"))?,
     }
     if !left.is_empty() {
-        let noun = if left.len() == 1 { "file of a package is" } else { "files of packages are" };
-        log(&format!("{} {noun} left out, changed here or not known to be as packaged:", left.len()));
+        let noun = if left.len() == 1 { "file of a package was" } else { "files of packages were" };
+        log(&format!("{} {noun} changed on this machine, and left out:", left.len()));
         left.iter().take(SHOWN).for_each(|path| log(&format!("  /{path}")));
         if left.len() > SHOWN {
             log(&format!("  and {} more", left.len() - SHOWN));
@@ -208,6 +224,7 @@ struct Taker<'a> {
     host: &'a Path,
     root: &'a Path,
     extent: Extent,
+    interrupt: &'a AtomicBool,
     /// What is there now, without a leading slash.
     taken: BTreeSet<PathBuf>,
     /// Directories by the names that packages have for them.
@@ -215,11 +232,6 @@ struct Taker<'a> {
 }
 
 impl Taker<'_> {
-    /// Whether a path is below `/usr`, also by the name that it had before; the links at the top are known.
-    fn is_in_usr(&self, path: &Path) -> bool {
-        path.starts_with("usr") || self.taken.iter().any(|link| path.starts_with(link))
-    }
-
     /// `/bin` and its like, where these are links.
     fn top_links(&mut self) -> io::Result<()> {
         for entry in fs::read_dir(self.host)? {
@@ -235,6 +247,9 @@ impl Taker<'_> {
 
     /// Takes over one path that a package names, and the directories that it is in.
     fn take(&mut self, path: &str) -> io::Result<()> {
+        if self.interrupt.load(Ordering::Relaxed) {
+            return Err(stopped_working());
+        }
         let path = Path::new(path);
         let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return Ok(()) };
         let known = self.real.entry(parent.to_owned());
@@ -353,15 +368,8 @@ fn servers_own(host: &Path, root: &Path) -> io::Result<()> {
         "/usr/lib/systemd/system/multi-user.target",
         root.join("etc/systemd/system/default.target"),
     )?;
-    if host.join("usr/sbin/sshd").exists() {
-        for (path, content) in Keys::Ssh.makers() {
-            if let Some(parent) = Path::new(path).parent().and_then(Path::to_str) {
-                make(root, parent, 0o755)?;
-            }
-            write(&root.join(path), content, 0o644)?;
-        }
-    }
-    Ok(())
+    let own: Vec<Keys> = Keys::needed(host).into_iter().filter(|keys| *keys == Keys::Ssh).collect();
+    remake(root, &own)
 }
 
 /// The same path without links on the way to its last part, below a root; `None` where there is no such place.
@@ -442,13 +450,14 @@ fn sums(host: &Path) -> io::Result<Sums> {
 }
 
 /// The files that are not what these sums say.
-fn changed(host: &Path, sums: &Sums) -> io::Result<BTreeSet<String>> {
+fn changed(host: &Path, sums: &Sums, interrupt: &AtomicBool) -> io::Result<BTreeSet<String>> {
     let there = |path: &&String| fs::symlink_metadata(host.join(path)).is_ok_and(|metadata| metadata.is_file());
     let mut same: BTreeSet<String> = BTreeSet::new();
     let paths: Vec<&String> = sums.keys().filter(there).collect();
     for some in paths.chunks(500) {
         let mut command = Command::new("md5sum");
-        let output = command.arg("--").args(some).current_dir(host).stdin(Stdio::null()).output()?;
+        command.arg("--").args(some).current_dir(host).stdin(Stdio::null());
+        let output = output_of(&mut command, interrupt)?;
         for line in String::from_utf8_lossy(&output.stdout).lines() {
             if let Some((sum, path)) = line.split_once("  ")
                 && sums.get(path).is_some_and(|wanted| wanted.iter().any(|wanted| wanted == sum))
@@ -584,7 +593,7 @@ mod tests {
         put("var/lib/ucf/hashfile", &format!("{real_sum}  /etc/ucf.conf\n{sum}  /etc/ucf-changed.conf\n"));
         put(
             "var/lib/dpkg/info/web.list",
-            "/.\n/etc\n/etc/web.conf\n/etc/changed.conf\n/usr\n/usr/bin\n/bin/web\n/usr/lib/systemd/web.service\n/usr/lib/systemd/edited.service\n/usr/share/web/settings.py\n/usr/share/web/key\n/opt/web.conf\n/root/.profile\n/usr/local/bin\n/gone\n",
+            "/.\n/etc\n/usr/sbin/sshd\n/usr/sbin/make-ssl-cert\n/etc/web.conf\n/etc/changed.conf\n/usr\n/usr/bin\n/bin/web\n/usr/lib/systemd/web.service\n/usr/lib/systemd/edited.service\n/usr/share/web/settings.py\n/root/.profile\n/usr/local/bin\n/gone\n",
         );
         put(
             "var/lib/dpkg/info/web.md5sums",
@@ -597,9 +606,9 @@ mod tests {
         link("bin", "usr/bin");
         put("usr/bin/web", "program");
         put("usr/bin/by-hand", "secret");
-        put("opt/web.conf", "secret");
-        put("usr/share/web/key", "secret");
-        fs::set_permissions(host.join("usr/share/web/key"), Permissions::from_mode(0o600)).unwrap();
+        put("usr/sbin/sshd", "program");
+        put("usr/sbin/make-ssl-cert", "program");
+        put("etc/ssh/ssh_host_rsa_key", "secret");
         put("usr/local/bin/tool", "secret");
         put("usr/lib/systemd/web.service", "as packaged");
         put("usr/lib/systemd/by-hand.service", "secret");
@@ -627,16 +636,15 @@ mod tests {
         link("etc/alternatives/vi", "/usr/bin/web");
         put("var/lib/dpkg/alternatives/vi", "auto\n/usr/bin/vi\n\n/usr/bin/web\n10\n");
         let said = std::sync::Mutex::new(Vec::new());
-        take(host, root, Extent::Whole, &|line| said.lock().unwrap().push(line.to_owned())).unwrap();
+        take(host, root, Extent::Whole, &AtomicBool::new(false), &|line| said.lock().unwrap().push(line.to_owned()))
+            .unwrap();
         assert_eq!(
             said.lock().unwrap()[1..],
             [
-                "6 files of packages are left out, changed here or not known to be as packaged:",
+                "4 files of packages were changed on this machine, and left out:",
                 "  /etc/changed.conf",
                 "  /etc/ucf-changed.conf",
-                "  /opt/web.conf",
                 "  /usr/lib/systemd/edited.service",
-                "  /usr/share/web/key",
                 "  /usr/share/web/settings.py",
             ]
         );
@@ -667,10 +675,16 @@ mod tests {
         }
         assert_eq!(fs::metadata(root.join("etc/shadow")).unwrap().mode() & 0o777, 0o640);
         assert_eq!(fs::metadata(root.join("etc/shadow")).unwrap().gid(), 42);
+        // Nobody makes the keys of packages that are installed already.
+        for made in ["ssh.service.d/host-keys.conf", "ssl-cert-snakeoil.service"] {
+            assert!(root.join("etc/systemd/system").join(made).exists(), "{made}");
+        }
+        let ended = Place::new("ended");
+        let failure = take(host, &ended.0, Extent::Whole, &AtomicBool::new(true), &|_| ()).unwrap_err();
+        assert_eq!(failure.summary, "it was stopped");
         // For servers that see the rest: nothing of /usr, and nothing that starts a service.
-        put("usr/sbin/sshd", "program");
         let settings = Place::new("settings");
-        take(host, &settings.0, Extent::Settings, &|_| ()).unwrap();
+        take(host, &settings.0, Extent::Settings, &AtomicBool::new(false), &|_| ()).unwrap();
         assert_eq!(fs::read_dir(settings.0.join("usr")).unwrap().count(), 0);
         let read = |path: &str| fs::read_to_string(settings.0.join(path)).unwrap_or_default();
         assert_eq!((&*read("etc/web.conf"), &*read("etc/ucf.conf")), ("as packaged", "as packaged"));
@@ -690,7 +704,7 @@ mod tests {
             return;
         };
         let root = Place::new("real");
-        take(Path::new(&host), &root.0, Extent::Whole, &|line| println!("{line}")).unwrap();
+        take(Path::new(&host), &root.0, Extent::Whole, &AtomicBool::new(false), &|line| println!("{line}")).unwrap();
         let inside = |script: &str| {
             let output = Command::new("chroot").arg(&root.0).args(["sh", "-c", script]).output().unwrap();
             let said = [&output.stdout[..], &output.stderr].concat();

@@ -97,8 +97,8 @@ impl Images {
     }
 
     /// The same directory again, for a moment.
-    pub(crate) fn at(directory: PathBuf) -> Images {
-        Images { directory, settings: Settings::default(), interrupt: Arc::default() }
+    pub(crate) fn at(directory: PathBuf, interrupt: Arc<AtomicBool>) -> Images {
+        Images { directory, settings: Settings::default(), interrupt }
     }
 
     /// The image that was made here from these ingredients, if it is still there.
@@ -397,8 +397,9 @@ impl Images {
     }
 
     /// What was fetched for images like this one.
-    pub(crate) fn cache(&self, stack: &Stack) -> Cache {
-        Cache { place: self.directory.join("cache"), trust: stack.trust.clone() }
+    pub(crate) fn cache(&self, stack: &Stack, tree: &Tree) -> Cache {
+        let sources = self.sources(stack, tree);
+        Cache { place: self.directory.join("cache"), trust: stack.trust.clone(), sources }
     }
 
     pub(crate) fn step_path(&self, key: &RecipeKey) -> PathBuf {

@@ -8,12 +8,13 @@ use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use sha2::{Digest as _, Sha256};
 
 use crate::digest::{count, hex};
+use crate::patience::{Watched, stopped_working};
 use crate::tree::{DIRECTORY, OPAQUE_DIRECTORY, Tree, WHITEOUT};
 
 /// The attribute that says of a directory that nothing below it shows through. Root of a user namespace may set none but
@@ -46,10 +47,10 @@ struct Attributes {
 }
 
 /// Reads a layer, after removing from it what says the same as what is below. How a file came to be there (written
-/// anew, copied up and changed back, deleted and made again) leaves no mark.
-pub(crate) fn settle(root: &Path, below: &Tree) -> io::Result<Tree> {
+/// anew, copied up and changed back, deleted and made again) leaves no mark. Fails soon after an end is asked for.
+pub(crate) fn settle(root: &Path, below: &Tree, interrupt: &AtomicBool) -> io::Result<Tree> {
     let entries = walk(root)?;
-    let mut found = describe(root, &entries)?;
+    let mut found = describe(root, &entries, interrupt)?;
     let mut opaque: Vec<Vec<u8>> = Vec::new();
     let mut hidden = vec![false; entries.len()];
     for ((entry, line), hidden) in entries.iter().zip(&mut found).zip(&mut hidden) {
@@ -86,10 +87,10 @@ pub(crate) fn settle(root: &Path, below: &Tree) -> io::Result<Tree> {
     Ok(tree)
 }
 
-/// Reads a directory as it is.
-pub(crate) fn read(root: &Path) -> io::Result<Tree> {
+/// Reads a directory as it is. Fails soon after an end is asked for.
+pub(crate) fn read(root: &Path, interrupt: &AtomicBool) -> io::Result<Tree> {
     let entries = walk(root)?;
-    let found = describe(root, &entries)?;
+    let found = describe(root, &entries, interrupt)?;
     let mut tree = Tree::default();
     for (entry, line) in entries.iter().zip(found) {
         tree.insert(entry.path.as_os_str().as_bytes(), line);
@@ -120,7 +121,7 @@ fn walk(root: &Path) -> io::Result<Vec<Entry>> {
 }
 
 /// What each entry is, as a line of a [`Tree`]. Files are read by several threads.
-fn describe(root: &Path, entries: &[Entry]) -> io::Result<Vec<String>> {
+fn describe(root: &Path, entries: &[Entry], interrupt: &AtomicBool) -> io::Result<Vec<String>> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(THREADS_MAX);
     let threads = threads.min(entries.len() / 16 + 1);
     let next = AtomicUsize::new(0);
@@ -131,7 +132,10 @@ fn describe(root: &Path, entries: &[Entry]) -> io::Result<Vec<String>> {
         loop {
             let at = next.fetch_add(1, Ordering::Relaxed);
             let Some(entry) = entries.get(at) else { return Ok(done) };
-            done.push((at, entry.line(root, &mut buffer, &shared)?));
+            if interrupt.load(Ordering::Relaxed) {
+                return Err(stopped_working());
+            }
+            done.push((at, entry.line(root, &mut buffer, &shared, interrupt)?));
         }
     };
     let parts: Vec<_> = std::thread::scope(|scope| {
@@ -172,7 +176,7 @@ impl Shared {
 impl Entry {
     /// Its kind; its mode, owner, group; its size, or the number of its device; the hash of what is in it, or where it
     /// leads to; the hash of its extended attributes. Never times or inode numbers.
-    fn line(&self, root: &Path, buffer: &mut [u8], shared: &Shared) -> io::Result<String> {
+    fn line(&self, root: &Path, buffer: &mut [u8], shared: &Shared, interrupt: &AtomicBool) -> io::Result<String> {
         let Entry { path, metadata, attributes } = self;
         if is_whiteout(metadata) {
             return Ok(WHITEOUT.to_owned());
@@ -183,7 +187,7 @@ impl Entry {
         let (letter, number, content) = if kind.is_dir() {
             (if attributes.opaque { OPAQUE_DIRECTORY } else { DIRECTORY }, 0, nothing())
         } else if kind.is_file() {
-            ("f", metadata.len(), shared.hash(metadata, || Ok(hex(&hash_file(&full, buffer)?)))?)
+            ("f", metadata.len(), shared.hash(metadata, || Ok(hex(&hash_file(&full, buffer, interrupt)?)))?)
         } else if kind.is_symlink() {
             ("l", 0, hex(&Sha256::digest(fs::read_link(&full)?.as_os_str().as_bytes())))
         } else if kind.is_block_device() {
@@ -241,9 +245,9 @@ pub(crate) fn is_whiteout(metadata: &Metadata) -> bool {
     metadata.file_type().is_char_device() && metadata.rdev() == 0
 }
 
-/// The SHA-256 of a file.
-pub(crate) fn hash_file(path: &Path, buffer: &mut [u8]) -> io::Result<Vec<u8>> {
-    let mut file = File::open(path)?;
+/// The SHA-256 of a file. Fails soon after an end is asked for.
+pub(crate) fn hash_file(path: &Path, buffer: &mut [u8], interrupt: &AtomicBool) -> io::Result<Vec<u8>> {
+    let mut file = Watched::new(File::open(path)?, interrupt);
     let mut hash = Sha256::new();
     loop {
         match file.read(buffer)? {

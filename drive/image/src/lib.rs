@@ -14,6 +14,7 @@
 //!   recipes/                 what an image was made from → image
 //!   steps/                   what a layer was made from, and over which others → layer
 //!   history                  what was baked, of what, when and by whom: a line each
+//!   mirrors/                 where the packages of each release came from
 //!   references/              what each project refers to
 //!   disks/                   images as disks, for servers that are machines of their own
 //!   blobs/                   layers as they are packed for registries

@@ -26,6 +26,21 @@ fn own(distribution: Distribution) -> (&'static str, &'static str) {
 }
 
 impl Mirrors {
+    /// The distribution's own, which every image names, wherever it was made.
+    pub(crate) fn of_its_own(distribution: Distribution) -> Mirrors {
+        let (main, security) = own(distribution);
+        Mirrors { distribution, main: main.to_owned(), security: Some(security.to_owned()) }
+    }
+
+    /// As the user says, where the user says anything.
+    pub(crate) fn named(distribution: Distribution, settings: &Settings) -> Option<Mirrors> {
+        let main = match distribution {
+            Distribution::Debian => &settings.debian_mirror,
+            Distribution::Ubuntu => &settings.ubuntu_mirror,
+        };
+        main.is_some().then(|| Mirrors::choose(distribution, settings))
+    }
+
     /// As the user says, else as this machine's apt is configured, else the distribution's own.
     pub(crate) fn choose(distribution: Distribution, settings: &Settings) -> Mirrors {
         let (main, security) = match distribution {
@@ -86,11 +101,6 @@ impl Mirrors {
     /// The main archive.
     pub(crate) fn main(&self) -> &str {
         &self.main
-    }
-
-    /// Whether packages come over TLS, which needs certificates.
-    pub(crate) fn is_secure(&self) -> bool {
-        self.main.starts_with("https:") || self.security.as_ref().is_some_and(|security| security.starts_with("https:"))
     }
 
     /// The lines of `sources.list` for a release.
@@ -163,10 +173,13 @@ mod tests {
             "deb http://m/debian trixie main\ndeb http://m/debian trixie-updates main\n"
         );
         assert_eq!(mirrors.sources("sid"), "deb http://m/debian sid main\n");
-        assert!(!mirrors.is_secure());
+        let own = Mirrors::of_its_own(Distribution::Debian);
+        assert!(own.sources("sid").contains("http://deb.debian.org/debian sid main"), "{own:?}");
+        assert_eq!(Mirrors::named(Distribution::Debian, &settings), Some(mirrors));
+        assert_eq!(Mirrors::named(Distribution::Ubuntu, &settings), None);
         let settings = Settings { ubuntu_mirror: Some("https://m/u".into()), ..Settings::default() };
         let mirrors = Mirrors::choose(Distribution::Ubuntu, &settings);
         let lines = mirrors.sources("noble");
-        assert!(lines.ends_with("deb https://m/u noble-security main universe\n") && mirrors.is_secure(), "{lines}");
+        assert!(lines.ends_with("deb https://m/u noble-security main universe\n"), "{lines}");
     }
 }

@@ -3,6 +3,7 @@
 
 use std::cell::Cell;
 use std::io::{self, Read, Write};
+use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::sync::{Arc, PoisonError};
@@ -32,8 +33,40 @@ pub(crate) fn stopped() -> Failure {
     Failure::new("it was stopped", "It was asked to end before it was done; nothing half made was kept.")
 }
 
-fn stopped_reading() -> io::Error {
+pub(crate) fn stopped_working() -> io::Error {
     io::Error::other("it was asked to end")
+}
+
+/// Runs a program to its end, or until an end is asked for: then it is killed. What it wrote.
+pub(crate) fn output_of(command: &mut Command, interrupt: &AtomicBool) -> io::Result<Output> {
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+    let (status, stdout, stderr) = std::thread::scope(|scope| {
+        let stdout = scope.spawn(|| all_of(stdout));
+        let stderr = scope.spawn(|| all_of(stderr));
+        let status = loop {
+            if interrupt.load(Ordering::Relaxed) {
+                let _ = child.kill();
+            }
+            match child.try_wait() {
+                Ok(None) => std::thread::sleep(Duration::from_millis(5)),
+                Ok(Some(status)) => break Ok(status),
+                Err(error) => break Err(error),
+            }
+        };
+        (status, stdout.join().unwrap_or_default(), stderr.join().unwrap_or_default())
+    });
+    let status = status?;
+    match interrupt.load(Ordering::Relaxed) && !status.success() {
+        true => Err(stopped_working()),
+        false => Ok(Output { status, stdout, stderr }),
+    }
+}
+
+fn all_of(from: Option<impl Read>) -> Vec<u8> {
+    let mut all = Vec::new();
+    from.map(|mut from| from.read_to_end(&mut all));
+    all
 }
 
 /// Fails soon after an end is asked for, in the middle of whatever goes through it.
@@ -48,7 +81,7 @@ impl<'a, S> Watched<'a, S> {
     }
 
     fn look(&self) -> io::Result<()> {
-        if self.interrupt.load(Ordering::Relaxed) { Err(stopped_reading()) } else { Ok(()) }
+        if self.interrupt.load(Ordering::Relaxed) { Err(stopped_working()) } else { Ok(()) }
     }
 }
 
@@ -152,7 +185,7 @@ impl<R: Read> Read for Metered<'_, R> {
     fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
         let budget = self.budget;
         if budget.interrupt.load(Ordering::Relaxed) {
-            return Err(stopped_reading());
+            return Err(stopped_working());
         }
         let count = self.from.read(to)?;
         let bytes = u64::try_from(count).unwrap_or(u64::MAX);
@@ -297,6 +330,24 @@ mod tests {
             to[0] = b'x';
             Ok(1)
         }
+    }
+
+    #[test]
+    fn a_program_ends_when_that_is_asked_for() {
+        let interrupt = AtomicBool::new(false);
+        let script = |script: &str| {
+            let mut command = Command::new("sh");
+            command.args(["-c", script]).stdin(Stdio::null());
+            output_of(&mut command, &interrupt)
+        };
+        let output = script("echo one; echo two >&2; exit 3").unwrap();
+        assert_eq!((&*output.stdout, &*output.stderr, output.status.code()), (&b"one\n"[..], &b"two\n"[..], Some(3)));
+        std::thread::scope(|scope| {
+            let waits = scope.spawn(|| script("exec sleep 3600"));
+            std::thread::sleep(Duration::from_millis(20));
+            interrupt.store(true, Ordering::Relaxed);
+            assert_eq!(waits.join().unwrap().unwrap_err().to_string(), "it was asked to end");
+        });
     }
 
     #[test]

@@ -49,10 +49,15 @@ impl Distribution {
         }
     }
 
+    /// The one of this id.
+    pub(crate) fn of_id(id: &str) -> Option<Distribution> {
+        Distribution::ALL.into_iter().find(|it| it.id() == id)
+    }
+
     /// Reads `debian:bookworm`; `None` where it is something else.
     fn parse(text: &str) -> Option<Result<Source, Failure>> {
         let (id, asked) = text.split_once(':').unwrap_or((text, ""));
-        let distribution = Distribution::ALL.into_iter().find(|it| it.id() == id)?;
+        let distribution = Distribution::of_id(id)?;
         let mut releases = distribution.releases().iter();
         Some(match releases.find(|(name, number)| asked == *name || asked == *number) {
             Some((release, _)) => Ok(Source::Release { distribution, release: (*release).to_owned() }),

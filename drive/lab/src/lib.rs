@@ -19,7 +19,6 @@ mod block;
 mod bucket;
 mod cgroup;
 mod codec;
-mod console;
 mod failure;
 mod helper;
 mod inside;

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use andon_image::provenance::commit_of;
 use andon_image::{Baked, Base, Choice, ContainerConfig, Digest, Images, Package, RecipeKey, Source, Stack};
@@ -37,6 +37,8 @@ pub struct Baker {
     pub lock: Lock,
     /// Everything is taken as it is to be had now: neither what the lock file says, nor what was baked before.
     pub afresh: bool,
+    /// What this run has made afresh: images and bases by what they are made from. Once is enough.
+    pub made: Mutex<BTreeMap<String, Digest>>,
 }
 
 /// What an image is made from, and how that is known again.
@@ -92,6 +94,9 @@ struct Layers<'a> {
 /// What to do where the lock file cannot be kept to.
 const UPDATE: &str = "Take what there is now: `andon bake --update`; or name a mirror that still has these versions, such as \
     one of snapshot.debian.org: set ANDON_DEBIAN_MIRROR.";
+
+/// The same where the base is in a registry.
+const UPDATE_TAG: &str = "Take what its tag names now: `andon bake --update`.";
 
 /// One role of an image.
 struct Part<'a> {
@@ -169,12 +174,17 @@ impl Baker {
             _ => None,
         };
         let own = own.transpose()?.unwrap_or_default();
+        let manifest = match &prepared.parent {
+            Parent::Source(source @ Source::Registry(_)) => self.images.manifest_of(&baked.base, source),
+            _ => None,
+        };
         let locked = LockedImage {
             from: base.as_str().into(),
             base: match prepared.source() {
                 Some(source) => self.images.lock_digest(source, &baked.base)?.as_str().into(),
                 None => baked.base.as_str().into(),
             },
+            manifest: manifest.map(|manifest| manifest.as_str().into()),
             packages: versions(&self.images.packages_in(&stack)?, &own),
         };
         let key = recipe_key(&prepared.recipe, &from, Some(&locked));
@@ -206,11 +216,14 @@ impl Baker {
         identity: &Identity,
         ways: &mut Ways<'_>,
     ) -> Result<(Digest, Option<HostReport>), NotBaked> {
-        if let Some(digest) = self.images.known(&prepared.key).filter(|_| !self.afresh) {
+        let known = match self.afresh {
+            true => self.made(prepared.key.as_str()),
+            false => self.images.known(&prepared.key),
+        };
+        if let Some(digest) = known {
             self.adopt(prepared, &digest).map_err(not_baked)?;
             return Ok((digest, None));
         }
-        let commit = self.commit();
         let locked = self.locked(&prepared.recipe);
         let pins = pins(locked);
         let parent = match &prepared.parent {
@@ -235,8 +248,19 @@ impl Baker {
         }
         let digest = self.images.finish(&stack, &prepared.key);
         let digest = digest.map_err(|failure| Box::new((failure, Some(report.clone()))))?;
-        self.remember(prepared, &parent, &digest, commit).map_err(not_baked)?;
+        self.remember(prepared, &parent, &digest).map_err(not_baked)?;
+        self.has_made(prepared.key.as_str(), &digest);
         Ok((digest, Some(report)))
+    }
+
+    /// What this run has made of something.
+    fn made(&self, of: &str) -> Option<Digest> {
+        let made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        made.get(of).filter(|digest| self.images.has(digest)).cloned()
+    }
+
+    fn has_made(&self, of: &str, digest: &Digest) {
+        self.made.lock().unwrap_or_else(PoisonError::into_inner).insert(of.to_owned(), digest.clone());
     }
 
     /// The base, as the lock file names it.
@@ -253,9 +277,16 @@ impl Baker {
         if let Some(known) = wanted.as_ref().and_then(|wanted| self.images.locked_base(source, wanted)) {
             return Ok(known);
         }
+        let key = format!("base {}", self.images.source_key(source)?);
+        if let Some(made) = self.made(&key).filter(|_| self.afresh) {
+            return Ok(made);
+        }
+        let manifest = locked.filter(|_| is_elsewhere).and_then(|locked| Digest::parse(locked.manifest.as_deref()?));
         // What is here may be what is wanted; else it is made with the versions that are.
-        let choices =
-            [Choice { afresh: self.afresh, pins: String::new() }, Choice { afresh: true, pins: pins.to_owned() }];
+        let choices = [
+            Choice { afresh: self.afresh, ..Choice::default() },
+            Choice { afresh: true, pins: pins.to_owned(), manifest },
+        ];
         let known = self.images.known_base(source)?.filter(|_| !self.afresh);
         let is_known = match (&wanted, &known) {
             (Some(wanted), Some(known)) => self.images.lock_digest(source, &known.digest)? == *wanted,
@@ -264,6 +295,7 @@ impl Baker {
         let choice = if is_known { 0 } else { 1 };
         let choice = choices.into_iter().nth(choice).unwrap_or_default();
         let Base { digest, .. } = self.images.base_with(source, &choice, say)?;
+        self.has_made(&key, &digest);
         match wanted {
             Some(wanted) if wanted != digest && wanted != self.images.lock_digest(source, &digest)? => {
                 let stack = self.images.stack(&digest)?;
@@ -272,7 +304,8 @@ impl Baker {
                     [] => format!("It is {digest}; {LOCK_FILE} names {wanted}."),
                     differ => format!("These are not what {LOCK_FILE} names: {}.", differ.join(", ")),
                 };
-                Err(Failure::new("the base of the image is not the one that is locked", detail).help(UPDATE))
+                let help = if matches!(source, Source::Registry(_)) { UPDATE_TAG } else { UPDATE };
+                Err(Failure::new("the base of the image is not the one that is locked", detail).help(help))
             }
             _ => Ok(digest),
         }
@@ -301,31 +334,15 @@ impl Baker {
         let mut same = history.iter().rev().filter(|it| it.digest == *digest);
         let is_own = |it: &&Baked| it.project == owner && it.name == *prepared.recipe.name;
         match (same.clone().find(is_own), same.next()) {
-            (None, Some(other)) => self.remember(prepared, &other.base, digest, self.commit()),
+            (None, Some(other)) => self.remember(prepared, &other.base, digest),
             _ => Ok(()),
         }
     }
 
-    /// The commit of the project now, and whether anything but what images are written to differs from that.
-    fn commit(&self) -> Option<(String, bool)> {
-        let outputs = self.project.images.keys().filter_map(|name| andon_lang::image_outputs(&self.project, name).ok());
-        let written: Vec<String> =
-            outputs.flatten().filter_map(|output| output.text("path").map(str::to_owned)).collect();
-        commit_of(&self.directory, &written)
-    }
-
-    /// Writes down what came of a recipe, and who made it of what: of the commit at its beginning, and where that is
-    /// not what was there at its end, of something that differs from it.
-    fn remember(
-        &self,
-        prepared: &Prepared,
-        base: &Digest,
-        digest: &Digest,
-        began: Option<(String, bool)>,
-    ) -> Result<(), Failure> {
+    /// Writes down what came of a recipe, and who made it of what.
+    fn remember(&self, prepared: &Prepared, base: &Digest, digest: &Digest) -> Result<(), Failure> {
         let Recipe { name, from, roles, .. } = &prepared.recipe;
-        let is_same = began == self.commit();
-        let commit = began.map(|(commit, changed)| (commit, changed || !is_same));
+        let commit = commit_of(&self.directory);
         self.images.remember(&Baked {
             time_ms: now().0,
             name: name.to_string(),

@@ -121,7 +121,12 @@ mod tests {
     #[test]
     fn writers_at_once_lose_nothing_of_each_other() {
         let project = project("writers");
-        let image = |name: &str| LockedImage { from: name.into(), base: "b".into(), packages: Default::default() };
+        let image = |name: &str| LockedImage {
+            from: name.into(),
+            base: "b".into(),
+            manifest: None,
+            packages: Default::default(),
+        };
         std::thread::scope(|scope| {
             for number in 0..16 {
                 let (project, image) = (&project, &image);

@@ -31,6 +31,8 @@ pub struct LockedImage {
     pub from: Arc<str>,
     /// The digest of what that was.
     pub base: Arc<str>,
+    /// Where it came from a registry, the digest of the manifest that the tag named then, by which it is fetched again.
+    pub manifest: Option<Arc<str>>,
     /// The versions of all packages in it, by name and architecture: `nginx:amd64`.
     pub packages: BTreeMap<Arc<str>, Arc<str>>,
 }
@@ -38,8 +40,12 @@ pub struct LockedImage {
 impl LockedImage {
     /// Its form in the file.
     fn write(&self, name: &str) -> String {
-        let mut text =
-            format!("\nimage {} {{\n  from = {}\n  base = {}\n", quoted(name), quoted(&self.from), quoted(&self.base));
+        let pairs = [("from", Some(&self.from)), ("base", Some(&self.base)), ("manifest", self.manifest.as_ref())];
+        let width = if self.manifest.is_some() { "manifest".len() } else { "from".len() };
+        let mut text = format!("\nimage {} {{\n", quoted(name));
+        for (name, value) in pairs.into_iter().filter_map(|(name, value)| Some((name, value?))) {
+            let _ = writeln!(text, "  {name:width$} = {}", quoted(value));
+        }
         if !self.packages.is_empty() {
             text.push_str("  packages = {\n");
             let width = self.packages.keys().map(|name| quoted(name).chars().count()).max().unwrap_or(0);
@@ -156,7 +162,8 @@ fn locked_image(block: &Block) -> Option<(Arc<str>, LockedImage)> {
         }
         Some(_) => return None,
     };
-    Some((name.name.clone(), LockedImage { from: text("from")?, base: text("base")?, packages }))
+    let manifest = text("manifest");
+    Some((name.name.clone(), LockedImage { from: text("from")?, base: text("base")?, manifest, packages }))
 }
 
 fn quoted(text: &str) -> String {
@@ -185,9 +192,12 @@ mod tests {
         ];
         let packages = [("adduser:all", "3.134"), ("nginx:amd64", "1:1.22.1-9+deb12u1")];
         let packages = packages.map(|(name, version)| (name.into(), version.into())).into();
-        let web = LockedImage { from: "debian:bookworm".into(), base: "sha256:0".into(), packages };
+        let web = LockedImage { from: "debian:bookworm".into(), base: "sha256:0".into(), manifest: None, packages };
+        let alpine =
+            LockedImage { from: "r.example/alpine:3".into(), manifest: Some("sha256:2".into()), ..web.clone() };
         let bare = LockedImage { from: "./root".into(), base: "sha256:1".into(), ..LockedImage::default() };
-        let lock = Lock { modules, images: [("bare".into(), bare), ("web".into(), web)].into() };
+        let lock =
+            Lock { modules, images: [("alpine".into(), alpine), ("bare".into(), bare), ("web".into(), web)].into() };
         let text = lock.write();
         assert_eq!(andon_hcl::format(&text), text, "it is in the one true format");
         let mut sources = SourceMap::new();

@@ -147,6 +147,26 @@ pub(super) fn remove(tool: &mut Tool, uninstall: &Uninstall) -> Result<(), Strin
 const PINS: &str = "/var/cache/apt/andon-pins";
 const PINS_OPTION: &str = "Dir::Etc::Preferences=/var/cache/apt/andon-pins";
 
+/// The same for the mirror that has them, of which the image is to know nothing; and what the image says instead, as long as
+/// nobody has changed that.
+const SOURCES: &str = "/var/cache/apt/andon-sources";
+const SOURCES_OPTION: &str = "Dir::Etc::SourceList=/var/cache/apt/andon-sources";
+const OWN_SOURCES: &str = "/var/cache/apt/andon-own-sources";
+const SOURCES_LIST: &str = "/etc/apt/sources.list";
+
+/// The options of apt's programs that hold while an image is baked; none else.
+pub(super) fn baking_options() -> Vec<&'static str> {
+    let is_unchanged = || fs::read(OWN_SOURCES).is_ok_and(|own| fs::read(SOURCES_LIST).is_ok_and(|now| now == own));
+    let mut options = Vec::new();
+    if Path::new(PINS).exists() {
+        options.extend(["-o", PINS_OPTION]);
+    }
+    if Path::new(SOURCES).exists() && is_unchanged() {
+        options.extend(["-o", SOURCES_OPTION]);
+    }
+    options
+}
+
 /// One run of `apt-get`. With `whole`, what it could not fetch is a failure though it ends with 0.
 fn apt(tool: &mut Tool, command: &[&str], packages: &[Arc<str>], whole: bool) -> Result<(), String> {
     // It is waited for a lock here, where it can be said who holds it.
@@ -155,10 +175,7 @@ fn apt(tool: &mut Tool, command: &[&str], packages: &[Arc<str>], whole: bool) ->
     if tool.stage == Stage::Image {
         // What a crash would leave of an image is thrown away; flushing each file would only take time.
         arguments.extend(["-o", "Dpkg::Options::=--force-unsafe-io"]);
-        // The versions that a lock file names.
-        if Path::new(PINS).exists() {
-            arguments.extend(["-o", PINS_OPTION]);
-        }
+        arguments.extend(baking_options());
     }
     arguments.extend(command);
     if !packages.is_empty() {

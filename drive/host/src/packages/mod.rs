@@ -176,7 +176,10 @@ pub(crate) fn candidates(names: &[&str]) -> Result<BTreeMap<Arc<str>, Vec<Arc<st
     let ask =
         |tool: &str, arguments: &[&str]| run_for(tool, &[arguments, names].concat(), LOOK).map(|output| output.text);
     Ok(match manager {
-        Manager::Apt => apt::parse_policy(&ask("apt-cache", &["policy", "--"])?),
+        Manager::Apt => {
+            let arguments = [apt::baking_options(), vec!["policy", "--"]].concat();
+            apt::parse_policy(&ask("apt-cache", &arguments)?)
+        }
         Manager::Dnf => rpm::parse_list(&ask(rpm::dnf(), &["-q", "-C", "list", "--showduplicates"])?),
         Manager::Yum => rpm::parse_list(&ask("yum", &["-q", "-C", "list", "--showduplicates"])?),
         Manager::Zypper => rpm::parse_search(&ask(

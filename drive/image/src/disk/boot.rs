@@ -9,6 +9,7 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 
 use andon_schema::Failure;
 
@@ -146,25 +147,28 @@ impl Loader {
         firmware: &Partition,
         number: u32,
         menu: &str,
-        scratch: &Path,
+        (scratch, interrupt): (&Path, &AtomicBool),
     ) -> Result<(), Failure> {
-        let core = image(&self.modules, "i386-pc", &["biosdisk"], &scratch.join("core.img"))?;
+        let core = image(&self.modules, "i386-pc", &["biosdisk"], &scratch.join("core.img"), interrupt)?;
         let first = self.modules.join("boot.img");
         let first = fs::read(&first).doing("read", &first)?;
         put_bios(disk, own, &first, core).doing("write", scratch)?;
         let mut files = vec![("grub/grub.cfg", menu.as_bytes().to_vec())];
         if let Some(modules) = &self.for_firmware {
-            files.push(("EFI/BOOT/BOOTX64.EFI", image(modules, "x86_64-efi", &[], &scratch.join("grub.efi"))?));
+            files.push((
+                "EFI/BOOT/BOOTX64.EFI",
+                image(modules, "x86_64-efi", &[], &scratch.join("grub.efi"), interrupt)?,
+            ));
         }
         fat::write(disk, firmware, number, &files).doing("write", scratch)
     }
 }
 
-fn image(modules: &Path, format: &str, more: &[&str], to: &Path) -> Result<Vec<u8>, Failure> {
+fn image(modules: &Path, format: &str, more: &[&str], to: &Path, interrupt: &AtomicBool) -> Result<Vec<u8>, Failure> {
     let mut arguments: Vec<OsString> = ["-O", format, "-p", PREFIX, "-d"].map(OsString::from).to_vec();
     arguments.extend([modules.into(), "-o".into(), to.into()]);
     arguments.extend(COMMON.iter().chain(more).map(OsString::from));
-    run("grub-mkimage", arguments, None)?;
+    run("grub-mkimage", arguments, None, interrupt)?;
     fs::read(to).doing("read", to)
 }
 

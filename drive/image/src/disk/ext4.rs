@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 
 use andon_schema::Failure;
 
@@ -22,27 +23,35 @@ const FEATURES: &str = "none,has_journal,ext_attr,resize_inode,dir_index,filetyp
                         large_file,huge_file,dir_nlink,extra_isize,metadata_csum";
 
 /// Makes the file system of a partition and fills it with what is in a directory.
-pub(super) fn make(root: &Path, disk: &Path, partition: &Partition, uuid: &str, seed: &str) -> Result<(), Failure> {
+pub(super) fn make(
+    root: &Path,
+    disk: &Path,
+    partition: &Partition,
+    (uuid, seed): (&str, &str),
+    interrupt: &AtomicBool,
+) -> Result<(), Failure> {
     let extended = format!("offset={},hash_seed={seed},lazy_itable_init=0,root_owner=0:0", partition.start);
     let mut arguments: Vec<OsString> =
         ["-q", "-F", "-t", "ext4", "-b", "4096", "-I", "256", "-i", "16384", "-m", "5"].map(OsString::from).to_vec();
     arguments.extend(["-O", FEATURES, "-L", "root", "-U", uuid, "-E", &extended].map(OsString::from));
     arguments.extend(["-d".into(), root.into(), disk.into()]);
     arguments.push((partition.bytes / BLOCK).to_string().into());
-    run("mke2fs", arguments, None).map_err(|failure| match failure.detail.contains("Could not allocate") {
-        true => Failure::new("the disk is too small for the image", failure.detail)
-            .help("Give the output a larger `size`, or none."),
-        false => failure,
+    run("mke2fs", arguments, None, interrupt).map_err(|failure| {
+        match failure.detail.contains("Could not allocate") {
+            true => Failure::new("the disk is too small for the image", failure.detail)
+                .help("Give the output a larger `size`, or none."),
+            false => failure,
+        }
     })?;
-    set_times(disk, partition)
+    set_times(disk, partition, interrupt)
 }
 
 /// Gives all nodes the same time. The tool takes them over from the files that it reads, and nobody else can say when
 /// the node of one of these was changed.
-fn set_times(disk: &Path, partition: &Partition) -> Result<(), Failure> {
+fn set_times(disk: &Path, partition: &Partition, interrupt: &AtomicBool) -> Result<(), Failure> {
     let mut place = disk.as_os_str().to_owned();
     place.push(format!("?offset={}", partition.start));
-    let listed = run("dumpe2fs", [place.as_os_str()], None)?;
+    let listed = run("dumpe2fs", [place.as_os_str()], None, interrupt)?;
     let nodes = used_nodes(&listed)
         .ok_or_else(|| Failure::new("the disk could not be made", "dumpe2fs does not say which nodes are in use."))?;
     let mut orders = String::new();
@@ -55,7 +64,7 @@ fn set_times(disk: &Path, partition: &Partition) -> Result<(), Failure> {
     let script = disk.with_extension("times");
     fs::write(&script, orders).doing("write", &script)?;
     let input = File::open(&script).doing("read", &script)?;
-    run("debugfs", [OsString::from("-w"), "-f".into(), "-".into(), place], Some(input)).map(drop)
+    run("debugfs", [OsString::from("-w"), "-f".into(), "-".into(), place], Some(input), interrupt).map(drop)
 }
 
 /// The nodes that are in use, as dumpe2fs(8) lists those that are not.

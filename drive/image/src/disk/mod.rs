@@ -20,7 +20,7 @@ mod tools;
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use andon_schema::Failure;
 use andon_schema::units::format_bytes;
@@ -101,8 +101,8 @@ impl Images {
         draft.push(".draft");
         let draft = PathBuf::from(draft);
         let written = self.make_disk(image, config, |disk, size| match config.format {
-            DiskFormat::Raw => copy_sparse(disk, size, &draft),
-            DiskFormat::Qcow2 => qcow2::write(disk, size, &draft),
+            DiskFormat::Raw => copy_sparse(disk, size, &draft, &self.interrupt),
+            DiskFormat::Qcow2 => qcow2::write(disk, size, &draft, &self.interrupt),
         });
         written.inspect_err(|_| drop(fs::remove_file(&draft)))?;
         fs::rename(&draft, path).doing("write", path)
@@ -121,7 +121,8 @@ impl Images {
             return Ok(path);
         }
         let draft = directory.join(format!("{}.draft", image.directory_name()));
-        self.make_disk(image, &DiskConfig::default(), |disk, size| qcow2::write(disk, size, &draft))?;
+        self.make_disk(image, &DiskConfig::default(), |disk, size| qcow2::write(disk, size, &draft, &self.interrupt))
+            .inspect_err(|_| drop(fs::remove_file(&draft)))?;
         fs::rename(&draft, &path).doing("make", &path)?;
         Ok(path)
     }
@@ -150,11 +151,16 @@ impl Images {
         let partitions = partitions(size, &identity);
         let [loaders, firmware, system] = &partitions;
         let uuid = identity.uuid("file system");
-        ext4::make(&root, &raw, system, &uuid, &identity.uuid("names"))?;
+        ext4::make(&root, &raw, system, (&uuid, &identity.uuid("names")), &self.interrupt)?;
         let menu = kernel.menu(&uuid, &system.uuid(), &config.kernel_arguments);
-        loader.install(&disk, loaders, firmware, identity.word("firmware"), &menu, &workplace.work())?;
+        let scratch = workplace.work();
+        let number = identity.word("firmware");
+        loader.install(&disk, loaders, firmware, number, &menu, (&scratch, &self.interrupt))?;
         table::write(&disk, size, &identity.bytes("disk"), &partitions).doing("write", &raw)?;
-        write(&disk, size).doing("write a disk of", &self.place(image))
+        match write(&disk, size) {
+            Err(_) if self.interrupt.load(Ordering::Relaxed) => Err(stopped()),
+            written => written.doing("write a disk of", &self.place(image)),
+        }
     }
 
     /// What an image lacks to be the disk of a machine; nothing where it can be.
@@ -246,10 +252,10 @@ fn size(tree: &Tree, asked: Option<u64>) -> Result<u64, Failure> {
 }
 
 /// Copies a file without its holes.
-fn copy_sparse(from: &File, size: u64, to: &Path) -> std::io::Result<()> {
+fn copy_sparse(from: &File, size: u64, to: &Path, interrupt: &AtomicBool) -> std::io::Result<()> {
     let target = File::create(to)?;
     target.set_len(size)?;
-    qcow2::each_cluster(from, size, |offset, cluster| target.write_all_at(cluster, offset))?;
+    qcow2::each_cluster(from, size, interrupt, |offset, cluster| target.write_all_at(cluster, offset))?;
     target.sync_all()
 }
 

@@ -6,8 +6,11 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::unistd::{Whence, lseek64};
+
+use crate::patience::stopped_working;
 
 /// Bytes of a cluster, and which power of two that is.
 const CLUSTER: u64 = 1 << CLUSTER_BITS;
@@ -19,15 +22,19 @@ const HEADER: u32 = 104;
 /// What is referred to once: nobody need copy it before it is written.
 const OWN: u64 = 1 << 63;
 
-/// Calls for each cluster of a disk that is not all zeros, with its offset.
+/// Calls for each cluster of a disk that is not all zeros, with its offset. Fails soon after an end is asked for.
 pub(super) fn each_cluster(
     disk: &File,
     size: u64,
+    interrupt: &AtomicBool,
     mut each: impl FnMut(u64, &[u8]) -> io::Result<()>,
 ) -> io::Result<()> {
     let mut buffer = vec![0; CLUSTER as usize];
     let mut at = 0;
     while at < size {
+        if interrupt.load(Ordering::Relaxed) {
+            return Err(stopped_working());
+        }
         // Past the holes of the file.
         let data = match lseek64(disk, i64::try_from(at).unwrap_or(i64::MAX), Whence::SeekData) {
             Ok(data) => data as u64,
@@ -47,7 +54,7 @@ pub(super) fn each_cluster(
 }
 
 /// Writes a disk.
-pub(super) fn write(disk: &File, size: u64, to: &Path) -> io::Result<()> {
+pub(super) fn write(disk: &File, size: u64, to: &Path, interrupt: &AtomicBool) -> io::Result<()> {
     let target = File::create(to)?;
     let clusters = size.div_ceil(CLUSTER);
     let tables = clusters.div_ceil(TABLE);
@@ -55,7 +62,7 @@ pub(super) fn write(disk: &File, size: u64, to: &Path) -> io::Result<()> {
     // The header, the table of tables, each table, then data; last the counts of all of them.
     let mut next = first_table + tables;
     let mut entries = vec![0_u64; usize::try_from(clusters).map_err(io::Error::other)?];
-    each_cluster(disk, size, |offset, cluster| {
+    each_cluster(disk, size, interrupt, |offset, cluster| {
         target.write_all_at(cluster, next * CLUSTER)?;
         if let Some(entry) = usize::try_from(offset / CLUSTER).ok().and_then(|at| entries.get_mut(at)) {
             *entry = (next * CLUSTER) | OWN;

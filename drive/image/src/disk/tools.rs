@@ -3,8 +3,11 @@
 use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use andon_schema::Failure;
+
+use crate::patience::{output_of, stopped};
 
 /// The time of all files, as for archives: 2024-01-01.
 pub(super) const TIME: u64 = 1_704_067_200;
@@ -30,11 +33,12 @@ pub(super) fn missing(what: &str, package: &str) -> Failure {
         .help(format!("Install it: `apt-get install {package}`."))
 }
 
-/// Runs a program, with nothing of this process's environment, to its end. What it wrote.
+/// Runs a program, with nothing of this process's environment, to its end, or until an end is asked for. What it wrote.
 pub(super) fn run<S: AsRef<OsStr>>(
     program: &str,
     arguments: impl IntoIterator<Item = S>,
     input: Option<std::fs::File>,
+    interrupt: &AtomicBool,
 ) -> Result<String, Failure> {
     let failed = |detail: String| Failure::new("the disk could not be made", detail);
     let path = find(program).ok_or_else(|| missing(program, program))?;
@@ -45,7 +49,10 @@ pub(super) fn run<S: AsRef<OsStr>>(
     command.env("MKE2FS_CONFIG", "/dev/null");
     command.stdin(input.map_or_else(Stdio::null, Stdio::from));
     crate::bootstrap::follow(&mut command);
-    let output = command.output().map_err(|error| failed(format!("Cannot run {program}: {error}.")))?;
+    let output = match output_of(&mut command, interrupt) {
+        Err(_) if interrupt.load(Ordering::Relaxed) => return Err(stopped()),
+        output => output.map_err(|error| failed(format!("Cannot run {program}: {error}.")))?,
+    };
     let said = String::from_utf8_lossy(&output.stderr);
     let said = said.trim();
     if output.status.success() {

@@ -14,6 +14,8 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use andon_schema::Failure;
 use flate2::Compression;
@@ -24,12 +26,13 @@ use sha2::{Digest as _, Sha256};
 pub(crate) use pull::{Origin, shown};
 pub use reference::Reference;
 pub use referrers::Document;
+pub(crate) use registry::NOT_THERE;
 pub use registry::Registries;
 
 use crate::images::write_whole;
 use crate::lock::Lock;
 use crate::output::make_parent;
-use crate::patience::Watched;
+use crate::patience::{Watched, stopped};
 use crate::trouble::Trouble;
 use crate::{Digest, Images};
 
@@ -78,6 +81,7 @@ pub struct OciImage {
     manifest: Vec<u8>,
     config: Vec<u8>,
     layers: Vec<Blob>,
+    interrupt: Arc<AtomicBool>,
 }
 
 /// A packed layer.
@@ -119,7 +123,8 @@ impl Images {
             "layers": layers.iter().map(|blob| described(media_type, &blob.digest, blob.bytes)).collect::<Vec<_>>(),
         });
         let manifest = manifest.to_string().into_bytes();
-        Ok(OciImage { digest: digest_of(&manifest), manifest, config: config_bytes, layers })
+        let interrupt = Arc::clone(&self.interrupt);
+        Ok(OciImage { digest: digest_of(&manifest), manifest, config: config_bytes, layers, interrupt })
     }
 
     /// Where a packed layer is kept, and what is known of it: beside it, in a line.
@@ -258,12 +263,27 @@ impl ContainerConfig {
 
 impl OciImage {
     /// Writes it as a layout: `oci:DIRECTORY:TAG` for other tools. Images of other tags in it stay, and one of this tag goes,
-    /// with what only it was made of.
+    /// with what only it was made of. Where this fails, or an end is asked for, the directory is as it was.
     pub fn write_layout(&self, directory: &Path, tag: &str) -> Result<(), Failure> {
         can_be_layout(directory)?;
+        let made: Vec<&Path> = directory.ancestors().take_while(|above| fs::symlink_metadata(above).is_err()).collect();
         fs::create_dir_all(directory).doing("make", directory)?;
         // Who writes another image there at the same time reads the index after this one.
         let _lock = Lock::of_directory(directory).doing("lock", directory)?;
+        let mut new = Vec::new();
+        self.fill_layout(directory, tag, &mut new).inspect_err(|_| {
+            new.iter().for_each(|path| drop(fs::remove_file(path)));
+            // Those that are empty now, unless somebody had made them before.
+            if !directory.join("index.json").exists() {
+                drop(fs::remove_file(directory.join("oci-layout")));
+            }
+            ["blobs/sha256", "blobs"].iter().for_each(|inner| drop(fs::remove_dir(directory.join(inner))));
+            made.iter().filter(|above| !above.as_os_str().is_empty()).for_each(|above| drop(fs::remove_dir(above)));
+        })
+    }
+
+    /// `new` takes the blobs that were not there.
+    fn fill_layout(&self, directory: &Path, tag: &str, new: &mut Vec<PathBuf>) -> Result<(), Failure> {
         // First, so that what is cut short is known for what it is.
         write_whole(&directory.join("oci-layout"), br#"{"imageLayoutVersion":"1.0.0"}"#)?;
         let blobs = directory.join("blobs/sha256");
@@ -274,17 +294,26 @@ impl OciImage {
             let to = blobs.join(&name);
             if !fs::metadata(&to).is_ok_and(|metadata| metadata.len() == blob.bytes) {
                 let draft = blobs.join(format!(".{name}"));
-                fs::copy(&blob.path, &draft).doing("write", &draft)?;
+                new.push(draft.clone());
+                let copied = File::open(&blob.path)
+                    .and_then(|from| io::copy(&mut Watched::new(from, &self.interrupt), &mut File::create(&draft)?));
+                self.unless_stopped(copied, &draft)?;
+                new.push(to.clone());
                 fs::rename(&draft, &to).doing("write", &to)?;
             }
         }
         for bytes in [&self.config, &self.manifest] {
-            write_whole(&blobs.join(file_name(&digest_of(bytes))), bytes)?;
+            let to = blobs.join(file_name(&digest_of(bytes)));
+            if !to.exists() {
+                new.push(to.clone());
+            }
+            write_whole(&to, bytes)?;
         }
         let own = self.entry(tag);
         let named: Vec<Json> = others.into_iter().chain([own]).collect();
         let kept = layout::blobs_of(directory, &named);
         write_whole(&directory.join("index.json"), index_of(named).to_string().as_bytes())?;
+        new.clear();
         for name in layout::blobs_of(directory, &replaced).difference(&kept) {
             let path = blobs.join(name);
             fs::remove_file(&path).or_else(gone_is_fine).doing("remove", &path)?;
@@ -319,12 +348,20 @@ impl OciImage {
             let mut seen = std::collections::BTreeSet::new();
             for blob in self.layers.iter().filter(|blob| seen.insert(&blob.digest)) {
                 let name = format!("blobs/sha256/{}", file_name(&blob.digest));
-                add(&name, blob.bytes, &mut BufReader::new(File::open(&blob.path)?))?;
+                let from = BufReader::with_capacity(256 << 10, File::open(&blob.path)?);
+                add(&name, blob.bytes, &mut Watched::new(from, &self.interrupt))?;
             }
             archive.into_inner()?.flush()
         })();
-        written.inspect_err(|_| drop(fs::remove_file(&draft))).doing("write", path)?;
+        self.unless_stopped(written.inspect_err(|_| drop(fs::remove_file(&draft))), path)?;
         fs::rename(&draft, path).doing("write", path)
+    }
+
+    fn unless_stopped<T>(&self, written: io::Result<T>, path: &Path) -> Result<T, Failure> {
+        match written {
+            Err(_) if self.interrupt.load(Ordering::Relaxed) => Err(stopped()),
+            written => written.doing("write", path),
+        }
     }
 
     /// What an index says of it.

@@ -26,6 +26,9 @@ const LARGEST_PAGE: u64 = 4 << 20;
 /// How long a registry may say nothing: some look through a large layer before they answer.
 const SILENCE: Duration = Duration::from_secs(120);
 
+/// What is said where a registry has no image of a name.
+pub(crate) const NOT_THERE: &str = "the registry does not have it";
+
 /// A client of registries.
 #[derive(Debug)]
 pub struct Registries {
@@ -360,7 +363,7 @@ pub(super) fn expect(of: &Reference, mut answer: Response<Body>, statuses: &[u16
             Failure::new("the registry does not let this user in", format!("{registry} refuses `{name}`{said}."))
                 .help(format!("Log in: `podman login {registry}` or `docker login {registry}`."))
         }
-        404 => Failure::new("the registry does not have it", format!("{registry} has no `{of}`{said}.")),
+        404 => Failure::new(NOT_THERE, format!("{registry} has no `{of}`{said}.")),
         status => Failure::new("the registry refused", format!("{registry} answers {status} of `{name}`{said}.")),
     })
 }

@@ -12,6 +12,7 @@ use sha2::{Digest as _, Sha256};
 use tar::{Builder, EntryType, Header};
 
 use crate::oci::{has, run};
+use crate::pulls;
 use crate::tree::{Data, everything, in_overlay, root_file_system, set_mode};
 
 fn base(images: &Images, from: &str) -> Digest {
@@ -95,6 +96,17 @@ const OF_A_SERVER: &[(&str, Option<&str>)] = &[
     ("home/somebody/.python_history", None),
     ("var/lib/systemd/random-seed", None),
     ("var/lib/cloud/instances/i-1/user-data.txt", None),
+    ("etc/shadow-", None),
+    ("etc/ssl/private/ssl-cert-snakeoil.key", None),
+    ("etc/ssl/certs/ssl-cert-snakeoil.pem", None),
+    ("var/lib/dpkg/status-old", None),
+    ("var/cache/apt/pkgcache.bin", None),
+    ("var/lib/apt/lists/deb.example_dists_InRelease", None),
+    ("var/log/dpkg.log", None),
+    ("var/log/journal/0123/system.journal", None),
+    ("var/log/nginx/access.log", Some("")),
+    ("run/nginx.pid", None),
+    ("tmp/session", None),
     ("var/lib/cloud/seed/nocloud/meta-data", Some("secret")),
     ("etc/ssh/sshd_config", Some("secret")),
     ("home/somebody/.profile", Some("secret")),
@@ -112,12 +124,18 @@ pub fn a_copied_server_is_none_any_more() {
     chown(root.join("etc/hostname"), Some(7), Some(8)).unwrap();
     // A name that a file has elsewhere, too.
     fs::hard_link(root.join("etc/hostname"), root.join("etc/other")).unwrap();
+    symlink("ssl-cert-snakeoil.pem", root.join("etc/ssl/certs/0123abcd.0")).unwrap();
+    symlink("own.pem", root.join("etc/ssl/certs/4567abcd.0")).unwrap();
     let archive = data.0.join("root.tar.gz");
     run("tar", &["-C", root.to_str().unwrap(), "-czf", archive.to_str().unwrap(), "."]);
     let before = everything(&root);
     let bases = [base(&images, root.to_str().unwrap()), base(&images, archive.to_str().unwrap())];
     assert_eq!(everything(&root), before, "what it was copied of is as it was");
     assert_eq!(bases[0], bases[1]);
+    // The same in a layout, whose layers stay as they are, comes to the same.
+    let packed = fs::read(&archive).unwrap();
+    let of_layer = pulls::layout(&data.0.join("packed"), &[packed]);
+    assert_eq!(images.base(&of_layer, &|_| {}).unwrap().digest, bases[0]);
     for directory in images.lower_dirs(&bases[0]).unwrap() {
         for (path, expected) in OF_A_SERVER {
             let found = fs::read_to_string(directory.join(path)).ok();
@@ -130,7 +148,8 @@ pub fn a_copied_server_is_none_any_more() {
     }
     // One in a layout keeps its layers, and has another one over them.
     let entries: Vec<_> = OF_A_SERVER.iter().map(|(path, _)| (*path, Entry::File("secret"))).collect();
-    let etc = [("etc", Entry::Directory(0o750)), ("usr", Entry::Directory(0o755))];
+    let etc =
+        [("etc", Entry::Directory(0o750)), ("usr", Entry::Directory(0o755)), ("run/web", Entry::Directory(0o755))];
     let from = layout(&data.0.join("layout"), &[&etc, &entries]);
     let of_layout = base(&images, &from);
     assert_eq!(images.stack(&of_layout).unwrap().layers().len(), 3);
@@ -139,6 +158,8 @@ pub fn a_copied_server_is_none_any_more() {
             assert_eq!(fs::read_to_string(root.join(path)).ok().as_deref(), *expected, "{path}");
         }
         assert!(!root.join("var/lib/cloud/instances").exists());
+        assert!(root.join("run/web").is_dir(), "a container has nobody who makes it");
+        assert!(root.join("etc/systemd/system/ssl-cert-snakeoil.service").exists());
         assert_eq!(fs::metadata(root.join("etc")).unwrap().mode() & 0o777, 0o750);
     });
 }

@@ -131,7 +131,17 @@ pub fn any_mirror_gives_what_is_locked() {
     let elsewhere = Images::open(&data.0.join("elsewhere"), own).unwrap();
     let one = images.base(&source(), &|_| {}).unwrap().digest;
     let other = elsewhere.base(&source(), &|_| {}).unwrap().digest;
-    assert_ne!(one, other);
+    assert_eq!(one, other, "an image says nothing of the mirror that it was made from");
+    let list = fs::read_to_string(images.lower_dirs(&one).unwrap()[0].join("etc/apt/sources.list")).unwrap();
+    assert!(list.starts_with("deb http://deb.debian.org/debian "), "{list}");
+    // What is baked over it asks that mirror, and not the one that it names.
+    let seen = |images: &Images| -> Vec<String> {
+        let bake = images.begin(&Identity::parse("look").unwrap(), &one).unwrap();
+        let places = bake.fetched().iter().flat_map(|it| &it.lower).map(|place| place.join("andon-sources"));
+        places.filter_map(|place| fs::read_to_string(place).ok()).collect()
+    };
+    assert_eq!(seen(&elsewhere), Vec::<String>::new());
+    assert!(matches!(&*seen(&images), [text] if text.starts_with("deb http://deb.debian.org:80/debian ")));
     let source = source();
     let locked = images.lock_digest(&source, &one).unwrap();
     assert_eq!(elsewhere.lock_digest(&source, &other).unwrap(), locked);

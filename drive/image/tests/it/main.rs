@@ -11,11 +11,11 @@
 )]
 
 mod bases;
-mod bills;
 mod boot;
 mod debian;
 mod disk;
 mod engines;
+mod kept;
 mod oci;
 mod pulls;
 mod tree;
@@ -66,6 +66,9 @@ const TESTS: &[Test] = &[
     ("oci: a root file system is written as it is", oci::a_root_file_system_is_written_as_it_is),
     ("oci: other tools take a layout", oci::other_tools_take_a_layout),
     ("oci: a registry takes an image and gives it back", oci::a_registry_takes_an_image_and_gives_it_back),
+    ("oci: a locked image is fetched by its manifest", oci::a_locked_image_is_fetched_by_its_manifest),
+    ("kept: what an end is asked for leaves nothing", kept::what_an_end_is_asked_for_leaves_nothing),
+    ("kept: what an earlier version kept goes with a prune", kept::what_an_earlier_version_kept_goes_with_a_prune),
     ("pulls: what unpacks to too much is refused", pulls::what_unpacks_to_too_much_is_refused),
     ("pulls: names of a file below are one file", pulls::names_of_a_file_below_are_one_file),
     ("pulls: an image of many layers is one", pulls::an_image_of_many_layers_is_one),
@@ -78,7 +81,6 @@ const TESTS: &[Test] = &[
     ("disk: what is no disk is said before anything is made", disk::what_is_no_disk_is_said_before_anything_is_made),
     ("disk: the disk of an image goes with it", disk::the_disk_of_an_image_goes_with_it),
     ("boot: a disk boots by BIOS and by UEFI", boot::a_disk_boots_by_bios_and_by_uefi),
-    ("bills: they are as their schemas say", bills::bills_are_as_their_schemas_say),
     ("debian: a mirror that is not there is said so", debian::a_mirror_that_is_not_there_is_said_so),
     ("debian: any mirror gives what is locked", debian::any_mirror_gives_what_is_locked),
     ("debian: the same packages give the same image", debian::the_same_packages_give_the_same_image),

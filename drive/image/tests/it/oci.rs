@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use andon_image::{ContainerConfig, Digest, Images, Reference, Registries, Source};
+use andon_image::{Choice, ContainerConfig, Digest, Images, Reference, Registries, Source};
 
 use crate::tree::{Data, bake, everything, make_node, root_file_system, set_attribute, set_mode};
 
@@ -94,12 +94,6 @@ pub fn a_root_file_system_is_written_as_it_is() {
     fs::write(full.join("letter"), "x").unwrap();
     assert_eq!(images.write_root(&digest, &full).unwrap_err().summary, "the directory is not empty");
     assert!(full.join("letter").exists());
-    // Nor what somebody put where an image was.
-    fs::remove_dir_all(&directory).unwrap();
-    fs::create_dir(&directory).unwrap();
-    fs::write(directory.join("letter"), "x").unwrap();
-    assert_eq!(images.write_root(&digest, &directory).unwrap_err().summary, "the directory is not empty");
-    assert!(directory.join("letter").exists());
 }
 
 pub fn a_layout_holds_several_images() {
@@ -175,6 +169,42 @@ pub fn a_registry_lets_in_whom_it_knows() {
         assert_eq!(said.contains("pushed"), is_let_in, "{login}: {said}{}", String::from_utf8_lossy(&output.stderr));
         assert_eq!(said.contains("does not let this user in"), !is_let_in, "{login}: {said}");
     }
+}
+
+pub fn a_locked_image_is_fetched_by_its_manifest() {
+    if !has("docker-registry") {
+        println!("  skipped: docker-registry is not installed");
+        return;
+    }
+    let (data, other) = (Data::new("manifest"), Data::new("manifest-other"));
+    let images = data.images();
+    let first = image(&data, &images);
+    let second = bake(&images, &first, "second", "second", |root| fs::write(root.join("opt/two"), "2").unwrap());
+    let registry = Registry::start(&data.0);
+    let tag = Reference::parse(&format!("{}/team/web:1", registry.address)).unwrap();
+    let push = |digest: &Digest| {
+        let image = all(&ContainerConfig::default(), &images, digest);
+        Registries::new().push(&image, &tag, &mut |_| {}).unwrap();
+        image.digest
+    };
+    let source = Source::Registry(tag.clone());
+    let wanted = push(&first);
+    let elsewhere = other.images();
+    let base = elsewhere.base(&source, &|_| {}).unwrap().digest;
+    assert_eq!((&base, elsewhere.manifest_of(&base, &source)), (&first, Some(wanted.clone())));
+    // The tag moves on.
+    push(&second);
+    let third = Data::new("manifest-third");
+    let choice = |manifest: &Digest| Choice { manifest: Some(manifest.clone()), ..Choice::default() };
+    let locked = third.images().base_with(&source, &choice(&wanted), &|_| {}).unwrap();
+    assert_eq!(locked.digest, first);
+    assert!(third.images().config_of(&first, &source).is_some());
+    assert_eq!(third.images().known_base(&source).unwrap(), None, "the tag is not known to name it");
+    assert_eq!(third.images().base(&source, &|_| {}).unwrap().digest, second);
+    let gone = Digest::parse(&format!("sha256:{}", "0".repeat(64))).unwrap();
+    let refused = third.images().base_with(&source, &choice(&gone), &|_| {}).unwrap_err();
+    assert_eq!(refused.summary, "the base of the image is gone from its registry", "{refused}");
+    assert!(refused.help[0].contains("andon bake --update"), "{refused}");
 }
 
 fn base64_of(text: &str) -> String {

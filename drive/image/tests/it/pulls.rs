@@ -35,7 +35,7 @@ fn manifest(config: &[u8], layers: &[Vec<u8>]) -> Vec<u8> {
 }
 
 /// A layout of one image with these layers.
-fn layout(place: &Path, layers: &[Vec<u8>]) -> Source {
+pub fn layout(place: &Path, layers: &[Vec<u8>]) -> Source {
     let blobs = place.join("blobs/sha256");
     fs::create_dir_all(&blobs).unwrap();
     let config = br#"{"config":{}}"#;

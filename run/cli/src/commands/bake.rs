@@ -290,7 +290,9 @@ fn write(
     };
     // A file is known again by its own digest.
     let beside_file = |path: &Path, also: &[Digest]| {
-        let own = said.is_some().then(|| digest_of_file(path)).transpose()?;
+        // What is said of an earlier one is not true of this one, whatever happens from here on.
+        attestations::remove_beside(path)?;
+        let own = said.is_some().then(|| digest_of_file(path, &interrupt())).transpose()?;
         beside(path, &also.iter().cloned().chain(own).collect::<Vec<_>>())
     };
     match form {
