@@ -9,7 +9,7 @@ use andon_image::provenance::{SigningKey, digest_of_file, is_about, open, sign, 
 use andon_image::{Baked, Changed, Digest, Images, Kept, PruneRule, Reference, Registries, sbom};
 use andon_ledger::Timestamp;
 use andon_schema::Failure;
-use andon_text::Diagnostic;
+use andon_text::{Diagnostic, nearest};
 use serde_json::{Value as Json, json};
 
 use super::attestations::{PROVENANCE, SIGNED, beside, statement_of};
@@ -33,10 +33,7 @@ pub fn run(context: &Context, command: &ImageCommand) -> Result<(), Stop> {
         ImageCommand::List => store.list().map_err(stop),
         ImageCommand::Show(arguments) => store.show(arguments),
         ImageCommand::Diff(arguments) => store.diff(arguments),
-        ImageCommand::History(arguments) => {
-            store.history(arguments.image.as_deref());
-            Ok(())
-        }
+        ImageCommand::History(arguments) => store.history(arguments.image.as_deref()),
         ImageCommand::Verify(arguments) => store.verify(arguments),
         ImageCommand::Prune(arguments) => store.prune(arguments),
         ImageCommand::Attest(arguments) => store.attest(arguments),
@@ -73,17 +70,56 @@ impl Store<'_> {
             |kept: &&Kept| hex.len() >= 4 && kept.digest.as_str().trim_start_matches("sha256:").starts_with(hex);
         match all.iter().filter(is_meant).collect::<Vec<_>>()[..] {
             [one] => Ok(one.digest.clone()),
-            [] => Err(Diagnostic::error(format!("there is no image `{text}` on this machine"))
-                .help("`andon image list` shows those that there are; `andon bake` makes one.")
-                .into()),
-            _ => Err(Diagnostic::error(format!("several images begin with `{text}`")).into()),
+            [] => Err(self.unknown(text)),
+            ref several => {
+                let digests: Vec<String> = several.iter().map(|kept| format!("`{}`", kept.digest)).collect();
+                Err(Diagnostic::error(format!("several images begin with `{text}`"))
+                    .help(format!("Write more of the digest: {}.", digests.join(", ")))
+                    .into())
+            }
         }
+    }
+
+    /// The names of the images that the project defines; none where there is no project, or where it cannot be read.
+    fn defined(&self) -> Vec<String> {
+        if !andon_engine::project::is_project(&self.context.arguments.directory) {
+            return Vec::new();
+        }
+        let project = self.context.open_definitions();
+        project.map_or_else(|_| Vec::new(), |it| it.session.project().images.keys().map(ToString::to_string).collect())
+    }
+
+    /// Why there is no image of a name.
+    fn unknown(&self, name: &str) -> Stop {
+        let defined = self.defined();
+        if defined.iter().any(|it| it == name) {
+            return Diagnostic::error(format!("the image `{name}` was not baked on this machine"))
+                .help(format!("Bake it: `andon bake {name}`."))
+                .into();
+        }
+        let history = self.baked();
+        let known: BTreeSet<&str> =
+            history.iter().map(|it| &*it.name).chain(defined.iter().map(String::as_str)).collect();
+        let wrong = Diagnostic::error(format!("there is no image `{name}` on this machine"));
+        let wrong = match nearest(name, known.iter().copied()) {
+            Some(near) => wrong.help(format!("Did you mean `{near}`?")),
+            None => wrong,
+        };
+        wrong.help("`andon image list` shows those that there are; `andon bake` makes one.").into()
+    }
+
+    fn say_none(&self) {
+        self.context.say("There are no images on this machine yet; `andon bake` makes them.");
     }
 
     fn list(&self) -> Result<(), Failure> {
         let history = self.baked();
         let mut rows = Vec::new();
-        for kept in self.images.list()? {
+        let all = self.images.list()?;
+        if all.is_empty() && !self.context.arguments.json {
+            self.say_none();
+        }
+        for kept in all {
             let last = history.iter().rev().find(|it| it.digest == kept.digest);
             let referring = self.images.referring(&kept.digest)?;
             if self.context.arguments.json {
@@ -202,17 +238,24 @@ impl Store<'_> {
         Ok(())
     }
 
-    fn history(&self, name: Option<&str>) {
+    fn history(&self, name: Option<&str>) -> Result<(), Stop> {
         let wanted: Vec<Baked> =
             self.baked().into_iter().filter(|it| name.is_none_or(|name| it.name == name)).collect();
+        if let Some(name) = name.filter(|_| wanted.is_empty()) {
+            return Err(self.unknown(name));
+        }
         if self.context.arguments.json {
             print_json(&json!({ "history": wanted.iter().map(baked_json).collect::<Vec<_>>() }));
-            return;
+            return Ok(());
+        }
+        if wanted.is_empty() {
+            self.say_none();
         }
         for baked in wanted.iter().rev() {
             let line = format!("{}  {:<16}  {}", short(&baked.digest), baked.name, baked_line(baked));
             self.context.print(&format!("{line}\n"));
         }
+        Ok(())
     }
 
     fn verify(&self, arguments: &VerifyArguments) -> Result<(), Stop> {
@@ -222,6 +265,11 @@ impl Store<'_> {
         // The name of an image has neither.
         let is_file = |text: &&String| text.contains(['.', '/']) && Path::new(text).is_file();
         let (files, local): (Vec<&String>, Vec<&String>) = local.into_iter().partition(is_file);
+        if let Some(missing) = local.iter().find(|text| text.contains(['.', '/'])) {
+            return Err(Diagnostic::error(format!("there is no file `{missing}`"))
+                .help("Name a file that `andon bake` wrote, an image, or a reference to a registry.")
+                .into());
+        }
         let mut wanted = local.into_iter().map(|text| self.find(text)).collect::<Result<Vec<_>, _>>()?;
         let keys = arguments.key.iter().map(|path| {
             std::fs::read_to_string(path).map_err(|error| {
@@ -229,13 +277,20 @@ impl Store<'_> {
             })
         });
         let keys = keys.collect::<Result<Vec<_>, _>>()?;
+        let mut held = Vec::new();
         for reference in &remote {
-            self.verify_remote(reference, &keys)?;
+            held.push(self.verify_remote(reference, &keys)?);
         }
         for file in &files {
-            self.verify_file(Path::new(file), arguments.provenance.as_deref(), &keys)?;
+            held.push(self.verify_file(Path::new(file), arguments.provenance.as_deref(), &keys)?);
         }
+        let say_all = |held: Vec<Json>| {
+            if self.context.arguments.json {
+                print_json(&json!({ "verified": held }));
+            }
+        };
         if wanted.is_empty() && !(files.is_empty() && (remote.is_empty() || arguments.provenance.is_some())) {
+            say_all(held);
             return Ok(());
         }
         if arguments.provenance.is_none() && !keys.is_empty() {
@@ -257,14 +312,17 @@ impl Store<'_> {
         }
         if wanted.is_empty() {
             wanted.extend(self.images.list().map_err(stop)?.into_iter().map(|kept| kept.digest));
+            if wanted.is_empty() && !self.context.arguments.json {
+                self.say_none();
+            }
         }
         let mut damaged = false;
         for digest in wanted {
             let wrong = self.images.verify(&digest).map_err(stop)?;
             damaged |= !wrong.is_empty();
+            let one = |(layer, paths): &(Digest, Vec<String>)| json!({ "layer": layer.as_str(), "paths": paths });
+            held.push(json!({ "digest": digest.as_str(), "damaged": wrong.iter().map(one).collect::<Vec<_>>() }));
             if self.context.arguments.json {
-                let one = |(layer, paths): &(Digest, Vec<String>)| json!({ "layer": layer.as_str(), "paths": paths });
-                print_json(&json!({ "digest": digest.as_str(), "damaged": wrong.iter().map(one).collect::<Vec<_>>() }));
                 continue;
             }
             match wrong.is_empty() {
@@ -277,33 +335,32 @@ impl Store<'_> {
                 }
             }
         }
+        say_all(held);
         if damaged { Err(Stop::Code(1)) } else { Ok(()) }
     }
 
     /// Holds a file that was written, such as a disk, against its provenance, which must be signed.
-    fn verify_file(&self, file: &Path, provenance: Option<&Path>, keys: &[String]) -> Result<(), Stop> {
+    fn verify_file(&self, file: &Path, provenance: Option<&Path>, keys: &[String]) -> Result<Json, Stop> {
         let stop = |failure: Failure| refused(&failure);
         if keys.is_empty() {
             return Err(no_key());
         }
         let provenance = provenance.map_or_else(|| beside(file, PROVENANCE), Path::to_owned);
         let statement = open(&read_json(&provenance)?, keys).map_err(stop)?;
-        let digest = digest_of_file(file).map_err(stop)?;
+        let digest = digest_of_file(file, &interrupt()).map_err(stop)?;
         if !is_about(&statement, &digest) {
             return Err(Diagnostic::error("the provenance is of something else")
                 .detail(format!("{} is {digest}, which {} does not name.", file.display(), provenance.display()))
                 .into());
         }
-        if self.context.arguments.json {
-            print_json(&json!({ "file": file, "digest": digest.as_str(), "statement": statement }));
-        } else {
+        if !self.context.arguments.json {
             self.context.print(&format!("✓ {} is {digest}, made by {}\n", file.display(), builder(&statement)));
         }
-        Ok(())
+        Ok(json!({ "file": file, "digest": digest.as_str(), "statement": statement }))
     }
 
     /// Holds the provenances beside an image in a registry against keys: one of them must be signed, and about it.
-    fn verify_remote(&self, reference: &str, keys: &[String]) -> Result<(), Stop> {
+    fn verify_remote(&self, reference: &str, keys: &[String]) -> Result<Json, Stop> {
         let stop = |failure: Failure| refused(&failure);
         if keys.is_empty() {
             return Err(no_key());
@@ -317,14 +374,10 @@ impl Store<'_> {
             match open(&envelope, keys) {
                 Ok(statement) if is_about(&statement, &digest) => {
                     let by = builder(&statement);
-                    if self.context.arguments.json {
-                        print_json(
-                            &json!({ "reference": reference, "manifest": digest.as_str(), "statement": statement }),
-                        );
-                    } else {
+                    if !self.context.arguments.json {
                         self.context.print(&format!("✓ {of} is {digest}, made by {by}\n"));
                     }
-                    return Ok(());
+                    return Ok(json!({ "reference": reference, "manifest": digest.as_str(), "statement": statement }));
                 }
                 Ok(_) => {}
                 Err(failure) => why = Some(failure),
@@ -380,6 +433,9 @@ impl Store<'_> {
             print_json(&json!({ "images": verdicts.iter().map(one).collect::<Vec<_>>(), "freed": freed, "by": by }));
             return Ok(());
         }
+        if verdicts.is_empty() {
+            self.say_none();
+        }
         for verdict in &verdicts {
             let name = verdict.name.as_deref().unwrap_or("(base)");
             let line = match (&verdict.kept, arguments.dry_run) {
@@ -389,7 +445,8 @@ impl Store<'_> {
             };
             self.context.print(&format!("{line}\n"));
         }
-        if !arguments.dry_run {
+        let is_quiet = arguments.dry_run || (verdicts.is_empty() && freed == 0);
+        if !is_quiet {
             self.context.say(&format!("Freed {}.", size(freed)));
         }
         Ok(())

@@ -103,12 +103,23 @@ fn the_same_on_another_machine() {
     need_lab!();
     let (one, other) = (project("here"), project("there"));
     let here = digest(&one);
-    let script = "hostname somewhere-else; umask 077; exec \"$0\" bake web";
+    // A checkout of another day, by somebody with other habits.
+    let old = "find . -exec touch -h -d 2001-02-03T04:05:06Z {} + && chmod -R go= roles images";
+    let status = Command::new("sh").args(["-c", old]).current_dir(&other.directory).status().unwrap();
+    assert!(status.success());
+    let script =
+        "hostname somewhere-else; umask 077; exec \"$0\" bake web -o oci:layout -o web.tar.gz --no-attestations";
     let mut command = Command::new("unshare");
     let words = ["--uts", "--", "sh", "-c", script, crate::support::ANDON];
     command.args(words).current_dir(&other.directory).env("ANDON_DATA_DIR", &other.data_dir).env("USER", "somebody");
-    let output = command.env("TZ", "Asia/Tokyo").env("http_proxy", "http://127.0.0.1:9").output().unwrap();
+    command.env("TZ", "Asia/Tokyo").env("http_proxy", "http://127.0.0.1:9").env("LC_ALL", "tr_TR.UTF-8");
+    let output = command.env("SOURCE_DATE_EPOCH", "86400").output().unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), here, "{}", String::from_utf8_lossy(&output.stderr));
+    one.ok(&["bake", "web", "-o", "oci:layout", "-o", "web.tar.gz", "--no-attestations"]);
+    for file in ["web.tar.gz", "layout/index.json"] {
+        let read = |project: &Project| fs::read(project.directory.join(file)).unwrap();
+        assert!(read(&one) == read(&other), "{file}");
+    }
     // Nothing of the machine is in it.
     let out = other.directory.join("out");
     other.ok(&["bake", "web", "-o", out.to_str().unwrap()]);
@@ -253,6 +264,84 @@ fn what_an_image_is_made_over_is_locked_with_it() {
 }
 
 #[test]
+fn what_images_have_in_common_is_taken_afresh_once() {
+    need_lab!();
+    let project = project("afresh");
+    project.write("roles/base.role.hcl", "role \"base\" {\n  file \"/etc/base\" { content = \"x\" }\n}\n");
+    project.write("images/base.image.hcl", "image \"base\" {\n  from  = \"./root\"\n  roles = [\"base\"]\n}\n");
+    for name in ["web", "db"] {
+        let head = format!("image \"{name}\" {{\n  params = {{ greeting = \"{name}\" }}");
+        let text = IMAGE.replace("\"./root\"", "image.base").replace("image \"web\" {", &head);
+        project.write(&format!("images/{name}.image.hcl"), &text);
+    }
+    project.ok(&["bake"]);
+    let ran = project.ok(&["bake", "--update"]);
+    assert_eq!(ran.err.matches("baking file \"/etc/base\"").count(), 1, "{ran}");
+    assert_eq!(ran.err.matches("copying ").count(), 1, "{ran}");
+    assert_eq!(ran.err.matches("baking file \"/etc/motd\"").count(), 2, "{ran}");
+    assert_eq!(ran.out.lines().count(), 3, "{ran}");
+}
+
+#[test]
+fn a_tag_that_moved_is_not_followed() {
+    need_lab!();
+    let project = project("moved-tag");
+    let Some(registry) = Registry::start(&project.directory) else {
+        println!("skipped: docker-registry is not installed");
+        return;
+    };
+    let reference = format!("{}/team/base:1", registry.address);
+    project.write("images/base.image.hcl", "image \"base\" { from = \"./root\" }\n");
+    project.write("images/web.image.hcl", &IMAGE.replace("./root", &reference));
+    project.ok(&["bake", "base", "--push", &reference]);
+    let first = digest(&project);
+    let lock = || fs::read_to_string(project.directory.join(".andon.lock.hcl")).unwrap();
+    let manifest = lock().lines().find_map(|line| line.trim().strip_prefix("manifest = ").map(str::to_owned)).unwrap();
+    // Another one by that name, and a machine that has none of them.
+    project.write("root/etc/moved", "x");
+    project.ok(&["bake", "base", "--push", &reference]);
+    fs::rename(project.data_dir.join("images"), project.directory.join("elsewhere")).unwrap();
+    assert_eq!(digest(&project), first);
+    let second = project.ok(&["bake", "web", "--update"]).out;
+    assert!(second.trim() != first && !lock().contains(&manifest), "{second}");
+    let now = lock();
+    let gone = format!("\"sha256:{}\"", "0".repeat(64));
+    let lines = now.lines().map(|line| match line.trim().starts_with("manifest = ") {
+        true => format!("  manifest = {gone}\n"),
+        false if line.trim().starts_with("base     = ") => format!("  base     = {gone}\n"),
+        false => format!("{line}\n"),
+    });
+    project.write(".andon.lock.hcl", &lines.collect::<String>());
+    let ran = project.exits(1, &["bake", "web"]);
+    assert!(ran.err.contains("gone from its registry") && ran.err.contains("andon bake --update"), "{ran}");
+}
+
+#[test]
+fn what_is_not_there_is_said() {
+    let project = project("nothing");
+    for words in [&["list"][..], &["history"], &["verify"], &["prune"], &["prune", "--dry-run"]] {
+        let ran = project.ok(&[&["image"], words].concat());
+        assert!(ran.out.is_empty() && ran.err.contains("There are no images on this machine yet"), "{words:?}: {ran}");
+        let ran = project.ok(&[&["image"], words, &["--json"]].concat());
+        let json: Json = serde_json::from_str(&ran.out).unwrap();
+        let list = ["images", "history", "verified"].iter().find_map(|name| json[*name].as_array());
+        assert!(list.is_some_and(Vec::is_empty), "{words:?}: {ran}");
+    }
+    for (words, expected) in [
+        (&["show", "web"][..], "the image `web` was not baked on this machine"),
+        (&["history", "web"], "Bake it: `andon bake web`"),
+        (&["history", "wep"], "Did you mean `web`?"),
+        (&["diff", "wep", "web"], "Did you mean `web`?"),
+        (&["show", "database"], "there is no image `database` on this machine"),
+        (&["verify", "out/web.tar"], "there is no file `out/web.tar`"),
+    ] {
+        let ran = project.exits(1, &[&["image"], words].concat());
+        assert!(ran.err.contains(expected), "{words:?}: {ran}");
+    }
+    assert!(!project.data_dir.join("images").exists(), "who looks makes nothing");
+}
+
+#[test]
 fn damage_and_forgery_are_found() {
     need_lab!();
     let project = project("verify");
@@ -364,6 +453,12 @@ fn a_written_file_is_held_against_what_was_signed() {
     assert_eq!(fs::read(file("deep/web.tgz")).unwrap()[..2], [0x1f, 0x8b], "packed by gzip");
     project.ok(&["bake", "web", "-o", &format!("oci:{}", file("layout.tar")), "--key", &file("key")]);
     project.ok(&["image", "verify", &file("layout.tar"), "--key", &public]);
+    let words = ["image", "verify", &file("web.tar"), &file("layout.tar"), "--key", &public, "--json"];
+    let json: Json = serde_json::from_str(&project.ok(&words).out).unwrap();
+    assert_eq!(json["verified"].as_array().map(Vec::len), Some(2), "{json}");
+    assert_eq!(json["verified"][1]["file"], file("layout.tar").as_str());
+    let json: Json = serde_json::from_str(&project.ok(&["image", "verify", "--json"]).out).unwrap();
+    assert_eq!(json["verified"][1]["damaged"], serde_json::json!([]), "{json}");
     let mut bytes = fs::read(file("web.tar")).unwrap();
     *bytes.last_mut().unwrap() ^= 1;
     fs::write(file("web.tar"), bytes).unwrap();
