@@ -123,6 +123,25 @@ impl Lab {
             .help("Use a `lab_share`, which is a directory, or run this with sudo."))
     }
 
+    /// Refuses a server, or a pool of such, that is to be a machine of its own where this one cannot run it. Other than
+    /// [`Lab::plan`] it looks at this machine: where only KVM will do, whether that works.
+    pub fn check_machine(&self, kind: &str, planned: &Value) -> Result<(), Failure> {
+        if ![Kind::Server, Kind::Pool].contains(&Kind::parse(kind)?) || !vm::is_machine(planned) {
+            return Ok(());
+        }
+        if self.records.realm().is_some() {
+            let detail = "Its link is made by this machine's root, on the network where others reach it.";
+            return Err(Failure::new("a server that is a machine of its own needs root", detail)
+                .help("Leave `vm` out, or run this with sudo."));
+        }
+        vm::check_here(planned)
+    }
+
+    /// Refuses an image that has not what a machine of its own needs. `lower_dirs` are its layers, the topmost first.
+    pub fn check_image(&self, planned: &Value, lower_dirs: &[PathBuf]) -> Result<(), Failure> {
+        vm::MachineSpec::decode(planned).map_or(Ok(()), |machine| vm::require(machine, lower_dirs))
+    }
+
     /// Makes an object from its plan. On failure nothing of it is left, or what is left is given to be deleted.
     pub fn create(
         &self,
@@ -148,11 +167,7 @@ impl Lab {
             machine::require().map_err(nothing_made)?;
         }
         self.check_may_make(kind).map_err(nothing_made)?;
-        if kind == Kind::Server && vm::is_machine(planned) && self.records.realm().is_some() {
-            let detail = "Its link is made by this machine's root, on the network where others reach it.";
-            let failure = Failure::new("a server that is a machine of its own needs root", detail);
-            return Err(nothing_made(failure.help("Leave `vm` out, or run this with sudo.")));
-        }
+        self.check_machine(kind.name(), planned).map_err(nothing_made)?;
         let lock = self.records.lock(identity).map_err(nothing_made)?;
         if self.records.exists(identity) {
             self.destroy(kind, identity, &lock).map_err(nothing_made)?;
@@ -282,7 +297,7 @@ impl Lab {
 
     /// Whether this lab knows of a server that does not run.
     pub fn is_stopped(&self, identity: &Identity) -> bool {
-        self.init(identity).is_none() && self.records.exists(identity)
+        self.init(identity).is_none() && self.login(identity).is_none() && self.records.exists(identity)
     }
 
     /// Stops a server and starts it again, with its address and its files. Gives what is to be said of it.

@@ -293,6 +293,10 @@ fn update_machine(
         }
         notes.extend(start(ground, identity, spec, address, lower)?);
     }
+    // Also of one that stays: of a processor more than another it may have a part.
+    if spec.running {
+        group.limit_cpus(spec.cpus)?;
+    }
     Ok(Made { value, notes })
 }
 
@@ -421,7 +425,12 @@ pub(crate) fn read(records: &Records, identity: &Identity, prior: &Value) -> Res
         let memory = other(|now, asked| now.memory_mib != asked.memory_mib);
         let memory = memory.map_or_else(|| as_it_was("memory"), |now| Value::from(format_bytes(now.memory_mib << 20)));
         let cpus = other(|now, asked| now.processors != asked.processors);
-        let cpus = cpus.map_or_else(|| as_it_was("cpus"), |now| Value::from(now.processors as i64));
+        let cpus = match (cpus, process) {
+            (Some(now), _) => Value::from(now.processors as i64),
+            // How many processors it sees says nothing of parts of one.
+            (None, Some(_)) => cpus_now(&group, prior, ServerSpec::decode(prior)?.cpus),
+            (None, None) => as_it_was("cpus"),
+        };
         let running = Value::from(process.is_some());
         return Ok(Some(complete(prior, [("memory", memory), ("cpus", cpus), ("running", running)])));
     }
@@ -434,11 +443,7 @@ pub(crate) fn read(records: &Records, identity: &Identity, prior: &Value) -> Res
         limit if limit == spec.memory.map(whole_pages) => unchanged("memory"),
         limit => limit.map_or(Value::null(Type::String), |bytes| Value::from(format_bytes(bytes))),
     };
-    let cpus = match (group.cpu_limit(), spec.cpus) {
-        (None, None) => unchanged("cpus"),
-        (Some(now), Some(asked)) if (now - asked).abs() < 0.011 => unchanged("cpus"),
-        (now, _) => now.and_then(Number::from_f64).map_or(Value::null(Type::Number), Value::from),
-    };
+    let cpus = cpus_now(&group, prior, spec.cpus);
     let processes = match group.process_limit() {
         limit if limit == spec.processes => unchanged("processes"),
         limit => limit.map_or(Value::null(Type::Number), |count| Value::from(count as i64)),
@@ -446,6 +451,15 @@ pub(crate) fn read(records: &Records, identity: &Identity, prior: &Value) -> Res
     let running = Value::from(true);
     let prior = &attach::read(records, init(&group), prior.clone());
     Ok(Some(complete(prior, [("memory", memory), ("cpus", cpus), ("processes", processes), ("running", running)])))
+}
+
+/// How much of processors a group may have, as it is known where that is what was asked for.
+fn cpus_now(group: &Group, prior: &Value, asked: Option<f64>) -> Value {
+    match (group.cpu_limit(), asked) {
+        (None, None) => prior.get("cpus").cloned().unwrap_or(Value::NULL),
+        (Some(now), Some(asked)) if (now - asked).abs() < 0.011 => prior.get("cpus").cloned().unwrap_or(Value::NULL),
+        (now, _) => now.and_then(Number::from_f64).map_or(Value::null(Type::Number), Value::from),
+    }
 }
 
 /// What came of a create: a server whose init serves is complete, because the init is the last that is started.

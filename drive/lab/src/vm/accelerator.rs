@@ -36,20 +36,18 @@ pub(super) enum Accelerator {
 impl Accelerator {
     /// The best that works here. Without `emulate`, it is an error where that is none.
     pub(super) fn choose(emulate: bool) -> Result<Accelerator, Failure> {
-        if cfg!(not(target_arch = "x86_64")) {
-            return Err(Failure::new(
-                "no machines on this kind of machine",
-                "Servers with `vm = true` are for x86-64.",
-            ));
-        }
-        program(QEMU)?;
-        program("qemu-img")?;
+        installed()?;
         match kvm()? {
             None => Ok(Accelerator::Kvm),
             Some(_) if emulate => Ok(Accelerator::None),
             Some(why) => Err(Failure::new("this machine cannot run machines with its processor's help", why)
                 .help("Set `emulate = true` to run it without, many times slower, or make the server a container.")),
         }
+    }
+
+    /// Fails where machines cannot be run here. Whether KVM works is tried only where nothing else will do.
+    pub(super) fn check(emulate: bool) -> Result<(), Failure> {
+        if emulate { installed() } else { Accelerator::choose(false).map(drop) }
     }
 
     /// The words of QEMU for it, and for the processor that a machine sees.
@@ -59,6 +57,15 @@ impl Accelerator {
             Accelerator::None => ("tcg,thread=multi", "max"),
         }
     }
+}
+
+/// Fails where there is no QEMU that runs machines.
+fn installed() -> Result<(), Failure> {
+    if cfg!(not(target_arch = "x86_64")) {
+        return Err(Failure::new("no machines on this kind of machine", "Servers with `vm = true` are for x86-64."));
+    }
+    program(QEMU)?;
+    program("qemu-img").map(drop)
 }
 
 /// Where a program is.

@@ -139,8 +139,13 @@ pub(crate) fn agree(planned: &Value) -> Result<(), Failure> {
             format!("With `vm = true` the server has a kernel of its own, which this machine cannot ask for `{name}`."),
         )
         .help(format!("Leave `{name}` out, or `vm`."))),
-        None => Ok(()),
+        None => planned.get_str("cloud_init").map_or(Ok(()), seed::check_user_data),
     }
+}
+
+/// Refuses a machine that this machine cannot run, or cannot run in that way, whatever its image.
+pub(crate) fn check_here(planned: &Value) -> Result<(), Failure> {
+    MachineSpec::decode(planned).map_or(Ok(()), |machine| Accelerator::check(machine.emulate))
 }
 
 /// Stops before anything is made where an image cannot be a machine's, or this machine cannot run one.

@@ -3,6 +3,8 @@
 //!
 //! The user's data is handed on as it is. What the lab itself says is the vendor's data, which the user's own goes over: the
 //! machine's host key, that root may log in, and its address where nothing in the image sets up what the seed says of that.
+//! A key that both have is the user's alone, lists included. So the address is in a part of its own that no key of the user's
+//! is in the place of, and what would keep the lab from logging in is refused.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -27,6 +29,9 @@ const LABEL: [u8; 11] = *b"CIDATA     ";
 /// Enough for the longest user data.
 const BYTES: u64 = 2 << 20;
 
+/// What is between the parts of what the lab says, and in none of them.
+const BOUNDARY: &str = "==andon-part==";
+
 /// Where in its network a machine is.
 pub(super) struct Place {
     pub address: Ipv4Addr,
@@ -49,11 +54,11 @@ pub(super) fn write(directory: &Path, spec: &ServerSpec, identity: &Identity, pl
         .or_fail(failed)?;
     let keys: Vec<&str> = spec.seed.keys.iter().map(String::as_str).chain([&*login_public]).collect();
     let about = json!({ "instance-id": identity.as_str(), "local-hostname": spec.name, "public-keys": keys });
-    let vendor = vendor(&private(&host)?, &host_public, place);
+    let vendor = parts(&vendor(&private(&host)?, &host_public), &connect(place));
     let files = [
         ("meta-data", about.to_string()),
         ("user-data", spec.seed.cloud_init.clone().unwrap_or_else(|| "#cloud-config\n{}\n".to_owned())),
-        ("vendor-data", format!("#cloud-config\n{vendor}\n")),
+        ("vendor-data", vendor),
         ("network-config", network(place).to_string()),
     ];
     let draft = directory.join("seed.draft");
@@ -65,7 +70,42 @@ fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     File::options().create(true).truncate(true).write(true).mode(0o600).open(path)?.write_all(bytes)
 }
 
-fn vendor(private: &str, public: &str, place: &Place) -> Json {
+/// Settings and a script for each boot, as one text
+/// (<https://cloudinit.readthedocs.io/en/latest/explanation/format.html#mime-multi-part-archive>).
+fn parts(settings: &Json, script: &str) -> String {
+    let part = |kind: &str, text: &str| {
+        format!("--{BOUNDARY}\nContent-Type: text/{kind}; charset=\"us-ascii\"\nMIME-Version: 1.0\n\n{text}\n")
+    };
+    let settings = part("cloud-config", &format!("#cloud-config\n{settings}"));
+    let script = part("cloud-boothook", &format!("#cloud-boothook\n#!/bin/sh\n{script}"));
+    format!(
+        "Content-Type: multipart/mixed; boundary=\"{BOUNDARY}\"\nMIME-Version: 1.0\n\n{settings}{script}--{BOUNDARY}--\n"
+    )
+}
+
+/// Refuses user data by which the lab could not log in to the machine.
+pub(super) fn check_user_data(text: &str) -> Result<(), Failure> {
+    let why = |key: &str, value: &str| match key {
+        "ssh_keys" => Some("The machine is known by the host key that the lab gives to it."),
+        "disable_root" if value != "false" => Some("The lab logs in as root."),
+        "vendor_data" => Some("By it the machine is told its host key and its address."),
+        _ => None,
+    };
+    let settings = if text.starts_with("#cloud-config") { text } else { "" };
+    for (number, line) in settings.lines().enumerate() {
+        let Some((key, value)) = line.split_once(':') else { continue };
+        // What is further in is not the machine's.
+        let (key, value) = (key.trim_end().trim_matches(['"', '\'']), value.split('#').next().unwrap_or_default());
+        if let Some(why) = why(key, value.trim()) {
+            let summary = format!("`cloud_init` of a machine has no `{key}`");
+            return Err(Failure::new(summary, format!("It is in line {} of the user data. {why}", number + 1))
+                .help(format!("Leave `{key}` out.")));
+        }
+    }
+    Ok(())
+}
+
+fn vendor(private: &str, public: &str) -> Json {
     json!({
         "disable_root": false,
         "ssh_deletekeys": true,
@@ -75,7 +115,6 @@ fn vendor(private: &str, public: &str, place: &Place) -> Json {
         "apt": { "preserve_sources_list": true },
         "growpart": { "mode": "off" },
         "resize_rootfs": false,
-        "bootcmd": [["sh", "-c", connect(place)]],
     })
 }
 
@@ -156,6 +195,53 @@ mod tests {
         let output = Command::new("sh").args(["-n", "-c", &script]).output().unwrap();
         assert!(output.status.success(), "{script}");
         assert!(script.ends_with(" 'nameserver 10.64.1.1' 'search app.lab' > /etc/resolv.conf"), "{script}");
+    }
+
+    #[test]
+    fn a_key_of_the_users_takes_no_part_of_the_labs_away() {
+        let text = parts(&vendor("PRIVATE\nKEY", "ssh-ed25519 AAAA"), &connect(&place()));
+        // As cloud-init reads it, which is written in Python.
+        let script = "import email, json, sys
+for part in email.message_from_file(sys.stdin).get_payload():
+    text = part.get_payload()
+    config = json.loads(text.split('\\n', 1)[1]) if part.get_content_type() == 'text/cloud-config' else {}
+    print(part.get_content_type(), text.split('\\n')[:2], sorted(config))";
+        let mut python = match Command::new("python3")
+            .args(["-c", script])
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+        {
+            Ok(python) => python,
+            Err(_) => return println!("skipped: python3 is not installed"),
+        };
+        python.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+        let said = String::from_utf8(python.wait_with_output().unwrap().stdout).unwrap();
+        let parts: Vec<&str> = said.lines().collect();
+        assert!(
+            parts[0].starts_with("text/cloud-config ['#cloud-config'") && parts[0].contains("'ssh_keys'"),
+            "{said}"
+        );
+        assert!(!parts[0].contains("bootcmd"), "{said}");
+        assert_eq!(parts[1..], ["text/cloud-boothook ['#cloud-boothook', '#!/bin/sh'] []"], "{said}");
+    }
+
+    #[test]
+    fn what_would_keep_the_lab_out_is_refused() {
+        let check = |text: &str, line: Option<&str>| {
+            let refused = check_user_data(text).err().map(|failure| failure.to_string());
+            assert_eq!(refused.is_some(), line.is_some(), "{text}: {refused:?}");
+            assert!(refused.unwrap_or_default().contains(line.unwrap_or_default()), "{text}");
+        };
+        check("", None);
+        check("#cloud-config\nbootcmd:\n- echo ssh_keys: here\n", None);
+        check("#cloud-config\nwrite_files:\n- content: |\n    ssh_keys: {}\n", None);
+        check("#cloud-config\nssh_authorized_keys: []\ndisable_root: false # it stays\n", None);
+        check("#!/bin/sh\nssh_keys:\n", None);
+        check("#cloud-config\nssh_keys:\n  ed25519_private: x\n", Some("line 2"));
+        check("#cloud-config\n\n\"ssh_keys\" : {}\n", Some("line 3"));
+        check("#cloud-config\ndisable_root: true\n", Some("logs in as root"));
+        check("#cloud-config\nvendor_data: { enabled: false }\n", Some("`vendor_data`"));
     }
 
     #[test]

@@ -18,6 +18,7 @@ mod balancing;
 mod buckets;
 mod hosted;
 mod keys;
+mod machines;
 mod names;
 mod networks;
 mod pooled;
@@ -56,6 +57,7 @@ fn main() -> ExitCode {
         networks::TESTS,
         realms::TESTS,
         servers::TESTS,
+        machines::TESTS,
         supervised::TESTS,
         hosted::TESTS,
         balancers::TESTS,

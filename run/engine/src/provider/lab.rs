@@ -34,7 +34,7 @@ const POOL: &str = "lab_pool";
 
 impl LabProvider {
     /// The layers of a server's image, the topmost first; none for what is no server.
-    fn extra(&self, kind: &str, planned: &Value) -> Result<CreateExtra, Failure> {
+    fn extra(&self, kind: &str, planned: &Value, is_new: bool) -> Result<CreateExtra, Failure> {
         let mut extra = CreateExtra { owner: self.owner.clone(), ..CreateExtra::default() };
         if kind == SERVER {
             let image = planned.get_str("image").unwrap_or_default();
@@ -44,6 +44,10 @@ impl LabProvider {
             })?;
             extra.lower_dirs = self.baker.images.lower_dirs(&digest)?;
             if planned.get("vm").and_then(Value::as_bool) == Some(true) {
+                // To write a disk takes a while.
+                if is_new {
+                    self.lab.check_image(planned, &extra.lower_dirs)?;
+                }
                 extra.disk = Some(self.baker.images.disk(&digest)?);
             }
         }
@@ -134,6 +138,9 @@ impl Provider for LabProvider {
             // A machine that cannot be a base says so before anything is made.
             self.baker.images.known_base(&Source::HostSettings)?;
         }
+        if request.prior.is_none() || !replace.is_empty() {
+            self.lab.check_machine(kind, &value)?;
+        }
         Ok(Planned { value, replace, report: None })
     }
 
@@ -155,7 +162,7 @@ impl Provider for LabProvider {
             Err(failure) => return plain_outcome(Err((failure, None))),
         };
         let planned = &planned;
-        let made = self.extra(kind, planned).map_err(|failure| (failure, None)).and_then(|extra| match kind {
+        let made = self.extra(kind, planned, true).map_err(|failure| (failure, None)).and_then(|extra| match kind {
             SERVER => {
                 let make = || self.lab.create(SERVER, identity, planned, &extra);
                 let discard = || self.lab.delete(SERVER, identity);
@@ -172,11 +179,12 @@ impl Provider for LabProvider {
         if kind == POOL {
             return self.update_pool(request, identity, prior, planned);
         }
-        let made = self.extra(kind, planned).map_err(|failure| (failure, Some(prior.clone()))).and_then(|extra| {
-            let made = self.lab.update(kind, identity, prior, planned, &extra)?;
-            // One that was made without being started has only now had its first boot.
-            Ok(if kind == SERVER { self.newborns().as_made(made) } else { made })
-        });
+        let made =
+            self.extra(kind, planned, false).map_err(|failure| (failure, Some(prior.clone()))).and_then(|extra| {
+                let made = self.lab.update(kind, identity, prior, planned, &extra)?;
+                // One that was made without being started has only now had its first boot.
+                Ok(if kind == SERVER { self.newborns().as_made(made) } else { made })
+            });
         finished(made, request)
     }
 
