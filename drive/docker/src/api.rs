@@ -1,6 +1,8 @@
 //! The few calls of the Docker Engine API that are made here, over a socket or a connection. An answer is read as the JSON that
 //! it is: engines differ in what they put beside what is asked for here, and each may add to it.
 
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Full};
@@ -13,8 +15,12 @@ use serde_json::Value as Json;
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 
-/// How long an engine may take until it answers. A pull says something now and then.
+/// How long an engine may take until it answers.
 const PATIENCE: Duration = Duration::from_secs(120);
+/// How long it may say nothing in the middle of an answer that goes on: a large layer is unpacked without a word.
+const SILENCE: Duration = Duration::from_secs(600);
+/// How often it is asked whether such an answer is still wanted.
+const TICK: Duration = Duration::from_millis(100);
 /// The longest answer that is read.
 const ANSWER_LIMIT: usize = 64 << 20;
 
@@ -28,10 +34,14 @@ pub(crate) struct Api {
 /// Why there is no answer, or not the one that was asked for.
 #[derive(Debug)]
 pub(crate) enum Error {
-    /// The engine cannot be reached, or went away.
+    /// This user may not speak to the engine.
+    Denied(String),
+    /// The engine cannot be reached, or went away. Whether it did what it was told is not known.
     Unreachable(String),
     /// It refuses.
     Refused(StatusCode, String),
+    /// The user asked for an end meanwhile.
+    Stopped,
 }
 
 impl Api {
@@ -61,12 +71,20 @@ impl Api {
         whole(answer.into_body()).await
     }
 
-    /// An order whose answer is many texts of JSON, a line each, as it goes on.
-    pub async fn follow(&self, path: &str, query: &[(&str, &str)], mut each: impl FnMut(&Json)) -> Result<(), Error> {
-        let mut body = self.send(Method::POST, path, query, None).await?.into_body();
+    /// An order whose answer is many texts of JSON, a line each, as it goes on. It ends, as the engine sees that nobody
+    /// listens any more, where `interrupt` is set.
+    pub async fn follow(
+        &self,
+        path: &str,
+        query: &[(&str, &str)],
+        interrupt: &AtomicBool,
+        mut each: impl FnMut(&Json),
+    ) -> Result<(), Error> {
+        let answer = wanted(self.send(Method::POST, path, query, None), interrupt, PATIENCE).await??;
+        let mut body = answer.into_body();
         let mut rest = Vec::new();
         loop {
-            let frame = timeout(PATIENCE, body.frame()).await.map_err(|_| Error::silent())?;
+            let frame = wanted(body.frame(), interrupt, SILENCE).await?;
             let Some(frame) = frame else { break };
             let frame = frame.map_err(|error| Error::Unreachable(error.to_string()))?;
             rest.extend_from_slice(frame.data_ref().map_or(&[][..], |data| data));
@@ -119,24 +137,18 @@ impl Api {
         let answer = async {
             match self.host.strip_prefix("unix://") {
                 Some(path) => {
-                    exchange(
-                        UnixStream::connect(path).await.map_err(|error| Error::Unreachable(error.to_string()))?,
-                        request,
-                    )
-                    .await
+                    let stream = UnixStream::connect(path).await.map_err(Error::of_connecting)?;
+                    exchange(stream, request).await
                 }
                 None => {
                     let (_, address) = self.host.split_once("://").unwrap_or(("", &self.host));
                     let address = address.trim_end_matches('/');
-                    exchange(
-                        TcpStream::connect(address).await.map_err(|error| Error::Unreachable(error.to_string()))?,
-                        request,
-                    )
-                    .await
+                    let stream = TcpStream::connect(address).await.map_err(Error::of_connecting)?;
+                    exchange(stream, request).await
                 }
             }
         };
-        let answer = timeout(PATIENCE, answer).await.map_err(|_| Error::silent())??;
+        let answer = timeout(PATIENCE, answer).await.map_err(|_| Error::silent(PATIENCE))??;
         let status = answer.status();
         // What is as it should be already is answered with 304.
         if status.is_success() || status == StatusCode::NOT_MODIFIED {
@@ -150,8 +162,15 @@ impl Api {
 }
 
 impl Error {
-    fn silent() -> Error {
-        Error::Unreachable(format!("it says nothing for {} s", PATIENCE.as_secs()))
+    fn silent(limit: Duration) -> Error {
+        Error::Unreachable(format!("it says nothing for {} s", limit.as_secs()))
+    }
+
+    fn of_connecting(error: io::Error) -> Error {
+        match error.kind() {
+            io::ErrorKind::PermissionDenied => Error::Denied(error.to_string()),
+            _ => Error::Unreachable(error.to_string()),
+        }
     }
 
     /// Whether the engine has no such thing.
@@ -161,7 +180,10 @@ impl Error {
 
     /// What was said, as a sentence.
     pub fn sentence(&self) -> String {
-        let (Error::Unreachable(said) | Error::Refused(_, said)) = self;
+        let said = match self {
+            Error::Denied(said) | Error::Unreachable(said) | Error::Refused(_, said) => said,
+            Error::Stopped => "it was stopped",
+        };
         let mut letters = said.trim().chars();
         let said: String = letters.next().into_iter().flat_map(char::to_uppercase).chain(letters).collect();
         if said.ends_with(['.', '!', '?']) { said } else { format!("{said}.") }
@@ -171,6 +193,19 @@ impl Error {
 /// A text as part of a path or a query.
 pub(crate) fn encoded(text: &str) -> String {
     utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
+}
+
+/// Waits for something as long as it is wanted, and at most so long.
+async fn wanted<T>(work: impl Future<Output = T>, interrupt: &AtomicBool, limit: Duration) -> Result<T, Error> {
+    let stopped = async {
+        while !interrupt.load(Ordering::Relaxed) {
+            tokio::time::sleep(TICK).await;
+        }
+    };
+    tokio::select! {
+        done = timeout(limit, work) => done.map_err(|_| Error::silent(limit)),
+        () = stopped => Err(Error::Stopped),
+    }
 }
 
 async fn exchange(
@@ -185,7 +220,7 @@ async fn exchange(
 
 async fn whole(mut body: Incoming) -> Result<Vec<u8>, Error> {
     let mut all = Vec::new();
-    while let Some(frame) = timeout(PATIENCE, body.frame()).await.map_err(|_| Error::silent())? {
+    while let Some(frame) = timeout(PATIENCE, body.frame()).await.map_err(|_| Error::silent(PATIENCE))? {
         let frame = frame.map_err(|error| Error::Unreachable(error.to_string()))?;
         all.extend_from_slice(frame.data_ref().map_or(&[][..], |data| data));
         if all.len() > ANSWER_LIMIT {

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use andon_schema::units::{format_bytes, parse_bytes};
@@ -10,19 +12,27 @@ use andon_value::{Number, Type, Value};
 use serde_json::{Value as Json, json};
 
 use crate::api::{Api, Error, encoded};
+use crate::pull::Pull;
 use crate::schema;
-use crate::spec::{self, IDENTITY_LABEL};
+use crate::spec::{self, IDENTITY_LABEL, NO_RESTART};
 
 /// Where engines answer on a machine by themselves, in the order in which they are tried.
 const SOCKETS: [&str; 2] = ["/var/run/docker.sock", "/run/podman/podman.sock"];
 /// How long a container that was started is watched, in case its command ends at once.
 const FIRST_LOOK: Duration = Duration::from_millis(300);
+/// How long, in seconds, a container with volumes may take to end by itself before it is removed: what it keeps there is to
+/// be whole.
+const STOP_LIMIT: &str = "10";
 /// How many of the last lines that a container said are told.
 const LAST_WORDS: &str = "10";
+/// How many are shown to whoever asks for them.
+const LONGEST_CONSOLE: &str = "10000";
 
 /// The containers of engines of this machine, and of others that can be asked.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Docker;
+#[derive(Debug, Clone, Default)]
+pub struct Docker {
+    interrupt: Arc<AtomicBool>,
+}
 
 /// What came of a create that was cut off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +44,11 @@ pub enum Found {
 }
 
 impl Docker {
+    /// Has pulls end, and nothing new be made, where this is set.
+    pub fn interrupted_by(interrupt: Arc<AtomicBool>) -> Docker {
+        Docker { interrupt }
+    }
+
     /// The resource types, by name.
     pub fn schemas() -> BTreeMap<String, TypeSchema> {
         [(schema::NAME.to_owned(), schema::schema())].into()
@@ -45,26 +60,63 @@ impl Docker {
         schema::plan(prior, config)
     }
 
-    /// Makes and starts a container; pulls its image where the engine does not have it. On failure nothing of it is left,
-    /// but for the image.
-    pub fn create(&self, identity: &Identity, planned: &Value, say: &dyn Fn(&str)) -> Result<Value, Failure> {
-        let host = host_of(planned)?;
-        let body = spec::body(planned, identity.as_str())?;
+    /// Makes and starts a container; pulls its image where the engine does not have it. On failure nothing of it is left but
+    /// for the image, or what is known of what may be left comes with the failure, to be deleted.
+    pub fn create(
+        &self,
+        identity: &Identity,
+        planned: &Value,
+        say: &dyn Fn(&str),
+    ) -> Result<Value, (Failure, Option<Value>)> {
+        let nothing = |failure| (failure, None);
+        let host = host_of(planned).map_err(nothing)?;
+        let body = spec::body(planned, identity.as_str()).map_err(nothing)?;
+        let made = ask(&host, async |engine| Ok(self.make(engine, identity, planned, &body, &host, say).await));
+        made.map_err(nothing)?
+    }
+
+    async fn make(
+        &self,
+        engine: &Api,
+        identity: &Identity,
+        planned: &Value,
+        body: &Json,
+        host: &str,
+        say: &dyn Fn(&str),
+    ) -> Result<Value, (Failure, Option<Value>)> {
         let (name, image) = (text(planned, "name"), text(planned, "image"));
-        ask(&host, async |engine| {
-            remove_all(engine, identity).await?;
-            pull_if_absent(engine, &image, say).await?;
-            let made = engine.post("/containers/create", &[("name", &name)], Some(&body)).await;
-            let made = made.map_err(|error| cannot_create(&name, &image, &error))?;
-            let id = json_text(&made, "Id");
-            match start(engine, &id).await {
-                Ok(found) => Ok(value_of(planned, &found, &host)),
-                Err(failure) => Err(match remove(engine, &id).await {
-                    Ok(()) => failure,
-                    Err(other) => failure.help(format!("What was made could not be removed: {}", other.summary)),
-                }),
+        // What may be there is found by its label, wherever the ledger says that its engine is.
+        let perhaps = |id: &str| Some(value_of(planned, &json!({ "Id": id }), host));
+        remove_all(engine, identity).await.map_err(|failure| (failure, perhaps("")))?;
+        pull_if_absent(engine, &image, &self.interrupt, say).await.map_err(|failure| (failure, None))?;
+        if self.interrupt.load(Ordering::Relaxed) {
+            return Err((failed(&format!("the container `{name}` was not made"), &Error::Stopped), None));
+        }
+        let made = engine.post("/containers/create", &[("name", &name)], Some(body)).await;
+        let made = made.map_err(|error| {
+            let failure = cannot_create(&name, &image, &error);
+            match error {
+                Error::Refused(..) => (failure, None),
+                _ => {
+                    let failure =
+                        failure.help("The engine may have made it all the same. Then the next apply removes it first.");
+                    (failure, perhaps(""))
+                }
             }
-        })
+        })?;
+        let warnings = made.get("Warnings").and_then(Json::as_array).into_iter().flatten();
+        warnings.filter_map(Json::as_str).for_each(|warning| say(&format!("the engine says: {}", warning.trim())));
+        let id = json_text(&made, "Id");
+        match start(engine, &id).await {
+            Ok(found) => Ok(value_of(planned, &found, host)),
+            Err(failure) => Err(match remove(engine, &id).await {
+                Ok(()) => (failure, None),
+                Err(other) => {
+                    let help = format!("What was made could not be removed: {other} The next apply tries again.");
+                    (failure.help(help), perhaps(&id))
+                }
+            }),
+        }
     }
 
     /// A container as it is; `None` where the engine has none of this identity.
@@ -76,7 +128,7 @@ impl Docker {
         })
     }
 
-    /// Changes a container's name and limits, and starts it where it does not run. On failure the container as it is now
+    /// Changes a container's name, its limits and whether the engine starts it again, and starts it where it does not run. On failure the container as it is now
     /// comes with the failure, or `None` where it is gone.
     pub fn update(
         &self,
@@ -86,7 +138,7 @@ impl Docker {
     ) -> Result<Value, (Failure, Option<Value>)> {
         let change = || {
             let host = host_of(prior)?;
-            let limits = spec::update(planned)?;
+            let changes = spec::update(prior, planned)?;
             ask(&host, async |engine| {
                 let Some(id) = find(engine, identity).await? else {
                     let detail = format!("The engine has no container of the identity {identity}.");
@@ -97,9 +149,9 @@ impl Docker {
                     let renamed = engine.post(&format!("/containers/{id}/rename"), &[("name", &name)], None).await;
                     renamed.map_err(|error| failed(&format!("cannot rename the container to `{name}`"), &error))?;
                 }
-                if ["memory", "cpus", "processes"].iter().any(|name| prior.get(name) != planned.get(name)) {
-                    let limited = engine.post(&format!("/containers/{id}/update"), &[], Some(&limits)).await;
-                    limited.map_err(|error| {
+                if let Some(changes) = &changes {
+                    let changed = engine.post(&format!("/containers/{id}/update"), &[], Some(changes)).await;
+                    changed.map_err(|error| {
                         failed("the engine does not change the limits of a container that exists", &error).help(
                             "Not every engine can. Have the container made anew: `andon apply -replace=ADDRESS`. Until then it runs on with the old limits.",
                         )
@@ -114,15 +166,44 @@ impl Docker {
         })
     }
 
-    /// Removes a container and its nameless volumes. Succeeds where it is gone already.
+    /// Removes a container and its nameless volumes. One that has others is told to end before. Succeeds where it is gone
+    /// already.
     pub fn delete(&self, identity: &Identity, prior: &Value) -> Result<(), Failure> {
-        ask(&host_of(prior)?, async |engine| remove_all(engine, identity).await)
+        let has_volumes = !spec::texts(prior, "volumes").is_empty();
+        ask(&host_of(prior)?, async |engine| {
+            if let Some(id) = find(engine, identity).await?.filter(|_| has_volumes) {
+                // One that does not end, or does not run, is removed as it is.
+                let _ = engine.post(&format!("/containers/{id}/stop"), &[("t", STOP_LIMIT)], None).await;
+            }
+            remove_all(engine, identity).await
+        })
     }
 
     /// What came of a create that nobody saw the end of. `planned` says which engine was asked.
     pub fn resolve(&self, identity: &Identity, planned: &Value) -> Result<Found, Failure> {
         let found = ask(&host_of(planned)?, async |engine| find(engine, identity).await)?;
         Ok(if found.is_some() { Found::Partial } else { Found::Absent })
+    }
+
+    /// Has a container end, and start again. `connection` is that of the container.
+    pub fn restart(&self, connection: &Value) -> Result<(), Failure> {
+        let (host, id) = (text(connection, "host"), text(connection, "id"));
+        ask(&host, async |engine| {
+            let path = format!("/containers/{}/restart", encoded(&id));
+            let restarted = engine.post(&path, &[("t", STOP_LIMIT)], None).await;
+            restarted.map_err(|error| cannot_start(&error))?;
+            start(engine, &id).await.map(drop)
+        })
+    }
+
+    /// The last lines that a container wrote, as many as are ever wanted. `connection` is that of the container.
+    pub fn console(&self, connection: &Value) -> Result<String, Failure> {
+        let (host, id) = (text(connection, "host"), text(connection, "id"));
+        ask(&host, async |engine| {
+            let query = [("stdout", "true"), ("stderr", "true"), ("tail", LONGEST_CONSOLE)];
+            let said = engine.bytes(&format!("/containers/{}/logs", encoded(&id)), &query).await;
+            said.map(|said| unwrapped(&said)).map_err(|error| failed("the engine does not say what it wrote", &error))
+        })
     }
 
     /// The first process of a container that runs on this machine, as this machine numbers it. `connection` is that of
@@ -159,9 +240,16 @@ fn ask<T>(host: &str, work: impl AsyncFnOnce(&Api) -> Result<T, Failure>) -> Res
 }
 
 fn no_engine(host: &str, error: &Error) -> Failure {
-    Failure::new(format!("no engine answers at {host}"), error.sentence()).help(
-        "Start one: `systemctl start docker` or `systemctl start podman.socket`. Another one is named by `host`, or by `DOCKER_HOST`.",
-    )
+    let failure = Failure::new(format!("no engine answers at {host}"), error.sentence());
+    match error {
+        Error::Denied(_) => failure.help(
+            "This user may not speak to it: run Andon with sudo, or as a user of the group that the socket belongs to, which is `docker` for Docker. \
+             Whoever may is as good as root on that machine.",
+        ),
+        _ => failure.help(
+            "Start one: `systemctl start docker` or `systemctl start podman.socket`. Another one is named by `host`, or by `DOCKER_HOST`.",
+        ),
+    }
 }
 
 /// Where the engine of a container answers: what the container was made with, else what its definition says, else what
@@ -172,7 +260,7 @@ fn host_of(value: &Value) -> Result<String, Failure> {
         return Ok(host.to_owned());
     }
     if let Some(host) = std::env::var("DOCKER_HOST").ok().filter(|host| !host.is_empty()) {
-        return Ok(host);
+        return spec::host(&host).map(|()| host).map_err(|failure| failure.help("It is what `DOCKER_HOST` says."));
     }
     let own = std::env::var("XDG_RUNTIME_DIR").ok().map(|directory| format!("{directory}/podman/podman.sock"));
     let sockets = SOCKETS.into_iter().map(str::to_owned).chain(own);
@@ -216,7 +304,7 @@ async fn remove(engine: &Api, id: &str) -> Result<(), Failure> {
     }
 }
 
-async fn pull_if_absent(engine: &Api, image: &str, say: &dyn Fn(&str)) -> Result<(), Failure> {
+async fn pull_if_absent(engine: &Api, image: &str, interrupt: &AtomicBool, say: &dyn Fn(&str)) -> Result<(), Failure> {
     match engine.get(&format!("/images/{}/json", encoded(image)), &[]).await {
         Ok(_) => return Ok(()),
         Err(error) if error.is_absent() => {}
@@ -226,24 +314,30 @@ async fn pull_if_absent(engine: &Api, image: &str, say: &dyn Fn(&str)) -> Result
     // Without a tag, an engine would pull all of them.
     let last = image.rsplit('/').next().unwrap_or_default();
     let reference = if last.contains([':', '@']) { image.to_owned() } else { format!("{image}:latest") };
-    let summary = format!("cannot pull the image `{image}`");
-    let mut refused = None;
+    let (mut pull, began) = (Pull::default(), tokio::time::Instant::now());
     let query = [("fromImage", &*reference)];
-    let pulled =
-        engine.follow("/images/create", &query, |step| match (json_text(step, "error"), json_text(step, "status")) {
-            (error, _) if !error.is_empty() => refused = Some(Error::Unreachable(error)),
-            (_, status) if !status.trim().is_empty() => say(&format!("pulling {image}: {}", status.trim())),
-            _ => {}
-        });
-    pulled.await.map_err(|error| failed(&summary, &error))?;
-    refused.map_or(Ok(()), |error| Err(failed(&summary, &error)))
+    let pulled = engine.follow("/images/create", &query, interrupt, |step| {
+        if let Some(far) = pull.step(step, began.elapsed()) {
+            say(&format!("pulling {image}: {far}"));
+        }
+    });
+    let pulled = pulled.await.and_then(|()| pull.refused.take().map_or(Ok(()), |error| Err(Error::Unreachable(error))));
+    pulled.map_err(|error| {
+        let failure = failed(&format!("cannot pull the image `{image}`"), &error);
+        match error {
+            Error::Stopped => failure,
+            _ => failure.help(
+                "Is that the name of an image, with its registry? One that only some may have is pulled by hand, where you are logged in: `docker pull` or `podman pull`.",
+            ),
+        }
+    })
 }
 
 /// Starts a container, and tells how it is then; one that runs already is started. It fails where the command ends at
 /// once.
 async fn start(engine: &Api, id: &str) -> Result<Json, Failure> {
     let started = engine.post(&format!("/containers/{id}/start"), &[], None).await;
-    started.map_err(|error| failed("cannot start the container", &error))?;
+    started.map_err(|error| cannot_start(&error))?;
     let first = tokio::time::Instant::now();
     loop {
         let found = inspect(engine, id).await?.unwrap_or_default();
@@ -263,7 +357,9 @@ async fn start(engine: &Api, id: &str) -> Result<Json, Failure> {
 }
 
 fn runs(found: &Json) -> bool {
-    found.pointer("/State/Running").and_then(Json::as_bool) == Some(true)
+    let is = |name: &str| found.pointer(&format!("/State/{name}")).and_then(Json::as_bool) == Some(true);
+    // One that the engine is about to start again counts as running to it.
+    is("Running") && !is("Restarting")
 }
 
 async fn last_words(engine: &Api, id: &str) -> String {
@@ -306,7 +402,12 @@ fn value_of(known: &Value, found: &Json, host: &str) -> Value {
     if !name.is_empty() {
         now.push(("name", Value::from(name.trim_start_matches('/'))));
     }
-    now.extend(found.get("HostConfig").into_iter().flat_map(|limits| limits_of(known, limits)));
+    now.extend(found.get("HostConfig").into_iter().flat_map(|host| limits_of(known, host)));
+    let restart = found.pointer("/HostConfig/RestartPolicy/Name").and_then(Json::as_str);
+    let restart = restart.map(|name| if name.is_empty() { NO_RESTART } else { name });
+    if let Some(restart) = restart.filter(|restart| *restart != known.get_str("restart").unwrap_or(NO_RESTART)) {
+        now.push(("restart", Value::from(restart)));
+    }
     let entries = known.as_entries().map(|entries| (**entries).clone()).unwrap_or_default();
     Value::object(entries.into_iter().chain(now.into_iter().map(|(name, value)| (name.into(), value))))
 }
@@ -349,8 +450,26 @@ fn cannot_create(name: &str, image: &str, error: &Error) -> Failure {
         Error::Refused(status, said) if status.as_u16() == 409 || said.contains("already in use") => {
             failure.help("Another container has the name. Choose another `name`, or remove that one.")
         }
+        Error::Refused(_, said) if said.contains("network") => failure.help(NO_NETWORK),
         error if error.is_absent() => failure.help(format!("Is `{image}` the name of an image?")),
         _ => failure,
+    }
+}
+
+const NO_NETWORK: &str =
+    "Make the network first, with `docker network create` or `podman network create`, or leave `network` out.";
+
+fn cannot_start(error: &Error) -> Failure {
+    let failure = failed("cannot start the container", error);
+    let Error::Refused(_, said) = error else { return failure };
+    // Engines have no status of their own for these.
+    if ["address already in use", "already allocated", "port is already"].iter().any(|words| said.contains(words)) {
+        failure
+            .help("Something on that machine has one of the `ports`: give the server another one, or end what has it.")
+    } else if said.contains("network") && said.contains("not found") {
+        failure.help(NO_NETWORK)
+    } else {
+        failure
     }
 }
 

@@ -9,6 +9,7 @@
 
 mod api;
 mod engine;
+mod pull;
 mod schema;
 mod spec;
 

@@ -54,7 +54,7 @@ pub(crate) fn schema() -> TypeSchema {
         ("user", text("Who runs the command: a name or a number of the image. A change replaces the server.")),
         (
             "memory",
-            text("The most memory that everything in the server may use together, such as `256M`. Without it there is no limit.")
+            text("The most memory that everything in the server may use together, such as `256M`. Without it there is no limit. Taking it away replaces the server, as engines lift it from none that exists.")
                 .format(format::MEMORY),
         ),
         (
@@ -65,6 +65,14 @@ pub(crate) fn schema() -> TypeSchema {
         (
             "processes",
             Attribute::optional(Type::Number, "The most processes and threads that may be in the server.").format(format::PROCESSES),
+        ),
+        (
+            "restart",
+            text(
+                "When the engine starts the server again by itself: `no`, `on-failure`, `always` or `unless-stopped`. Default `no`: \
+                 the next apply does.",
+            )
+            .format(format::RESTART),
         ),
         ("network", text("A network of the engine, by name. Without it, the engine's own choice. A change replaces the server.")),
         (
@@ -116,7 +124,9 @@ pub(crate) fn plan(prior: Option<&Value>, config: &Value) -> Result<(Value, Vec<
         let (before, now) = (prior.and_then(|prior| prior.get(name)), given(name));
         prior.is_some() && !alike(before.filter(|before| !before.is_null()), now)
     };
-    let replace: Vec<String> = REPLACING.iter().filter(|name| changed(name)).map(|name| (*name).to_owned()).collect();
+    let lifted = prior.is_some_and(|prior| spec::lifts_memory(prior, config)).then_some("memory");
+    let replace = REPLACING.into_iter().filter(changed).chain(lifted).map(str::to_owned);
+    let replace: Vec<String> = replace.collect();
     let kept = prior.filter(|_| replace.is_empty());
     // One that is started may get another address, and nobody can reach it before.
     let is_started = kept.and_then(|prior| prior.get("running")).and_then(Value::as_bool) == Some(false);
@@ -188,8 +198,20 @@ mod tests {
         );
         assert!(again.get("connection").unwrap().is_unknown() && again.get("address").unwrap().is_unknown());
         assert_eq!(again.get("id"), prior.get("id"));
+        let limited = |limits: &[(&'static str, Value)]| made(&plan(None, &web(limits)).unwrap().0, true);
+        let prior_with = limited(&[("memory", "64M".into()), ("cpus", 1.into()), ("processes", 9.into())]);
+        for (kept, replaced) in [
+            (&[("memory", "64M".into())][..], &[][..]),
+            (&[("memory", Value::unknown(Type::String))], &[]),
+            (&[("cpus", 1.into()), ("processes", 9.into())], &["memory"]),
+        ] {
+            let (planned, replace) = plan(Some(&prior_with), &web(kept)).unwrap();
+            assert_eq!(replace, replaced, "what is taken away but not of {kept:?}");
+            assert_eq!(planned.get("id").unwrap().is_unknown(), !replaced.is_empty());
+        }
         for (name, value, replaces) in [
             ("memory", Value::from("64M"), false),
+            ("restart", "always".into(), false),
             ("processes", 20.into(), false),
             ("name", "shop".into(), false),
             ("image", "nginx:2".into(), true),

@@ -14,6 +14,11 @@ use crate::schema::schema;
 pub(crate) const IDENTITY_LABEL: &str = "andon.identity";
 /// Less than this an engine refuses.
 const LEAST_MEMORY: u64 = 6 << 20;
+/// The time in which a quota of processor time is counted, in microseconds: the kernel's own choice.
+const PERIOD: i64 = 100_000;
+/// What an engine does by itself with a container that ended.
+pub(crate) const NO_RESTART: &str = "no";
+const RESTARTS: [&str; 4] = [NO_RESTART, "on-failure", "always", "unless-stopped"];
 
 /// How the values are written.
 pub(crate) mod format {
@@ -46,6 +51,11 @@ pub(crate) mod format {
         Format { name: "a number of processors", example: "0.5", check: |it| number(it, super::cpus) };
     pub const PROCESSES: Format =
         Format { name: "a number of processes", example: "200", check: |it| number(it, super::processes) };
+    pub const RESTART: Format = Format {
+        name: "when the engine starts a server again",
+        example: "\"unless-stopped\"",
+        check: |it| text(it, super::restart),
+    };
     pub const PORT: Format = Format {
         name: "ports that lead to the server's",
         example: "[\"127.0.0.1:8080:80\"]",
@@ -99,7 +109,6 @@ pub(crate) fn body(planned: &Value, identity: &str) -> Result<Json, Failure> {
     let mut host = json!({
         "Memory": limits.memory.unwrap_or(0),
         "MemorySwap": limits.memory.unwrap_or(0),
-        "NanoCpus": limits.nano_cpus.unwrap_or(0),
         "Binds": texts(planned, "volumes"),
         "PortBindings": bindings,
         "Privileged": truth("privileged"),
@@ -112,6 +121,10 @@ pub(crate) fn body(planned: &Value, identity: &str) -> Result<Json, Failure> {
         }
     };
     own(&mut host, "PidsLimit", limits.processes.map(Json::from));
+    // Not as `NanoCpus`, which Docker never lifts again, and which Podman passes over in a change.
+    own(&mut host, "CpuPeriod", limits.quota.map(|_| Json::from(PERIOD)));
+    own(&mut host, "CpuQuota", limits.quota.map(Json::from));
+    own(&mut host, "RestartPolicy", planned.get_str("restart").map(restart_policy));
     own(&mut host, "NetworkMode", planned.get_str("network").map(Json::from));
     own(&mut body, "User", planned.get_str("user").map(Json::from));
     own(&mut body, "Cmd", Some(texts(planned, "command")).filter(|words| !words.is_empty()).map(Json::from));
@@ -119,23 +132,50 @@ pub(crate) fn body(planned: &Value, identity: &str) -> Result<Json, Failure> {
     Ok(body)
 }
 
-/// The order to change the limits of a container: the body of `POST /containers/{id}/update`.
-pub(crate) fn update(planned: &Value) -> Result<Json, Failure> {
+/// The order to change what of a container can change: the body of `POST /containers/{id}/update`, with nothing in it that
+/// stays as it is. `None` where all does.
+///
+/// To Docker, zero says that nothing is to change, and less is refused for memory: so that limit cannot be lifted, and
+/// [`lifts_memory`] has another container made. The others are lifted by -1.
+pub(crate) fn update(prior: &Value, planned: &Value) -> Result<Option<Json>, Failure> {
     let limits = limits(planned)?;
-    // Zero lifts a limit; -1 does where zero would be one.
-    Ok(json!({
-        "Memory": limits.memory.unwrap_or(0),
-        "MemorySwap": limits.memory.unwrap_or(-1),
-        "NanoCpus": limits.nano_cpus.unwrap_or(0),
-        "PidsLimit": limits.processes.unwrap_or(-1),
-    }))
+    let changes = |name: &str| prior.get(name) != planned.get(name);
+    let mut body = serde_json::Map::new();
+    let mut set = |name: &str, value: Json| drop(body.insert(name.to_owned(), value));
+    if let Some(memory) = limits.memory.filter(|_| changes("memory")) {
+        set("Memory", memory.into());
+        set("MemorySwap", memory.into());
+    }
+    if changes("cpus") {
+        if limits.quota.is_some() {
+            set("CpuPeriod", PERIOD.into());
+        }
+        set("CpuQuota", limits.quota.unwrap_or(-1).into());
+    }
+    if changes("processes") {
+        set("PidsLimit", limits.processes.unwrap_or(-1).into());
+    }
+    if changes("restart") {
+        set("RestartPolicy", restart_policy(planned.get_str("restart").unwrap_or(NO_RESTART)));
+    }
+    Ok((!body.is_empty()).then_some(Json::Object(body)))
+}
+
+/// Whether a container that has a limit of its memory is to have none.
+pub(crate) fn lifts_memory(prior: &Value, config: &Value) -> bool {
+    let is_given = |value: &Value| value.get("memory").is_some_and(|memory| !memory.is_null());
+    is_given(prior) && !is_given(config)
+}
+
+fn restart_policy(name: &str) -> Json {
+    json!({ "Name": name })
 }
 
 struct Limits {
     /// Bytes.
     memory: Option<i64>,
-    /// Thousand-millionths of a processor.
-    nano_cpus: Option<i64>,
+    /// Microseconds of processor time in each [`PERIOD`].
+    quota: Option<i64>,
     processes: Option<i64>,
 }
 
@@ -143,12 +183,12 @@ fn limits(planned: &Value) -> Result<Limits, Failure> {
     let number = |name: &str| planned.get(name).and_then(Value::as_number).map(|number| number.to_f64());
     Ok(Limits {
         memory: planned.get_str("memory").map(memory).transpose()?.map(|bytes| bytes as i64),
-        nano_cpus: number("cpus").map(cpus).transpose()?,
+        quota: number("cpus").map(cpus).transpose()?,
         processes: number("processes").map(processes).transpose()?,
     })
 }
 
-fn texts(value: &Value, name: &str) -> Vec<String> {
+pub(crate) fn texts(value: &Value, name: &str) -> Vec<String> {
     let elements = value.get(name).and_then(Value::as_elements);
     elements
         .iter()
@@ -259,7 +299,18 @@ fn image(text: &str) -> Result<(), Failure> {
     .help("Write one such as `docker.io/library/debian:12`."))
 }
 
-fn host(text: &str) -> Result<(), Failure> {
+fn restart(text: &str) -> Result<(), Failure> {
+    if RESTARTS.contains(&text) {
+        return Ok(());
+    }
+    let known = RESTARTS.map(|known| format!("`{known}`")).join(", ");
+    Err(Failure::new(
+        format!("`{text}` is nothing that an engine does with a server that ended"),
+        format!("There are {known}."),
+    ))
+}
+
+pub(crate) fn host(text: &str) -> Result<(), Failure> {
     let path = text.strip_prefix("unix://").is_some_and(|path| path.starts_with('/'));
     let address =
         ["tcp://", "http://"].iter().any(|start| text.strip_prefix(start).is_some_and(|rest| !rest.is_empty()));
@@ -286,7 +337,7 @@ fn memory(text: &str) -> Result<u64, Failure> {
 
 fn cpus(number: f64) -> Result<i64, Failure> {
     if (0.01..=4096.0).contains(&number) {
-        return Ok((number * 1e9).round() as i64);
+        return Ok((number * PERIOD as f64).round() as i64);
     }
     Err(Failure::new(
         format!("`{number}` is no number of processors"),
@@ -343,6 +394,7 @@ mod tests {
         assert!(image("nginx").is_ok() && image("").is_err() && image("a b").is_err());
         assert!(memory("64M").is_ok() && memory("1M").is_err() && memory("lots").is_err());
         assert!(processes(1.5).is_err() && processes(0.0).is_err() && processes(100.0).is_ok());
-        assert_eq!(cpus(0.5).unwrap(), 500_000_000);
+        assert_eq!((cpus(0.5).unwrap(), cpus(0.01).unwrap()), (50_000, 1_000));
+        assert!(restart("always").is_ok() && restart("sometimes").is_err());
     }
 }

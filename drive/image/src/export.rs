@@ -3,7 +3,9 @@
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
 
 use andon_schema::Failure;
 use flate2::Compression;
@@ -55,8 +57,10 @@ impl Images {
         remove_all(draft)?;
         fs::create_dir_all(draft).doing("make", draft)?;
         self.copy_root(image, draft).inspect_err(|_| drop(remove_all(draft)))?;
-        fs::write(&mark, image.as_str()).doing("write", &mark)?;
+        // The mark says which directory it is about, and goes before what it was about does.
+        let written = format!("{} {}\n", image.as_str(), node(draft).doing("read", draft)?);
         remove_all(path)?;
+        fs::write(&mark, written).doing("write", &mark)?;
         fs::rename(draft, path).doing("write", path)
     }
 
@@ -120,6 +124,14 @@ impl Images {
     }
 }
 
+/// Which directory this is, whatever its name is: the numbers of its file system and its node, and when that was made,
+/// as numbers of nodes are given again.
+fn node(directory: &Path) -> io::Result<String> {
+    let metadata = fs::symlink_metadata(directory)?;
+    let made = metadata.created().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    Ok(format!("{}:{}:{}", metadata.dev(), metadata.ino(), made.map_or(0, |time| time.as_nanos())))
+}
+
 /// Where something is written, and what is beside it.
 pub(crate) struct Place {
     pub path: PathBuf,
@@ -145,7 +157,9 @@ impl Place {
     pub fn is_free(&self) -> Result<(), Failure> {
         let path = self.path.as_path();
         let is_empty = || fs::read_dir(path).map(|mut entries| entries.next().is_none());
-        if path.exists() && !self.beside("andon-root").exists() && !is_empty().doing("read", path)? {
+        let mark = fs::read_to_string(self.beside("andon-root")).unwrap_or_default();
+        let is_marked = || node(path).is_ok_and(|node| mark.trim_end().ends_with(&format!(" {node}")));
+        if path.exists() && !is_marked() && !is_empty().doing("read", path)? {
             return Err(Failure::new(
                 "the directory is not empty",
                 format!("{} holds something that was not written there as an image.", path.display()),

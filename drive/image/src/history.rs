@@ -3,7 +3,8 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{self, Seek, SeekFrom, Write};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -108,13 +109,25 @@ impl Baked {
     }
 }
 
+/// Appends a line, wholly or not at all. Of what a loss of power cut short before it, nothing runs on into it.
+fn append_line(file: &mut File, line: &str) -> io::Result<()> {
+    let end = file.seek(SeekFrom::End(0))?;
+    let mut last = [b'\n'];
+    if end > 0 {
+        file.read_exact_at(&mut last, end - 1)?;
+    }
+    let before = if last == [b'\n'] { "" } else { "\n" };
+    let written = file.write_all(format!("{before}{line}\n").as_bytes()).and_then(|()| file.sync_data());
+    written.inspect_err(|_| drop(file.set_len(end)))
+}
+
 impl Images {
     /// Remembers a bake.
     pub fn remember(&self, baked: &Baked) -> Result<(), Failure> {
         let path = self.directory.join("history");
         let _lock = self.lock()?;
-        let mut file = File::options().create(true).append(true).open(&path).doing("open", &path)?;
-        file.write_all(format!("{}\n", baked.encode()).as_bytes()).doing("write", &path)
+        let mut file = File::options().create(true).append(true).read(true).open(&path).doing("open", &path)?;
+        append_line(&mut file, &baked.encode().to_string()).doing("write", &path)
     }
 
     /// All bakes on this machine, the first first. A line that a loss of power cut short is none.
@@ -307,5 +320,22 @@ impl Images {
             wrong.push((image.clone(), vec!["its layers are those of another image".to_owned()]));
         }
         Ok(wrong)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_runs_on_into_a_line_that_was_cut_short() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("history");
+        for (before, after) in [("", "c\n"), ("a\n", "a\nc\n"), ("a\nb", "a\nb\nc\n")] {
+            fs::write(&path, before).unwrap();
+            let mut file = File::options().append(true).read(true).open(&path).unwrap();
+            append_line(&mut file, "c").unwrap();
+            assert_eq!(fs::read_to_string(&path).unwrap(), after, "{before:?}");
+        }
     }
 }

@@ -156,8 +156,7 @@ fn take_all_of(
     taker.top_links().doing("read", host)?;
     let mut sums = sums(host).doing("read", &host.join(STATUS))?;
     if extent == Extent::Settings {
-        let is_in_usr = |path: &Path| path.starts_with("usr") || taker.taken.iter().any(|link| path.starts_with(link));
-        sums.retain(|path, _| !is_in_usr(Path::new(path)));
+        sums.retain(|path, _| !taker.is_in_usr(Path::new(path)));
     }
     log("comparing files with what their packages brought");
     let changed = changed(host, &sums, interrupt).doing("read", host)?;
@@ -171,8 +170,18 @@ fn take_all_of(
         }
     }
     listed.extend(sums.keys().cloned());
-    let is_there = |path: &&String| fs::symlink_metadata(host.join(path)).is_ok_and(|metadata| metadata.is_file());
-    let left: Vec<String> = changed.iter().filter(is_there).cloned().collect();
+    let file = |path: &str| fs::symlink_metadata(host.join(path)).ok().filter(fs::Metadata::is_file);
+    // Nobody knows how its package brought it: what is no program may have been written by hand, and what not all may
+    // read may be a secret.
+    let is_program = |path: &str| taker.is_in_usr(Path::new(path));
+    let is_unknown = |path: &&String| {
+        let may_all_read = |metadata: fs::Metadata| metadata.mode() & 0o004 != 0;
+        let is_own = OWN.iter().any(|own| Path::new(path).starts_with(own));
+        !(is_own || sums.contains_key(*path) || extent == Extent::Settings && is_program(path))
+            && file(path).is_some_and(|metadata| !(is_program(path) && may_all_read(metadata)))
+    };
+    let changed: BTreeSet<String> = changed.into_iter().chain(listed.iter().filter(is_unknown).cloned()).collect();
+    let left: Vec<String> = changed.iter().filter(|path| file(path).is_some()).cloned().collect();
     for path in listed.difference(&changed) {
         taker.take(path).doing("take over", &host.join(path))?;
     }
@@ -210,8 +219,8 @@ fn take_all_of(
         Extent::Settings => servers_own(host, root).doing("write", &root.join("etc/systemd"))?,
     }
     if !left.is_empty() {
-        let noun = if left.len() == 1 { "file of a package was" } else { "files of packages were" };
-        log(&format!("{} {noun} changed on this machine, and left out:", left.len()));
+        let noun = if left.len() == 1 { "file of a package is" } else { "files of packages are" };
+        log(&format!("{} {noun} left out, changed here or not known to be as packaged:", left.len()));
         left.iter().take(SHOWN).for_each(|path| log(&format!("  /{path}")));
         if left.len() > SHOWN {
             log(&format!("  and {} more", left.len() - SHOWN));
@@ -232,6 +241,11 @@ struct Taker<'a> {
 }
 
 impl Taker<'_> {
+    /// Whether a path is below `/usr`, also by the name that it had before; the links at the top are known.
+    fn is_in_usr(&self, path: &Path) -> bool {
+        path.starts_with("usr") || self.taken.iter().any(|link| path.starts_with(link))
+    }
+
     /// `/bin` and its like, where these are links.
     fn top_links(&mut self) -> io::Result<()> {
         for entry in fs::read_dir(self.host)? {
@@ -593,12 +607,12 @@ mod tests {
         put("var/lib/ucf/hashfile", &format!("{real_sum}  /etc/ucf.conf\n{sum}  /etc/ucf-changed.conf\n"));
         put(
             "var/lib/dpkg/info/web.list",
-            "/.\n/etc\n/usr/sbin/sshd\n/usr/sbin/make-ssl-cert\n/etc/web.conf\n/etc/changed.conf\n/usr\n/usr/bin\n/bin/web\n/usr/lib/systemd/web.service\n/usr/lib/systemd/edited.service\n/usr/share/web/settings.py\n/root/.profile\n/usr/local/bin\n/gone\n",
+            "/.\n/etc\n/usr/sbin/sshd\n/usr/sbin/make-ssl-cert\n/etc/web.conf\n/etc/changed.conf\n/usr\n/usr/bin\n/bin/web\n/usr/lib/systemd/web.service\n/usr/lib/systemd/edited.service\n/usr/share/web/settings.py\n/usr/share/web/key\n/opt/web.conf\n/root/.profile\n/usr/local/bin\n/gone\n",
         );
         put(
             "var/lib/dpkg/info/web.md5sums",
             &format!(
-                "{real_sum}  usr/lib/systemd/web.service\n{sum}  usr/lib/systemd/edited.service\n{sum}  usr/share/web/settings.py\n{sum}  gone\n"
+                "{real_sum}  usr/lib/systemd/web.service\n{real_sum}  usr/sbin/sshd\n{real_sum}  usr/sbin/make-ssl-cert\n{sum}  usr/lib/systemd/edited.service\n{sum}  usr/share/web/settings.py\n{sum}  gone\n"
             ),
         );
         put("usr/lib/systemd/edited.service", "secret");
@@ -606,8 +620,11 @@ mod tests {
         link("bin", "usr/bin");
         put("usr/bin/web", "program");
         put("usr/bin/by-hand", "secret");
-        put("usr/sbin/sshd", "program");
-        put("usr/sbin/make-ssl-cert", "program");
+        put("opt/web.conf", "secret");
+        put("usr/share/web/key", "secret");
+        fs::set_permissions(host.join("usr/share/web/key"), Permissions::from_mode(0o600)).unwrap();
+        put("usr/sbin/sshd", "as packaged");
+        put("usr/sbin/make-ssl-cert", "as packaged");
         put("etc/ssh/ssh_host_rsa_key", "secret");
         put("usr/local/bin/tool", "secret");
         put("usr/lib/systemd/web.service", "as packaged");
@@ -641,10 +658,12 @@ mod tests {
         assert_eq!(
             said.lock().unwrap()[1..],
             [
-                "4 files of packages were changed on this machine, and left out:",
+                "6 files of packages are left out, changed here or not known to be as packaged:",
                 "  /etc/changed.conf",
                 "  /etc/ucf-changed.conf",
+                "  /opt/web.conf",
                 "  /usr/lib/systemd/edited.service",
+                "  /usr/share/web/key",
                 "  /usr/share/web/settings.py",
             ]
         );

@@ -191,8 +191,8 @@ fn unpem(label: &str, text: &str) -> Option<Vec<u8>> {
 }
 
 /// The commit of the directory, and whether anything in it differs from that; `None` where it is under no version
-/// control, or there is no git.
-pub fn commit_of(directory: &Path) -> Option<(String, bool)> {
+/// control, or there is no git. What is written at these paths, and beside them with an ending more, does not count.
+pub fn commit_of(directory: &Path, written: &[String]) -> Option<(String, bool)> {
     let git = |arguments: &[&str]| {
         let mut git = Command::new("git");
         git.arg("-C").arg(directory).args(arguments).stdin(Stdio::null()).stderr(Stdio::null());
@@ -200,7 +200,15 @@ pub fn commit_of(directory: &Path) -> Option<(String, bool)> {
         output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
     };
     let commit = git(&["rev-parse", "--verify", "HEAD"])?;
-    let changes = git(&["status", "--porcelain", "--", "."])?;
+    // gitglossary(7), pathspec.
+    let but: Vec<String> = written
+        .iter()
+        .map(|path| path.trim_start_matches("./").trim_end_matches('/'))
+        .flat_map(|path| [format!(":(exclude,literal){path}"), format!(":(exclude){path}.*")])
+        .collect();
+    let mut question = vec!["status", "--porcelain", "--untracked-files=all", "--", "."];
+    question.extend(but.iter().map(String::as_str));
+    let changes = git(&question)?;
     Some((commit, !changes.is_empty()))
 }
 
@@ -229,5 +237,35 @@ mod tests {
             changed[name] = value;
             assert!(open(&changed, &[own.public()]).is_err(), "{name}");
         }
+    }
+
+    #[test]
+    fn what_is_written_of_an_image_is_no_change() {
+        let folder = tempfile::tempdir().unwrap();
+        let git = |words: &[&str]| {
+            let own = ["-c", "user.name=a", "-c", "user.email=a@b.example", "-c", "init.defaultBranch=main", "-C"];
+            Command::new("git").args(own).arg(folder.path()).args(words).output().is_ok_and(|ran| ran.status.success())
+        };
+        let put = |path: &str| {
+            let path = folder.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "x").unwrap();
+        };
+        if !git(&["init", "--quiet"]) {
+            println!("skipped: git is not installed");
+            return;
+        }
+        let written = ["./out/web".to_owned(), "out/web.tar".to_owned()];
+        assert_eq!(commit_of(folder.path(), &written), None);
+        put("web.image.hcl");
+        assert!(git(&["add", "."]) && git(&["commit", "--quiet", "-m", "a"]));
+        let commit = commit_of(folder.path(), &written).unwrap();
+        assert!(commit.0.len() >= 40 && !commit.1, "{commit:?}");
+        for path in ["out/web/etc/motd", "out/web.spdx.json", "out/web.tar", "out/web.tar.provenance.json"] {
+            put(path);
+        }
+        assert_eq!(commit_of(folder.path(), &written), Some(commit.clone()));
+        put("out/other");
+        assert_eq!(commit_of(folder.path(), &written), Some((commit.0, true)));
     }
 }

@@ -26,7 +26,7 @@ pub fn spdx(name: &str, image: &Digest, packages: &[Package]) -> Json {
         "licenseConcluded": UNSAID,
         "licenseDeclared": UNSAID,
         "copyrightText": UNSAID,
-        "primaryPackagePurpose": "OPERATING-SYSTEM",
+        "primaryPackagePurpose": "CONTAINER",
         "checksums": [{ "algorithm": "SHA256", "checksumValue": image.as_str().trim_start_matches("sha256:") }],
     })];
     let mut relations = vec![json!({
@@ -46,7 +46,7 @@ pub fn spdx(name: &str, image: &Digest, packages: &[Package]) -> Json {
             "downloadLocation": UNSAID,
             "filesAnalyzed": false,
             "licenseConcluded": UNSAID,
-            "licenseDeclared": UNSAID,
+            "licenseDeclared": licence(package).unwrap_or(UNSAID),
             "copyrightText": UNSAID,
             "externalRefs": [{
                 "referenceCategory": "PACKAGE-MANAGER",
@@ -70,15 +70,24 @@ pub fn spdx(name: &str, image: &Digest, packages: &[Package]) -> Json {
     })
 }
 
+/// A package's licence where it may be an SPDX expression: names, numbers, `AND`, `OR`, `WITH` and parentheses.
+fn licence(package: &Package) -> Option<&str> {
+    let fits = |at: char| at.is_ascii_alphanumeric() || " ().-+".contains(at);
+    Some(package.licence.as_str()).filter(|licence| !licence.is_empty() && licence.chars().all(fits))
+}
+
 /// The packages of an image in CycloneDX 1.5.
 pub fn cyclonedx(name: &str, image: &Digest, packages: &[Package]) -> Json {
     let components = packages.iter().map(|package| {
         let url = package.url();
+        let licences: Vec<Json> =
+            licence(package).into_iter().map(|licence| json!({ "license": { "name": licence } })).collect();
         json!({
             "type": "library",
             "bom-ref": url,
             "name": package.name,
             "version": package.version,
+            "licenses": licences,
             "purl": url,
         })
     });

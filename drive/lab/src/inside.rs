@@ -14,11 +14,12 @@ use std::path::Path;
 
 use crate::attach;
 use crate::cgroup::Hierarchies;
+use crate::console::CONSOLE;
 use crate::helper::{check, outlive_parent};
 use crate::layers;
 use crate::message;
 use crate::netlink::{self, Netlink, mac};
-use crate::spawn::{CONSOLE, Order};
+use crate::spawn::Order;
 use crate::supervisor;
 
 /// What a server's root may do, by number (linux/capability.h): all that a system needs for itself, nothing that

@@ -151,7 +151,7 @@ impl Lab {
         extra: &CreateExtra,
     ) -> Result<Made, (Failure, Option<Value>)> {
         let kind = Kind::parse(kind).map_err(|failure| (failure, None))?;
-        let made = self.at_work(kind, || self.create_here(kind, identity, planned, extra));
+        let made = self.at_change(kind, || self.create_here(kind, identity, planned, extra));
         made.map_err(|failure| (failure, None))?
     }
 
@@ -210,7 +210,7 @@ impl Lab {
     ) -> Result<Made, (Failure, Option<Value>)> {
         let as_before = |failure| (failure, Some(prior.clone()));
         let kind = Kind::parse(kind).map_err(as_before)?;
-        self.at_work(kind, || self.update_here(kind, identity, prior, planned, extra)).map_err(as_before)?
+        self.at_change(kind, || self.update_here(kind, identity, prior, planned, extra)).map_err(as_before)?
     }
 
     fn update_here(
@@ -251,7 +251,7 @@ impl Lab {
     /// Removes an object and every trace of it. Succeeds where it is gone already.
     pub fn delete(&self, kind: &str, identity: &Identity) -> Result<(), Failure> {
         let kind = Kind::parse(kind)?;
-        self.at_work(kind, || {
+        self.at_change(kind, || {
             let lock = self.records.lock(identity)?;
             self.destroy(kind, identity, &lock)?;
             self.records.forget(identity, lock)
@@ -306,7 +306,7 @@ impl Lab {
         let record = self.records.read(identity.as_str()).filter(|record| record.kind == Kind::Server);
         let record = record
             .ok_or_else(|| Failure::new("the server is gone", format!("The lab knows of no server `{identity}`.")))?;
-        self.on_network(|| server::restart(self.ground(&lock, None), identity, &record))?
+        self.at_change(Kind::Server, || server::restart(self.ground(&lock, None), identity, &record))?
     }
 
     /// What a server's init, and what it started, wrote before they had a journal, from a beginning of a line on: of what
@@ -448,7 +448,7 @@ impl Lab {
             return Ok(None);
         }
         for kind in Kind::ALL.into_iter().filter(|kind| record.as_ref().is_none_or(|record| record.kind == *kind)) {
-            self.at_work(kind, || self.destroy(kind, identity, &lock)).and_then(|done| done).map_err(failed)?;
+            self.at_change(kind, || self.destroy(kind, identity, &lock)).and_then(|done| done).map_err(failed)?;
         }
         self.records.forget(identity, lock).map_err(failed)?;
         Ok(Some(format!("removed {what}, of which no ledger knows")))
@@ -467,6 +467,13 @@ impl Lab {
     fn at_work<T: Send>(&self, kind: Kind, work: impl FnOnce() -> T + Send) -> Result<T, Failure> {
         realm::check(self.records.realm())?;
         if kind.serves_the_machine() { Ok(work()) } else { self.on_network(work) }
+    }
+
+    /// Changes something of a kind on the network where its objects are. What is left of a realm that was lost ends before.
+    fn at_change<T: Send>(&self, kind: Kind, work: impl FnOnce() -> T + Send) -> Result<T, Failure> {
+        realm::check(self.records.realm())?;
+        self.records.realm().map_or(Ok(()), |realm| realm.end_lost(self.records.data()))?;
+        self.at_work(kind, work)
     }
 
     fn ground<'a>(&'a self, lock: &'a Lock, disk: Option<&'a Path>) -> Ground<'a> {

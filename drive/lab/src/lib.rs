@@ -19,6 +19,7 @@ mod block;
 mod bucket;
 mod cgroup;
 mod codec;
+mod console;
 mod failure;
 mod helper;
 mod inside;

@@ -132,6 +132,22 @@ impl Netlink {
         self.ask(message).map(drop)
     }
 
+    /// Has a link be one of a group, by which the packet filter knows it.
+    pub fn set_group(&mut self, index: u32, group: u32) -> io::Result<()> {
+        let mut message = Message::new(libc::RTM_NEWLINK, REQUEST);
+        message.link(index, 0);
+        message.attribute(libc::IFLA_GROUP, &group.to_ne_bytes());
+        self.ask(message).map(drop)
+    }
+
+    /// Has nobody be asked on a link for Ethernet addresses, nor answered, nor believed: whoever is there is known
+    /// ([`Netlink::add_neighbour`]).
+    pub fn set_without_arp(&mut self, index: u32) -> io::Result<()> {
+        let mut message = Message::new(libc::RTM_NEWLINK, REQUEST);
+        message.link(index, libc::IFF_NOARP as u32);
+        self.ask(message).map(drop)
+    }
+
     /// Sets the loopback interface up.
     pub fn set_loopback_up(&mut self) -> io::Result<()> {
         self.set_up(LOOPBACK_INDEX)

@@ -157,6 +157,7 @@ pub(crate) fn connect(netlink: &mut Netlink, name: &str, address: Ipv4Addr, gate
     let index = netlink::index(name)?;
     // Reverse path filter, strict: a server has its own address and no other.
     fs::write(format!("/proc/sys/net/ipv4/conf/{name}/rp_filter"), "1")?;
+    netlink.set_group(index, nft::LINKS)?;
     netlink.set_up(index)?;
     netlink.add_neighbour(index, address, mac(address))?;
     match netlink.add_route(address, index, Some(gateway)) {

@@ -22,6 +22,18 @@ pub(crate) fn table(identity: &str) -> String {
     format!("andon_{}", identity.replace('-', "_"))
 }
 
+/// The group of the links of all servers, "an" as a number: by it they are known whatever they are called.
+pub(crate) const LINKS: u32 = 0x616E;
+
+/// What a kernel may not be able to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Able {
+    /// To look up the routes of a packet's sender.
+    routes: bool,
+    /// To stop what comes by IPv6. One that has none of it need not.
+    version_6: bool,
+}
+
 /// Puts a network's rules in place of whatever it had. Gives a note where this kernel cannot do all of it.
 pub(crate) fn apply(
     lock: &Lock,
@@ -31,33 +43,51 @@ pub(crate) fn apply(
     policy: Option<&Policy>,
 ) -> Result<Option<String>, Failure> {
     let ruleset = list("ruleset")?;
-    let script = |origin: bool| script(&ruleset, identity, net, masquerade, policy, origin);
-    match run(lock, &script(true)) {
-        Ok(()) => Ok(None),
-        // `nft` repeats the rule that the kernel refused.
-        Err(failure) if failure.to_string().contains("fib saddr") => {
-            run(lock, &script(false))?;
-            let note = "This kernel's packet filter knows of no routes (`nft_fib_ipv4`): a server can send with the address of another one \
-                        where the links' own filter is turned off.";
-            Ok(Some(note.to_owned()))
+    let has_version_6 = has_version_6();
+    let mut able = Able { routes: true, version_6: has_version_6 };
+    loop {
+        // `nft` repeats what the kernel refused.
+        match run(lock, &script(&ruleset, identity, net, masquerade, policy, able)) {
+            Ok(()) => break,
+            Err(failure) if able.routes && failure.to_string().contains("fib saddr") => able.routes = false,
+            Err(failure) if able.version_6 && failure.to_string().contains(" ip6 ") => able.version_6 = false,
+            Err(failure) => return Err(failure),
         }
-        Err(failure) => Err(failure),
     }
+    let no_routes = (!able.routes).then_some(
+        "This kernel's packet filter knows of no routes (`nft_fib_ipv4`): a server can send with the address of another one \
+         where the links' own filter is turned off.",
+    );
+    let no_version_6 = (has_version_6 && !able.version_6).then_some(
+        "This kernel's packet filter knows nothing of IPv6: where that is turned on for the links of servers, they can send by it.",
+    );
+    let notes: Vec<&str> = no_routes.into_iter().chain(no_version_6).collect();
+    Ok((!notes.is_empty()).then(|| notes.join(" ")))
 }
 
-/// The rules of a network. With `origin`, what comes by the link of a server and says that it is from elsewhere is
-/// stopped: what claims to be of this network, and what goes to it. The links' own filter of reverse paths does that, too,
-/// but not where this machine's udev turns it off: systemd's applies the settings of `sysctl.d` to every new link.
+/// Whether this machine has IPv6 at all.
+fn has_version_6() -> bool {
+    std::path::Path::new("/proc/sys/net/ipv6").exists()
+}
+
+/// The chain that looks at who sends. What is named otherwise does not stop IPv6.
+const ORIGIN: &str = "origin";
+const ORIGIN_OF_VERSION_4: &str = "origin_ipv4";
+
+/// The rules of a network. What comes by the link of any server and says that it is from elsewhere is
+/// stopped, and so is all that comes there by IPv6, which the lab has none of. The links' own settings do both, too,
+/// but not where this machine's udev turns them off: systemd's applies the settings of `sysctl.d` to every new link.
 fn script(
     ruleset: &[Json],
     identity: &str,
     net: &Ipv4Net,
     masquerade: bool,
     policy: Option<&Policy>,
-    origin: bool,
+    able: Able,
 ) -> String {
     let table = table(identity);
     let mut script = format!("add table ip {table}\ndelete table ip {table}\nadd table ip {table}\n");
+    script += &remove_version_6(ruleset, &table);
     if masquerade {
         script += &format!(
             "add chain ip {table} outside {{ type nat hook postrouting priority srcnat; policy accept; }}\n\
@@ -69,10 +99,16 @@ fn script(
             &format!("add chain ip {table} {chain} {{ type filter hook forward priority filter; policy accept; }}\n");
         rules.iter().for_each(|rule| script += &format!("add rule ip {table} {chain} {rule}\n"));
     }
-    script += &format!("add chain ip {table} origin {{ type filter hook prerouting priority raw; policy accept; }}\n");
-    for direction in ["saddr", "daddr"].into_iter().filter(|_| origin) {
+    let first = "type filter hook prerouting priority raw; policy accept;";
+    let origin = if able.version_6 { ORIGIN } else { ORIGIN_OF_VERSION_4 };
+    script += &format!("add chain ip {table} {origin} {{ {first} }}\n");
+    if able.routes {
+        script += &format!("add rule ip {table} {origin} iifgroup {LINKS} fib saddr . iif oif missing drop\n");
+    }
+    if able.version_6 {
         script += &format!(
-            "add rule ip {table} origin iifname \"av*\" ip {direction} {net} fib saddr . iif oif missing drop\n"
+            "add table ip6 {table}\nadd chain ip6 {table} {ORIGIN} {{ {first} }}\n\
+             add rule ip6 {table} {ORIGIN} iifgroup {LINKS} drop\n"
         );
     }
     script += &remove_accepting(ruleset, &table);
@@ -84,11 +120,33 @@ fn script(
     script
 }
 
+/// A script that removes a network's table of IPv6, where there is one.
+fn remove_version_6(ruleset: &[Json], table: &str) -> String {
+    match has_version_6_table(ruleset, table) {
+        true => format!("delete table ip6 {table}\n"),
+        false => String::new(),
+    }
+}
+
+/// Whether all that comes by IPv6 is stopped.
+fn has_version_6_table(ruleset: &[Json], table: &str) -> bool {
+    ruleset.iter().any(|found| text(found, "family") == "ip6" && in_table(found) == table)
+}
+
+/// The name of the table that something is, or is in.
+fn in_table(found: &Json) -> &str {
+    match text(found, "table") {
+        "" => text(found, "name"),
+        table => table,
+    }
+}
+
 /// Removes a network's rules, if there are any.
 pub(crate) fn remove(lock: &Lock, identity: &str) -> Result<(), Failure> {
     let table = table(identity);
-    let accepting = remove_accepting(&list("ruleset")?, &table);
-    run(lock, &format!("add table ip {table}\ndelete table ip {table}\n{accepting}"))
+    let ruleset = list("ruleset")?;
+    let rest = remove_version_6(&ruleset, &table) + &remove_accepting(&ruleset, &table);
+    run(lock, &format!("add table ip {table}\ndelete table ip {table}\n{rest}"))
 }
 
 /// What a network's table does.
@@ -106,11 +164,16 @@ pub(crate) struct State {
 pub(crate) fn state(identity: &str) -> Result<Option<State>, Failure> {
     let table = table(identity);
     let ruleset = list("ruleset")?;
-    let has_table = ruleset.iter().any(|found| text(found, "name") == table);
-    let has_chain = ruleset.iter().any(|chain| text(chain, "table") == table && text(chain, "hook") == "postrouting");
-    let policy = ruleset.iter().find(|chain| text(chain, "table") == table && text(chain, "hook") == "forward");
-    let policy = policy.map(|chain| text(chain, "name").to_owned());
-    let origin = ruleset.iter().any(|chain| text(chain, "table") == table && text(chain, "hook") == "prerouting");
+    let is_own = |found: &&Json| text(found, "family") == "ip" && in_table(found) == table;
+    let own: Vec<&Json> = ruleset.iter().filter(is_own).collect();
+    let has_table = !own.is_empty();
+    let at =
+        |hook: &str| own.iter().find(|chain| text(chain, "hook") == hook).map(|chain| text(chain, "name").to_owned());
+    let (has_chain, policy) = (at("postrouting").is_some(), at("forward"));
+    let origin = match at("prerouting").as_deref() {
+        Some(ORIGIN) => has_version_6_table(&ruleset, &table),
+        found => found.is_some(),
+    };
     let accepts = |chain: &String| {
         let accepting = ruleset.iter().filter(|rule| text(rule, "comment") == table);
         accepting.filter(|rule| in_chain(rule) == *chain).count() >= 2

@@ -22,6 +22,7 @@ use rustix::fs::{IFlags, ioctl_getflags, ioctl_setflags};
 
 use crate::attach::Attached;
 use crate::cgroup::{Group, Hierarchies};
+use crate::console;
 use crate::failure::{OrFail, sentence};
 use crate::kind::Kind;
 use crate::lab::{Found, Made};
@@ -132,6 +133,8 @@ fn start(
     let directory = records.directory(Kind::Server, identity.as_str());
     let failed = || format!("cannot make {}", directory.display());
     apart(&directory).or_fail(failed)?;
+    // Where its network has no names, nobody else does it.
+    console::shorten_in(&directory);
     // What its users may not read of each other is nobody else's on this machine.
     make_private(&directory).or_fail(failed)?;
     let layers = directory.join(LAYERS);
@@ -311,9 +314,20 @@ pub(crate) fn login(records: &Records, identity: &Identity) -> Option<Login> {
 /// Stops and starts a server.
 pub(crate) fn restart(ground: Ground<'_>, identity: &Identity, record: &Record) -> Result<Vec<String>, Failure> {
     let spec = ServerSpec::decode(&record.value)?;
+    if !spec.running {
+        let summary = format!("`{}` is defined as stopped", spec.name);
+        return Err(Failure::new(summary, "Its definition says `running = false`, and a restart would start it.")
+            .help("Set `running = true`, or leave it out, and run `andon up`."));
+    }
     let address = spec.address.ok_or_else(|| Failure::new("the server has no address", "It was never made whole."))?;
     let layers = fs::read(ground.records.directory(Kind::Server, identity.as_str()).join(LAYERS)).unwrap_or_default();
     let lower: Vec<PathBuf> = serde_json::from_slice(&layers).unwrap_or_default();
+    if lower.is_empty() {
+        let detail = "It is not known what its root file system is made of: it was made, and not started.";
+        return Err(
+            Failure::new(format!("`{}` has never run", spec.name), detail).help("Run `andon up`, which starts it.")
+        );
+    }
     check_layers(&lower)?;
     let group = group(identity)?;
     if let Some(process) = vm::running(&group).filter(|_| spec.machine.is_some()) {
@@ -631,12 +645,12 @@ fn serves(init: i32) -> io::Result<bool> {
 
 /// What a server's init and what it started wrote to the console, since the server was made.
 pub(crate) fn console(records: &Records, identity: &Identity) -> io::Result<Vec<u8>> {
-    spawn::console(&records.directory(Kind::Server, identity.as_str()))
+    console::read(&records.directory(Kind::Server, identity.as_str()))
 }
 
 /// What a server's init had to say, as the end of a message.
 fn last_words(directory: &Path) -> String {
-    let said = spawn::console(directory).unwrap_or_default();
+    let said = console::read(directory).unwrap_or_default();
     let said = String::from_utf8_lossy(&said);
     let lines: Vec<&str> = said.lines().filter(|line| !line.trim().is_empty()).collect();
     match lines.get(lines.len().saturating_sub(10)..) {

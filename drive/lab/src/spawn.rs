@@ -216,25 +216,6 @@ fn await_start(answers: &OwnedFd) -> Result<Started, NotStarted> {
     Ok(Started { end, notify, note: None })
 }
 
-/// The name of the file in a server's directory to which its init writes what it has to say before it has a journal.
-pub(crate) const CONSOLE: &str = "console.log";
-
-/// What that file says. The older part may have been given up: then it begins with a hole, and with the rest of a line.
-pub(crate) fn console(directory: &Path) -> io::Result<Vec<u8>> {
-    use std::io::{Read, Seek, SeekFrom};
-    let mut file = File::open(directory.join(CONSOLE))?;
-    // SAFETY: touches no memory. Where there is nothing but a hole, or holes are not known, it is read from its beginning.
-    let first = unsafe { libc::lseek(file.as_raw_fd(), 0, libc::SEEK_DATA) }.max(0);
-    file.seek(SeekFrom::Start(first as u64))?;
-    let mut said = Vec::new();
-    file.read_to_end(&mut said)?;
-    if first > 0 {
-        let end = said.iter().position(|byte| *byte == b'\n').map_or(said.len(), |end| end + 1);
-        said.drain(..end);
-    }
-    Ok(said)
-}
-
 /// The hidden command. Its standard input is the way of its orders.
 pub(crate) fn helper() -> i32 {
     // SAFETY: touches no memory. Servers are nobody's children for long, and none is waited for.
@@ -417,6 +398,8 @@ fn connect(order: &Order, process: i32) -> io::Result<()> {
     }
     // A server says nothing by IPv6, so this end need not either; where there is none, nothing is to be turned off.
     let _ = fs::write(format!("/proc/sys/net/ipv6/conf/{name}/disable_ipv6"), "1");
+    // Both ends know each other. What else a server says of who has which address is nobody's concern.
+    netlink.set_without_arp(crate::netlink::index(&name)?)?;
     network::connect(&mut netlink, &name, order.address, order.gateway)
 }
 

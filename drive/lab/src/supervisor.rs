@@ -18,6 +18,7 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use serde_json::json;
 
+use crate::console;
 use crate::inside::{Problem, SEARCH_PATH};
 use crate::spawn::Order;
 
@@ -31,11 +32,6 @@ const QUESTION_LIMIT: Duration = Duration::from_secs(5);
 /// the most is taken to be well again.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
-/// How much of what a command says is kept, in bytes; how much more there may be until the older part is given up; and how
-/// often that is looked at.
-const KEPT: i64 = 1 << 20;
-const MORE: i64 = 1 << 20;
-const LOG_PAUSE: Duration = Duration::from_secs(5);
 /// How long processes may take to end when the server does.
 const STOP_LIMIT: Duration = Duration::from_secs(10);
 
@@ -95,7 +91,7 @@ fn begin<'a>(order: &'a Order, answers: &OwnedFd) -> Result<(Supervisor<'a>, Sig
         last_end: None,
         pause: FIRST_PAUSE,
         again: None,
-        look: (!order.command.is_empty()).then(|| now + LOG_PAUSE),
+        look: (!order.command.is_empty()).then(|| now + console::PAUSE),
         stop: None,
         questions: Vec::new(),
     };
@@ -162,8 +158,8 @@ impl Supervisor<'_> {
             end();
         }
         if self.look.is_some_and(|look| look <= now) {
-            self.look = Some(now + LOG_PAUSE);
-            shorten_log();
+            self.look = Some(now + console::PAUSE);
+            console::shorten(&io::stdout());
         }
         if self.again.is_some_and(|again| again <= now) && self.stop.is_none() {
             self.again = None;
@@ -248,20 +244,6 @@ impl Supervisor<'_> {
             "HTTP/1.1 {status}\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
             body.len()
         )
-    }
-}
-
-/// Gives up the older part of the log, which is this process's standard output, where it has become long: its place in the
-/// file stays, as a hole, so that whoever writes to it need not know.
-fn shorten_log() {
-    // SAFETY: all zeros are a sound `stat`, and the calls write no more than that.
-    unsafe {
-        let mut log: libc::stat = std::mem::zeroed();
-        if libc::fstat(1, &raw mut log) != 0 || log.st_blocks * 512 <= KEPT + MORE {
-            return;
-        }
-        // What cannot be given up, on a file system without holes, is kept.
-        libc::fallocate(1, libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE, 0, log.st_size - KEPT);
     }
 }
 

@@ -159,7 +159,7 @@ pub enum Command {
     Status(StatusArguments),
     /// Open a shell in a server, or run a command in it
     Ssh(SshArguments),
-    /// Stop servers of the lab and start them again, with their addresses and files
+    /// Stop servers of the lab and containers and start them again, with their addresses and files
     Restart(RestartArguments),
     /// Evaluate expressions
     Console(ConsoleArguments),
@@ -689,7 +689,7 @@ pub struct LogsArguments {
     /// Runs instead of events
     #[arg(long)]
     pub runs: bool,
-    /// What a server of the lab wrote to its console, instead of events
+    /// What a server of the lab, or a container, wrote to its console, instead of events
     #[arg(long, value_name = "SERVER", conflicts_with_all = ["follow", "run", "runs"])]
     pub console: Option<String>,
 }
@@ -706,6 +706,8 @@ pub struct RestartArguments {
     /// The servers: names, or terms as `--on` of `exec` has them
     #[arg(required = true)]
     pub servers: Vec<String>,
+    #[command(flatten)]
+    pub lock: LockArguments,
 }
 
 /// Reads a number of things that are done at once.

@@ -44,7 +44,7 @@ pub fn enter(arguments: &Arguments, is_forced: bool) {
     if nix::unistd::geteuid().is_root() || !(is_forced || makes_images(&arguments.command) || is_needed()) {
         return;
     }
-    let entered = andon_lab::enter_realm(&arguments.data_dir, Path::new("/proc/self/exe"), changes(&arguments.command));
+    let entered = andon_lab::enter_realm(&arguments.data_dir, Path::new("/proc/self/exe"));
     if let Ok(Some(said)) = entered {
         eprintln!("note: {said}");
     }
@@ -76,22 +76,6 @@ pub fn is_root() -> bool {
 
 fn makes_images(command: &Command) -> bool {
     matches!(command, Command::Bake(_) | Command::Image(_))
-}
-
-/// Whether a command may end what runs in a realm that was lost: it starts it again.
-fn changes(command: &Command) -> bool {
-    matches!(
-        command,
-        Command::Apply(_)
-            | Command::Bake(_)
-            | Command::Destroy(_)
-            | Command::Down(_)
-            | Command::Image(_)
-            | Command::Restart(_)
-            | Command::Sync(_)
-            | Command::Undo(_)
-            | Command::Up(_)
-    )
 }
 
 /// Whether a command asks the lab, or changes something in it, where its project has objects there.

@@ -224,6 +224,7 @@ impl Baker {
             self.adopt(prepared, &digest).map_err(not_baked)?;
             return Ok((digest, None));
         }
+        let commit = self.commit();
         let locked = self.locked(&prepared.recipe);
         let pins = pins(locked);
         let parent = match &prepared.parent {
@@ -248,7 +249,7 @@ impl Baker {
         }
         let digest = self.images.finish(&stack, &prepared.key);
         let digest = digest.map_err(|failure| Box::new((failure, Some(report.clone()))))?;
-        self.remember(prepared, &parent, &digest).map_err(not_baked)?;
+        self.remember(prepared, &parent, &digest, commit).map_err(not_baked)?;
         self.has_made(prepared.key.as_str(), &digest);
         Ok((digest, Some(report)))
     }
@@ -334,15 +335,31 @@ impl Baker {
         let mut same = history.iter().rev().filter(|it| it.digest == *digest);
         let is_own = |it: &&Baked| it.project == owner && it.name == *prepared.recipe.name;
         match (same.clone().find(is_own), same.next()) {
-            (None, Some(other)) => self.remember(prepared, &other.base, digest),
+            (None, Some(other)) => self.remember(prepared, &other.base, digest, self.commit()),
             _ => Ok(()),
         }
     }
 
-    /// Writes down what came of a recipe, and who made it of what.
-    fn remember(&self, prepared: &Prepared, base: &Digest, digest: &Digest) -> Result<(), Failure> {
+    /// The commit of the project now, and whether anything but what images are written to differs from that.
+    fn commit(&self) -> Option<(String, bool)> {
+        let outputs = self.project.images.keys().filter_map(|name| andon_lang::image_outputs(&self.project, name).ok());
+        let written: Vec<String> =
+            outputs.flatten().filter_map(|output| output.text("path").map(str::to_owned)).collect();
+        commit_of(&self.directory, &written)
+    }
+
+    /// Writes down what came of a recipe, and who made it of what: of the commit at its beginning, and where that is
+    /// not what was there at its end, of something that differs from it.
+    fn remember(
+        &self,
+        prepared: &Prepared,
+        base: &Digest,
+        digest: &Digest,
+        began: Option<(String, bool)>,
+    ) -> Result<(), Failure> {
         let Recipe { name, from, roles, .. } = &prepared.recipe;
-        let commit = commit_of(&self.directory);
+        let is_same = began == self.commit();
+        let commit = began.map(|(commit, changed)| (commit, changed || !is_same));
         self.images.remember(&Baked {
             time_ms: now().0,
             name: name.to_string(),

@@ -29,7 +29,7 @@ pub fn target(connection: &Value, lab: Option<&Lab>, may_ask: bool) -> Result<Ta
             Target::server(init).map_err(|error| Failure::new("the server cannot be reached", error.to_string()))
         }
         "docker" => {
-            let target = Target::server(Docker.init(connection)?);
+            let target = Target::server(Docker::default().init(connection)?);
             target.map_err(|error| Failure::new("the server cannot be reached", error.to_string()))
         }
         // There, what looks like root can change no file of this machine's.
@@ -44,6 +44,44 @@ pub fn target(connection: &Value, lab: Option<&Lab>, may_ask: bool) -> Result<Ta
             format!("no way to a server of the kind `{other}`"),
             "A connection is the `connection` of a `lab_server` or a `docker_server`, `{ kind = \"ssh\", address = … }`, or `{ kind = \"local\" }`.",
         )),
+    }
+}
+
+/// A server that can be stopped and started from here, and whose console is kept here.
+pub enum Power<'a> {
+    /// One of the lab.
+    Lab(&'a Lab, Identity),
+    /// A container, by its connection.
+    Docker(Value),
+}
+
+impl<'a> Power<'a> {
+    /// That of a server, by its connection; `None` where only it itself has it.
+    pub fn over(connection: &Value, lab: Option<&'a Lab>) -> Option<Power<'a>> {
+        match connection.get_str("kind")? {
+            "lab" => Some(Power::Lab(lab?, Identity::parse(connection.get_str("identity")?)?)),
+            "docker" => Some(Power::Docker(connection.clone())),
+            _ => None,
+        }
+    }
+
+    /// Stops the server and starts it again, with its address and its files. Gives what is to be said of it.
+    pub fn restart(&self) -> Result<Vec<String>, Failure> {
+        match self {
+            Power::Lab(lab, identity) => lab.restart(identity),
+            Power::Docker(connection) => Docker::default().restart(connection).map(|()| Vec::new()),
+        }
+    }
+
+    /// The end of what the server wrote to its console; empty where that is nothing.
+    pub fn console(&self) -> Result<String, Failure> {
+        match self {
+            // There is none where it never ran.
+            Power::Lab(lab, identity) => {
+                Ok(String::from_utf8_lossy(&lab.console(identity).unwrap_or_default()).into_owned())
+            }
+            Power::Docker(connection) => Docker::default().console(connection),
+        }
     }
 }
 

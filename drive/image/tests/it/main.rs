@@ -11,6 +11,7 @@
 )]
 
 mod bases;
+mod bills;
 mod boot;
 mod debian;
 mod disk;
@@ -81,6 +82,7 @@ const TESTS: &[Test] = &[
     ("disk: what is no disk is said before anything is made", disk::what_is_no_disk_is_said_before_anything_is_made),
     ("disk: the disk of an image goes with it", disk::the_disk_of_an_image_goes_with_it),
     ("boot: a disk boots by BIOS and by UEFI", boot::a_disk_boots_by_bios_and_by_uefi),
+    ("bills: they are as their schemas say", bills::bills_are_as_their_schemas_say),
     ("debian: a mirror that is not there is said so", debian::a_mirror_that_is_not_there_is_said_so),
     ("debian: any mirror gives what is locked", debian::any_mirror_gives_what_is_locked),
     ("debian: the same packages give the same image", debian::the_same_packages_give_the_same_image),

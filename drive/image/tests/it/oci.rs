@@ -94,6 +94,12 @@ pub fn a_root_file_system_is_written_as_it_is() {
     fs::write(full.join("letter"), "x").unwrap();
     assert_eq!(images.write_root(&digest, &full).unwrap_err().summary, "the directory is not empty");
     assert!(full.join("letter").exists());
+    // Nor what somebody put where an image was.
+    fs::remove_dir_all(&directory).unwrap();
+    fs::create_dir(&directory).unwrap();
+    fs::write(directory.join("letter"), "x").unwrap();
+    assert_eq!(images.write_root(&digest, &directory).unwrap_err().summary, "the directory is not empty");
+    assert!(directory.join("letter").exists());
 }
 
 pub fn a_layout_holds_several_images() {

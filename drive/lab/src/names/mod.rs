@@ -2,6 +2,8 @@
 //!
 //! A server `web-0` of the network `app` is `web-0.app.lab`, and plain `web-0` inside that network. Networks of the same
 //! owner know each other's names. What does not end in `.lab` is asked of this machine's own resolvers.
+//!
+//! As it is there for as long as the network's servers are, it keeps their consoles short, too ([`crate::console`]).
 
 mod book;
 mod message;
@@ -22,6 +24,7 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use crate::cgroup::Hierarchies;
+use crate::console;
 use crate::failure::OrFail;
 use crate::helper;
 use crate::kind::Kind;
@@ -44,6 +47,9 @@ const DATAGRAM: usize = 65_535;
 
 /// What the process of a network's names answers with.
 struct Names {
+    records: Records,
+    /// The network.
+    identity: String,
     /// Whom it answers.
     net: Ipv4Net,
     book: Mutex<Book>,
@@ -159,8 +165,16 @@ fn begin(order: &Json) -> Result<Work, Failure> {
     let (datagrams, listener) = (UdpSocket::bind(place).or_fail(taken)?, TcpListener::bind(place).or_fail(taken)?);
     datagrams.set_nonblocking(true).and_then(|()| listener.set_nonblocking(true)).or_fail(failed)?;
     let records = Records::new(text("data").into());
-    let book = Mutex::new(Book::new(records, text("identity")));
-    let names = Arc::new(Names { net, book, outside: text("outside").parse().ok(), waiting: Semaphore::new(WAITING) });
+    let book = Mutex::new(Book::new(records.clone(), text("identity")));
+    let identity = text("identity").to_owned();
+    let names = Arc::new(Names {
+        records,
+        identity,
+        net,
+        book,
+        outside: text("outside").parse().ok(),
+        waiting: Semaphore::new(WAITING),
+    });
     Ok(Box::new(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(names.run(datagrams, listener))
@@ -172,8 +186,11 @@ impl Names {
         let datagrams = Arc::new(tokio::net::UdpSocket::from_std(datagrams)?);
         let listener = tokio::net::TcpListener::from_std(listener)?;
         let mut buffer = vec![0; DATAGRAM];
+        let mut look = tokio::time::interval(console::PAUSE);
+        look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
+                _ = look.tick() => self.shorten_consoles(),
                 came = datagrams.recv_from(&mut buffer) => {
                     let Ok((count, from)) = came else { continue };
                     if !self.is_ours(from) {
@@ -196,6 +213,14 @@ impl Names {
                     }
                 },
             }
+        }
+    }
+
+    /// Keeps short what the network's servers wrote to their consoles: no other process is there for as long as they are.
+    fn shorten_consoles(&self) {
+        let folder = self.records.directory(Kind::Network, &self.identity).join("addresses");
+        for (_, server) in crate::address::holders(&folder) {
+            console::shorten_in(&self.records.directory(Kind::Server, &server));
         }
     }
 

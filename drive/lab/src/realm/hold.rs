@@ -12,7 +12,8 @@ use nix::sched::{CloneFlags, setns, unshare};
 use serde_json::{Value as Json, json};
 
 use super::has_guests;
-use super::note::{Note, namespaces, started};
+use super::lost::{self, Lost};
+use super::note::{self, Note, namespaces, started};
 use super::numbers::{self, Numbers};
 use super::outside;
 use crate::balancer::{refusal, refused};
@@ -24,62 +25,67 @@ use crate::netlink::Netlink;
 
 /// Where control groups are, in the realm.
 const GROUPS: &str = "/sys/fs/cgroup";
+const QUIET: libc::c_ulong = libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC;
 
 /// A realm that is held now.
 pub(super) struct Held {
     pub note: Note,
     /// Nothing can be in it yet.
     pub is_new: bool,
-    /// What is to be said of it.
-    pub said: Option<String>,
 }
 
-/// Holds a realm that lost its holder, as long as anybody is in it, or makes one. Whoever calls this has the lock.
-pub(super) fn start(data: &Path, program: &Path, changes: bool) -> Result<Held, Failure> {
-    let mut said = None;
+/// Holds a realm that lost its holder, as long as anybody is in it, or makes one. What is left of one that nobody is in runs
+/// on as it is. Whoever calls this has the lock.
+pub(super) fn start(data: &Path, program: &Path) -> Result<Held, Failure> {
+    let mut lost = Vec::new();
     if let Some(former) = Note::read(data) {
         if let Some(inside) = former.someone_inside() {
-            return begin(data, program, former.group, Some(inside)).map(|note| Held { note, is_new: false, said });
+            let Note { group, mark, lost, .. } = former;
+            let asked = Asked { group, mark, lost, inside: Some(inside) };
+            return begin(data, program, asked).map(|note| Held { note, is_new: false });
         }
         let left = former.left(data);
-        if left > 0 {
-            let summary = "the lab's realm was lost";
-            let processes = if left == 1 { "one process".to_owned() } else { format!("{left} processes") };
-            let detail = format!(
-                "The process that held it has ended, and with it the network of the servers: {processes} of theirs run on and cannot be reached."
-            );
-            if has_guests(data) {
-                return Err(
-                    Failure::new(summary, detail).help("Another command of Andon is at work there: wait for its end.")
-                );
-            }
-            if !changes {
-                return Err(Failure::new(summary, detail).help(
-                    "Run `andon up`: it ends them, and starts the servers again with their files and addresses.",
-                ));
-            }
-            said = Some(format!("{summary}: {detail} They are ended, to be started again."));
+        if left > 0 && has_guests(data) {
+            return Err(Failure::new("the lab's realm was lost", lost::what(left))
+                .help("Another command of Andon is at work there: wait for its end."));
         }
-        former.clear(data).or_fail(|| "cannot end what is left of the lab's former realm".into())?;
+        lost = former.give_up(data).or_fail(|| "cannot give up the lab's former realm".into())?;
     }
     let group = own_group().map(|own| own.join(format!("andon-{}", std::process::id())));
-    let made = begin(data, program, group.clone(), None);
+    let mark = note::new_mark().or_fail(|| "cannot make a realm".into())?;
+    let made = begin(data, program, Asked { group: group.clone(), mark, lost, inside: None });
     if let (Err(_), Some(group)) = (&made, &group) {
         let _ = remove_tree(group);
     }
-    made.map(|note| Held { note, is_new: true, said })
+    made.map(|note| Held { note, is_new: true })
 }
 
-/// Starts the process, and returns once the realm can be entered: that of a process which is `inside`, or a new one.
-fn begin(data: &Path, program: &Path, group: Option<PathBuf>, inside: Option<i32>) -> Result<Note, Failure> {
+/// What a realm is to be.
+struct Asked {
+    group: Option<PathBuf>,
+    mark: String,
+    lost: Vec<Lost>,
+    /// A process that is in it, where there is one to enter it by.
+    inside: Option<i32>,
+}
+
+/// Starts the process, and returns once the realm can be entered.
+fn begin(data: &Path, program: &Path, asked: Asked) -> Result<Note, Failure> {
+    let Asked { group, mark, lost, inside } = asked;
     let failed = || "cannot make a realm for the lab of a user without root".to_owned();
     let write = |note: &Note| note.write(data).or_fail(|| format!("cannot write {}", Note::path(data).display()));
     if inside.is_none() {
         // What is made is on record, should this be killed: a note that nobody holds.
-        write(&Note { process: 0, started: 0, group: group.clone(), alone: None, namespaces: Vec::new() })?;
+        write(&Note {
+            group: group.clone(),
+            mark: mark.clone(),
+            boot: note::boot(),
+            lost: lost.clone(),
+            ..Note::default()
+        })?;
     }
     let (life, held) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).or_fail(failed)?;
-    let order = json!({ "data": data, "group": group, "inside": inside });
+    let order = json!({ "data": data, "group": group, "inside": inside, "mark": mark });
     let mut command = Command::new(program);
     command.arg(helper::REALM).arg(order.to_string()).current_dir("/").process_group(0);
     // It says nothing on its standard error, and holds it for as long as it lives: so its end is known.
@@ -105,14 +111,16 @@ fn begin(data: &Path, program: &Path, group: Option<PathBuf>, inside: Option<i32
             numbers::map(number, Numbers::Users)?;
             numbers::map(number, Numbers::Groups)?;
         }
-        let alone = outside::connect(number, life, &data.join("lab/realm.log")).err();
+        let outside = outside::connect(number, life, &data.join("lab/realm.log"));
         writeln!(input, "go").or_fail(failed)?;
         said()?;
         let process = number as i32;
         let started = started(process).ok_or_else(|| Failure::new(failed(), "The process that holds it ended."))?;
         let namespaces = namespaces(&number.to_string())
             .ok_or_else(|| Failure::new(failed(), "The process that holds it is not to be looked at."))?;
-        let note = Note { process, started, group, alone, namespaces };
+        let (outside, alone) = outside.map_or_else(|why| (None, Some(why)), |outside| (Some(outside), None));
+        let (boot, lost) = (note::boot(), lost.clone());
+        let note = Note { process, started, group, alone, namespaces, mark, boot, outside, lost };
         write(&note)?;
         // From now on it is known, and lives on by itself.
         writeln!(input, "known").or_fail(failed)?;
@@ -122,7 +130,7 @@ fn begin(data: &Path, program: &Path, group: Option<PathBuf>, inside: Option<i32
         let _ = child.kill();
         let _ = child.wait();
         if inside.is_none() {
-            let _ = fs::remove_file(Note::path(data));
+            Note { lost, ..Note::default() }.forget(data);
         }
     }
     made
@@ -140,7 +148,7 @@ pub(crate) fn helper(order: &str) -> i32 {
     };
     let mut told = BufReader::new(io::stdin()).lines();
     let inside = order.get("inside").and_then(Json::as_i64);
-    let group = text("group");
+    let (group, mark) = (text("group"), order.get("mark").and_then(Json::as_str).unwrap_or_default());
     let parted = match inside {
         Some(process) => join_others(process, group.as_deref()),
         None => part(),
@@ -148,7 +156,7 @@ pub(crate) fn helper(order: &str) -> i32 {
     if !say(&parted) || told.next().is_none_or(|line| line.is_err()) {
         return 1;
     }
-    let furnished = if inside.is_some() { Ok(()) } else { furnish(&data, group.as_deref()) };
+    let furnished = if inside.is_some() { Ok(()) } else { furnish(&data, group.as_deref(), mark) };
     if !say(&furnished) || told.next().is_none_or(|line| line.is_err()) {
         return 1;
     }
@@ -198,12 +206,14 @@ fn part() -> Result<(), Failure> {
 }
 
 /// Sets up what is in a realm before anybody comes.
-fn furnish(data: &Path, group: Option<&Path>) -> Result<(), Failure> {
+fn furnish(data: &Path, group: Option<&Path>, mark: &str) -> Result<(), Failure> {
     let failed = || "cannot set the lab's realm up".to_owned();
     mount("none", Path::new("/"), "", libc::MS_REC | libc::MS_SLAVE, "").or_fail(failed)?;
     match group {
-        Some(group) => join(group).or_fail(|| format!("cannot have control groups below {}", group.display()))?,
+        Some(group) => join(group, mark).or_fail(|| format!("cannot have control groups below {}", group.display()))?,
         None => {
+            // Nobody sees what is in it, below what is mounted next; but it is in the table of mounts.
+            mount(mark, Path::new(GROUPS), "tmpfs", QUIET, "size=4k").or_fail(failed)?;
             let listed = data.join("lab/groups");
             fs::create_dir_all(&listed).and_then(|()| fs::write(listed.join(LISTED), "")).or_fail(failed)?;
             let source = listed.to_str().ok_or_else(|| {
@@ -219,13 +229,12 @@ fn furnish(data: &Path, group: Option<&Path>) -> Result<(), Failure> {
 
 /// Makes a control group the root of those of the realm, and goes into one below it, as a group with groups below has
 /// no processes (cgroups(7), "no internal processes").
-fn join(group: &Path) -> io::Result<()> {
+fn join(group: &Path, mark: &str) -> io::Result<()> {
     for path in [group.to_owned(), group.join("realm"), group.join("guests")] {
         fs::create_dir_all(path)?;
     }
     fs::write(group.join("cgroup.procs"), "0")?;
     unshare(CloneFlags::CLONE_NEWCGROUP)?;
     fs::write(group.join("realm/cgroup.procs"), "0")?;
-    let quiet = libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC;
-    mount("cgroup2", Path::new(GROUPS), "cgroup2", quiet, "")
+    mount(mark, Path::new(GROUPS), "cgroup2", QUIET, "")
 }

@@ -12,6 +12,7 @@
 //! of their numbers, there are no limits, and no server runs systemd.
 
 mod hold;
+mod lost;
 mod note;
 mod numbers;
 mod outside;
@@ -54,13 +55,13 @@ const ENTERED: [(&str, CloneFlags); 3] =
 /// process has one thread, and before it opens a lab with this data directory. Where it fails the process is as it was,
 /// and the lab gives the reason to whoever needs it.
 ///
-/// What still runs on a network that nobody can enter any more is ended by who `changes` something, and only then. Gives
-/// what is to be said of it.
-pub fn enter(data: &Path, program: &Path, changes: bool) -> Result<Option<String>, Failure> {
+/// What still runs on a network that nobody can enter any more is ended by who changes something in the lab, and only then.
+/// Gives what is to be said of it.
+pub fn enter(data: &Path, program: &Path) -> Result<Option<String>, Failure> {
     if nix::unistd::geteuid().is_root() {
         return Ok(None);
     }
-    attempt(data, program, changes).inspect_err(|failure| {
+    attempt(data, program).inspect_err(|failure| {
         let _ = REFUSED.set(failure.clone());
     })
 }
@@ -113,7 +114,7 @@ pub(crate) fn no_limits() -> Option<&'static str> {
     GUEST.get()?.no_limits.as_deref()
 }
 
-fn attempt(data: &Path, program: &Path, changes: bool) -> Result<Option<String>, Failure> {
+fn attempt(data: &Path, program: &Path) -> Result<Option<String>, Failure> {
     let failed = || "cannot make a realm for the lab of a user without root".to_owned();
     let data = std::path::absolute(data).or_fail(failed)?;
     let is_new = !data.exists();
@@ -121,7 +122,7 @@ fn attempt(data: &Path, program: &Path, changes: bool) -> Result<Option<String>,
         own(&directory)?;
     }
     let _lock = Lock::take(&lock_path(&data)).or_fail(failed)?;
-    come(&data, program, changes).inspect_err(|_| {
+    come(&data, program).inspect_err(|_| {
         // Nothing is left of the attempt.
         if Note::read(&data).is_none() {
             remove_files(&data);
@@ -149,22 +150,41 @@ fn own(directory: &Path) -> Result<(), Failure> {
         .help(format!("Run this as `{name}`, or choose another directory with --data-dir or ANDON_DATA_DIR.")))
 }
 
-/// Enters the realm, which is made where there is none. Whoever calls this has the lock.
-fn come(data: &Path, program: &Path, changes: bool) -> Result<Option<String>, Failure> {
+/// Enters the realm, which is made where there is none. Whoever calls this has the lock. Gives what is to be said of it.
+fn come(data: &Path, program: &Path) -> Result<Option<String>, Failure> {
     let home = own_group();
     let held = Note::read(data).filter(Note::is_held);
-    let Held { note, is_new, said } = match held {
-        Some(note) => Held { note, is_new: false, said: None },
-        None => hold::start(data, program, changes)?,
+    let Held { note, is_new } = match held {
+        Some(note) => Held { note: reach_outside(data, note), is_new: false },
+        None => hold::start(data, program)?,
     };
+    let lost = note.lost.iter().map(|lost| lost.count(lost.group.as_deref())).sum();
     let entered = go_in(data, &note, home);
     if entered.is_err() && is_new {
         note.end();
         // The failure that matters is the first one.
         let _ = note.clear(data);
-        let _ = fs::remove_file(Note::path(data));
+        note.forget(data);
     }
-    entered.map(|()| said)
+    entered.map(|()| lost::said(lost))
+}
+
+/// Has a realm whose way outside has ended by itself get another one.
+fn reach_outside(data: &Path, note: Note) -> Note {
+    if !note.lacks_its_way_outside() {
+        return note;
+    }
+    // Its holder has the end that lives as long as it does; this is the other one, again.
+    let life = File::open(format!("/proc/{}/fd/2", note.process)).map_err(|error| error.to_string());
+    let made = life.and_then(|life| outside::connect(note.process as u32, life.into(), &data.join("lab/realm.log")));
+    // Where there is none, whoever comes next tries it again.
+    let note = match made {
+        Ok(outside) => Note { outside: Some(outside), alone: None, ..note },
+        Err(why) => Note { alone: Some(why), ..note },
+    };
+    // What is not written down is made again, and ends as it finds the network taken.
+    let _ = note.write(data);
+    note
 }
 
 fn go_in(data: &Path, note: &Note, home: Option<PathBuf>) -> Result<(), Failure> {
@@ -176,7 +196,7 @@ fn go_in(data: &Path, note: &Note, home: Option<PathBuf>) -> Result<(), Failure>
         File::open(&path).or_fail(|| format!("cannot open {path}")).map(|file| (file, kind))
     };
     let namespaces = ENTERED.into_iter().map(namespace).collect::<Result<Vec<_>, Failure>>()?;
-    let mut guest = Guest::come(data, home, note.group.as_deref()).or_fail(failed)?;
+    let mut guest = Guest::come(data, home, note).or_fail(failed)?;
     if let Some(group) = &note.group {
         // By this machine's name of it: from within, nobody may take a process in from elsewhere (cgroups(7), "nsdelegate").
         fs::write(group.join("guests/cgroup.procs"), "0").map_err(|error| {
@@ -242,6 +262,8 @@ struct Guest {
     /// A shared lock that says that somebody is in the realm.
     lock: Arc<File>,
     groups: Option<Arc<Groups>>,
+    /// The control groups of realms that were lost: the directory that each is in, opened while it could be named.
+    lost: Arc<Vec<(PathBuf, File)>>,
     /// Why the realm's groups have no controllers.
     no_limits: Option<String>,
 }
@@ -258,7 +280,8 @@ struct Groups {
 }
 
 impl Guest {
-    fn come(data: &Path, home: Option<PathBuf>, realm: Option<&Path>) -> io::Result<Guest> {
+    fn come(data: &Path, home: Option<PathBuf>, note: &Note) -> io::Result<Guest> {
+        let realm = note.group.as_deref();
         let lock = guests(data)?;
         flock(&lock, libc::LOCK_SH)?;
         let write = |path: PathBuf| File::options().write(true).open(path);
@@ -270,7 +293,16 @@ impl Guest {
             })),
             _ => None,
         };
-        Ok(Guest { user: nix::unistd::geteuid().as_raw(), lock: Arc::new(lock), groups, no_limits: None })
+        let parent = |group: &PathBuf| Some((group.clone(), File::open(group.parent()?).ok()?));
+        let lost = note.lost.iter().filter_map(|lost| parent(lost.group.as_ref()?)).collect();
+        let user = nix::unistd::geteuid().as_raw();
+        Ok(Guest { user, lock: Arc::new(lock), groups, lost: Arc::new(lost), no_limits: None })
+    }
+
+    /// Where the control group of a realm that was lost is to be found from within another one.
+    fn lost_group(&self, group: &Path) -> Option<PathBuf> {
+        let (_, parent) = self.lost.iter().find(|(known, _)| known == group)?;
+        Some(Path::new("/proc/self/fd").join(parent.as_raw_fd().to_string()).join(group.file_name()?))
     }
 
     /// Goes back to the control group where this process was.
@@ -359,8 +391,26 @@ impl Realm {
         self.note.alone.as_deref().map_or(Ok(outside::RESOLVER.into()), Err)
     }
 
+    /// Ends what is left of realms that were lost before this one: on a network that nobody can enter any more. Its servers are
+    /// then started again as after a reboot. To be called before anything is changed.
+    pub fn end_lost(&self, data: &Path) -> Result<(), Failure> {
+        let Some(guest) = GUEST.get().filter(|_| !self.note.lost.is_empty()) else { return Ok(()) };
+        let failed = || "cannot end what is left of the lab's former realm".to_owned();
+        let _lock = Lock::take(&lock_path(data)).or_fail(failed)?;
+        let Some(mut note) = Note::read(data).filter(|note| note.mark == self.note.mark) else { return Ok(()) };
+        for lost in std::mem::take(&mut note.lost) {
+            let group = lost.group.as_deref().and_then(|group| guest.lost_group(group));
+            lost.end(group.as_deref()).or_fail(failed)?;
+        }
+        note.write(data).or_fail(failed)
+    }
+
     /// Gives the realm up, unless others are on it.
     pub fn leave(&self, data: &Path) {
+        // With no object left, they are nobody's.
+        if self.end_lost(data).is_err() {
+            return;
+        }
         let Ok(_lock) = Lock::take(&lock_path(data)) else { return };
         let Some(guest) = GUEST.get() else { return };
         if flock(&guest.lock, libc::LOCK_EX | libc::LOCK_NB).is_err() {

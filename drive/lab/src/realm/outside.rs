@@ -9,6 +9,7 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use super::note::started;
 use crate::failure::sentence;
 
 /// Where slirp4netns answers for names, slirp4netns(1).
@@ -16,9 +17,9 @@ pub(super) const RESOLVER: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 3);
 
 const DEVICE: &str = "/dev/net/tun";
 
-/// Connects the network namespace of a process, until nobody holds the other end of `life` any more. Gives the reason
-/// where it cannot.
-pub(super) fn connect(process: u32, life: OwnedFd, log: &Path) -> Result<(), String> {
+/// Connects the network namespace of a process, until nobody holds the other end of `life` any more. Gives the process that
+/// is the way, and when it was started; the reason where there is none.
+pub(super) fn connect(process: u32, life: OwnedFd, log: &Path) -> Result<(i32, u64), String> {
     if let Err(error) = File::options().read(true).write(true).open(DEVICE) {
         return Err(format!("{DEVICE} may not be used: {}", sentence(&error.to_string())));
     }
@@ -41,8 +42,9 @@ pub(super) fn connect(process: u32, life: OwnedFd, log: &Path) -> Result<(), Str
     })?;
     let mut ready = [0];
     let is_ready = child.stdout.take().is_some_and(|mut output| output.read_exact(&mut ready).is_ok());
-    if is_ready {
-        return Ok(());
+    let number = child.id() as i32;
+    if let Some(started) = started(number).filter(|_| is_ready) {
+        return Ok((number, started));
     }
     let _ = child.kill();
     let _ = child.wait();

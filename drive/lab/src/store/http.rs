@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use hyper::body::Incoming;
-use hyper::header::{HeaderName, HeaderValue};
+use hyper::body::{Body, Incoming};
+use hyper::header::{CONNECTION, EXPECT, HeaderName, HeaderValue};
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use jiff::Timestamp;
 use percent_encoding::percent_decode_str;
@@ -51,10 +51,16 @@ impl Call {
 /// Answers a request.
 pub(super) async fn answer(store: Arc<Store>, request: Request<Incoming>) -> Result<Response<Reply>, Infallible> {
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let answer = match dispatch(store, request).await {
+    // No word of going on is said before an empty body. botocore, which asks for one, takes the next answer on that
+    // connection for the rest of this one, and waits a minute for its end.
+    let is_last = request.headers().contains_key(EXPECT) && request.body().is_end_stream();
+    let mut answer = match dispatch(store, request).await {
         Ok(answer) => answer,
         Err(refusal) => refused(&refusal, &path),
     };
+    if is_last {
+        answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
     Ok(if method == Method::HEAD { without_body(answer) } else { answer })
 }
 

@@ -36,6 +36,7 @@ use andon_schema::{Attribute, Failure, Identity};
 use andon_value::{Type, Value};
 
 use crate::cgroup::{Group, Hierarchies};
+use crate::console::CONSOLE;
 use crate::failure::{OrFail, sentence};
 use crate::helper::check;
 use crate::kind::Kind;
@@ -44,7 +45,6 @@ use crate::netlink::mac;
 use crate::network::{self, interface};
 use crate::records::absent_is_fine;
 use crate::server::Ground;
-use crate::spawn::CONSOLE;
 use crate::spec::ServerSpec;
 use accelerator::Accelerator;
 

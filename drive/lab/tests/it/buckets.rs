@@ -290,6 +290,12 @@ fn checks_signatures(world: &World) {
         TcpStream::connect(listen).unwrap().write_all(text.as_bytes()).unwrap();
     }
     assert_eq!(signed(&right, &[&url]), "x");
+    // Whoever asks whether to go on with an empty body is not left with a connection on which nothing was said of it.
+    let expecting = ["-i", "-X", "PUT", "-H", "expect: 100-continue", "--data-binary"];
+    let empty = signed(&right, &[&expecting[..], &["", &url]].concat());
+    assert!(empty.starts_with("HTTP/1.1 200") && empty.contains("connection: close"), "{empty}");
+    let other = signed(&right, &[&expecting[..], &["x", &url]].concat());
+    assert!(other.contains("100 Continue") && !other.contains("connection: close"), "{other}");
     client.delete(world);
 }
 

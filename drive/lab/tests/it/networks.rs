@@ -17,6 +17,8 @@ pub const TESTS: &[Test] = &[
     ("network_passes_a_firewall_that_drops", passes_a_firewall),
     ("network_lets_in_what_it_allows", lets_in),
     ("network_stops_forged_senders", stops_forged_senders),
+    ("network_hears_nothing_but_ipv4_of_its_servers", hears_nothing_else),
+    ("network_keeps_consoles_short", keeps_consoles_short),
     ("sweep_finds_what_no_ledger_knows", sweeps),
     ("plan_says_what_is_wrong", plans),
 ];
@@ -129,6 +131,107 @@ fn passes_a_firewall(world: &World) {
     assert_eq!(rules().matches(&accepting).count(), 2, "{}", rules());
     world.delete(KIND, &identity);
     assert!(rules().contains("FORWARD") && !rules().contains("comment"), "{}", rules());
+}
+
+/// Whatever this machine's settings make of a server's link, nobody believes there what it says of who has which address, and
+/// nothing comes by IPv6.
+fn hears_nothing_else(world: &World) {
+    if crate::world::root().is_none() {
+        return;
+    }
+    let (app, network) = world.create(KIND, &[]).unwrap();
+    let own = [("name", "s".into()), ("image", "i".into()), ("init", "andon".into())];
+    let (server, of_server) =
+        world.create("lab_server", &[&own[..], &[("network", app.as_str().into())]].concat()).unwrap();
+    let (link, gateway) = (format!("av{server}"), network.get_str("gateway").unwrap());
+    let set = |name: &str, value: &str| fs::write(format!("/proc/sys/net/{name}"), value).unwrap();
+    let says = |command: &str| crate::world::inside(&server, command);
+
+    let has_version_6 = Path::new("/proc/sys/net/ipv6").exists();
+    if !has_version_6 {
+        println!("in part skipped: this machine has no IPv6");
+    } else {
+        set(&format!("ipv6/conf/{link}/accept_dad"), "0");
+        set(&format!("ipv6/conf/{link}/disable_ipv6"), "0");
+        let shown = run("ip", &["-6", "-o", "addr", "show", "dev", &link, "scope", "link"]);
+        let address =
+            shown.split_whitespace().find_map(|word| word.strip_suffix("/64")).unwrap_or_else(|| panic!("{shown}"));
+        let mac = fs::read_to_string(format!("/sys/class/net/{link}/address")).unwrap();
+        assert_eq!(says(&format!("ip -6 neigh replace {address} dev eth0 lladdr {}", mac.trim())), "");
+        let began = std::time::Instant::now();
+        while !says("ip -6 -o addr show dev eth0 scope link -tentative").contains("fe80") {
+            assert!(began.elapsed().as_secs() < 30, "{}", says("ip addr"));
+        }
+        let socket = std::net::UdpSocket::bind("[::]:0").unwrap();
+        socket.set_read_timeout(Some(std::time::Duration::from_secs(30))).unwrap();
+        let port = socket.local_addr().unwrap().port();
+        // What comes until something comes by IPv4, which is sent after it.
+        let comes = || {
+            let send = format!("bash -c 'echo 6 >/dev/udp/{address}%eth0/{port}; echo 4 >/dev/udp/{gateway}/{port}'");
+            let said = says(&send);
+            let mut came = String::new();
+            while !came.contains('4') {
+                let mut letter = [0; 2];
+                socket.recv(&mut letter).unwrap_or_else(|error| panic!("{error}: {said} {came}"));
+                came.push(char::from(letter[0]));
+            }
+            came
+        };
+        assert_eq!(comes(), "4");
+        run("nft", &["delete", "table", "ip6", &format!("andon_{app}")]);
+        assert_eq!(comes(), "64", "this is what is stopped");
+        let now = world.lab.read(KIND, &app, &network).unwrap().unwrap();
+        assert_eq!(now.get("up"), Some(&Value::from(false)), "what was removed is missed");
+        world.update(KIND, &app, &now, &[]).unwrap();
+        assert_eq!(comes(), "4");
+    }
+
+    set(&format!("ipv4/conf/{link}/rp_filter"), "0");
+    let claim = format!(
+        "ip addr replace 192.0.2.77/32 dev eth0; ip neigh del {gateway} dev eth0; ping -c1 -W1 -I 192.0.2.77 {gateway}; ip neigh"
+    );
+    let said = says(&claim);
+    let known = || run("ip", &["neigh", "show", "dev", &link]);
+    let only = format!("{} lladdr", of_server.get_str("address").unwrap());
+    assert!(known().contains(&only) && !known().contains("192.0.2.77"), "{said} {}", known());
+    run("ip", &["link", "set", &link, "arp", "on"]);
+    let said = says(&claim);
+    assert!(known().contains("192.0.2.77"), "this is what is not believed: {said} {}", known());
+    world.delete("lab_server", &server);
+    world.delete(KIND, &app);
+}
+
+/// Of a server whose init is not the lab's own, or has no command that it watches.
+fn keeps_consoles_short(world: &World) {
+    use std::io::Write;
+    use std::os::unix::fs::MetadataExt;
+    let folder = tempfile::tempdir_in("/var/tmp").unwrap();
+    let (app, _) = world.create(KIND, &[]).unwrap();
+    let given = [("name", "s".into()), ("image", "i".into()), ("network", app.as_str().into())];
+    let server = world.identity();
+    let (planned, _) = world.lab.plan("lab_server", None, &config("lab_server", &given)).unwrap();
+    let extra =
+        CreateExtra { owner: OWNER.to_owned(), lower_dirs: vec![folder.path().to_owned()], ..Default::default() };
+    world.lab.create("lab_server", &server, &planned, &extra).unwrap();
+    let path = world.data.path().join("servers").join(server.as_str()).join("console.log");
+    // As its init has it, which goes on with this file for as long as it lives.
+    let mut console = fs::File::options().append(true).open(&path).unwrap();
+    let said = || String::from_utf8(world.lab.console(&server).unwrap()).unwrap();
+    // The second time, what is written goes on after what was cut.
+    for lines in [0..400_000, 400_000..400_100_u32] {
+        let text: String = lines.clone().map(|number| format!("{number}\n")).collect();
+        console.write_all(text.as_bytes()).unwrap();
+        let began = std::time::Instant::now();
+        while fs::metadata(&path).unwrap().blocks() * 512 > 2 << 20 {
+            assert!(began.elapsed().as_secs() < 60, "{:?}", fs::metadata(&path));
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        let kept: Vec<u32> = said().lines().map(|line| line.parse().unwrap()).collect();
+        assert!(kept.len() > 50_000 && kept.windows(2).all(|two| two[0] + 1 == two[1]));
+        assert_eq!(kept.last(), Some(&(lines.end - 1)));
+    }
+    world.delete("lab_server", &server);
+    world.delete(KIND, &app);
 }
 
 fn sweeps(world: &World) {

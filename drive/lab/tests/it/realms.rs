@@ -252,14 +252,12 @@ fn has_servers(world: &World) {
     assert_eq!(init_of(&user.does_well("up-again", &words)), init_of(&said));
     assert_eq!(get(&listen, "/").unwrap().status, 200);
     outside_is_reached(&init_of(&said));
-    // Without anybody its network is gone. Who only looks ends no server for that; who changes something starts them again.
-    user.kill(|name| matches!(name, "andon-realm" | "andon-names" | "andon-balancer"));
-    let lost = user.does("look", &words);
-    let told = String::from_utf8_lossy(&lost.stderr);
-    assert!(!lost.status.success() && told.contains("the lab's realm was lost") && told.contains("andon up"), "{told}");
-    assert!(Path::new("/proc").join(init_of(&said)).exists());
-    let again = user.does_well("up-again", &words);
-    assert!(again.contains("They are ended") && init_of(&again) != init_of(&said), "{again}");
+    // The way outside comes back by whoever comes next.
+    user.kill(|name| name == "slirp4netns");
+    assert!(!reaches_outside(&init_of(&said)));
+    assert_eq!(user.does_well("look", &words), "network true\nserver true\nbalancer true\n");
+    outside_is_reached(&init_of(&said));
+    is_lost_until_changed(&user, &words, &said);
     assert_eq!(get(&listen, "/").unwrap().status, 200);
     // Another user's directory is left as it is.
     chown(user.data(), Some(USER + 1), None).unwrap();
@@ -272,6 +270,37 @@ fn has_servers(world: &World) {
     assert_eq!(fs::metadata(user.data()).unwrap().permissions().mode() & 0o777, 0o750);
     user.does_well("down", &words);
     user.assert_nothing_left();
+}
+
+/// Without anybody in it a realm's network is gone. Who only looks sees that, and ends nothing; who changes something ends what
+/// is left and starts it again.
+fn is_lost_until_changed(user: &User, words: &[&str], said: &str) {
+    let init = init_of(said);
+    user.kill(|name| matches!(name, "andon-realm" | "andon-names" | "andon-balancer"));
+    for _ in 0..2 {
+        let looked = user.does_well("look", words);
+        let (told, seen) = looked.split_once('\n').unwrap();
+        assert!(told.contains("the lab's realm was lost") && told.contains("andon up"), "{told}");
+        assert_eq!(seen, "network false\nserver false\nbalancer false\n");
+        assert!(runs(&init));
+    }
+    // And when that one is lost, too.
+    user.kill(|name| name == "andon-realm");
+    assert!(user.does_well("look", words).contains("the lab's realm was lost"));
+    assert!(runs(&init));
+    let again = user.does_well("up-again", words);
+    assert!(init_of(&again) != init && !runs(&init), "{again}");
+    assert_eq!(user.does_well("look", words), "network true\nserver true\nbalancer true\n");
+}
+
+/// Whether a process has not ended, whoever still is to take note of that.
+fn runs(process: &str) -> bool {
+    fs::read_to_string(format!("/proc/{process}/status")).is_ok_and(|status| !status.contains("State:\tZ"))
+}
+
+fn reaches_outside(init: &str) -> bool {
+    inside(init, "ip route get 10.0.2.2 2>&1 | head -c 0; timeout 2 bash -c 'exec 3<>/dev/tcp/10.0.2.3/53' && echo yes")
+        .contains("yes")
 }
 
 /// This machine's own address, by which nothing leaves it.
@@ -310,6 +339,7 @@ fn has_systemd(world: &World) {
     );
     assert_eq!(get(&listen, "/").unwrap().status, 200);
     assert_eq!(user.does_well("look", &words), "network true\nserver true\nbalancer true\n");
+    is_lost_until_changed(&user, &words, &said);
     user.does_well("down", &words);
     user.assert_nothing_left();
 }
@@ -331,7 +361,7 @@ pub fn step(arguments: &[String]) -> Option<ExitCode> {
         return None;
     };
     let data = Path::new(data);
-    let entered = andon_lab::enter_realm(data, Path::new("/proc/self/exe"), *step != "look");
+    let entered = andon_lab::enter_realm(data, Path::new("/proc/self/exe"));
     if *step == "missing" {
         let Missing { how, .. } = Lab::requirements().remove(0);
         println!("{how}");

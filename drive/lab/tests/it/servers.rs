@@ -171,6 +171,12 @@ fn killed(world: &World) {
     stopped.push(("running", false.into()));
     let value = world.update(KIND, &server, &up, &stopped).unwrap().value;
     assert_eq!((value.get("running"), world.lab.init(&server)), (Some(&Value::from(false)), None));
+    let refused = world.lab.restart(&server).unwrap_err();
+    assert!(
+        refused.summary == "`web` is defined as stopped" && refused.help[0].contains("running = true"),
+        "{refused}"
+    );
+    assert_eq!(world.lab.init(&server), None);
     // It says to whom it is another name, when it runs again.
     let value = world.update(KIND, &server, &value, &given("other", &network)).unwrap().value;
     assert_eq!(inside(&server, "hostname; cat /etc/hostname"), "other\nother\n");

@@ -359,7 +359,7 @@ fn record_under<E: Into<Stop>>(
     Ok(decided)
 }
 
-fn began(command: &str) -> Event {
+pub fn began(command: &str) -> Event {
     let (command, who) = (command.to_owned(), andon_engine::who());
     Event::RunBegan { command, who, version: env!("CARGO_PKG_VERSION").to_owned() }
 }
@@ -372,7 +372,7 @@ fn locked(context: &Context, command: &str, lock: &LockArguments) -> Result<(Pro
 }
 
 /// Closes a run that was cut short with nothing open; refuses to go on where something is.
-fn close_cut_short(recorder: &mut Recorder) -> Result<(), Stop> {
+pub fn close_cut_short(recorder: &mut Recorder) -> Result<(), Stop> {
     if let Some(diagnostic) = andon_plan::unresolved(recorder.state()) {
         return Err(diagnostic.into());
     }
@@ -382,7 +382,7 @@ fn close_cut_short(recorder: &mut Recorder) -> Result<(), Stop> {
     }
 }
 
-fn unrecorded(error: andon_engine::JournalError) -> Stop {
+pub fn unrecorded(error: andon_engine::JournalError) -> Stop {
     Diagnostic::error(error.to_string()).help("Nothing was done.").into()
 }
 

@@ -13,12 +13,17 @@ use super::traffic::{Traffic, lines};
 use crate::args::StatusArguments;
 use crate::clock::{date_and_time, rfc3339};
 use crate::context::{Context, Project, Stop, held, interrupt, open_error};
+use crate::servers::{STOPPED, stopped_by_hand};
 use crate::terminal::print_json;
 
 /// At most so many objects are looked at at once.
 const PARALLELISM: usize = 32;
 
+/// What is inside a server.
+const HOST: &str = "andon_host";
+
 /// What a look at an object gave.
+#[derive(Debug, PartialEq)]
 enum Seen {
     There,
     /// It is there, but not as the last run left it: which of its attributes are not.
@@ -51,7 +56,7 @@ pub fn run(context: &Context, arguments: &StatusArguments) -> Result<(), Stop> {
             continue;
         }
         let objects: Vec<_> = here.objects().map(|(address, object)| (address.clone(), object.clone())).collect();
-        let seen = look(&project, &objects);
+        let seen = by_their_servers(&objects, look(&project, &objects));
         let holder = project.session.holder(&name).map_err(|error| open_error(&error.into()))?;
         if context.arguments.json {
             let objects = objects.iter().zip(&seen).map(|((address, object), seen)| {
@@ -103,6 +108,8 @@ pub fn run(context: &Context, arguments: &StatusArguments) -> Result<(), Stop> {
                 (false, false) => "",
             };
             let changed = match seen {
+                Seen::Down if &*address.resource.kind == HOST => " (its server does not run)".to_owned(),
+                Seen::Gone if &*address.resource.kind == HOST => " (its server is gone)".to_owned(),
                 Seen::Down => " (does not run: `andon up` starts it)".to_owned(),
                 Seen::Changed { names, .. } => format!(" (not as it was left: {})", names.join(", ")),
                 _ => String::new(),
@@ -128,7 +135,7 @@ pub fn run(context: &Context, arguments: &StatusArguments) -> Result<(), Stop> {
             context.print("  nothing\n");
         }
         if seen.iter().any(|seen| matches!(seen, Seen::Recorded)) {
-            context.print("  · is as the last run left it: `andon plan` asks the providers\n");
+            context.print("  · is as the last run left it: `andon plan` looks\n");
         }
         match (&holder, &here.open_run) {
             (Some(other), _) => context.print(&format!("  {}\n", held(other))),
@@ -148,7 +155,8 @@ pub fn run(context: &Context, arguments: &StatusArguments) -> Result<(), Stop> {
         }
         context.print(&runs.map(|(line, _)| line).unwrap_or_default());
     }
-    Ok(())
+    // What was known by then has been said.
+    if stopped_by_hand() { Err(Stop::Code(STOPPED)) } else { Ok(()) }
 }
 
 fn last_run(project: &Project) -> Option<(String, serde_json::Value)> {
@@ -207,6 +215,29 @@ fn look(project: &Project, objects: &[(InstanceAddress, Object)]) -> Vec<Seen> {
         .collect()
 }
 
+/// What is seen of servers, said of what was done inside them, too: only a plan looks in there.
+fn by_their_servers(objects: &[(InstanceAddress, Object)], seen: Vec<Seen>) -> Vec<Seen> {
+    let of_server = |object: &Object| {
+        let connection = object.value.get("connection")?;
+        let place = objects.iter().position(|(address, server)| {
+            &*address.resource.kind != HOST
+                && connection.get_str("identity") == Some(server.identity.as_str())
+                && server.value.get("connection").and_then(|own| own.get_str("kind")) == connection.get_str("kind")
+        })?;
+        match seen.get(place)? {
+            Seen::Down => Some(Seen::Down),
+            Seen::Gone => Some(Seen::Gone),
+            Seen::NotTold(reason) => Some(Seen::NotTold(reason.clone())),
+            _ => None,
+        }
+    };
+    let hosts = objects.iter().map(|(address, object)| {
+        (&*address.resource.kind == HOST).then(|| of_server(object).unwrap_or(Seen::Recorded))
+    });
+    let hosts: Vec<Option<Seen>> = hosts.collect();
+    seen.into_iter().zip(hosts).map(|(seen, host)| host.unwrap_or(seen)).collect()
+}
+
 /// An object as it was left, and as it is now.
 fn compared(address: &InstanceAddress, left: &Value, now: &Value) -> Seen {
     let (left, now) = (left.unmark_deep().0, now.unmark_deep().0);
@@ -261,4 +292,41 @@ fn summary(value: &Value) -> String {
         Some(format!("{name} {text}"))
     };
     telling.iter().filter_map(|name| part(name)).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_is_as_well_as_its_server() {
+        let object = |kind: &str, name: &str, connection: &[(&'static str, Value)]| {
+            let address = InstanceAddress::parse(&format!("{kind}.{name}")).unwrap();
+            let value = Value::object([("connection", Value::object(connection.iter().cloned()))]);
+            let identity = andon_schema::Identity::parse(name).unwrap();
+            let object = Object {
+                identity,
+                value,
+                status: ObjectStatus::Ready,
+                dependencies: Vec::new(),
+                create_before_destroy: false,
+                provider: None,
+                kept: andon_schema::Kept::default(),
+            };
+            (address, object)
+        };
+        let lab = |name: &str| [("kind", Value::from("lab")), ("identity", name.into())];
+        let check = |server: Seen, expected: Seen| {
+            let host = object(HOST, "one", &lab("web"));
+            let seen = by_their_servers(&[object("lab_server", "web", &lab("web")), host], vec![server, Seen::There]);
+            assert_eq!(seen.last(), Some(&expected));
+        };
+        check(Seen::Down, Seen::Down);
+        check(Seen::Gone, Seen::Gone);
+        check(Seen::NotTold("no".to_owned()), Seen::NotTold("no".to_owned()));
+        check(Seen::There, Seen::Recorded);
+        let elsewhere = object(HOST, "one", &[("kind", "ssh".into()), ("address", "web.example".into())]);
+        let all = [object("lab_server", "web", &lab("web")), elsewhere];
+        assert_eq!(by_their_servers(&all, vec![Seen::Down, Seen::There]), [Seen::Down, Seen::Recorded]);
+    }
 }

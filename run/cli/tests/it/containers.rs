@@ -92,7 +92,7 @@ impl Podman {
     fn definition(&self, more: &str) -> String {
         format!(
             "resource \"docker_server\" \"web\" {{\n  host = \"unix://{}\"\n  name = \"web\"\n  image = \"{IMAGE}\"\n  \
-             command = [\"/bin/sleep\", \"1000000\"]\n{more}\n}}\n",
+             command = [\"/bin/sh\", \"-c\", \"trap exit TERM; echo I sleep; sleep 1000000 & wait\"]\n{more}\n}}\n",
             self.socket()
         )
     }
@@ -132,7 +132,7 @@ fn containers_are_servers() {
 
 fn a_container_lives_its_life(podman: &Podman) {
     let project = podman.project("container-life");
-    let limits = "  memory = \"64M\"\n  cpus = 0.5\n  processes = 50\n  environment = { GREETING = \"hi there\" }\n  labels = { shop = \"north\" }";
+    let limits = "  memory = \"64M\"\n  cpus = 0.5\n  restart = \"unless-stopped\"\n  processes = 50\n  environment = { GREETING = \"hi there\" }\n  labels = { shop = \"north\" }";
     project.write("stacks/app/main.tf", &podman.definition(limits));
     let ran = project.ok(&["apply", "-y"]);
     assert!(ran.err.contains("docker_server.web") || ran.out.contains("docker_server.web"), "{ran}");
@@ -153,6 +153,13 @@ fn a_container_lives_its_life(podman: &Podman) {
     none(&project);
     // It answers as any other server.
     assert_eq!(project.ok(&["exec", "hostname", "--on", "web"]).out.trim(), "web");
+
+    // Its power and its console are here.
+    let began = || podman.says(&["inspect", "web", "--format", "{{.Id}} {{.State.StartedAt}}"]);
+    let before = began();
+    project.ok(&["restart", "web"]);
+    assert!(began() != before && began().split(' ').next() == before.split(' ').next(), "{before} {}", began());
+    assert!(project.ok(&["logs", "--console", "web"]).out.contains("I sleep"));
 
     // One that was stopped is started, the same one; one that was renamed by hand gets its name back.
     let id = podman.says(&["inspect", "web", "--format", "{{.Id}}"]);
@@ -178,6 +185,16 @@ fn a_container_lives_its_life(podman: &Podman) {
     project.edit("stacks/app/main.tf", "96M", "64M");
     project.ok(&["apply", "-y"]);
     none(&project);
+
+    // A limit of memory that is taken away is gone, and nothing is planned any more; that is another container.
+    project.edit("stacks/app/main.tf", "  memory = \"64M\"\n", "");
+    let ran = project.exits(2, &["plan", "--detailed-exitcode"]);
+    assert!(ran.out.contains("replace") && ran.out.contains("memory"), "{ran}");
+    project.ok(&["apply", "-y"]);
+    let without = podman.says(&["inspect", "web", "--format", "{{.Id}} {{.HostConfig.Memory}}"]);
+    assert!(!without.starts_with(&id) && without.ends_with(" 0"), "{without}");
+    none(&project);
+    let id = podman.says(&["inspect", "web", "--format", "{{.Id}}"]);
 
     // One that was removed is made again; another command makes another one.
     podman.says(&["rm", "-f", "-t", "0", "web"]);
@@ -220,11 +237,11 @@ fn what_goes_wrong_is_said_and_nothing_is_left(podman: &Podman) {
         assert_eq!(podman.says(&["ps", "-a", "--format", "{{.Names}}"]), "", "{to}");
     };
     check(
-        "\"/bin/sleep\", \"1000000\"",
-        "\"/bin/sh\", \"-c\", \"echo no luck >&2; exit 3\"",
+        "trap exit TERM; echo I sleep; sleep 1000000 & wait",
+        "echo no luck >&2; exit 3",
         &["has ended", "exit code was 3", "no luck"],
     );
-    check("\"/bin/sleep\"", "\"/bin/no-such\"", &["cannot start the container", "no-such"]);
+    check("\"/bin/sh\"", "\"/bin/no-such\"", &["cannot start the container", "no-such"]);
     check(IMAGE, "localhost:1/no/such:1", &["cannot pull the image `localhost:1/no/such:1`"]);
     check(&podman.socket(), "/nowhere/socket", &["no engine answers at unix:///nowhere/socket", "podman.socket"]);
     check("name = \"web\"", "name = \"-web\"", &["`-web` is no name of a container", "main.tf"]);

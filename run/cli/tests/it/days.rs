@@ -197,6 +197,10 @@ fn a_server_killed_from_outside_comes_back() {
         status.out.contains("down  web/lab_server.web[1]") && status.out.contains("ok    web/lab_server.web[0]"),
         "{status}"
     );
+    // What is inside a server was not looked at, and is not there without it.
+    for expected in ["·     web/andon_host.web[0]", "down  web/andon_host.web[1]", "(its server does not run)"] {
+        assert!(status.out.contains(expected), "{expected}: {status}");
+    }
     assert!(answer(&project).is_ok(), "the other server answers");
     let plan = project.ok(&["plan"]);
     assert!(plan.out.contains("running = false → true") && !plan.out.contains("replace"), "{plan}");
@@ -236,13 +240,30 @@ fn what_a_reboot_took_comes_back_as_it_was() {
     assert_eq!(project.in_server("web-0", "cat /srv/kept /etc/machine-id"), format!("kept\n{machine}"));
     assert!(answer(&project).unwrap().1.contains("hello from dev"));
     project.ok(&["drift"]);
-    // One of two, stopped and started again by hand.
+    // One of two, stopped and started again by hand: a run like any other, and not while another one changes the environment.
+    let init = || project.in_server("web-1", "cut -d' ' -f22 /proc/1/stat");
+    let (before, ledger) = (init(), ledger(&project));
+    let (pid, who) = (std::process::id(), "ann@desk".to_owned());
+    let holder = andon_store::Holder { pid, who, command: "up".to_owned(), since: andon_ledger::Timestamp(0) };
+    let stay = |_: &_| std::ops::ControlFlow::Break(());
+    let held = ledger.wait_for_lock("dev", &holder, Duration::ZERO, stay).unwrap();
+    let refused = project.exits(1, &["restart", "web-1"]);
+    assert!(refused.err.contains("locked by") && init() == before, "{refused}");
+    drop(held);
     let restarted = project.ok(&["restart", "web-1"]);
-    assert!(restarted.err.contains("web-1: restarted"), "{restarted}");
+    assert!(restarted.err.contains("web-1: restarted") && init() != before, "{restarted}");
+    let runs = project.ok(&["logs", "--runs"]);
+    let last = runs.out.lines().last().unwrap_or_default();
+    assert!(last.contains("`restart web-1`") && last.ends_with(": restarted web-1"), "{runs}");
     assert_eq!(project.in_server("web-1", "cat /srv/kept; systemctl is-active nginx"), "kept\nactive\n");
     let refused = project.exits(1, &["restart", "local"]);
     assert!(refused.err.contains("`local` is no server of the lab"), "{refused}");
     project.ok(&["logs", "--console", "web-0"]);
+}
+
+fn ledger(project: &Project) -> andon_store::Ledger {
+    let place = andon_store::Place::File(project.directory.join(".andon/ledger.db"));
+    andon_store::Ledger::find(&place, None).unwrap().unwrap()
 }
 
 fn addresses(project: &Project) -> Vec<String> {

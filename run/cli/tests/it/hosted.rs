@@ -69,7 +69,11 @@ fn servers_have_the_programs_of_this_machine_and_none_of_its_data() {
     assert!(images.len() == 2 && images[0] == images[1] && images[0].starts_with("sha256:"), "{images:?}");
     // A program that is put there is the server's own.
     inside("echo 'echo own' > /usr/bin/andon-hosted && chmod 755 /usr/bin/andon-hosted");
-    project.ok(&["restart", "web-0"]);
+    let restarted = project.ok(&["restart", "web-0", "--json"]);
+    let told: serde_json::Value =
+        serde_json::from_str(&restarted.out).unwrap_or_else(|error| panic!("{error}: {restarted}"));
+    assert_eq!((&told["host"], &told["status"]), (&"web-0".into(), &"done".into()), "{restarted}");
+    assert!(told["elapsed_ms"].as_u64() > Some(0), "{restarted}");
     assert!(inside("/usr/bin/andon-hosted").contains("own"));
     assert!(!Path::new("/usr/bin/andon-hosted").exists());
     project.ok(&["down", "-y", "--purge"]);

@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use crate::servers::{project, server};
-use crate::support::{Project, eventually};
+use crate::support::{Project, eventually, need_lab};
 
 fn started(project: &Project, words: &[&str]) -> Child {
     project.command(words).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
@@ -76,4 +76,36 @@ fn a_second_one_ends_at_once_and_leaves_nothing() {
     let (code, out, err) = end(child);
     assert_eq!((code, &*out), (Some(130), ""), "{err}");
     eventually("nothing is left", Duration::from_secs(20), || !runs(&word));
+}
+
+/// A process of this program that would be told of an interrupt.
+fn heeds_interrupts(child: &Child) -> bool {
+    let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
+    let caught = status.lines().find_map(|line| u64::from_str_radix(line.strip_prefix("SigCgt:")?.trim(), 16).ok());
+    caught.is_some_and(|caught| caught & 1 << (libc::SIGINT - 1) != 0)
+}
+
+#[test]
+fn a_look_that_is_cut_short_does_not_end_well() {
+    need_lab!();
+    let project = Project::empty("look");
+    let listen = format!("127.0.0.1:{}", project.port);
+    let balancer = format!("resource \"lab_balancer\" \"web\" {{\n  listen = \"{listen}\"\n  targets = []\n}}\n");
+    project.write("main.tf", &balancer);
+    project.ok(&["up", "-y"]);
+    let identity = project.identities().into_iter().next().unwrap();
+    let groups =
+        ["/sys/fs/cgroup/unified", "/sys/fs/cgroup"].map(|root| format!("{root}/andon/{identity}/cgroup.procs"));
+    let process = groups.iter().find_map(|path| fs::read_to_string(path).ok()?.trim().parse().ok()).unwrap();
+    let signal = |signal| nix::sys::signal::kill(nix::unistd::Pid::from_raw(process), signal).unwrap();
+    // It does not answer, for longer than it takes to interrupt who asks.
+    signal(nix::sys::signal::Signal::SIGSTOP);
+    let child = started(&project, &["status"]);
+    eventually("it heeds interrupts", Duration::from_secs(20), || heeds_interrupts(&child));
+    interrupt(&child);
+    let (code, out, err) = end(child);
+    signal(nix::sys::signal::Signal::SIGCONT);
+    assert_eq!(code, Some(130), "{out}{err}");
+    assert!(out.contains("it was not looked at"), "{out}{err}");
+    assert!(project.ok(&["status"]).out.contains("ok    lab_balancer.web"));
 }

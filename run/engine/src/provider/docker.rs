@@ -9,7 +9,7 @@ use super::{Planned, Provider, Request, nameless, plain_outcome};
 use crate::Found;
 
 /// `docker_server`: a container of Docker or Podman as a server.
-pub struct DockerProvider;
+pub struct DockerProvider(pub Docker);
 
 impl Provider for DockerProvider {
     fn schemas(&self) -> BTreeMap<String, TypeSchema> {
@@ -17,26 +17,26 @@ impl Provider for DockerProvider {
     }
 
     fn plan(&self, request: &Request<'_>) -> Result<Planned, Failure> {
-        let (value, replace) = Docker.plan(request.prior, request.config)?;
+        let (value, replace) = self.0.plan(request.prior, request.config)?;
         Ok(Planned { value, replace, report: None })
     }
 
     fn read(&self, _: &InstanceAddress, identity: &Identity, prior: &Value) -> Result<Option<Value>, Failure> {
-        Docker.read(identity, prior)
+        self.0.read(identity, prior)
     }
 
     fn create(&self, request: &Request<'_>, planned: &Value) -> Outcome {
         let Some(identity) = request.identity else { return nameless() };
-        plain_outcome(Docker.create(identity, planned, request.say).map(Some).map_err(|failure| (failure, None)))
+        plain_outcome(self.0.create(identity, planned, request.say).map(Some))
     }
 
     fn update(&self, request: &Request<'_>, planned: &Value) -> Outcome {
         let (Some(identity), Some(prior)) = (request.identity, request.prior) else { return nameless() };
-        plain_outcome(Docker.update(identity, prior, planned).map(Some))
+        plain_outcome(self.0.update(identity, prior, planned).map(Some))
     }
 
     fn delete(&self, _: &InstanceAddress, identity: &Identity, prior: &Value, _: &dyn Fn(&str)) -> Outcome {
-        let deleted = Docker.delete(identity, prior).map(|()| None);
+        let deleted = self.0.delete(identity, prior).map(|()| None);
         plain_outcome(deleted.map_err(|failure| (failure, Some(prior.clone()))))
     }
 
@@ -46,14 +46,14 @@ impl Provider for DockerProvider {
             // One whose making was cut short may lack anything: it is made once more.
             (Action::Create, _) => {
                 let asked = &intent.planned.clone().unwrap_or(Value::NULL);
-                if Docker.resolve(identity, asked)? == InEngine::Partial {
-                    Docker.delete(identity, asked)?;
+                if self.0.resolve(identity, asked)? == InEngine::Partial {
+                    self.0.delete(identity, asked)?;
                 }
                 Ok(Found::Absent)
             }
-            (Action::Delete, Some(object)) => Docker.delete(identity, &object.value).map(|()| Found::Absent),
+            (Action::Delete, Some(object)) => self.0.delete(identity, &object.value).map(|()| Found::Absent),
             (Action::Update, Some(object)) => {
-                Ok(Docker.read(identity, &object.value)?.map_or(Found::Absent, Found::There))
+                Ok(self.0.read(identity, &object.value)?.map_or(Found::Absent, Found::There))
             }
             (Action::Delete | Action::Update, None) => Ok(Found::Absent),
         }

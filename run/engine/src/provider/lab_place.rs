@@ -2,7 +2,7 @@
 //! more. It is in a file beside the ledger of a project, and not in the ledger, as other machines may share that.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use andon_lab::Lab;
 use andon_schema::Failure;
@@ -19,15 +19,31 @@ struct Place {
 
 impl Place {
     fn of(lab: &Lab) -> Place {
-        let data = lab.data_dir();
-        Place { data: data.canonicalize().unwrap_or_else(|_| data.to_owned()), user: andon_lab::user() }
+        Place { data: settled(lab.data_dir()), user: andon_lab::user() }
     }
 
     fn read(directory: &Path) -> Option<Place> {
         let json: Json = serde_json::from_slice(&fs::read(path(directory)).ok()?).ok()?;
         let user = u32::try_from(json.get("user")?.as_u64()?).ok()?;
-        Some(Place { data: json.get("data")?.as_str()?.into(), user })
+        Some(Place { data: settled(Path::new(json.get("data")?.as_str()?)), user })
     }
+}
+
+/// The one name of a directory that may have many, by links and by `..`, also while it or its last part is not there yet.
+fn settled(directory: &Path) -> PathBuf {
+    let absolute = std::path::absolute(directory).unwrap_or_else(|_| directory.to_owned());
+    let mut place = PathBuf::new();
+    for part in absolute.components() {
+        match part {
+            // Of what is not there, nothing is a link.
+            Component::ParentDir => drop(place.pop()),
+            part => place.push(part),
+        }
+        if let Ok(known) = place.canonicalize() {
+            place = known;
+        }
+    }
+    place
 }
 
 fn path(directory: &Path) -> PathBuf {
@@ -151,5 +167,45 @@ mod tests {
         }
         assert!(has_a_lab(&folder));
         std::fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn a_place_is_the_same_before_and_after_it_is_made() {
+        let folder = std::env::temp_dir().join(format!("andon-lab-settled-{}", std::process::id()));
+        fs::create_dir_all(folder.join("there/inner")).unwrap();
+        let _ = fs::remove_file(folder.join("link"));
+        std::os::unix::fs::symlink("there/inner", folder.join("link")).unwrap();
+        let real = folder.canonicalize().unwrap();
+        for (number, (way, place)) in [
+            ("new", "new"),
+            ("there/../new", "new"),
+            ("gone/../new", "new"),
+            ("link/new", "there/inner/new"),
+            ("link/../new", "there/new"),
+            ("./there/./inner/../new/deep", "there/new/deep"),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let project = folder.join(format!("project-{number}"));
+            let lab = || {
+                let data_dir = folder.join(way);
+                Lab::open(andon_lab::LabSettings { data_dir, helper: "/none".into() }).unwrap()
+            };
+            assert_eq!(settled(&folder.join(way)), real.join(place), "{way}");
+            remember(&project, &lab()).unwrap();
+            fs::create_dir_all(real.join(place)).unwrap();
+            let there = Place::read(&project).unwrap();
+            assert_eq!(refuse(&there, &Place::of(&lab()), &name_of), Ok(()), "{way}");
+            fs::remove_dir_all(real.join(place)).unwrap();
+            // As it was written before there was such a name.
+            let text = json!({ "data": folder.join(way).to_string_lossy(), "user": andon_lab::user() });
+            fs::write(path(&project), text.to_string()).unwrap();
+            fs::create_dir_all(real.join(place)).unwrap();
+            let there = Place::read(&project).unwrap();
+            assert_eq!(refuse(&there, &Place::of(&lab()), &name_of), Ok(()), "{way}");
+            fs::remove_dir_all(real.join(place)).unwrap();
+        }
+        fs::remove_dir_all(&folder).unwrap();
     }
 }

@@ -150,7 +150,7 @@ pub fn built_in_for(session: &Session, project: &Arc<Project>) -> Result<Provide
         owner: owner(settings),
         interrupt: Arc::clone(&settings.interrupt),
     }));
-    providers.add(Arc::new(DockerProvider));
+    providers.add(Arc::new(DockerProvider(Docker::interrupted_by(Arc::clone(&settings.interrupt)))));
     providers.add(Arc::new(ImageProvider(baker)));
     let helper = settings.helper.clone();
     providers.add(Arc::new(HostProvider {
