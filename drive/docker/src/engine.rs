@@ -336,7 +336,10 @@ async fn pull_if_absent(engine: &Api, image: &str, interrupt: &AtomicBool, say: 
 /// Starts a container, and tells how it is then; one that runs already is started. It fails where the command ends at
 /// once.
 async fn start(engine: &Api, id: &str) -> Result<Json, Failure> {
-    let started = engine.post(&format!("/containers/{id}/start"), &[], None).await;
+    let before = inspect(engine, id).await?.unwrap_or_default();
+    let is_frozen = before.pointer("/State/Paused").and_then(Json::as_bool) == Some(true);
+    let order = if is_frozen { "unpause" } else { "start" };
+    let started = engine.post(&format!("/containers/{id}/{order}"), &[], None).await;
     started.map_err(|error| cannot_start(&error))?;
     let first = tokio::time::Instant::now();
     loop {
@@ -358,8 +361,8 @@ async fn start(engine: &Api, id: &str) -> Result<Json, Failure> {
 
 fn runs(found: &Json) -> bool {
     let is = |name: &str| found.pointer(&format!("/State/{name}")).and_then(Json::as_bool) == Some(true);
-    // One that the engine is about to start again counts as running to it.
-    is("Running") && !is("Restarting")
+    // One that is frozen, or that the engine is about to start again, counts as running to it.
+    is("Running") && !is("Restarting") && !is("Paused")
 }
 
 async fn last_words(engine: &Api, id: &str) -> String {

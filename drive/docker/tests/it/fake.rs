@@ -41,6 +41,8 @@ pub struct Container {
     /// Its `HostConfig`.
     pub host: Json,
     runs: bool,
+    /// Whether it is frozen: to the engine, it runs.
+    pub paused: bool,
 }
 
 #[derive(Default, Clone)]
@@ -94,7 +96,7 @@ impl Fake {
     }
 
     pub fn with_new(&self, name: &str, id: &str) {
-        let container = Container { id: id.to_owned(), labels: json!({}), host: json!({}), runs: false };
+        let container = Container { id: id.to_owned(), labels: json!({}), host: json!({}), runs: false, paused: false };
         self.state.inside.lock().unwrap().containers.insert(name.to_owned(), container);
     }
 
@@ -203,10 +205,13 @@ impl Inside {
                 200,
                 json!({
                     "Id": container.id, "Name": format!("/{name}"), "HostConfig": container.host,
-                    "State": { "Running": container.runs, "Pid": 0 },
+                    "State": { "Running": container.runs, "Paused": container.paused, "Pid": 0 },
                 }),
             ),
             ("POST", ["start"]) if behaviour.refuses_starts => Answer::Refusal(500, "it does not start".to_owned()),
+            ("POST", ["start"]) if container.paused => {
+                Answer::Refusal(409, "cannot start a paused container, try unpause instead".to_owned())
+            }
             ("POST", ["start"]) => match behaviour.taken_port {
                 Some(port) if container.host["PortBindings"].to_string().contains(&port) => {
                     Answer::Refusal(500, format!("Bind for 0.0.0.0:{port} failed: port is already allocated"))
@@ -216,6 +221,10 @@ impl Inside {
                     Answer::Json(204, Json::Null)
                 }
             },
+            ("POST", ["unpause"]) => {
+                container.paused = false;
+                Answer::Json(204, Json::Null)
+            }
             ("POST", ["stop"]) => {
                 container.runs = false;
                 Answer::Json(204, Json::Null)
@@ -252,7 +261,7 @@ impl Inside {
         }
         self.next += 1;
         let id = format!("{:064x}", self.next);
-        let container = Container { id: id.clone(), labels: body["Labels"].clone(), host, runs: false };
+        let container = Container { id: id.clone(), labels: body["Labels"].clone(), host, runs: false, paused: false };
         self.containers.insert(name.to_owned(), container);
         match self.behaviour.loses_answers {
             true => Answer::Nothing,

@@ -189,6 +189,22 @@ fn what_goes_wrong_says_what_to_do() {
 }
 
 #[test]
+fn one_that_is_frozen_does_not_run_and_is_thawed() {
+    let engine = Fake::start();
+    let made = create(&engine, &[]).unwrap();
+    engine.with("web", |container| container.paused = true);
+    let docker = Docker::default();
+    let read = docker.read(&identity(1), &made).unwrap().unwrap();
+    assert_eq!(read.get("running"), Some(&Value::from(false)));
+    let connection = made.get("connection").unwrap();
+    assert_eq!(docker.init(connection).unwrap_err().summary, "the container does not run");
+    let (planned, replace) = plan(&engine, Some(&read), &[]);
+    assert!(replace.is_empty());
+    let now = docker.update(&identity(1), &read, &planned).unwrap();
+    assert_eq!((now.get("running"), engine.container("web").paused), (Some(&Value::from(true)), false));
+}
+
+#[test]
 fn one_with_volumes_is_told_to_end_before_it_is_removed() {
     let engine = Fake::start();
     for (volumes, expected) in [(&["data:/data"][..], true), (&[], false)] {
