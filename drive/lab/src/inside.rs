@@ -262,7 +262,8 @@ fn make_root_read_only(on_host: bool) -> io::Result<()> {
     }
     mount("var", "var", "", libc::MS_BIND, "")?;
     mount("tmpfs", "tmp", "tmpfs", libc::MS_NOSUID | libc::MS_NODEV, "mode=1777")?;
-    let read_only = |path: &str| mount("none", path, "", libc::MS_REMOUNT | libc::MS_BIND | libc::MS_RDONLY, "");
+    let read_only =
+        |path: &str| mount("none", path, "", libc::MS_REMOUNT | libc::MS_BIND | libc::MS_RDONLY | libc::MS_NODEV, "");
     if on_host {
         read_only("usr")?;
     }

@@ -59,7 +59,8 @@ pub(crate) fn lay(order: &Order, lower: &[PathBuf], layer: Own, users: Option<(&
     let options =
         format!("lowerdir={},upperdir={own}/{},workdir={own}/{}{attributes}", image.join(":"), layer.upper, layer.work);
     let as_user = users.map(|(_, first)| AsUser::take(first)).transpose()?;
-    let mounted = mount("overlay", &place, "overlay", 0, &options);
+    // An image may bring device files. The server's root can undo this where its control group does not see to it.
+    let mounted = mount("overlay", &place, "overlay", libc::MS_NODEV, &options);
     if users.is_some() {
         mounted.map_err(unmappable)?
     } else {

@@ -20,6 +20,7 @@ mod bucket;
 mod cgroup;
 mod codec;
 mod console;
+mod devices;
 mod failure;
 mod helper;
 mod inside;

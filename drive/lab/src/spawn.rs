@@ -24,6 +24,7 @@ use serde_json::{Value as Json, json};
 
 use crate::below::Below;
 use crate::cgroup::{Group, Hierarchies};
+use crate::devices;
 use crate::failure::{OrFail, sentence};
 use crate::helper::{self, check};
 use crate::inside;
@@ -257,6 +258,10 @@ fn start(order: &Order, answers: &OwnedFd, mounts: &[OwnedFd]) -> Result<(), Not
         true => None,
         false => Some(File::open(group.unified()).or_fail(failed)?),
     };
+    if let Some(directory) = &directory {
+        // Where the kernel cannot, the mounts alone keep devices away.
+        let _ = devices::confine(directory);
+    }
     let (go, for_go) = message::pair().or_fail(failed)?;
     // The child begins there: with users of its own it may not find its way through directories that are others'.
     std::env::set_current_dir(order.directory.join("root")).or_fail(failed)?;

@@ -21,6 +21,7 @@ pub const TESTS: &[Test] = &[
     ("servers_of_two_networks", two_networks),
     ("server_with_a_bad_image", bad_image),
     ("server_with_another_init", another_init),
+    ("server_opens_no_device_of_its_image", no_device_of_the_image),
     ("server_below_somebody_elses_home", below_a_home),
     ("two_creators_of_one_server", two_creators),
     ("kill_of_the_creator_loses_nothing", kills),
@@ -266,20 +267,78 @@ fn bad_image(world: &World) {
     world.delete("lab_network", &network);
 }
 
-/// Two layers, and an init that says nothing of when it serves.
-fn another_init(world: &World) {
+/// The least that a server can be.
+fn busybox_layer(lower: &std::path::Path) -> bool {
     let Some(busybox) = ["/bin/busybox", "/usr/bin/busybox"].into_iter().find(|path| fs::exists(path).unwrap()) else {
         println!("skipped: there is no busybox; install busybox-static");
-        return;
+        return false;
     };
-    let folder = tempfile::tempdir_in("/var/tmp").unwrap();
-    let [upper, lower] = ["a:b, c", "lower"].map(|name| folder.path().join(name));
     for directory in ["bin", "sbin", "etc"] {
         fs::create_dir_all(lower.join(directory)).unwrap();
     }
     fs::copy(busybox, lower.join("bin/busybox")).unwrap();
     std::os::unix::fs::symlink("/bin/busybox", lower.join("sbin/init")).unwrap();
     std::os::unix::fs::symlink("/bin/busybox", lower.join("bin/sh")).unwrap();
+    true
+}
+
+/// A device file of the image opens nothing, also where the server's root has its file system take devices.
+fn no_device_of_the_image(world: &World) {
+    use std::os::unix::fs::MetadataExt;
+    let candidates = ["/dev/fuse", "/dev/loop-control", "/dev/net/tun", "/dev/kmsg"];
+    let Some(device) = candidates.into_iter().find(|path| fs::File::open(path).is_ok()) else {
+        println!("skipped: this machine has no device that could be opened");
+        return;
+    };
+    let number = fs::metadata(device).unwrap().rdev();
+    let folder = tempfile::tempdir_in("/var/tmp").unwrap();
+    let lower = folder.path().join("lower");
+    if !busybox_layer(&lower) {
+        return;
+    }
+    nix::sys::stat::mknod(
+        &lower.join("node"),
+        nix::sys::stat::SFlag::S_IFCHR,
+        nix::sys::stat::Mode::from_bits_truncate(0o666),
+        number,
+    )
+    .unwrap();
+    let script = "mount -o remount,bind,dev /; mount | grep ' / ' > /etc/mounts; \
+        (exec 3< /node) 2> /etc/said && echo opened >> /etc/said; \
+        for name in null zero full random urandom tty; do test -c /dev/$name || echo no $name >> /etc/said; done; \
+        head -c 1 /dev/zero | wc -c >> /etc/said; echo x > /dev/null && echo written >> /etc/said; mv /etc/said /etc/result\n";
+    fs::write(lower.join("etc/try"), script).unwrap();
+    let inittab = "::sysinit:/bin/busybox ash -c '/bin/busybox --install -s /bin; . /etc/try'\n\
+        ::respawn:/bin/busybox httpd -f -p 80 -h /etc\n";
+    fs::write(lower.join("etc/inittab"), inittab).unwrap();
+    let (network, _) = world.create("lab_network", &[]).unwrap();
+    let server = world.identity();
+    let made = world.create_from(KIND, &server, &with_memory("small", &network, "16M"), vec![lower]).unwrap();
+    let address = format!("{}:80", made.value.get_str("address").unwrap());
+    let start = Instant::now();
+    let said = loop {
+        match get(&address, "/result") {
+            Ok(answer) if answer.status == 200 => break answer.text().to_owned(),
+            _ => assert!(start.elapsed() < Duration::from_secs(10)),
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    };
+    let mounts = get(&address, "/mounts").unwrap();
+    let mounts = mounts.text();
+    assert!(!mounts.contains("nodev"), "its root may do so: {mounts}");
+    assert!(said.contains("not permitted") && !said.contains("opened"), "{device}: {said}");
+    assert!(said.ends_with("1\nwritten\n") && !said.contains("no "), "{said}");
+    world.delete(KIND, &server);
+    world.delete("lab_network", &network);
+}
+
+/// Two layers, and an init that says nothing of when it serves.
+fn another_init(world: &World) {
+    let folder = tempfile::tempdir_in("/var/tmp").unwrap();
+    let [upper, lower] = ["a:b, c", "lower"].map(|name| folder.path().join(name));
+    if !busybox_layer(&lower) {
+        return;
+    }
     fs::create_dir_all(upper.join("etc")).unwrap();
     fs::write(upper.join("etc/inittab"), "::respawn:/bin/busybox httpd -f -p 80 -h /etc\n").unwrap();
     let (network, _) = world.create("lab_network", &[]).unwrap();
