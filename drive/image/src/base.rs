@@ -25,6 +25,7 @@ use crate::lock::Lock;
 use crate::mirror::Mirrors;
 use crate::oci::tarball::{self, Text};
 use crate::oci::{NOT_THERE, Origin, shown};
+use crate::owners::Owners;
 use crate::patience::{Budget, output_of, stopped};
 use crate::source::Distribution;
 use crate::tree::Tree;
@@ -144,21 +145,22 @@ impl Images {
             }
             Source::Host => {
                 log("copying what packages brought to this machine");
-                host::take(Path::new("/"), &upper, Extent::Whole, &self.interrupt, log)?;
+                host::take(Path::new("/"), &upper, Extent::Whole, &self.owners, &self.interrupt, log)?;
             }
             Source::HostSettings => {
                 log("copying what packages brought to this machine beside /usr");
-                host::take(Path::new("/"), &upper, Extent::Settings, &self.interrupt, log)?;
+                host::take(Path::new("/"), &upper, Extent::Settings, &self.owners, &self.interrupt, log)?;
             }
             Source::Directory(path) => {
                 log(&format!("copying {}", path.display()));
-                let mut from = path.clone().into_os_string();
-                from.push("/.");
-                fill(
-                    Command::new("cp").args(["-a", "--reflink=auto", "--"]).arg(from).arg(&upper),
-                    path,
-                    &self.interrupt,
-                )?;
+                if self.owners.are_hidden() {
+                    self.owners.copy_all(path, &upper, &self.interrupt)?;
+                } else {
+                    let mut from = path.clone().into_os_string();
+                    from.push("/.");
+                    let mut cp = Command::new("cp");
+                    fill(cp.args(["-a", "--reflink=auto", "--"]).arg(from).arg(&upper), path, &self.interrupt)?;
+                }
             }
             Source::Archive(path) => {
                 log(&format!("unpacking {}", path.display()));
@@ -227,7 +229,7 @@ impl Images {
             return Ok(known);
         }
         let mut whole = Tree::default();
-        whole.cover(&read(path, &self.interrupt).doing("read", path)?);
+        whole.cover(&read(path, &self.owners, &self.interrupt).doing("read", path)?);
         let digest = whole.digest();
         // Whoever may only look goes on without.
         if let Some(key) = key.filter(|_| self.directory.is_dir()) {
@@ -250,7 +252,7 @@ impl Images {
         let packed = tarball::of_texts(&entries).doing("write", &upper)?;
         tarball::unpack(&*packed, &upper, &below, &Budget::unbounded(&self.interrupt)).doing("write", &upper)?;
         if let Some(root) = layers.first() {
-            tarball::alike(root, &upper).doing("write", &upper)?;
+            tarball::alike(root, &upper, &Owners::default()).doing("write", &upper)?;
         }
         self.keep(workplace, &tree, |layer| held.add(&layer.digest()))
     }

@@ -12,6 +12,7 @@ use andon_schema::Failure;
 use serde_json::{Value as Json, json};
 
 use crate::images::{Stack, names, remove_all};
+use crate::owners::Owners;
 use crate::tree::Tree;
 use crate::trouble::Trouble;
 use crate::trust::Trust;
@@ -304,7 +305,7 @@ impl Images {
         for layer in stack.layers() {
             let listed = self.layer_tree(layer);
             let root = self.layer_place(layer).join("upper");
-            let found = crate::layer::read(&root, &self.interrupt).doing("read", &root)?;
+            let found = crate::layer::read(&root, &Owners::default(), &self.interrupt).doing("read", &root)?;
             match listed {
                 Ok(listed) if listed == found && found.digest() == *layer => {}
                 Ok(listed) => {

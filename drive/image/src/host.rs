@@ -15,6 +15,7 @@ use andon_schema::Failure;
 use crate::RecipeKey;
 use crate::clean::{Keys, remake};
 use crate::oci::tarball::{alike, copy};
+use crate::owners::Owners;
 use crate::patience::{output_of, stopped, stopped_working};
 use crate::trouble::Trouble;
 
@@ -131,10 +132,11 @@ pub(crate) fn take(
     host: &Path,
     root: &Path,
     extent: Extent,
+    owners: &Owners,
     interrupt: &AtomicBool,
     log: &dyn Fn(&str),
 ) -> Result<(), Failure> {
-    let taken = take_all_of(host, root, extent, interrupt, log);
+    let taken = take_all_of(host, root, extent, owners, interrupt, log);
     match interrupt.load(Ordering::Relaxed) {
         true => Err(stopped()),
         false => taken,
@@ -145,6 +147,7 @@ fn take_all_of(
     host: &Path,
     root: &Path,
     extent: Extent,
+    owners: &Owners,
     interrupt: &AtomicBool,
     log: &dyn Fn(&str),
 ) -> Result<(), Failure> {
@@ -152,7 +155,8 @@ fn take_all_of(
         make(root, place, mode).doing("make", &root.join(place))?;
     }
     let host = &host.canonicalize().doing("find", host)?;
-    let mut taker = Taker { host, root, extent, interrupt, taken: BTreeSet::new(), real: BTreeMap::new() };
+    let (taken, real, closed) = (BTreeSet::new(), BTreeMap::new(), BTreeSet::new());
+    let mut taker = Taker { host, root, extent, owners, interrupt, taken, real, closed };
     taker.top_links().doing("read", host)?;
     let mut sums = sums(host).doing("read", &host.join(STATUS))?;
     if extent == Extent::Settings {
@@ -181,7 +185,10 @@ fn take_all_of(
             && file(path).is_some_and(|metadata| !(is_program(path) && may_all_read(metadata)))
     };
     let changed: BTreeSet<String> = changed.into_iter().chain(listed.iter().filter(is_unknown).cloned()).collect();
-    let left: Vec<String> = changed.iter().filter(|path| file(path).is_some()).cloned().collect();
+    let closed: BTreeSet<String> = changed.iter().filter(|path| is_closed(host, Path::new(path))).cloned().collect();
+    let left: Vec<String> =
+        changed.iter().filter(|path| file(path).is_some() && !closed.contains(*path)).cloned().collect();
+    taker.closed = closed;
     for path in listed.difference(&changed) {
         taker.take(path).doing("take over", &host.join(path))?;
     }
@@ -218,26 +225,56 @@ fn take_all_of(
         Extent::Whole => remake(root, &Keys::needed(root)).doing("write", &root.join("etc/systemd"))?,
         Extent::Settings => servers_own(host, root).doing("write", &root.join("etc/systemd"))?,
     }
-    if !left.is_empty() {
-        let noun = if left.len() == 1 { "file of a package is" } else { "files of packages are" };
-        log(&format!("{} {noun} left out, changed here or not known to be as packaged:", left.len()));
-        left.iter().take(SHOWN).for_each(|path| log(&format!("  /{path}")));
-        if left.len() > SHOWN {
-            log(&format!("  and {} more", left.len() - SHOWN));
-        }
-    }
+    tell(&left, "left out, changed here or not known to be as packaged", log);
+    let closed: Vec<String> = taker.closed.into_iter().collect();
+    tell(&closed, "left out, as this user may not read them", log);
     Ok(())
+}
+
+/// Says what was left out, and why.
+fn tell(left: &[String], why: &str, log: &dyn Fn(&str)) {
+    if left.is_empty() {
+        return;
+    }
+    let noun = if left.len() == 1 { "file of a package is" } else { "files of packages are" };
+    log(&format!("{} {noun} {why}:", left.len()));
+    left.iter().take(SHOWN).for_each(|path| log(&format!("  /{path}")));
+    if left.len() > SHOWN {
+        log(&format!("  and {} more", left.len() - SHOWN));
+    }
+}
+
+/// Whether nothing is taken from a place but directories.
+fn is_own(path: &Path) -> bool {
+    OWN.iter().any(|own| path.starts_with(own))
+}
+
+/// Whether there is something to be taken that this user may not read.
+fn is_closed(host: &Path, path: &Path) -> bool {
+    let is_denied = |error: &io::Error| error.kind() == io::ErrorKind::PermissionDenied;
+    if is_own(path) {
+        return false;
+    }
+    let path = host.join(path);
+    match fs::symlink_metadata(&path) {
+        Ok(metadata) if metadata.is_file() => fs::File::open(path).is_err_and(|error| is_denied(&error)),
+        Ok(_) => false,
+        Err(error) => is_denied(&error),
+    }
 }
 
 struct Taker<'a> {
     host: &'a Path,
     root: &'a Path,
     extent: Extent,
+    owners: &'a Owners,
     interrupt: &'a AtomicBool,
     /// What is there now, without a leading slash.
     taken: BTreeSet<PathBuf>,
     /// Directories by the names that packages have for them.
     real: BTreeMap<PathBuf, Option<PathBuf>>,
+    /// What packages brought that this user may not read.
+    closed: BTreeSet<String>,
 }
 
 impl Taker<'_> {
@@ -252,7 +289,7 @@ impl Taker<'_> {
             let entry = entry?;
             let name = PathBuf::from(entry.file_name());
             if entry.file_type()?.is_symlink() && fs::read_link(entry.path())?.starts_with("usr") {
-                copy(&entry.path(), &self.root.join(&name))?;
+                copy(&entry.path(), &self.root.join(&name), self.owners)?;
                 self.taken.insert(name);
             }
         }
@@ -260,20 +297,23 @@ impl Taker<'_> {
     }
 
     /// Takes over one path that a package names, and the directories that it is in.
-    fn take(&mut self, path: &str) -> io::Result<()> {
+    fn take(&mut self, named: &str) -> io::Result<()> {
         if self.interrupt.load(Ordering::Relaxed) {
             return Err(stopped_working());
         }
-        let path = Path::new(path);
+        let path = Path::new(named);
         let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return Ok(()) };
         let known = self.real.entry(parent.to_owned());
-        let Some(path) = known.or_insert_with(|| directory(self.host, parent)).as_ref().map(|it| it.join(name)) else {
+        let path = known.or_insert_with(|| directory(self.host, parent)).as_ref().map(|it| it.join(name));
+        if self.owners.are_hidden() && is_closed(self.host, path.as_deref().unwrap_or(Path::new(named))) {
+            self.closed.insert(named.to_owned());
             return Ok(());
-        };
+        }
+        let Some(path) = path else { return Ok(()) };
         let from = self.host.join(&path);
         let Ok(metadata) = fs::symlink_metadata(&from) else { return Ok(()) };
         let kind = metadata.file_type();
-        let is_own = OWN.iter().any(|own| path.starts_with(own));
+        let is_own = is_own(&path);
         if (is_own && !kind.is_dir()) || !(kind.is_dir() || kind.is_file() || kind.is_symlink()) {
             return Ok(());
         }
@@ -288,7 +328,7 @@ impl Taker<'_> {
             return self.directories(&path);
         }
         if self.taken.insert(path.clone()) {
-            copy(&from, &self.root.join(&path))?;
+            copy(&from, &self.root.join(&path), self.owners)?;
         }
         Ok(())
     }
@@ -300,7 +340,7 @@ impl Taker<'_> {
             let to = self.root.join(&place);
             if fs::symlink_metadata(&to).is_err() {
                 fs::create_dir(&to)?;
-                alike(&self.host.join(&place), &to)?;
+                alike(&self.host.join(&place), &to, self.owners)?;
             }
         }
         Ok(())
@@ -313,7 +353,12 @@ impl Taker<'_> {
             let from = self.host.join(&path);
             let Ok(metadata) = fs::symlink_metadata(&from) else { continue };
             if metadata.is_dir() {
-                for entry in fs::read_dir(&from)? {
+                // One that is not everybody's to read has what is not everybody's to have.
+                let entries = match fs::read_dir(&from) {
+                    Err(error) if error.kind() == io::ErrorKind::PermissionDenied => continue,
+                    entries => entries?,
+                };
+                for entry in entries {
                     open.push(path.join(entry?.file_name()));
                 }
                 continue;
@@ -653,8 +698,10 @@ mod tests {
         link("etc/alternatives/vi", "/usr/bin/web");
         put("var/lib/dpkg/alternatives/vi", "auto\n/usr/bin/vi\n\n/usr/bin/web\n10\n");
         let said = std::sync::Mutex::new(Vec::new());
-        take(host, root, Extent::Whole, &AtomicBool::new(false), &|line| said.lock().unwrap().push(line.to_owned()))
-            .unwrap();
+        take(host, root, Extent::Whole, &Owners::default(), &AtomicBool::new(false), &|line| {
+            said.lock().unwrap().push(line.to_owned())
+        })
+        .unwrap();
         assert_eq!(
             said.lock().unwrap()[1..],
             [
@@ -699,11 +746,12 @@ mod tests {
             assert!(root.join("etc/systemd/system").join(made).exists(), "{made}");
         }
         let ended = Place::new("ended");
-        let failure = take(host, &ended.0, Extent::Whole, &AtomicBool::new(true), &|_| ()).unwrap_err();
+        let failure =
+            take(host, &ended.0, Extent::Whole, &Owners::default(), &AtomicBool::new(true), &|_| ()).unwrap_err();
         assert_eq!(failure.summary, "it was stopped");
         // For servers that see the rest: nothing of /usr, and nothing that starts a service.
         let settings = Place::new("settings");
-        take(host, &settings.0, Extent::Settings, &AtomicBool::new(false), &|_| ()).unwrap();
+        take(host, &settings.0, Extent::Settings, &Owners::default(), &AtomicBool::new(false), &|_| ()).unwrap();
         assert_eq!(fs::read_dir(settings.0.join("usr")).unwrap().count(), 0);
         let read = |path: &str| fs::read_to_string(settings.0.join(path)).unwrap_or_default();
         assert_eq!((&*read("etc/web.conf"), &*read("etc/ucf.conf")), ("as packaged", "as packaged"));
@@ -723,7 +771,10 @@ mod tests {
             return;
         };
         let root = Place::new("real");
-        take(Path::new(&host), &root.0, Extent::Whole, &AtomicBool::new(false), &|line| println!("{line}")).unwrap();
+        take(Path::new(&host), &root.0, Extent::Whole, &Owners::default(), &AtomicBool::new(false), &|line| {
+            println!("{line}")
+        })
+        .unwrap();
         let inside = |script: &str| {
             let output = Command::new("chroot").arg(&root.0).args(["sh", "-c", script]).output().unwrap();
             let said = [&output.stdout[..], &output.stderr].concat();

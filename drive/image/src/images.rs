@@ -10,6 +10,7 @@ use andon_schema::Failure;
 
 use crate::cache::Cache;
 use crate::lock::Lock;
+use crate::owners::{Owner, Owners};
 use crate::tree::Tree;
 use crate::trouble::Trouble;
 use crate::trust::Trust;
@@ -45,6 +46,8 @@ pub struct Images {
     pub(crate) settings: Settings,
     /// Set by whoever wants what lasts to end.
     pub(crate) interrupt: Arc<AtomicBool>,
+    /// Whose the files of this machine are.
+    pub(crate) owners: Owners,
 }
 
 /// One image, or base, that is kept.
@@ -87,7 +90,8 @@ impl Images {
     pub fn open(data_dir: &Path, settings: Settings) -> Result<Images, Failure> {
         // Layers are named to the kernel from other working directories.
         let data_dir = std::path::absolute(data_dir).doing("find", data_dir)?;
-        Ok(Images { directory: data_dir.join("images"), settings, interrupt: Arc::default() })
+        let directory = data_dir.join("images");
+        Ok(Images { directory, settings, interrupt: Arc::default(), owners: Owners::default() })
     }
 
     /// The same, ending soon what lasts once this is set.
@@ -96,9 +100,16 @@ impl Images {
         Images { interrupt, ..self }
     }
 
+    /// The same where this process is root of no more than a user namespace, and files of this machine that are somebody's
+    /// outside of it look like those of nobody: `ask` says whose each of them is to be in an image.
+    #[must_use]
+    pub fn owners_by(self, ask: impl Fn(&Path) -> io::Result<Owner> + Send + Sync + 'static) -> Images {
+        Images { owners: Owners::asked_of(ask), ..self }
+    }
+
     /// The same directory again, for a moment.
     pub(crate) fn at(directory: PathBuf, interrupt: Arc<AtomicBool>) -> Images {
-        Images { directory, settings: Settings::default(), interrupt }
+        Images { directory, settings: Settings::default(), interrupt, owners: Owners::default() }
     }
 
     /// The image that was made here from these ingredients, if it is still there.

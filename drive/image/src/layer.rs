@@ -14,6 +14,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use sha2::{Digest as _, Sha256};
 
 use crate::digest::{count, hex};
+use crate::owners::Owners;
 use crate::patience::{Watched, stopped_working};
 use crate::tree::{DIRECTORY, OPAQUE_DIRECTORY, Tree, WHITEOUT};
 
@@ -36,6 +37,8 @@ const THREADS_MAX: usize = 4;
 struct Entry {
     path: PathBuf,
     metadata: Metadata,
+    /// Its user and its group.
+    owner: (u32, u32),
     attributes: Attributes,
 }
 
@@ -49,7 +52,7 @@ struct Attributes {
 /// Reads a layer, after removing from it what says the same as what is below. How a file came to be there (written
 /// anew, copied up and changed back, deleted and made again) leaves no mark. Fails soon after an end is asked for.
 pub(crate) fn settle(root: &Path, below: &Tree, interrupt: &AtomicBool) -> io::Result<Tree> {
-    let entries = walk(root)?;
+    let entries = walk(root, &Owners::default())?;
     let mut found = describe(root, &entries, interrupt)?;
     let mut opaque: Vec<Vec<u8>> = Vec::new();
     let mut hidden = vec![false; entries.len()];
@@ -87,9 +90,9 @@ pub(crate) fn settle(root: &Path, below: &Tree, interrupt: &AtomicBool) -> io::R
     Ok(tree)
 }
 
-/// Reads a directory as it is. Fails soon after an end is asked for.
-pub(crate) fn read(root: &Path, interrupt: &AtomicBool) -> io::Result<Tree> {
-    let entries = walk(root)?;
+/// Reads a directory as it is, which may be one of this machine's. Fails soon after an end is asked for.
+pub(crate) fn read(root: &Path, owners: &Owners, interrupt: &AtomicBool) -> io::Result<Tree> {
+    let entries = walk(root, owners)?;
     let found = describe(root, &entries, interrupt)?;
     let mut tree = Tree::default();
     for (entry, line) in entries.iter().zip(found) {
@@ -103,21 +106,28 @@ fn is_beneath(path: &[u8], above: &[u8]) -> bool {
 }
 
 /// All that a directory holds, what is above before what is below.
-fn walk(root: &Path) -> io::Result<Vec<Entry>> {
+fn walk(root: &Path, owners: &Owners) -> io::Result<Vec<Entry>> {
     let mut entries = Vec::new();
     let mut open = vec![PathBuf::new()];
     while let Some(path) = open.pop() {
         let full = if path.as_os_str().is_empty() { root.to_owned() } else { root.join(&path) };
-        let metadata = fs::symlink_metadata(&full)?;
+        let at = |error: io::Error| at(&full, &error);
+        let metadata = fs::symlink_metadata(&full).map_err(at)?;
         if metadata.is_dir() {
-            for entry in fs::read_dir(&full)? {
+            for entry in fs::read_dir(&full).map_err(at)? {
                 open.push(path.join(entry?.file_name()));
             }
         }
-        entries.push(Entry { attributes: Attributes::read(&full)?, path, metadata });
+        let owner = owners.of(&full, &metadata).map_err(at)?;
+        entries.push(Entry { attributes: Attributes::read(&full, owners).map_err(at)?, path, metadata, owner });
     }
     entries.sort_by(|left, right| left.path.as_os_str().cmp(right.path.as_os_str()));
     Ok(entries)
+}
+
+/// A failure that says of which file it is.
+fn at(path: &Path, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
 /// What each entry is, as a line of a [`Tree`]. Files are read by several threads.
@@ -177,7 +187,7 @@ impl Entry {
     /// Its kind; its mode, owner, group; its size, or the number of its device; the hash of what is in it, or where it
     /// leads to; the hash of its extended attributes. Never times or inode numbers.
     fn line(&self, root: &Path, buffer: &mut [u8], shared: &Shared, interrupt: &AtomicBool) -> io::Result<String> {
-        let Entry { path, metadata, attributes } = self;
+        let Entry { path, metadata, owner, attributes } = self;
         if is_whiteout(metadata) {
             return Ok(WHITEOUT.to_owned());
         }
@@ -187,7 +197,8 @@ impl Entry {
         let (letter, number, content) = if kind.is_dir() {
             (if attributes.opaque { OPAQUE_DIRECTORY } else { DIRECTORY }, 0, nothing())
         } else if kind.is_file() {
-            ("f", metadata.len(), shared.hash(metadata, || Ok(hex(&hash_file(&full, buffer, interrupt)?)))?)
+            let mut hash = || hash_file(&full, buffer, interrupt).map_err(|error| at(&full, &error));
+            ("f", metadata.len(), shared.hash(metadata, || Ok(hex(&hash()?)))?)
         } else if kind.is_symlink() {
             ("l", 0, hex(&Sha256::digest(fs::read_link(&full)?.as_os_str().as_bytes())))
         } else if kind.is_block_device() {
@@ -208,13 +219,13 @@ impl Entry {
                 hex(&hash.finalize())
             }
         };
-        let (mode, user, group) = (metadata.mode() & 0o7777, metadata.uid(), metadata.gid());
+        let (mode, (user, group)) = (metadata.mode() & 0o7777, owner);
         Ok(format!("{letter} {mode:o} {user} {group} {number} {content} {more}"))
     }
 }
 
 impl Attributes {
-    fn read(path: &Path) -> io::Result<Attributes> {
+    fn read(path: &Path, owners: &Owners) -> io::Result<Attributes> {
         let mut attributes = Attributes { kept: Vec::new(), opaque: false };
         for name in attribute_names(path)? {
             let text = name.to_bytes();
@@ -226,8 +237,11 @@ impl Attributes {
                 && [&b"security."[..], b"user.", b"system.posix_acl_"].iter().any(|start| text.starts_with(start))
             {
                 // The label of SELinux is this machine's; the others travel with the file.
-                let value = attribute(path, &name)?;
-                attributes.kept.push((name, value));
+                let value = match attribute(path, &name) {
+                    Err(error) if error.raw_os_error() == Some(libc::EOVERFLOW) => owners.hidden(path, &name, error)?,
+                    value => Some(value?),
+                };
+                attributes.kept.extend(value.map(|value| (name, value)));
             }
         }
         attributes.kept.sort();
@@ -236,8 +250,8 @@ impl Attributes {
 }
 
 /// The extended attributes of a path that belong to its content, sorted by name.
-pub(crate) fn attributes_of(path: &Path) -> io::Result<Vec<(CString, Vec<u8>)>> {
-    Ok(Attributes::read(path)?.kept)
+pub(crate) fn attributes_of(path: &Path, owners: &Owners) -> io::Result<Vec<(CString, Vec<u8>)>> {
+    Ok(Attributes::read(path, owners)?.kept)
 }
 
 /// Whether a path says that what is below it is gone.

@@ -388,7 +388,9 @@ impl Store {
         self.group.destroy()?;
         self.group.create()?;
         fs::create_dir_all(&self.directory).or_fail(|| format!("cannot make {}", self.directory.display()))?;
-        let order = store::order(&self.name, self.listen, &self.directory, &records.directory(Kind::Bucket, ""));
+        let network = records.realm().map(|realm| realm.network());
+        let order =
+            store::order(&self.name, self.listen, &self.directory, &records.directory(Kind::Bucket, ""), network);
         let log = self.directory.join("log");
         service::start(program, helper::STORE, &order, "the object store", Stdio::null(), &log)
     }

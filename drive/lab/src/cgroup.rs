@@ -59,6 +59,11 @@ impl Hierarchies {
         })
     }
 
+    /// Whether lists take the place of groups.
+    pub fn are_listed(&self) -> bool {
+        self.listed
+    }
+
     fn listed(root: &Path) -> Hierarchies {
         Hierarchies { unified: root.to_owned(), memory: None, cpu: None, pids: None, listed: true }
     }
@@ -143,11 +148,7 @@ impl Group {
     /// The group whose files limit what a controller counts. On version 1 it is made, and takes up what runs.
     fn limited(&self, version_1: Option<&PathBuf>) -> Result<PathBuf, Failure> {
         if self.hierarchies.listed {
-            return Err(Failure::new(
-                "the kernel limits nothing that has no control group",
-                "This user's processes are in a control group that the user may not write to.",
-            )
-            .help("Run this where systemd gives the user one: `systemd-run --user --scope -p Delegate=yes andon …`. Or leave the limits out, or run it with sudo."));
+            return Err(nothing_to_limit());
         }
         let Some(root) = version_1 else {
             self.delegate(&self.hierarchies.unified);
@@ -414,10 +415,28 @@ fn processes_of(group: &Path) -> Vec<i32> {
 /// The directory of the control group of version 2 that the calling process is in, where its user may have others below it.
 pub(crate) fn own_group() -> Option<PathBuf> {
     let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
-    let own = groups.lines().find_map(|line| line.strip_prefix("0::/"))?;
-    let directory = Hierarchies::find().ok()?.unified.join(own);
     let may = |path: &Path| nix::unistd::access(path, nix::unistd::AccessFlags::W_OK).is_ok();
+    own_group_of(&groups, &Hierarchies::find().ok()?.unified, &may)
+}
+
+/// The same by what `/proc/PROCESS/cgroup` says (cgroups(7)), where groups are mounted, and what the user may write to.
+fn own_group_of(groups: &str, unified: &Path, may: &dyn Fn(&Path) -> bool) -> Option<PathBuf> {
+    let own = groups.lines().find_map(|line| line.strip_prefix("0::/"))?;
+    // One that is not below those that can be seen here is named by the way up to it.
+    if Path::new(own).starts_with("..") {
+        return None;
+    }
+    let directory = unified.join(own);
     (may(&directory) && may(&directory.join("cgroup.procs"))).then_some(directory)
+}
+
+/// What is to be said of a limit where there are lists in place of groups.
+pub(crate) fn nothing_to_limit() -> Failure {
+    Failure::new(
+        "the kernel limits nothing that has no control group",
+        "This user's processes are in a control group that the user may not write to.",
+    )
+    .help("Run this where systemd gives the user one: `systemd-run --user --scope -p Delegate=yes andon …`. Or leave the limits out, or run it with sudo.")
 }
 
 /// Removes a control group and those below it, which have no processes any more.
@@ -441,6 +460,33 @@ fn exists_is_fine(error: io::Error) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_users_own_group_is_where_it_may_write() {
+        let folder = tempfile::tempdir().unwrap();
+        let scope = "user.slice/user-1000.slice/user@1000.service/app.slice/run-r1.scope";
+        let session = "user.slice/user-1000.slice/session-3.scope";
+        for group in [scope, session] {
+            fs::create_dir_all(folder.path().join(group)).unwrap();
+            fs::write(folder.path().join(group).join("cgroup.procs"), "").unwrap();
+        }
+        // What systemd delegates is the user's; a session's scope is root's.
+        let may = |path: &Path| path.exists() && path.to_string_lossy().contains("user@1000.service");
+        let check = |groups: &str, expected: Option<&str>| {
+            let expected = expected.map(|group| folder.path().join(group));
+            assert_eq!(own_group_of(groups, folder.path(), &may), expected, "{groups}");
+        };
+        check(&format!("0::/{scope}\n"), Some(scope));
+        check(&format!("4:memory:/\n1:name=systemd:/{session}\n0::/{scope}\n"), Some(scope));
+        check(&format!("0::/{session}\n"), None);
+        check("0::/user.slice/user-1000.slice/user@1000.service/gone.scope\n", None);
+        check("0::/../../user@1000.service\n", None);
+        check("0::/\n", None);
+        check("4:memory:/user.slice\n", None);
+        // Only its processes are not the user's to move there.
+        let may = |path: &Path| path.ends_with("run-r1.scope");
+        assert_eq!(own_group_of(&format!("0::/{scope}\n"), folder.path(), &may), None);
+    }
 
     #[test]
     fn limits_are_written_as_either_version_has_them() {

@@ -13,6 +13,8 @@ pub(crate) const STORE: &str = "__lab-store";
 
 /// Holds the realm of a user without root; see [`realm`].
 pub(crate) const REALM: &str = "__lab-realm";
+/// Is a realm's way outside; see [`realm`].
+pub(crate) const OUTSIDE: &str = "__lab-outside";
 /// Answers for the names of a network; see [`names`].
 pub(crate) const NAMES: &str = "__lab-names";
 
@@ -25,6 +27,7 @@ pub fn helper_main(arguments: &[String]) -> Option<i32> {
         [command, order] if command == STORE => Some(store::helper(order)),
         [command, order] if command == NAMES => Some(names::helper(order)),
         [command, order] if command == REALM => Some(realm::helper(order)),
+        [command, process] if command == OUTSIDE => Some(realm::outside_helper(process)),
         _ => None,
     }
 }

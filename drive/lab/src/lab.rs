@@ -107,20 +107,19 @@ impl Lab {
     /// change in place and do. Pure: asks neither machine nor disk.
     pub fn plan(&self, kind: &str, prior: Option<&Value>, config: &Value) -> Result<(Value, Vec<String>), Failure> {
         let kind = Kind::parse(kind)?;
-        if prior.is_none() {
-            self.check_may_make(kind)?;
+        let (planned, replace) = plan::plan(kind, prior, config)?;
+        if prior.is_none_or(Value::is_null) || !replace.is_empty() {
+            self.check_may_make(kind, &planned)?;
         }
-        plan::plan(kind, prior, config)
+        if self.records.realm().is_some() {
+            realm::check_limits(prior, &planned)?;
+        }
+        Ok((planned, replace))
     }
 
     /// Refuses what only this machine's root can make, where that is not who asks.
-    fn check_may_make(&self, kind: Kind) -> Result<(), Failure> {
-        if !kind.needs_root() || self.records.realm().is_none() {
-            return Ok(());
-        }
-        let detail = "The kernel lets nobody but this machine's root mount what is on a block device.";
-        Err(Failure::new(format!("a `{}` needs root", kind.name()), detail)
-            .help("Use a `lab_share`, which is a directory, or run this with sudo."))
+    fn check_may_make(&self, kind: Kind, planned: &Value) -> Result<(), Failure> {
+        if self.records.realm().is_none() { Ok(()) } else { realm::check_may_make(kind, planned) }
     }
 
     /// Refuses a server, or a pool of such, that is to be a machine of its own where this one cannot run it. Other than
@@ -166,7 +165,7 @@ impl Lab {
         if kind.needs_machine() {
             machine::require().map_err(nothing_made)?;
         }
-        self.check_may_make(kind).map_err(nothing_made)?;
+        self.check_may_make(kind, planned).map_err(nothing_made)?;
         self.check_machine(kind.name(), planned).map_err(nothing_made)?;
         let lock = self.records.lock(identity).map_err(nothing_made)?;
         if self.records.exists(identity) {

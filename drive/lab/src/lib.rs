@@ -62,6 +62,9 @@ pub use lab::{CreateExtra, Found, Lab, LabSettings, Leftover, Made};
 pub use life::{ChangedFile, How};
 pub use machine::Missing;
 pub use pool::{MemberNote, MemberSeen, PoolLook, PoolMember, PoolSession, PoolSpec, Standing};
-pub use realm::{enter as enter_realm, is_entered as is_in_realm, leave as leave_realm, user};
+pub use realm::{
+    SeenOutside, enter as enter_realm, is_entered as is_in_realm, leave as leave_realm, seen_outside, user,
+    user_outside,
+};
 pub use records::Measuring;
 pub use vm::Login;

@@ -51,6 +51,9 @@ pub struct Ssh {
     pub becomes_root: bool,
     /// `ssh` may ask at the terminal: for a passphrase, of an unknown key.
     pub may_ask: bool,
+    /// Where this process is root of a user namespace that is a user's: that one's numbers and its group's, in which `ssh`
+    /// sees itself, so that it has the user's settings, keys and name.
+    pub run_as: Option<(u32, u32)>,
 }
 
 impl Ssh {
@@ -69,6 +72,9 @@ impl Ssh {
             return Err(ReachError::Enter { step, cause: format!("{:?} is no name and no address", self.name()) });
         }
         let mut command = Command::new("ssh");
+        if let Some((user, group)) = self.run_as {
+            see_itself_as(&mut command, user, group);
+        }
         command.args(more);
         for (name, value) in &self.options {
             command.arg("-o").arg(format!("{name}={value}"));
@@ -131,6 +137,35 @@ impl Ssh {
             _ if is_sudo => ReachError::NotRoot { name: self.name(), said },
             _ => ReachError::Died { how, said },
         }
+    }
+}
+
+/// Has a program run in a user namespace of its own, in which root of this process's is a user with such numbers: so it may
+/// do what that user may, and no more (user_namespaces(7), "Defining user and group ID mappings").
+fn see_itself_as(command: &mut Command, user: u32, group: u32) {
+    use std::os::unix::process::CommandExt;
+    let files = [
+        (c"/proc/self/setgroups", "deny".to_owned()),
+        (c"/proc/self/uid_map", format!("{user} 0 1")),
+        (c"/proc/self/gid_map", format!("{group} 0 1")),
+    ];
+    // SAFETY: between fork and exec only unshare, open, write and close are called, which are async-signal-safe; the paths end
+    // with a zero byte, and the texts are as long as they are said to be.
+    unsafe {
+        command.pre_exec(move || {
+            if libc::unshare(libc::CLONE_NEWUSER) != 0 {
+                return Err(io::Error::last_os_error());
+            }
+            for (path, text) in &files {
+                let file = libc::open(path.as_ptr(), libc::O_WRONLY | libc::O_CLOEXEC);
+                let written = if file < 0 { -1 } else { libc::write(file, text.as_ptr().cast(), text.len()) };
+                if usize::try_from(written) != Ok(text.len()) {
+                    return Err(io::Error::last_os_error());
+                }
+                libc::close(file);
+            }
+            Ok(())
+        });
     }
 }
 

@@ -152,6 +152,7 @@ fn ssh(connection: &Value, may_ask: bool) -> Result<Ssh, Failure> {
         options,
         becomes_root,
         may_ask,
+        run_as: andon_lab::user_outside(),
     })
 }
 

@@ -15,6 +15,7 @@ use std::path::{Component, Path, PathBuf};
 use tar::{Archive, Builder, EntryType, Header};
 
 use crate::layer::{attributes_of, is_whiteout, opaque_attribute, set_attribute};
+use crate::owners::Owners;
 use crate::patience::{Budget, Metered};
 use crate::tree::{OPAQUE_DIRECTORY, WHITEOUT};
 
@@ -73,7 +74,7 @@ fn header(kind: EntryType, mode: u32) -> Header {
 fn entry<W: Write>(archive: &mut Builder<W>, root: &Path, path: &Path) -> io::Result<()> {
     let full = if path.as_os_str().is_empty() { root.to_owned() } else { root.join(path) };
     let metadata = fs::symlink_metadata(&full)?;
-    let attributes = attributes_of(&full)?;
+    let attributes = attributes_of(&full, &Owners::default())?;
     if !attributes.is_empty() {
         let named: Vec<(String, Vec<u8>)> = attributes
             .into_iter()
@@ -275,7 +276,7 @@ impl Target<'_> {
     /// The same file, or link, again. It counts like what is unpacked.
     fn copy(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.budget.fits(fs::symlink_metadata(from)?.len())?;
-        copy_through(from, to, |content| Metered { from: content, budget: self.budget })
+        copy_through(from, to, &Owners::default(), |content| Metered { from: content, budget: self.budget })
     }
 
     /// The directory that a path means inside of the root, through links of that root alone, and of what is below it; made
@@ -314,7 +315,7 @@ impl Target<'_> {
                 Ok(metadata) if metadata.is_dir() => {
                     if let Some(lower) = &lower {
                         fs::create_dir(&full)?;
-                        alike(lower, &full)?;
+                        alike(lower, &full, &Owners::default())?;
                     }
                 }
                 Ok(_) => {
@@ -398,21 +399,22 @@ fn exists(place: &Path) -> bool {
 }
 
 /// Gives a path the owner, mode and extended attributes of another one.
-pub(crate) fn alike(from: &Path, to: &Path) -> io::Result<()> {
+pub(crate) fn alike(from: &Path, to: &Path, owners: &Owners) -> io::Result<()> {
     let metadata = fs::symlink_metadata(from)?;
-    lchown(to, Some(metadata.uid()), Some(metadata.gid()))?;
+    let (user, group) = owners.of(from, &metadata)?;
+    lchown(to, Some(user), Some(group))?;
     if !metadata.file_type().is_symlink() {
         fs::set_permissions(to, Permissions::from_mode(metadata.mode() & 0o7777))?;
     }
-    attributes_of(from)?.iter().try_for_each(|(name, value)| set_attribute(to, name, value))
+    attributes_of(from, owners)?.iter().try_for_each(|(name, value)| set_attribute(to, name, value))
 }
 
 /// The same file, or link, again.
-pub(crate) fn copy(from: &Path, to: &Path) -> io::Result<()> {
-    copy_through(from, to, |content| content)
+pub(crate) fn copy(from: &Path, to: &Path, owners: &Owners) -> io::Result<()> {
+    copy_through(from, to, owners, |content| content)
 }
 
-fn copy_through<R: Read>(from: &Path, to: &Path, through: impl FnOnce(File) -> R) -> io::Result<()> {
+fn copy_through<R: Read>(from: &Path, to: &Path, owners: &Owners, through: impl FnOnce(File) -> R) -> io::Result<()> {
     let kind = fs::symlink_metadata(from)?.file_type();
     if kind.is_symlink() {
         symlink(fs::read_link(from)?, to)?;
@@ -421,7 +423,7 @@ fn copy_through<R: Read>(from: &Path, to: &Path, through: impl FnOnce(File) -> R
     } else {
         return Err(wrong("a link to what is no file"));
     }
-    alike(from, to)
+    alike(from, to, owners)
 }
 
 fn node(place: &Path, kind: libc::mode_t, device: libc::dev_t) -> io::Result<()> {

@@ -161,6 +161,16 @@ pub(crate) fn cannot_listen(listen: SocketAddr, error: &io::Error) -> Failure {
             Failure::new(summary, format!("{} is no address of this machine.", listen.ip()))
                 .help("Choose `127.0.0.1` for this machine alone, or `0.0.0.0` for all of its addresses.")
         }
+        io::ErrorKind::PermissionDenied => {
+            let first = fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start").unwrap_or_default();
+            let first = first.trim().parse().unwrap_or(1024);
+            let failure = Failure::new(summary, format!("On this machine, ports below {first} are root's."));
+            failure.help(format!(
+                "Choose a port from {first} on, have root run `sysctl -w net.ipv4.ip_unprivileged_port_start={}`, or run this \
+                 with sudo.",
+                listen.port()
+            ))
+        }
         _ => Failure::new(summary, sentence(&error.to_string())),
     }
 }

@@ -15,10 +15,10 @@ use super::has_guests;
 use super::lost::{self, Lost};
 use super::note::{self, Note, namespaces, started};
 use super::numbers::{self, Numbers};
-use super::outside;
+use super::{obstacle, outside};
 use crate::balancer::{refusal, refused};
 use crate::cgroup::{LISTED, own_group, remove_tree};
-use crate::failure::OrFail;
+use crate::failure::{OrFail, sentence};
 use crate::helper;
 use crate::layers::mount;
 use crate::netlink::Netlink;
@@ -111,7 +111,7 @@ fn begin(data: &Path, program: &Path, asked: Asked) -> Result<Note, Failure> {
             numbers::map(number, Numbers::Users)?;
             numbers::map(number, Numbers::Groups)?;
         }
-        let outside = outside::connect(number, life, &data.join("lab/realm.log"));
+        let outside = outside::connect(number, life, program, &data.join("lab/realm.log"));
         writeln!(input, "go").or_fail(failed)?;
         said()?;
         let process = number as i32;
@@ -197,18 +197,17 @@ fn join_others(process: i64, group: Option<&Path>) -> Result<(), Failure> {
 
 fn part() -> Result<(), Failure> {
     let own = CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWNET;
-    unshare(own).map_err(|error| {
-        let detail = format!("The kernel gives a user without root no namespaces: {}.", error.desc());
-        Failure::new("this machine lets only root have namespaces", detail).help(
-            "Have root allow it: `sysctl user.max_user_namespaces=100000`, and where they are there `kernel.unprivileged_userns_clone=1` and `kernel.apparmor_restrict_unprivileged_userns=0`. Or run this with sudo.",
-        )
-    })
+    unshare(own).map_err(|error| obstacle::to_namespaces(&error.into(), &obstacle::setting))
 }
 
 /// Sets up what is in a realm before anybody comes.
 fn furnish(data: &Path, group: Option<&Path>, mark: &str) -> Result<(), Failure> {
     let failed = || "cannot set the lab's realm up".to_owned();
-    mount("none", Path::new("/"), "", libc::MS_REC | libc::MS_SLAVE, "").or_fail(failed)?;
+    let parted = mount("none", Path::new("/"), "", libc::MS_REC | libc::MS_SLAVE, "");
+    parted.map_err(|error| {
+        let told = obstacle::to_work(&error, &obstacle::setting);
+        told.unwrap_or_else(|| Failure::new(failed(), sentence(&error.to_string())))
+    })?;
     match group {
         Some(group) => join(group, mark).or_fail(|| format!("cannot have control groups below {}", group.display()))?,
         None => {

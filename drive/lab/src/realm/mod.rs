@@ -4,7 +4,7 @@
 //! lab does all that it does elsewhere. One process holds these namespaces for as long as there is anything in them, and
 //! whoever works in the lab enters them, but for the network: so the program reaches what its user reaches, and only
 //! what must be among the servers goes there, a thread or a helper at a time. The way outside is a program of the user's
-//! (slirp4netns), as nobody but root may connect a namespace with this machine's interfaces.
+//! (slirp4netns, or pasta), as nobody but root may connect a namespace with this machine's interfaces.
 //!
 //! Root inside is the user, and the other numbers are those that `/etc/subuid` and `/etc/subgid` give to the user
 //! (user_namespaces(7), newuidmap(1)). Where the user's processes are in a control group that the user may write to, as
@@ -15,7 +15,9 @@ mod hold;
 mod lost;
 mod note;
 mod numbers;
+mod obstacle;
 mod outside;
+mod witness;
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -25,27 +27,36 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use andon_schema::Failure;
+use andon_value::Value;
 use nix::errno::Errno;
 use nix::sched::{CloneFlags, setns};
 
-use crate::cgroup::{own_group, remove_tree};
+use crate::cgroup::{Hierarchies, nothing_to_limit, own_group, remove_tree};
 use crate::failure::{OrFail, sentence};
 use crate::helper;
+use crate::kind::Kind;
 use crate::records::{Lock, Records, make_private};
 use hold::Held;
 use note::Note;
+use witness::Witness;
 
 pub(crate) use hold::helper;
 pub(crate) use note::started;
 pub(crate) use numbers::same_as_here;
+pub(crate) use outside::helper as outside_helper;
+pub use witness::SeenOutside;
 
 /// What servers can be limited by.
 const CONTROLLERS: [&str; 3] = ["memory", "cpu", "pids"];
+/// The attributes that say so.
+const LIMITS: [&str; 3] = ["memory", "cpus", "processes"];
 
 /// Why this process could not enter its user's realm.
 static REFUSED: OnceLock<Failure> = OnceLock::new();
 /// Says, for as long as this process lives, that it is in the realm.
 static GUEST: OnceLock<Guest> = OnceLock::new();
+/// Looks at this machine's files for this process where it is in a realm.
+static WITNESS: OnceLock<Witness> = OnceLock::new();
 
 /// The namespaces that are entered, in this order: the first gives the right to enter the others.
 const ENTERED: [(&str, CloneFlags); 3] =
@@ -74,6 +85,17 @@ pub fn is_entered() -> bool {
 /// The number of this process's user on this machine, also in a realm, where it is root.
 pub fn user() -> u32 {
     GUEST.get().map_or_else(|| nix::unistd::geteuid().as_raw(), |guest| guest.user)
+}
+
+/// The numbers of the user and the group that this process has on this machine, where it is root of a realm.
+pub fn user_outside() -> Option<(u32, u32)> {
+    GUEST.get().map(|guest| (guest.user, guest.user_group))
+}
+
+/// What is at a path of this machine, seen as it is outside of the realm that this process is in: in there, the files of
+/// users that have no number in it look like those of nobody. `None` in no realm, where all is seen as it is.
+pub fn seen_outside(path: &Path) -> Option<io::Result<SeenOutside>> {
+    WITNESS.get().map(|witness| witness.ask(path))
 }
 
 /// Ends the realm that this process is in where there is nothing in it: no object of the lab, and nobody else. To be called
@@ -109,6 +131,42 @@ pub(crate) fn check(realm: Option<&Realm>) -> Result<(), Failure> {
     }
 }
 
+/// Refuses what only this machine's root can make, where that is not who asks.
+pub(crate) fn check_may_make(kind: Kind, planned: &Value) -> Result<(), Failure> {
+    let refused =
+        |what: &str, detail: &str, help: &str| Err(Failure::new(format!("{what} needs root"), detail).help(help));
+    if kind.needs_root() {
+        return refused(
+            &format!("a `{}`", kind.name()),
+            "The kernel lets nobody but this machine's root mount what is on a block device.",
+            "Use a `lab_share`, which is a directory, or run this with sudo.",
+        );
+    }
+    if kind == Kind::Server && planned.get_str("on_host").is_some() {
+        return refused(
+            "a server that is `on_host`",
+            "It sees this machine's own /usr, which is root's: in a lab without root its files would be nobody's, and no \
+             program there would have the rights of its owner.",
+            "Make an `andon_image` with `from = \"host\"`, which copies what is installed here, and give the server its \
+             `digest` as `image`. Or run this with sudo.",
+        );
+    }
+    Ok(())
+}
+
+/// Refuses limits that are new, where nothing has a control group.
+pub(crate) fn check_limits(prior: Option<&Value>, planned: &Value) -> Result<(), Failure> {
+    let is_new = |name: &&str| {
+        let given = planned.get(name).filter(|given| !given.is_null());
+        given.is_some() && prior.and_then(|prior| prior.get(name)) != given
+    };
+    let any = LIMITS.iter().any(is_new);
+    match any && Hierarchies::find().is_ok_and(|found| found.are_listed()) {
+        true => Err(nothing_to_limit()),
+        false => Ok(()),
+    }
+}
+
 /// Why no limits are to be had in this realm, where that is known.
 pub(crate) fn no_limits() -> Option<&'static str> {
     GUEST.get()?.no_limits.as_deref()
@@ -118,11 +176,17 @@ fn attempt(data: &Path, program: &Path) -> Result<Option<String>, Failure> {
     let failed = || "cannot make a realm for the lab of a user without root".to_owned();
     let data = std::path::absolute(data).or_fail(failed)?;
     let is_new = !data.exists();
+    // Before there is any lock that it could go on to hold.
+    let witness = Witness::start().or_fail(failed)?;
     for directory in [data.clone(), data.join("lab")] {
         own(&directory)?;
     }
     let _lock = Lock::take(&lock_path(&data)).or_fail(failed)?;
-    come(&data, program).inspect_err(|_| {
+    let come = come(&data, program);
+    if come.is_ok() {
+        let _ = WITNESS.set(witness);
+    }
+    come.inspect_err(|_| {
         // Nothing is left of the attempt.
         if Note::read(&data).is_none() {
             remove_files(&data);
@@ -155,7 +219,7 @@ fn come(data: &Path, program: &Path) -> Result<Option<String>, Failure> {
     let home = own_group();
     let held = Note::read(data).filter(Note::is_held);
     let Held { note, is_new } = match held {
-        Some(note) => Held { note: reach_outside(data, note), is_new: false },
+        Some(note) => Held { note: reach_outside(data, program, note), is_new: false },
         None => hold::start(data, program)?,
     };
     let lost = note.lost.iter().map(|lost| lost.count(lost.group.as_deref())).sum();
@@ -169,14 +233,15 @@ fn come(data: &Path, program: &Path) -> Result<Option<String>, Failure> {
     entered.map(|()| lost::said(lost))
 }
 
-/// Has a realm whose way outside has ended by itself get another one.
-fn reach_outside(data: &Path, note: Note) -> Note {
-    if !note.lacks_its_way_outside() {
+/// Has a realm whose way outside has ended by itself get another one, and one that has none the one that is to be had by now.
+fn reach_outside(data: &Path, program: &Path, note: Note) -> Note {
+    if !note.lacks_its_way_outside() && (note.alone.is_none() || !outside::is_to_be_had()) {
         return note;
     }
     // Its holder has the end that lives as long as it does; this is the other one, again.
     let life = File::open(format!("/proc/{}/fd/2", note.process)).map_err(|error| error.to_string());
-    let made = life.and_then(|life| outside::connect(note.process as u32, life.into(), &data.join("lab/realm.log")));
+    let made =
+        life.and_then(|life| outside::connect(note.process as u32, life.into(), program, &data.join("lab/realm.log")));
     // Where there is none, whoever comes next tries it again.
     let note = match made {
         Ok(outside) => Note { outside: Some(outside), alone: None, ..note },
@@ -257,8 +322,9 @@ fn lock_path(data: &Path) -> PathBuf {
 /// This process, in the realm.
 #[derive(Debug, Clone)]
 struct Guest {
-    /// Who this process's user is outside.
+    /// Who this process's user is outside, and its group.
     user: u32,
+    user_group: u32,
     /// A shared lock that says that somebody is in the realm.
     lock: Arc<File>,
     groups: Option<Arc<Groups>>,
@@ -295,8 +361,8 @@ impl Guest {
         };
         let parent = |group: &PathBuf| Some((group.clone(), File::open(group.parent()?).ok()?));
         let lost = note.lost.iter().filter_map(|lost| parent(lost.group.as_ref()?)).collect();
-        let user = nix::unistd::geteuid().as_raw();
-        Ok(Guest { user, lock: Arc::new(lock), groups, lost: Arc::new(lost), no_limits: None })
+        let (user, user_group) = (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw());
+        Ok(Guest { user, user_group, lock: Arc::new(lock), groups, lost: Arc::new(lost), no_limits: None })
     }
 
     /// Where the control group of a realm that was lost is to be found from within another one.
@@ -420,5 +486,54 @@ impl Realm {
         self.note.end();
         guest.leave(self.note.group.as_deref());
         remove_files(data);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn controllers_are_handed_on_where_they_are() {
+        let folder = tempfile::tempdir().unwrap();
+        let (has, gives) = (folder.path().join("cgroup.controllers"), folder.path().join("cgroup.subtree_control"));
+        let check = |controllers: Option<&str>, expected: Option<&str>| {
+            let _ = fs::remove_file(&gives);
+            if let Some(controllers) = controllers {
+                fs::write(&has, controllers).unwrap();
+            }
+            assert_eq!(hand_on(folder.path()), Ok(()));
+            // The kernel adds each; a plain file has the last.
+            assert_eq!(fs::read_to_string(&gives).ok().as_deref(), expected, "{controllers:?}");
+        };
+        check(None, None);
+        check(Some("cpuset io\n"), None);
+        check(Some("memory\n"), Some("+memory"));
+        check(Some("cpuset cpu io memory pids\n"), Some("+pids"));
+        fs::remove_file(&gives).unwrap();
+        fs::create_dir(&gives).unwrap();
+        assert!(hand_on(folder.path()).unwrap_err().contains("has no memory to hand on"));
+    }
+
+    #[test]
+    fn what_only_root_can_make_is_refused_with_a_way_out() {
+        let check = |kind: Kind, given: &[(&'static str, Value)], expected: Option<(&str, &str)>| {
+            let failure = check_may_make(kind, &Value::object(given.iter().cloned())).err();
+            match expected {
+                None => assert_eq!(failure, None),
+                Some((summary, help)) => {
+                    let failure = failure.unwrap();
+                    assert_eq!(failure.summary, summary);
+                    assert!(failure.help.join(" ").contains(help), "{failure:?}");
+                }
+            }
+        };
+        check(Kind::Network, &[], None);
+        check(Kind::Share, &[], None);
+        check(Kind::Server, &[("image", "sha256:00".into())], None);
+        check(Kind::Volume, &[], Some(("a `lab_volume` needs root", "lab_share")));
+        check(Kind::Snapshot, &[], Some(("a `lab_snapshot` needs root", "lab_share")));
+        let on_host = [("on_host", Value::from("host"))];
+        check(Kind::Server, &on_host, Some(("a server that is `on_host` needs root", "from = \"host\"")));
     }
 }

@@ -119,7 +119,7 @@ impl Note {
         }
     }
 
-    /// A process beside the holder that is in all of the realm's namespaces, such as one that answers for names: by it they
+    /// A process that is in all of the realm's namespaces, such as one that answers for names: by it they
     /// can be entered where their holder has ended.
     pub fn someone_inside(&self) -> Option<i32> {
         if self.mark.is_empty() || !self.is_of_this_boot() {
@@ -130,7 +130,7 @@ impl Note {
             namespaces(number).is_some_and(|names| !names.is_empty() && names == self.namespaces)
                 && has_mark(number, &self.mark)
         });
-        inside.find_map(|number| number.parse().ok().filter(|number| *number != self.process))
+        inside.find_map(|number| number.parse().ok())
     }
 
     /// How many processes of the lab's objects run.

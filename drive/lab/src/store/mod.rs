@@ -50,6 +50,8 @@ struct Order {
     directory: PathBuf,
     /// Where the buckets are, those of other stores too.
     buckets: PathBuf,
+    /// In the realm of a user without root, the network of the servers, where the gateways of networks are.
+    network: Option<PathBuf>,
 }
 
 /// What a bucket is, as its file has it.
@@ -106,8 +108,16 @@ impl Settings {
 }
 
 /// The order for a store, as the hidden command takes it.
-pub(crate) fn order(group: &str, listen: SocketAddr, directory: &Path, buckets: &Path) -> Json {
-    json!({ "group": group, "listen": listen.to_string(), "directory": directory, "buckets": buckets })
+pub(crate) fn order(
+    group: &str,
+    listen: SocketAddr,
+    directory: &Path,
+    buckets: &Path,
+    network: Option<PathBuf>,
+) -> Json {
+    json!({
+        "group": group, "listen": listen.to_string(), "directory": directory, "buckets": buckets, "network": network,
+    })
 }
 
 /// The hidden command; see [`service::helper`].
@@ -119,7 +129,7 @@ fn begin(order: &Json) -> Result<Work, Failure> {
     let failed = || "cannot set the object store up".to_owned();
     let order = Order::from_json(order).ok_or_else(|| Failure::new(failed(), "It was not told what to be."))?;
     Hierarchies::find()?.group(&order.group).enter().or_fail(failed)?;
-    let listener = TcpListener::bind(order.listen).map_err(|error| cannot_listen(order.listen, &error))?;
+    let listener = bind(&order).map_err(|error| cannot_listen(order.listen, &error))?;
     listener.set_nonblocking(true).or_fail(failed)?;
     let control = service::control_socket(&order.directory)?;
     let store = Store { order, buckets: Mutex::default() };
@@ -129,6 +139,24 @@ fn begin(order: &Json) -> Result<Work, Failure> {
         }
     }
     Ok(Box::new(move || run(&Arc::new(store), listener, control)))
+}
+
+/// Opens the socket on this machine; at an address that only the servers' network has, it is there.
+fn bind(order: &Order) -> io::Result<TcpListener> {
+    let (bound, network) = (TcpListener::bind(order.listen), order.network.as_ref());
+    match (bound, network) {
+        (Err(error), Some(network)) if error.kind() == io::ErrorKind::AddrNotAvailable => {
+            let network = fs::File::open(network)?;
+            let there = || {
+                nix::sched::setns(network, nix::sched::CloneFlags::CLONE_NEWNET)?;
+                TcpListener::bind(order.listen)
+            };
+            // Nothing but the socket goes there: clients of this machine, and the rest of this process, stay here.
+            let bound = std::thread::scope(|scope| scope.spawn(there).join());
+            bound.map_err(|_| io::Error::other("the thread that opens sockets has ended"))?
+        }
+        (bound, _) => bound,
+    }
 }
 
 fn run(store: &Arc<Store>, listener: TcpListener, control: UnixListener) -> io::Result<()> {
@@ -289,6 +317,7 @@ impl Order {
             listen: text("listen")?.parse().ok()?,
             directory: text("directory")?.into(),
             buckets: text("buckets")?.into(),
+            network: text("network").map(PathBuf::from),
         })
     }
 }

@@ -9,6 +9,7 @@ use std::net::{IpAddr, TcpListener, UdpSocket};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, lchown};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Output};
+use std::sync::LazyLock;
 
 use andon_lab::{CreateExtra, Lab, Missing};
 use andon_schema::Identity;
@@ -21,17 +22,24 @@ use crate::world::{OWNER, World, config, lab, root, run, texts};
 pub const TESTS: &[Test] = &[
     ("user_without_root_has_servers", has_servers),
     ("user_without_root_has_servers_with_systemd_where_groups_are_delegated", has_systemd),
+    ("user_without_root_sees_whose_files_are", sees_owners),
     ("user_without_root_is_told_what_is_missing", told_what_is_missing),
 ];
 
-const USER: u32 = 54_321;
-const FIRST: u32 = 1_500_000_000;
+/// The number of the tests' user: each process has its own, as a test ends with killing all that its user runs.
+static USER: LazyLock<u32> = LazyLock::new(|| 53_000 + std::process::id() % 1000);
+/// The programs that are a way outside.
+const WAYS: [&str; 2] = ["slirp4netns", "pasta"];
+/// The first of the numbers that the user may give.
+static FIRST: LazyLock<u32> = LazyLock::new(|| 1_500_000_000 + std::process::id() % 1000 * 65_536);
 
 /// A user of this machine, for the time of a test.
 struct User {
     place: tempfile::TempDir,
     group: Option<PathBuf>,
     has_numbers: bool,
+    /// Programs that are not there for this user.
+    hidden: Vec<&'static str>,
 }
 
 impl User {
@@ -40,13 +48,13 @@ impl User {
         fs::set_permissions(place.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let write = |name: &str, text: String| fs::write(place.path().join(name), text).unwrap();
         let with = |path: &str, line: String| fs::read_to_string(path).unwrap() + &line;
-        write("passwd", with("/etc/passwd", format!("andon-test:x:{USER}:{USER}::/nonexistent:/bin/sh\n")));
-        write("group", with("/etc/group", format!("andon-test:x:{USER}:\n")));
-        write("numbers", if has_numbers { format!("andon-test:{FIRST}:65536\n") } else { String::new() });
+        write("passwd", with("/etc/passwd", format!("andon-test:x:{0}:{0}::/nonexistent:/bin/sh\n", *USER)));
+        write("group", with("/etc/group", format!("andon-test:x:{}:\n", *USER)));
+        write("numbers", if has_numbers { format!("andon-test:{}:65536\n", *FIRST) } else { String::new() });
         for name in ["data", "bin"] {
             fs::create_dir(place.path().join(name)).unwrap();
         }
-        chown(place.path().join("data"), Some(USER), Some(USER)).unwrap();
+        chown(place.path().join("data"), Some(*USER), Some(*USER)).unwrap();
         // Wherever this program was built, the user may run it.
         fs::copy("/proc/self/exe", place.path().join("bin/it")).unwrap();
         fs::set_permissions(place.path().join("bin/it"), fs::Permissions::from_mode(0o755)).unwrap();
@@ -57,12 +65,12 @@ impl User {
             for path in [group.clone(), group.join("run")] {
                 fs::create_dir(&path).unwrap();
                 for name in ["", "cgroup.procs", "cgroup.threads", "cgroup.subtree_control"] {
-                    chown(path.join(name), Some(USER), Some(USER)).unwrap();
+                    chown(path.join(name), Some(*USER), Some(*USER)).unwrap();
                 }
             }
             group
         });
-        User { place, group, has_numbers }
+        User { place, group, has_numbers, hidden: Vec::new() }
     }
 
     fn data(&self) -> PathBuf {
@@ -79,22 +87,23 @@ impl User {
 
     /// One step of the user's, by this program.
     fn does(&self, step: &str, words: &[&str]) -> Output {
-        self.does_as(USER, step, words)
+        self.does_as(*USER, step, words)
     }
 
     fn does_as(&self, user: u32, step: &str, words: &[&str]) -> Output {
-        let script = "set -e; here=$1; group=$2; user=$3; shift 3
+        let script = "set -e; here=$1; group=$2; user=$3; hidden=$4; shift 4
             mount --make-rprivate /
             mount --bind $here/passwd /etc/passwd; mount --bind $here/group /etc/group
             mount --bind $here/numbers /etc/subuid; mount --bind $here/numbers /etc/subgid
             [ -e $here/tun ] || mknod -m 666 $here/tun c 10 200
             mount --bind $here/tun /dev/net/tun
+            for program in $hidden; do mount --bind /dev/null /usr/bin/$program; done
             if [ -n \"$group\" ]; then echo 0 >$group/run/cgroup.procs; fi
             exec setpriv --reuid $user --regid $user --clear-groups \"$@\"";
         let mut command = Command::new("unshare");
         command.args(["--mount", "sh", "-c", script, "sh"]).arg(self.place.path());
         command.arg(self.group.as_ref().map(|group| group.as_os_str().to_owned()).unwrap_or_default());
-        command.arg(user.to_string());
+        command.arg(user.to_string()).arg(self.hidden.join(" "));
         command.arg(self.place.path().join("bin/it")).args(["realm-step", step]).arg(self.data()).args(words);
         command.output().unwrap()
     }
@@ -114,7 +123,7 @@ impl User {
             let Ok(status) = fs::read_to_string(process.path().join("status")) else { continue };
             let uid =
                 status.lines().find_map(|line| line.strip_prefix("Uid:")?.split_whitespace().next()?.parse().ok());
-            let own = uid.is_some_and(|uid: u32| uid == USER || (FIRST..FIRST + 65536).contains(&uid));
+            let own = uid.is_some_and(|uid: u32| uid == *USER || (*FIRST..*FIRST + 65536).contains(&uid));
             if own && !status.contains("State:\tZ") {
                 found.push((number, fs::read_to_string(process.path().join("comm")).unwrap_or_default()));
             }
@@ -177,7 +186,7 @@ impl Drop for User {
 /// Gives files the numbers that they have inside, as this machine counts them.
 fn give(path: &Path) {
     let metadata = path.symlink_metadata().unwrap();
-    let here = |number: u32| if number == 0 { USER } else { FIRST + number - 1 };
+    let here = |number: u32| if number == 0 { *USER } else { *FIRST + number - 1 };
     lchown(path, Some(here(metadata.uid())), Some(here(metadata.gid()))).unwrap();
     if metadata.is_dir() {
         fs::read_dir(path).unwrap().for_each(|entry| give(&entry.unwrap().path()));
@@ -210,16 +219,19 @@ fn has_servers(world: &World) {
     if lacks() {
         return;
     }
-    let user = User::new(false, true);
+    let mut user = User::new(false, true);
     let image = user.image();
     let [network, server, balancer] = [world.identity(), world.identity(), world.identity()];
     let listen = free_port();
     let words = [network.as_str(), server.as_str(), balancer.as_str(), image.to_str().unwrap(), &listen];
+    // Without a program that is a way outside, servers reach nothing there, and that is said.
+    user.hidden = WAYS.to_vec();
     let said = user.does_well("up", &words);
+    assert!(said.contains("neither slirp4netns nor pasta is installed"), "{said}");
     assert_eq!(get(&listen, "/").unwrap().status, 200);
     let init = init_of(&said);
     // Its root is the user, and nobody more: in a user namespace of its own.
-    assert_eq!(fs::metadata(format!("/proc/{init}")).unwrap().uid(), USER);
+    assert_eq!(fs::metadata(format!("/proc/{init}")).unwrap().uid(), *USER);
     assert_eq!(inside(&init, "id -u; stat -c %u:%g /etc/shadow / /etc/hosts").trim(), "0\n0:42\n0:0\n0:0");
     assert_eq!(inside(&init, "touch /var/x && chown 33:33 /var/x && stat -c %u:%g /var/x").trim(), "33:33");
     assert!(inside(&init, "hostname other; mount -t tmpfs x /mnt && echo mounted").contains("mounted"));
@@ -227,6 +239,14 @@ fn has_servers(world: &World) {
     let hidden = inside(&init, "rm -r /etc/skel && mkdir /etc/skel && ls -A /etc/skel");
     assert_eq!(hidden, "");
     assert!(inside(&init, "getent hosts web-0").contains("web-0"));
+    // Whoever changes something finds what was installed since; servers notice nothing of it.
+    if Path::new("/usr/bin/pasta").exists() {
+        user.hidden = vec!["slirp4netns"];
+    } else {
+        println!("skipped: there is no program `pasta`");
+        user.hidden.clear();
+    }
+    assert_eq!(init_of(&user.does_well("up-again", &words)), init);
     outside_is_reached(&init);
     // Whoever comes later finds all of it as it was.
     assert_eq!(user.does_well("look", &words), "network true\nserver true\nbalancer true\n");
@@ -234,6 +254,14 @@ fn has_servers(world: &World) {
     assert!(String::from_utf8_lossy(&failure.stdout).contains("Delegate=yes"), "{failure:?}");
     let failure = user.does("systemd", &words);
     assert!(String::from_utf8_lossy(&failure.stdout).contains("it cannot run systemd"), "{failure:?}");
+    let failure = user.does("on-host", &words);
+    assert!(String::from_utf8_lossy(&failure.stdout).contains("from = \"host\""), "{failure:?}");
+    user.does_well("bucket", &words);
+    let asks = "exec 3<>/dev/tcp/10.64.77.1/9000; printf 'GET /store HTTP/1.0\\r\\n\\r\\n' >&3; head -1 <&3";
+    assert!(inside(&init, &format!("timeout 10 bash -c \"{asks}\"")).contains(" 403 "));
+    user.does_well("no-bucket", &words);
+    let failure = user.does("low-port", &words);
+    assert!(String::from_utf8_lossy(&failure.stdout).contains("are root's"), "{failure:?}");
     let failure = user.does("volume", &words);
     assert!(String::from_utf8_lossy(&failure.stdout).contains("needs root"), "{failure:?}");
     // All is killed, as by a reboot: it is started again with its files and its address.
@@ -245,7 +273,9 @@ fn has_servers(world: &World) {
     let said = user.does_well("up-again", &words);
     assert_eq!(get(&listen, "/").unwrap().status, 200);
     assert_eq!(inside(&init_of(&said), "stat -c %u:%g /var/x").trim(), "33:33");
+    outside_is_reached(&init_of(&said));
     // A realm whose holder has ended is held again as long as anybody is in it: nothing in it notices.
+    user.hidden.clear();
     user.kill(|name| name == "andon-realm");
     assert_eq!(get(&listen, "/").unwrap().status, 200);
     assert_eq!(user.does_well("look", &words), "network true\nserver true\nbalancer true\n");
@@ -260,10 +290,10 @@ fn has_servers(world: &World) {
     is_lost_until_changed(&user, &words, &said);
     assert_eq!(get(&listen, "/").unwrap().status, 200);
     // Another user's directory is left as it is.
-    chown(user.data(), Some(USER + 1), None).unwrap();
-    let foreign = user.does_as(USER, "look", &words);
+    chown(user.data(), Some(*USER + 1), None).unwrap();
+    let foreign = user.does_as(*USER, "look", &words);
     assert!(String::from_utf8_lossy(&foreign.stderr).contains("--data-dir"), "{foreign:?}");
-    chown(user.data(), Some(USER), None).unwrap();
+    chown(user.data(), Some(*USER), None).unwrap();
     // And the mode of one that was there is its user's matter.
     fs::set_permissions(user.data(), fs::Permissions::from_mode(0o750)).unwrap();
     user.does_well("look", &words);
@@ -320,6 +350,42 @@ fn outside_is_reached(init: &str) {
     answers.join().unwrap();
 }
 
+fn sees_owners(_: &World) {
+    if lacks() {
+        return;
+    }
+    let user = User::new(false, true);
+    let place = user.place.path().join("files");
+    fs::create_dir(&place).unwrap();
+    let put = |name: &str, owner: u32, group: u32| {
+        fs::write(place.join(name), "").unwrap();
+        chown(place.join(name), Some(owner), Some(group)).unwrap();
+    };
+    put("root's", 0, 42);
+    put("nobody's", 65_534, 65_534);
+    put("own", *USER, *USER);
+    put("given", *FIRST + 32, *FIRST);
+    put("another's", 1234, 0);
+    put("far", 3_000_000, 0);
+    std::os::unix::fs::symlink("nowhere", place.join("link")).unwrap();
+    let program = place.join("program");
+    fs::copy("/bin/true", &program).unwrap();
+    let has_capability = Command::new("setcap").arg("cap_net_raw+ep").arg(&program).status();
+    let names = ["root's", "nobody's", "own", "given", "another's", "link", "program", "far", "gone"];
+    let said = user.does_well(
+        "owners",
+        &names.map(|name| place.join(name).to_str().unwrap().to_owned()).each_ref().map(|it| &**it),
+    );
+    let capable = has_capability.is_ok_and(|status| status.success());
+    let expected = format!(
+        "0 42\n65534 65534\n0 0\n33 1\n1234 0\n0 0\n0 0{}\nit belongs to the user 3000000, a number that no server of this \
+         user has\nNo such file or directory (os error 2)\n",
+        if capable { " with 20 bytes" } else { "" }
+    );
+    assert_eq!(said, expected);
+    user.assert_nothing_left();
+}
+
 fn has_systemd(world: &World) {
     if lacks() {
         return;
@@ -368,6 +434,21 @@ pub fn step(arguments: &[String]) -> Option<ExitCode> {
         assert!(entered.is_err());
         return Some(ExitCode::SUCCESS);
     }
+    if *step == "owners" {
+        entered.unwrap();
+        for path in words {
+            match andon_lab::seen_outside(Path::new(path)).unwrap() {
+                Ok(seen) => {
+                    let more =
+                        seen.capabilities.map(|bytes| format!(" with {} bytes", bytes.len())).unwrap_or_default();
+                    println!("{} {}{more}", seen.user, seen.group);
+                }
+                Err(error) => println!("{error}"),
+            }
+        }
+        andon_lab::leave_realm(data);
+        return Some(ExitCode::SUCCESS);
+    }
     if let Some(said) = entered.unwrap_or_else(|failure| panic!("{failure}\n{}", failure.help.join("\n"))) {
         println!("{said}");
     }
@@ -389,10 +470,20 @@ pub fn step(arguments: &[String]) -> Option<ExitCode> {
         "down" => user.down(),
         "limit" => user.refused("lab_server", &[("memory", "256M".into()), ("init", "andon".into())]),
         "systemd" => user.refused("lab_server", &[]),
+        "on-host" => user.refused("lab_server", &[("on_host", "host".into()), ("image", Value::NULL)]),
+        "low-port" => user.refused("lab_balancer", &[("listen", "127.0.0.1:7".into())]),
+        "bucket" => user.bucket(),
+        "no-bucket" => {
+            user.lab.delete("lab_bucket", &bucket_identity()).unwrap();
+        }
         "volume" => user.refused("lab_volume", &[("size", "64M".into())]),
         _ => return None,
     }
     Some(ExitCode::SUCCESS)
+}
+
+fn bucket_identity() -> Identity {
+    Identity::from_random(8_888_888 << 8)
 }
 
 struct Steps {
@@ -478,15 +569,29 @@ impl Steps {
         self.lab.tidy();
     }
 
+    /// A bucket for servers, at the gateway of their network.
+    fn bucket(&self) {
+        let given = [("name", "store".into()), ("listen", "10.64.77.1:9000".into())];
+        let (planned, _) = self.lab.plan("lab_bucket", None, &config("lab_bucket", &given)).unwrap();
+        let made = self.lab.create("lab_bucket", &bucket_identity(), &planned, &self.extra());
+        made.unwrap_or_else(|(failure, _)| panic!("{failure}"));
+    }
+
     fn refused(&self, kind: &str, given: &[(&'static str, Value)]) {
-        let mut all = if kind == "lab_server" { self.server("other") } else { vec![("name", "other".into())] };
+        let mut all = match kind {
+            "lab_server" => self.server("other"),
+            "lab_balancer" => vec![("targets", texts(&["10.64.77.9:80".to_owned()]))],
+            _ => vec![("name", "other".into())],
+        };
+        all.retain(|(name, _)| given.iter().all(|(given, _)| given != name));
         all.extend(given.iter().cloned());
         let identity = Identity::from_random(7_777_777 << 8);
         let failure = self.lab.plan(kind, None, &config(kind, &all)).map_or_else(
             |failure| failure,
             |(planned, _)| {
                 let (failure, left) = self.lab.create(kind, &identity, &planned, &self.extra()).unwrap_err();
-                assert_eq!((left, kind), (None, "lab_server"), "what is never to be had is refused by the plan");
+                assert_eq!(left, None);
+                assert_ne!(kind, "lab_volume", "what is never to be had is refused by the plan");
                 failure
             },
         );

@@ -15,6 +15,8 @@ mod published_value;
 mod remote_state;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use andon_docker::Docker;
@@ -171,7 +173,15 @@ pub fn images(settings: &Settings) -> Result<Images, Failure> {
         debian_security_mirror: settings.security_mirror.clone(),
         ubuntu_mirror: settings.ubuntu_mirror.clone(),
     };
-    Ok(Images::open(&settings.data_dir, mirrors)?.interrupted_by(Arc::clone(&settings.interrupt)))
+    let images = Images::open(&settings.data_dir, mirrors)?.interrupted_by(Arc::clone(&settings.interrupt));
+    Ok(if andon_lab::is_in_realm() { images.owners_by(owner_of) } else { images })
+}
+
+/// Whose a file of this machine's is, which nobody in the realm of a user without root can see.
+fn owner_of(path: &Path) -> io::Result<andon_image::Owner> {
+    let unseen = || io::Error::other("nobody can say whose it is");
+    let andon_lab::SeenOutside { user, group, capabilities } = andon_lab::seen_outside(path).ok_or_else(unseen)??;
+    Ok(andon_image::Owner { user, group, capabilities })
 }
 
 /// What a project's images are baked with.
