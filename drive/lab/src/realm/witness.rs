@@ -66,6 +66,8 @@ impl Witness {
 
     /// What is at a path, of which the last step is not followed.
     pub fn ask(&self, path: &Path) -> io::Result<SeenOutside> {
+        // It is elsewhere.
+        let path = std::path::absolute(path)?;
         let way = self.way.lock().unwrap_or_else(PoisonError::into_inner);
         message::send(&*way, path.as_os_str().as_bytes(), &[])?;
         let mut room = [0; LONGEST];

@@ -437,7 +437,9 @@ pub fn step(arguments: &[String]) -> Option<ExitCode> {
     if *step == "owners" {
         entered.unwrap();
         for path in words {
-            match andon_lab::seen_outside(Path::new(path)).unwrap() {
+            // By a path that is not whole, as definitions have them.
+            std::env::set_current_dir(Path::new(path).parent().unwrap()).unwrap();
+            match andon_lab::seen_outside(Path::new(Path::new(path).file_name().unwrap())).unwrap() {
                 Ok(seen) => {
                     let more =
                         seen.capabilities.map(|bytes| format!(" with {} bytes", bytes.len())).unwrap_or_default();
