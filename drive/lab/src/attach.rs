@@ -61,7 +61,8 @@ pub(crate) fn schema() -> Vec<(&'static str, Attribute)> {
             "volumes",
             map(
                 "The `id` of a `lab_volume` for each path at which one is to be: `{ \"/srv\" = lab_volume.data.id }`. A volume \
-                 has one server at a time. Attached and detached while the server runs.",
+                 has one server at a time. Attached and detached while the server runs. A machine (`vm`) has each as a disk, \
+                 `/dev/disk/by-id/virtio-ID`, which is mounted there.",
             ),
         ),
         ("shares", map("The `id` of a `lab_share` for each path at which one is to be, to be read and written.")),
@@ -398,8 +399,15 @@ pub(crate) fn attach(records: &Records, init: i32, all: &[Attached]) -> Result<(
 
 /// A server's value with only what is really there. `init` is its first process, if it runs.
 pub(crate) fn read(records: &Records, init: Option<i32>, value: Value) -> Value {
-    let Some(init) = init else { return value };
-    let absent: Vec<Attached> = all(&value).into_iter().filter(|attached| !is_there(records, init, attached)).collect();
+    match init {
+        Some(init) => only(value, |attached| is_there(records, init, attached)),
+        None => value,
+    }
+}
+
+/// A server's value with only those of its volumes and shares that are there.
+pub(crate) fn only(value: Value, is_there: impl Fn(&Attached) -> bool) -> Value {
+    let absent: Vec<Attached> = all(&value).into_iter().filter(|attached| !is_there(attached)).collect();
     if absent.is_empty() {
         return value;
     }

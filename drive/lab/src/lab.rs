@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use andon_schema::{Failure, Identity, TypeSchema};
 use andon_value::Value;
@@ -34,6 +36,7 @@ pub struct Lab {
     pub(crate) records: Records,
     helper: PathBuf,
     spawner: Spawner,
+    interrupt: Arc<AtomicBool>,
 }
 
 /// What a create or an update is told beside the plan.
@@ -85,7 +88,13 @@ impl Lab {
         let data = data.map_err(|error| Failure::new("the lab's data directory has no path", error.to_string()))?;
         let spawner = Spawner::new(settings.helper.clone());
         let realm = Realm::of(&data);
-        Ok(Lab { records: Records::new(data).on(realm), helper: settings.helper, spawner })
+        let records = Records::new(data).on(realm);
+        Ok(Lab { records, helper: settings.helper, spawner, interrupt: Arc::default() })
+    }
+
+    /// The same lab, which ends to wait for a machine that boots once this says so.
+    pub fn heeding(self, interrupt: Arc<AtomicBool>) -> Lab {
+        Lab { interrupt, ..self }
     }
 
     /// Where its records and its servers' files are.
@@ -296,7 +305,7 @@ impl Lab {
 
     /// Whether this lab knows of a server that does not run.
     pub fn is_stopped(&self, identity: &Identity) -> bool {
-        self.init(identity).is_none() && self.login(identity).is_none() && self.records.exists(identity)
+        !server::runs(identity) && self.records.exists(identity)
     }
 
     /// Stops a server and starts it again, with its address and its files. Gives what is to be said of it.
@@ -394,7 +403,7 @@ impl Lab {
         };
         self.at_work(kind, || match kind {
             Kind::Network => network::resolve(&self.records, identity, &record),
-            Kind::Server => server::resolve(&self.records, identity, &record),
+            Kind::Server => server::resolve(&self.records, &self.interrupt, identity, &record),
             Kind::Balancer => balancer::resolve(&self.records, identity, &record),
             Kind::Volume => volume::resolve(&self.records, identity, &record),
             Kind::Snapshot => Ok(snapshot::resolve(&self.records, identity, &record)),
@@ -476,7 +485,7 @@ impl Lab {
     }
 
     fn ground<'a>(&'a self, lock: &'a Lock, disk: Option<&'a Path>) -> Ground<'a> {
-        Ground { records: &self.records, spawner: &self.spawner, lock, disk }
+        Ground { records: &self.records, spawner: &self.spawner, lock, disk, interrupt: &self.interrupt }
     }
 
     fn destroy(&self, kind: Kind, identity: &Identity, lock: &Lock) -> Result<(), Failure> {

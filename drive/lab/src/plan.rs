@@ -43,6 +43,9 @@ pub(crate) fn plan(kind: Kind, prior: Option<&Value>, config: &Value) -> Result<
     if let Some(prior) = prior.filter(|_| kind == Kind::Volume) {
         volume::check_change(prior, &Value::object(planned.iter().cloned()))?;
     }
+    if let Some(prior) = prior.filter(|_| kind == Kind::Server && replace.is_empty()) {
+        vm::check_change(prior, &Value::object(planned.iter().cloned()))?;
+    }
     for (name, nested) in &schema.block.blocks {
         planned.push((name.clone(), config.get(name).cloned().unwrap_or_else(|| Value::null(nested.implied_type()))));
     }
@@ -183,6 +186,13 @@ mod tests {
         assert_eq!(replaced(&given("one", "2G")), Vec::<String>::new());
         assert_eq!(replaced(&given("two", "1G")), ["name"]);
         assert_eq!(replaced(&complete(&given("one", "1G"), [("vm", Value::null(Type::Bool))])), ["vm"]);
+        let disk = |size: &str| complete(&given("one", "1G"), [("disk", size.into())]);
+        let of = |before: &str, after: &str| plan(Kind::Server, Some(&disk(before)), &disk(after));
+        assert!(of("10G", "12G").unwrap().1.is_empty());
+        assert_eq!(of("10G", "9G").unwrap_err().summary, "the disk of a machine does not shrink");
+        // One that is made anew may have any.
+        let other = complete(&given("two", "1G"), [("disk", "9G".into())]);
+        assert_eq!(plan(Kind::Server, Some(&disk("10G")), &other).unwrap().1, ["name"]);
         let odd = complete(&given("one", "1G"), [("read_only_root", true.into())]);
         assert_eq!(plan(Kind::Server, None, &odd).unwrap_err().summary, "a machine has no `read_only_root`");
     }

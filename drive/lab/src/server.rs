@@ -9,6 +9,7 @@ use std::net::Ipv4Addr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use andon_schema::{Failure, Identity};
@@ -36,7 +37,7 @@ use crate::seed::Seed;
 use crate::spawn::{self, Order, Spawner, Started};
 use crate::spec::ServerSpec;
 use crate::units::format_bytes;
-use crate::vm::{self, Login, Size};
+use crate::vm::{self, Login, Size, Waiting};
 use crate::{address, attach, machine, users};
 
 /// How long an init may take until all of its units are up; on an idle machine it takes a fraction of a second, and a
@@ -59,6 +60,8 @@ pub(crate) struct Ground<'a> {
     pub lock: &'a Lock,
     /// The image of a machine of its own, as a disk.
     pub disk: Option<&'a Path>,
+    /// Whether the user asks for an end.
+    pub interrupt: &'a AtomicBool,
 }
 
 pub(crate) fn create(
@@ -282,14 +285,29 @@ fn update_machine(
 ) -> Result<Made, Failure> {
     let group = group(identity)?;
     let directory = ground.records.directory(Kind::Server, identity.as_str());
-    ground.records.write(identity, &Record { value: value.clone(), ..record.clone() })?;
+    let before = attach::all(&record.value);
+    let gone: Vec<Attached> = before.into_iter().filter(|attached| !spec.attached.contains(attached)).collect();
+    attach::check(ground.records, identity, &spec.attached)?;
     let running = vm::running(&group);
-    let stays = |process| spec.running && Size::now(process) == Some(Size::of(spec));
-    if let Some(process) = running.filter(|process| !stays(*process)) {
-        vm::stop(&group, process, &directory)?;
+    let staying = running.filter(|process| spec.running && Size::now(*process) == Some(Size::of(spec)));
+    match staying {
+        Some(_) => vm::detach_disks(&directory, address, &gone)?,
+        // Its table of file systems is written anew when it is up next.
+        None if !gone.is_empty() => vm::open(&directory)?,
+        None => {}
     }
+    ground.records.write(identity, &Record { value: value.clone(), ..record.clone() })?;
+    if let Some(process) = running.filter(|_| staying.is_none()) {
+        vm::stop(&group, process, &directory, address)?;
+    }
+    attach::release(ground.records, identity, &gone)?;
+    attach::claim(ground.records, identity, &spec.attached)?;
+    let disk = spec.machine.and_then(|machine| machine.disk);
     let mut notes = Vec::new();
-    if spec.running && vm::running(&group).is_none() {
+    if let Some(process) = staying {
+        vm::grow_own(&directory, disk, Some(process))?;
+        vm::attach_disks(ground.records, &directory, process, address, (&spec.attached, disk))?;
+    } else if spec.running {
         group.destroy()?;
         if running.is_some() {
             notes.push(format!("`{}` was started again, as its memory or its processors have changed.", spec.name));
@@ -331,7 +349,7 @@ pub(crate) fn restart(ground: Ground<'_>, identity: &Identity, record: &Record) 
     check_layers(&lower)?;
     let group = group(identity)?;
     if let Some(process) = vm::running(&group).filter(|_| spec.machine.is_some()) {
-        vm::stop(&group, process, &ground.records.directory(Kind::Server, identity.as_str()))?;
+        vm::stop(&group, process, &ground.records.directory(Kind::Server, identity.as_str()), address)?;
     } else if let Some(init) = init(&group) {
         stop(&group, init)?;
     }
@@ -433,6 +451,7 @@ pub(crate) fn read(records: &Records, identity: &Identity, prior: &Value) -> Res
     if vm::is_machine(prior) {
         let process = vm::running(&group);
         let asked = Size::of(&ServerSpec::decode(prior)?);
+        let directory = records.directory(Kind::Server, identity.as_str());
         // One that is of another size than it was last known to be was cut off on its way there.
         let other = |is_other: fn(Size, Size) -> bool| process.and_then(Size::now).filter(|now| is_other(*now, asked));
         let as_it_was = |name: &str| prior.get(name).cloned().unwrap_or(Value::NULL);
@@ -446,7 +465,16 @@ pub(crate) fn read(records: &Records, identity: &Identity, prior: &Value) -> Res
             (None, None) => as_it_was("cpus"),
         };
         let running = Value::from(process.is_some());
-        return Ok(Some(complete(prior, [("memory", memory), ("cpus", cpus), ("running", running)])));
+        let bytes = vm::grown(&directory);
+        let disk = match ServerSpec::decode(prior)?.machine.and_then(|machine| machine.disk) {
+            Some(asked) if bytes != Some(asked) && process.is_some() => {
+                bytes.map_or(Value::null(Type::String), |bytes| Value::from(format_bytes(bytes)))
+            }
+            _ => as_it_was("disk"),
+        };
+        let now = complete(prior, [("memory", memory), ("cpus", cpus), ("disk", disk), ("running", running)]);
+        let has = |process| attach::only(now.clone(), |it| vm::has_disk(records, &directory, process, it));
+        return Ok(Some(process.map_or(now.clone(), has)));
     }
     if init(&group).is_none() {
         return Ok(Some(complete(prior, [("running", Value::from(false))])));
@@ -477,7 +505,12 @@ fn cpus_now(group: &Group, prior: &Value, asked: Option<f64>) -> Value {
 }
 
 /// What came of a create: a server whose init serves is complete, because the init is the last that is started.
-pub(crate) fn resolve(records: &Records, identity: &Identity, record: &Record) -> Result<Found, Failure> {
+pub(crate) fn resolve(
+    records: &Records,
+    interrupt: &AtomicBool,
+    identity: &Identity,
+    record: &Record,
+) -> Result<Found, Failure> {
     let directory = records.directory(Kind::Server, identity.as_str());
     if record.value.get_str("address").is_none() {
         return Ok(Found::Partial);
@@ -485,8 +518,11 @@ pub(crate) fn resolve(records: &Records, identity: &Identity, record: &Record) -
     let spec = ServerSpec::decode(&record.value)?;
     if let (Some(_), Some(address), true) = (spec.machine, spec.address, spec.running) {
         let Some(process) = vm::running(&group(identity)?) else { return Ok(Found::Partial) };
-        if vm::wait_until_serving(process, &directory, address).is_err() {
-            return Ok(Found::Partial);
+        let waiting = Waiting { directory: &directory, interrupt };
+        match vm::wait_until_serving(waiting, process, address) {
+            Err(failure) if interrupt.load(Ordering::Relaxed) => return Err(failure),
+            Err(_) => return Ok(Found::Partial),
+            Ok(()) => {}
         }
     } else if spec.running {
         let Some(init) = init(&group(identity)?) else { return Ok(Found::Partial) };
@@ -550,7 +586,12 @@ fn take_address(records: &Records, identity: &Identity, spec: &ServerSpec, range
     })
 }
 
-/// The first process of a server of this identity, if it runs.
+/// Whether a server of this identity runs, as a container or as a machine of its own.
+pub(crate) fn runs(identity: &Identity) -> bool {
+    group(identity).is_ok_and(|group| init(&group).is_some() || vm::running(&group).is_some())
+}
+
+/// The first process of a server of this identity, if it runs and is a container.
 pub(crate) fn running_init(identity: &Identity) -> Option<i32> {
     init(&group(identity).ok()?)
 }

@@ -18,6 +18,7 @@ use crate::plan::complete;
 use crate::records::{Lock, Record, Records, absent_is_fine, make_private};
 use crate::spec::required;
 use crate::units::{format_bytes, parse_bytes};
+use crate::vm::Holder;
 use crate::volume;
 
 /// The attributes that cannot change in place.
@@ -69,7 +70,15 @@ pub(crate) fn create(records: &Records, identity: &Identity, owner: &str, planne
     make_private(&directory).or_fail(|| format!("cannot make {}", directory.display()))?;
     let unfinished = directory.join("image.new");
     let mounted = open_volume(records, of).map(|(_, _, root)| root);
+    let machine = Holder::of(records, of);
     let copied = match &mounted {
+        None if machine.is_some() => {
+            let freeze = |freeze: bool| machine.as_ref().map_or(Ok(()), |machine| machine.freeze(freeze));
+            freeze(true)?;
+            let copied = copy_file(&image, &unfinished);
+            freeze(false)?;
+            copied
+        }
         Some(root) => {
             freeze(root).or_fail(|| "cannot hold the volume still".into())?;
             let copied = copy_file(&image, &unfinished);
@@ -129,6 +138,9 @@ fn let_go_on(records: &Records, identity: &Identity) {
     let Ok(_use) = Lock::take(&records.directory(Kind::Volume, &of).join("lock")) else { return };
     if let Some((_, _, root)) = open_volume(records, &of) {
         thaw(&root);
+    } else if let Some(machine) = Holder::of(records, &of) {
+        // It fails where nothing is frozen.
+        let _ = machine.freeze(false);
     }
 }
 

@@ -18,6 +18,7 @@ use crate::records::{Lock, Record, Records, absent_is_fine, make_private};
 use crate::snapshot;
 use crate::spec::required;
 use crate::units::{format_bytes, parse_bytes};
+use crate::vm::Holder;
 
 /// The attributes that cannot change in place.
 pub(crate) const REPLACING: &[&str] = &["file_system", "snapshot"];
@@ -157,6 +158,10 @@ pub(crate) fn update(
 
 fn grow(records: &Records, lock: &Lock, identity: &Identity, image: &Path) -> Result<Vec<String>, Failure> {
     let system = file_system(records, identity.as_str());
+    if let Some(machine) = Holder::of(records, identity.as_str()) {
+        let bytes = fs::metadata(image).or_fail(|| format!("cannot grow {}", image.display()))?.len();
+        return machine.grow(bytes).map(|()| Vec::new());
+    }
     let loops = loops_of(image);
     for device in &loops {
         update_loop(device).or_fail(|| format!("cannot grow {}", device.display()))?;

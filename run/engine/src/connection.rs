@@ -98,6 +98,8 @@ fn machine(login: &Login) -> Ssh {
             option("StrictHostKeyChecking", "yes".to_owned()),
             option("HostKeyAlgorithms", "ssh-ed25519".to_owned()),
             option("IdentitiesOnly", "yes".to_owned()),
+            // The wire is this machine's memory.
+            option("Compression", "no".to_owned()),
         ],
         becomes_root: true,
         ..Ssh::default()

@@ -3,14 +3,16 @@
 //! That there is a device file proves nothing: inside of other machines it may boot nothing in useful time. So a disk of one
 //! sector is booted once, which counts and ends; how that went is kept until this machine boots again.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use andon_schema::Failure;
 
-use crate::failure::OrFail;
+use crate::failure::{OrFail, sentence};
 use crate::records::Lock;
 
 /// The program.
@@ -18,6 +20,12 @@ pub(super) const QEMU: &str = "qemu-system-x86_64";
 /// Where it is kept how the test went: in memory, so that it goes with the kernel.
 const KEPT: &str = "/run/andon-kvm";
 const DEVICE: &str = "/dev/kvm";
+/// linux/kvm.h, and the only version that there is: <https://docs.kernel.org/virt/kvm/api.html#kvm-get-api-version>.
+const KVM_GET_API_VERSION: u64 = 0xAE00;
+const VERSION: i32 = 12;
+/// The words that are kept.
+const WORKS: &str = "works";
+const TOO_LONG: &str = "too long";
 /// How long the test may take. With the processor's help it takes a tenth of that, firmware included.
 const LIMIT: Duration = Duration::from_secs(10);
 /// How QEMU ends where the test came to its end: what the sector writes, twice, and one.
@@ -37,7 +45,11 @@ impl Accelerator {
     /// The best that works here. Without `emulate`, it is an error where that is none.
     pub(super) fn choose(emulate: bool) -> Result<Accelerator, Failure> {
         installed()?;
-        match kvm()? {
+        Accelerator::decide(kvm()?, emulate)
+    }
+
+    fn decide(probe: Probe, emulate: bool) -> Result<Accelerator, Failure> {
+        match probe.against() {
             None => Ok(Accelerator::Kvm),
             Some(_) if emulate => Ok(Accelerator::None),
             Some(why) => Err(Failure::new("this machine cannot run machines with its processor's help", why)
@@ -81,58 +93,124 @@ pub(super) fn program(name: &str) -> Result<PathBuf, Failure> {
     })
 }
 
-/// Why KVM does not work, if it does not.
-fn kvm() -> Result<Option<String>, Failure> {
-    if !Path::new(DEVICE).exists() {
-        return Ok(Some(format!("There is no {DEVICE}.")));
+/// What is known of KVM on this machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Probe {
+    /// The device cannot be opened.
+    Closed(io::ErrorKind, String),
+    /// It is of another version than QEMU speaks.
+    Version(i32),
+    /// The test machine came to its end.
+    Works,
+    /// It was ended at the limit.
+    TooLong,
+    /// QEMU ended otherwise: with a number, if no signal ended it, and with words.
+    Failed(Option<i32>, String),
+}
+
+impl Probe {
+    /// What the end of the test's QEMU says.
+    fn of_end(code: Option<i32>, said: &str) -> Probe {
+        match code {
+            Some(ENDED) => Probe::Works,
+            code => Probe::Failed(code, said.trim().to_owned()),
+        }
+    }
+
+    /// Why no machine is run with its help; `None` where that works.
+    fn against(&self) -> Option<String> {
+        let advice =
+            "Processors have it switched off in their firmware, and machines in others are not always given it.";
+        Some(match self {
+            Probe::Works => return None,
+            Probe::Closed(io::ErrorKind::NotFound, _) => format!("There is no {DEVICE}. {advice}"),
+            Probe::Closed(io::ErrorKind::PermissionDenied, _) => {
+                format!("{DEVICE} is not for this user: it is for root and the group `kvm`.")
+            }
+            Probe::Closed(_, error) => format!("{DEVICE} is there, but cannot be opened: {}", sentence(error)),
+            Probe::Version(version) => format!("{DEVICE} is of version {version}, and QEMU speaks {VERSION}."),
+            Probe::TooLong => {
+                format!("There is {DEVICE}, but a test machine did not even start in {} s.", LIMIT.as_secs())
+            }
+            Probe::Failed(code, said) => {
+                let end = code.map_or("was ended by a signal".to_owned(), |code| format!("ended with {code}"));
+                let said = if said.is_empty() { String::new() } else { format!(" It said: {}", sentence(said)) };
+                format!("There is {DEVICE}, but QEMU {end} when it was to start a test machine.{said}")
+            }
+        })
+    }
+
+    /// How it is kept until this machine boots again. What may be mended before, and is found out at once, is not.
+    fn to_keep(&self) -> Option<&'static str> {
+        match self {
+            Probe::Works => Some(WORKS),
+            Probe::TooLong => Some(TOO_LONG),
+            _ => None,
+        }
+    }
+
+    fn kept(text: &str) -> Option<Probe> {
+        [Probe::Works, Probe::TooLong].into_iter().find(|probe| probe.to_keep() == Some(text))
+    }
+}
+
+fn kvm() -> Result<Probe, Failure> {
+    let device = match File::options().read(true).write(true).open(DEVICE) {
+        Ok(device) => device,
+        Err(error) => return Ok(Probe::Closed(error.kind(), error.to_string())),
+    };
+    // SAFETY: the request takes no argument.
+    let version = unsafe { libc::ioctl(device.as_raw_fd(), KVM_GET_API_VERSION as _, 0) };
+    if version != VERSION {
+        return Ok(Probe::Version(version));
     }
     // One test at a time, and whoever waited finds how it went.
     let _lock = Lock::take(Path::new("/run/andon-kvm.lock")).or_fail(|| "cannot lock /run/andon-kvm.lock".into())?;
-    if let Ok(kept) = fs::read_to_string(KEPT) {
-        return Ok(Some(kept).filter(|why| !why.is_empty()));
+    if let Some(kept) = fs::read_to_string(KEPT).ok().and_then(|text| Probe::kept(&text)) {
+        return Ok(kept);
     }
-    let why = test()?;
-    fs::write(KEPT, why.as_deref().unwrap_or_default()).or_fail(|| format!("cannot write {KEPT}"))?;
-    Ok(why)
+    let probe = test()?;
+    if let Some(kept) = probe.to_keep() {
+        fs::write(KEPT, kept).or_fail(|| format!("cannot write {KEPT}"))?;
+    }
+    Ok(probe)
 }
 
-fn test() -> Result<Option<String>, Failure> {
+/// Boots the sector, which takes a moment where it works.
+fn test() -> Result<Probe, Failure> {
     let failed = || "cannot try whether KVM works".to_owned();
-    let disk = PathBuf::from(format!("{KEPT}.{}", std::process::id()));
+    let [disk, said] = ["", ".said"].map(|end| PathBuf::from(format!("{KEPT}.{}{end}", std::process::id())));
     fs::write(&disk, sector()).or_fail(failed)?;
-    let drive = format!("file={},format=raw,if=ide,readonly=off", disk.display());
-    let mut command = Command::new(program(QEMU)?);
-    command.args(["-nodefaults", "-no-user-config", "-display", "none", "-machine", "pc", "-m", "32", "-no-reboot"]);
-    command.args([
-        "-accel",
-        "kvm",
-        "-cpu",
-        "host",
-        "-drive",
-        &drive,
-        "-device",
-        "isa-debug-exit,iobase=0x501,iosize=2",
-    ]);
-    command.env_clear().stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    let spawned = command.spawn().or_fail(failed);
-    let outcome = spawned.and_then(|mut child| {
-        let deadline = Instant::now() + LIMIT;
-        loop {
-            match child.try_wait().or_fail(failed)? {
-                Some(status) if status.code() == Some(ENDED) => return Ok(None),
-                Some(status) => return Ok(Some(format!("A test of {DEVICE} failed: QEMU ended with {status}."))),
-                None if Instant::now() > deadline => {
-                    child.kill().or_fail(failed)?;
-                    child.wait().or_fail(failed)?;
-                    let limit = LIMIT.as_secs();
-                    return Ok(Some(format!("There is {DEVICE}, but a test machine did not even start in {limit} s.")));
-                }
-                None => std::thread::sleep(Duration::from_millis(10)),
+    let outcome = boot(&disk, &said, "kvm", "host", LIMIT).or_fail(failed);
+    let words = fs::read_to_string(&said).unwrap_or_default();
+    [disk, said].iter().for_each(|path| drop(fs::remove_file(path)));
+    Ok(outcome?.map_or(Probe::TooLong, |code| Probe::of_end(code, &words)))
+}
+
+/// How QEMU ended that boots the sector: its number, if no signal ended it. `None` where it was ended at the limit.
+fn boot(disk: &Path, said: &Path, accel: &str, cpu: &str, limit: Duration) -> io::Result<Option<Option<i32>>> {
+    let qemu = program(QEMU).map_err(|failure| io::Error::other(failure.to_string()))?;
+    let words = "-nodefaults -no-user-config -display none -machine pc -m 32 -no-reboot";
+    let mut command = Command::new(qemu);
+    command.args(words.split(' ')).args(["-accel", accel, "-cpu", cpu]);
+    // A comma in a file's name is written twice.
+    let file = disk.display().to_string().replace(',', ",,");
+    command.args(["-drive", &format!("file={file},format=raw,if=ide")]);
+    command.args(["-device", "isa-debug-exit,iobase=0x501,iosize=2"]);
+    command.env_clear().stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(said)?);
+    let mut child = command.spawn()?;
+    let deadline = Instant::now() + limit;
+    loop {
+        match child.try_wait()? {
+            Some(status) => return Ok(Some(status.code())),
+            None if Instant::now() > deadline => {
+                child.kill()?;
+                child.wait()?;
+                return Ok(None);
             }
+            None => std::thread::sleep(Duration::from_millis(10)),
         }
-    });
-    let _ = fs::remove_file(&disk);
-    outcome
+    }
 }
 
 /// A boot sector that counts down from fifty millions and ends the machine.
@@ -162,5 +240,57 @@ mod tests {
         let sector = sector();
         assert_eq!((sector.len(), sector.get(510..)), (512, Some(&[0x55, 0xAA][..])));
         assert_eq!(i32::from_le_bytes([sector[3], sector[4], sector[5], sector[6]]), 50_000_000);
+    }
+
+    #[test]
+    fn only_a_machine_that_ran_proves_something() {
+        let check = |probe: Probe, words: &str, is_kept: bool| {
+            let against = probe.against();
+            assert_eq!(against.is_none(), words.is_empty(), "{probe:?}");
+            assert!(against.clone().unwrap_or_default().contains(words), "{against:?}");
+            let kept = probe.to_keep().and_then(Probe::kept);
+            assert_eq!(kept, is_kept.then(|| probe.clone()), "{probe:?}");
+            let chosen = |emulate: bool| Accelerator::decide(probe.clone(), emulate);
+            match against {
+                None => assert_eq!([true, false].map(|it| chosen(it).unwrap()), [Accelerator::Kvm; 2]),
+                Some(why) => {
+                    assert_eq!(chosen(true).unwrap(), Accelerator::None);
+                    let failure = chosen(false).unwrap_err();
+                    assert!(failure.detail == why && failure.help.concat().contains("emulate = true"), "{failure}");
+                }
+            }
+        };
+        let closed = |kind, said: &str| Probe::Closed(kind, said.to_owned());
+        check(closed(io::ErrorKind::NotFound, "no such file"), "There is no /dev/kvm", false);
+        check(closed(io::ErrorKind::PermissionDenied, "denied"), "group `kvm`", false);
+        check(closed(io::ErrorKind::Other, "no such device"), "opened: no such device.", false);
+        check(Probe::Version(11), "version 11", false);
+        check(Probe::TooLong, "did not even start", true);
+        check(Probe::of_end(Some(ENDED), "warning"), "", true);
+        for (code, said, words) in [
+            (Some(0), "", "ended with 0 when"),
+            (Some(1), "failed to initialize kvm\n", "It said: failed to initialize kvm."),
+            (None, "", "ended by a signal"),
+        ] {
+            check(Probe::of_end(code, said), words, false);
+        }
+        assert_eq!(["", "rubbish"].map(Probe::kept), [None, None]);
+    }
+
+    #[test]
+    fn the_sector_counts_and_ends_the_machine() {
+        let folder = tempfile::tempdir().unwrap();
+        let (disk, said) = (folder.path().join("sector, one"), folder.path().join("said"));
+        if program(QEMU).is_err() {
+            return println!("skipped: qemu-system-x86 is not installed");
+        }
+        fs::write(&disk, sector()).unwrap();
+        let ended = |accel: &str, limit: Duration| boot(&disk, &said, accel, "max", limit).unwrap();
+        let code = ended("tcg", Duration::from_secs(60)).unwrap();
+        assert_eq!(Probe::of_end(code, &fs::read_to_string(&said).unwrap()), Probe::Works);
+        assert_eq!(ended("tcg", Duration::from_millis(1)), None);
+        let code = ended("none", Duration::from_secs(60)).unwrap();
+        let Probe::Failed(Some(1), words) = Probe::of_end(code, &fs::read_to_string(&said).unwrap()) else { panic!() };
+        assert!(words.contains("accel"), "{words}");
     }
 }

@@ -1,7 +1,8 @@
 //! QEMU's own socket: <https://www.qemu.org/docs/master/interop/qmp-spec.html>.
 
+use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Lines, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -11,38 +12,79 @@ use serde_json::{Value as Json, json};
 
 /// The socket, in a machine's directory.
 pub(super) const SOCKET: &str = "control";
-const LIMIT: Duration = Duration::from_secs(5);
+/// QEMU answers at once, but for somebody else's conversation with it, and where this machine is very busy.
+const LIMIT: Duration = Duration::from_secs(20);
 
-/// Has a machine begin to shut down, as its power button would.
-pub(super) fn press_power_button(directory: &Path) -> io::Result<()> {
-    // The way there may be longer than the name of a socket.
-    let directory = File::open(directory)?;
-    let path = PathBuf::from(format!("/proc/self/fd/{}/{SOCKET}", directory.as_raw_fd()));
-    let stream = UnixStream::connect(path)?;
-    stream.set_read_timeout(Some(LIMIT))?;
-    stream.set_write_timeout(Some(LIMIT))?;
-    let mut lines = BufReader::new(stream.try_clone()?).lines();
-    // It greets first.
-    next(&mut lines)?;
-    for command in ["qmp_capabilities", "system_powerdown"] {
-        writeln!(&stream, "{}", json!({ "execute": command }))?;
+/// A conversation with a machine's QEMU, which holds one at a time.
+pub(super) struct Control {
+    stream: UnixStream,
+    lines: Lines<BufReader<UnixStream>>,
+}
+
+/// What QEMU has that came by its socket or has a name of ours.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Parts {
+    /// What disks are read from.
+    pub nodes: BTreeSet<String>,
+    /// What the machine sees.
+    pub devices: BTreeSet<String>,
+}
+
+impl Control {
+    /// Begins one with the machine of a directory.
+    pub fn open(directory: &Path) -> io::Result<Control> {
+        // The way there may be longer than the name of a socket.
+        let directory = File::open(directory)?;
+        let path = PathBuf::from(format!("/proc/self/fd/{}/{SOCKET}", directory.as_raw_fd()));
+        let stream = UnixStream::connect(path)?;
+        stream.set_read_timeout(Some(LIMIT))?;
+        stream.set_write_timeout(Some(LIMIT))?;
+        let mut control = Control { lines: BufReader::new(stream.try_clone()?).lines(), stream };
+        // It greets first.
+        control.next()?;
+        control.ask(&json!({ "execute": "qmp_capabilities" }))?;
+        Ok(control)
+    }
+
+    /// The answer to a command. What QEMU refuses is an error with its words.
+    pub fn ask(&mut self, command: &Json) -> io::Result<Json> {
+        writeln!(&self.stream, "{command}")?;
         // What happens meanwhile is told in between.
-        let answer = loop {
-            let line = next(&mut lines)?;
+        let mut answer = loop {
+            let line = self.next()?;
             if line.get("event").is_none() {
                 break line;
             }
         };
-        if answer.get("return").is_none() {
-            return Err(io::Error::other(answer.to_string()));
+        match answer.get_mut("return") {
+            Some(answer) => Ok(answer.take()),
+            None => {
+                let said = answer.pointer("/error/desc").and_then(Json::as_str).map(str::to_owned);
+                Err(io::Error::other(said.unwrap_or_else(|| answer.to_string())))
+            }
         }
     }
-    Ok(())
+
+    /// What it has now.
+    pub fn parts(&mut self) -> io::Result<Parts> {
+        let nodes = self.ask(&json!({ "execute": "query-named-block-nodes", "arguments": { "flat": true } }))?;
+        let devices = self.ask(&json!({ "execute": "qom-list", "arguments": { "path": "/machine/peripheral" } }))?;
+        let texts = |list: &Json, name: &str| -> BTreeSet<String> {
+            let list = list.as_array().into_iter().flatten();
+            list.filter_map(|one| Some(one.get(name)?.as_str()?.to_owned())).collect()
+        };
+        Ok(Parts { nodes: texts(&nodes, "node-name"), devices: texts(&devices, "name") })
+    }
+
+    fn next(&mut self) -> io::Result<Json> {
+        let line = self.lines.next().ok_or(io::ErrorKind::UnexpectedEof)??;
+        serde_json::from_str(&line).map_err(io::Error::other)
+    }
 }
 
-fn next(lines: &mut impl Iterator<Item = io::Result<String>>) -> io::Result<Json> {
-    let line = lines.next().ok_or(io::ErrorKind::UnexpectedEof)??;
-    serde_json::from_str(&line).map_err(io::Error::other)
+/// Has a machine begin to shut down, as its power button would.
+pub(super) fn press_power_button(directory: &Path) -> io::Result<()> {
+    Control::open(directory)?.ask(&json!({ "execute": "system_powerdown" })).map(drop)
 }
 
 #[cfg(test)]
@@ -59,18 +101,22 @@ mod tests {
         let opened = File::open(&long).unwrap();
         let listener = UnixListener::bind(format!("/proc/self/fd/{}/{SOCKET}", opened.as_raw_fd())).unwrap();
         let machine = std::thread::spawn(move || {
-            let (stream, _) = listener.accept().unwrap();
-            let mut lines = BufReader::new(&stream).lines();
             let mut asked = Vec::new();
-            writeln!(&stream, "{{\"QMP\":{{}}}}").unwrap();
-            for _ in 0..2 {
-                asked.push(next(&mut lines).unwrap()["execute"].as_str().unwrap().to_owned());
-                writeln!(&stream, "{{\"event\":\"X\"}}\n{{\"return\":{{}}}}").unwrap();
+            for answer in ["{\"return\":{}}", "{\"error\":{\"class\":\"GenericError\",\"desc\":\"not now\"}}"] {
+                let (stream, _) = listener.accept().unwrap();
+                let mut lines = BufReader::new(&stream).lines();
+                writeln!(&stream, "{{\"QMP\":{{}}}}").unwrap();
+                for answer in ["{\"return\":{}}", answer] {
+                    let line: Json = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
+                    asked.push(line["execute"].as_str().unwrap().to_owned());
+                    writeln!(&stream, "{{\"event\":\"X\"}}\n{answer}").unwrap();
+                }
             }
             asked
         });
         press_power_button(&long).unwrap();
-        assert_eq!(machine.join().unwrap(), ["qmp_capabilities", "system_powerdown"]);
+        assert_eq!(press_power_button(&long).unwrap_err().to_string(), "not now");
+        assert_eq!(machine.join().unwrap(), ["qmp_capabilities", "system_powerdown"].repeat(2));
         assert!(press_power_button(folder.path()).is_err());
     }
 }

@@ -13,14 +13,19 @@
 //!   known_hosts   by which it knows the machine
 //!   console.log   its serial console
 //!   console.boot  how long that was when it was started last
+//!   grown         how large its disk was, in bytes, when its root file system was last grown
+//!   unmounted     there while it is open what of its volumes it has mounted
 //!   monitor.log   what QEMU said
 //!   control       QEMU's own socket
 //! ```
 
 mod accelerator;
 mod control;
+mod disks;
+mod guest;
 mod seed;
 mod tap;
+mod volumes;
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -30,11 +35,13 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use andon_schema::{Attribute, Failure, Identity};
+use andon_schema::{Attribute, Failure, Format, Identity};
 use andon_value::{Type, Value};
 
+use crate::attach;
 use crate::cgroup::{Group, Hierarchies};
 use crate::console::CONSOLE;
 use crate::failure::{OrFail, sentence};
@@ -45,14 +52,19 @@ use crate::netlink::mac;
 use crate::network::{self, interface};
 use crate::records::absent_is_fine;
 use crate::server::Ground;
-use crate::spec::ServerSpec;
+use crate::spec::{ServerSpec, format};
+use crate::units::{format_bytes, parse_bytes};
 use accelerator::Accelerator;
+use volumes::own_size;
+pub(crate) use volumes::{Holder, attach_disks, detach_disks, grow_own, grown, has_disk, open};
 
 /// How long a machine may take until it can be logged in to and cloud-init is done: with the processor's help, and without.
 const BOOT_LIMIT: Duration = Duration::from_secs(300);
 const EMULATED_BOOT_LIMIT: Duration = Duration::from_secs(1800);
 /// How long it may take to shut itself down.
 const STOP_LIMIT: Duration = Duration::from_secs(90);
+/// How long it may take until it listens to what it is told of that.
+const TELL_LIMIT: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(50);
 /// The memory of a machine that is given none.
 const MEMORY: u64 = 1 << 30;
@@ -78,6 +90,8 @@ const MONITOR: &str = "monitor.log";
 pub(crate) struct MachineSpec {
     /// Whether it may run without the processor's help.
     pub emulate: bool,
+    /// How large its disk is, in bytes; `None` where it is as large as that of its image.
+    pub disk: Option<u64>,
 }
 
 /// How a machine is logged in to, as root.
@@ -94,7 +108,36 @@ pub struct Login {
 impl MachineSpec {
     /// Of a planned value; `None` for a server in namespaces.
     pub fn decode(value: &Value) -> Option<MachineSpec> {
-        is_machine(value).then(|| MachineSpec { emulate: value.get("emulate").and_then(Value::as_bool) == Some(true) })
+        is_machine(value).then(|| MachineSpec {
+            emulate: value.get("emulate").and_then(Value::as_bool) == Some(true),
+            disk: disk_of(value),
+        })
+    }
+}
+
+fn disk_of(value: &Value) -> Option<u64> {
+    value.get_str("disk").and_then(parse_bytes)
+}
+
+const DISK: Format = Format { name: "a size", example: "\"10G\"", check: |it| format::text(it, disk_size) };
+
+fn disk_size(text: &str) -> Result<(), Failure> {
+    let bytes = parse_bytes(text).filter(|bytes| *bytes % (1 << 20) == 0 && (64 << 20..=16 << 40).contains(bytes));
+    bytes.map(drop).ok_or_else(|| {
+        Failure::new(format!("`{text}` is no size for a disk"), "It is in whole M, from 64M to 16T.")
+            .help("Write one such as `10G`.")
+    })
+}
+
+/// Refuses a smaller disk.
+pub(crate) fn check_change(prior: &Value, planned: &Value) -> Result<(), Failure> {
+    match (disk_of(prior), disk_of(planned)) {
+        (Some(before), Some(after)) if after < before && is_machine(planned) => {
+            let detail = format!("It has {}, and {} are asked for.", format_bytes(before), format_bytes(after));
+            Err(Failure::new("the disk of a machine does not shrink", detail)
+                .help("Replace the server: `andon up --replace ADDRESS`, or give it another image."))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -110,7 +153,13 @@ pub(crate) fn attributes() -> Vec<(&'static str, Attribute)> {
               another number of either restarts it, another name or other keys replace it. A change replaces the server.";
     let emulate = "Whether such a machine may run without the processor's help (KVM) where that does not work here: many \
                    times slower. Without it, that is an error.";
-    vec![("vm", Attribute::optional(Type::Bool, vm)), ("emulate", Attribute::optional(Type::Bool, emulate))]
+    let disk = "How large the disk of such a machine is, such as `10G`. Without it, it is as large as its image and some room. \
+                It grows in place, and its root file system with it, while the machine runs; it does not shrink.";
+    vec![
+        ("vm", Attribute::optional(Type::Bool, vm)),
+        ("emulate", Attribute::optional(Type::Bool, emulate)),
+        ("disk", Attribute::optional(Type::String, disk).format(DISK)),
+    ]
 }
 
 /// What replaces a machine, and changes a container in place: it is told of these at its first boot alone.
@@ -124,15 +173,24 @@ pub(crate) fn agree(planned: &Value) -> Result<(), Failure> {
         Some(value) => value.as_bool() != Some(false) && value.as_entries().is_none_or(|entries| !entries.is_empty()),
     };
     if !is_machine(planned) {
-        let is_odd = is_given("emulate") && planned.get("vm").is_none_or(|vm| !vm.is_unknown());
-        return match is_odd {
-            true => Err(Failure::new("`emulate` is for machines", "The server is a container: nothing is emulated.")
-                .help("Add `vm = true`, or leave `emulate` out.")),
-            false => Ok(()),
+        let is_decided = planned.get("vm").is_none_or(|vm| !vm.is_unknown());
+        let odd = ["emulate", "disk"].into_iter().find(|name| is_decided && is_given(name));
+        return match odd {
+            Some(name) => {
+                let detail = "The server is a container: nothing is emulated, and it has no disk of its own.";
+                Err(Failure::new(format!("`{name}` is for machines"), detail)
+                    .help(format!("Add `vm = true`, or leave `{name}` out.")))
+            }
+            None => Ok(()),
         };
     }
-    let of_containers =
-        ["init", "command", "processes", "read_only_root", "volumes", "shares", "on_drift", "performance"];
+    let volumes = planned.get("volumes").and_then(Value::as_entries).map_or(0, |volumes| volumes.len());
+    if volumes > disks::MOST {
+        let detail =
+            format!("It has {volumes}, each of which is a disk. A machine has {} beside its own.", disks::MOST);
+        return Err(Failure::new("too many volumes for a machine", detail).help("Use fewer and larger ones."));
+    }
+    let of_containers = ["init", "command", "processes", "read_only_root", "shares", "read_only_shares", "on_drift"];
     match of_containers.into_iter().find(|name| is_given(name)) {
         Some(name) => Err(Failure::new(
             format!("a machine has no `{name}`"),
@@ -176,7 +234,7 @@ pub(crate) fn start(
 ) -> Result<Vec<String>, Failure> {
     let records = ground.records;
     let directory = records.directory(Kind::Server, identity.as_str());
-    let machine = spec.machine.unwrap_or(MachineSpec { emulate: false });
+    let machine = spec.machine.unwrap_or(MachineSpec { emulate: false, disk: None });
     let accelerator = Accelerator::choose(machine.emulate)?;
     let range = network::range(records, &spec.network)?;
     let place = seed::Place {
@@ -188,24 +246,38 @@ pub(crate) fn start(
     if !directory.join(SEED).exists() {
         seed::write(&directory, spec, identity, &place)?;
     }
-    lay_own_disk(&directory, ground.disk)?;
+    lay_own_disk(&directory, ground.disk, machine.disk)?;
+    grow_own(&directory, machine.disk, None)?;
+    attach::claim(records, identity, &spec.attached)?;
+    let volumes = volumes::Volumes::of(records, &spec.attached)?;
+    if !spec.attached.is_empty() {
+        open(&directory)?;
+    }
     let group = Hierarchies::find()?.group(identity.as_str());
     group.create()?;
     group.limit_cpus(spec.cpus)?;
     let link = tap::open(&interface("av", identity.as_str()), &place)
         .or_fail(|| "cannot connect the machine to its network".into())?;
-    let said = fs::metadata(directory.join(CONSOLE)).map_or(0, |metadata| metadata.len());
+    let said = give_up_beginning(&directory.join(CONSOLE));
     fs::write(directory.join(BOOT), said.to_string()).or_fail(|| format!("cannot write {}", directory.display()))?;
-    let process = run(&directory, spec, accelerator, &place, &group, &link)?;
-    drop(link);
+    let words = [arguments(spec, accelerator, &place), volumes.words()].concat();
+    // Whoever else would use a volume waits, and then finds who has it.
+    let held = volumes.hold(records)?;
+    let process = run(&directory, &words, &group, &link)?;
+    if !held.is_empty() {
+        volumes::wait_until_open(&directory, process);
+    }
+    drop((link, held));
     let mut notes = Vec::new();
     if accelerator == Accelerator::None {
         notes.push(format!("`{}` is emulated, many times slower than with KVM, which does not work here.", spec.name));
     }
-    if !wait_until_up(process, &directory, address, accelerator.boot_limit())? {
-        let limit = accelerator.boot_limit().as_secs();
+    let limit = accelerator.boot_limit();
+    if !wait_until_up(process, &directory, address, limit, ground.interrupt)? {
+        let limit = limit.as_secs();
         notes.push(format!("`{}` can be logged in to, but its cloud-init was not done after {limit} s.", spec.name));
     }
+    volumes.finish(&directory, &login(&directory, address), machine.disk)?;
     Ok(notes)
 }
 
@@ -220,7 +292,7 @@ impl Accelerator {
 
 /// Makes the machine's own disk over that of its image, where it has none yet. What is below it must stay as it is for as
 /// long as the machine is there, whatever becomes of the image: it is the machine's own name of the same file.
-fn lay_own_disk(directory: &Path, disk: Option<&Path>) -> Result<(), Failure> {
+fn lay_own_disk(directory: &Path, disk: Option<&Path>, size: Option<u64>) -> Result<(), Failure> {
     let (own, draft, image) = (directory.join(OWN), directory.join("own.draft"), directory.join(IMAGE));
     if own.exists() {
         return Ok(());
@@ -232,6 +304,12 @@ fn lay_own_disk(directory: &Path, disk: Option<&Path>) -> Result<(), Failure> {
         // On another file system.
         Err(error) if error.kind() == io::ErrorKind::CrossesDevices => drop(fs::copy(disk, &image).or_fail(failed)?),
         linked => linked.or_fail(failed)?,
+    }
+    let least = own_size(&image).or_fail(failed)?;
+    if let Some(size) = size.filter(|size| *size < least) {
+        let detail = format!("Its image needs {}, and its disk has {}.", format_bytes(least), format_bytes(size));
+        return Err(Failure::new("the disk is too small for the image", detail)
+            .help(format!("Set `disk` to `{}M` or more, or leave it out.", least.div_ceil(1 << 20))));
     }
     let program = accelerator::program("qemu-img")?;
     let output = Command::new(program)
@@ -248,19 +326,28 @@ fn lay_own_disk(directory: &Path, disk: Option<&Path>) -> Result<(), Failure> {
     fs::rename(&draft, &own).or_fail(|| format!("cannot make {}", own.display()))
 }
 
+/// How much is kept of what a machine said on its console before it is started again.
+const CONSOLE_KEPT: u64 = 1 << 20;
+
+/// Gives up the older part of what a machine has said, which leaves a hole in the file. How long the file is.
+fn give_up_beginning(console: &Path) -> u64 {
+    let Ok(file) = File::options().write(true).open(console) else { return 0 };
+    let length = file.metadata().map_or(0, |metadata| metadata.len());
+    let gone = length.saturating_sub(CONSOLE_KEPT);
+    if gone > 0 {
+        use rustix::fs::{FallocateFlags, fallocate};
+        // A file system without holes keeps all of it.
+        let _ = fallocate(&file, FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE, 0, gone);
+    }
+    length
+}
+
 /// Starts QEMU in the machine's control group. Its number.
-fn run(
-    directory: &Path,
-    spec: &ServerSpec,
-    accelerator: Accelerator,
-    place: &seed::Place,
-    group: &Group,
-    link: &OwnedFd,
-) -> Result<i32, Failure> {
+fn run(directory: &Path, words: &[OsString], group: &Group, link: &OwnedFd) -> Result<i32, Failure> {
     let failed = || "cannot start the machine".to_owned();
     let log = File::options().create(true).append(true).open(directory.join(MONITOR)).or_fail(failed)?;
     let mut command = Command::new(accelerator::program(accelerator::QEMU)?);
-    command.args(arguments(spec, accelerator, place)).current_dir(directory).env_clear();
+    command.args(words).current_dir(directory).env_clear();
     command.stdin(Stdio::null()).stdout(log.try_clone().or_fail(failed)?).stderr(log);
     let (group, link) = (group.clone(), link.as_raw_fd());
     // SAFETY: between fork and exec this opens and writes files of its own and makes system calls; the one allocation, for
@@ -291,8 +378,8 @@ fn arguments(spec: &ServerSpec, accelerator: Accelerator, place: &seed::Place) -
     let mac = format!("{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}");
     let (accel, cpu) = accelerator.words();
     let text = format!(
-        "-nodefaults -no-user-config -display none -vga none -machine q35 -accel {accel} -cpu {cpu} -m {memory} -smp {processors} \
-         -drive if=none,id=own,file={OWN},format=qcow2 -device virtio-blk-pci,drive=own,bootindex=1 \
+        "-nodefaults -no-user-config -display none -vga none -machine pc -accel {accel} -cpu {cpu} -m {memory} -smp {processors} \
+         -drive if=none,id={own},file={OWN},format=qcow2 -device virtio-blk-pci,drive={own},bootindex=1 \
          -drive if=none,id=seed,file={SEED},format=raw,readonly=on -device virtio-blk-pci,drive=seed \
          -netdev tap,id=link,fd={LINK},vhost=off -device virtio-net-pci,netdev=link,mac={mac},host_mtu={mtu},romfile= \
          -device virtio-rng-pci -chardev file,id=console,path={CONSOLE},append=on -serial chardev:console \
@@ -300,6 +387,7 @@ fn arguments(spec: &ServerSpec, accelerator: Accelerator, place: &seed::Place) -
          -sandbox on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
         mtu = place.mtu,
         control = control::SOCKET,
+        own = disks::OWN,
     );
     text.split_whitespace().map(OsString::from).collect()
 }
@@ -342,9 +430,11 @@ fn is_machine_process(process: i32) -> bool {
     program.file_name().is_some_and(|name| name.to_string_lossy().starts_with(accelerator::QEMU))
 }
 
-/// Has a machine shut itself down, and what does not is killed.
-pub(crate) fn stop(group: &Group, process: i32, directory: &Path) -> Result<(), Failure> {
-    if control::press_power_button(directory).is_ok() {
+/// Has a machine shut itself down, and what does not is killed. It is told so twice: its power button is heard only where
+/// something in it listens, and over ssh it is told only where it is up.
+pub(crate) fn stop(group: &Group, process: i32, directory: &Path, address: Ipv4Addr) -> Result<(), Failure> {
+    let told = guest::run_within(&login(directory, address), "shut down", guest::SHUTDOWN, TELL_LIMIT).is_ok();
+    if control::press_power_button(directory).is_ok() || told {
         let deadline = Instant::now() + STOP_LIMIT;
         while Instant::now() < deadline && is_machine_process(process) {
             std::thread::sleep(PAUSE);
@@ -354,13 +444,26 @@ pub(crate) fn stop(group: &Group, process: i32, directory: &Path) -> Result<(), 
 }
 
 /// Waits until a machine that somebody else started is up.
-pub(crate) fn wait_until_serving(process: i32, directory: &Path, address: Ipv4Addr) -> Result<(), Failure> {
-    wait_until_up(process, directory, address, EMULATED_BOOT_LIMIT).map(drop)
+pub(crate) fn wait_until_serving(ground: Waiting<'_>, process: i32, address: Ipv4Addr) -> Result<(), Failure> {
+    wait_until_up(process, ground.directory, address, EMULATED_BOOT_LIMIT, ground.interrupt).map(drop)
+}
+
+/// Where a machine is waited for, and who may end that.
+#[derive(Clone, Copy)]
+pub(crate) struct Waiting<'a> {
+    pub directory: &'a Path,
+    pub interrupt: &'a AtomicBool,
 }
 
 /// Waits until a machine answers over ssh and says that it has done all that it was told. False where the time is over and
 /// it only answers.
-fn wait_until_up(process: i32, directory: &Path, address: Ipv4Addr, limit: Duration) -> Result<bool, Failure> {
+fn wait_until_up(
+    process: i32,
+    directory: &Path,
+    address: Ipv4Addr,
+    limit: Duration,
+    interrupt: &AtomicBool,
+) -> Result<bool, Failure> {
     let from = fs::read_to_string(directory.join(BOOT)).ok().and_then(|text| text.parse().ok()).unwrap_or(0);
     let deadline = Instant::now() + limit;
     let mut answers = false;
@@ -368,6 +471,10 @@ fn wait_until_up(process: i32, directory: &Path, address: Ipv4Addr, limit: Durat
     loop {
         if !is_machine_process(process) {
             return Err(Failure::new("the machine ended while it booted", last_words(directory)));
+        }
+        if interrupt.load(Ordering::Relaxed) {
+            let detail = "It was waited for until it can be logged in to.";
+            return Err(Failure::new("the boot of the machine was interrupted", detail));
         }
         if !answers && Instant::now() >= ask_at {
             answers = answers_over_ssh(address);
@@ -450,14 +557,98 @@ mod tests {
             ("init", Value::from("andon")),
             ("processes", 10.into()),
             ("read_only_root", true.into()),
-            ("volumes", Value::map(Type::String, [("/srv", Value::from("a"))])),
+            ("shares", Value::map(Type::String, [("/srv", Value::from("a"))])),
+            ("read_only_shares", Value::map(Type::String, [("/srv", Value::from("a"))])),
             ("on_drift", "report".into()),
         ] {
             let failure = agree(&server(&[machine.clone(), (name, value)])).unwrap_err();
             assert!(failure.summary.contains(name), "{failure}");
         }
+        let volumes = |count: usize| {
+            let all = (0..count).map(|number| (format!("/srv/{number}"), Value::from(number.to_string())));
+            ("volumes", Value::map(Type::String, all))
+        };
+        assert!(agree(&server(&[machine.clone(), volumes(disks::MOST)])).is_ok());
+        assert!(agree(&server(&[machine.clone(), volumes(disks::MOST + 1)])).is_err());
+        assert!(agree(&server(&[volumes(disks::MOST + 1)])).is_ok());
         assert!(agree(&server(&[("emulate", true.into())])).is_err());
+        assert!(agree(&server(&[("disk", "10G".into())])).is_err());
         assert!(agree(&server(&[("emulate", true.into()), ("vm", Value::unknown(Type::Bool))])).is_ok());
+    }
+
+    #[test]
+    fn the_disk_of_a_machine_only_grows() {
+        let size = |text: &str| {
+            let disk = ("disk", Value::from(text));
+            Value::object([("vm", Value::from(true)), disk].into_iter().filter(|(_, value)| value != &Value::from("")))
+        };
+        for (before, after, sound) in
+            [("", "10G", true), ("10G", "", true), ("10G", "10240M", true), ("10G", "12G", true), ("10G", "9G", false)]
+        {
+            assert_eq!(check_change(&size(before), &size(after)).is_ok(), sound, "{before} {after}");
+        }
+        let unknown = Value::object([("vm", Value::from(true)), ("disk", Value::unknown(Type::String))]);
+        assert!(check_change(&size("10G"), &unknown).is_ok());
+        for (text, sound) in
+            [("64M", true), ("10G", true), ("1.5G", true), ("63M", false), ("65537K", false), ("x", false)]
+        {
+            assert_eq!(disk_size(text).is_ok(), sound, "{text}");
+        }
+        assert_eq!(MachineSpec::decode(&size("10G")), Some(MachineSpec { emulate: false, disk: Some(10 << 30) }));
+    }
+
+    #[test]
+    fn of_a_long_console_only_the_end_is_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let console = folder.path().join(CONSOLE);
+        assert_eq!(give_up_beginning(&console), 0);
+        let line = "x".repeat(1023) + "\n";
+        fs::write(&console, line.repeat(4 << 10)).unwrap();
+        assert_eq!(give_up_beginning(&console), 4 << 20);
+        let mut file = File::options().append(true).open(&console).unwrap();
+        io::Write::write_all(&mut file, b"Linux version\n").unwrap();
+        let kept = crate::console::read(folder.path()).unwrap();
+        assert!(kept.starts_with(b"x") && kept.ends_with(b"x\nLinux version\n"));
+        assert!(kept.len() as u64 <= CONSOLE_KEPT + 14, "{}", kept.len());
+    }
+
+    /// What looks like a machine, as far as its process goes.
+    #[test]
+    fn a_machine_is_its_process() {
+        let Ok(hierarchies) = Hierarchies::find() else { return println!("skipped: there are no control groups") };
+        let identity = Identity::parse(&format!("vm-test-{}", std::process::id())).unwrap();
+        let group = hierarchies.group(identity.as_str());
+        if group.create().is_err() {
+            return println!("skipped: no control group can be made here");
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let program = folder.path().join(accelerator::QEMU);
+        fs::copy("/bin/sleep", &program).unwrap();
+        let mut command = Command::new(&program);
+        let entered = group.clone();
+        // SAFETY: writes files and allocates, which is sound where no thread holds the allocator's lock for good.
+        unsafe { command.arg("60").pre_exec(move || entered.enter()) };
+        let mut machine = command.spawn().unwrap();
+        assert_eq!(running(&group), Some(machine.id() as i32));
+        assert!(crate::server::runs(&identity) && crate::server::running_init(&identity).is_none());
+        // Nobody answers at its socket, so that nothing is waited for.
+        let begin = Instant::now();
+        let interrupt = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let waiting = Waiting { directory: folder.path(), interrupt: &interrupt };
+            let process = machine.id() as i32;
+            let waiter = scope.spawn(move || wait_until_serving(waiting, process, Ipv4Addr::LOCALHOST));
+            std::thread::sleep(PAUSE * 2);
+            interrupt.store(true, Ordering::Relaxed);
+            assert_eq!(waiter.join().unwrap().unwrap_err().summary, "the boot of the machine was interrupted");
+        });
+        machine.kill().unwrap();
+        machine.wait().unwrap();
+        assert!(running(&group).is_none() && !crate::server::runs(&identity), "what was killed does not run");
+        let ended = wait_until_up(machine.id() as i32, folder.path(), Ipv4Addr::LOCALHOST, BOOT_LIMIT, &false.into());
+        assert_eq!(ended.unwrap_err().summary, "the machine ended while it booted");
+        assert!(begin.elapsed() < BOOT_LIMIT);
+        group.destroy().unwrap();
     }
 
     #[test]

@@ -110,8 +110,9 @@ fn vendor(private: &str, public: &str) -> Json {
         "disable_root": false,
         "ssh_deletekeys": true,
         "ssh_keys": { "ed25519_private": private, "ed25519_public": public },
-        // The image says what languages and sources of packages there are, and the disk is as large as its file system.
-        "locale": false,
+        // The image says what languages and sources of packages there are, and the disk is as large as its file system. That
+        // there is to be no language is a text: the schema of older ones has no other.
+        "locale": "false",
         "apt": { "preserve_sources_list": true },
         "growpart": { "mode": "off" },
         "resize_rootfs": false,

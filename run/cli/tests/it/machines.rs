@@ -18,6 +18,12 @@ const IMAGE: &str = "image \"machine\" {\n  from  = \"debian:bookworm\"\n  roles
 
 const STACK: &str = r##"resource "andon_image" "machine" { definition = "machine" }
 resource "lab_network" "app" { name = "app" }
+resource "lab_volume" "data" {
+  size = "64M"
+}
+resource "lab_volume" "more" {
+  size = "16M"
+}
 resource "lab_server" "db" {
   name       = "db"
   image      = andon_image.machine.digest
@@ -25,6 +31,13 @@ resource "lab_server" "db" {
   vm         = true
   emulate    = true
   memory     = "512M"
+  disk       = "3G"
+  volumes    = { "/srv" = lab_volume.data.id }
+  performance {
+    cpu     = "100K"
+    disk    = "10K"
+    network = "10K"
+  }
   cloud_init = "#cloud-config\nwrite_files:\n- path: /etc/told\n  content: told\n"
 }
 "##;
@@ -60,27 +73,54 @@ fn a_machine_boots_its_image_keeps_its_files_and_comes_back() {
 
     let asked = |script: &str| project.ok(&["exec", script, "--on", "db"]).out;
     let host = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
-    let said = asked("uname -r; cat /etc/told; echo; hostname; findmnt -no FSTYPE /; getent hosts db.app.lab");
+    let said = asked(
+        "uname -r; cat /etc/told; echo; hostname; findmnt -no FSTYPE /; getent hosts db.app.lab; systemctl is-system-running; \
+         echo $(findmnt -no FSTYPE /srv) on /srv; [ $(df --output=size -m / | tail -1) -gt 2800 ] && echo grown; \
+         echo kept >/root/kept; echo kept >/srv/kept; sync",
+    );
     assert!(said.contains("cloud-amd64") && !said.contains(host.trim()), "{said}");
-    for word in ["told", "db", "ext4"] {
+    for word in ["told", "db", "ext4", "running", "ext4 on /srv", "grown"] {
         assert!(said.lines().any(|line| line.trim() == word), "{word}: {said}");
     }
-    assert!(asked("systemctl is-system-running").contains("running"));
-    asked("echo kept >/root/kept; sync");
-    assert!(project.ok(&["drift"]).out.contains("everything is as defined"));
     let console = project.ok(&["logs", "--console", "db"]).out;
     assert!(console.contains("Linux version"), "{console}");
+    assert!(!console.contains("Invalid cloud-config"), "{console}");
+
+    // Its disks come and go, and grow, while it runs.
+    let identity = project.identities().into_iter().find(|identity| is_machine(identity)).unwrap();
+    let process = machine(&identity);
+    project.edit("stacks/app/main.tf", "64M", "96M");
+    project.edit(
+        "stacks/app/main.tf",
+        "lab_volume.data.id }",
+        "lab_volume.data.id, \"/opt/more\" = lab_volume.more.id }",
+    );
+    project.edit("stacks/app/main.tf", "3G", "4G");
+    project.ok(&["up", "-y"]);
+    let sizes = "df --output=size,target -m / /srv /opt/more";
+    let sizes = |said: &str| -> Vec<u64> {
+        let numbers = said.lines().filter_map(|line| line.trim().split(' ').next()?.parse().ok());
+        numbers.collect()
+    }(&asked(sizes));
+    assert!(matches!(*sizes, [3800..4096, 80..97, 8..17]), "{sizes:?}");
+    project.edit("stacks/app/main.tf", ", \"/opt/more\" = lab_volume.more.id }", " }");
+    project.write("stacks/app/backup.tf", "resource \"lab_snapshot\" \"data\" { volume = lab_volume.data.id }\n");
+    project.ok(&["up", "-y"]);
+    let said = asked("ls /dev/disk/by-id | wc -l; cat /proc/mounts /etc/fstab; echo after >/srv/after");
+    assert!(said.starts_with('1') && !said.contains("/opt/more"), "{said}");
+    assert_eq!(machine(&identity), process, "it was not started again");
+    assert!(project.ok(&["drift"]).out.contains("everything is as defined"));
 
     // As after a loss of power; and another size of it.
-    let identity = project.identities().into_iter().find(|identity| is_machine(identity)).unwrap();
     // SAFETY: a signal to the process that was just found.
-    unsafe { libc::kill(machine(&identity).unwrap(), libc::SIGKILL) };
+    unsafe { libc::kill(process.unwrap(), libc::SIGKILL) };
     eventually("the machine is dead", Duration::from_secs(10), || machine(&identity).is_none());
     project.edit("stacks/app/main.tf", "512M", "640M");
     let planned = project.ok(&["plan"]).out;
     assert!(planned.contains("running") && planned.contains("640M"), "{planned}");
     project.ok(&["up", "-y"]);
-    assert!(asked("cat /root/kept; grep MemTotal /proc/meminfo").contains("kept"));
+    let said = asked("cat /root/kept /srv/kept; findmnt -no SOURCE /srv");
+    assert!(said.matches("kept").count() == 2 && said.contains("/dev/vd"), "{said}");
     assert!(project.ok(&["plan", "--detailed-exitcode"]).out.contains("no changes"));
 
     project.ok(&["down", "-y"]);

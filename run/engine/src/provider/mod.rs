@@ -136,7 +136,7 @@ pub fn built_in(session: &Session) -> Result<Providers, Failure> {
 pub fn built_in_for(session: &Session, project: &Arc<Project>) -> Result<Providers, Failure> {
     let settings = session.settings();
     let baker = Arc::new(baker(settings, project)?);
-    let lab = lab(settings)?;
+    let lab = lab(settings)?.heeding(Arc::clone(&settings.interrupt));
     let mut providers = Providers::default();
     let directory = |stack: &Stack| settings.directory.join(&*stack.module.directory);
     let environments = session.state().environments.iter();
