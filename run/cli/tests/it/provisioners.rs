@@ -269,7 +269,8 @@ fn states_of_other_configurations_are_read_as_terraform_reads_them() {
         project.write("main.tf", READER);
         project.write("writer/main.tf", WRITER);
     }
-    let writer = Project { directory: theirs.directory.join("writer"), data_dir: ours.data_dir.clone(), port: 0 };
+    let (directory, program) = (theirs.directory.join("writer"), ours.program.clone());
+    let writer = Project { program, directory, data_dir: ours.data_dir.clone(), port: 0 };
     if terraform(&writer, &["init", "-input=false"]).is_none() {
         return;
     }

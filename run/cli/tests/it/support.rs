@@ -50,6 +50,8 @@ pub fn data_dir() -> PathBuf {
 
 /// A project of a test's own, in a directory that goes with it. Whatever is still up is taken down, too.
 pub struct Project {
+    /// The binary.
+    pub program: PathBuf,
     pub directory: PathBuf,
     pub data_dir: PathBuf,
     pub port: u16,
@@ -74,7 +76,7 @@ impl Project {
         let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}-{number}", std::process::id()));
         let _ = fs::remove_dir_all(&directory);
         fs::create_dir_all(&directory).unwrap();
-        Project { directory, data_dir: data_dir(), port: port() }
+        Project { program: ANDON.into(), directory, data_dir: data_dir(), port: port() }
     }
 
     /// A copy of `examples/shop`, listening on a port of its own.
@@ -102,7 +104,7 @@ impl Project {
 
     /// The binary, in this project.
     pub fn command(&self, words: &[&str]) -> Command {
-        let mut command = Command::new(ANDON);
+        let mut command = Command::new(&self.program);
         command
             .args(words)
             .current_dir(&self.directory)
