@@ -56,8 +56,12 @@ fn boot(data: &Data, name: &str, words: &[&str]) -> String {
     let console = data.0.join(name);
     let said = || String::from_utf8_lossy(&fs::read(&console).unwrap()).into_owned();
     let mut command = Command::new(QEMU);
+    // A kernel that measures its time stamp counter on a busy machine takes seconds for minutes, and does not wait for its disk.
     command
-        .args("-nodefaults -display none -accel tcg -cpu max -m 512 -no-reboot -serial stdio".split(' '))
+        .args(
+            "-nodefaults -display none -accel tcg,thread=multi -cpu max,-tsc -m 512 -no-reboot -serial stdio"
+                .split(' '),
+        )
         .args(words);
     let (output, errors) = (File::create(&console).unwrap(), Stdio::inherit());
     let mut machine = command.stdin(Stdio::null()).stdout(output).stderr(errors).spawn().unwrap();
