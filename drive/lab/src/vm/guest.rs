@@ -18,7 +18,7 @@ use crate::failure::{OrFail, sentence};
 /// What marks the lines of its table of file systems that are ours.
 const MARK: &str = "x-andon";
 /// What `umount` says of what is in use, in English.
-const BUSY: &str = "busy";
+const BUSY: &str = "target is busy";
 
 /// A volume at a path of a machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,10 +29,13 @@ pub(super) struct Mount {
     pub system: FileSystem,
 }
 
-/// Before all scripts.
+/// Before all scripts. A mounted ext4 is grown by the kernel itself (`EXT4_IOC_RESIZE_FS`, linux/ext4.h), which takes no more than
+/// the Python that cloud-init is written in: an image need not have the tools of ext4.
 const OPENING: &str = "set -eu\nPATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\nexport PATH LC_ALL=C\n\
     is_mounted() { [ -b \"$1\" ] && grep -q \"^$(readlink -f \"$1\") \" /proc/self/mounts; }\n\
-    await() { n=0; until eval \"$1\"; do n=$((n+1)); if [ $n -gt 600 ]; then echo \"$2\" >&2; exit 1; fi; sleep 0.1; done; }\n";
+    await() { n=0; until eval \"$1\"; do n=$((n+1)); if [ $n -gt 600 ]; then echo \"$2\" >&2; exit 1; fi; sleep 0.1; done; }\n\
+    grow_ext4() { python3 -c 'import fcntl,os,struct,sys; d=os.open(sys.argv[1],os.O_RDONLY); \
+    fcntl.ioctl(d,0x40086610,struct.pack(\"Q\",int(sys.argv[2])//os.fstatvfs(d).f_bsize))' \"$1\" \"$2\"; }\n";
 
 /// Has a machine mount its volumes, all of them, now and whenever it boots: before what needs its local file systems.
 pub(super) fn mounting(all: &[Mount]) -> String {
@@ -83,7 +86,7 @@ pub(super) fn unmounting(id: &str) -> String {
 pub(super) fn growing(mount: &Mount, bytes: u64) -> String {
     let (device, path) = (disks::device(&mount.id), quoted(&mount.path));
     let grow = match mount.system {
-        FileSystem::Ext4 => format!("resize2fs {device}"),
+        FileSystem::Ext4 => format!("grow_ext4 {path} {bytes}"),
         FileSystem::Xfs => format!("xfs_growfs {path}"),
         FileSystem::Btrfs => format!("btrfs filesystem resize max {path}"),
     };
@@ -98,7 +101,7 @@ pub(super) fn growing_root(bytes: u64) -> String {
         "{OPENING}part=$(readlink -f \"/sys/dev/block/$(mountpoint -d /)\")\ndisk=/dev/$(basename \"$(dirname \"$part\")\")\n\
          number=$(cat \"$part/partition\")\nroot=/dev/${{part##*/}}\n\
          await '[ \"$(blockdev --getsize64 $disk)\" = {bytes} ]' 'The disk is not larger yet.'\n\
-         {}partx -u --nr \"$number\" \"$disk\"\nresize2fs \"$root\"\n",
+         {}partx -u --nr \"$number\" \"$disk\"\ngrow_ext4 / \"$(blockdev --getsize64 \"$root\")\"\n",
         table_growing("$disk", "$root")
     )
 }
@@ -108,7 +111,7 @@ pub(super) fn growing_root(bytes: u64) -> String {
 fn table_growing(disk: &str, partition: &str) -> String {
     format!(
         "sfdisk -d \"{disk}\" | sed -e '/^last-lba:/d' -e \"\\\\#^{partition} #s/size= *[0-9]*, *//\" >/run/andon-table\n\
-         sfdisk --no-reread --force -q \"{disk}\" </run/andon-table\nrm /run/andon-table\n"
+         sfdisk --no-reread --no-tell-kernel --force -q \"{disk}\" </run/andon-table\nrm /run/andon-table\n"
     )
 }
 
