@@ -258,7 +258,7 @@ pub(crate) fn start(
     group.limit_cpus(spec.cpus)?;
     let link = tap::open(&interface("av", identity.as_str()), &place)
         .or_fail(|| "cannot connect the machine to its network".into())?;
-    let said = give_up_beginning(&directory.join(CONSOLE));
+    let said = fs::metadata(directory.join(CONSOLE)).map_or(0, |metadata| metadata.len());
     fs::write(directory.join(BOOT), said.to_string()).or_fail(|| format!("cannot write {}", directory.display()))?;
     let words = [arguments(spec, accelerator, &place), volumes.words()].concat();
     // Whoever else would use a volume waits, and then finds who has it.
@@ -324,22 +324,6 @@ fn lay_own_disk(directory: &Path, disk: Option<&Path>, size: Option<u64>) -> Res
         return Err(Failure::new("cannot make the machine's own disk", sentence(said.trim())));
     }
     fs::rename(&draft, &own).or_fail(|| format!("cannot make {}", own.display()))
-}
-
-/// How much is kept of what a machine said on its console before it is started again.
-const CONSOLE_KEPT: u64 = 1 << 20;
-
-/// Gives up the older part of what a machine has said, which leaves a hole in the file. How long the file is.
-fn give_up_beginning(console: &Path) -> u64 {
-    let Ok(file) = File::options().write(true).open(console) else { return 0 };
-    let length = file.metadata().map_or(0, |metadata| metadata.len());
-    let gone = length.saturating_sub(CONSOLE_KEPT);
-    if gone > 0 {
-        use rustix::fs::{FallocateFlags, fallocate};
-        // A file system without holes keeps all of it.
-        let _ = fallocate(&file, FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE, 0, gone);
-    }
-    length
 }
 
 /// Starts QEMU in the machine's control group. Its number.
@@ -595,21 +579,6 @@ mod tests {
             assert_eq!(disk_size(text).is_ok(), sound, "{text}");
         }
         assert_eq!(MachineSpec::decode(&size("10G")), Some(MachineSpec { emulate: false, disk: Some(10 << 30) }));
-    }
-
-    #[test]
-    fn of_a_long_console_only_the_end_is_kept() {
-        let folder = tempfile::tempdir().unwrap();
-        let console = folder.path().join(CONSOLE);
-        assert_eq!(give_up_beginning(&console), 0);
-        let line = "x".repeat(1023) + "\n";
-        fs::write(&console, line.repeat(4 << 10)).unwrap();
-        assert_eq!(give_up_beginning(&console), 4 << 20);
-        let mut file = File::options().append(true).open(&console).unwrap();
-        io::Write::write_all(&mut file, b"Linux version\n").unwrap();
-        let kept = crate::console::read(folder.path()).unwrap();
-        assert!(kept.starts_with(b"x") && kept.ends_with(b"x\nLinux version\n"));
-        assert!(kept.len() as u64 <= CONSOLE_KEPT + 14, "{}", kept.len());
     }
 
     /// What looks like a machine, as far as its process goes.

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::net::{IpAddr, TcpListener};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use andon_fleet::phoenix::DATA;
@@ -211,10 +212,13 @@ impl Demands {
         let _alone = lab.measuring()?;
         let listening = listening.filter(|(listener, _)| listener.set_nonblocking(true).is_ok());
         let network = listening.as_ref().and_then(|(listener, _)| listener.local_addr().ok());
+        let is_over = &AtomicBool::new(false);
         let measured = match listening {
             Some((listener, server)) => std::thread::scope(|scope| {
-                scope.spawn(|| read_all(&listener, server));
-                performance_of(target, helper, cpu, disk, network)
+                scope.spawn(move || read_all(&listener, server, self.patience, is_over));
+                let measured = performance_of(target, helper, cpu, disk, network);
+                is_over.store(true, Ordering::Relaxed);
+                measured
             }),
             None => performance_of(target, helper, cpu, disk, network),
         };
@@ -287,10 +291,10 @@ fn texts(list: &Value) -> Option<BTreeSet<String>> {
 }
 
 /// Reads all that a server sends, and answers it with one byte; whoever else comes is not heard. One that never comes is not
-/// waited for.
-fn read_all(listener: &TcpListener, server: IpAddr) {
-    let deadline = Instant::now() + PATIENCE;
-    while Instant::now() < deadline {
+/// waited for once it is over.
+fn read_all(listener: &TcpListener, server: IpAddr, patience: Duration, is_over: &AtomicBool) {
+    let deadline = Instant::now() + patience;
+    while Instant::now() < deadline && !is_over.load(Ordering::Relaxed) {
         match listener.accept() {
             Ok((_, from)) if from.ip() != server => {}
             Ok((mut stream, _)) => {
@@ -325,7 +329,9 @@ mod tests {
             println!("skipped: IPv6 is apart from IPv4");
             return;
         };
-        let reader = std::thread::spawn(move || read_all(&listener, Ipv6Addr::LOCALHOST.into()));
+        let reader = std::thread::spawn(move || {
+            read_all(&listener, Ipv6Addr::LOCALHOST.into(), PATIENCE, &AtomicBool::new(false))
+        });
         let mut server = TcpStream::connect((Ipv6Addr::LOCALHOST, port)).unwrap();
         server.write_all(b"measured").unwrap();
         server.shutdown(Shutdown::Write).unwrap();
