@@ -178,13 +178,19 @@ impl Board {
                 width,
             ));
         }
-        for (address, on) in self.waiting.iter().take(WAITING_SHOWN) {
+        // What waits for nothing but its turn is counted alone.
+        let blocked = self.waiting.iter().filter(|(_, on)| !on.is_empty());
+        let shown = blocked.clone().count().min(WAITING_SHOWN);
+        for (address, on) in blocked.take(WAITING_SHOWN) {
             let on = listed(on.iter().map(name), on.len(), 2);
             lines.push(paint.dim(&cut(&format!("  waiting   {}  for {on}", name(address)), width)));
         }
-        if self.waiting.len() > WAITING_SHOWN {
-            let more = self.waiting.len() - WAITING_SHOWN;
-            lines.push(paint.dim(&format!("  and {more} more that wait")));
+        let more = self.waiting.len() - shown;
+        match (more, shown) {
+            (0, _) => {}
+            (1, 0) => lines.push(paint.dim("  1 waits for its turn")),
+            (more, 0) => lines.push(paint.dim(&format!("  {more} wait for their turn"))),
+            (more, _) => lines.push(paint.dim(&format!("  and {more} more that wait"))),
         }
         if self.total > 0 && !lines.is_empty() {
             lines.push(paint.dim(&format!("  {} of {} done", self.done.min(self.total), self.total)));

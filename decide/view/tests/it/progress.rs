@@ -145,6 +145,27 @@ fn live_lines_fit_the_terminal() {
 }
 
 #[test]
+fn what_waits_is_told_with_what_it_waits_for_or_is_counted() {
+    let turn = |count: usize| (0..count).map(|at| (address(&format!("e.f[{at}]")), vec![]));
+    let blocked = |count: usize| (0..count).map(|at| (address(&format!("a.b[{at}]")), vec![address("c.d")]));
+    for (waiting, expected) in [
+        ((0, 1), vec!["  1 waits for its turn"]),
+        ((0, 300), vec!["  300 wait for their turn"]),
+        ((1, 0), vec!["  waiting   a.b[0]  for c.d"]),
+        ((1, 40), vec!["  waiting   a.b[0]  for c.d", "  and 40 more that wait"]),
+    ] {
+        let mut board = Board::default();
+        board.set_waiting(blocked(waiting.0).chain(turn(waiting.1)).collect());
+        let mut told = board.live(Timestamp(0), 80, Paint::PLAIN);
+        told.pop();
+        assert_eq!(told, expected, "{waiting:?}");
+    }
+    let mut board = Board::default();
+    board.set_waiting(blocked(9).chain(turn(2)).collect());
+    assert!(board.live(Timestamp(0), 80, Paint::PLAIN).contains(&"  and 5 more that wait".to_owned()));
+}
+
+#[test]
 fn a_replaced_object_is_not_taken_for_the_one_in_use() {
     let left = PlannedAction::DeleteDeposed;
     for (action, expected) in [
