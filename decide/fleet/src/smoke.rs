@@ -39,6 +39,14 @@ pub fn judge(expected: &Expected, seen: &Standing) -> Vec<String> {
     wrong
 }
 
+/// What of a new server does not answer this machine, a sentence each. `closed` are the TCP ports that took no connection.
+pub fn unreached(answers: bool, closed: &[u16]) -> Vec<String> {
+    if !answers {
+        return vec!["Nothing answers at its address.".to_owned()];
+    }
+    closed.iter().map(|port| format!("The port {port} takes no connection from this machine.")).collect()
+}
+
 fn sets<T: Ord + std::fmt::Display>(
     wrong: &mut Vec<String>,
     expected: Option<&BTreeSet<T>>,
@@ -126,6 +134,13 @@ mod tests {
             &sound,
             &["The port 22 is open, and is not expected.", "The port 80 is open, and is not expected."],
         );
+    }
+
+    #[test]
+    fn what_does_not_answer_is_told() {
+        assert_eq!(unreached(true, &[]), Vec::<String>::new());
+        assert_eq!(unreached(true, &[80]), ["The port 80 takes no connection from this machine."]);
+        assert_eq!(unreached(false, &[80]), ["Nothing answers at its address."]);
     }
 
     #[test]

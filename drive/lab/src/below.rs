@@ -3,7 +3,7 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File, Metadata};
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind, Read, Seek, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Component, Path};
@@ -11,6 +11,9 @@ use std::path::{Component, Path};
 use nix::fcntl::{AtFlags, OFlag, OpenHow, RenameFlags, ResolveFlag, openat2, renameat2};
 use nix::sys::stat::{Mode, fstatat, mkdirat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
+
+/// The longest file that is looked into, in bytes.
+const LONGEST: u64 = 64 << 10;
 
 /// What is below a directory.
 pub(crate) struct Below {
@@ -96,6 +99,32 @@ impl Below {
         renameat2(&parent, unfinished.as_os_str(), &parent, name, RenameFlags::empty()).map_err(io::Error::from)
     }
 
+    /// Gives a file that is there another content, where what it has is `old`. False where it is not, or no file.
+    pub fn rewrite(&self, path: &str, old: impl FnOnce(&str) -> bool, content: &str) -> io::Result<bool> {
+        let how = OpenHow::new()
+            // A pipe of the server's that nobody reads is not waited for.
+            .flags(OFlag::O_RDWR | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC)
+            .resolve(self.links);
+        let mut file = match openat2(self.root.as_fd(), path, how) {
+            Ok(file) => File::from(file),
+            Err(nix::errno::Errno::ENOENT | nix::errno::Errno::ELOOP) => return Ok(false),
+            Err(error) => return Err(error.into()),
+        };
+        let metadata = file.metadata()?;
+        if !metadata.is_file() || metadata.len() > LONGEST {
+            return Ok(false);
+        }
+        let mut text = Vec::new();
+        Read::by_ref(&mut file).take(LONGEST).read_to_end(&mut text)?;
+        if !std::str::from_utf8(&text).is_ok_and(|text| text != content && old(text)) {
+            return Ok(false);
+        }
+        file.set_len(0)?;
+        file.rewind()?;
+        file.write_all(content.as_bytes())?;
+        Ok(true)
+    }
+
     /// A directory that is there; `None` where nothing is.
     fn directory(&self, path: &Path) -> io::Result<Option<OwnedFd>> {
         let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
@@ -157,5 +186,26 @@ mod tests {
         let mode = |path: &str| fs::metadata(root.join(path)).unwrap().permissions().mode() & 0o777;
         assert_eq!((mode("root"), mode("root/.ssh"), mode("etc/pipe")), (0o755, 0o700, 0o600));
         assert!(below.replace("../outside/x", 0o644, b"x").is_err() && !outside.join("x").exists());
+    }
+
+    #[test]
+    fn only_what_is_known_is_rewritten() {
+        let folder = tempfile::tempdir().unwrap();
+        let (root, outside) = (folder.path().join("root"), folder.path().join("outside"));
+        fs::create_dir_all(&root).unwrap();
+        fs::write(&outside, "old").unwrap();
+        fs::write(root.join("own"), "old").unwrap();
+        symlink(&outside, root.join("out")).unwrap();
+        symlink("/own", root.join("linked")).unwrap();
+        nix::unistd::mkfifo(&root.join("pipe"), Mode::from_bits_truncate(0o600)).unwrap();
+        let (layer, seen) = (Below::layer(&root).unwrap(), Below::root(&root).unwrap());
+        let rewritten = |below: &Below, path: &str| below.rewrite(path, |text| text == "old", "new!").unwrap();
+        for path in ["out", "linked", "pipe", "none"] {
+            assert!(!rewritten(&layer, path), "{path}");
+        }
+        assert!(!rewritten(&seen, "out") && !rewritten(&seen, "pipe"));
+        assert!(rewritten(&seen, "linked") && !rewritten(&layer, "own"));
+        assert_eq!(fs::read_to_string(root.join("own")).unwrap(), "new!");
+        assert_eq!(fs::read_to_string(&outside).unwrap(), "old");
     }
 }

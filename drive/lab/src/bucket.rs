@@ -124,7 +124,7 @@ pub(crate) fn create(
             ("id", Value::from(identity.as_str())),
         ],
     );
-    records.write(identity, &Record { kind: Kind::Bucket, owner: owner.to_owned(), value: value.clone() })?;
+    records.write(identity, &Record::new(Kind::Bucket, owner, value.clone()))?;
     let directory = records.directory(Kind::Bucket, identity.as_str());
     let failed = || format!("cannot make {}", directory.display());
     fs::DirBuilder::new().recursive(true).mode(0o700).create(&directory).or_fail(failed)?;

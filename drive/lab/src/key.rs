@@ -78,7 +78,7 @@ pub(crate) fn create(records: &Records, identity: &Identity, owner: &str, planne
             ("id", Value::from(identity.as_str())),
         ],
     );
-    records.write(identity, &Record { kind: Kind::Key, owner: owner.to_owned(), value: value.clone() })?;
+    records.write(identity, &Record::new(Kind::Key, owner, value.clone()))?;
     Ok(Made { value, notes: Vec::new() })
 }
 

@@ -14,6 +14,7 @@ use crate::failure::OrFail;
 use crate::kind::Kind;
 use crate::life::{self, ChangedFile};
 use crate::machine::{self, Missing};
+use crate::reach::{self, Reached};
 use crate::realm::{self, Realm};
 use crate::records::{Lock, Measuring, Record, Records};
 use crate::server::Ground;
@@ -42,8 +43,11 @@ pub struct Lab {
 /// What a create or an update is told beside the plan.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct CreateExtra {
-    /// Whose the object is: project and environment. [`Lab::sweep`] looks at the objects of one owner.
+    /// Whose the object is: the project. [`Lab::sweep`] looks at the objects of one owner.
     pub owner: String,
+    /// The environment of the project. Networks know the names of those in the same one, and of no other; where none is
+    /// given, of all of the owner's.
+    pub environment: Option<String>,
     /// For a server: the layers of its image's root file system, the topmost first.
     pub lower_dirs: Vec<PathBuf>,
     /// For a server that is a machine of its own: its image as a disk, in the format qcow2.
@@ -181,7 +185,7 @@ impl Lab {
             self.destroy(kind, identity, &lock).map_err(nothing_made)?;
         }
         let made = match kind {
-            Kind::Network => network::create(&self.records, &self.helper, &lock, identity, &extra.owner, planned),
+            Kind::Network => network::create(&self.records, &self.helper, &lock, identity, extra, planned),
             Kind::Server => server::create(
                 self.ground(&lock, extra.disk.as_deref()),
                 identity,
@@ -237,7 +241,11 @@ impl Lab {
             return Err((failure, None));
         };
         let made = match kind {
-            Kind::Network => network::update(&self.records, &self.helper, &lock, identity, &record, planned),
+            Kind::Network => {
+                let environment = extra.environment.clone().or(record.environment.clone());
+                let record = Record { environment, ..record };
+                network::update(&self.records, &self.helper, &lock, identity, &record, planned)
+            }
             Kind::Server => {
                 server::update(self.ground(&lock, extra.disk.as_deref()), identity, &record, planned, &extra.lower_dirs)
             }
@@ -344,6 +352,34 @@ impl Lab {
         let address = server.get_str("address")?.parse().ok()?;
         let (network, name) = (server.get_str("network")?, server.get_str("name")?);
         self.on_network(|| names::knows(&self.records, network, name, address)).ok()?
+    }
+
+    /// What of a server answers at its address, and which of these TCP ports take no connection, as this machine's side of
+    /// its network sees it; `None` of one that has no address. Waits half a second for what does not answer.
+    pub fn reach(&self, server: &Value, ports: &[u16]) -> Option<Reached> {
+        let address = server.get_str("address")?.parse().ok()?;
+        let link = network::interface("av", server.get_str("id")?);
+        let gateway = network::range(&self.records, server.get_str("network")?).ok()?.gateway;
+        self.on_network(|| reach::reach(address, &link, gateway, ports)).ok()
+    }
+
+    /// Whether a server was never started, or was and is not [accepted](Lab::accept) yet.
+    pub fn is_new(&self, identity: &Identity) -> bool {
+        self.records.exists(identity) && server::is_new(&self.records, identity)
+    }
+
+    /// Has a server that runs count as what it must be: it is new no more.
+    pub fn accept(&self, identity: &Identity) -> Result<(), Failure> {
+        server::accept(&self.records, identity)
+    }
+
+    /// Stops a [new](Lab::is_new) server, and removes all that it wrote: it keeps its address, and is as it was before it was
+    /// started for the first time.
+    pub fn discard_start(&self, identity: &Identity) -> Result<(), Failure> {
+        self.at_work(Kind::Server, || {
+            let _lock = self.records.lock(identity)?;
+            server::discard_start(&self.records, identity)
+        })?
     }
 
     /// What of a server's files is not as its image has it, in the order of the paths. `lower_dirs` are the layers of the

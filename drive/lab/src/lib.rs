@@ -39,6 +39,7 @@ mod plan;
 mod policy;
 mod pool;
 mod proxy;
+mod reach;
 mod realm;
 mod records;
 mod schema;
@@ -62,6 +63,7 @@ pub use lab::{CreateExtra, Found, Lab, LabSettings, Leftover, Made};
 pub use life::{ChangedFile, How};
 pub use machine::Missing;
 pub use pool::{MemberNote, MemberSeen, PoolLook, PoolMember, PoolSession, PoolSpec, Standing};
+pub use reach::Reached;
 pub use realm::{
     SeenOutside, enter as enter_realm, is_entered as is_in_realm, leave as leave_realm, seen_outside, user,
     user_outside,

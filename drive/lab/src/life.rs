@@ -86,6 +86,13 @@ pub(crate) fn blocks() -> Vec<(&'static str, NestedBlock)> {
                 "Whether the gateway of its network must answer for its name, where the network has names. Default `true`.",
             ),
         ),
+        (
+            "reachable",
+            switch(
+                "Whether its address must answer this machine, and each TCP port of `ports` take a connection from it. Default \
+                 `true`.",
+            ),
+        ),
         ("services", texts("The services that run, and no others but those that every server has. Default: any.")),
         ("users", texts("The users whose number is 1000 or more, and no others. Default: any.")),
         (

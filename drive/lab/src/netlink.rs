@@ -45,6 +45,8 @@ const LINK_FLAGS: usize = 8;
 const INFO_KIND: u16 = 1;
 const INFO_DATA: u16 = 2;
 const VETH_PEER: u16 = 1;
+/// The number by which the lab's own routes are known among those of others, as daemons have one each (linux/rtnetlink.h).
+const OWN_ROUTES: u8 = 161;
 /// linux/neighbour.h
 const NUD_PERMANENT: u16 = 0x80;
 const NDA_DST: u16 = 1;
@@ -199,7 +201,7 @@ impl Netlink {
     /// Says at once of everything in a range, but for what has a nearer way, that it cannot be reached.
     pub fn close_range(&mut self, net: &Ipv4Net) -> io::Result<()> {
         let mut message = Message::new(libc::RTM_NEWROUTE, REQUEST | REPLACE);
-        message.route(net.prefix_len(), libc::RT_SCOPE_UNIVERSE, libc::RTN_UNREACHABLE);
+        message.route_by(OWN_ROUTES, net.prefix_len(), libc::RT_SCOPE_UNIVERSE, libc::RTN_UNREACHABLE);
         message.attribute(libc::RTA_DST, &net.network().octets());
         self.ask(message).map(drop)
     }
@@ -207,7 +209,8 @@ impl Netlink {
     /// Takes back what [`Netlink::close_range`] said, if it did.
     pub fn open_range(&mut self, net: &Ipv4Net) -> io::Result<()> {
         let mut message = Message::new(libc::RTM_DELROUTE, REQUEST);
-        message.route(net.prefix_len(), libc::RT_SCOPE_UNIVERSE, libc::RTN_UNREACHABLE);
+        // Whatever number it has: earlier versions gave it none of its own.
+        message.route_by(libc::RTPROT_UNSPEC, net.prefix_len(), libc::RT_SCOPE_UNIVERSE, libc::RTN_UNREACHABLE);
         message.attribute(libc::RTA_DST, &net.network().octets());
         match self.ask(message) {
             Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Ok(()),
@@ -230,6 +233,17 @@ impl Netlink {
 
     /// The destinations of this namespace's routes.
     pub fn routes(&mut self) -> io::Result<Vec<Ipv4Net>> {
+        Ok(self.all_routes()?.into_iter().map(|(net, _)| net).collect())
+    }
+
+    /// The ranges that [`Netlink::close_range`] has closed.
+    pub fn closed_ranges(&mut self) -> io::Result<Vec<Ipv4Net>> {
+        let own = self.all_routes()?.into_iter().filter(|(_, how)| *how == (OWN_ROUTES, libc::RTN_UNREACHABLE));
+        Ok(own.map(|(net, _)| net).collect())
+    }
+
+    /// The destinations of routes, each with its number of whose it is and its type.
+    fn all_routes(&mut self) -> io::Result<Vec<(Ipv4Net, (u8, u8))>> {
         let mut message = Message::new(libc::RTM_GETROUTE, REQUEST | DUMP);
         message.raw(&[libc::AF_INET as u8, 0, 0, 0, 0, 0, 0, 0]);
         message.raw(&0_u32.to_ne_bytes());
@@ -238,7 +252,8 @@ impl Netlink {
                 return None;
             }
             let destination = attribute(body.get(12..)?, libc::RTA_DST)?;
-            Some(Ipv4Net::new(octets(destination)?, *body.get(1)?).ok()?.trunc())
+            let net = Ipv4Net::new(octets(destination)?, *body.get(1)?).ok()?.trunc();
+            Some((net, (*body.get(5)?, *body.get(7)?)))
         };
         Ok(self.ask(message)?.iter().filter_map(route).collect())
     }
@@ -363,7 +378,12 @@ impl Message {
 
     /// `struct rtmsg`, for the main table.
     fn route(&mut self, prefix: u8, scope: u8, kind: u8) {
-        self.raw(&[libc::AF_INET as u8, prefix, 0, 0, libc::RT_TABLE_MAIN, libc::RTPROT_BOOT, scope, kind]);
+        self.route_by(libc::RTPROT_BOOT, prefix, scope, kind);
+    }
+
+    /// The same with the number of whose it is.
+    fn route_by(&mut self, whose: u8, prefix: u8, scope: u8, kind: u8) {
+        self.raw(&[libc::AF_INET as u8, prefix, 0, 0, libc::RT_TABLE_MAIN, whose, scope, kind]);
         self.raw(&0_u32.to_ne_bytes());
     }
 

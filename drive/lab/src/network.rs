@@ -17,7 +17,7 @@ use ipnet::Ipv4Net;
 use crate::address;
 use crate::failure::OrFail;
 use crate::kind::Kind;
-use crate::lab::{Found, Made};
+use crate::lab::{CreateExtra, Found, Made};
 use crate::machine;
 use crate::names;
 use crate::netlink::{self, Netlink, mac};
@@ -70,7 +70,7 @@ pub(crate) fn create(
     program: &Path,
     lock: &Lock,
     identity: &Identity,
-    owner: &str,
+    extra: &CreateExtra,
     planned: &Value,
 ) -> Result<Made, Failure> {
     let spec = NetworkSpec::decode(planned)?;
@@ -81,6 +81,7 @@ pub(crate) fn create(
         None => MACHINE_LOCK.into(),
     };
     let machine_lock = Lock::take(&machine_lock).or_fail(|| format!("cannot lock {}", machine_lock.display()))?;
+    clear(lock, &mut netlink)?;
     let net = choose(records, &mut netlink, spec.cidr)?;
     let range = Range { net, gateway: address::gateway(&net) };
     let value = complete(
@@ -91,7 +92,8 @@ pub(crate) fn create(
             ("id", Value::from(identity.as_str())),
         ],
     );
-    records.write(identity, &Record { kind: Kind::Network, owner: owner.to_owned(), value: value.clone() })?;
+    let record = Record::new(Kind::Network, &extra.owner, value.clone());
+    records.write(identity, &Record { environment: extra.environment.clone(), ..record })?;
     set_up(&mut netlink, identity, &range)?;
     drop(machine_lock);
     let mut notes: Vec<String> = forward(realm, spec.masquerade)?;
@@ -126,8 +128,27 @@ pub(crate) fn update(
         }
     }
     records.write(identity, &Record { value: planned.clone(), ..record.clone() })?;
+    notes.extend(names::follow(records, identity.as_str(), record, range.gateway));
     notes.extend(names::start(records, program, identity, &range)?);
     Ok(Made { value: planned.clone(), notes })
+}
+
+/// Removes what is left of networks whose interface is gone: where somebody removed a data directory and the interfaces by
+/// hand, no record tells of their routes and rules any more. A network has its interface before the others and until after
+/// its rules are gone; one that lost it otherwise is down, and has all of it made again.
+fn clear(lock: &Lock, netlink: &mut Netlink) -> Result<(), Failure> {
+    let failed = || "cannot read what networks this machine has".to_owned();
+    let addresses = netlink.addresses().or_fail(failed)?;
+    let is_held = |gateway: Ipv4Addr| addresses.iter().any(|(_, net)| net.addr() == gateway);
+    for net in netlink.closed_ranges().or_fail(failed)?.iter().filter(|net| !is_held(address::gateway(net))) {
+        netlink.open_range(net).or_fail(|| format!("cannot remove the route to {net}"))?;
+    }
+    for identity in nft::identities()? {
+        if netlink.link(&interface("an", &identity)).or_fail(failed)?.is_none() {
+            nft::remove(lock, &identity)?;
+        }
+    }
+    Ok(())
 }
 
 /// Has packets be passed on between networks; gives what is to be said of it.

@@ -149,6 +149,15 @@ pub(crate) fn remove(lock: &Lock, identity: &str) -> Result<(), Failure> {
     run(lock, &format!("add table ip {table}\ndelete table ip {table}\n{rest}"))
 }
 
+/// The identities of which there are tables; those alone that can be told from a table's name.
+pub(crate) fn identities() -> Result<Vec<String>, Failure> {
+    let tables = list("tables")?;
+    let named = tables.iter().filter(|table| text(table, "family") == "ip").map(|table| text(table, "name"));
+    let identities = named.filter_map(|name| name.strip_prefix("andon_"));
+    let is_whole = |identity: &&str| identity.len() == 12 && identity.bytes().all(|byte| byte.is_ascii_hexdigit());
+    Ok(identities.filter(is_whole).map(str::to_owned).collect())
+}
+
 /// What a network's table does.
 pub(crate) struct State {
     pub masquerade: bool,

@@ -32,10 +32,26 @@ pub(crate) struct Records {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Record {
     pub kind: Kind,
-    /// Which project and environment it belongs to.
+    /// Which project it belongs to.
     pub owner: String,
+    /// Of a network, the environment of the project in which its names count; `None` where they count in all of them, as they
+    /// did before this was recorded.
+    pub environment: Option<String>,
     /// Its attributes; null where they are not decided yet.
     pub value: Value,
+}
+
+impl Record {
+    /// Of an object that belongs to no one environment more than to another.
+    pub fn new(kind: Kind, owner: &str, value: Value) -> Record {
+        Record { kind, owner: owner.to_owned(), environment: None, value }
+    }
+
+    /// Whether the names of two networks count in the same environment of one project.
+    pub fn shares_names_with(&self, other: &Record) -> bool {
+        let (own, its) = (&self.environment, &other.environment);
+        self.owner == other.owner && (own.is_none() || its.is_none() || own == its)
+    }
 }
 
 /// Makes a directory that is nobody else's to read: whoever reads an image reads all that is in it.
@@ -155,12 +171,15 @@ impl Records {
     /// Writes an object's record, which is on the disk after [`Records::sync`].
     pub fn write_soon(&self, identity: &Identity, record: &Record) -> Result<(), Failure> {
         let path = self.path(identity);
-        let json = json!({
+        let mut json = json!({
             "format": 1,
             "kind": record.kind.name(),
             "owner": record.owner,
             "value": to_json(&record.value),
         });
+        if let (Some(environment), Some(json)) = (&record.environment, json.as_object_mut()) {
+            json.insert("environment".to_owned(), environment.as_str().into());
+        }
         write_whole(&path, json.to_string().as_bytes()).or_fail(|| format!("cannot write {}", path.display()))
     }
 
@@ -173,7 +192,8 @@ impl Records {
         let value = json.get("value")?;
         let attribute = |name: &str, ty: &Type| from_json(value.get(name).unwrap_or(&serde_json::Value::Null), ty);
         let value = attributes.iter().map(|(name, ty)| (name.clone(), attribute(name, ty)));
-        Some(Record { kind, owner: json.get("owner")?.as_str()?.to_owned(), value: Value::object(value) })
+        let environment = json.get("environment").and_then(|name| name.as_str()).map(str::to_owned);
+        Some(Record { environment, ..Record::new(kind, json.get("owner")?.as_str()?, Value::object(value)) })
     }
 
     /// Whether anything is recorded of an object, readable or not.

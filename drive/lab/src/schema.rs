@@ -82,7 +82,15 @@ pub(crate) fn following(kind: Kind) -> &'static [(&'static str, &'static str)] {
 
 fn network() -> Vec<(&'static str, Attribute)> {
     vec![
-        ("name", Attribute::optional(Type::String, "A name for people; nothing depends on it.")),
+        (
+            "name",
+            Attribute::optional(
+                Type::String,
+                "What the network is called in its servers' names: `web` of the network `app` is `web.app.lab`. Without it, the \
+                 network's `id` is. It can change: servers that run learn the new one.",
+            )
+            .format(format::NETWORK_NAME),
+        ),
         (
             "cidr",
             Attribute::optional_computed(

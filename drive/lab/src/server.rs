@@ -51,6 +51,9 @@ const LINK_LIMIT: Duration = Duration::from_secs(2);
 
 /// The file in a server's directory that names the layers which it was started from last.
 const LAYERS: &str = "layers";
+/// The file in a server's directory that says that it was started for the first time, and nobody has found yet that it is what
+/// it must be.
+const NEW: &str = "new";
 
 /// A lab's records, its spawner, and the lock of the identity at hand.
 #[derive(Clone, Copy)]
@@ -79,7 +82,7 @@ pub(crate) fn create(
     }
     let range = network::range(records, &spec.network)?;
     let nothing_yet = complete(planned, [("address", Value::null(Type::String)), ("connection", Value::NULL)]);
-    records.write_soon(identity, &Record { kind: Kind::Server, owner: owner.to_owned(), value: nothing_yet })?;
+    records.write_soon(identity, &Record::new(Kind::Server, owner, nothing_yet))?;
     let address = take_address(records, identity, &spec, &range)?;
     let value = complete(
         planned,
@@ -90,7 +93,7 @@ pub(crate) fn create(
             ("created", life::now()),
         ],
     );
-    records.write_soon(identity, &Record { kind: Kind::Server, owner: owner.to_owned(), value: value.clone() })?;
+    records.write_soon(identity, &Record::new(Kind::Server, owner, value.clone()))?;
     // What is known of it goes to the disk while it boots.
     let (notes, synced) = std::thread::scope(|scope| {
         let sync = scope.spawn(|| records.sync(identity));
@@ -141,6 +144,9 @@ fn start(
     // What its users may not read of each other is nobody else's on this machine.
     make_private(&directory).or_fail(failed)?;
     let layers = directory.join(LAYERS);
+    if !layers.exists() {
+        fs::write(directory.join(NEW), "").or_fail(failed)?;
+    }
     fs::write(&layers, serde_json::json!(lower).to_string())
         .or_fail(|| format!("cannot write {}", layers.display()))?;
     if spec.machine.is_some() {
@@ -188,6 +194,34 @@ fn start(
         notes.push(format!("`{name}` runs, but not all of its units were up after {} s.", BOOT_LIMIT.as_secs()));
     }
     Ok(notes)
+}
+
+/// Whether it was never started, or was and nobody has accepted it yet.
+pub(crate) fn is_new(records: &Records, identity: &Identity) -> bool {
+    let directory = records.directory(Kind::Server, identity.as_str());
+    !directory.join(LAYERS).exists() || directory.join(NEW).exists()
+}
+
+/// It is what it must be.
+pub(crate) fn accept(records: &Records, identity: &Identity) -> Result<(), Failure> {
+    let mark = records.directory(Kind::Server, identity.as_str()).join(NEW);
+    absent_is_fine(fs::remove_file(&mark)).or_fail(|| format!("cannot remove {}", mark.display()))
+}
+
+/// Has a new server be as it was before it was started.
+pub(crate) fn discard_start(records: &Records, identity: &Identity) -> Result<(), Failure> {
+    let record = records.read(identity.as_str()).filter(|record| record.kind == Kind::Server);
+    let Some(record) = record.filter(|_| is_new(records, identity)) else {
+        return Err(Failure::new("the server is not new", "What it wrote is kept."));
+    };
+    // On record first: whoever is killed here leaves one that is still new, and is not to run.
+    let stopped = complete(&record.value, [("running", Value::from(false))]);
+    records.write(identity, &Record { value: stopped, ..record })?;
+    group(identity)?.destroy()?;
+    remove_link(identity)?;
+    give_users_back(records, identity)?;
+    let directory = records.directory(Kind::Server, identity.as_str());
+    absent_is_fine(fs::remove_dir_all(&directory)).or_fail(|| format!("cannot remove {}", directory.display()))
 }
 
 /// The range of user numbers that a server has, or takes now. Which one that is, is in a file of its own.

@@ -47,7 +47,7 @@ pub(crate) fn default(attribute: &str) -> Option<Value> {
 
 pub(crate) fn create(records: &Records, identity: &Identity, owner: &str, planned: &Value) -> Result<Made, Failure> {
     let value = complete(planned, [("id", Value::from(identity.as_str()))]);
-    records.write(identity, &Record { kind: Kind::Share, owner: owner.to_owned(), value: value.clone() })?;
+    records.write(identity, &Record::new(Kind::Share, owner, value.clone()))?;
     let directory = records.directory(Kind::Share, identity.as_str());
     // Its mode is for servers that have it, and for nobody else on this machine.
     make_private(&directory).or_fail(|| format!("cannot make {}", directory.display()))?;

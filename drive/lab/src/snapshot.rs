@@ -65,7 +65,7 @@ pub(crate) fn create(records: &Records, identity: &Identity, owner: &str, planne
             ("id", Value::from(identity.as_str())),
         ],
     );
-    records.write(identity, &Record { kind: Kind::Snapshot, owner: owner.to_owned(), value: value.clone() })?;
+    records.write(identity, &Record::new(Kind::Snapshot, owner, value.clone()))?;
     let directory = records.directory(Kind::Snapshot, identity.as_str());
     make_private(&directory).or_fail(|| format!("cannot make {}", directory.display()))?;
     let unfinished = directory.join("image.new");

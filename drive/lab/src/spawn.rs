@@ -30,6 +30,7 @@ use crate::helper::{self, check};
 use crate::inside;
 use crate::layers;
 use crate::message::{self, Message};
+use crate::names;
 use crate::netlink::{Netlink, mac};
 use crate::network::{self, interface};
 use crate::realm;
@@ -216,6 +217,9 @@ fn await_start(answers: &OwnedFd) -> Result<Started, NotStarted> {
     })?;
     Ok(Started { end, notify, note: None })
 }
+
+/// The file of a server that says where it looks for names.
+pub(crate) const RESOLVERS: &str = "etc/resolv.conf";
 
 /// The hidden command. Its standard input is the way of its orders.
 pub(crate) fn helper() -> i32 {
@@ -422,7 +426,9 @@ fn write_files(order: &Order) -> io::Result<()> {
     let upper = order.directory.join("upper");
     let below = Below::layer(&upper)?;
     if below.has("etc/machine-id")? {
-        return Ok(());
+        // Its network may have another name since it ran last.
+        let own = |text: &str| names::is_own(text, order.gateway);
+        return below.rewrite(RESOLVERS, own, &order.resolvers).map(drop);
     }
     // A directory of this layer hides the attributes of those below, so it takes them over.
     let attributes = |path: &Path| order.lower.iter().find_map(|layer| fs::metadata(layer.join(path)).ok());
@@ -432,7 +438,7 @@ fn write_files(order: &Order) -> io::Result<()> {
     }
     below.make_directory(Path::new("etc"), attributes, |_| 0o755)?;
     write_names(&order.directory, &order.name, order.address)?;
-    below.replace("etc/resolv.conf", 0o644, order.resolvers.as_bytes())?;
+    below.replace(RESOLVERS, 0o644, order.resolvers.as_bytes())?;
     // Last, as it says that all the others are there. A server has its own for as long as it lives.
     below.replace("etc/machine-id", 0o644, machine_id()?.as_bytes())
 }

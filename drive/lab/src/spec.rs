@@ -98,6 +98,8 @@ pub(crate) mod format {
 
     pub const NETWORK: Format =
         Format { name: "a range of IPv4 addresses", example: "\"10.64.1.0/24\"", check: |it| text(it, super::cidr) };
+    pub const NETWORK_NAME: Format =
+        Format { name: "a network's name", example: "\"app\"", check: |it| text(it, super::network_name) };
     pub const HOST_NAME: Format =
         Format { name: "a host name", example: "\"web-0\"", check: |it| text(it, |it| super::host_name(it).map(drop)) };
     pub const MEMORY: Format =
@@ -183,14 +185,28 @@ fn cidr(text: &str) -> Result<Ipv4Net, Failure> {
     Ok(net)
 }
 
+/// Whether a text can be one part of a name (RFC 1123, section 2.1).
+pub(crate) fn is_label(text: &str) -> bool {
+    (1..=63).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+        && !text.starts_with('-')
+        && !text.ends_with('-')
+}
+
+fn network_name(text: &str) -> Result<(), Failure> {
+    if is_label(text) {
+        return Ok(());
+    }
+    let detail = "It is part of the names of the network's servers, such as `web-0.app.lab`: letters, digits and inner \
+                  hyphens, at most 63 in all.";
+    let mapped: String = text.chars().map(|it| if it.is_ascii_alphanumeric() { it } else { '-' }).collect();
+    let mapped = mapped.trim_matches('-');
+    let failure = Failure::new(format!("`{text}` is no name for a network"), detail);
+    Err(if is_label(mapped) { failure.help(format!("Write `{mapped}`.")) } else { failure })
+}
+
 fn host_name(text: &str) -> Result<&str, Failure> {
-    let label = |label: &str| {
-        (1..=63).contains(&label.len())
-            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-    };
-    if text.len() <= 64 && text.split('.').all(label) {
+    if text.len() <= 64 && text.split('.').all(is_label) {
         return Ok(text);
     }
     Err(Failure::new(
@@ -366,6 +382,14 @@ mod tests {
         {
             check(Kind::Network, "cidr", wrong, false);
         }
+        for sound in ["app", "App-2", "1", &"a".repeat(63)] {
+            check(Kind::Network, "name", sound, true);
+        }
+        for wrong in ["", "my_app", "app.two", "-app", "app-", "my app", "ä", &"a".repeat(64), "a\nb"] {
+            check(Kind::Network, "name", wrong, false);
+        }
+        let refused = super::check(Kind::Network, "name", &Value::from("_my_app")).unwrap_err();
+        assert_eq!(refused.help, ["Write `my-app`."]);
         for sound in ["web-0", "a", "WEB", "web.example", &"a".repeat(63)] {
             check(Kind::Server, "name", sound, true);
         }

@@ -97,7 +97,7 @@ pub(crate) fn create(
     }
     let value =
         complete(planned, [("file_system", Value::from(system.name())), ("id", Value::from(identity.as_str()))]);
-    records.write(identity, &Record { kind: Kind::Volume, owner: owner.to_owned(), value: value.clone() })?;
+    records.write(identity, &Record::new(Kind::Volume, owner, value.clone()))?;
     let directory = records.directory(Kind::Volume, identity.as_str());
     make_private(&directory).or_fail(|| format!("cannot make {}", directory.display()))?;
     let unfinished = directory.join("image.new");

@@ -13,7 +13,8 @@ use andon_schema::{Answer, Command, Failure, InstanceAddress, Outcome, Question,
 use andon_value::Value;
 
 use crate::provider::{
-    BOOTSTRAP, Planned, PluginHost, Provider, Published, Request, ValueProvider, read_bootstrap, read_remote_state,
+    BOOTSTRAP, LabProvider, Planned, PluginHost, Provider, Published, Request, ValueProvider, read_bootstrap,
+    read_remote_state,
 };
 use crate::{Completion, Job, Plugins, Ticket, World};
 
@@ -26,6 +27,7 @@ pub struct Providers {
     directories: BTreeMap<Arc<str>, PathBuf>,
     published: Published,
     values: ValueProvider,
+    lab: Option<LabProvider>,
 }
 
 impl Providers {
@@ -53,8 +55,17 @@ impl Providers {
         self.values = values;
     }
 
-    /// The same, at work in one environment: what is published is its.
+    /// Has the lab make what is on this machine.
+    pub fn set_lab(&mut self, lab: LabProvider) {
+        self.add(Arc::new(lab.clone()));
+        self.lab = Some(lab);
+    }
+
+    /// The same, at work in one environment: what is published is its, and so are servers' names.
     pub fn in_environment(mut self, environment: &Arc<str>) -> Providers {
+        if let Some(lab) = self.lab.take() {
+            self.set_lab(lab.in_environment(environment));
+        }
         let values = ValueProvider { environment: Arc::clone(environment), ..self.values.clone() };
         self.set_values(values);
         self

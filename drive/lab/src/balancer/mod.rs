@@ -44,7 +44,7 @@ pub(crate) fn create(
     planned: &Value,
 ) -> Result<Made, Failure> {
     let value = complete(planned, [("id", Value::from(identity.as_str()))]);
-    records.write(identity, &Record { kind: Kind::Balancer, owner: owner.to_owned(), value: value.clone() })?;
+    records.write(identity, &Record::new(Kind::Balancer, owner, value.clone()))?;
     let directory = records.directory(Kind::Balancer, identity.as_str());
     fs::create_dir_all(&directory).or_fail(|| format!("cannot make {}", directory.display()))?;
     start(records, program, lock, identity, &directory, &value, false)?;

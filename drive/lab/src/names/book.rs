@@ -8,6 +8,7 @@ use ipnet::Ipv4Net;
 
 use crate::kind::Kind;
 use crate::records::{Record, Records};
+use crate::spec::is_label;
 
 /// The names that servers of one network can ask for.
 #[derive(Debug)]
@@ -71,12 +72,11 @@ impl Book {
             .into_iter()
             .filter_map(|(identity, record)| Some((identity.as_str().to_owned(), record?)))
             .collect();
-        let owner =
-            records.iter().find(|(identity, _)| *identity == self.network).map(|(_, record)| record.owner.clone());
-        let of_owner = |record: &Record| owner.as_ref() == Some(&record.owner);
+        let own = records.iter().find(|(identity, _)| *identity == self.network).map(|(_, record)| record);
+        let is_beside = |record: &Record| own.is_some_and(|own| own.shares_names_with(record));
         let networks: BTreeMap<&str, String> = records
             .iter()
-            .filter(|(_, record)| record.kind == Kind::Network && of_owner(record))
+            .filter(|(_, record)| record.kind == Kind::Network && is_beside(record))
             .map(|(identity, record)| (identity.as_str(), network_label(identity, record)))
             .collect();
         (self.addresses, self.names, self.ranges) = Default::default();
@@ -108,12 +108,9 @@ impl Book {
     }
 }
 
-/// What a network is called in names: as its user calls it, where that can be part of one; else by its identity.
+/// What a network is called in names: as its user calls it; where he does not, by its identity. So is one of before names
+/// that can be no part of one were refused.
 pub(crate) fn network_label(identity: &str, record: &Record) -> String {
     let name = record.value.get_str("name").map(str::to_ascii_lowercase).unwrap_or_default();
-    let sound = (1..=63).contains(&name.len())
-        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
-        && !name.starts_with('-')
-        && !name.ends_with('-');
-    if sound { name } else { identity.to_owned() }
+    if is_label(&name) { name } else { identity.to_owned() }
 }

@@ -1,12 +1,13 @@
 //! The names of a network: a process that answers questions for them at the network's gateway, over UDP and TCP.
 //!
 //! A server `web-0` of the network `app` is `web-0.app.lab`, and plain `web-0` inside that network. Networks of the same
-//! owner know each other's names. What does not end in `.lab` is asked of this machine's own resolvers.
+//! environment of a project know each other's names. What does not end in `.lab` is asked of this machine's own resolvers.
 //!
 //! As it is there for as long as the network's servers are, it keeps their consoles short, too ([`crate::console`]).
 
 mod book;
 mod message;
+mod search;
 
 use std::fs;
 use std::io;
@@ -35,6 +36,7 @@ use book::{Book, Meaning};
 use message::{A, ANY, Answer, Code, PTR, Question};
 
 pub(crate) use book::network_label;
+pub(crate) use search::{follow, is_own};
 
 const PORT: u16 = 53;
 /// How long another resolver may take, and how many questions wait for one at a time.

@@ -243,7 +243,7 @@ fn members_owner(pool: &Identity) -> String {
 pub(crate) fn create(records: &Records, identity: &Identity, owner: &str, planned: &Value) -> Result<Made, Failure> {
     PoolSpec::decode(planned)?;
     let value = with_members(planned, identity, &[]);
-    records.write(identity, &Record { kind: Kind::Pool, owner: owner.to_owned(), value: value.clone() })?;
+    records.write(identity, &Record::new(Kind::Pool, owner, value.clone()))?;
     let directory = records.directory(Kind::Pool, identity.as_str());
     fs::create_dir_all(&directory).or_fail(|| format!("cannot make {}", directory.display()))?;
     Ok(Made { value, notes: Vec::new() })

@@ -309,7 +309,7 @@ impl PoolSession<'_> {
         let serving: Vec<_> = good.filter_map(|note| serving(&self.lab.records, &self.identity, note)).collect();
         let value = with_members(value, &self.identity, &serving);
         let owner = self.lab.records.read(self.identity.as_str()).map(|record| record.owner).unwrap_or_default();
-        self.lab.records.write(&self.identity, &Record { kind: Kind::Pool, owner, value: value.clone() })?;
+        self.lab.records.write(&self.identity, &Record::new(Kind::Pool, &owner, value.clone()))?;
         let kept: Vec<String> = notes.into_iter().map(|note| note.version).collect();
         let templates = self.lab.records.directory(Kind::Pool, self.identity.as_str()).join("templates");
         for file in fs::read_dir(templates).into_iter().flatten().flatten() {

@@ -13,6 +13,8 @@ use crate::world::{World, config, inside, run};
 pub const TESTS: &[Test] = &[
     ("names_follow_servers", follow_servers),
     ("names_are_each_owners_own", each_owners_own),
+    ("names_are_each_environments_own", each_environments_own),
+    ("names_follow_networks", follow_networks),
     ("names_come_back_with_the_network", come_back),
 ];
 
@@ -101,32 +103,37 @@ fn follow_servers(world: &World) {
 }
 
 /// A server that is only on record: names need no more.
-fn recorded(world: &World, owner: &str, kind: &str, given: &[(&str, Value)]) -> (Identity, Value) {
+fn recorded(
+    world: &World,
+    (owner, environment): (&str, Option<&str>),
+    kind: &str,
+    given: &[(&str, Value)],
+) -> (Identity, Value) {
     let identity = world.identity();
     let (planned, _) = world.lab.plan(kind, None, &config(kind, given)).unwrap();
     let lower_dirs = vec!["/".into()];
-    let extra = CreateExtra { owner: owner.to_owned(), lower_dirs, ..Default::default() };
+    let environment = environment.map(str::to_owned);
+    let extra = CreateExtra { owner: owner.to_owned(), environment, lower_dirs, ..Default::default() };
     let made = world.lab.create(kind, &identity, &planned, &extra).unwrap_or_else(|(failure, _)| panic!("{failure}"));
     (identity, made.value)
 }
 
+/// A server that does not run, as it needs no image to be named.
+fn stopped(world: &World, of: (&str, Option<&str>), network: &Identity) -> (Identity, Vec<u8>) {
+    let given =
+        [("name", "db".into()), ("image", "i".into()), ("network", network.as_str().into()), ("running", false.into())];
+    let (identity, value) = recorded(world, of, "lab_server", &given);
+    (identity, address(value.get_str("address").unwrap()))
+}
+
 fn each_owners_own(world: &World) {
-    let stopped = |owner: &str, network: &Identity| {
-        let given = [
-            ("name", "db".into()),
-            ("image", "i".into()),
-            ("network", network.as_str().into()),
-            ("running", false.into()),
-        ];
-        recorded(world, owner, "lab_server", &given)
-    };
     let mut made = Vec::new();
     let mut data = Vec::new();
     // Two networks of one owner and one of another; two have the same name.
     for (owner, name) in [("one", "app"), ("one", "data"), ("other", "app")] {
-        let (network, value) = recorded(world, owner, "lab_network", &[("name", name.into())]);
-        let (server, of) = stopped(owner, &network);
-        data.push((value.get_str("gateway").unwrap().to_owned(), address(of.get_str("address").unwrap())));
+        let (network, value) = recorded(world, (owner, None), "lab_network", &[("name", name.into())]);
+        let (server, of) = stopped(world, (owner, None), &network);
+        data.push((value.get_str("gateway").unwrap().to_owned(), of));
         made.push((server, network));
     }
     let [(app, in_app), (back, in_data), (foreign, in_foreign)] = &data[..] else { panic!() };
@@ -139,6 +146,75 @@ fn each_owners_own(world: &World) {
         world.delete("lab_server", &server);
         world.delete("lab_network", &network);
     }
+}
+
+/// Two environments of one project, with the same networks in each.
+fn each_environments_own(world: &World) {
+    let mut made = Vec::new();
+    let mut make = |environment: Option<&str>, name: &str| {
+        let of = ("shop", environment);
+        let (network, value) = recorded(world, of, "lab_network", &[("name", name.into())]);
+        let (server, at) = stopped(world, of, &network);
+        made.push((server, network.clone()));
+        (network, value, at)
+    };
+    let gateway = |value: &Value| value.get_str("gateway").unwrap().to_owned();
+    let (_, dev_front, _) = make(Some("dev"), "front");
+    let (_, _, dev_db) = make(Some("dev"), "back");
+    let (_, staging_front, _) = make(Some("staging"), "front");
+    let (_, staging_back, staging_db) = make(Some("staging"), "back");
+    let (dev, staging) = (gateway(&dev_front), gateway(&staging_front));
+    assert_eq!(ask(&dev, "db.back.lab", A), (0, vec![dev_db.clone()]));
+    assert_eq!(ask(&staging, "db.back.lab", A), (0, vec![staging_db]));
+    let backwards = gateway(&staging_back).split('.').rev().collect::<Vec<_>>().join(".");
+    let (_, named) = ask(&dev, &format!("{backwards}.in-addr.arpa"), PTR);
+    assert!(named.is_empty(), "the address of another environment has a name: {named:?}");
+    // One of before environments were recorded is known to all of the project, until it changes.
+    let (old, value, old_db) = make(None, "old");
+    assert_eq!(ask(&dev, "db.old.lab", A), (0, vec![old_db.clone()]));
+    assert_eq!(ask(&gateway(&value), "db.back.lab", A).1.len(), 2);
+    let extra = CreateExtra { owner: "shop".to_owned(), environment: Some("dev".to_owned()), ..Default::default() };
+    world.lab.update("lab_network", &old, &value, &value, &extra).unwrap_or_else(|(failure, _)| panic!("{failure}"));
+    assert_eq!(ask(&gateway(&value), "db.back.lab", A), (0, vec![dev_db]));
+    assert_eq!(ask(&dev, "db.old.lab", A), (0, vec![old_db]));
+    assert_eq!(ask(&staging, "db.old.lab", A), (3, vec![]));
+    for (server, network) in made {
+        world.delete("lab_server", &server);
+        world.delete("lab_network", &network);
+    }
+}
+
+/// The network gets another name: its servers have it at once, those that run and the one that does not.
+fn follow_networks(world: &World) {
+    if crate::world::root().is_none() {
+        return;
+    }
+    let (app, value) = network(world, "app");
+    let server = |name: &str| {
+        let given =
+            [("name", name.into()), ("image", "i".into()), ("init", "andon".into()), ("network", app.as_str().into())];
+        (given.clone(), world.create("lab_server", &given).unwrap())
+    };
+    let (_, (web, _)) = server("web");
+    let (_, (own, _)) = server("own");
+    let (given, (idle, of_idle)) = server("idle");
+    let with = |running: bool| [&given[..], &[("running", running.into())]].concat();
+    let of_idle = world.update("lab_server", &idle, &of_idle, &with(false)).unwrap().value;
+    let by_hand = "nameserver 192.0.2.1\n";
+    inside(&own, &format!("printf '{by_hand}' > /etc/resolv.conf"));
+    let gateway = value.get_str("gateway").unwrap();
+    let made = world.update("lab_network", &app, &value, &[("name", "shop".into())]).unwrap();
+    assert_eq!(made.notes, Vec::<String>::new());
+    world.update("lab_server", &idle, &of_idle, &with(true)).unwrap();
+    let expected = format!("nameserver {gateway}\nsearch shop.lab\n");
+    for (server, expected) in [(&web, &*expected), (&idle, &*expected), (&own, by_hand)] {
+        assert_eq!(inside(server, "cat /etc/resolv.conf"), expected);
+    }
+    assert!(inside(&web, "getent ahostsv4 idle").starts_with(of_idle.get_str("address").unwrap()));
+    for server in [&web, &own, &idle] {
+        world.delete("lab_server", server);
+    }
+    world.delete("lab_network", &app);
 }
 
 fn come_back(world: &World) {

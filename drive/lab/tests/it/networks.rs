@@ -2,6 +2,8 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
 
 use andon_lab::{CreateExtra, Found};
 use andon_value::{Type, Value};
@@ -14,8 +16,10 @@ pub const TESTS: &[Test] = &[
     ("network_ranges_do_not_collide", ranges_do_not_collide),
     ("network_changes_in_place", changes_in_place),
     ("network_that_was_removed_by_hand_comes_back", removed_by_hand),
+    ("network_that_nobody_knows_of_is_cleared_away", cleared_away),
     ("network_passes_a_firewall_that_drops", passes_a_firewall),
     ("network_lets_in_what_it_allows", lets_in),
+    ("network_leads_outside_by_this_machines_address", leads_outside),
     ("network_stops_forged_senders", stops_forged_senders),
     ("network_hears_nothing_but_ipv4_of_its_servers", hears_nothing_else),
     ("network_keeps_consoles_short", keeps_consoles_short),
@@ -103,16 +107,119 @@ fn removed_by_hand(world: &World) {
     assert!(!run("ip", &["route"]).contains(cidr));
 }
 
+/// As where a data directory was removed, and the interfaces that were seen.
+fn cleared_away(world: &World) {
+    if !alone("network_that_nobody_knows_of_is_cleared_away") {
+        return;
+    }
+    let (living, of_living) = world.create(KIND, &[]).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let other = lab(folder.path());
+    let identity = world.identity();
+    let (planned, _) = other.plan(KIND, None, &config(KIND, &[])).unwrap();
+    let value = other.create(KIND, &identity, &planned, &CreateExtra::default()).unwrap().value;
+    let cidr = value.get_str("cidr").unwrap();
+    // A route of somebody else's is none of the lab's business.
+    run("ip", &["route", "add", "unreachable", "10.64.200.0/24"]);
+    run("sh", &["-c", &format!("kill -9 $(pgrep -f '__lab-names.*{identity}')")]);
+    run("ip", &["link", "delete", &format!("an{identity}")]);
+    fs::remove_dir_all(folder.path()).unwrap();
+    let table = |identity: &andon_schema::Identity| {
+        run("nft", &["list", "tables"]).contains(&format!("table ip andon_{identity}"))
+    };
+    assert!(table(&identity) && run("ip", &["route"]).contains(&format!("unreachable {cidr}")));
+    let (next, of_next) = world.create(KIND, &[]).unwrap();
+    assert!(!table(&identity) && table(&living) && table(&next));
+    assert_eq!(of_next.get_str("cidr"), Some(cidr), "its range is free again");
+    let routes = run("ip", &["route"]);
+    for kept in [of_living.get_str("cidr").unwrap(), cidr, "10.64.200.0/24"] {
+        assert_eq!(routes.matches(&format!("unreachable {kept}")).count(), 1, "{routes}");
+    }
+    world.delete(KIND, &living);
+    world.delete(KIND, &next);
+    let routes = run("ip", &["route"]);
+    assert!(!routes.contains(cidr), "{routes}");
+    // Its group of processes is empty, and nobody knows of it.
+    for root in ["/sys/fs/cgroup/unified/andon", "/sys/fs/cgroup/andon"] {
+        let _ = fs::remove_dir(Path::new(root).join(identity.as_str()));
+    }
+    for entry in fs::read_dir("/sys/fs/cgroup").unwrap().flatten() {
+        let _ = fs::remove_dir(entry.path().join("andon").join(identity.as_str()));
+    }
+}
+
+/// Whether a test is to go on: it does in a network namespace of its own, in a process of its own, which this waits for.
+fn alone(test: &str) -> bool {
+    if std::env::var_os("ANDON_TEST_ALONE").is_some() {
+        return true;
+    }
+    let program = std::env::current_exe().unwrap();
+    let again = "ip link set lo up && exec \"$0\" \"$1\"";
+    let alone = std::process::Command::new("unshare")
+        .args(["-n", "sh", "-c", again, program.to_str().unwrap(), test])
+        .env("ANDON_TEST_ALONE", "1")
+        .status();
+    assert!(alone.unwrap().success());
+    false
+}
+
+/// Packets to an address outside of the lab, and whose they are there. The outside is a network namespace of its own, and so
+/// is this machine.
+fn leads_outside(world: &World) {
+    if crate::world::root().is_none() || !alone("network_leads_outside_by_this_machines_address") {
+        return;
+    }
+    let mut outside = Command::new("unshare").args(["-n", "sleep", "60"]).spawn().unwrap();
+    let of_outside = format!("/proc/{}/ns/net", outside.id());
+    let own = fs::read_link("/proc/self/ns/net").unwrap();
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while fs::read_link(&of_outside).is_ok_and(|it| it == own) {
+        assert!(Instant::now() < deadline);
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let peer = outside.id().to_string();
+    run("ip", &["link", "add", "out", "type", "veth", "peer", "name", "in", "netns", &peer]);
+    run("sh", &["-c", "ip address add 198.18.0.1/30 dev out && ip link set out up"]);
+    let there = |command: &str| run("nsenter", &["-t", &peer, "-n", "sh", "-c", command]);
+    // The outside knows the way to the servers, so that nothing but the translation decides what it sees.
+    there("ip address add 198.18.0.2/30 dev in && ip link set in up && ip route add default via 198.18.0.1");
+    // Whoever listens there is there; the socket stays there also when the thread is not.
+    let socket = std::thread::scope(|scope| {
+        let open = || {
+            nix::sched::setns(fs::File::open(&of_outside).unwrap(), nix::sched::CloneFlags::CLONE_NEWNET).unwrap();
+            std::net::UdpSocket::bind("198.18.0.2:9999").unwrap()
+        };
+        scope.spawn(open).join().unwrap()
+    });
+    socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    let (app, value) = world.create(KIND, &[]).unwrap();
+    let given =
+        [("name", "s".into()), ("image", "i".into()), ("network", app.as_str().into()), ("init", "andon".into())];
+    let (server, of_server) = world.create("lab_server", &given).unwrap();
+    let own = of_server.get_str("address").unwrap();
+    let seen = |word: &str| {
+        let said = crate::world::inside(&server, &format!("bash -c 'echo {word} >/dev/udp/198.18.0.2/9999'"));
+        assert_eq!(said, "");
+        let mut text = [0; 100];
+        let (count, from) = socket.recv_from(&mut text).unwrap();
+        assert_eq!(text[..count], *format!("{word}\n").as_bytes());
+        from.ip().to_string()
+    };
+    assert_eq!(seen("one"), "198.18.0.1");
+    let value = world.update(KIND, &app, &value, &[("masquerade", false.into())]).unwrap().value;
+    assert_eq!(seen("two"), own);
+    world.update(KIND, &app, &value, &[("masquerade", true.into())]).unwrap();
+    assert_eq!(seen("three"), "198.18.0.1");
+    world.delete("lab_server", &server);
+    world.delete(KIND, &app);
+    outside.kill().unwrap();
+    outside.wait().unwrap();
+}
+
 /// As container daemons set it up, before and after. In a network namespace of its own: a firewall is everybody's.
 fn passes_a_firewall(world: &World) {
-    if std::env::var_os("ANDON_TEST_ALONE").is_none() {
-        let program = std::env::current_exe().unwrap();
-        let again = "ip link set lo up && exec \"$0\" network_passes_a_firewall_that_drops";
-        let alone = std::process::Command::new("unshare")
-            .args(["-n", "sh", "-c", again, program.to_str().unwrap()])
-            .env("ANDON_TEST_ALONE", "1")
-            .status();
-        return assert!(alone.unwrap().success());
+    if !alone("network_passes_a_firewall_that_drops") {
+        return;
     }
     let rules = || run("nft", &["list", "table", "ip", "test_firewall"]);
     let firewall = "add table ip test_firewall; \

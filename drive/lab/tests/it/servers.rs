@@ -4,7 +4,7 @@ use std::fs;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use andon_lab::{CreateExtra, Found};
+use andon_lab::{CreateExtra, Found, Reached};
 use andon_schema::Identity;
 use andon_value::{Type, Value};
 
@@ -25,6 +25,8 @@ pub const TESTS: &[Test] = &[
     ("server_below_somebody_elses_home", below_a_home),
     ("two_creators_of_one_server", two_creators),
     ("kill_of_the_creator_loses_nothing", kills),
+    ("server_answers_from_outside_or_does_not", answers),
+    ("server_that_was_never_started_can_be_made_so_again", starts_anew),
 ];
 
 const KIND: &str = "lab_server";
@@ -476,5 +478,65 @@ fn kills(world: &World) {
     let [complete, partial, absent] = found;
     println!("{} kills: {complete} complete, {partial} partial, {absent} absent", 3 * rounds);
     assert!(partial > 0);
+    world.delete("lab_network", &network);
+}
+
+/// A network and a server in it, with the lab's own init, which listens on port 7780.
+fn alone(world: &World, more: &[(&str, Value)]) -> (Identity, Vec<(&'static str, Value)>, Identity, Value) {
+    let (network, _) = world.create("lab_network", &[]).unwrap();
+    let given = vec![
+        ("name", "web".into()),
+        ("image", "i".into()),
+        ("network", network.as_str().into()),
+        ("init", "andon".into()),
+    ];
+    let (server, value) = world.create("lab_server", &[&given[..], more].concat()).unwrap();
+    (network, given, server, value)
+}
+
+fn answers(world: &World) {
+    if root().is_none() {
+        return;
+    }
+    let (network, _, server, value) = alone(world, &[]);
+    let reached = || world.lab.reach(&value, &[7780, 81]).unwrap();
+    assert_eq!(reached(), Reached { answers: true, closed: vec![81] });
+    // A firewall of its own that says nothing to strangers.
+    let filter = |rules: &str| run("nsenter", &["-t", &init(&server), "-n", "nft", rules]);
+    filter("add table ip shut; add chain ip shut in { type filter hook input priority 0; policy drop; }");
+    assert_eq!(reached(), Reached { answers: true, closed: vec![7780, 81] });
+    filter("delete table ip shut");
+    assert_eq!(reached().closed, [81]);
+    inside(&server, "ip address flush dev eth0");
+    assert_eq!(reached(), Reached { answers: false, closed: vec![7780, 81] });
+    world.delete("lab_server", &server);
+    world.delete("lab_network", &network);
+}
+
+fn starts_anew(world: &World) {
+    if root().is_none() {
+        return;
+    }
+    let (network, given, server, made) = alone(world, &[("running", false.into())]);
+    let started = |prior: &Value| world.update("lab_server", &server, prior, &given).unwrap().value;
+    assert!(world.lab.is_new(&server));
+    let runs = started(&made);
+    assert!(world.lab.is_new(&server), "nobody has looked at it");
+    inside(&server, "echo x > /var/written");
+    world.lab.discard_start(&server).unwrap();
+    let stopped = world.lab.read("lab_server", &server, &runs).unwrap().unwrap();
+    assert_eq!(stopped.get("running"), Some(&Value::from(false)));
+    assert!(!world.data.path().join("servers").join(server.as_str()).exists());
+    assert!(world.lab.is_new(&server));
+    let again = started(&stopped);
+    assert_eq!(again.get("address"), made.get("address"));
+    assert_eq!(inside(&server, "ls /var/written 2>/dev/null"), "");
+    world.lab.accept(&server).unwrap();
+    assert!(!world.lab.is_new(&server));
+    assert!(world.lab.discard_start(&server).unwrap_err().summary.contains("not new"));
+    let stopped = world.update("lab_server", &server, &again, &[&given[..], &[("running", false.into())]].concat());
+    started(&stopped.unwrap().value);
+    assert!(!world.lab.is_new(&server), "it was started before");
+    world.delete("lab_server", &server);
     world.delete("lab_network", &network);
 }

@@ -2,6 +2,8 @@
 //! everything: none knows of the others.
 
 use std::collections::BTreeMap;
+use std::net::UdpSocket;
+use std::time::Duration;
 
 use serde_json::Value as Json;
 
@@ -20,9 +22,38 @@ fn project(name: &str) -> Project {
          resource \"lab_volume\" \"data\" {\n  name = \"data\"\n  size = \"16M\"\n}\n\
          resource \"lab_bucket\" \"backups\" { name = \"backups\" }\n\
          resource \"lab_server\" \"web\" {\n  name = \"web\"\n  image = andon_image.small.digest\n  \
-         network = lab_network.app.id\n  volumes = { \"/srv/data\" = lab_volume.data.id }\n}\n",
+         network = lab_network.app.id\n  volumes = { \"/srv/data\" = lab_volume.data.id }\n}\n\
+         resource \"lab_network\" \"back\" { name = \"back\" }\n\
+         resource \"lab_server\" \"db\" {\n  name = \"db\"\n  image = andon_image.small.digest\n  \
+         network = lab_network.back.id\n  running = false\n}\n",
     );
     project
+}
+
+/// What an attribute of an environment's resource is.
+fn attribute(project: &Project, environment: &str, kind: &str, name: &str, attribute: &str) -> String {
+    let state: Json = serde_json::from_str(&project.ok(&["state", "pull", "-e", environment]).out).unwrap();
+    let resources = state["resources"].as_array().unwrap();
+    let resource = resources.iter().find(|resource| resource["type"] == kind && resource["name"] == name).unwrap();
+    resource["instances"][0]["attributes"][attribute].as_str().unwrap().to_owned()
+}
+
+/// The addresses that the gateway of a network gives for a name.
+fn addresses(gateway: &str, name: &str) -> Vec<String> {
+    let socket = UdpSocket::bind(("127.0.0.1", 0)).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    let mut question = vec![0, 77, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+    for label in name.split('.') {
+        question.push(label.len() as u8);
+        question.extend(label.bytes());
+    }
+    question.extend([0, 0, 1, 0, 1]);
+    socket.send_to(&question, (gateway, 53)).unwrap();
+    let mut answer = [0; 1500];
+    let count = socket.recv(&mut answer).unwrap();
+    // Each record ends with the length of its address, which is four bytes, and the address.
+    let records = answer[question.len()..count].chunks_exact(16);
+    records.map(|record| record[12..].iter().map(u8::to_string).collect::<Vec<_>>().join(".")).collect()
 }
 
 /// Every object of the environment `dev` by its address, with its identity and what it is.
@@ -76,16 +107,18 @@ fn projects_beside_each_other() {
     // Nor is another environment of the same project, with the same names again.
     one.ok(&["up", "-y", "-e", "staging"]);
     assert_eq!(objects(one), before[0]);
+    for environment in ["dev", "staging"] {
+        let gateway = attribute(one, environment, "lab_network", "app", "gateway");
+        let db = attribute(one, environment, "lab_server", "db", "address");
+        assert_eq!(addresses(&gateway, "db.back.lab"), [db], "{environment}");
+    }
     one.ok(&["down", "-y", "-e", "staging"]);
     for project in &projects {
         assert!(project.ok(&["drift"]).out.contains("everything is as defined"));
     }
 
     // A range of addresses is one network's on this machine, whoever's it is.
-    let state: Json = serde_json::from_str(&one.ok(&["state", "pull"]).out).unwrap();
-    let resources = state["resources"].as_array().unwrap();
-    let network = resources.iter().find(|resource| resource["type"] == "lab_network").unwrap();
-    let range = network["instances"][0]["attributes"]["cidr"].as_str().unwrap();
+    let range = attribute(one, "dev", "lab_network", "app", "cidr");
     for (data_dir, word) in [(&one.data_dir, "The lab's network `app` has"), (&apart.data_dir, "already has a route")] {
         let mut greedy = project("beside-greedy");
         greedy.data_dir.clone_from(data_dir);

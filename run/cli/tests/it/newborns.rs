@@ -109,6 +109,96 @@ fn a_server_whose_name_nobody_answers_for_is_thrown_away() {
 }
 
 #[test]
+fn a_server_that_was_made_without_being_started_is_new_when_it_is() {
+    need_lab!();
+    let test = "smoke_test {\n  users = [\"shop\"]\n  timeout = \"100ms\"\n}";
+    let project = project("newborn-later", &format!("running = false\n  {test}"), MOTD);
+    project.ok(&["up", "-y"]);
+    assert!(has_server(&project));
+    project.write("stacks/app/main.tf", &definition(test));
+    // As often as it is tried.
+    for _ in 0..2 {
+        let ran = project.exits(1, &["up", "-y"]);
+        for expected in
+            ["the new server `web` is not what it must be", "The user shop is not there.", "It is stopped again"]
+        {
+            assert!(ran.err.contains(expected), "no `{expected}` in {ran}");
+        }
+        let server = project.objects().into_iter().find(|object| object["address"] == "app/lab_server.web").unwrap();
+        let files = project.data_dir.join("servers").join(server["identity"].as_str().unwrap());
+        assert!(!files.exists(), "{} is there", files.display());
+    }
+    project.write("stacks/app/main.tf", &definition("smoke_test { users = [\"deploy\"] }"));
+    project.ok(&["up", "-y"]);
+    assert!(project.ok(&["plan", "--detailed-exitcode"]).out.contains("no changes"));
+    // It is new only once.
+    project.write("stacks/app/main.tf", &definition("running = false\n  smoke_test { users = [\"shop\"] }"));
+    project.ok(&["up", "-y"]);
+    project.write("stacks/app/main.tf", &definition("smoke_test { users = [\"shop\"] }"));
+    project.ok(&["up", "-y"]);
+}
+
+#[test]
+fn a_server_that_does_not_answer_is_thrown_away() {
+    need_lab!();
+    let programs = ["/usr/bin/ip", "/usr/bin/python3", "/var/lib/dpkg/status", "/usr/lib/systemd/systemd"];
+    if let Some(missing) = programs.into_iter().find(|path| !std::path::Path::new(path).exists()) {
+        println!("skipped: this machine has no {missing}");
+        return;
+    }
+    let definition = |more: &str| {
+        format!(
+            "resource \"lab_network\" \"app\" {{}}\nresource \"lab_server\" \"web\" {{\n  name = \"web\"\n  \
+             on_host = \"host\"\n  network = lab_network.app.id\n  command = [\"/bin/sh\", \"-c\", \
+             \"ip address flush dev eth0 && exec python3 -m http.server 8080\"]\n  {more}\n}}\n"
+        )
+    };
+    let project = project("newborn-silent", "", MOTD);
+    // It listens, and takes its address away before: whoever looks from inside alone finds that all is well.
+    project.write("stacks/app/main.tf", &definition("smoke_test {\n  ports = [\"8080\"]\n  timeout = \"10s\"\n}"));
+    let ran = project.exits(1, &["up", "-y"]);
+    assert!(ran.err.contains("Nothing answers at its address."), "{ran}");
+    assert!(!has_server(&project), "{ran}");
+    project.write("stacks/app/main.tf", &definition("smoke_test { reachable = false }"));
+    project.ok(&["up", "-y"]);
+    assert!(has_server(&project));
+}
+
+#[test]
+fn a_name_is_one_servers() {
+    need_lab!();
+    let server = |resource: &str, name: &str| {
+        format!(
+            "resource \"lab_server\" \"{resource}\" {{\n  name = \"{name}\"\n  \
+             image = andon_image.small.digest\n  network = lab_network.app.id\n  running = false\n}}\n"
+        )
+    };
+    let project = project("newborn-named", "", MOTD);
+    let base = "resource \"andon_image\" \"small\" { definition = \"small\" }\n\
+                resource \"lab_network\" \"app\" { name = \"app\" }\n";
+    // Where the network is not known before it is made, it is the second of them that is refused.
+    project.write("stacks/app/main.tf", &[base, &server("one", "web"), &server("two", "WEB")].concat());
+    let ran = project.exits(1, &["up", "-y"]);
+    assert!(ran.err.contains("the name `web` is taken") && ran.err.contains("app/lab_server."), "{ran}");
+    let servers = |project: &Project| {
+        project.objects().iter().filter(|it| it["address"].as_str().unwrap().contains("lab_server")).count()
+    };
+    assert_eq!(servers(&project), 1);
+    let ran = project.exits(1, &["plan"]);
+    assert!(ran.err.contains("the name `web` is taken"), "{ran}");
+    // One that replaces another has its name.
+    let cbd = "lifecycle { create_before_destroy = true }\n}\n";
+    let replaced = server("one", "web").replace("}\n", cbd);
+    project.write("stacks/app/main.tf", &[base, &replaced, &server("two", "other")].concat());
+    project.ok(&["up", "-y"]);
+    project.ok(&["apply", "-auto-approve", "-replace=app/lab_server.one"]);
+    assert_eq!(servers(&project), 2);
+    project.write("stacks/app/main.tf", &base.replace("\"app\" }", "\"my_app\" }"));
+    let ran = project.exits(1, &["check"]);
+    assert!(ran.err.contains("`my_app` is no name for a network") && ran.err.contains("main.tf:2"), "{ran}");
+}
+
+#[test]
 fn what_cannot_be_meant_is_refused() {
     for (life, expected) in [
         ("smoke_test { ports = [\"http\"] }", "`http` is no port"),

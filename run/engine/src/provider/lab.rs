@@ -10,7 +10,8 @@ use andon_schema::{Failure, Identity, InstanceAddress, Object, Outcome, TypeSche
 use andon_value::Value;
 
 use super::lab_place;
-use super::newborn::{Demands, Newborns};
+use super::names::Names;
+use super::newborn::{Demands, Newborns, STOPPED_AGAIN, THROWN_AWAY, runs};
 use super::pool::{Drive, with_fault};
 use super::{Planned, Provider, Request, nameless, plain_outcome};
 use crate::Found;
@@ -19,6 +20,7 @@ use crate::baking::Baker;
 const SERVER: &str = "lab_server";
 
 /// `lab_network`, `lab_server` and `lab_balancer`: infrastructure on this machine.
+#[derive(Clone)]
 pub struct LabProvider {
     /// The lab.
     pub lab: Lab,
@@ -26,6 +28,10 @@ pub struct LabProvider {
     pub baker: Arc<Baker>,
     /// Whose the objects are: the project's directory. What the lab holds of this owner and no ledger knows is swept.
     pub owner: String,
+    /// The environment at work, whose names are its own; `None` where nothing is made or changed.
+    pub environment: Option<Arc<str>>,
+    /// Which names the servers of the environment have.
+    pub names: Arc<Names>,
     /// Whether the user asks for an end.
     pub interrupt: Arc<AtomicBool>,
 }
@@ -33,9 +39,15 @@ pub struct LabProvider {
 const POOL: &str = "lab_pool";
 
 impl LabProvider {
+    /// The same, at work in one environment.
+    pub fn in_environment(&self, environment: &Arc<str>) -> LabProvider {
+        LabProvider { environment: Some(Arc::clone(environment)), names: Arc::default(), ..self.clone() }
+    }
+
     /// The layers of a server's image, the topmost first; none for what is no server.
     fn extra(&self, kind: &str, planned: &Value, is_new: bool) -> Result<CreateExtra, Failure> {
-        let mut extra = CreateExtra { owner: self.owner.clone(), ..CreateExtra::default() };
+        let environment = self.environment.as_deref().map(str::to_owned);
+        let mut extra = CreateExtra { owner: self.owner.clone(), environment, ..CreateExtra::default() };
         if kind == SERVER {
             let image = planned.get_str("image").unwrap_or_default();
             let digest = Digest::parse(image).ok_or_else(|| {
@@ -134,6 +146,7 @@ impl Provider for LabProvider {
     fn plan(&self, request: &Request<'_>) -> Result<Planned, Failure> {
         let kind = &request.address.resource.kind;
         let (value, replace) = self.lab.plan(kind, request.prior, request.config)?;
+        self.names.take(request.address, &value)?;
         if &**kind == SERVER && value.get_str("on_host").is_some() && request.prior.is_none() {
             // A machine that cannot be a base says so before anything is made.
             self.baker.images.known_base(&Source::HostSettings)?;
@@ -151,7 +164,8 @@ impl Provider for LabProvider {
     fn create(&self, request: &Request<'_>, planned: &Value) -> Outcome {
         let kind = &*request.address.resource.kind;
         let Some(identity) = request.identity else { return nameless() };
-        if let Err(failure) = lab_place::remember(Path::new(&self.owner), &self.lab) {
+        let remembered = lab_place::remember(Path::new(&self.owner), &self.lab);
+        if let Err(failure) = self.names.take(request.address, planned).and(remembered) {
             return plain_outcome(Err((failure, None)));
         }
         if kind == POOL {
@@ -166,7 +180,7 @@ impl Provider for LabProvider {
             SERVER => {
                 let make = || self.lab.create(SERVER, identity, planned, &extra);
                 let discard = || self.lab.delete(SERVER, identity);
-                self.newborns().raise(planned, &make, &discard, request.say)
+                self.newborns().raise(planned, &make, &discard, THROWN_AWAY, request.say)
             }
             kind => self.lab.create(kind, identity, planned, &extra),
         });
@@ -181,9 +195,20 @@ impl Provider for LabProvider {
         }
         let made =
             self.extra(kind, planned, false).map_err(|failure| (failure, Some(prior.clone()))).and_then(|extra| {
-                let made = self.lab.update(kind, identity, prior, planned, &extra)?;
-                // One that was made without being started has only now had its first boot.
-                Ok(if kind == SERVER { self.newborns().as_made(made) } else { made })
+                let make = || self.lab.update(kind, identity, prior, planned, &extra);
+                match kind {
+                    // One that was made without being started is only now a new one.
+                    SERVER if runs(planned) && self.lab.is_new(identity) => {
+                        let discard = || self.lab.discard_start(identity);
+                        let raised = self.newborns().raise(planned, &make, &discard, STOPPED_AGAIN, request.say);
+                        raised.map_err(|(failure, left)| {
+                            let now = || self.lab.read(SERVER, identity, prior).unwrap_or_else(|_| Some(prior.clone()));
+                            (failure, left.or_else(now))
+                        })
+                    }
+                    SERVER => make().map(|made| self.newborns().as_made(made)),
+                    _ => make(),
+                }
             });
         finished(made, request)
     }
@@ -217,7 +242,19 @@ impl Provider for LabProvider {
             // A delete that began is brought to its end: what is left of the object may be of no use.
             (Action::Delete, _) => self.lab.delete(kind, identity).map(|()| Found::Absent),
             (Action::Update, Some(object)) => {
-                let now = self.read_now(kind, identity, &object.value)?;
+                let read = || self.read_now(kind, identity, &object.value);
+                let now = match read()? {
+                    // Whoever was to test it did not come to its end.
+                    Some(now) if kind == SERVER && runs(&now) && self.lab.is_new(identity) => {
+                        if matches!(self.newborns().faults(&now, &Demands::of(&now)), Ok(None)) {
+                            Some(self.newborns().as_made(Made { value: now, notes: Vec::new() }).value)
+                        } else {
+                            self.lab.discard_start(identity)?;
+                            read()?
+                        }
+                    }
+                    now => now,
+                };
                 Ok(now.map_or(Found::Absent, Found::There))
             }
             (Action::Update, None) => Ok(Found::Absent),

@@ -8,6 +8,7 @@ mod host;
 mod image;
 mod lab;
 pub mod lab_place;
+mod names;
 mod newborn;
 mod plugin;
 mod pool;
@@ -146,12 +147,14 @@ pub fn built_in_for(session: &Session, project: &Arc<Project>) -> Result<Provide
     let registry = Arc::new(Registry::of(session.state()));
     providers.set_values(ValueProvider { registry, project: Arc::clone(project), environment: Arc::default() });
     providers.add(Arc::new(DataProvider));
-    providers.add(Arc::new(LabProvider {
+    providers.set_lab(LabProvider {
         lab: lab.clone(),
         baker: Arc::clone(&baker),
         owner: owner(settings),
+        environment: None,
+        names: Arc::default(),
         interrupt: Arc::clone(&settings.interrupt),
-    }));
+    });
     providers.add(Arc::new(DockerProvider(Docker::interrupted_by(Arc::clone(&settings.interrupt)))));
     providers.add(Arc::new(ImageProvider(baker)));
     let helper = settings.helper.clone();

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use andon_fleet::phoenix::DATA;
-use andon_fleet::smoke::{Expected, judge, too_slow};
+use andon_fleet::smoke::{Expected, judge, too_slow, unreached};
 use andon_image::Digest;
 use andon_lab::{Lab, Made};
 use andon_lang::{Recipe, bundle, together};
@@ -30,6 +30,11 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// How many servers are made where they are too slow.
 const ATTEMPTS: usize = 3;
 
+/// What becomes of a server that is not what it must be.
+pub(super) const THROWN_AWAY: &str = "It was thrown away.";
+/// The same of one that was there and did not run before.
+pub(super) const STOPPED_AGAIN: &str = "It is stopped again, with its address and without all that it wrote.";
+
 /// What tests new servers.
 #[derive(Clone, Copy)]
 pub(super) struct Newborns<'a> {
@@ -45,7 +50,7 @@ pub(super) enum Faults {
 
 impl Newborns<'_> {
     /// Makes a server that is what its definition says of a new one. One that is too slow is thrown away, and another one is
-    /// made.
+    /// made. `discarded` says what becomes of one that is not what it must be.
     ///
     /// # Errors
     /// Where none was what it must be, with what could not be removed.
@@ -54,6 +59,7 @@ impl Newborns<'_> {
         planned: &Value,
         make: &dyn Fn() -> Result<Made, (Failure, Option<Value>)>,
         discard: &dyn Fn() -> Result<(), Failure>,
+        discarded: &str,
         say: &dyn Fn(&str),
     ) -> Result<Made, (Failure, Option<Value>)> {
         let demands = Demands::of(planned);
@@ -76,9 +82,11 @@ impl Newborns<'_> {
                 }
                 Ok(Some(Faults::Wrong(faults))) => {
                     attempt = 0;
-                    Failure::new(format!("the new server `{name}` is not what it must be"), faults.join("\n")).help(
-                        "It was thrown away. To have a look at such a server, make it with `smoke_test { enabled = false }`.",
-                    )
+                    let help = format!(
+                        "{discarded} To have a look at such a server, make it with `smoke_test {{ enabled = false }}`."
+                    );
+                    Failure::new(format!("the new server `{name}` is not what it must be"), faults.join("\n"))
+                        .help(help)
                 }
                 Err(failure) => {
                     attempt = 0;
@@ -94,21 +102,22 @@ impl Newborns<'_> {
         }
     }
 
-    /// A server that is what it must be. What cloud-init made of it is what it is from now on compared with.
+    /// A server that is what it must be, and new no more if it runs. What cloud-init made of it is what it is from now on
+    /// compared with.
     pub fn as_made(&self, made: Made) -> Made {
-        let text = |name: &str| made.value.get_str(name).map(str::to_owned);
-        let (Some(_), Some(identity), Some(image)) = (
-            text("cloud_init"),
-            text("id").and_then(|id| Identity::parse(&id)),
-            text("image").and_then(|image| Digest::parse(&image)),
-        ) else {
-            return made;
-        };
-        let layers = self.baker.images.lower_dirs(&image);
-        let remembered = layers.and_then(|layers| self.lab.remember_files(&identity, &layers, &DATA));
-        // It is as good without: then what cloud-init did is told of as drift.
-        let notes = remembered.err().map(|failure| failure.to_string());
-        Made { notes: made.notes.into_iter().chain(notes).collect(), ..made }
+        let value = &made.value;
+        let Some(identity) = value.get_str("id").and_then(Identity::parse).filter(|_| runs(value)) else { return made };
+        let mut notes = made.notes;
+        // One that stays new is tested again when it is started again.
+        notes.extend(self.lab.accept(&identity).err().map(|failure| failure.to_string()));
+        let image = value.get_str("image").and_then(Digest::parse).filter(|_| value.get_str("cloud_init").is_some());
+        if let Some(image) = image {
+            let layers = self.baker.images.lower_dirs(&image);
+            let remembered = layers.and_then(|layers| self.lab.remember_files(&identity, &layers, &DATA));
+            // It is as good without: then what cloud-init did is told of as drift.
+            notes.extend(remembered.err().map(|failure| failure.to_string()));
+        }
+        Made { value: made.value, notes }
     }
 
     /// What is wrong with a server that was just made, if anything is.
@@ -116,8 +125,7 @@ impl Newborns<'_> {
     /// # Errors
     /// Where it cannot be reached.
     pub fn faults(&self, server: &Value, demands: &Demands) -> Result<Option<Faults>, Failure> {
-        let runs = server.get("running").and_then(Value::as_bool) != Some(false);
-        if !runs || !demands.looks_inside() {
+        if !runs(server) || !demands.looks_inside() {
             return Ok(None);
         }
         let target = connection::target(server.get("connection").unwrap_or(&Value::NULL), Some(self.lab), false)?;
@@ -131,6 +139,10 @@ impl Newborns<'_> {
         let recipe =
             server.get_str("image").filter(|_| demands.converged).and_then(|image| recipe_of(self.baker, image));
         let around = || {
+            let unreached = self.unreached(server, demands);
+            if !unreached.is_empty() {
+                return Ok(unreached);
+            }
             if demands.named && self.lab.is_named(server) == Some(false) {
                 return Ok(vec!["Its network's gateway does not answer for its name.".to_owned()]);
             }
@@ -141,6 +153,22 @@ impl Newborns<'_> {
     }
 }
 
+impl Newborns<'_> {
+    /// What of a server does not answer this machine, a sentence each.
+    fn unreached(&self, server: &Value, demands: &Demands) -> Vec<String> {
+        let Some(expected) = demands.expected.as_ref().filter(|_| demands.reachable) else { return Vec::new() };
+        let ports = expected.ports.iter().flatten().filter(|port| !port.udp).map(|port| port.number);
+        let ports: Vec<u16> = ports.collect();
+        let reached = self.lab.reach(server, &ports);
+        reached.map_or_else(|| unreached(false, &[]), |reached| unreached(reached.answers, &reached.closed))
+    }
+}
+
+/// Whether a server is to run.
+pub(super) fn runs(server: &Value) -> bool {
+    server.get("running").and_then(Value::as_bool) != Some(false)
+}
+
 /// What a server's definition says of it as a new one.
 pub(super) struct Demands {
     expected: Option<Expected>,
@@ -148,6 +176,8 @@ pub(super) struct Demands {
     converged: bool,
     /// Whether its network must answer for its name.
     named: bool,
+    /// Whether it must answer this machine.
+    reachable: bool,
     patience: Duration,
     floor: Option<Performance>,
     /// How many are made at most.
@@ -179,6 +209,7 @@ impl Demands {
             expected: enabled.then_some(expected),
             converged: enabled && is("converged"),
             named: enabled && is("named"),
+            reachable: enabled && is("reachable"),
             patience: test.and_then(|test| test.get_str("timeout")).and_then(parse_duration).unwrap_or(patience),
             floor,
             attempts: attempts.and_then(|attempts| usize::try_from(attempts).ok()).unwrap_or(ATTEMPTS).max(1),

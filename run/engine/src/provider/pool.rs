@@ -13,7 +13,7 @@ use andon_lab::{Lab, Made, MemberNote, PoolSession, PoolSpec, Standing};
 use andon_schema::{Failure, Identity};
 use andon_value::Value;
 
-use super::newborn::Newborns;
+use super::newborn::{Newborns, THROWN_AWAY};
 
 /// What one drive needs.
 pub(super) struct Drive<'a> {
@@ -195,7 +195,7 @@ impl Drive<'_> {
             let (layers, order) = ordered().map_err(|failure| (failure, None))?;
             let make = || session.make(serial, &order, layers.clone());
             let discard = || session.remove(serial);
-            newborns.raise(&order, &make, &discard, say)
+            newborns.raise(&order, &make, &discard, THROWN_AWAY, say)
         };
         let waiting = Mutex::new(serials.iter());
         // Those that were not begun when it is stopped are made by whoever goes on.

@@ -199,7 +199,7 @@ fn drive(
         .map_err(|failure| Stop::from(Diagnostic::error(failure.summary).detail(failure.detail)))?;
     let mut request = request(project, environment, Vec::new(), mode, "test".to_owned());
     request.project = Arc::clone(definitions);
-    let mut machine = Machine::new(providers, PARALLELISM, interrupt());
+    let mut machine = Machine::new(providers.in_environment(environment), PARALLELISM, interrupt());
     let mut watch = Watch { follower: Follower::new(context), reports };
     match change(&request, identities(), &mut machine, recorder, &mut watch, &mut |_| true) {
         Ok(Changed::Nothing(_) | Changed::Declined(_)) => Ok(Diagnostics::new()),
