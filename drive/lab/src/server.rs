@@ -290,10 +290,12 @@ pub(crate) fn update(
             }
             group.destroy()?;
             let directory = ground.records.directory(Kind::Server, identity.as_str());
-            if is_renamed {
+            // One that was never started has no files yet: its first start writes them.
+            let has_files = directory.join("upper/etc/machine-id").exists();
+            if is_renamed && has_files {
                 spawn::write_names(&directory, &spec.name, address).or_fail(|| "cannot rename the server".into())?;
             }
-            if has_other_keys {
+            if has_other_keys && has_files {
                 spec.seed.write_keys(&directory, lower).or_fail(|| "cannot change the keys of its root".into())?;
             }
             attach::release(ground.records, identity, &gone)?;

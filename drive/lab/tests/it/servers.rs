@@ -520,7 +520,11 @@ fn starts_anew(world: &World) {
     let (network, given, server, made) = alone(world, &[("running", false.into())]);
     let started = |prior: &Value| world.update("lab_server", &server, prior, &given).unwrap().value;
     assert!(world.lab.is_new(&server));
-    let runs = started(&made);
+    let other = [("name", "shop".into()), ("running", false.into())];
+    let other = world.update("lab_server", &server, &made, &[&given[1..], &other].concat()).unwrap().value;
+    assert_eq!(other.get_str("name"), Some("shop"));
+    let runs = started(&other);
+    assert_eq!(inside(&server, "hostname").trim(), "web");
     assert!(world.lab.is_new(&server), "nobody has looked at it");
     inside(&server, "echo x > /var/written");
     world.lab.discard_start(&server).unwrap();
