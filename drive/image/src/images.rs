@@ -107,6 +107,11 @@ impl Images {
         Images { owners: Owners::asked_of(ask), ..self }
     }
 
+    /// Whether the user has asked for an end.
+    pub fn is_interrupted(&self) -> bool {
+        self.interrupt.load(Ordering::Relaxed)
+    }
+
     /// The same directory again, for a moment.
     pub(crate) fn at(directory: PathBuf, interrupt: Arc<AtomicBool>) -> Images {
         Images { directory, settings: Settings::default(), interrupt, owners: Owners::default() }

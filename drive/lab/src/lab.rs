@@ -135,6 +135,17 @@ impl Lab {
         if self.records.realm().is_none() { Ok(()) } else { realm::check_may_make(kind, planned) }
     }
 
+    /// Refuses to make a volume anew that a server has: it could not be deleted.
+    pub fn check_replacement(&self, kind: &str, prior: &Value) -> Result<(), Failure> {
+        let id = prior.get_str("id").filter(|_| Kind::parse(kind).is_ok_and(|kind| kind == Kind::Volume));
+        let Some(server) = id.and_then(|id| crate::attach::holder(&self.records, id)) else { return Ok(()) };
+        let name = self.records.read(&server).and_then(|record| Some(record.value.get_str("name")?.to_owned()));
+        let detail = format!("The server `{}` has it, and what is on it would be lost.", name.unwrap_or(server));
+        Err(Failure::new("a volume that a server has is not replaced", detail).help(
+            "Make another volume and give the server that one; or take this one out of its `volumes` and apply first.",
+        ))
+    }
+
     /// Refuses a server, or a pool of such, that is to be a machine of its own where this one cannot run it. Other than
     /// [`Lab::plan`] it looks at this machine: where only KVM will do, whether that works.
     pub fn check_machine(&self, kind: &str, planned: &Value) -> Result<(), Failure> {

@@ -5,7 +5,7 @@ use andon_value::{Type, Value};
 
 use crate::codec::same;
 use crate::kind::Kind;
-use crate::{pool, schema, spec, vm, volume};
+use crate::{pool, schema, snapshot, spec, vm, volume};
 
 /// All attributes as they would be, unknown where only the apply decides, and the attributes whose change replaces the
 /// object.
@@ -45,6 +45,9 @@ pub(crate) fn plan(kind: Kind, prior: Option<&Value>, config: &Value) -> Result<
     }
     if let Some(prior) = prior.filter(|_| kind == Kind::Server && replace.is_empty()) {
         vm::check_change(prior, &Value::object(planned.iter().cloned()))?;
+    }
+    if let Some(prior) = prior.filter(|_| kind == Kind::Snapshot) {
+        snapshot::check_change(prior, &Value::object(planned.iter().cloned()))?;
     }
     for (name, nested) in &schema.block.blocks {
         planned.push((name.clone(), config.get(name).cloned().unwrap_or_else(|| Value::null(nested.implied_type()))));
@@ -110,6 +113,22 @@ mod tests {
             let given = given.iter().find(|(given, _)| *given == name).map(|(_, value)| value.clone());
             (name, given.unwrap_or_else(|| Value::null(ty)))
         }))
+    }
+
+    #[test]
+    fn what_was_kept_is_not_lost_with_its_volume() {
+        let snapshot = |volume: Value| object(Kind::Snapshot, &[("volume", volume)]);
+        let prior = snapshot("a".into());
+        let of = |volume: Value| plan(Kind::Snapshot, Some(&prior), &snapshot(volume));
+        assert!(of("a".into()).unwrap().1.is_empty());
+        assert_eq!(of("b".into()).unwrap().1, ["volume"]);
+        let lost = of(Value::unknown(Type::String)).unwrap_err();
+        assert!(lost.summary.contains("lost with its volume") && lost.help[0].contains("ignore_changes"), "{lost:?}");
+        // A volume has what it began with, whatever becomes of the snapshot.
+        let volume = |given: Value| object(Kind::Volume, &[("size", "1G".into()), ("snapshot", given)]);
+        for after in [Value::null(Type::String), "b".into(), Value::unknown(Type::String)] {
+            assert!(plan(Kind::Volume, Some(&volume("a".into())), &volume(after)).unwrap().1.is_empty());
+        }
     }
 
     #[test]

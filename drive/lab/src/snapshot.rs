@@ -50,6 +50,17 @@ pub(crate) fn schema() -> (&'static str, Vec<(&'static str, Attribute)>) {
     ("What a volume held at one moment.", attributes)
 }
 
+/// Whether one snapshot can become another. What a volume held is not thrown away because the volume is made anew.
+pub(crate) fn check_change(prior: &Value, planned: &Value) -> Result<(), Failure> {
+    match (prior.get_str("volume"), planned.get("volume")) {
+        (Some(_), Some(volume)) if volume.is_unknown() => {
+            Err(Failure::new("the snapshot would be lost with its volume", "Its volume is to be replaced.")
+                .help("Keep it: `lifecycle { ignore_changes = [volume] }`. Or remove it first."))
+        }
+        _ => Ok(()),
+    }
+}
+
 pub(crate) fn create(records: &Records, identity: &Identity, owner: &str, planned: &Value) -> Result<Made, Failure> {
     let of = required(planned, "volume")?;
     let from = volume::directory(records, of)?;

@@ -15,13 +15,13 @@ use crate::kind::Kind;
 use crate::lab::{Found, Made};
 use crate::plan::complete;
 use crate::records::{Lock, Record, Records, absent_is_fine, make_private};
-use crate::snapshot;
+use crate::snapshot::{self, Snapshot};
 use crate::spec::required;
 use crate::units::{format_bytes, parse_bytes};
 use crate::vm::Holder;
 
 /// The attributes that cannot change in place.
-pub(crate) const REPLACING: &[&str] = &["file_system", "snapshot"];
+pub(crate) const REPLACING: &[&str] = &["file_system"];
 /// The file that is the file system.
 pub(crate) const IMAGE: &str = "image";
 /// A file that is there while one grows.
@@ -60,7 +60,19 @@ pub(crate) fn schema() -> (&'static str, Vec<(&'static str, Attribute)>) {
         ),
         (
             "snapshot",
-            Attribute::optional(Type::String, "The `id` of a `lab_snapshot` whose content it begins with. A change replaces the volume."),
+            Attribute::optional(
+                Type::String,
+                "The `id` of a `lab_snapshot` whose content it begins with. It counts only when the volume is made.",
+            ),
+        ),
+        (
+            "restore",
+            Attribute::optional(
+                Type::String,
+                "The `id` of a `lab_snapshot` to whose content it is taken back, once for each change: what was written since is \
+                 lost. Its server has it taken off for a moment, and nothing there may be using it. As a text: a reference to a \
+                 snapshot of this volume would be a cycle.",
+            ),
         ),
         ("id", Attribute::computed(Type::String, "What a server's `volumes` take.")),
     ];
@@ -88,7 +100,8 @@ pub(crate) fn create(
     planned: &Value,
 ) -> Result<Made, Failure> {
     let bytes = size(required(planned, "size")?)?;
-    let origin = planned.get_str("snapshot").map(|id| snapshot::find(records, id)).transpose()?;
+    let origin = planned.get_str("restore").or(planned.get_str("snapshot"));
+    let origin = origin.map(|id| snapshot::find(records, id)).transpose()?;
     let asked = planned.get_str("file_system").map(file_system_of).transpose()?;
     let system = asked.or(origin.as_ref().map(|origin| origin.system)).unwrap_or(FileSystem::Ext4);
     if bytes < system.least() {
@@ -103,22 +116,7 @@ pub(crate) fn create(
     let unfinished = directory.join("image.new");
     let failed = || format!("cannot make {}", unfinished.display());
     match origin {
-        Some(origin) => {
-            if origin.system != system {
-                let detail = format!("The snapshot has {}.", origin.system.name());
-                return Err(Failure::new(format!("the volume cannot have {}", system.name()), detail));
-            }
-            if bytes < origin.size {
-                let detail = format!("The snapshot has {}.", format_bytes(origin.size));
-                return Err(Failure::new("the volume is smaller than its snapshot", detail));
-            }
-            copy_file(&origin.image, &unfinished).or_fail(failed)?;
-            system.make_distinct(lock, &unfinished)?;
-            if bytes > origin.size {
-                set_length(&unfinished, bytes).or_fail(failed)?;
-                system.grow_offline(lock, &unfinished)?;
-            }
-        }
+        Some(origin) => copy_of(lock, &origin, system, bytes, &unfinished)?,
         None => {
             File::create(&unfinished).and_then(|file| file.set_len(bytes)).or_fail(failed)?;
             system.make(lock, &unfinished)?;
@@ -129,7 +127,61 @@ pub(crate) fn create(
     Ok(Made { value, notes: Vec::new() })
 }
 
-/// In place grows it, and changes its name.
+/// A file system as a snapshot has it, of this size.
+fn copy_of(lock: &Lock, origin: &Snapshot, system: FileSystem, bytes: u64, to: &Path) -> Result<(), Failure> {
+    let failed = || format!("cannot make {}", to.display());
+    if origin.system != system {
+        let detail = format!("The snapshot has {}.", origin.system.name());
+        return Err(Failure::new(format!("the volume cannot have {}", system.name()), detail));
+    }
+    if bytes < origin.size {
+        let detail = format!("The snapshot has {}.", format_bytes(origin.size));
+        return Err(Failure::new("the volume is smaller than its snapshot", detail));
+    }
+    copy_file(&origin.image, to).or_fail(failed)?;
+    system.make_distinct(lock, to)?;
+    if bytes > origin.size {
+        set_length(to, bytes).or_fail(failed)?;
+        system.grow_offline(lock, to)?;
+    }
+    Ok(())
+}
+
+/// Takes a volume back to what a snapshot has. The one or the other is there, whenever it is cut off.
+fn restore(
+    records: &Records,
+    lock: &Lock,
+    identity: &Identity,
+    origin: &Snapshot,
+    bytes: u64,
+) -> Result<Vec<String>, Failure> {
+    if Holder::of(records, identity.as_str()).is_some() {
+        let detail = "A machine reads and writes its disks by itself.";
+        return Err(Failure::new("the volume cannot be restored while its server has it", detail)
+            .help("Stop the server (`running = false`), apply, and start it again."));
+    }
+    let directory = directory(records, identity.as_str())?;
+    let (image, unfinished) = (directory.join(IMAGE), directory.join("image.new"));
+    let failed = || format!("cannot restore {}", image.display());
+    let _use = Lock::take(&directory.join("lock")).or_fail(failed)?;
+    let system = file_system(records, identity.as_str());
+    let made = copy_of(lock, origin, system, bytes, &unfinished)
+        .and_then(|()| File::open(&unfinished).and_then(|file| file.sync_all()).or_fail(failed));
+    let swap = || {
+        await_free(&image)?;
+        fs::rename(&unfinished, &image).or_fail(failed)
+    };
+    let swapped = made.and_then(|()| match open_volume(records, identity.as_str()) {
+        Some((init, place, root)) => {
+            drop(root);
+            off_for_a_moment((init, &place), &image, system, "be restored", swap)
+        }
+        None => swap().map(|()| Vec::new()),
+    });
+    swapped.inspect_err(|_| drop(fs::remove_file(&unfinished)))
+}
+
+/// In place grows it, takes it back to a snapshot, and changes its name.
 pub(crate) fn update(
     records: &Records,
     lock: &Lock,
@@ -145,7 +197,11 @@ pub(crate) fn update(
     let length = fs::metadata(&image).or_fail(failed)?.len();
     let mark = directory.join(GROWING);
     let mut notes = Vec::new();
-    if bytes > length || mark.exists() {
+    let back = planned.get_str("restore").filter(|id| record.value.get_str("restore") != Some(*id));
+    if let Some(id) = back {
+        notes = restore(records, lock, identity, &snapshot::find(records, id)?, bytes.max(length))?;
+        let _ = fs::remove_file(&mark);
+    } else if bytes > length || mark.exists() {
         let _use = Lock::take(&directory.join("lock")).or_fail(failed)?;
         File::create(&mark).or_fail(failed)?;
         set_length(&image, bytes.max(length)).or_fail(failed)?;
@@ -174,34 +230,46 @@ fn grow(records: &Records, lock: &Lock, identity: &Identity, image: &Path) -> Re
     drop(root);
     let Err(error) = online else { return Ok(Vec::new()) };
     // The kernel, or the container that this machine is, may not let anybody do it: then it is taken off for a moment.
+    off_for_a_moment((init, &place), image, system, &format!("be grown (`{error}`)"), || {
+        await_free(image).and_then(|()| system.grow_offline(lock, image))
+    })
+}
+
+/// Does something with a volume while the server that has it, of which this is the init and the volume's place there, has it
+/// not. A note says so.
+fn off_for_a_moment(
+    (init, place): (i32, &str),
+    image: &Path,
+    system: FileSystem,
+    purpose: &str,
+    work: impl FnOnce() -> Result<(), Failure>,
+) -> Result<Vec<String>, Failure> {
     let failed = |detail: String| {
-        Failure::new("the volume cannot be grown while its server has it", sentence(&detail))
+        Failure::new(format!("the volume cannot {purpose} while its server has it"), sentence(&detail))
             .help("Stop what uses it in the server, or stop the server (`running = false`), and apply again.")
     };
     // It may be deleted or stopped at this very moment: then nobody has the volume any more.
     let runs = || fs::read_link(format!("/proc/{init}/ns/mnt")).is_ok();
-    let unmount = || Ok(nix::mount::umount2(Path::new(&place), nix::mount::MntFlags::UMOUNT_NOFOLLOW)?);
+    let unmount = || Ok(nix::mount::umount2(Path::new(place), nix::mount::MntFlags::UMOUNT_NOFOLLOW)?);
     match within(init, unmount) {
         Err(busy) if runs() => {
-            return Err(failed(format!(
-                "The kernel said `{error}`, and `{busy}` when it was to be taken off for that"
-            )));
+            return Err(failed(format!("The kernel said `{busy}` when it was to be taken off for that")));
         }
         _ => {}
     }
-    let grown = await_free(image).and_then(|()| system.grow_offline(lock, image));
-    let back = mount_image(image, system).and_then(|mount| put_within(init, &mount, &place));
+    let done = work();
+    let back = mount_image(image, system).and_then(|mount| put_within(init, &mount, place));
     match back {
         Err(error) if runs() => {
             let summary = format!("cannot put the volume back at `{place}`");
             return Err(Failure::new(summary, sentence(&error.to_string())));
         }
-        Err(_) => return grown.map(|()| Vec::new()),
-        Ok(()) => grown?,
+        Err(_) => return done.map(|()| Vec::new()),
+        Ok(()) => done?,
     }
     Ok(vec![format!(
-        "This kernel does not grow a mounted {} here: `{place}` was taken off for a moment.",
-        system.name()
+        "`{place}` was taken off its server for a moment, to {}.",
+        purpose.split(" (").next().unwrap_or(purpose)
     )])
 }
 

@@ -336,7 +336,8 @@ fn snapshot_is_restored(world: &World) {
     if root().is_none() {
         return;
     }
-    let (network, data) = (network(world), volume(world, "64M"));
+    let network = network(world);
+    let (data, before) = world.create("lab_volume", &[("size", "64M".into())]).unwrap();
     let (server, value) =
         world.create("lab_server", &given(&network, &[("volumes", map(&[("/srv", &data)]))])).unwrap();
     // It is taken while the server writes.
@@ -356,6 +357,18 @@ fn snapshot_is_restored(world: &World) {
     world.update("lab_server", &server, &value, &given(&network, &[("volumes", both)])).unwrap();
     assert_eq!(inside(&server, "cat /old/file /srv/file"), "before\nafter\n");
     assert!(blocks(&server, "/old") > 100);
+    // The volume itself goes back while its server runs, unless something there uses it.
+    let back = [("size", "64M".into()), ("restore", snapshot.as_str().into())];
+    inside(&server, "(cd /srv && exec sleep 1000) >/dev/null 2>&1 &");
+    let failure = world.update("lab_volume", &data, &before, &back).unwrap_err();
+    assert!(failure.summary.contains("cannot be restored while its server has it"), "{failure}");
+    assert_eq!(inside(&server, "cat /srv/file; kill $(pidof sleep)"), "after\n");
+    let made = world.update("lab_volume", &data, &before, &back).unwrap();
+    assert_eq!(inside(&server, "cat /srv/file"), "before\n");
+    inside(&server, "echo later >/srv/file");
+    // Once: what else changes of it leaves its content alone.
+    world.update("lab_volume", &data, &made.value, &[("name", "x".into()), back[0].clone(), back[1].clone()]).unwrap();
+    assert_eq!(inside(&server, "cat /srv/file"), "later\n");
     world.delete("lab_server", &server);
     for volume in [&data, &restored] {
         world.delete("lab_volume", volume);

@@ -86,7 +86,7 @@ impl ImageProvider {
             let (digest, report) = self.0.bake(
                 &prepared,
                 identity,
-                &mut Ways { say: &mut |line| (request.say)(line), go_on: &|| true },
+                &mut Ways { say: &mut |line| (request.say)(line), go_on: &|| !self.0.images.is_interrupted() },
             )?;
             // From before the ledger says so, so that nothing removes it in between.
             self.0.images.refer(&self.0.owner(), &digest).map_err(not_baked)?;

@@ -147,6 +147,9 @@ impl Provider for LabProvider {
         let kind = &request.address.resource.kind;
         let (value, replace) = self.lab.plan(kind, request.prior, request.config)?;
         self.names.take(request.address, &value)?;
+        if let Some(prior) = request.prior.filter(|_| !replace.is_empty()) {
+            self.lab.check_replacement(kind, prior)?;
+        }
         if &**kind == SERVER && value.get_str("on_host").is_some() && request.prior.is_none() {
             // A machine that cannot be a base says so before anything is made.
             self.baker.images.known_base(&Source::HostSettings)?;
