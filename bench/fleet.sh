@@ -124,7 +124,7 @@ lab_ground() {
   "$target/release/examples/ground" "$root" "$count" >"$work/ground" 2>"$work/log" ||
     { note "failed: servers of the lab"; tail -n 5 "$work/log" >&2; return 0; }
   while read -r what number; do seen[$what]=$number; done <"$work/ground"
-  row "server without systemd: create to the first answer of its own agent (of 21)" "${seen[first_answer]}" "" "" "under 10 ms"
+  row "server without systemd: call of create to the first answer of its own agent (of 21)" "${seen[first_answer]}" "" "" "under 10 ms"
   row "server without systemd: deleted (of 21)" "${seen[delete]}"
   row "$count servers without systemd: created (once)" "${seen[many_created]}" "" "" "under 8,000 ms (1,000)"
   row "$count servers without systemd: all have answered (once)" "${seen[many_answered]}"
@@ -133,8 +133,8 @@ lab_ground() {
   [[ $root != - ]] || return 0
   lab_peer podman_up podman_down "$root" >"$work/podman"
   lab_peer nspawn_up nspawn_down "$root" >"$work/nspawn"
-  row "server with systemd: create until all units are up (of 11)" "${seen[systemd_up]}" Podman "$(<"$work/podman")" "under 350 ms"
-  row "server with systemd: create until all units are up (of 11)" "${seen[systemd_up]}" systemd-nspawn "$(<"$work/nspawn")"
+  row "server with systemd: call of create until all units are up (of 11)" "${seen[systemd_up]}" Podman "$(<"$work/podman")" "under 350 ms"
+  row "server with systemd: call of create until all units are up (of 11)" "${seen[systemd_up]}" systemd-nspawn "$(<"$work/nspawn")"
   row "server with systemd: deleted (of 11)" "${seen[systemd_delete]}"
   row "100 servers with systemd: created, all units up (once)" "${seen[hundred_up]}"
   echo "| 100 servers with systemd: memory each | ${seen[hundred_memory]} KiB | | | |"
