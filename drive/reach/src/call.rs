@@ -7,6 +7,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
 
 use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -30,6 +31,9 @@ const LAST_WORDS_MS: u16 = 2000;
 
 /// How often it is asked whether the work is awaited still.
 const LOOK_UP_MS: u16 = 100;
+
+/// How long work that may be cut has for what it is at, once it is not awaited any more.
+const LAST_ACT: Duration = Duration::from_secs(2);
 
 /// The search path of every agent: the one that Debian gives to root.
 pub(crate) const SEARCH_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -58,7 +62,8 @@ pub fn run_agent(
         .process_group(0)
         .spawn()
         .map_err(|source| ReachError::Start { helper: helper.to_owned(), source })?;
-    let mut talk = Talk::beside(Helper(child));
+    // What is half-made of an image is thrown away.
+    let mut talk = Talk { may_be_cut: matches!(target, Target::Root { .. }), ..Talk::beside(Helper(child)) };
     let status = talk.hold(request, contact).map_err(|error| match error {
         TalkError::Broken(source) => ReachError::Talk { source },
         TalkError::Garbled => ReachError::Garbled { helper: helper.to_owned() },
@@ -66,6 +71,7 @@ pub fn run_agent(
     match talk.answer {
         Some(Frame::Reply(reply)) => Ok(reply),
         Some(refused) => Err(refusal(refused, target)),
+        None if talk.was_cut => Err(ReachError::Stopped),
         None => Err(ReachError::Died { how: how(status), said: String::from_utf8_lossy(&talk.said).into_owned() }),
     }
 }
@@ -161,11 +167,8 @@ pub(crate) struct Helper(pub(crate) Child);
 
 impl Drop for Helper {
     fn drop(&mut self) {
-        if let Ok(None) = self.0.try_wait()
-            && let Ok(pid) = i32::try_from(self.0.id())
-        {
-            // It ends all that it started, and then itself.
-            let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
+        if let Ok(None) = self.0.try_wait() {
+            self.ask_to_end();
             let _ = self.0.wait();
         }
     }
@@ -191,13 +194,25 @@ pub(crate) struct Talk {
     /// Over a distance: what came before the agent's first word, which is awaited.
     before: Option<Vec<u8>>,
     is_distant: bool,
+    /// Work that nobody awaits any more is ended after a moment, whatever it is at; and that it was.
+    may_be_cut: bool,
+    was_cut: bool,
 }
 
 impl Talk {
     /// A talk with a helper of this machine.
     pub(crate) fn beside(helper: Helper) -> Talk {
         let decoder = Decoder::default();
-        Talk { helper, decoder, answer: None, said: Vec::new(), before: None, is_distant: false }
+        Talk {
+            helper,
+            decoder,
+            answer: None,
+            said: Vec::new(),
+            before: None,
+            is_distant: false,
+            may_be_cut: false,
+            was_cut: false,
+        }
     }
 
     /// A talk with an agent on another machine: the way there may say things of its own before, and by the end of its
@@ -229,6 +244,7 @@ impl Talk {
         let mut message = u64::try_from(request.len()).unwrap_or(u64::MAX).to_le_bytes().to_vec();
         message.extend_from_slice(request);
         let mut sent = 0;
+        let mut unawaited: Option<Instant> = None;
         loop {
             let mut fds = vec![PollFd::new(ended.as_fd(), PollFlags::POLLIN)];
             let writes = if sent < message.len() { PollFlags::POLLOUT } else { PollFlags::empty() };
@@ -239,6 +255,7 @@ impl Talk {
             let patience = match (last_words, &input) {
                 (true, _) => PollTimeout::from(LAST_WORDS_MS),
                 (false, Some(_)) => PollTimeout::from(LOOK_UP_MS),
+                (false, None) if unawaited.is_some() => PollTimeout::from(LOOK_UP_MS),
                 (false, None) => PollTimeout::NONE,
             };
             match poll(&mut fds, patience) {
@@ -258,6 +275,11 @@ impl Talk {
             }
             if sent >= message.len() && (self.answer.is_some() || !(contact.is_awaited)()) {
                 input = None;
+                unawaited = unawaited.or(Some(Instant::now())).filter(|_| self.may_be_cut && self.answer.is_none());
+            }
+            if !self.was_cut && unawaited.is_some_and(|since| since.elapsed() >= LAST_ACT) {
+                self.was_cut = true;
+                self.helper.ask_to_end();
             }
             let mut heard = Vec::new();
             if !take(&mut output, |bytes| heard.extend_from_slice(bytes))? {
@@ -306,6 +328,13 @@ impl Talk {
 }
 
 impl Helper {
+    /// It ends all that it started, and then itself.
+    fn ask_to_end(&self) {
+        if let Ok(pid) = i32::try_from(self.0.id()) {
+            let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
+        }
+    }
+
     /// Ends it at once.
     fn end(&mut self) -> io::Result<ExitStatus> {
         let _ = self.0.kill();

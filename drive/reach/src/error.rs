@@ -28,6 +28,9 @@ pub enum ReachError {
         /// What the system said.
         cause: String,
     },
+    /// The work on an image was cut off, as nobody awaited it any more.
+    #[error("the run was stopped before its end")]
+    Stopped,
     /// The work ended without an answer.
     #[error("the agent ended before it had answered: {how}")]
     Died {
@@ -113,6 +116,7 @@ impl ReachError {
                     _ => failure,
                 }
             }
+            ReachError::Stopped => Failure::new(self.to_string(), "What it was at was ended, too."),
             ReachError::Died { how, said } => {
                 let failure = Failure::new(
                     "the agent ended midway",

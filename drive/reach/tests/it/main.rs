@@ -37,6 +37,7 @@ const TESTS: &[Test] = &[
     ("a server is entered wholly", a_server_is_entered_wholly),
     ("many agents work at once", many_agents_work_at_once),
     ("a server that ended is gone", a_server_that_ended_is_gone),
+    ("work on a root ends soon once nobody awaits it", work_on_a_root_ends_soon_once_nobody_awaits_it),
     ("nothing outlives a killed caller", nothing_outlives_a_killed_caller),
     ("a caller that panics leaves nothing", a_caller_that_panics_leaves_nothing),
     ("what the work leaves running holds nobody up", what_the_work_leaves_running_holds_nobody_up),
@@ -291,6 +292,23 @@ fn a_server_that_ended_is_gone() {
     let target = server.target();
     drop(server);
     assert!(matches!(ask(&target, "echo x"), Err(ReachError::Gone { .. })));
+}
+
+fn work_on_a_root_ends_soon_once_nobody_awaits_it() {
+    let root = Root::new();
+    let (started, seconds) = (std::cell::Cell::new(false), format!("97{}", std::process::id()));
+    let mut say = |_: &str| started.set(true);
+    let mut contact = Contact { say: &mut say, is_awaited: &|| !started.get() };
+    let request = format!("tell-and-sleep {seconds}");
+    let error = run_agent(&root.target(), &helper(), request.as_bytes(), &mut contact).unwrap_err();
+    assert_eq!(error.failure().summary, "the run was stopped before its end");
+    let left = std::process::Command::new("pgrep").args(["-f", &format!("sleep {seconds}")]).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&left.stdout), "");
+    // What is under way on a server has as long as it takes.
+    let mut say = |_: &str| ();
+    let server = Server::new();
+    let mut contact = Contact { say: &mut say, is_awaited: &|| false };
+    assert_eq!(run_agent(&server.target(), &helper(), b"sh sleep 3; echo done", &mut contact).unwrap(), b"done\n");
 }
 
 fn nothing_outlives_a_killed_caller() {
