@@ -98,11 +98,9 @@ fn a_machine_boots_its_image_keeps_its_files_and_comes_back() {
     );
     project.edit("stacks/app/main.tf", "3G", "4G");
     project.ok(&["up", "-y"]);
-    let sizes = "df --output=size,target -m / /srv /opt/more";
-    let sizes = |said: &str| -> Vec<u64> {
-        let numbers = said.lines().filter_map(|line| line.trim().split(' ').next()?.parse().ok());
-        numbers.collect()
-    }(&asked(sizes));
+    let said = asked("df --output=size,target -m / /srv /opt/more");
+    let sizes = said.lines().filter_map(|line| line.trim().split(' ').next()?.parse().ok());
+    let sizes: Vec<u64> = sizes.collect();
     assert!(matches!(*sizes, [3800..4096, 80..97, 8..17]), "{sizes:?}");
     project.edit("stacks/app/main.tf", ", \"/opt/more\" = lab_volume.more.id }", " }");
     project.write("stacks/app/backup.tf", "resource \"lab_snapshot\" \"data\" { volume = lab_volume.data.id }\n");
