@@ -11,8 +11,10 @@ use std::time::{Duration, Instant};
 use crate::support::{ANDON, Project, get, need_lab};
 
 /// The first of these tests' users, and of the numbers that they may give.
-const USER: u32 = 54_987;
+const USER: u32 = 55_000;
 const FIRST: u32 = 1_600_000_000;
+/// How many users one process may have.
+const PLACES: u32 = 4;
 /// How many numbers each may give.
 const COUNT: u32 = 65_536;
 
@@ -59,13 +61,18 @@ struct User {
 
 impl User {
     fn new(project: Project, place: u32, has_numbers: bool) -> User {
-        let (number, first) = (USER + place, FIRST + place * COUNT);
+        // A test ends with killing all that its user runs, so each process has users of its own.
+        let place_of_all = std::process::id() % 1000 * PLACES + place;
+        let (number, first) = (USER + place_of_all, FIRST + place_of_all * COUNT);
         let home = Path::new("/var/tmp").join(format!("andon-rootless-{}-{place}", std::process::id()));
         let _ = fs::remove_dir_all(&home);
         fs::create_dir(&home).unwrap();
         let with = |path: &str, line: String| fs::read_to_string(path).unwrap() + &line;
-        fs::write(home.join("passwd"), with("/etc/passwd", format!("andon-cli-test:x:{number}:{number}::/:/bin/sh\n")))
-            .unwrap();
+        fs::write(
+            home.join("passwd"),
+            with("/etc/passwd", format!("andon-cli-test:x:{number}:{number}::{}:/bin/sh\n", home.display())),
+        )
+        .unwrap();
         fs::write(home.join("group"), with("/etc/group", format!("andon-cli-test:x:{number}:\n"))).unwrap();
         let numbers = if has_numbers { format!("andon-cli-test:{first}:{COUNT}\n") } else { String::new() };
         fs::write(home.join("numbers"), numbers).unwrap();
@@ -81,6 +88,10 @@ impl User {
     }
 
     fn runs(&self, words: &[&str]) -> Output {
+        self.command(words).output().unwrap()
+    }
+
+    fn command(&self, words: &[&str]) -> Command {
         let script = "set -e; here=$1; shift
             mount --make-rprivate /
             mount --bind $here/passwd /etc/passwd; mount --bind $here/group /etc/group
@@ -91,7 +102,7 @@ impl User {
         command.args(["--mount", "sh", "-c", script, "sh"]).arg(&self.home).args(words);
         command.env("HOME", &self.home).env("NO_COLOR", "1");
         command.env_remove("ANDON_DATA_DIR").env_remove("ANDON_ENVIRONMENT").env_remove("XDG_DATA_HOME");
-        command.output().unwrap()
+        command
     }
 
     #[track_caller]
@@ -201,4 +212,73 @@ fn a_user_without_numbers_is_told_before_anything_is_made() {
     assert!(!refused.status.success() && text(&refused).contains("usermod --add-subuids"), "{refused:?}");
     assert!(!user.home.join(".local/share/andon").exists());
     user.assert_none_left();
+}
+
+/// Whatever `andon bake` said of digests.
+fn digest(said: &str) -> &str {
+    let at = said.find("sha256:").unwrap_or_else(|| panic!("{said}"));
+    &said[at..at + 71]
+}
+
+#[test]
+fn a_users_image_of_roots_files_is_as_root_makes_it() {
+    need_lab!();
+    let project = Project::empty("rootless-tree");
+    project.write("images/tree.image.hcl", "image \"tree\" { from = \"../tree\" }\n");
+    project.write("main.tf", "resource \"lab_network\" \"any\" {}\n");
+    project.write("fleet.hosts.hcl", "host \"far\" {\n  address = \"far\"\n}\n");
+    let user = User::new(project, 2, true);
+    let tree = user.home.join("tree");
+    let put = |path: &str, owner: u32, group: u32, mode: u32| {
+        let place = tree.join(path);
+        fs::create_dir_all(place.parent().unwrap()).unwrap();
+        fs::write(&place, path).unwrap();
+        chown(&place, Some(owner), Some(group)).unwrap();
+        fs::set_permissions(place, fs::Permissions::from_mode(mode)).unwrap();
+    };
+    put("usr/bin/su", 0, 0, 0o4755);
+    put("usr/bin/wall", 0, 5, 0o2755);
+    put("var/mail/somebody", 8, 8, 0o644);
+    put("srv/theirs", 65_534, 65_534, 0o644);
+    put("srv/own", user.number, user.number, 0o600);
+    let bake = |said: String| digest(&said).to_owned();
+    let baked = bake(user.ok(&["bake", "tree"]));
+    // By root, whose number the user's is inside.
+    chown(tree.join("srv/own"), Some(0), Some(0)).unwrap();
+    let data = user.home.join("roots-data");
+    let mut as_root = Command::new(user.home.join("andon"));
+    as_root.args(["bake", "tree"]).current_dir(user.home.join("project")).env("ANDON_DATA_DIR", &data);
+    assert_eq!(bake(text(&as_root.output().unwrap())), baked);
+    // One that it may not read is no part of an image that seems whole.
+    fs::set_permissions(tree.join("srv/own"), fs::Permissions::from_mode(0o600)).unwrap();
+    let refused = user.runs(&["bake", "tree"]);
+    let told = text(&refused);
+    assert!(!refused.status.success() && told.contains("srv/own: Permission denied"), "{told}");
+    ssh_is_the_users_own(&user);
+    user.assert_none_left();
+}
+
+/// What `ssh` is asked for a server elsewhere, in a project that has servers of the lab.
+fn ssh_is_the_users_own(user: &User) {
+    if !Path::new("/usr/bin/ssh").exists() {
+        println!("skipped: there is no program `ssh`");
+        return;
+    }
+    let programs = user.home.join("programs");
+    fs::create_dir_all(user.home.join(".ssh")).unwrap();
+    fs::create_dir(&programs).unwrap();
+    fs::write(user.home.join(".ssh/config"), "Host far\n  Port 2222\n").unwrap();
+    let script = "#!/bin/sh\n(id -un; id -u; id -g; /usr/bin/ssh -G \"$@\" | grep -E '^(user|port) ') >$HOME/seen 2>&1\nexit 255\n";
+    fs::write(programs.join("ssh"), script).unwrap();
+    fs::set_permissions(programs.join("ssh"), fs::Permissions::from_mode(0o755)).unwrap();
+    for place in [".ssh", ".ssh/config"] {
+        chown(user.home.join(place), Some(user.number), Some(user.number)).unwrap();
+    }
+    let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap());
+    let refused = user.command(&["exec", "true", "--on", "far"]).env("PATH", path).output().unwrap();
+    assert!(!refused.status.success(), "{refused:?}");
+    let seen = fs::read_to_string(user.home.join("seen")).unwrap_or_else(|_| panic!("{refused:?}"));
+    let number = user.number;
+    let expected = format!("andon-cli-test\n{number}\n{number}\nuser andon-cli-test\nport 2222\n");
+    assert_eq!(seen, expected);
 }
