@@ -14,6 +14,7 @@ mod conclude;
 mod drifted;
 pub mod duties;
 mod evaluation;
+mod exclusive;
 mod feeds;
 mod graph;
 mod history;

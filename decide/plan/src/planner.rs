@@ -24,7 +24,8 @@ use crate::graph::{Configured, Graph, Map, NodeId};
 use crate::history;
 use crate::removal::removals;
 use crate::{
-    Drift, Note, Plan, PlanInput, PlanMode, PlannedAction, PlannedChange, Reason, ReplaceReason, conclude, order,
+    Drift, Note, Plan, PlanInput, PlanMode, PlannedAction, PlannedChange, Reason, ReplaceReason, conclude, exclusive,
+    order,
 };
 
 pub(crate) use deposed::Deposed;
@@ -706,6 +707,7 @@ impl Planner {
             depends = unchanged;
             changes.extend(makings.into_iter().map(|(node, change)| (Some(node), change)));
             problems.extend(conclude::protected(&input, changes.iter().map(|(_, change)| change)));
+            problems.extend(exclusive::unreplaceable(&input, changes.iter().map(|(_, change)| change)));
             problems.extend(conclude::still_used(&input, changes.iter().map(|(_, change)| change)));
         }
         let problems = complaints::in_order(problems);

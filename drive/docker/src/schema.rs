@@ -32,7 +32,7 @@ pub(crate) fn schema() -> TypeSchema {
     let pairs = |what: &str| Attribute::optional(Type::map(Type::String), what);
     let switch = |what: &str| Attribute::optional(Type::Bool, what);
     let attributes = [
-        ("name", Attribute::required(Type::String, "The name of the container, and its host name.").format(format::NAME)),
+        ("name", Attribute::required(Type::String, "The name of the container, and its host name.").format(format::NAME).exclusive()),
         (
             "image",
             Attribute::required(
@@ -78,9 +78,11 @@ pub(crate) fn schema() -> TypeSchema {
         (
             "ports",
             texts(
-                "Ports of this machine that lead to the server's: `8080:80`, `127.0.0.1:8080:80`, `5353:53/udp`. A change replaces the server.",
+                "Ports of this machine that lead to the server's: `8080:80`, `127.0.0.1:8080:80`, `5353:53/udp`. A change replaces the server. \
+                 They do not go with `create_before_destroy`.",
             )
-            .format(format::PORT),
+            .format(format::PORT)
+            .exclusive(),
         ),
         (
             "volumes",

@@ -61,9 +61,10 @@ pub(crate) fn schema() -> Vec<(&'static str, Attribute)> {
             "volumes",
             map(
                 "The `id` of a `lab_volume` for each path at which one is to be: `{ \"/srv\" = lab_volume.data.id }`. A volume \
-                 has one server at a time. Attached and detached while the server runs. A machine (`vm`) has each as a disk, \
+                 has one server at a time, so it does not go with `create_before_destroy`. Attached and detached while the server runs. A machine (`vm`) has each as a disk, \
                  `/dev/disk/by-id/virtio-ID`, which is mounted there.",
-            ),
+            )
+            .exclusive(),
         ),
         ("shares", map("The `id` of a `lab_share` for each path at which one is to be, to be read and written.")),
         ("read_only_shares", map("The same, to be read only.")),

@@ -196,8 +196,9 @@ fn server() -> Vec<(&'static str, Attribute)> {
             "address",
             Attribute::optional_computed(
                 Type::String,
-                "The IPv4 address in the network. Without it, a free one is taken. A change replaces the server.",
-            ).format(format::ADDRESS),
+                "The IPv4 address in the network. Without it, a free one is taken. A change replaces the server. It does not go \
+                 with `create_before_destroy`.",
+            ).format(format::ADDRESS).exclusive(),
         ),
         ("id", Attribute::computed(Type::String, "The server's identity.")),
         ("connection", Attribute::computed(connection(), "How `andon_host` reaches the server.")),

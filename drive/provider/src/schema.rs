@@ -220,6 +220,7 @@ fn attribute(attribute: schema6::Attribute) -> Result<Attribute, Wrong> {
         deprecated: attribute.deprecated,
         nested,
         format: None,
+        exclusive: false,
         description: attribute.description,
     })
 }

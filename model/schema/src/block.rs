@@ -41,6 +41,9 @@ pub struct Attribute {
     pub nested: Option<Arc<NestedAttributes>>,
     /// How its value is written, where the type does not say it all.
     pub format: Option<Format>,
+    /// No two objects can have the same value of it at once, nor the same element, such as an address: an object that has one
+    /// cannot be there before the one that it replaces is gone.
+    pub exclusive: bool,
     /// What it is for, in Markdown.
     pub description: String,
 }
@@ -276,6 +279,7 @@ impl Attribute {
             deprecated: false,
             nested: None,
             format: None,
+            exclusive: false,
             description: description.to_owned(),
         }
     }
@@ -293,5 +297,10 @@ impl Attribute {
     /// The same, whose value is written so.
     pub fn format(self, format: Format) -> Attribute {
         Attribute { format: Some(format), ..self }
+    }
+
+    /// The same, of which no two objects can have the same value at once.
+    pub fn exclusive(self) -> Attribute {
+        Attribute { exclusive: true, ..self }
     }
 }

@@ -72,6 +72,16 @@ const RESOURCES: &[Shape] = &[
         ],
     ),
     ("lab_balancer", &[("listen", "ox string"), ("targets", "o list"), ("health", "o string"), ("id", "c string")]),
+    (
+        "lab_holder",
+        &[
+            ("name", "re string"),
+            ("image", "ox string"),
+            ("address", "ocxe string"),
+            ("volumes", "oe map"),
+            ("memory", "o string"),
+        ],
+    ),
     ("andon_host", &[("connection", "o string"), ("role", "o string"), ("params", "o any"), ("id", "c string")]),
     ("andon_image", &[("definition", "o string"), ("digest", "c string")]),
     ("terraform_data", &[("input", "o any"), ("triggers_replace", "ox any"), ("output", "c any"), ("id", "c string")]),
@@ -102,6 +112,7 @@ fn schema(shape: &Shape) -> (String, TypeSchema) {
         attribute.computed = flags.contains('c');
         attribute.sensitive = flags.contains('s');
         attribute.write_only = flags.contains('w');
+        attribute.exclusive = flags.contains('e');
         ((*name).to_owned(), attribute)
     });
     let block = Block { attributes: attributes.collect(), ..Block::default() };

@@ -224,10 +224,13 @@ fn a_thousand(world: &World) {
         line.split_whitespace().next().unwrap().parse().unwrap()
     };
     let wanted = std::env::var("ANDON_TEST_SERVERS").ok().and_then(|text| text.parse().ok()).unwrap_or(1000_u64);
-    let count = wanted.min(available() / 2 / 4096);
-    if count < wanted {
-        println!("{count} servers instead of {wanted}: there is no more memory");
-    }
+    let (memory, room) = (available() >> 10, available() / 2 / 4096);
+    let count = wanted.min(room);
+    let why = if count < wanted { ": FEWER THAN ASKED FOR" } else { "" };
+    println!(
+        "{count} of {wanted} servers{why}; {memory} MiB of memory are available, of which half at 4 MiB each is enough for {room}"
+    );
+    assert!(count > 0, "there is no memory for one server");
     let folder = tempfile::tempdir_in("/var/tmp").unwrap();
     let (network, _) = world.create("lab_network", &[("cidr", "10.99.32.0/20".into())]).unwrap();
     let before = available();
