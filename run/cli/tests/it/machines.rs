@@ -38,7 +38,7 @@ resource "lab_server" "db" {
     cpu  = "100K"
     disk = "10K"
   }
-  cloud_init = "#cloud-config\nwrite_files:\n- path: /etc/told\n  content: told\n"
+  cloud_init = "#cloud-config\nbootcmd:\n- echo first >/etc/first\nwrite_files:\n- path: /etc/told\n  content: told\n"
 }
 "##;
 
@@ -75,12 +75,12 @@ fn a_machine_boots_its_image_keeps_its_files_and_comes_back() {
     let asked = |script: &str| project.ok(&["exec", script, "--on", "db"]).out;
     let host = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
     let said = asked(
-        "uname -r; cat /etc/told; echo; hostname; findmnt -no FSTYPE /; getent hosts db.app.lab; systemctl is-system-running; \
+        "uname -r; cat /etc/told; echo; cat /etc/first; hostname; findmnt -no FSTYPE /; getent hosts db.app.lab; systemctl is-system-running; \
          echo $(findmnt -no FSTYPE /srv) on /srv; [ $(df --output=size -m / | tail -1) -gt 2800 ] && echo grown; \
          echo kept >/root/kept; echo kept >/srv/kept; sync",
     );
     assert!(said.contains("cloud-amd64") && !said.contains(host.trim()), "{said}");
-    for word in ["told", "db", "ext4", "running", "ext4 on /srv", "grown"] {
+    for word in ["told", "first", "db", "ext4", "running", "ext4 on /srv", "grown"] {
         assert!(said.lines().any(|line| line.trim() == word), "{word}: {said}");
     }
     let console = project.ok(&["logs", "--console", "db"]).out;
