@@ -3,6 +3,7 @@
 //! *Infrastructure as Code* calls a server that is made anew again and again, so that nothing can gather in it, a phoenix
 //! server, and one that is never changed after it was made an immutable server.
 
+use std::path::Path;
 use std::time::Duration;
 
 /// A server, as far as its replacement goes.
@@ -52,15 +53,39 @@ pub fn next(servers: &[Living]) -> Option<(usize, Due)> {
     all.reduce(|first, other| if urgency(&other.1) > urgency(&first.1) { other } else { first })
 }
 
-/// The directories of a server that hold data: what changes there is no drift.
-pub const DATA: [&str; 11] =
-    ["/var", "/home", "/root", "/srv", "/mnt", "/media", "/tmp", "/run", "/proc", "/sys", "/dev"];
+/// Where services write by design: whatever is there, and whatever the image has there, is no drift.
+pub const WRITTEN: [&str; 17] = [
+    "/var/log",
+    "/var/cache",
+    "/var/lib",
+    "/var/spool",
+    "/var/mail",
+    "/var/tmp",
+    "/var/backups",
+    "/var/crash",
+    "/var/run",
+    "/var/lock",
+    "/mnt",
+    "/media",
+    "/tmp",
+    "/run",
+    "/proc",
+    "/sys",
+    "/dev",
+];
+
+/// Directories of data that an image may bring files for: such a file is drift where it is another or gone, all else is not.
+const DATA: [&str; 4] = ["/var", "/srv", "/home", "/root"];
+
+/// What programs and the lab write in the home of whoever uses them.
+const PERSONAL: [&str; 8] =
+    [".ssh", ".cache", ".local", ".bash_history", ".python_history", ".lesshst", ".viminfo", ".wget-hsts"];
 
 /// Directories in which also what the image does not have is drift: nothing is put there but by installing it.
 const INSTALLED: [&str; 6] = ["/usr/", "/opt/", "/boot/", "/bin/", "/sbin/", "/lib/"];
 
 /// Files that differ from server to server, or that any start of a server writes.
-const OWN: [&str; 9] = [
+const OWN: [&str; 10] = [
     "/etc/hostname",
     "/etc/hosts",
     "/etc/resolv.conf",
@@ -68,17 +93,24 @@ const OWN: [&str; 9] = [
     "/etc/mtab",
     "/etc/.updated",
     "/usr/.updated",
+    "/var/.updated",
     "/etc/.pwd.lock",
     "/etc/adjtime",
 ];
 
-/// Whether a file that is not as in the image is drift. `is_new`: the image does not have it.
-pub fn is_drift(path: &str, is_new: bool) -> bool {
-    let is_data =
-        DATA.iter().any(|data| path.strip_prefix(data).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')));
+/// Whether what is not as in the image is drift. `is_new`: the image does not have it. `is_file`: it is a regular file, in the
+/// image where that has it.
+pub fn is_drift(path: &str, is_new: bool, is_file: bool) -> bool {
+    let is_in = |places: &[&str]| places.iter().any(|place| Path::new(path).starts_with(place));
     let is_compiled = path.split('/').any(|part| part == "__pycache__");
-    let is_installed = || INSTALLED.iter().any(|place| path.starts_with(place));
-    !is_data && !is_compiled && !OWN.contains(&path) && (!is_new || is_installed())
+    if is_in(&WRITTEN) || is_compiled || OWN.contains(&path) {
+        return false;
+    }
+    if is_in(&DATA) {
+        let is_personal = is_in(&["/home", "/root"]) && path.split('/').any(|part| PERSONAL.contains(&part));
+        return is_file && !is_new && !is_personal;
+    }
+    !is_new || INSTALLED.iter().any(|place| path.starts_with(place))
 }
 
 #[cfg(test)]
@@ -111,7 +143,8 @@ mod tests {
 
     #[test]
     fn what_counts_as_drift() {
-        let check = |path: &str, is_new: bool, expected: bool| assert_eq!(is_drift(path, is_new), expected, "{path}");
+        let check =
+            |path: &str, is_new: bool, expected: bool| assert_eq!(is_drift(path, is_new, true), expected, "{path}");
         check("/etc/motd", false, true);
         check("/etc/nginx/nginx.conf", false, true);
         check("/usr/bin/tool", false, true);
@@ -122,7 +155,21 @@ mod tests {
         check("/usr/lib/python3/__pycache__/a.pyc", true, false);
         check("/var/log/messages", false, false);
         check("/variable", false, true);
-        check("/root/.bashrc", false, false);
+        check("/root/.bashrc", false, true);
+        check("/root/.bash_history", false, false);
+        check("/home/deploy/.ssh/authorized_keys", false, false);
+        check("/home/deploy/run.sh", false, true);
+        check("/home/deploy/run.sh", true, false);
+        check("/var/www/html/index.html", false, true);
+        check("/var/www/html/upload.png", true, false);
+        check("/srv/shop/index.html", false, true);
+        check("/srv/.cache", false, true);
+        check("/var/lib/shop/orders", false, false);
+        check("/var/library", false, true);
+        check("/var/log", false, false);
+        check("/var/.updated", false, false);
         check("/usrlocal", true, false);
+        assert!(!is_drift("/var/www", false, false), "that a directory of data has another mode is no drift");
+        assert!(is_drift("/etc/nginx", false, false));
     }
 }

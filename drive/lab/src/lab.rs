@@ -85,6 +85,10 @@ pub struct Leftover {
     pub name: Option<String>,
 }
 
+/// What the files of a server were that are not as in its image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FilesSeen(BTreeMap<String, String>);
+
 impl Lab {
     /// A lab. Nothing is made until something is created.
     pub fn open(settings: LabSettings) -> Result<Lab, Failure> {
@@ -420,6 +424,44 @@ impl Lab {
         let changed = life::changed_files(&own, lower_dirs, data);
         let remembered = changed.and_then(|changed| as_made::remember(&directory, &own, &changed));
         remembered.or_fail(|| format!("cannot remember the files of the server {identity}"))
+    }
+
+    /// The image of a server whose files count as drift where they are not as there: by its own definition, or by that of the
+    /// pool that it is of.
+    pub fn compared_with(&self, identity: &Identity) -> Option<String> {
+        let record = self.records.read(identity.as_str()).filter(|record| record.kind == Kind::Server)?;
+        let pool = pool::of_members(&record.owner).and_then(|pool| self.records.read(pool));
+        let has_rule = |value: &Value| value.get_str("on_drift").is_some();
+        let is_compared = has_rule(&record.value) || pool.is_some_and(|pool| has_rule(&pool.value));
+        record.value.get_str("image").filter(|_| is_compared).map(str::to_owned)
+    }
+
+    /// What each file of a server is now that is not as in its image, for [`Lab::adopt_files`].
+    pub fn look_at_files(
+        &self,
+        identity: &Identity,
+        lower_dirs: &[PathBuf],
+        data: &[&str],
+    ) -> Result<FilesSeen, Failure> {
+        let own = self.records.directory(Kind::Server, identity.as_str()).join("upper");
+        let changed = life::changed_files(&own, lower_dirs, data);
+        let prints = changed.and_then(|changed| as_made::prints(&own, &changed));
+        prints.map(FilesSeen).or_fail(|| format!("cannot look through the files of the server {identity}"))
+    }
+
+    /// Has the files of a server that have changed since somebody looked count as those that it was made with: a role has
+    /// changed them.
+    pub fn adopt_files(
+        &self,
+        identity: &Identity,
+        lower_dirs: &[PathBuf],
+        data: &[&str],
+        before: &FilesSeen,
+    ) -> Result<(), Failure> {
+        let after = self.look_at_files(identity, lower_dirs, data)?;
+        let directory = self.records.directory(Kind::Server, identity.as_str());
+        let adopted = as_made::adopt(&directory, &before.0, &after.0);
+        adopted.or_fail(|| format!("cannot remember the files of the server {identity}"))
     }
 
     /// The attributes of every server that this lab has a record of, whoever owns it.

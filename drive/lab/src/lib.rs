@@ -59,7 +59,7 @@ use andon_schema::units;
 mod volume;
 
 pub use helper::helper_main;
-pub use lab::{CreateExtra, Found, Lab, LabSettings, Leftover, Made};
+pub use lab::{CreateExtra, FilesSeen, Found, Lab, LabSettings, Leftover, Made};
 pub use life::{ChangedFile, How};
 pub use machine::Missing;
 pub use pool::{MemberNote, MemberSeen, PoolLook, PoolMember, PoolSession, PoolSpec, Standing};

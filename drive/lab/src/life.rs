@@ -22,6 +22,8 @@ pub struct ChangedFile {
     pub path: String,
     /// How it is not.
     pub how: How,
+    /// Whether it is a regular file, in the image where that has it.
+    pub is_file: bool,
 }
 
 /// How a file is not as the image has it.
@@ -57,8 +59,8 @@ pub(crate) fn attributes() -> Vec<(&'static str, Attribute)> {
             Attribute::optional(
                 Type::String,
                 "For a server that is not to be changed after it was made. `report`: a file that is no longer as the image \
-                 has it is drift, all but what lies in `/var`, `/home`, `/root`, `/srv`, `/mnt`, `/media` and `/tmp`. \
-                 `replace`: `andon sync` also replaces such a server, one at a time. Without it nothing is looked for.",
+                 has it is drift, but for where services write (`/var/log`, `/var/lib` and the like) and what is new in `/var`, \
+                 `/srv`, `/home` and `/root`. `replace`: `andon sync` also replaces such a server, one at a time. Without it nothing is looked for.",
             )
             .format(ON_DRIFT),
         ),
@@ -171,7 +173,8 @@ pub(crate) fn changed_files(own: &Path, layers: &[PathBuf], data: &[&str]) -> io
             }
             let Ok(now) = fs::symlink_metadata(own.join(&path)) else { continue };
             let before = below(layers, &path);
-            let mut found = |how| changed.push(ChangedFile { path: shown.clone(), how });
+            let is_file = before.as_ref().map_or(&now, |(_, before)| before).is_file();
+            let mut found = |how| changed.push(ChangedFile { path: shown.clone(), how, is_file });
             match (&before, is_whiteout(&now)) {
                 (Some(_), true) => found(How::Removed),
                 (None, true) => {}
@@ -196,8 +199,10 @@ pub(crate) fn changed_files(own: &Path, layers: &[PathBuf], data: &[&str]) -> io
             for layer in layers {
                 for entry in fs::read_dir(layer.join(&directory)).into_iter().flatten().flatten() {
                     let path = directory.join(entry.file_name());
-                    if !seen.contains(&entry.file_name()) && below(layers, &path).is_some() {
-                        changed.push(ChangedFile { path: format!("/{}", path.display()), how: How::Removed });
+                    let shown = format!("/{}", path.display());
+                    let before = below(layers, &path).filter(|_| !seen.contains(&entry.file_name()));
+                    if let Some((_, before)) = before.filter(|_| !data.contains(&&*shown)) {
+                        changed.push(ChangedFile { path: shown, how: How::Removed, is_file: before.is_file() });
                     }
                 }
             }

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use andon_fleet::phoenix::{DATA, Living, is_drift};
+use andon_fleet::phoenix::{Living, WRITTEN, is_drift};
 use andon_image::{Digest, Images};
 use andon_lab::{How, Lab};
 use andon_ledger::{Difference, EnvironmentState};
@@ -116,11 +116,11 @@ impl Look<'_> {
         let digest = server.get_str("image").and_then(Digest::parse);
         // An image that was pruned cannot be compared with; whoever starts the server again is told.
         let layers = digest.filter(|_| on_drift.is_some()).and_then(|digest| self.images.lower_dirs(&digest).ok());
-        let changed = layers.map(|layers| self.lab.changed_files(identity, &layers, &DATA)).transpose()?;
+        let changed = layers.map(|layers| self.lab.changed_files(identity, &layers, &WRITTEN)).transpose()?;
         let drift: Vec<Difference> = changed
             .unwrap_or_default()
             .into_iter()
-            .filter(|file| is_drift(&file.path, file.how == How::Added))
+            .filter(|file| is_drift(&file.path, file.how == How::Added, file.is_file))
             .map(|file| Difference { what: file.path.into(), how: word(file.how).into() })
             .collect();
         let created = server.get_str("created").and_then(|created| created.parse::<jiff::Timestamp>().ok());

@@ -239,6 +239,11 @@ fn members_owner(pool: &Identity) -> String {
     format!("pool/{pool}")
 }
 
+/// The pool whose members are an owner's.
+pub(crate) fn of_members(owner: &str) -> Option<&str> {
+    owner.strip_prefix("pool/")
+}
+
 /// The pool's record, before it has members.
 pub(crate) fn create(records: &Records, identity: &Identity, owner: &str, planned: &Value) -> Result<Made, Failure> {
     PoolSpec::decode(planned)?;

@@ -14,6 +14,7 @@ fn project(name: &str, life: &str) -> Project {
     project.write("root/etc/gone", "x\n");
     project.write("root/usr/share/tool", "one\n");
     project.write("root/var/lib/data", "1\n");
+    project.write("root/var/www/index.html", "hello\n");
     project.write("andon.hcl", "project \"phoenixes\" {}\nenvironment \"dev\" {}\n");
     project.write("images/small.image.hcl", "image \"small\" { from = \"./root\" }\n");
     project.write("stacks/app/main.tf", &definition(life));
@@ -51,15 +52,16 @@ fn what_is_not_as_in_the_image_is_told_and_healed_by_replacement() {
     assert!(project.ok(&["drift"]).out.contains("everything is as defined"));
     let before = servers(&project);
     let (first, second) = ("app/lab_server.web[0]", "app/lab_server.web[1]");
-    project.in_server("web-1", "echo 2 >/var/lib/data; echo 'left by a start' >/etc/new");
+    project.in_server("web-1", "echo 2 >/var/lib/data; echo 2 >/var/www/new; echo 'left by a start' >/etc/new");
     assert_eq!(project.ok(&["drift"]).code, Some(0), "data is no drift");
 
-    let by_hand = "echo by hand >/etc/motd; echo by hand >/usr/share/other; /bin/busybox rm /etc/gone";
+    let by_hand = "echo by hand >/etc/motd; echo by hand >/usr/share/other; /bin/busybox rm /etc/gone; \
+                   echo by hand >/var/www/index.html";
     project.in_server("web-1", by_hand);
     let ran = project.exits(2, &["drift"]);
     let expected = format!(
-        "{second} is not as its image:\n    removed /etc/gone\n    changed /etc/motd\n    added /usr/share/other\n\
-         `andon sync` replaces what is to be replaced.\n"
+        "{second} is not as its image:\n    removed /etc/gone\n    changed /etc/motd\n    added /usr/share/other\n    \
+         changed /var/www/index.html\n`andon sync` replaces what is to be replaced.\n"
     );
     assert_eq!(ran.out, expected, "{ran}");
     let ran = project.exits(2, &["drift", "--json"]);
@@ -74,9 +76,9 @@ fn what_is_not_as_in_the_image_is_told_and_healed_by_replacement() {
         assert!(history.contains(&format!("{second} {path}: {how}\n    differs still")), "{history}");
     }
     let ran = project.ok(&["sync", "-y"]);
-    assert!(ran.err.contains(&format!("{second} is replaced: 3 files of its image")), "{ran}");
+    assert!(ran.err.contains(&format!("{second} is replaced: 4 files of its image")), "{ran}");
     let history = project.ok(&["drift", "--history"]).out;
-    assert!(!history.contains("differs still") && history.matches("by `sync`").count() == 3, "{history}");
+    assert!(!history.contains("differs still") && history.matches("by `sync`").count() == 4, "{history}");
     let after = servers(&project);
     assert_eq!(before[first], after[first]);
     assert_ne!(before[second], after[second]);
@@ -100,6 +102,84 @@ fn what_is_not_as_in_the_image_is_told_and_healed_by_replacement() {
     assert!(ran.out.contains("changed /etc/motd") && ran.out.contains("-replace=ADDRESS"), "{ran}");
     project.ok(&["sync", "-y"]);
     assert_eq!(servers(&project), after);
+}
+
+#[test]
+fn what_a_role_changed_is_the_servers_own() {
+    need_lab!();
+    let Some(busybox) = ["/bin/busybox", "/usr/bin/busybox"].into_iter().find(|path| fs::exists(path).unwrap()) else {
+        return println!("skipped: there is no busybox; install busybox-static");
+    };
+    let life = "on_drift = \"replace\"";
+    let project = project("phoenixes-role", life);
+    fs::create_dir_all(project.directory.join("root/bin")).unwrap();
+    fs::copy(busybox, project.directory.join("root/bin/busybox")).unwrap();
+    std::os::unix::fs::symlink("busybox", project.directory.join("root/bin/sh")).unwrap();
+    let role = |motd: &str| {
+        format!(
+            "role \"app\" {{\n  file \"/etc/motd\" {{ content = \"{motd}\\n\" }}\n  \
+             file \"/usr/share/brought\" {{ content = \"app\\n\" }}\n}}\n"
+        )
+    };
+    project.write("roles/app.role.hcl", &role("by the role"));
+    let host = "resource \"andon_host\" \"web\" {\n  count = 2\n  \
+                connection = lab_server.web[count.index].connection\n  role = \"app\"\n}\n";
+    project.write("stacks/app/main.tf", &format!("{}{host}", definition(life)));
+    project.ok(&["up", "-y"]);
+    let before = servers(&project);
+    let stays = |what: &str| {
+        assert!(project.ok(&["drift"]).out.contains("everything is as defined"), "{what}");
+        let ran = project.ok(&["sync", "-y"]);
+        assert_eq!(servers(&project), before, "{what}: {ran}");
+    };
+    stays("converged");
+    project.write("roles/app.role.hcl", &role("by the role, again"));
+    project.ok(&["apply", "-y"]);
+    stays("converged again");
+    // What somebody did before a converge is not the role's.
+    project.in_server("web-1", "echo by hand >/etc/gone");
+    project.write("roles/app.role.hcl", &role("for the third time"));
+    project.ok(&["apply", "-y"]);
+    let ran = project.exits(2, &["drift"]);
+    assert!(ran.out.contains("web[1] is not as its image:\n    changed /etc/gone\n"), "{ran}");
+    assert!(!ran.out.contains("/etc/motd") && !ran.out.contains("web[0] is not"), "{ran}");
+    // One sync is enough, and the role comes back.
+    project.ok(&["sync", "-y"]);
+    let after = servers(&project);
+    let (first, second) = ("app/lab_server.web[0]", "app/lab_server.web[1]");
+    assert_eq!(before[first], after[first]);
+    assert_ne!(before[second], after[second]);
+    assert_eq!(project.in_server("web-1", "/bin/busybox cat /etc/motd"), "for the third time\n");
+    project.ok(&["sync", "-y"]);
+    assert_eq!(servers(&project), after);
+    assert!(project.ok(&["drift"]).out.contains("everything is as defined"));
+}
+
+/// What is measured of a server's processor, of which it has so much; none where it may not be limited.
+fn measured(project: &Project, cpus: &str) -> f64 {
+    let slow = format!("{cpus}\n  performance {{\n    cpu = \"900T\"\n    attempts = 1\n  }}");
+    project.write("stacks/app/main.tf", &definition(&slow));
+    let ran = project.exits(1, &["up", "-y"]);
+    let said = ran.err.split("Its processor does ").nth(1).unwrap_or_else(|| panic!("{ran}"));
+    let number = said.split(' ').next().unwrap();
+    let (number, unit) = number.split_at(number.find(|it: char| it.is_ascii_alphabetic()).unwrap_or(number.len()));
+    let unit = match unit {
+        "G" => 1024.0 * 1024.0,
+        "M" => 1024.0,
+        "K" => 1.0,
+        _ => panic!("{ran}"),
+    };
+    number.parse::<f64>().unwrap() * unit
+}
+
+#[test]
+fn a_processor_is_measured_as_a_server_may_use_it() {
+    need_lab!();
+    let project = project("phoenixes-slow", "");
+    let limited = measured(&project, "cpus = 0.2");
+    // What else this machine does can only make it slower.
+    let best = (0..5).map(|_| measured(&project, "")).find(|whole| limited < whole / 2.0);
+    assert!(best.is_some(), "a fifth of a processor does {limited} KiB a second");
 }
 
 #[test]

@@ -3,7 +3,9 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use andon_lab::Lab;
+use andon_fleet::phoenix::WRITTEN;
+use andon_image::{Digest, Images};
+use andon_lab::{FilesSeen, Lab};
 use andon_lang::definitions::Project;
 use andon_lang::{Bundle, Roles, bundle, predict};
 use andon_ledger::{Action, Intent};
@@ -37,10 +39,18 @@ impl From<Failure> for NoConverge {
     }
 }
 
+/// A server whose files are compared with those of its image.
+struct Compared {
+    server: Identity,
+    layers: Vec<PathBuf>,
+}
+
 /// `andon_host`: a server that must have a role.
 pub struct HostProvider {
     /// The lab, whose servers can be reached.
     pub lab: Lab,
+    /// The images that such servers are of.
+    pub images: Arc<Images>,
     /// The definitions.
     pub project: Arc<Project>,
     /// The kinds of host resource and check.
@@ -160,9 +170,35 @@ impl HostProvider {
         Ok(HostReport { entries: sure.chain(unsure).collect(), ..HostReport::default() })
     }
 
+    /// The server that a connection leads to, and the layers of its image, where files that are not as there are drift.
+    fn compared(&self, connection: &Value) -> Option<Compared> {
+        let identity = connection.get_str("identity").filter(|_| connection.get_str("kind") == Some("lab"));
+        let server = identity.and_then(Identity::parse)?;
+        let image = Digest::parse(&self.lab.compared_with(&server)?)?;
+        // An image that was pruned cannot be compared with, now or later.
+        let layers = self.images.lower_dirs(&image).ok()?;
+        Some(Compared { server, layers })
+    }
+
+    /// Has what a converge changed count as the server's own: its role says what is drift there.
+    fn adopt(&self, compared: &Compared, before: &FilesSeen, say: &dyn Fn(&str)) {
+        if let Err(failure) = self.lab.adopt_files(&compared.server, &compared.layers, &WRITTEN, before) {
+            say(&failure.to_string());
+        }
+    }
+
     fn make(&self, request: &Request<'_>) -> Outcome {
         let connection = request.config.get("connection").cloned().unwrap_or(Value::NULL);
-        match self.converge_patiently(request.config, &connection, request.say) {
+        let before = self.compared(&connection).and_then(|compared| {
+            let seen = self.lab.look_at_files(&compared.server, &compared.layers, &WRITTEN).ok()?;
+            Some((compared, seen))
+        });
+        let converged = self.converge_patiently(request.config, &connection, request.say);
+        // Also what a converge did that came to no good end.
+        if let Some((compared, seen)) = before {
+            self.adopt(&compared, &seen, request.say);
+        }
+        match converged {
             Err(failure) => Outcome::failed(failure, request.prior.cloned(), None),
             Ok(AgentReply { report, .. }) if report.has_failed() => {
                 let role = role_of(request.config).unwrap_or_default();

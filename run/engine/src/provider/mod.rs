@@ -156,10 +156,12 @@ pub fn built_in_for(session: &Session, project: &Arc<Project>) -> Result<Provide
         interrupt: Arc::clone(&settings.interrupt),
     });
     providers.add(Arc::new(DockerProvider(Docker::interrupted_by(Arc::clone(&settings.interrupt)))));
+    let images = Arc::clone(&baker.images);
     providers.add(Arc::new(ImageProvider(baker)));
     let helper = settings.helper.clone();
     providers.add(Arc::new(HostProvider {
         lab,
+        images,
         project: Arc::clone(project),
         schemas: schemas(),
         helper,

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use andon_fleet::phoenix::DATA;
+use andon_fleet::phoenix::WRITTEN;
 use andon_fleet::smoke::{Expected, judge, too_slow, unreached};
 use andon_image::Digest;
 use andon_lab::{Lab, Made};
@@ -113,7 +113,7 @@ impl Newborns<'_> {
         let image = value.get_str("image").and_then(Digest::parse).filter(|_| value.get_str("cloud_init").is_some());
         if let Some(image) = image {
             let layers = self.baker.images.lower_dirs(&image);
-            let remembered = layers.and_then(|layers| self.lab.remember_files(&identity, &layers, &DATA));
+            let remembered = layers.and_then(|layers| self.lab.remember_files(&identity, &layers, &WRITTEN));
             // It is as good without: then what cloud-init did is told of as drift.
             notes.extend(remembered.err().map(|failure| failure.to_string()));
         }
