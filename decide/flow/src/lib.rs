@@ -13,4 +13,4 @@ mod pool;
 mod stored;
 
 pub use gate::Seen;
-pub use pool::{Command, Done, End, Goal, Member, Pool, Stage, Strategy};
+pub use pool::{Command, Done, End, Goal, Member, Pool, Stage, Strategy, Unwell};

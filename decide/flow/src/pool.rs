@@ -102,6 +102,17 @@ pub enum Done {
     Left(u64, String),
 }
 
+/// What balancers say of members that get requests and do not answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unwell {
+    /// All answer, or it is too early to say.
+    Nobody,
+    /// This one has not answered for longer than a new one may take to; others do. Of several, the one that is so the longest.
+    One(u64),
+    /// None answers, and all have not for so long: what is amiss is not theirs alone.
+    All,
+}
+
 /// How it ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum End {
@@ -264,6 +275,27 @@ impl Pool {
     pub fn tick(mut self, now_ms: u64, seen: &BTreeMap<u64, Seen>) -> (Pool, Vec<Command>) {
         let commands = self.next_step(now_ms, seen);
         (self, commands)
+    }
+
+    /// Who is to be taken for dead although it runs. `unwell_ms` has of members that balancers ask how long none of these
+    /// could get an answer; `None` where one could. Nobody, where something is under way.
+    pub fn unwell(&self, unwell_ms: &BTreeMap<u64, Option<u64>>) -> Unwell {
+        if !self.is_at_rest() || self.settled.as_ref() != Some(&self.goal.version) {
+            return Unwell::Nobody;
+        }
+        let of = |serial: &u64| unwell_ms.get(serial).copied();
+        let is_long = |ms: &u64| *ms > self.goal.limit_ms;
+        let long = self.members.keys().filter_map(|serial| Some((*serial, of(serial)??))).filter(|(_, ms)| is_long(ms));
+        // Of those that are so for the same time, the oldest.
+        let Some((serial, _)) = long.clone().min_by_key(|(serial, ms)| (u64::MAX - ms, *serial)) else {
+            return Unwell::Nobody;
+        };
+        let somebody_is_well = self.members.keys().any(|serial| of(serial) == Some(None));
+        match somebody_is_well {
+            true => Unwell::One(serial),
+            false if long.count() == self.members.len() => Unwell::All,
+            false => Unwell::Nobody,
+        }
     }
 
     /// How many have ended, where whoever goes on with the pool as it is would find that too many have: what

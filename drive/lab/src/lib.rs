@@ -62,7 +62,7 @@ pub use helper::helper_main;
 pub use lab::{CreateExtra, FilesSeen, Found, Lab, LabSettings, Leftover, Made};
 pub use life::{ChangedFile, How};
 pub use machine::Missing;
-pub use pool::{MemberNote, MemberSeen, PoolLook, PoolMember, PoolSession, PoolSpec, Standing};
+pub use pool::{MemberNote, MemberSeen, NONE_IS_WELL, PoolLook, PoolMember, PoolSession, PoolSpec, Standing};
 pub use reach::Reached;
 pub use realm::{
     SeenOutside, enter as enter_realm, is_entered as is_in_realm, leave as leave_realm, seen_outside, user,

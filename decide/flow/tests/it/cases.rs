@@ -1,4 +1,6 @@
-use andon_flow::{End, Strategy};
+use std::collections::BTreeMap;
+
+use andon_flow::{End, Strategy, Unwell};
 
 use crate::world::{Nature, World, goal};
 
@@ -193,6 +195,31 @@ fn too_many_deaths_are_seen_where_nobody_changes_anything() {
     (0..3).for_each(|serial| world.end(serial));
     world.pool = world.pool.clone().retire(4, true);
     assert_eq!(world.would_give_up(), None);
+}
+
+#[test]
+fn one_that_runs_and_does_not_answer_is_told_from_all_that_do_not() {
+    let world = of(3);
+    let check = |unwell_ms: &[(u64, Option<u64>)], expected: Unwell| {
+        assert_eq!(world.pool.unwell(&unwell_ms.iter().copied().collect()), expected, "{unwell_ms:?}");
+    };
+    let limit = world.pool.goal().limit_ms;
+    let (short, long, longer) = (Some(limit), Some(limit + 1), Some(limit + 2));
+    check(&[], Unwell::Nobody);
+    check(&[(0, None), (1, None), (2, None)], Unwell::Nobody);
+    check(&[(0, None), (1, short), (2, None)], Unwell::Nobody);
+    check(&[(0, None), (1, long), (2, None)], Unwell::One(1));
+    check(&[(0, long), (1, longer), (2, None)], Unwell::One(1));
+    check(&[(0, long), (1, long), (2, None)], Unwell::One(0));
+    check(&[(0, long), (1, long), (2, longer)], Unwell::All);
+    // Whether the third one is well is not known.
+    check(&[(0, long), (1, long), (2, short)], Unwell::Nobody);
+    check(&[(0, long), (1, long)], Unwell::Nobody);
+    check(&[(7, longer), (0, None), (1, None), (2, None)], Unwell::Nobody);
+    let unwell_ms: BTreeMap<u64, Option<u64>> = [(0, None), (1, long), (2, None)].into();
+    assert_eq!(world.pool.clone().retire(2, true).unwell(&unwell_ms), Unwell::Nobody, "that comes first");
+    let next = world.pool.clone().aim(goal(3, "b", Strategy::Rolling(1)));
+    assert_eq!(next.unwell(&unwell_ms), Unwell::Nobody, "all are replaced anyway");
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! Its members are servers like others, but of an owner of their own, so that nobody else takes them for forgotten. A
 //! member's identity follows from the pool's and its serial number: it is known before anything of it is made.
 
+mod asked;
 mod beside;
 mod probe;
 mod session;
@@ -62,6 +63,9 @@ pub struct PoolSpec {
 const NOT_OF_MEMBERS: [&str; 7] = ["name", "address", "id", "connection", "running", "volumes", "on_host"];
 /// What is read of the last change where it is not at its end.
 const UNFINISHED: &str = "was begun and is not at its end: the next apply goes on";
+/// What a pool fails at of whose members none answers its balancer: none of them is replaced then.
+pub const NONE_IS_WELL: &str =
+    "none of its members answers its balancer, so none is replaced: look at what they have in common";
 /// What an apply changes of a pool, beside the user's attributes.
 const LIVING: [&str; 3] = ["members", "addresses", "connections"];
 
@@ -79,7 +83,7 @@ pub(crate) fn schema() -> (&'static str, Vec<(&'static str, Attribute)>) {
     let optional = |ty: Type, what: &str, format: Format| Attribute::optional(ty, what).format(format);
     let mut attributes = vec![
         ("name", Attribute::required(Type::String, "The beginning of its members' host names: `web` has `web-0`, `web-1` and so on. A change replaces all members.").format(HOST_NAME)),
-        ("size", Attribute::required(Type::Number, "How many members it keeps. Those that have ended are replaced by the next apply.").format(SIZE)),
+        ("size", Attribute::required(Type::Number, "How many members it keeps. Those that have ended are replaced by the next apply, and so is one that its balancers get no answer from for longer than `wait`, while they do from others.").format(SIZE)),
         ("strategy", optional(Type::String, "How members are replaced when what they are made from changes: `rolling` (some at a time, new ones before old ones; the default), `blue_green` (all new ones beside all old ones, then all requests at once) or `canary` (a few new ones get a share of the requests, then all others). At each step new members must be healthy, and fail no more requests than the old ones; else the old ones are back.", STRATEGY)),
         ("batch", optional(Type::Number, "How many are replaced at a time where the strategy is `rolling`. Default 1.", COUNT)),
         ("canaries", optional(Type::Number, "How many go first where the strategy is `canary`. Default 1.", COUNT)),
@@ -95,7 +99,7 @@ pub(crate) fn schema() -> (&'static str, Vec<(&'static str, Attribute)>) {
         ("members", Attribute::computed(Type::List(Arc::new(member())), "The members that serve: `name`, `address` and `identity` of each.")),
         ("addresses", Attribute::computed(Type::List(Arc::new(Type::String)), "Their IPv4 addresses, in the same order.")),
         ("connections", Attribute::computed(Type::List(Arc::new(schema::connection())), "How `andon_host` reaches them, in the same order.")),
-        ("fault", Attribute::computed(Type::String, "Why no members are made any more, where they end too fast (`deaths`); null where all is well.")),
+        ("fault", Attribute::computed(Type::String, "What is amiss with its members: that they end too fast (`deaths`), so that no more are made; that one of them, or all, run and have not answered the balancer for longer than `wait`. Null where all is well.")),
         ("rollout", Attribute::computed(Type::String, "What the last change to the members did, or the next will do.")),
     ];
     let servers = schema::server_attributes().into_iter().filter(|(name, _)| !NOT_OF_MEMBERS.contains(name));
@@ -174,9 +178,12 @@ pub(crate) fn foresee(prior: Option<&Value>, planned: &Value) -> Value {
         types.fold(value.clone(), |value, (name, ty)| complete(&value, [(name, Value::unknown(ty))]))
     };
     let is_unfinished = prior.is_some_and(|prior| prior.get_str("rollout") == Some(UNFINISHED));
-    let was_faulty = prior.is_some_and(|prior| prior.get_str("fault").is_some());
+    let fault = prior.and_then(|prior| prior.get_str("fault"));
+    // That is nothing that an apply can change.
+    let stays = fault.filter(|fault| *fault == NONE_IS_WELL);
+    let was_faulty = fault.is_some() && stays.is_none();
     // Whatever is planned is to be well.
-    let planned = &complete(planned, [("fault", Value::null(Type::String))]);
+    let planned = &complete(planned, [("fault", stays.map_or(Value::null(Type::String), Value::from))]);
     let Some(prior) = prior else {
         return complete(&unknown(planned, &LIVING), [("rollout", Value::from("makes its members"))]);
     };
@@ -357,6 +364,8 @@ pub struct PoolLook {
     /// Its members that are good by that: `None` of one that runs; else when it was first seen that it does not, in
     /// milliseconds since 1970.
     pub ended_ms: BTreeMap<u64, Option<u64>>,
+    /// For how long each of them that a balancer asks has answered none, in milliseconds; `None` of one that answers.
+    pub unwell_ms: BTreeMap<u64, Option<u64>>,
     /// Whether the machine was started anew since somebody last worked on it.
     pub machine_is_new: bool,
 }
@@ -370,13 +379,26 @@ impl Lab {
         let members: BTreeMap<u64, bool> = good.map(|note| (note.serial, runs(note.serial))).collect();
         let ended = members.iter().filter(|(_, runs)| !**runs).map(|(serial, _)| *serial).collect();
         let ended = note_ended(&self.records, pool, &ended);
+        let unwell_ms = asked::unwell_ms(&self.records, pool, members.keys().copied());
         let ended_ms =
             members.into_iter().map(|(serial, runs)| (serial, ended.get(&serial).copied().filter(|_| !runs)));
         Some(PoolLook {
             state,
             ended_ms: ended_ms.collect(),
+            unwell_ms,
             machine_is_new: session::machine_is_new(&self.records, pool),
         })
+    }
+
+    /// A pool as it was read, without a member that runs and does not serve, and with what is to be said of that.
+    pub fn without_member(&self, pool: &Identity, value: &Value, serial: u64, fault: &str) -> Value {
+        let hidden = member_identity(pool, serial);
+        let notes = kept(&self.records, pool).map(|(_, notes)| notes).unwrap_or_default();
+        let (version, _) = template(value);
+        let good = notes.iter().filter(|note| note.good && note.version == version);
+        let serving = good.filter_map(|note| serving(&self.records, pool, note));
+        let others: Vec<_> = serving.filter(|(_, identity, _)| *identity != hidden).collect();
+        complete(&with_members(value, pool, &others), [("fault", Value::from(fault))])
     }
 
     /// The members of a pool that serve, in the order in which they were made.

@@ -9,6 +9,7 @@ use andon_schema::{Failure, Identity};
 use andon_value::Value;
 use serde_json::{Value as Json, json};
 
+use super::asked::{followers, unwell_ms};
 use super::beside::each_beside;
 use super::probe::{Probe, is_well};
 use super::{
@@ -302,6 +303,11 @@ impl PoolSession<'_> {
         seen
     }
 
+    /// For how long each of these members that a balancer asks has answered none, in milliseconds; `None` of one that answers.
+    pub fn unwell_ms(&self, serials: &[u64]) -> BTreeMap<u64, Option<u64>> {
+        unwell_ms(&self.lab.records, &self.identity, serials.iter().copied())
+    }
+
     /// The pool as it is now, and written down as that.
     pub fn finish(&self, value: &Value) -> Result<Made, Failure> {
         let notes = kept(&self.lab.records, &self.identity).map(|(_, notes)| notes).unwrap_or_default();
@@ -337,11 +343,7 @@ impl PoolSession<'_> {
 
     /// The balancers that follow the pool.
     fn followers(&self) -> Vec<(Identity, Value)> {
-        let all = self.lab.records.all().into_iter().filter_map(|(identity, record)| Some((identity, record?)));
-        let following = all.filter(|(_, record)| {
-            record.kind == Kind::Balancer && record.value.get_str("pool") == Some(self.identity.as_str())
-        });
-        following.map(|(identity, record)| (identity, record.value)).collect()
+        followers(&self.lab.records, &self.identity)
     }
 
     /// How members are asked: as the pool says, else as a balancer does.

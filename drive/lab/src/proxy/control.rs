@@ -244,6 +244,7 @@ impl Balancer {
                 "address": target.address.to_string(),
                 "weight": f64::from(weight) / 1000.0,
                 "healthy": target.is_healthy(),
+                "unwell_ms": target.unwell().map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX)),
                 "last": target.last_answer(),
                 "open": target.open(),
                 "counts": target.counts.to_json(),

@@ -28,6 +28,7 @@ pub(super) async fn watch(target: Arc<Target>) {
         let health = target.health();
         let answer = timeout(health.timeout, ask(target.address, &health)).await;
         let answer = answer.unwrap_or_else(|_| Err(format!("no answer within {}", format_duration(health.timeout))));
+        target.checked(answer.is_ok());
         let before = target.is_healthy();
         (good, bad) = if answer.is_ok() { (good + 1, 0) } else { (0, bad + 1) };
         // A healthy target that misses one check may only be busy.

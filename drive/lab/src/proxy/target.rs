@@ -34,6 +34,8 @@ pub(super) struct Target {
     pub counts: Counts,
     healthy: AtomicBool,
     last: Mutex<String>,
+    /// Since when every check has failed.
+    unwell: Mutex<Option<Instant>>,
     open: AtomicUsize,
     idle: [Mutex<Vec<Idle>>; SHARDS],
     leaving: AtomicBool,
@@ -95,6 +97,7 @@ impl Target {
             counts: Counts::default(),
             healthy: AtomicBool::new(false),
             last: Mutex::new("it was not asked yet".to_owned()),
+            unwell: Mutex::new(None),
             open: AtomicUsize::new(0),
             idle: Default::default(),
             leaving: AtomicBool::new(false),
@@ -119,6 +122,17 @@ impl Target {
         *locked(&self.last) = what;
         self.healthy.store(healthy, Ordering::Relaxed);
         self.announce();
+    }
+
+    /// Takes down how a check went.
+    pub fn checked(&self, well: bool) {
+        let mut unwell = locked(&self.unwell);
+        *unwell = if well { None } else { unwell.or_else(|| Some(Instant::now())) };
+    }
+
+    /// For how long every check has failed; `None` where the last one went well, or there was none.
+    pub fn unwell(&self) -> Option<Duration> {
+        locked(&self.unwell).map(|since| since.elapsed())
     }
 
     /// Requests that it has not finished.

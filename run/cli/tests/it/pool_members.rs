@@ -9,6 +9,9 @@ use serde_json::Value as Json;
 
 use crate::support::{Project, eventually, faults, kill_server, left_of, names_in_the_lab, need_lab};
 
+/// How long may pass until something that must come has come.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// A project of a pool of three members of a small image; what it says of them follows.
 fn project(name: &str, life: &str) -> Option<Project> {
     let Some(busybox) = ["/bin/busybox", "/usr/bin/busybox"].into_iter().find(|path| fs::exists(path).unwrap()) else {
@@ -137,6 +140,53 @@ fn members_that_have_drifted_are_replaced_one_after_another() {
         assert_eq!(project.in_server(name, "/bin/busybox cat /etc/motd"), "hello\n");
     }
     assert!(project.ok(&["drift"]).out.contains("everything is as defined"));
+}
+
+#[test]
+fn one_that_hangs_is_replaced_and_all_that_hang_are_told_of() {
+    need_lab!();
+    let life = "wait = \"2s\"\n  command = [\"/bin/busybox\", \"httpd\", \"-f\", \"-p\", \"80\", \"-h\", \"/etc\"]";
+    let Some(project) = project("members-hang", life) else { return };
+    let port = project.port;
+    let balancer = format!(
+        "resource \"lab_balancer\" \"web\" {{\n  listen = \"127.0.0.1:{port}\"\n  pool = lab_pool.web.id\n  \
+         port = 80\n  health = \"/motd\"\n  interval = \"100ms\"\n  timeout = \"200ms\"\n}}\n"
+    );
+    project.write("stacks/app/main.tf", &format!("{}{balancer}", definition(life)));
+    project.ok(&["up", "-y"]);
+    let before = members(&project);
+    let signal = |name: &str, signal: &str| {
+        project.in_server(name, &format!("/bin/busybox killall -{signal} busybox"));
+    };
+    let drift = || project.andon(&["drift"]);
+    assert_eq!(drift().code, Some(0), "{}", drift());
+    // A while is no reason to replace one; longer than a start may take is.
+    signal("web-1", "STOP");
+    eventually("a member that hangs is drift", PATIENCE, || drift().code == Some(2));
+    let ran = drift();
+    assert!(ran.out.contains("web-1 runs and does not answer its balancer"), "{ran}");
+    let ran = project.andon(&["status"]);
+    assert!(format!("{ran}").contains("fault web-1 runs and does not answer its balancer"), "{ran}");
+    assert_eq!(project.andon(&["plan", "--detailed-exitcode"]).code, Some(2));
+    assert_eq!(members(&project), before, "to look replaces nobody");
+    let ran = project.ok(&["sync", "-y"]);
+    let after = members(&project);
+    assert_ne!(after["web-1"], before["web-1"], "{ran}");
+    assert_eq!((&after["web-0"], &after["web-2"]), (&before["web-0"], &before["web-2"]), "{ran}");
+    assert_eq!(drift().code, Some(0), "{}", drift());
+    assert!(project.ok(&["plan", "--detailed-exitcode"]).out.contains("no changes"));
+    // Where all hang, whatever is amiss is not theirs alone.
+    ["web-0", "web-1", "web-2"].iter().for_each(|name| signal(name, "STOP"));
+    eventually("all hang", PATIENCE, || drift().out.contains("none of its members answers its balancer"));
+    project.ok(&["sync", "-y"]);
+    assert_eq!(members(&project), after);
+    ["web-0", "web-1", "web-2"].iter().for_each(|name| signal(name, "CONT"));
+    eventually("all are well again", PATIENCE, || {
+        project.andon(&["sync", "-y"]);
+        drift().code == Some(0)
+    });
+    assert_eq!(members(&project), after);
+    project.ok(&["down", "-y"]);
 }
 
 #[test]

@@ -7,9 +7,9 @@ use std::sync::mpsc::channel;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use andon_flow::{Command, Done, End, Goal, Member, Pool, Seen, Stage, Strategy};
+use andon_flow::{Command, Done, End, Goal, Member, Pool, Seen, Stage, Strategy, Unwell};
 use andon_image::{Digest, Images};
-use andon_lab::{Lab, Made, MemberNote, PoolSession, PoolSpec, Standing};
+use andon_lab::{Lab, Made, MemberNote, NONE_IS_WELL, PoolSession, PoolSpec, Standing};
 use andon_schema::{Failure, Identity};
 use andon_value::Value;
 
@@ -71,7 +71,14 @@ impl Drive<'_> {
                 return Err(self.stopped());
             }
             let serials: Vec<u64> = pool.members().keys().copied().collect();
-            let (next, commands) = pool.tick(now_ms(), &self.look(&serials));
+            let mut seen = self.look(&serials);
+            if let Unwell::One(serial) = self.unwell(&pool, &seen)
+                && let Some(seen) = seen.get_mut(&serial)
+            {
+                (self.say)(&format!("{} runs and does not answer its balancer", self.names(&pool, &[serial])));
+                (seen.alive, seen.healthy) = (false, false);
+            }
+            let (next, commands) = pool.tick(now_ms(), &seen);
             pool = next;
             self.write(&pool, fault.as_deref())?;
             if let Some(why) = pool.returning().filter(|why| said.as_deref() != Some(*why)) {
@@ -79,6 +86,10 @@ impl Drive<'_> {
                 said = Some(why.to_owned());
             }
             if let [Command::Finish(end)] = commands.as_slice() {
+                // One after another: the next one is looked for once the last one is replaced.
+                if *end == End::Settled && matches!(self.unwell(&pool, &seen), Unwell::One(_)) {
+                    continue;
+                }
                 fault = fault_after(fault, &pool, end);
                 if *end != End::Settled {
                     // Who was to be replaced and could not be goes on; whoever asked for it asks again.
@@ -125,6 +136,16 @@ impl Drive<'_> {
             deaths: spec.deaths,
             window_ms: spec.window_ms,
         })
+    }
+
+    /// Whether balancers get no answer from members, all of which run.
+    fn unwell(&self, pool: &Pool, seen: &BTreeMap<u64, Seen>) -> Unwell {
+        let serials: Vec<u64> = pool.members().keys().copied().collect();
+        // While something is under way, or one has ended, nobody is judged, and nobody need be asked.
+        if !pool.is_at_rest() || !serials.iter().all(|serial| seen.get(serial).is_some_and(|seen| seen.alive)) {
+            return Unwell::Nobody;
+        }
+        pool.unwell(&self.session.unwell_ms(&serials))
     }
 
     fn look(&self, serials: &[u64]) -> BTreeMap<u64, Seen> {
@@ -340,12 +361,26 @@ pub(super) fn with_fault(lab: &Lab, pool: &Identity, value: Value) -> Value {
         let alive = ended_ms.is_none();
         (serial, Seen { alive, ended_ms, healthy: alive, requests: 0, errors: 0 })
     };
-    let Some(deaths) = known.would_give_up(now_ms(), &look.ended_ms.into_iter().map(seen).collect()) else {
-        return value;
+    let has_ended = look.ended_ms.values().any(Option::is_some);
+    let with = |fault: &str| {
+        let mut attributes = value.as_entries().map(|entries| (**entries).clone()).unwrap_or_default();
+        attributes.insert("fault".into(), fault.into());
+        Value::object(attributes)
     };
-    let mut attributes = value.as_entries().map(|entries| (**entries).clone()).unwrap_or_default();
-    attributes.insert("fault".into(), too_fast(&known, deaths).into());
-    Value::object(attributes)
+    if let Some(deaths) = known.would_give_up(now_ms(), &look.ended_ms.into_iter().map(seen).collect()) {
+        return with(&too_fast(&known, deaths));
+    }
+    match known.unwell(&look.unwell_ms) {
+        Unwell::Nobody => value,
+        // That comes first.
+        _ if has_ended => value,
+        Unwell::All => with(NONE_IS_WELL),
+        Unwell::One(serial) => {
+            let index = known.members().get(&serial).map(|member| member.index).unwrap_or_default();
+            let name = format!("{}-{index}", value.get_str("name").unwrap_or_default());
+            lab.without_member(pool, &value, serial, &format!("{name} runs and does not answer its balancer"))
+        }
+    }
 }
 
 /// The layers of the image of members of a version.
