@@ -64,8 +64,7 @@ fn complaint(change: &PlannedChange, definition: &ResourceDefinition, name: &str
         .subject(change.address.to_string())
         .at(place)
         .detail(format!(
-            "The replacement of {} would be made while the old `{kind}` is there, and no two can have the same `{name}` at once.",
-            change.address
+            "Its replacement would be made while the old `{kind}` is there, and no two can have the same `{name}` at once."
         ));
     let problem = if definition.lifecycle.create_before_destroy {
         problem.help("Without `create_before_destroy` the old one is deleted first, also where it is replaced for its age or its drift.")

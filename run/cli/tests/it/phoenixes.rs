@@ -226,3 +226,27 @@ fn what_cannot_be_meant_is_refused() {
         assert!(ran.err.contains(expected) && ran.err.contains("main.tf:8"), "{ran}");
     }
 }
+
+#[test]
+fn a_replacement_that_could_never_be_made_first_is_refused_by_the_first_plan() {
+    need_lab!();
+    let volume = "resource \"lab_volume\" \"data\" { size = \"16M\" }\n";
+    for (life, what) in [
+        ("address = \"10.64.0.9\"", "address"),
+        ("max_age = \"30d\"\n  address = \"10.64.0.9\"", "address"),
+        ("volumes = { \"/srv\" = lab_volume.data.id }", "volumes"),
+    ] {
+        let project = project("phoenixes-held", life);
+        let text = definition(life);
+        project.write("stacks/app/main.tf", &format!("{text}{volume}"));
+        let ran = project.exits(1, &["plan"]);
+        let line = 1 + text.lines().position(|line| line.trim().starts_with(what)).unwrap();
+        let expected = format!("`{what}` and `create_before_destroy` exclude each other");
+        assert!(ran.err.contains(&expected) && ran.err.contains(&format!("main.tf:{line}:")), "{ran}");
+        assert!(ran.err.contains(&format!("leave `{what}` out")) && ran.err.contains("deleted first"), "{ran}");
+        // Without it, it is planned.
+        let text = format!("{text}{volume}").replace("lifecycle { create_before_destroy = true }", "");
+        project.write("stacks/app/main.tf", &text);
+        project.ok(&["plan"]);
+    }
+}
