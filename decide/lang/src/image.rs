@@ -31,12 +31,18 @@ pub struct Recipe {
     /// which `from` names has to be added to it.
     pub key: String,
     params: BTreeMap<Arc<str>, Value>,
+    whole: BTreeMap<Arc<str>, Value>,
 }
 
 impl Recipe {
     /// The parameters of one of its roles: those of the image's that the role has.
     pub fn params_of(&self, role: &str) -> Value {
         self.params.get(role).cloned().unwrap_or(Value::NULL)
+    }
+
+    /// All parameters of its roles, by role, also those that have their defaults: what is sensitive is marked so.
+    pub fn all_params(&self) -> Value {
+        Value::object(self.whole.clone())
     }
 }
 
@@ -46,7 +52,7 @@ pub fn image_recipe(project: &Project, name: &str, schemas: &Schemas) -> Result<
     acyclic(project, image)?;
     let from = base(&image.from)?;
     let given = given(project, image)?;
-    let (roles, params) = roles(project, image, &given)?;
+    let (roles, params, whole) = roles(project, image, &given)?;
     let mut fingerprint = Fingerprint::new(&project.files);
     fingerprint.piece("andon recipe 2");
     let mut out = Diagnostics::new();
@@ -63,7 +69,7 @@ pub fn image_recipe(project: &Project, name: &str, schemas: &Schemas) -> Result<
         return Err(out);
     }
     let roles = roles.iter().map(|role| role.name.name.clone()).collect();
-    Ok(Recipe { name: image.name.name.clone(), from, roles, key: fingerprint.finish(), params })
+    Ok(Recipe { name: image.name.name.clone(), from, roles, key: fingerprint.finish(), params, whole })
 }
 
 /// The image of a name.
@@ -126,12 +132,13 @@ fn given(project: &Project, image: &Image) -> Result<Value, Diagnostics> {
     image.params.as_ref().map_or(Ok(Value::NULL), |expr| evaluate(expr, &scope))
 }
 
-type OfImage = (Vec<Arc<Role>>, BTreeMap<Arc<str>, Value>);
+type OfImage = (Vec<Arc<Role>>, BTreeMap<Arc<str>, Value>, BTreeMap<Arc<str>, Value>);
 
-/// The roles of an image, each with those of the image's parameters that it has; every parameter must be of one.
+/// The roles of an image, each with those of the image's parameters that it has, and with all that it has then; every
+/// parameter must be of one.
 fn roles(project: &Project, image: &Image, given: &Value) -> Result<OfImage, Diagnostics> {
     let mut out = Diagnostics::new();
-    let (mut roles, mut values) = (Vec::new(), BTreeMap::new());
+    let (mut roles, mut values, mut whole) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
     let mut declared: BTreeSet<Arc<str>> = BTreeSet::new();
     let mut is_clear = true;
     let place = |name: &str| image.params.as_ref().and_then(|expr| crate::check::item_span(expr, name));
@@ -155,8 +162,9 @@ fn roles(project: &Project, image: &Image, given: &Value) -> Result<OfImage, Dia
         let own = Value::object(
             own.filter(|(name, _)| names.contains(*name)).map(|(name, value)| (name.clone(), value.clone())),
         );
-        if let Err(errors) = params(&lineage, &own, &Places { of: &place, key: &key, head }) {
-            out.extend(errors);
+        match params(&lineage, &own, &Places { of: &place, key: &key, head }) {
+            Ok(all) => drop(whole.insert(role.name.name.clone(), Value::object(all))),
+            Err(errors) => out.extend(errors),
         }
         declared.extend(names);
         values.insert(role.name.name.clone(), own);
@@ -169,7 +177,7 @@ fn roles(project: &Project, image: &Image, given: &Value) -> Result<OfImage, Dia
         let diagnostic = Diagnostic { span: key(name).or(head), ..diagnostic };
         out.push(suggest(diagnostic, name, declared.iter().map(|name| &**name)));
     }
-    if out.is_empty() { Ok((roles, values)) } else { Err(out) }
+    if out.is_empty() { Ok((roles, values, whole)) } else { Err(out) }
 }
 
 /// Adds the files of the project that resources are made of. Where it is not known which, all that there are.

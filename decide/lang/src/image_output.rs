@@ -96,9 +96,14 @@ static FORMATS: LazyLock<BTreeMap<&str, Block>> = LazyLock::new(|| {
         let said = "Whether bills of materials (SPDX, CycloneDX) and the provenance go with it. Default: true.";
         ("attestations", Attribute::optional(Type::Bool, said))
     };
-    let config = || {
-        [
-            ("path", text("Where it is written, from the project's directory.")),
+    let config =
+        || {
+            [
+            (
+                "path",
+                text("Where it is written, from the project's directory: a directory, or one file that ends with .tar.")
+                    .format(LAYOUT),
+            ),
             ("push", texts("The registries' references that it is pushed to: REGISTRY/NAME:TAG.")),
             ("compression", text("How layers are packed: gzip, the default, or none.").format(COMPRESSION)),
             ("entrypoint", texts("The command that a container runs, to which arguments are added.")),
@@ -110,7 +115,7 @@ static FORMATS: LazyLock<BTreeMap<&str, Block>> = LazyLock::new(|| {
             ("labels", map("Labels of the image.")),
             attestations(),
         ]
-    };
+        };
     BTreeMap::from([
         ("oci", block(config())),
         (
@@ -151,6 +156,7 @@ static FORMATS: LazyLock<BTreeMap<&str, Block>> = LazyLock::new(|| {
 });
 
 const ARCHIVE: Format = Format { name: "the name of an archive", example: "\"web.tar.gz\"", check: archive };
+const LAYOUT: Format = Format { name: "the place of a layout", example: "\"out/web\"", check: layout };
 const COMPRESSION: Format =
     Format { name: "a compression", example: "\"gzip\"", check: |it| one_of(it, "compression", ["gzip", "none"]) };
 const DISK_FORMAT: Format = Format {
@@ -181,6 +187,28 @@ fn archive(value: &Value) -> Result<(), Failure> {
                 .help("Let it end with .tar, .tar.gz or .tgz."))
         }
     }
+}
+
+/// What ends the name of an archive that is packed: a layout is none.
+const PACKED: [&str; 8] = [".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.zst", ".tar.bz2", ".tar.lz4", ".zip"];
+
+/// Whether this can be the place of a layout of the Open Container Initiative, in `output "oci"` and after `oci:`.
+///
+/// # Errors
+/// Where it is the name of an archive that is packed.
+pub fn layout_place(path: &str) -> Result<(), Failure> {
+    match PACKED.iter().any(|end| path.ends_with(end)) {
+        false => Ok(()),
+        true => Err(Failure::new(
+            format!("`{path}` is no place of a layout"),
+            "A layout is a directory, or an archive that is not packed: its layers are.",
+        )
+        .help("Let it end with .tar, or name a directory.")),
+    }
+}
+
+fn layout(value: &Value) -> Result<(), Failure> {
+    value.as_str().map_or(Ok(()), |path| layout_place(path))
 }
 
 fn size(value: &Value) -> Result<(), Failure> {

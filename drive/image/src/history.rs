@@ -40,6 +40,10 @@ pub struct Baked {
     pub base: Digest,
     /// Its roles.
     pub roles: Vec<String>,
+    /// All parameters of the roles, by role, without what is secret; `null` in the records of earlier versions.
+    pub params: Json,
+    /// The digest of the manifest of what it was made over, where that is an image of a registry.
+    pub manifest: Option<Digest>,
     /// Who had it made.
     pub by: String,
     /// The commit of the project, where it is under version control.
@@ -66,6 +70,8 @@ pub struct PruneRule {
     pub unused_for: Duration,
     /// So many of the last of each image of each project stay.
     pub keep: usize,
+    /// Projects whose directory is not there keep nothing, and are forgotten.
+    pub gone: bool,
     /// Nothing is removed.
     pub dry_run: bool,
 }
@@ -82,6 +88,8 @@ impl Baked {
             "from": self.from,
             "base": self.base.as_str(),
             "roles": self.roles,
+            "params": self.params,
+            "manifest": self.manifest.as_ref().map(Digest::as_str),
             "by": self.by,
             "commit": self.commit,
             "changed": self.changed,
@@ -103,11 +111,20 @@ impl Baked {
             from: text("from")?,
             base: Digest::parse(&text("base")?)?,
             roles: json.get("roles")?.as_array()?.iter().filter_map(|role| Some(role.as_str()?.to_owned())).collect(),
+            params: json.get("params").cloned().unwrap_or_default(),
+            manifest: text("manifest").and_then(|digest| Digest::parse(&digest)),
             by: text("by")?,
             commit: text("commit"),
             changed: json.get("changed")?.as_bool()?,
         })
     }
+}
+
+/// Whether the directory of a project is not there. Of one that cannot be looked at nobody knows.
+pub fn is_gone(project: &str) -> bool {
+    let project = Path::new(project);
+    let missing = |error: io::Error| error.kind() == io::ErrorKind::NotFound;
+    project.is_absolute() && fs::symlink_metadata(project).is_err_and(missing)
 }
 
 /// Appends a line, wholly or not at all. Of what a loss of power cut short before it, nothing runs on into it.
@@ -185,6 +202,17 @@ impl Images {
         Ok(projects)
     }
 
+    /// Forgets the projects whose directory is not there.
+    fn forget_gone(&self) -> Result<(), Failure> {
+        let all = self.directory.join("references");
+        for place in names(&all)?.iter().map(|name| all.join(name)) {
+            if fs::read_to_string(place.join("project")).is_ok_and(|project| is_gone(&project)) {
+                remove_all(&place)?;
+            }
+        }
+        Ok(())
+    }
+
     fn references(&self, project: &Path) -> PathBuf {
         let name = project.display().to_string();
         self.directory.join("references").join(RecipeKey::of([name.as_bytes()]).as_str())
@@ -207,8 +235,10 @@ impl Images {
     pub fn prune(&self, rule: &PruneRule, in_use: &BTreeSet<Digest>) -> Result<(Vec<Pruned>, u64), Failure> {
         let all = self.list()?;
         let history = self.history();
+        let is_forgotten = |project: &str| rule.gone && is_gone(project);
         let mut last: BTreeSet<Digest> = BTreeSet::new();
         let images: BTreeSet<(&str, &str)> = history.iter().map(|it| (&*it.project, &*it.name)).collect();
+        let images = images.into_iter().filter(|(project, _)| !is_forgotten(project));
         for (project, name) in images {
             let mut seen: Vec<&Digest> = Vec::new();
             for baked in history.iter().rev().filter(|it| it.project == project && it.name == name) {
@@ -221,11 +251,17 @@ impl Images {
         let mut verdicts = Vec::new();
         for kept in &all {
             let name = history.iter().rev().find(|it| it.digest == kept.digest).map(|it| it.name.clone());
-            let referring = self.referring(&kept.digest)?;
+            let mut referring = self.referring(&kept.digest)?;
+            referring.retain(|project| !is_forgotten(project));
+            // What is there is the better reason.
+            referring.sort_by_key(|project| is_gone(project));
             let why = if in_use.contains(&kept.digest) {
                 Some("a server runs on it".to_owned())
             } else if let Some(project) = referring.first() {
-                Some(format!("{project} refers to it"))
+                Some(match is_gone(project) {
+                    false => format!("{project} refers to it"),
+                    true => format!("{project} refers to it, and is not there: --gone lets it go"),
+                })
             } else if last.contains(&kept.digest) {
                 Some(format!("it is one of the last {} of its name", rule.keep))
             } else if self.unused_for(&kept.digest) < rule.unused_for {
@@ -249,6 +285,9 @@ impl Images {
         }
         if rule.dry_run {
             return Ok((verdicts, 0));
+        }
+        if rule.gone {
+            self.forget_gone()?;
         }
         for verdict in verdicts.iter().filter(|verdict| verdict.kept.is_none()) {
             remove_all(&self.place(&verdict.digest))?;

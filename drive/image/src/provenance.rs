@@ -3,7 +3,8 @@
 //! (<https://github.com/secure-systems-lab/dsse/blob/master/envelope.md>), signed with Ed25519.
 
 use std::fs;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::atomic::AtomicBool;
@@ -20,7 +21,7 @@ use crate::digest::hex;
 use crate::history::Baked;
 use crate::layer::hash_file;
 use crate::trouble::Trouble;
-use crate::{Digest, Package};
+use crate::{Digest, Package, Reference};
 
 const PAYLOAD: &str = "application/vnd.in-toto+json";
 
@@ -65,10 +66,7 @@ impl SigningKey {
 /// What is said of an image: what it was made of, by whom. `finished` is when, as RFC 3339 has it.
 pub fn statement(baked: &Baked, finished: &str, packages: &[Package]) -> Json {
     let hash = |digest: &Digest| digest.as_str().trim_start_matches("sha256:").to_owned();
-    let mut made_of = vec![json!({
-        "name": baked.from,
-        "digest": { "sha256": hash(&baked.base) },
-    })];
+    let mut made_of = vec![base_of(baked)];
     if let Some(commit) = &baked.commit {
         made_of.push(json!({
             "name": "project",
@@ -84,7 +82,12 @@ pub fn statement(baked: &Baked, finished: &str, packages: &[Package]) -> Json {
         "predicate": {
             "buildDefinition": {
                 "buildType": "urn:andon:bake:1",
-                "externalParameters": { "image": baked.name, "from": baked.from, "roles": baked.roles },
+                "externalParameters": {
+                    "image": baked.name,
+                    "from": baked.from,
+                    "roles": baked.roles,
+                    "params": baked.params,
+                },
                 "internalParameters": { "recipe": baked.recipe },
                 "resolvedDependencies": made_of,
             },
@@ -97,6 +100,33 @@ pub fn statement(baked: &Baked, finished: &str, packages: &[Package]) -> Json {
             },
         },
     })
+}
+
+/// What an image was made over. `sha256` is what anybody gets who hashes what is there by that name: the manifest of an image
+/// of a registry. How this program digests the files of any base has a name of its own, as the specification allows:
+/// <https://github.com/in-toto/attestation/blob/main/spec/v1/digest_set.md>.
+fn base_of(baked: &Baked) -> Json {
+    let hash = |digest: &Digest| digest.as_str().trim_start_matches("sha256:").to_owned();
+    let files = hash(&baked.base);
+    let manifest = baked.manifest.as_ref().and_then(|manifest| Some((manifest, Reference::parse(&baked.from).ok()?)));
+    match manifest {
+        Some((manifest, reference)) => json!({
+            "name": baked.from,
+            "uri": package_url(&reference, manifest),
+            "digest": { "sha256": hash(manifest), "andonTree": files },
+        }),
+        None => json!({ "name": baked.from, "digest": { "andonTree": files } }),
+    }
+}
+
+/// The package URL of an image in a registry:
+/// <https://github.com/package-url/purl-spec/blob/main/types-doc/oci-definition.md>.
+fn package_url(reference: &Reference, manifest: &Digest) -> String {
+    let Reference { registry, name, tag, .. } = reference;
+    let last = name.rsplit('/').next().unwrap_or(name);
+    let version = manifest.as_str().replace(':', "%3A");
+    let place = format!("{registry}/{name}").replace(':', "%3A");
+    format!("pkg:oci/{last}@{version}?repository_url={place}&tag={tag}")
 }
 
 /// A statement in an envelope, signed.
@@ -191,15 +221,37 @@ fn unpem(label: &str, text: &str) -> Option<Vec<u8>> {
 }
 
 /// The commit of the directory, and whether anything in it differs from that; `None` where it is under no version
-/// control, or there is no git. What is written at these paths, and beside them with an ending more, does not count.
-pub fn commit_of(directory: &Path, written: &[String]) -> Option<(String, bool)> {
+/// control, has no commit yet, or there is no git. What is written at these paths, and beside them with an ending more, does
+/// not count. Of somebody else's checkout root asks as its owner: git would refuse root, as what is set in there may run
+/// programs.
+///
+/// # Errors
+/// Where there is a checkout that git does not speak about, with what it says.
+pub fn commit_of(directory: &Path, written: &[String]) -> Result<Option<(String, bool)>, Failure> {
+    let checkout = directory.ancestors().map(|above| above.join(".git")).find_map(|git| fs::metadata(git).ok());
+    let owner = checkout.as_ref().map(|it| (it.uid(), it.gid()));
     let git = |arguments: &[&str]| {
         let mut git = Command::new("git");
-        git.arg("-C").arg(directory).args(arguments).stdin(Stdio::null()).stderr(Stdio::null());
-        let output = git.output().ok()?;
-        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+        git.arg("--no-optional-locks").arg("-C").arg(directory).args(arguments).stdin(Stdio::null());
+        if let Some((user, group)) = owner.filter(|(user, _)| *user != 0 && nix::unistd::geteuid().is_root()) {
+            // What root has set is not theirs to read.
+            git.uid(user).gid(group).env_remove("HOME").env_remove("XDG_CONFIG_HOME").current_dir("/");
+        }
+        match git.output() {
+            Ok(output) if output.status.success() => Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned()),
+            Ok(output) => Err(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
+            Err(error) => Err(error.to_string()),
+        }
     };
-    let commit = git(&["rev-parse", "--verify", "HEAD"])?;
+    let unknown = |why: String| {
+        let why = why.lines().next().unwrap_or_default().trim_end_matches('.').to_owned();
+        Failure::new("it is not known of which commit the project is", format!("git says: {why}."))
+    };
+    let commit = match git(&["rev-parse", "--verify", "HEAD"]) {
+        Ok(commit) => commit,
+        Err(_) if checkout.is_none() || !has_git() => return Ok(None),
+        Err(_) => return git(&["rev-parse", "--git-dir"]).map(|_| None).map_err(unknown),
+    };
     // gitglossary(7), pathspec.
     let but: Vec<String> = written
         .iter()
@@ -208,8 +260,13 @@ pub fn commit_of(directory: &Path, written: &[String]) -> Option<(String, bool)>
         .collect();
     let mut question = vec!["status", "--porcelain", "--untracked-files=all", "--", "."];
     question.extend(but.iter().map(String::as_str));
-    let changes = git(&question)?;
-    Some((commit, !changes.is_empty()))
+    let changes = git(&question).map_err(unknown)?;
+    Ok(Some((commit, !changes.is_empty())))
+}
+
+fn has_git() -> bool {
+    let quiet = Stdio::null;
+    Command::new("git").arg("--version").stdin(quiet()).stdout(quiet()).stderr(quiet()).status().is_ok()
 }
 
 #[cfg(test)]
@@ -256,16 +313,27 @@ mod tests {
             return;
         }
         let written = ["./out/web".to_owned(), "out/web.tar".to_owned()];
-        assert_eq!(commit_of(folder.path(), &written), None);
+        assert_eq!(commit_of(folder.path(), &written), Ok(None));
         put("web.image.hcl");
         assert!(git(&["add", "."]) && git(&["commit", "--quiet", "-m", "a"]));
-        let commit = commit_of(folder.path(), &written).unwrap();
+        let commit = commit_of(folder.path(), &written).unwrap().unwrap();
         assert!(commit.0.len() >= 40 && !commit.1, "{commit:?}");
         for path in ["out/web/etc/motd", "out/web.spdx.json", "out/web.tar", "out/web.tar.provenance.json"] {
             put(path);
         }
-        assert_eq!(commit_of(folder.path(), &written), Some(commit.clone()));
+        assert_eq!(commit_of(folder.path(), &written), Ok(Some(commit.clone())));
         put("out/other");
-        assert_eq!(commit_of(folder.path(), &written), Some((commit.0, true)));
+        assert_eq!(commit_of(folder.path(), &written), Ok(Some((commit.0.clone(), true))));
+        // Somebody else's: root asks as they would.
+        if nix::unistd::geteuid().is_root() {
+            fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+            let mut owned = Command::new("chown");
+            assert!(owned.args(["-R", "4711:4711"]).arg(folder.path()).status().unwrap().success());
+            assert_eq!(commit_of(folder.path(), &written), Ok(Some((commit.0, true))));
+            // The files are root's, the rest is not: whom to believe git does not know, and says so.
+            assert!(Command::new("chown").arg("0:0").arg(folder.path()).status().unwrap().success());
+            let wrong = commit_of(folder.path(), &written).unwrap_err();
+            assert!(wrong.detail.contains("dubious ownership"), "{wrong:?}");
+        }
     }
 }

@@ -95,14 +95,18 @@ pub struct DiffArguments {
 pub struct HistoryArguments {
     /// Only of this image of the project
     pub image: Option<String>,
+    /// Of all projects on this machine, with the directory of each
+    #[arg(long)]
+    pub all: bool,
 }
 
 #[derive(Debug, Clone, Args)]
 pub struct VerifyArguments {
     /// Images: names of the project, digests, or their beginnings; all on this machine where none is named
     ///
-    /// A reference to a registry, REGISTRY/NAME:TAG, is held against the provenance that is there beside it; so is a file that
-    /// was written, such as an archive or a disk.
+    /// A reference to a registry, REGISTRY/NAME:TAG, is held against the provenance that is there beside it; so is what was
+    /// written: an archive, a disk, a directory, or a layout, `oci:DIRECTORY` or `oci:DIRECTORY:TAG`. What begins with `.` or
+    /// `/` is a path.
     pub images: Vec<String>,
     /// Hold this provenance against the keys as well, and the image against it
     #[arg(long, value_name = "FILE", requires = "key")]
@@ -129,6 +133,11 @@ pub struct PruneArguments {
     /// Of each image of each project, keep the last COUNT
     #[arg(long, value_name = "COUNT", default_value_t = 1)]
     pub keep: usize,
+    /// Forget projects whose directory is not there: what only they refer to goes
+    ///
+    /// Look first, with --dry-run: a directory may only not be mounted now.
+    #[arg(long)]
+    pub gone: bool,
     /// Say what would be removed, and remove nothing
     #[arg(long)]
     pub dry_run: bool,
@@ -150,18 +159,20 @@ pub enum Place {
 impl Place {
     /// Reads `--output`. `None` where it is the name of an archive that is packed in another way.
     pub fn parse(text: &str) -> Option<Place> {
+        if let Some(path) = text.strip_prefix("oci:") {
+            return Some(Place::Oci(path.into()));
+        }
         let name = text.rsplit('/').next().unwrap_or(text);
         let is_packed =
             name.contains(".tar.") || [".txz", ".tbz2", ".tzst", ".zip"].iter().any(|end| name.ends_with(end));
         if is_packed && !name.ends_with(".tar.gz") {
             return None;
         }
-        Some(match text.strip_prefix("oci:") {
-            Some(path) => Place::Oci(path.into()),
-            None if text.ends_with(".qcow2") => Place::Disk(text.into(), DiskFormat::Qcow2),
-            None if text.ends_with(".raw") || text.ends_with(".img") => Place::Disk(text.into(), DiskFormat::Raw),
-            None if [".tar", ".tar.gz", ".tgz"].iter().any(|end| text.ends_with(end)) => Place::Archive(text.into()),
-            None => Place::Directory(text.into()),
+        Some(match text {
+            _ if text.ends_with(".qcow2") => Place::Disk(text.into(), DiskFormat::Qcow2),
+            _ if text.ends_with(".raw") || text.ends_with(".img") => Place::Disk(text.into(), DiskFormat::Raw),
+            _ if [".tar", ".tar.gz", ".tgz"].iter().any(|end| text.ends_with(end)) => Place::Archive(text.into()),
+            _ => Place::Directory(text.into()),
         })
     }
 }

@@ -14,7 +14,8 @@ use andon_ledger::State;
 use andon_reach::{Contact, Cover, Target, run_agent};
 use andon_schema::host::Catalog;
 use andon_schema::{Failure, HostReport, Identity, Schemas, Secrets};
-use andon_value::Value;
+use andon_value::{Kind, Marks, Value};
+use serde_json::Value as Json;
 
 use crate::agent::{AgentReply, AgentRequest, BakePart, Task, Ways, lines};
 use crate::errand::Errand;
@@ -175,8 +176,8 @@ impl Baker {
         };
         let own = own.transpose()?.unwrap_or_default();
         let manifest = match &prepared.parent {
-            Parent::Source(source @ Source::Registry(_)) => self.images.manifest_of(&baked.base, source),
-            _ => None,
+            Parent::Source(source) => self.manifest(source, &baked.base),
+            Parent::Image(_) => None,
         };
         let locked = LockedImage {
             from: base.as_str().into(),
@@ -221,10 +222,10 @@ impl Baker {
             false => self.images.known(&prepared.key),
         };
         if let Some(digest) = known {
-            self.adopt(prepared, &digest).map_err(not_baked)?;
+            self.adopt(prepared, &digest, ways).map_err(not_baked)?;
             return Ok((digest, None));
         }
-        let commit = self.commit();
+        let commit = self.commit_or_say(ways);
         let locked = self.locked(&prepared.recipe);
         let pins = pins(locked);
         let parent = match &prepared.parent {
@@ -329,23 +330,36 @@ impl Baker {
     }
 
     /// Writes down that an image is this project's, too, where another one had it made from the same.
-    fn adopt(&self, prepared: &Prepared, digest: &Digest) -> Result<(), Failure> {
+    fn adopt(&self, prepared: &Prepared, digest: &Digest, ways: &mut Ways<'_>) -> Result<(), Failure> {
         let history = self.images.history();
         let owner = self.owner().display().to_string();
         let mut same = history.iter().rev().filter(|it| it.digest == *digest);
         let is_own = |it: &&Baked| it.project == owner && it.name == *prepared.recipe.name;
         match (same.clone().find(is_own), same.next()) {
-            (None, Some(other)) => self.remember(prepared, &other.base, digest, self.commit()),
+            (None, Some(other)) => self.remember(prepared, &other.base, digest, self.commit_or_say(ways)),
             _ => Ok(()),
         }
     }
 
     /// The commit of the project now, and whether anything but what images are written to differs from that.
-    fn commit(&self) -> Option<(String, bool)> {
+    fn commit(&self) -> Result<Option<(String, bool)>, Failure> {
         let outputs = self.project.images.keys().filter_map(|name| andon_lang::image_outputs(&self.project, name).ok());
         let written: Vec<String> =
             outputs.flatten().filter_map(|output| output.text("path").map(str::to_owned)).collect();
         commit_of(&self.directory, &written)
+    }
+
+    /// The same. Where it cannot be known, the user is told so: the image will be of no commit.
+    fn commit_or_say(&self, ways: &mut Ways<'_>) -> Option<(String, bool)> {
+        self.commit().unwrap_or_else(|failure| {
+            (ways.say)(&format!("{}: {}", failure.summary, failure.detail));
+            None
+        })
+    }
+
+    /// The manifest that a base is of, where that is an image of a registry.
+    fn manifest(&self, source: &Source, base: &Digest) -> Option<Digest> {
+        matches!(source, Source::Registry(_)).then(|| self.images.manifest_of(base, source)).flatten()
     }
 
     /// Writes down what came of a recipe, and who made it of what: of the commit at its beginning, and where that is
@@ -358,7 +372,7 @@ impl Baker {
         began: Option<(String, bool)>,
     ) -> Result<(), Failure> {
         let Recipe { name, from, roles, .. } = &prepared.recipe;
-        let is_same = began == self.commit();
+        let is_same = self.commit().is_ok_and(|now| now == began);
         let commit = began.map(|(commit, changed)| (commit, changed || !is_same));
         self.images.remember(&Baked {
             time_ms: now().0,
@@ -369,6 +383,8 @@ impl Baker {
             from: from.clone(),
             base: base.clone(),
             roles: roles.iter().map(ToString::to_string).collect(),
+            params: without_secrets(&prepared.recipe.all_params()),
+            manifest: prepared.source().and_then(|source| self.manifest(source, base)),
             by: who(),
             changed: commit.as_ref().is_some_and(|(_, changed)| *changed),
             commit: commit.map(|(commit, _)| commit),
@@ -487,6 +503,26 @@ impl Baker {
     }
 }
 
+/// A value as a provenance has it: whatever is secret in it is said to be so, and not even digested, since of a short one that
+/// could be guessed.
+fn without_secrets(value: &Value) -> Json {
+    let (value, marks) = value.clone().unmark();
+    if marks != Marks::NONE {
+        return Json::from("(sensitive)");
+    }
+    match value.kind() {
+        Kind::Object(entries) | Kind::Map(_, entries) => {
+            entries.iter().map(|(name, value)| (name.to_string(), without_secrets(value))).collect()
+        }
+        Kind::Tuple(elements) => elements.iter().map(without_secrets).collect(),
+        Kind::List(_, elements) => elements.iter().map(without_secrets).collect(),
+        Kind::Set(_, elements) => elements.iter().map(without_secrets).collect(),
+        Kind::Null(_) => Json::Null,
+        Kind::Unknown(..) => Json::from("(not known)"),
+        Kind::Bool(_) | Kind::Number(_) | Kind::String(_) => andon_value::encode(&value),
+    }
+}
+
 /// All that an image is made from.
 fn recipe_key(recipe: &Recipe, from: &str, locked: Option<&LockedImage>) -> RecipeKey {
     let locked = locked.map(LockedImage::key).unwrap_or_default();
@@ -561,6 +597,8 @@ pub fn referred(state: &State) -> BTreeSet<Digest> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn package(name: &str, version: &str) -> Package {
@@ -578,11 +616,92 @@ mod tests {
     }
 
     #[test]
+    fn a_secret_is_in_no_provenance() {
+        let secret = Value::from("x").mark(Marks { sensitive: true, ..Marks::NONE });
+        let list = Value::list(andon_value::Type::String, [Value::from("a"), secret.clone()]);
+        for (value, expected) in [
+            (Value::from(80), json!(80)),
+            (secret.clone(), json!("(sensitive)")),
+            (Value::object([("key", secret), ("name", Value::from("a"))]), json!({"key": "(sensitive)", "name": "a"})),
+            (list, json!(["a", "(sensitive)"])),
+            (Value::NULL, json!(null)),
+            (Value::UNKNOWN, json!("(not known)")),
+        ] {
+            assert_eq!(without_secrets(&value), expected);
+        }
+    }
+
+    #[test]
     fn what_this_machine_has_is_not_locked() {
         let all = [package("libc6", "2.36-9"), package("nginx", "1.22.1-9")];
         assert_eq!(versions(&all, &[]).len(), 2);
         // It was another version when the base was made: the role has brought a newer one.
         let locked = versions(&all, &[package("libc6", "2.36-8"), package("vim", "9")]);
         assert_eq!(locked, BTreeMap::from([("nginx:amd64".into(), "1.22.1-9".into())]));
+    }
+
+    /// What apt would install of a repository that has 1.0 and 2.0; `None` where there is no apt.
+    fn chosen(pins: &str) -> Option<String> {
+        let folder = std::env::temp_dir().join(format!("andon-pins-{}", std::process::id()));
+        let at = |name: &str| folder.join(name);
+        for directory in ["repo", "state/lists/partial", "cache/archives/partial", "preferences"] {
+            std::fs::create_dir_all(at(directory)).ok()?;
+        }
+        let entry = |version: &str| {
+            format!(
+                "Package: tool\nVersion: {version}\nArchitecture: all\nFilename: ./tool_{version}_all.deb\nSize: 1\nSHA256: {}\n\n",
+                "0".repeat(64)
+            )
+        };
+        let source = format!("deb [trusted=yes] file:{} ./\n", at("repo").display());
+        for (name, text) in [
+            ("repo/Packages", &*(entry("1.0") + &entry("2.0"))),
+            ("sources.list", &*source),
+            ("status", ""),
+            ("preferences/pins", pins),
+        ] {
+            std::fs::write(at(name), text).ok()?;
+        }
+        let apt = |words: &[&str]| {
+            let mut apt = std::process::Command::new("apt-get");
+            for (option, place) in [
+                ("Dir::State", "state"),
+                ("Dir::State::status", "status"),
+                ("Dir::Cache", "cache"),
+                ("Dir::Etc::sourcelist", "sources.list"),
+                ("Dir::Etc::preferencesparts", "preferences"),
+            ] {
+                apt.arg("-o").arg(format!("{option}={}", at(place).display()));
+            }
+            let fixed = ["Dir::Etc::sourceparts=-", "Dir::Etc::preferences=-", "APT::Sandbox::User=root"];
+            apt.args(fixed.iter().flat_map(|option| ["-o", option])).args(words).env("LC_ALL", "C").output().ok()
+        };
+        let told = apt(&["update"]).and_then(|_| apt(&["--simulate", "install", "tool"]));
+        std::fs::remove_dir_all(&folder).ok()?;
+        Some(String::from_utf8_lossy(&told?.stdout).into_owned())
+    }
+
+    #[test]
+    fn apt_chooses_the_locked_version_also_where_it_is_older() {
+        let locked = |packages: &[(&str, &str)]| LockedImage {
+            from: "debian:bookworm".into(),
+            base: "sha256:0".into(),
+            manifest: None,
+            packages: packages.iter().map(|(name, version)| ((*name).into(), (*version).into())).collect(),
+        };
+        for (packages, expected) in [
+            (&[("tool:all", "1.0")][..], "Inst tool (1.0 "),
+            (&[("tool:all", "2.0"), ("other:amd64", "1:3-4~a+b")], "Inst tool (2.0 "),
+            (&[("other:all", "1.0")], "Inst tool (2.0 "),
+            (&[], "Inst tool (2.0 "),
+            // What is no word is in no preferences: it would end them.
+            (&[("tool:all", "1.0\n\nPackage: *")], "Inst tool (2.0 "),
+        ] {
+            let Some(said) = chosen(&pins(Some(&locked(packages)))) else {
+                println!("skipped: apt is not installed");
+                return;
+            };
+            assert!(said.contains(expected), "{packages:?}: {said}");
+        }
     }
 }

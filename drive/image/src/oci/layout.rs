@@ -36,6 +36,14 @@ pub(super) fn entries(directory: &Path, tag: &str) -> Result<(Vec<Json>, Vec<Jso
     Ok(all.iter().cloned().partition(is_other))
 }
 
+/// The entries of the index of a layout, and the names of all files that they are made of.
+pub(crate) fn layout_contents(directory: &Path) -> Result<(Vec<Json>, BTreeSet<String>), Failure> {
+    let (mut all, own) = entries(directory, "")?;
+    all.extend(own);
+    let blobs = blobs_of(directory, &all);
+    Ok((all, blobs))
+}
+
 /// The names of all files that these entries are made of, as far as they are there.
 pub(super) fn blobs_of(directory: &Path, entries: &[Json]) -> BTreeSet<String> {
     let mut found = BTreeSet::new();

@@ -23,6 +23,7 @@ use flate2::write::GzEncoder;
 use serde_json::{Map, Value as Json, json};
 use sha2::{Digest as _, Sha256};
 
+pub(crate) use layout::layout_contents;
 pub(crate) use pull::{Origin, shown};
 pub use reference::Reference;
 pub use referrers::Document;

@@ -58,6 +58,22 @@ impl Reference {
         Ok(Reference { registry: registry.to_owned(), name: name.to_owned(), tag: tag.to_owned(), digest })
     }
 
+    /// Reads one to push to: a tag, which the image is then found by.
+    ///
+    /// # Errors
+    /// Where it is no reference, or names a digest: that follows from what is pushed.
+    pub fn parse_target(text: &str) -> Result<Reference, Failure> {
+        let reference = Reference::parse(text)?;
+        match &reference.digest {
+            None => Ok(reference),
+            Some(_) => Err(Failure::new(
+                "nothing can be pushed to a digest",
+                format!("`{text}`: what a manifest's digest is follows from what is pushed."),
+            )
+            .help(format!("Push to a tag: {}/{}:{}.", reference.registry, reference.name, reference.tag))),
+        }
+    }
+
     /// What the registry is asked by.
     pub(crate) fn wanted(&self) -> &str {
         self.digest.as_ref().map_or(&*self.tag, Digest::as_str)

@@ -76,7 +76,7 @@ pub fn what_an_earlier_version_kept_goes_with_a_prune() {
     fs::write(store.join("bases/debian-bookworm"), format!("{old}\n")).unwrap();
     let in_use = [used.clone()].into();
     assert_eq!(images.list().unwrap().len(), 1, "they are none of this version's");
-    let rule = |dry_run| PruneRule { unused_for: Duration::from_secs(3600), keep: 1, dry_run };
+    let rule = |dry_run| PruneRule { unused_for: Duration::from_secs(3600), keep: 1, gone: false, dry_run };
     images.prune(&rule(true), &in_use).unwrap();
     assert!(place(&old).exists() && place(&used).exists());
     images.prune(&rule(false), &in_use).unwrap();

@@ -233,7 +233,7 @@ pub fn several_pulls_and_a_prune_at_once() {
     };
     let mut workers: Vec<_> = froms.iter().map(start).collect();
     let images = data.images();
-    let rule = PruneRule { unused_for: Duration::from_secs(3600), keep: 1, dry_run: false };
+    let rule = PruneRule { unused_for: Duration::from_secs(3600), keep: 1, gone: false, dry_run: false };
     while workers.iter_mut().any(|worker| worker.try_wait().unwrap().is_none()) {
         images.prune(&rule, &Default::default()).unwrap();
     }

@@ -109,6 +109,15 @@ pub fn beside(path: &Path, end: &str) -> PathBuf {
     name.into()
 }
 
+/// What stands for the image of a tag in a layout, of which there may be several: what is said of it is beside that.
+pub fn in_layout(layout: &Path, tag: &str) -> PathBuf {
+    let path: PathBuf = layout.components().collect();
+    match tag.is_empty() || path.file_name().is_some_and(|last| last == tag) {
+        true => path,
+        false => PathBuf::from(format!("{}.{tag}", path.display())),
+    }
+}
+
 /// Removes what was said of an earlier image at a path: it is not true of what is there now.
 pub fn remove_beside(path: &Path) -> Result<(), Failure> {
     for end in ENDS {

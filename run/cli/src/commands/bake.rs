@@ -13,7 +13,7 @@ use andon_image::{
     can_be_layout,
 };
 use andon_lang::modules::LOCK_FILE;
-use andon_lang::{Output, image_outputs};
+use andon_lang::{Output, image_outputs, layout_place};
 use andon_schema::units::parse_bytes;
 use andon_schema::{Change, Failure, HostReport, Identity};
 use andon_text::{Diagnostic, nearest};
@@ -202,7 +202,7 @@ fn wanted(
             ("oci", path) => {
                 all.extend(path.map(|path| Form::Layout { path, config: own.clone() }));
                 for to in output.texts("push") {
-                    let to = Reference::parse(&to).map_err(|failure| {
+                    let to = Reference::parse_target(&to).map_err(|failure| {
                         let diagnostic = Diagnostic::error(failure.summary).at(output.span).detail(failure.detail);
                         Stop::from(failure.help.into_iter().fold(diagnostic, Diagnostic::help))
                     })?;
@@ -227,14 +227,17 @@ fn wanted(
                 .help("Let it end with .tar, .tar.gz or .tgz.")
         })?;
         also.push(match place {
-            Place::Oci(path) => Form::Layout { path, config: config.clone() },
+            Place::Oci(path) => {
+                layout_place(&path.to_string_lossy()).map_err(|failure| refused(&failure))?;
+                Form::Layout { path, config: config.clone() }
+            }
             Place::Archive(path) => Form::Archive(path),
             Place::Directory(path) => Form::Directory(path),
             Place::Disk(path, format) => Form::Disk { path, config: DiskConfig { format, ..DiskConfig::default() } },
         });
     }
     for to in &arguments.push {
-        let to = Reference::parse(to).map_err(|failure| refused(&failure))?;
+        let to = Reference::parse_target(to).map_err(|failure| refused(&failure))?;
         also.push(Form::Push { to, config: config.clone() });
     }
     let is_attested = !arguments.no_attestations;
@@ -305,11 +308,7 @@ fn write(
                 }
                 false => {
                     image.write_layout(path, name)?;
-                    // Several images may be in one layout.
-                    let own = path.file_name().is_some_and(|last| last == name);
-                    let path: PathBuf = path.components().collect();
-                    let path = if own { path } else { PathBuf::from(format!("{}.{name}", path.display())) };
-                    beside(&path, std::slice::from_ref(&image.digest))?
+                    beside(&attestations::in_layout(path, name), std::slice::from_ref(&image.digest))?
                 }
             };
             let said = format!("wrote {} ({})", place(path), image.digest);

@@ -1,22 +1,25 @@
 //! `image`: what images there are, what is in them, where they come from, and which may go.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use andon_engine::baking::referred;
 use andon_engine::{provider, who};
 use andon_image::provenance::{SigningKey, digest_of_file, is_about, open, sign, subject};
-use andon_image::{Baked, Changed, Digest, Images, Kept, PruneRule, Reference, Registries, sbom};
+use andon_image::{
+    Baked, Changed, Digest, Images, Kept, PruneRule, Reference, Registries, digest_of_root, images_of_layout,
+    is_layout, sbom,
+};
 use andon_ledger::Timestamp;
 use andon_schema::Failure;
 use andon_text::{Diagnostic, nearest};
 use serde_json::{Value as Json, json};
 
-use super::attestations::{PROVENANCE, SIGNED, beside, statement_of};
+use super::attestations::{PROVENANCE, SIGNED, beside, in_layout, statement_of};
 use crate::clock::{date_and_time, rfc3339_seconds};
 use crate::context::{Context, Stop, interrupt};
 use crate::image_args::{
-    AttestArguments, DiffArguments, ImageCommand, OneImage, PruneArguments, Sbom, VerifyArguments,
+    AttestArguments, DiffArguments, HistoryArguments, ImageCommand, OneImage, PruneArguments, Sbom, VerifyArguments,
 };
 use crate::servers::refused;
 use crate::terminal::print_json;
@@ -33,7 +36,7 @@ pub fn run(context: &Context, command: &ImageCommand) -> Result<(), Stop> {
         ImageCommand::List => store.list().map_err(stop),
         ImageCommand::Show(arguments) => store.show(arguments),
         ImageCommand::Diff(arguments) => store.diff(arguments),
-        ImageCommand::History(arguments) => store.history(arguments.image.as_deref()),
+        ImageCommand::History(arguments) => store.history(arguments),
         ImageCommand::Verify(arguments) => store.verify(arguments),
         ImageCommand::Prune(arguments) => store.prune(arguments),
         ImageCommand::Attest(arguments) => store.attest(arguments),
@@ -58,10 +61,9 @@ impl Store<'_> {
 
     /// The image of a name of this project, a digest, or the beginning of one.
     fn find(&self, text: &str) -> Result<Digest, Stop> {
-        let own = self.context.arguments.directory.canonicalize().unwrap_or_default().display().to_string();
+        let own = self.own();
         let history = self.baked();
-        let mut named = history.iter().rev().filter(|it| it.name == text);
-        if let Some(baked) = named.clone().find(|it| it.project == own).or_else(|| named.next()) {
+        if let Some(baked) = history.iter().rev().find(|it| it.name == text && it.project == own) {
             return Ok(baked.digest.clone());
         }
         let all = self.images.list().map_err(|failure| refused(&failure))?;
@@ -80,6 +82,11 @@ impl Store<'_> {
         }
     }
 
+    /// This project, as images are remembered by it.
+    fn own(&self) -> String {
+        self.context.arguments.directory.canonicalize().unwrap_or_default().display().to_string()
+    }
+
     /// The names of the images that the project defines; none where there is no project, or where it cannot be read.
     fn defined(&self) -> Vec<String> {
         if !andon_engine::project::is_project(&self.context.arguments.directory) {
@@ -92,14 +99,27 @@ impl Store<'_> {
     /// Why there is no image of a name.
     fn unknown(&self, name: &str) -> Stop {
         let defined = self.defined();
+        let (own, history) = (self.own(), self.baked());
+        let elsewhere = history.iter().rev().find(|it| it.name == name);
+        if let Some(other) = elsewhere {
+            // What is of another project is not meant by a name of this one.
+            let wrong = match defined.iter().any(|it| it == name) {
+                true => Diagnostic::error(format!("the image `{name}` of this project was not baked on this machine"))
+                    .help(format!("Bake it: `andon bake {name}`.")),
+                false => Diagnostic::error(format!("this project has no image `{name}`")),
+            };
+            return wrong
+                .detail(format!("The project in {} has one of that name: {}.", other.project, other.digest))
+                .help("Name that one by its digest.")
+                .into();
+        }
         if defined.iter().any(|it| it == name) {
             return Diagnostic::error(format!("the image `{name}` was not baked on this machine"))
                 .help(format!("Bake it: `andon bake {name}`."))
                 .into();
         }
-        let history = self.baked();
-        let known: BTreeSet<&str> =
-            history.iter().map(|it| &*it.name).chain(defined.iter().map(String::as_str)).collect();
+        let history = history.iter().filter(|it| it.project == own).map(|it| &*it.name);
+        let known: BTreeSet<&str> = history.chain(defined.iter().map(String::as_str)).collect();
         let wrong = Diagnostic::error(format!("there is no image `{name}` on this machine"));
         let wrong = match nearest(name, known.iter().copied()) {
             Some(near) => wrong.help(format!("Did you mean `{near}`?")),
@@ -238,9 +258,12 @@ impl Store<'_> {
         Ok(())
     }
 
-    fn history(&self, name: Option<&str>) -> Result<(), Stop> {
-        let wanted: Vec<Baked> =
-            self.baked().into_iter().filter(|it| name.is_none_or(|name| it.name == name)).collect();
+    fn history(&self, arguments: &HistoryArguments) -> Result<(), Stop> {
+        let (name, own) = (arguments.image.as_deref(), self.own());
+        let is_wanted = |it: &Baked| name.is_none_or(|name| it.name == name) && (arguments.all || it.project == own);
+        let all = self.baked();
+        let has_others = all.iter().any(|it| it.project != own);
+        let wanted: Vec<Baked> = all.into_iter().filter(is_wanted).collect();
         if let Some(name) = name.filter(|_| wanted.is_empty()) {
             return Err(self.unknown(name));
         }
@@ -248,11 +271,16 @@ impl Store<'_> {
             print_json(&json!({ "history": wanted.iter().map(baked_json).collect::<Vec<_>>() }));
             return Ok(());
         }
-        if wanted.is_empty() {
-            self.say_none();
+        match wanted.is_empty() {
+            true if has_others => {
+                self.context.say("Nothing was baked in this directory; `--all` shows what other projects have baked.");
+            }
+            true => self.say_none(),
+            false => {}
         }
         for baked in wanted.iter().rev() {
-            let line = format!("{}  {:<16}  {}", short(&baked.digest), baked.name, baked_line(baked));
+            let project = if arguments.all { format!(", in {}", baked.project) } else { String::new() };
+            let line = format!("{}  {:<16}  {}{project}", short(&baked.digest), baked.name, baked_line(baked));
             self.context.print(&format!("{line}\n"));
         }
         Ok(())
@@ -260,17 +288,20 @@ impl Store<'_> {
 
     fn verify(&self, arguments: &VerifyArguments) -> Result<(), Stop> {
         let stop = |failure: Failure| refused(&failure);
-        let (remote, local): (Vec<&String>, Vec<&String>) =
-            arguments.images.iter().partition(|text| Reference::is_like(text));
-        // The name of an image has neither.
-        let is_file = |text: &&String| text.contains(['.', '/']) && Path::new(text).is_file();
-        let (files, local): (Vec<&String>, Vec<&String>) = local.into_iter().partition(is_file);
-        if let Some(missing) = local.iter().find(|text| text.contains(['.', '/'])) {
-            return Err(Diagnostic::error(format!("there is no file `{missing}`"))
-                .help("Name a file that `andon bake` wrote, an image, or a reference to a registry.")
-                .into());
+        let (mut remote, mut files, mut wanted) = (Vec::new(), Vec::new(), Vec::new());
+        for text in &arguments.images {
+            match Meant::by(text)? {
+                Meant::Path(path) => files.push((path, None)),
+                Meant::Layout { path, tag } => files.push((path, Some(tag))),
+                Meant::Remote => remote.push(text),
+                Meant::Name => match self.find(text) {
+                    Ok(digest) => wanted.push(digest),
+                    // No image is called so, and a directory is.
+                    Err(_) if Path::new(text).is_dir() => files.push((text.into(), None)),
+                    Err(stop) => return Err(stop),
+                },
+            }
         }
-        let mut wanted = local.into_iter().map(|text| self.find(text)).collect::<Result<Vec<_>, _>>()?;
         let keys = arguments.key.iter().map(|path| {
             std::fs::read_to_string(path).map_err(|error| {
                 Stop::from(Diagnostic::error(format!("the key `{}` cannot be read: {error}", path.display())))
@@ -281,8 +312,16 @@ impl Store<'_> {
         for reference in &remote {
             held.push(self.verify_remote(reference, &keys)?);
         }
-        for file in &files {
-            held.push(self.verify_file(Path::new(file), arguments.provenance.as_deref(), &keys)?);
+        for (path, layout) in &files {
+            let provenance = arguments.provenance.as_deref();
+            match layout {
+                None if path.is_dir() && !is_layout(path) => held.push(self.verify_root(path, provenance, &keys)?),
+                None if !path.is_dir() => held.push(self.verify_file(path, provenance, &keys)?),
+                layout => {
+                    let tag = layout.as_ref().and_then(Option::as_deref);
+                    held.extend(self.verify_layout(path, tag, provenance, &keys)?);
+                }
+            }
         }
         let say_all = |held: Vec<Json>| {
             if self.context.arguments.json {
@@ -341,22 +380,62 @@ impl Store<'_> {
 
     /// Holds a file that was written, such as a disk, against its provenance, which must be signed.
     fn verify_file(&self, file: &Path, provenance: Option<&Path>, keys: &[String]) -> Result<Json, Stop> {
+        self.hold(file, provenance, keys, || digest_of_file(file, &interrupt()))
+    }
+
+    /// The same of a root file system in a directory.
+    fn verify_root(&self, directory: &Path, provenance: Option<&Path>, keys: &[String]) -> Result<Json, Stop> {
+        self.hold(directory, provenance, keys, || digest_of_root(directory, &interrupt()))
+    }
+
+    /// The same of a layout: of the image of a tag, or of all.
+    fn verify_layout(
+        &self,
+        directory: &Path,
+        tag: Option<&str>,
+        provenance: Option<&Path>,
+        keys: &[String],
+    ) -> Result<Vec<Json>, Stop> {
+        let images = images_of_layout(directory, &interrupt()).map_err(|failure| refused(&failure))?;
+        let is_wanted = |it: &&(Option<String>, Digest)| tag.is_none() || it.0.as_deref() == tag;
+        let wanted: Vec<_> = images.iter().filter(is_wanted).collect();
+        if wanted.is_empty() {
+            let tags: Vec<&str> = images.iter().filter_map(|(tag, _)| tag.as_deref()).collect();
+            return Err(Diagnostic::error(format!("there is no image `{}` in this layout", tag.unwrap_or_default()))
+                .help(format!("In {} there are: {}.", directory.display(), tags.join(", ")))
+                .into());
+        }
+        let held = wanted.into_iter().map(|(tag, digest)| {
+            let path = in_layout(directory, tag.as_deref().unwrap_or_default());
+            self.hold(&path, provenance, keys, || Ok(digest.clone()))
+        });
+        held.collect()
+    }
+
+    /// Holds what was written at a path against its provenance, which must be signed.
+    fn hold(
+        &self,
+        path: &Path,
+        provenance: Option<&Path>,
+        keys: &[String],
+        digest: impl FnOnce() -> Result<Digest, Failure>,
+    ) -> Result<Json, Stop> {
         let stop = |failure: Failure| refused(&failure);
         if keys.is_empty() {
             return Err(no_key());
         }
-        let provenance = provenance.map_or_else(|| beside(file, PROVENANCE), Path::to_owned);
+        let provenance = provenance.map_or_else(|| beside(path, PROVENANCE), Path::to_owned);
         let statement = open(&read_json(&provenance)?, keys).map_err(stop)?;
-        let digest = digest_of_file(file, &interrupt()).map_err(stop)?;
+        let digest = digest().map_err(stop)?;
         if !is_about(&statement, &digest) {
             return Err(Diagnostic::error("the provenance is of something else")
-                .detail(format!("{} is {digest}, which {} does not name.", file.display(), provenance.display()))
+                .detail(format!("{} is {digest}, which {} does not name.", path.display(), provenance.display()))
                 .into());
         }
         if !self.context.arguments.json {
-            self.context.print(&format!("✓ {} is {digest}, made by {}\n", file.display(), builder(&statement)));
+            self.context.print(&format!("✓ {} is {digest}, made by {}\n", path.display(), builder(&statement)));
         }
-        Ok(json!({ "file": file, "digest": digest.as_str(), "statement": statement }))
+        Ok(json!({ "file": path, "digest": digest.as_str(), "statement": statement }))
     }
 
     /// Holds the provenances beside an image in a registry against keys: one of them must be signed, and about it.
@@ -424,7 +503,12 @@ impl Store<'_> {
             self.images.refer_only(&baker.owner(), &refers).map_err(stop)?;
         }
         let in_use = provider::images_in_use(&settings).map_err(stop)?;
-        let rule = PruneRule { unused_for: arguments.unused_for, keep: arguments.keep, dry_run: arguments.dry_run };
+        let rule = PruneRule {
+            unused_for: arguments.unused_for,
+            keep: arguments.keep,
+            gone: arguments.gone,
+            dry_run: arguments.dry_run,
+        };
         let (verdicts, freed) = self.images.prune(&rule, &in_use).map_err(stop)?;
         if self.context.arguments.json {
             let one =
@@ -450,6 +534,51 @@ impl Store<'_> {
             self.context.say(&format!("Freed {}.", size(freed)));
         }
         Ok(())
+    }
+}
+
+/// What somebody means who names something to verify.
+enum Meant {
+    /// What was written at a path.
+    Path(PathBuf),
+    /// A layout, and the tag in it.
+    Layout { path: PathBuf, tag: Option<String> },
+    /// An image in a registry.
+    Remote,
+    /// A name or a digest; or a directory, where there is no image of that name.
+    Name,
+}
+
+impl Meant {
+    /// What is there is meant first, then a registry. The name of an image has neither dot nor slash.
+    fn by(text: &str) -> Result<Meant, Stop> {
+        if let Some(layout) = text.strip_prefix("oci:") {
+            let (path, tag) = match layout.rsplit_once(':') {
+                Some((path, tag)) if !tag.contains('/') => (path, Some(tag.to_owned())),
+                _ => (layout, None),
+            };
+            let path = PathBuf::from(path);
+            return match (is_layout(&path), path.is_file() && tag.is_none()) {
+                (true, _) => Ok(Meant::Layout { path, tag }),
+                (_, true) => Ok(Meant::Path(path)),
+                _ => Err(Diagnostic::error(format!("there is no layout `{}`", path.display()))
+                    .help("Write oci:DIRECTORY, or oci:DIRECTORY:TAG.")
+                    .into()),
+            };
+        }
+        let path = Path::new(text);
+        if text.contains(['.', '/']) && path.exists() {
+            return Ok(Meant::Path(path.to_owned()));
+        }
+        if !text.starts_with(['.', '/']) && Reference::is_like(text) {
+            return Ok(Meant::Remote);
+        }
+        match text.contains(['.', '/']) {
+            false => Ok(Meant::Name),
+            true => Err(Diagnostic::error(format!("there is no file `{text}`"))
+                .help("Name what `andon bake` wrote, an image, or a reference to a registry.")
+                .into()),
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use serde_json::Value as Json;
 
 use crate::support::{Project, need_lab};
 
-const ROLE: &str = r#"role "web" {
+pub const ROLE: &str = r#"role "web" {
   param "greeting" { default = "hi" }
 
   directory "/srv/site" { source = "site" }
@@ -17,10 +17,10 @@ const ROLE: &str = r#"role "web" {
 }
 "#;
 
-const IMAGE: &str = "image \"web\" {\n  from  = \"./root\"\n  roles = [\"web\"]\n}\n";
+pub const IMAGE: &str = "image \"web\" {\n  from  = \"./root\"\n  roles = [\"web\"]\n}\n";
 
 /// A project with an image over a small root, and a place of its own for images.
-fn project(name: &str) -> Project {
+pub fn project(name: &str) -> Project {
     let mut project = Project::empty(name);
     project.data_dir = project.directory.join(".data");
     let root = project.directory.join("root");
@@ -44,7 +44,7 @@ fn package(name: &str, version: &str) -> String {
     format!("Package: {name}\nStatus: install ok installed\nArchitecture: all\nVersion: {version}\n\n")
 }
 
-fn digest(project: &Project) -> String {
+pub fn digest(project: &Project) -> String {
     project.ok(&["bake", "web"]).out.trim().to_owned()
 }
 
@@ -495,7 +495,7 @@ fn the_same_image_of_another_project_is_said_to_be_this_ones() {
     }
     let said: Json = serde_json::from_str(&one.ok(&["image", "attest", "web"]).out).unwrap();
     assert_eq!(said["subject"][0]["name"], "web");
-    assert_eq!(one.ok(&["image", "history"]).out.lines().count(), 2);
+    assert_eq!(one.ok(&["image", "history", "--all"]).out.lines().count(), 2);
 }
 
 #[test]
@@ -524,13 +524,13 @@ fn what_cannot_be_written_is_said_before_anything_is_baked() {
 }
 
 /// Debian's registry, on a port that nobody else has.
-struct Registry {
+pub struct Registry {
     process: std::process::Child,
-    address: String,
+    pub address: String,
 }
 
 impl Registry {
-    fn start(directory: &std::path::Path) -> Option<Registry> {
+    pub fn start(directory: &std::path::Path) -> Option<Registry> {
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let address = format!("127.0.0.1:{port}");
         let store = directory.join("registry").display().to_string();

@@ -56,6 +56,7 @@ mod pool_members;
 mod pools;
 #[path = "../../../../drive/store/tests/it/postgres_server.rs"]
 mod postgres_server;
+mod provenance;
 mod provider_functions;
 mod providers;
 mod provisioners;
