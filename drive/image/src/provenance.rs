@@ -228,6 +228,7 @@ fn unpem(label: &str, text: &str) -> Option<Vec<u8>> {
 /// # Errors
 /// Where there is a checkout that git does not speak about, with what it says.
 pub fn commit_of(directory: &Path, written: &[String]) -> Result<Option<(String, bool)>, Failure> {
+    let directory = &directory.canonicalize().unwrap_or_else(|_| directory.to_owned());
     let checkout = directory.ancestors().map(|above| above.join(".git")).find_map(|git| fs::metadata(git).ok());
     let owner = checkout.as_ref().map(|it| (it.uid(), it.gid()));
     let git = |arguments: &[&str]| {
