@@ -153,6 +153,8 @@ fn settled(line: &str) -> String {
         (r"\b10\.\d+\.\d+\.\d+\b", "[ADDRESS]"),
         (r"\bby \S+@\S+", "by [WHO]"),
         (r"\bprocess \d+", "process [PID]"),
+        // A release changes no page.
+        (r#"\bversion = "\d+\.\d+\.\d+""#, "version = [VERSION]"),
     ];
     let settled = patterns.iter().fold(line.to_owned(), |line, (pattern, name)| {
         regex::Regex::new(pattern).unwrap().replace_all(&line, *name).into_owned()
