@@ -1,6 +1,7 @@
 //! An engine, Docker's or Podman's, as it is asked.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -209,6 +210,15 @@ impl Docker {
     /// The first process of a container that runs on this machine, as this machine numbers it. `connection` is that of
     /// the container.
     pub fn init(&self, connection: &Value) -> Result<i32, Failure> {
+        self.init_here(connection)?.ok_or_else(|| {
+            let detail =
+                format!("The engine at {} runs it, and no process of this machine is in it.", text(connection, "host"));
+            Failure::new("the container is on another machine", detail).help("Run Andon where the engine is.")
+        })
+    }
+
+    /// The same; `None` where the container runs on another machine.
+    pub fn init_here(&self, connection: &Value) -> Result<Option<i32>, Failure> {
         let (host, id) = (text(connection, "host"), text(connection, "id"));
         let found = ask(&host, async |engine| inspect(engine, &id).await)?.unwrap_or_default();
         let init = found.pointer("/State/Pid").and_then(Json::as_i64).and_then(|pid| i32::try_from(pid).ok());
@@ -218,14 +228,12 @@ impl Docker {
         };
         // The number is of the engine's machine, which may be another one.
         let groups = std::fs::read_to_string(format!("/proc/{init}/cgroup")).unwrap_or_default();
-        if !groups.contains(&id) {
-            return Err(Failure::new(
-                "the container is on another machine",
-                format!("The engine at {host} runs it, and no process of this machine is in it."),
-            )
-            .help("Run Andon where the engine is."));
-        }
-        Ok(init)
+        Ok(Some(init).filter(|_| groups.contains(&id)))
+    }
+
+    /// Where this machine's TCP ports lead to a port of a container, by its value.
+    pub fn published(&self, container: &Value, inside: u16) -> Vec<SocketAddr> {
+        spec::published(container, inside)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use andon_schema::{Attribute, Block, Failure, IdentityAttribute, IdentitySchema, TypeSchema};
+use andon_schema::{Attribute, Block, Failure, IdentityAttribute, IdentitySchema, NestedBlock, Nesting, TypeSchema};
 use andon_value::{Type, Value};
 
 use crate::spec::{self, format};
@@ -109,8 +109,42 @@ pub(crate) fn schema() -> TypeSchema {
     };
     // A container is found by its label, and that only where its engine is.
     let identity = IdentitySchema { version: 0, attributes: [("host".to_owned(), host)].into() };
-    let schema = TypeSchema::of(Block { attributes, description, ..Block::default() });
+    let blocks = [("smoke_test".to_owned(), smoke_test())].into();
+    let schema = TypeSchema::of(Block { attributes, blocks, description, ..Block::default() });
     TypeSchema { identity: Some(Arc::new(identity)), ..schema }
+}
+
+/// What a new container must be. Whoever has it made judges it.
+fn smoke_test() -> NestedBlock {
+    let texts = |what: &str| Attribute::optional(Type::list(Type::String), what);
+    let switch = |what: &str| Attribute::optional(Type::Bool, what);
+    let attributes = [
+        ("enabled", switch("Whether a new server is tested at all before it counts as created. Default `true`.")),
+        ("units", switch("Whether all units of its init must be up, where that has units. Default `true`.")),
+        ("services", texts("The services that its init runs, and no others. Default: any.")),
+        ("users", texts("The users whose number is 1000 or more, and no others. Default: any.")),
+        (
+            "ports",
+            texts("The ports that others can reach, and no others: `[\"80\", \"53/udp\"]`. Default: any.")
+                .format(format::OPEN_PORT),
+        ),
+        (
+            "reachable",
+            switch(
+                "Whether each TCP port of `ports` that a port of this machine leads to must take a connection there. Default `true`.",
+            ),
+        ),
+        (
+            "timeout",
+            Attribute::optional(Type::String, "How long it may take until all is so. Default `10s`.")
+                .format(format::DURATION),
+        ),
+    ];
+    let attributes = attributes.into_iter().map(|(name, attribute)| (name.to_owned(), attribute)).collect();
+    let description = "What a new server must be before it counts as created. One that is not is removed. Where the engine is on another machine, \
+         nobody looks into the server.";
+    let block = Block { attributes, description: description.to_owned(), ..Block::default() };
+    NestedBlock { nesting: Nesting::Single, block, min_items: 0, max_items: 1 }
 }
 
 fn connection() -> Type {
@@ -132,7 +166,12 @@ pub(crate) fn plan(prior: Option<&Value>, config: &Value) -> Result<(Value, Vec<
     let kept = prior.filter(|_| replace.is_empty());
     // One that is started may get another address, and nobody can reach it before.
     let is_started = kept.and_then(|prior| prior.get("running")).and_then(Value::as_bool) == Some(false);
-    let attributes = schema().block.attributes.into_iter().map(|(name, attribute)| {
+    let Block { attributes, blocks, .. } = schema().block;
+    let blocks = blocks.into_iter().map(|(name, block)| {
+        let value = config.get(&name).cloned().unwrap_or_else(|| Value::null(block.implied_type()));
+        (name, value)
+    });
+    let attributes = attributes.into_iter().map(|(name, attribute)| {
         let value = match given(&name) {
             Some(value) => value.clone(),
             None if name == "running" => Value::from(true),
@@ -142,7 +181,7 @@ pub(crate) fn plan(prior: Option<&Value>, config: &Value) -> Result<(Value, Vec<
         };
         (name, value)
     });
-    Ok((Value::object(attributes), replace))
+    Ok((Value::object(attributes.chain(blocks)), replace))
 }
 
 /// Whether two values are the same, whatever their marks; what is not known is the same as nothing.
@@ -161,10 +200,12 @@ mod tests {
     use super::*;
 
     fn config(given: &[(&'static str, Value)]) -> Value {
-        Value::object(schema().block.attributes.into_iter().map(|(name, attribute)| {
+        let Block { attributes, blocks, .. } = schema().block;
+        let attributes = attributes.into_iter().map(|(name, attribute)| (name, attribute.ty));
+        let blocks = blocks.into_iter().map(|(name, block)| (name, block.implied_type()));
+        Value::object(attributes.chain(blocks).map(|(name, ty)| {
             let given = given.iter().find(|(given, _)| *given == name).map(|(_, value)| value.clone());
-            let value = given.unwrap_or_else(|| Value::null(attribute.ty));
-            (name, value)
+            (name, given.unwrap_or_else(|| Value::null(ty)))
         }))
     }
 

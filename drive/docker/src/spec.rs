@@ -1,10 +1,10 @@
 //! What a user asks of a container, checked and typed.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use andon_schema::Failure;
-use andon_schema::units::{format_bytes, parse_bytes};
+use andon_schema::units::{format_bytes, parse_bytes, parse_duration};
+use andon_schema::{Failure, OpenPort};
 use andon_value::Value;
 use serde_json::{Value as Json, json};
 
@@ -61,6 +61,9 @@ pub(crate) mod format {
         example: "[\"127.0.0.1:8080:80\"]",
         check: |it| text(it, super::port),
     };
+    pub const OPEN_PORT: Format =
+        Format { name: "ports", example: "[\"80\", \"53/udp\"]", check: |it| text(it, super::open_port) };
+    pub const DURATION: Format = Format { name: "a time", example: "\"30s\"", check: |it| text(it, super::duration) };
     pub const VOLUME: Format = Format {
         name: "what is where in the server",
         example: "[\"/srv/data:/data\"]",
@@ -211,6 +214,32 @@ struct Port {
     outside: u16,
     /// With its protocol: `80/tcp`.
     inside: String,
+}
+
+fn open_port(text: &str) -> Result<(), Failure> {
+    OpenPort::parse(text).map(drop).ok_or_else(|| {
+        Failure::new(
+            format!("`{text}` is no port"),
+            "It is a number from 1 to 65535, with `/udp` behind if it is one of UDP.",
+        )
+    })
+}
+
+fn duration(text: &str) -> Result<(), Failure> {
+    parse_duration(text).map(drop).ok_or_else(|| {
+        Failure::new(format!("`{text}` is no time"), "It is a number followed by `ms`, `s`, `m`, `h` or `d`.")
+    })
+}
+
+/// Where this machine's TCP ports lead to a port of a container.
+pub(crate) fn published(container: &Value, inside: u16) -> Vec<SocketAddr> {
+    let inside = format!("{inside}/tcp");
+    let ports = texts(container, "ports").into_iter().filter_map(|text| port(&text).ok());
+    let here = |port: Port| {
+        let address = port.address.filter(|address| !address.is_unspecified()).unwrap_or(Ipv4Addr::LOCALHOST.into());
+        SocketAddr::new(address, port.outside)
+    };
+    ports.filter(|port| port.inside == inside).map(here).collect()
 }
 
 fn port(text: &str) -> Result<Port, Failure> {
@@ -374,6 +403,17 @@ mod tests {
         for wrong in ["", "80", "0:80", "80:0", "a:80", "1:2:3:4", "80:80/icmp", "70000:80", "localhost:80:80"] {
             check(wrong, None);
         }
+    }
+
+    #[test]
+    fn ways_to_a_port_are_known() {
+        let ports =
+            ["8080:80", "127.0.0.2:81:80", "[::1]:82:80", "0.0.0.0:83:80", "84:80/udp", "85:443"].map(Value::from);
+        let container = Value::object([("ports", Value::list(andon_value::Type::String, ports))]);
+        let ways = |port| published(&container, port).iter().map(ToString::to_string).collect::<Vec<_>>();
+        assert_eq!(ways(80), ["127.0.0.1:8080", "127.0.0.2:81", "[::1]:82", "127.0.0.1:83"]);
+        assert_eq!(ways(443), ["127.0.0.1:85"]);
+        assert!(ways(22).is_empty());
     }
 
     #[test]

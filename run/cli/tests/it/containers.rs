@@ -132,7 +132,7 @@ fn containers_are_servers() {
 
 fn a_container_lives_its_life(podman: &Podman) {
     let project = podman.project("container-life");
-    let limits = "  memory = \"64M\"\n  cpus = 0.5\n  restart = \"unless-stopped\"\n  processes = 50\n  environment = { GREETING = \"hi there\" }\n  labels = { shop = \"north\" }";
+    let limits = "  smoke_test {\n    users = []\n    ports = []\n  }\n  memory = \"64M\"\n  cpus = 0.5\n  restart = \"unless-stopped\"\n  processes = 50\n  environment = { GREETING = \"hi there\" }\n  labels = { shop = \"north\" }";
     project.write("stacks/app/main.tf", &podman.definition(limits));
     let ran = project.ok(&["apply", "-y"]);
     assert!(ran.err.contains("docker_server.web") || ran.out.contains("docker_server.web"), "{ran}");
@@ -241,6 +241,10 @@ fn what_goes_wrong_is_said_and_nothing_is_left(podman: &Podman) {
         "echo no luck >&2; exit 3",
         &["has ended", "exit code was 3", "no luck"],
     );
+    let tested = |test: &str| format!("wait\"]\n  smoke_test {{\n    timeout = \"1s\"\n    {test}\n  }}\n");
+    check("wait\"]\n", &tested("users = [\"shop\"]"), &["not what it must be", "The user shop is not there."]);
+    check("wait\"]\n", &tested("ports = [\"80\"]"), &["The port 80 is not open.", "smoke_test { enabled = false }"]);
+    check("wait\"]\n", &tested("ports = [\"http\"]"), &["`http` is no port", "main.tf"]);
     check("\"/bin/sh\"", "\"/bin/no-such\"", &["cannot start the container", "no-such"]);
     check(IMAGE, "localhost:1/no/such:1", &["cannot pull the image `localhost:1/no/such:1`"]);
     check(&podman.socket(), "/nowhere/socket", &["no engine answers at unix:///nowhere/socket", "podman.socket"]);

@@ -247,7 +247,8 @@ impl Story {
             ("gateways", "interface an", networks.len()),
             ("network devices", "interface av", servers.len()),
             ("network namespaces", "network namespace ", servers.len()),
-            ("tables", "table ", networks.len()),
+            ("tables of IPv4", "table ip ", networks.len()),
+            ("tables of IPv6", "table ip6 ", networks.len()),
         ] {
             let these: Vec<_> = found.iter().filter(|trace| trace.starts_with(prefix)).collect();
             assert_eq!(these.len(), count, "{what}: {these:?}\n{}", told());

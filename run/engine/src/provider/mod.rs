@@ -155,7 +155,8 @@ pub fn built_in_for(session: &Session, project: &Arc<Project>) -> Result<Provide
         names: Arc::default(),
         interrupt: Arc::clone(&settings.interrupt),
     });
-    providers.add(Arc::new(DockerProvider(Docker::interrupted_by(Arc::clone(&settings.interrupt)))));
+    let docker = Docker::interrupted_by(Arc::clone(&settings.interrupt));
+    providers.add(Arc::new(DockerProvider { docker, helper: settings.helper.clone() }));
     let images = Arc::clone(&baker.images);
     providers.add(Arc::new(ImageProvider(baker)));
     let helper = settings.helper.clone();

@@ -216,6 +216,16 @@ impl Demands {
         }
     }
 
+    /// What is to be seen of it; `None` where nobody looks.
+    pub fn expected(&self) -> Option<&Expected> {
+        self.expected.as_ref()
+    }
+
+    /// Whether it must answer this machine.
+    pub fn is_to_answer(&self) -> bool {
+        self.reachable
+    }
+
     /// Whether anything is asked at all that takes a look inside.
     fn looks_inside(&self) -> bool {
         self.expected.is_some() || self.floor.is_some()
@@ -261,7 +271,7 @@ impl Demands {
     ///
     /// # Errors
     /// Where it cannot be reached.
-    fn smoke_test(
+    pub fn smoke_test(
         &self,
         target: &Target,
         helper: &Path,
