@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::{Component, Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use andon_lab::Lab;
 use andon_schema::Failure;
@@ -63,7 +64,10 @@ pub(super) fn remember(directory: &Path, lab: &Lab) -> Result<(), Failure> {
     }
     let path = path(directory);
     let text = json!({ "data": place.data.to_string_lossy(), "user": place.user }).to_string();
-    let unfinished = path.with_extension(format!("{}.new", std::process::id()));
+    // Several are made at once.
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let number = COUNT.fetch_add(1, Ordering::Relaxed);
+    let unfinished = path.with_extension(format!("{}-{number}.new", std::process::id()));
     let written = fs::create_dir_all(records(directory))
         .and_then(|()| fs::write(&unfinished, text))
         .and_then(|()| fs::rename(&unfinished, &path));
@@ -164,6 +168,15 @@ mod tests {
             let lab = Lab::open(settings(name)).unwrap();
             remember(&folder, &lab).unwrap();
             assert_eq!(Place::read(&folder), Some(Place::of(&lab)));
+        }
+        // The first objects of a project are made at once.
+        let lab = Lab::open(settings("three")).unwrap();
+        for _ in 0..20 {
+            fs::remove_file(path(&folder)).unwrap();
+            std::thread::scope(|scope| {
+                let all: Vec<_> = (0..8).map(|_| scope.spawn(|| remember(&folder, &lab))).collect();
+                all.into_iter().for_each(|one| one.join().unwrap().unwrap());
+            });
         }
         assert!(has_a_lab(&folder));
         std::fs::remove_dir_all(&folder).unwrap();
