@@ -171,3 +171,22 @@ fn mentioned(directory: &Path) -> bool {
         fs::read(entry.path().join("cmdline")).is_ok_and(|line| line.windows(name.len()).any(|part| part == name))
     })
 }
+
+pub fn a_release_of_ubuntu_is_a_base() {
+    let ubuntu = Source::parse("ubuntu:jammy", Path::new("/")).unwrap();
+    let archive = ["-sfI", "--max-time", "10", "http://archive.ubuntu.com/ubuntu/dists/jammy/Release"];
+    if !Command::new("curl").args(archive).output().is_ok_and(|it| it.status.success()) {
+        println!("  skipped: Ubuntu's mirror cannot be reached");
+        return;
+    }
+    let images = kept();
+    let base = images.base(&ubuntu, &|line| println!("  {line}")).unwrap();
+    let packages = images.packages(&base.digest).unwrap();
+    let has =
+        |name: &str| packages.iter().any(|package| package.name == name && package.url().contains("pkg:deb/ubuntu/"));
+    assert!(has("apt") && has("ubuntu-keyring") && packages.len() > 80, "{} packages", packages.len());
+    // It is a base as any other: what Ubuntu has is installed over it.
+    let image = install(&images, &base.digest, "0bad00000123", "ubuntu with hello", "hello");
+    assert!(images.packages(&image).unwrap().iter().any(|package| package.name == "hello"));
+    assert_eq!(images.base(&ubuntu, &|_| {}).unwrap().digest, base.digest);
+}

@@ -86,6 +86,7 @@ const TESTS: &[Test] = &[
     ("debian: a mirror that is not there is said so", debian::a_mirror_that_is_not_there_is_said_so),
     ("debian: any mirror gives what is locked", debian::any_mirror_gives_what_is_locked),
     ("debian: the same packages give the same image", debian::the_same_packages_give_the_same_image),
+    ("debian: a release of Ubuntu is a base", debian::a_release_of_ubuntu_is_a_base),
     ("debian: a killed base leaves nothing after a sweep", debian::a_killed_base_leaves_nothing_after_a_sweep),
 ];
 
