@@ -257,17 +257,17 @@ pub fn faults(project: &Project) -> Vec<Json> {
 /// Clients that ask all the while, half of them on connections that they keep.
 pub struct Load {
     stop: Arc<AtomicBool>,
-    clients: Vec<JoinHandle<(usize, Vec<String>)>>,
+    clients: Vec<JoinHandle<(Vec<usize>, Vec<String>)>>,
 }
 
 impl Load {
     /// Starts so many clients of each sort.
     pub fn start(port: u16, clients: usize) -> Load {
-        let stop = Arc::new(AtomicBool::new(false));
+        let (stop, began) = (Arc::new(AtomicBool::new(false)), Instant::now());
         let clients = (0..clients * 2)
             .map(|number| {
                 let stop = Arc::clone(&stop);
-                std::thread::spawn(move || ask_until(&stop, port, number % 2 == 0))
+                std::thread::spawn(move || ask_until(&stop, began, port, number % 2 == 0))
             })
             .collect();
         Load { stop, clients }
@@ -275,27 +275,39 @@ impl Load {
 
     /// Stops the clients; how many answers they got, and every failure.
     pub fn stop(self) -> (usize, Vec<String>) {
+        let (answers, failures) = self.stop_by_seconds();
+        (answers.iter().sum(), failures)
+    }
+
+    /// Stops the clients; how many answers they got in each second since they were started, the last one begun and not
+    /// ended, and every failure.
+    pub fn stop_by_seconds(self) -> (Vec<usize>, Vec<String>) {
         self.stop.store(true, Ordering::Relaxed);
-        let mut all = (0, Vec::new());
+        let mut all = (Vec::new(), Vec::new());
         for client in self.clients {
             let (answers, failures) = client.join().unwrap();
-            all.0 += answers;
+            all.0.resize(answers.len().max(all.0.len()), 0);
+            answers.iter().zip(&mut all.0).for_each(|(answers, all)| *all += answers);
             all.1.extend(failures);
         }
         all
     }
 }
 
-fn ask_until(stop: &AtomicBool, port: u16, keep: bool) -> (usize, Vec<String>) {
+fn ask_until(stop: &AtomicBool, began: Instant, port: u16, keep: bool) -> (Vec<usize>, Vec<String>) {
     let address = format!("127.0.0.1:{port}");
     let patience = Duration::from_secs(10);
-    let (mut answers, mut failures) = (0, Vec::new());
+    let (mut answers, mut failures) = (Vec::new(), Vec::new());
     let mut kept: Option<TcpStream> = None;
     while !stop.load(Ordering::Relaxed) {
         let outcome =
             if keep { ask_kept(&mut kept, &address, patience) } else { get(&address, "/", patience).map(|it| it.0) };
         match outcome {
-            Ok(200) => answers += 1,
+            Ok(200) => {
+                let second = began.elapsed().as_secs() as usize;
+                answers.resize(answers.len().max(second + 1), 0);
+                answers[second] += 1;
+            }
             other => {
                 kept = None;
                 failures.push(format!("{other:?}"));
