@@ -102,6 +102,21 @@ impl Project {
         fs::write(place, text.replace(from, to)).unwrap();
     }
 
+    /// Time passes: all that says when it was made was made in 2020.
+    pub fn ages(&self) {
+        let mut state: Json = serde_json::from_str(&self.ok(&["state", "pull"]).out).unwrap();
+        for resource in state["resources"].as_array_mut().unwrap() {
+            for instance in resource["instances"].as_array_mut().unwrap() {
+                if instance["attributes"].get("created").is_some() {
+                    instance["attributes"]["created"] = "2020-01-01T00:00:00Z".into();
+                }
+            }
+        }
+        state["serial"] = (state["serial"].as_u64().unwrap() + 1).into();
+        self.write("state.json", &state.to_string());
+        self.ok(&["state", "push", "state.json"]);
+    }
+
     /// The binary, in this project.
     pub fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new(&self.program);
