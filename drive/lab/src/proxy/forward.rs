@@ -59,9 +59,9 @@ impl Client {
 /// Passes a request on and gives the answer, or an answer of its own that says why there is none. It is written down where
 /// that is asked for.
 pub(super) async fn forward(shared: &Arc<Shared>, client: &Client, request: Request<Incoming>) -> Response<Answer> {
-    let live = shared.live();
+    let mut live = shared.live();
     let entry = live.access.as_ref().map(|log| Entry::new(log, client.address.ip(), &request));
-    let mut answer = pass_on(shared, &live, client, request).await;
+    let mut answer = pass_on(shared, &mut live, client, request).await;
     if let Some(mut entry) = entry {
         entry.answered(answer.status(), answer.body().target());
         answer.body_mut().write_down(entry);
@@ -69,7 +69,12 @@ pub(super) async fn forward(shared: &Arc<Shared>, client: &Client, request: Requ
     answer
 }
 
-async fn pass_on(shared: &Arc<Shared>, live: &Live, client: &Client, request: Request<Incoming>) -> Response<Answer> {
+async fn pass_on(
+    shared: &Arc<Shared>,
+    live: &mut Arc<Live>,
+    client: &Client,
+    request: Request<Incoming>,
+) -> Response<Answer> {
     shared.counts.request();
     let (mut parts, body) = request.into_parts();
     if parts.method == Method::CONNECT {

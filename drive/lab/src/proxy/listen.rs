@@ -144,14 +144,14 @@ impl Arrival {
         let guest = |is_secure| Guest::new(Client::new(self.address, is_secure), self.shared.clone(), self.stage);
         let Some(tls) = &live.tls else {
             return match live.mode {
-                Mode::Tcp => stream::pass(&self.shared, &live, self.address, stream).await,
+                Mode::Tcp => stream::pass(&self.shared, live, self.address, stream).await,
                 Mode::Http => guest(false).serve_http1(TokioIo::new(stream), &live).await,
             };
         };
         let Ok(Ok(stream)) = timeout(HANDSHAKE_LIMIT, tls.accept(stream)).await else { return };
         let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
         match live.mode {
-            Mode::Tcp => stream::pass(&self.shared, &live, self.address, stream).await,
+            Mode::Tcp => stream::pass(&self.shared, live, self.address, stream).await,
             Mode::Http if is_http2 => guest(true).serve_http2(TokioIo::new(stream), &live).await,
             Mode::Http => guest(true).serve_http1(TokioIo::new(stream), &live).await,
         }

@@ -21,14 +21,14 @@ const BUFFER: usize = 16 << 10;
 /// Passes a client's connection on to a target. One that no target takes is closed.
 pub(super) async fn pass(
     shared: &Shared,
-    live: &Live,
+    mut live: Arc<Live>,
     client: SocketAddr,
     stream: impl AsyncRead + AsyncWrite + Unpin,
 ) {
     shared.counts.request();
     let wish = if live.sticky == Sticky::Source { Wish::Source(client.ip()) } else { Wish::Nothing };
     let mut tried: Vec<SocketAddr> = Vec::new();
-    while let Some((target, open)) = shared.choose(live, &tried, wish) {
+    while let Some((target, open)) = shared.choose(&mut live, &tried, wish) {
         if !tried.is_empty() {
             shared.counts.retry();
         }

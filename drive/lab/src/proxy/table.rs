@@ -68,11 +68,18 @@ impl Shared {
         *locked(&self.live) = Arc::new(live);
     }
 
-    /// The target for a request that some have not served.
-    pub fn choose(&self, live: &Live, tried: &[SocketAddr], wish: Wish) -> Option<(Arc<Target>, OpenRequest)> {
-        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-        let target = live.choose(turn, tried, wish)?;
-        Some((target.clone(), target.begin()))
+    /// The target for a request that some have not served. Where it has left since the settings were read, they are read
+    /// anew: nobody waits for a request that begins there now, and its server may be gone.
+    pub fn choose(&self, live: &mut Arc<Live>, tried: &[SocketAddr], wish: Wish) -> Option<(Arc<Target>, OpenRequest)> {
+        loop {
+            let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+            let target = live.choose(turn, tried, wish)?;
+            if let Some(open) = target.begin() {
+                return Some((target.clone(), open));
+            }
+            // No target leaves before there are settings without it.
+            *live = self.live();
+        }
     }
 }
 
@@ -219,10 +226,34 @@ mod tests {
         assert_eq!(shares(&live(&[0, 0]), 100).len(), 2, "better than no answer");
     }
 
+    #[tokio::test]
+    async fn a_request_that_comes_late_is_not_begun_where_one_has_left() {
+        let (old, new) = (live(&[1000]), live(&[1000]));
+        let (leaves, comes) = (old.entries[0].target.clone(), new.entries[0].target.clone());
+        let shared = Shared::new(old);
+        let mut read = shared.live();
+        let before = leaves.begin().unwrap();
+        shared.swap(new);
+        let left = tokio::spawn({
+            let leaves = leaves.clone();
+            async move { leaves.leave(Duration::from_secs(60)).await }
+        });
+        tokio::task::yield_now().await;
+        // It leaves, and one request is still open there: the next one goes where it is wanted.
+        let (target, _open) = shared.choose(&mut read, &[], Wish::Nothing).unwrap();
+        assert!(Arc::ptr_eq(&target, &comes));
+        assert!(Arc::ptr_eq(&read, &shared.live()));
+        drop(before);
+        assert_eq!(left.await.unwrap(), 0, "nothing was cut");
+        assert!(leaves.begin().is_none());
+        shared.swap(live(&[]));
+        assert!(shared.choose(&mut shared.live(), &[], Wish::Nothing).is_none());
+    }
+
     #[test]
     fn those_with_few_open_requests_are_next() {
         let live = live(&[1000, 1000, 1000]);
-        let busy: Vec<_> = live.entries.iter().take(2).map(|entry| entry.target.begin()).collect();
+        let busy: Vec<_> = live.entries.iter().take(2).map(|entry| entry.target.begin().unwrap()).collect();
         for turn in 0..10 {
             assert_eq!(
                 live.choose(turn, &[], Wish::Nothing).map(|target| target.address),

@@ -150,10 +150,12 @@ impl Target {
         *locked(&self.health) = health;
     }
 
-    /// Counts a request as open.
-    pub fn begin(self: &Arc<Target>) -> OpenRequest {
+    /// Counts a request as open; `None` where it takes no new ones, as it leaves or has left.
+    pub fn begin(self: &Arc<Target>) -> Option<OpenRequest> {
+        // In this order, and [`Target::leave`] in the other: one of both sees the other.
         self.open.fetch_add(1, Ordering::SeqCst);
-        OpenRequest(self.clone())
+        let open = OpenRequest(self.clone());
+        (!self.leaving.load(Ordering::SeqCst)).then_some(open)
     }
 
     /// Waits until it is healthy.
@@ -166,8 +168,8 @@ impl Target {
         self.leaving.store(true, Ordering::SeqCst);
         self.stage.send_replace(Stage::Leaving);
         self.forget_idle();
-        let _ = timeout(limit, self.until(|target| target.open.load(Ordering::SeqCst) == 0)).await;
-        let cut = self.open();
+        let finished = timeout(limit, self.until(|target| target.open.load(Ordering::SeqCst) == 0)).await;
+        let cut = if finished.is_ok() { 0 } else { self.open() };
         self.discard();
         cut
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Read;
+use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -150,10 +151,43 @@ fn speaks_tls(world: &World) {
     // Plain TCP behind TLS.
     let mut wanted = given(&listen, &[&one]);
     wanted.extend([tls(&[&new]), ("mode", "tcp".into())]);
-    world.update(KIND, &identity, &value, &wanted).unwrap();
+    let value = world.update(KIND, &identity, &value, &wanted).unwrap().value;
     let (good, text) = curl(world, &listen, "shop.example", &new, &[]);
     assert!(good && !text.contains("x-forwarded"), "{text}");
+    // Who came before the targets were others, and says hello after it, is served by those that are here.
+    let (gate, opened) = std::sync::mpsc::channel();
+    let late = hesitating(&listen, opened);
+    thread::scope(|scope| {
+        let client = scope.spawn(|| curl(world, &late, "shop.example", &new, &[]));
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while world.lab.balancer_status(&identity).unwrap()["connections"] != 1 {
+            assert!(Instant::now() < deadline, "the client has not come");
+            thread::sleep(Duration::from_millis(5));
+        }
+        let two = Backend::new("two");
+        let mut wanted = given(&listen, &[&two]);
+        wanted.extend([tls(&[&new]), ("mode", "tcp".into())]);
+        world.update(KIND, &identity, &value, &wanted).unwrap();
+        drop(one);
+        gate.send(()).unwrap();
+        let (good, text) = client.join().unwrap();
+        assert!(good, "{text}");
+    });
     world.delete(KIND, &identity);
+}
+
+/// Where one connection is passed on to an address at once, and what is said by it from when the gate is opened.
+fn hesitating(to: &str, opened: std::sync::mpsc::Receiver<()>) -> String {
+    let (listener, to) = (TcpListener::bind("127.0.0.1:0").unwrap(), to.to_owned());
+    let address = listener.local_addr().unwrap().to_string();
+    thread::spawn(move || {
+        let (mut client, mut server) = (listener.accept().unwrap().0, TcpStream::connect(to).unwrap());
+        opened.recv().unwrap();
+        let (mut reader, mut writer) = (server.try_clone().unwrap(), client.try_clone().unwrap());
+        thread::spawn(move || std::io::copy(&mut client, &mut server));
+        let _ = std::io::copy(&mut reader, &mut writer);
+    });
+    address
 }
 
 fn passes_connections(world: &World) {

@@ -315,10 +315,9 @@ fn ask_until(stop: &AtomicBool, began: Instant, port: u16, keep: bool) -> (Vec<u
     let (mut answers, mut failures) = (Vec::new(), Vec::new());
     let mut kept: Option<TcpStream> = None;
     while !stop.load(Ordering::Relaxed) {
-        let outcome =
-            if keep { ask_kept(&mut kept, &address, patience) } else { get(&address, "/", patience).map(|it| it.0) };
+        let outcome = if keep { ask_kept(&mut kept, &address, patience) } else { get(&address, "/", patience) };
         match outcome {
-            Ok(200) => {
+            Ok((200, _)) => {
                 let second = began.elapsed().as_secs() as usize;
                 answers.resize(answers.len().max(second + 1), 0);
                 answers[second] += 1;
@@ -335,7 +334,7 @@ fn ask_until(stop: &AtomicBool, began: Instant, port: u16, keep: bool) -> (Vec<u
 
 /// One request on a kept connection. An idle connection that the other side closed between two requests is opened anew,
 /// as any client does; one that breaks during a request is a failure.
-fn ask_kept(kept: &mut Option<TcpStream>, address: &str, patience: Duration) -> Result<u16, String> {
+fn ask_kept(kept: &mut Option<TcpStream>, address: &str, patience: Duration) -> Result<(u16, String), String> {
     let told = |error: std::io::Error| error.to_string();
     let fresh = || -> Result<TcpStream, String> {
         let stream = TcpStream::connect_timeout(&address.parse().unwrap(), patience).map_err(told)?;
@@ -367,7 +366,7 @@ fn ask_kept(kept: &mut Option<TcpStream>, address: &str, patience: Duration) -> 
             let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).ok_or("no status")?;
             let closes = head.to_ascii_lowercase().contains("connection: close");
             *kept = (!closes).then_some(stream);
-            return Ok(status);
+            return Ok((status, body.to_owned()));
         }
     }
 }
