@@ -1,4 +1,7 @@
-//! What cannot be there twice: an object that holds it cannot be made before the one that it replaces is deleted.
+//! What cannot be there twice: an object that holds it cannot be made before the one that it replaces is deleted, and
+//! none can take it before whoever has it has given it up.
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use andon_lang::definitions::ResourceDefinition;
 use andon_lang::place_in;
@@ -28,6 +31,38 @@ pub(crate) fn unreplaceable<'a>(
         }
     }
     problems
+}
+
+/// The changes that give up what another change takes, such as a volume that goes from one server to another: the one that
+/// gives and the one that takes, by their places.
+pub(crate) fn handovers(input: &PlanInput, changes: &[PlannedChange]) -> BTreeSet<(usize, usize)> {
+    let mut given: BTreeMap<(&str, &str, String), Vec<usize>> = BTreeMap::new();
+    let mut taken: Vec<((&str, &str, String), usize)> = Vec::new();
+    for (at, change) in changes.iter().enumerate().filter(|(_, change)| change.provider.is_none()) {
+        let kind = &*change.address.resource.kind;
+        let Some(schema) = input.schemas.built_in(Mode::Managed).get(kind) else { continue };
+        if change.action == PlannedAction::Forget {
+            continue;
+        }
+        for (name, _) in schema.block.attributes.iter().filter(|(_, attribute)| attribute.exclusive) {
+            let of = |value: &Option<Value>| texts(value.as_ref().and_then(|value| value.get(name)));
+            let (before, after) = (of(&change.before), of(&change.after));
+            let of_kind = |text: &String| (kind, name.as_str(), text.clone());
+            before.difference(&after).for_each(|text| given.entry(of_kind(text)).or_default().push(at));
+            taken.extend(after.difference(&before).map(|text| (of_kind(text), at)));
+        }
+    }
+    let givers = taken.iter().flat_map(|(what, taker)| {
+        let givers = given.get(what).into_iter().flatten();
+        givers.map(move |giver| (*giver, *taker))
+    });
+    givers.filter(|(giver, taker)| giver != taker).collect()
+}
+
+/// What a value holds that is known.
+fn texts(value: Option<&Value>) -> BTreeSet<String> {
+    let elements = value.map(elements).unwrap_or_default();
+    elements.iter().filter_map(|element| Some(element.as_str()?.to_string())).collect()
 }
 
 /// Whether it is for this attribute that the replacement of an object cannot be made first.

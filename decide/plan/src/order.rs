@@ -3,7 +3,8 @@
 //! What is made waits for the making of what it reads. What is removed waits for the removal of what used it. Where
 //! nothing hangs on it, it waits too until whatever used it has been changed over: that is what lets a server go only
 //! after the balancer has left it. Where something must be removed before something else is made, and the removal is on
-//! the way to that, it comes early: it waits only for those that do not wait for it themselves.
+//! the way to that, it comes early: it waits only for those that do not wait for it themselves. What no two objects can
+//! have is taken after it was given up.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
@@ -14,7 +15,7 @@ use andon_value::Value;
 
 use crate::graph::{Graph, Map, NodeId};
 use crate::plan::ReplaceOrder;
-use crate::{PlannedAction, PlannedChange, Step, StepKind};
+use crate::{PlanInput, PlannedAction, PlannedChange, Step, StepKind, exclusive};
 
 /// Puts changes in order, and says what each part waits for. `nodes` are those of the changes that are made for a
 /// definition.
@@ -28,6 +29,7 @@ pub(crate) fn arrange(
         draft.after_reads(graph, nodes);
         let pressing = draft.removals(&changes, &graph.input().state);
         if pressing.is_empty() {
+            draft.after_handovers(graph.input(), &changes);
             let order = draft.sort();
             return finish(changes, draft.steps, &order);
         }
@@ -146,6 +148,18 @@ impl Draft {
                 None => self.gather(after),
             };
             stands.insert(node, stand);
+        }
+    }
+
+    /// Whatever takes what only one object can have waits for the one that gives it up, where that does not wait for it.
+    fn after_handovers(&mut self, input: &PlanInput, changes: &[PlannedChange]) {
+        for (giver, taker) in exclusive::handovers(input, changes) {
+            let of = |steps: &[Option<usize>], change: usize| steps.get(change).copied().flatten();
+            let Some(gives) = of(&self.remove, giver).or_else(|| of(&self.make, giver)) else { continue };
+            let takes = of(&self.make, taker);
+            if takes.is_some_and(|takes| !self.before(vec![gives]).contains(&takes)) {
+                self.wait(takes, [gives]);
+            }
         }
     }
 

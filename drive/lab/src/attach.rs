@@ -361,15 +361,46 @@ fn unescaped(path: &str) -> String {
 
 fn is_there(records: &Records, init: i32, attached: &Attached) -> bool {
     let read_only = attached.what == What::Share { read_only: true };
-    mounted(records, init, attached).iter().any(|(_, ro)| *ro == read_only || attached.what == What::Volume)
+    let places = own(init, attached, mounted(records, init, attached));
+    places.iter().any(|(_, ro)| *ro == read_only || attached.what == What::Volume)
 }
 
-/// Takes from a running server what it no longer has.
-pub(crate) fn detach(records: &Records, init: i32, gone: &[Attached]) -> Result<(), Failure> {
-    for attached in gone.iter().rev() {
-        let places = mounted(records, init, attached);
-        let own = places.iter().filter(|(place, _)| attached.what == What::Volume || *place == attached.path);
-        for (place, _) in own {
+/// Of where something is mounted, what is there for this path: a volume has one, and a share may be at several.
+fn own(init: i32, attached: &Attached, mut places: Vec<(String, bool)>) -> Vec<(String, bool)> {
+    if attached.what == What::Volume || places.is_empty() {
+        return places;
+    }
+    if places.iter().all(|(place, _)| *place != attached.path) {
+        // Links of the server may lead to it.
+        let led = within(init, || fs::canonicalize(&attached.path)).unwrap_or_default();
+        places.retain(|(place, _)| Path::new(place) == led);
+    } else {
+        places.retain(|(place, _)| *place == attached.path);
+    }
+    places
+}
+
+/// Takes from a running server what it no longer has. What lies in that, or where something new will be, is taken off, too,
+/// until it is attached again. Where something is in use, all is as it was.
+pub(crate) fn detach(records: &Records, init: i32, before: &[Attached], after: &[Attached]) -> Result<(), Failure> {
+    let gone = before.iter().filter(|attached| !after.contains(attached));
+    let changed: Vec<&Attached> = gone.chain(after.iter().filter(|attached| !before.contains(attached))).collect();
+    let is_off = |attached: &&Attached| {
+        !after.contains(attached) || changed.iter().any(|changed| Path::new(&attached.path).starts_with(&changed.path))
+    };
+    take_off(records, init, before.iter().filter(is_off)).inspect_err(|_| {
+        // The failure says enough: what does not come back now is seen by the next look.
+        let _ = attach(records, init, before);
+    })
+}
+
+fn take_off<'a>(
+    records: &Records,
+    init: i32,
+    off: impl DoubleEndedIterator<Item = &'a Attached>,
+) -> Result<(), Failure> {
+    for attached in off.rev() {
+        for (place, _) in &own(init, attached, mounted(records, init, attached)) {
             let unmounted =
                 within(init, || Ok(nix::mount::umount2(Path::new(place), nix::mount::MntFlags::UMOUNT_NOFOLLOW)?));
             unmounted.map_err(|error| match error.kind() {

@@ -226,8 +226,14 @@ impl Group {
             // Swap and memory together can be no less than memory: which comes first depends on the direction.
             let with_swap = group.join("memory.memsw.limit_in_bytes");
             let _ = fs::write(&with_swap, &text);
-            fs::write(group.join("memory.limit_in_bytes"), &text).or_fail(failed)?;
+            fs::write(group.join("memory.limit_in_bytes"), &text).map_err(|error| match error.kind() {
+                ErrorKind::ResourceBusy => too_little(failed(), number(&group.join("memory.usage_in_bytes"))),
+                _ => Failure::new(failed(), sentence(&error.to_string())),
+            })?;
             return absent_is_fine(fs::write(with_swap, &text)).or_fail(failed);
+        }
+        if let Some(bytes) = bytes {
+            make_room(&group, bytes).map_err(|used| too_little(failed(), Some(used)))?;
         }
         let text = bytes.map_or("max".to_owned(), |bytes| bytes.to_string());
         absent_is_fine(fs::write(group.join("memory.swap.max"), if bytes.is_some() { "0" } else { "max" }))
@@ -384,6 +390,33 @@ impl Group {
     fn below(&self, root: &Path) -> PathBuf {
         root.join(PARENT).join(&self.identity)
     }
+}
+
+/// Has a group of version 2 give up what it only keeps in case, so that it uses no more than this many bytes: else the kernel
+/// would end processes for a lower limit. What it uses where that is more.
+fn make_room(group: &Path, bytes: u64) -> Result<(), u64> {
+    let used = || number(&group.join("memory.current")).unwrap_or_default();
+    let more = used().saturating_sub(bytes);
+    if more == 0 {
+        return Ok(());
+    }
+    // Would block: it was less. Whatever else it says, as a kernel before 5.19 that has no such file, leaves open how much
+    // could be given up.
+    match fs::write(group.join("memory.reclaim"), more.to_string()) {
+        Err(error) if error.kind() != ErrorKind::WouldBlock => return Ok(()),
+        _ => {}
+    }
+    Some(used()).filter(|used| *used > bytes).map_or(Ok(()), Err)
+}
+
+fn number(file: &Path) -> Option<u64> {
+    fs::read_to_string(file).ok()?.trim().parse().ok()
+}
+
+fn too_little(what: String, used: Option<u64>) -> Failure {
+    let used = used.map_or("more".to_owned(), |used| format!("{} MiB", used.div_ceil(1 << 20)));
+    Failure::new(what, format!("What runs in the server uses {used} now."))
+        .help("Give it more, or stop what it can do without, and apply again.")
 }
 
 /// The processes in a group, or of a list of them, and in those below it.

@@ -18,15 +18,18 @@ pub(crate) const PAUSE: Duration = Duration::from_secs(5);
 const KEPT: i64 = 1 << 20;
 const MORE: i64 = 1 << 20;
 
-/// What the file of a server's directory says. The older part may have been given up: then it begins with a hole, and with
-/// the rest of a line.
+/// What the file of a server's directory says at its end. The older part may have been given up: then it begins with a hole,
+/// and with the rest of a line. What is written while it is read is left: a server may write faster than anybody reads.
 pub(crate) fn read(directory: &Path) -> io::Result<Vec<u8>> {
     let mut file = File::open(directory.join(CONSOLE))?;
     // SAFETY: touches no memory. Where there is nothing but a hole, or holes are not known, it is read from its beginning.
-    let first = unsafe { libc::lseek(file.as_raw_fd(), 0, libc::SEEK_DATA) }.max(0);
-    file.seek(SeekFrom::Start(first as u64))?;
+    let data = unsafe { libc::lseek(file.as_raw_fd(), 0, libc::SEEK_DATA) }.max(0);
+    let end = file.metadata()?.len();
+    // It may have become long since it was looked at.
+    let first = (data as u64).max(end.saturating_sub((KEPT + MORE) as u64));
+    file.seek(SeekFrom::Start(first))?;
     let mut said = Vec::new();
-    file.read_to_end(&mut said)?;
+    file.take(end.saturating_sub(first)).read_to_end(&mut said)?;
     if first > 0 {
         let end = said.iter().position(|byte| *byte == b'\n').map_or(said.len(), |end| end + 1);
         said.drain(..end);
@@ -83,6 +86,10 @@ mod tests {
         for round in 0..3 {
             let last = write(300_000);
             let before = std::fs::metadata(&path).unwrap();
+            let said = read(folder.path()).unwrap();
+            let lines = format!("line {}\nline {last}\n", last - 1);
+            assert!(said.len() <= (KEPT + MORE) as usize && said.ends_with(lines.as_bytes()), "not all is read");
+            assert!(said.starts_with(b"line "), "what it begins with is a whole line");
             shorten_in(folder.path());
             let after = std::fs::metadata(&path).unwrap();
             assert_eq!(before.len(), after.len());

@@ -261,12 +261,12 @@ pub(crate) fn update(
     let running = init(&group);
     let is_renamed = record.value.get_str("name") != Some(&*spec.name);
     let before = attach::all(&record.value);
-    let gone: Vec<Attached> = before.into_iter().filter(|attached| !spec.attached.contains(attached)).collect();
     attach::check(ground.records, identity, &spec.attached)?;
     let has_other_keys = Seed::decode(&record.value).keys != spec.seed.keys;
     if let (Some(init), true) = (running, spec.running) {
-        attach::detach(ground.records, init, &gone)?;
+        attach::detach(ground.records, init, &before, &spec.attached)?;
     }
+    let gone: Vec<Attached> = before.into_iter().filter(|attached| !spec.attached.contains(attached)).collect();
     // What the server shall be is on record before it is made so: a start that is cut short is repeated as it was meant.
     ground.records.write(identity, &Record { value: value.clone(), ..record.clone() })?;
     match (running, spec.running) {

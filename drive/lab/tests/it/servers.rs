@@ -105,6 +105,13 @@ fn limits_are_real(world: &World) {
     let value = world.update(KIND, &server, &value, &with_memory("small", &network, "512M")).unwrap().value;
     let said = inside(&server, eat);
     assert!(said.contains("status 0"), "{said}");
+    // Less than what is in use ends nothing, and says how much that is.
+    let hold = "systemd-run -q -u held perl -e 'my $held = \"a\" x (100 << 20); open F, \">/run/held\"; sleep 1000'";
+    inside(&server, &format!("{hold}; while systemctl -q is-active held && [ ! -e /run/held ]; do :; done"));
+    let failure = world.update(KIND, &server, &value, &with_memory("small", &network, "64M")).unwrap_err();
+    let used = failure.detail.split(' ').find_map(|word| word.parse::<u64>().ok());
+    assert!((100..512).contains(&used.unwrap()) && failure.help.len() == 1, "{failure}");
+    assert_eq!(inside(&server, "systemctl is-active held; systemctl stop held"), "active\n");
     let mut limited = with_memory("small", &network, "512M");
     limited.push(("cpus", Value::from(andon_value::Number::parse("0.5").unwrap())));
     let value = world.update(KIND, &server, &value, &limited).unwrap().value;

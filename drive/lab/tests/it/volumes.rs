@@ -116,9 +116,16 @@ fn attached_in_place(world: &World) {
     let both = map(&[("/srv/a b", &one), ("/srv/a b/deep/er", &two)]);
     let value = world.update("lab_server", &server, &now, &given(&[("volumes", both)])).unwrap().value;
     assert_eq!(inside(&server, "cat '/srv/a b/deep/er/file'"), "two\n");
+    // One that another lies in goes, and the other stays; it comes again, and the other lies in it again.
+    let inner = map(&[("/srv/a b/deep/er", &two)]);
+    let value = world.update("lab_server", &server, &value, &given(&[("volumes", inner)])).unwrap().value;
+    assert_eq!(inside(&server, "ls '/srv/a b'; cat '/srv/a b/deep/er/file'"), "deep\ntwo\n");
+    let both = map(&[("/srv/a b", &one), ("/srv/a b/deep/er", &two)]);
+    let value = world.update("lab_server", &server, &value, &given(&[("volumes", both)])).unwrap().value;
+    assert_eq!(inside(&server, "cat '/srv/a b/file' '/srv/a b/deep/er/file'"), "one\ntwo\n");
     let value =
         world.update("lab_server", &server, &value, &given(&[("volumes", map(&[("/srv/two", &two)]))])).unwrap().value;
-    assert_eq!(inside(&server, "cat /srv/two/file; ls '/srv/a b'"), "two\n");
+    assert_eq!(inside(&server, "cat /srv/two/file; ls '/srv/a b'"), "two\ndeep\n");
     let value = world
         .update("lab_server", &server, &value, &given(&[("volumes", map(&[("/opt/data/two", &two)]))]))
         .unwrap()
@@ -398,8 +405,22 @@ fn share_is_seen(world: &World) {
         .unwrap()
         .value;
     assert_eq!(inside(&reader, "echo two >>/mnt/file && cat /mnt/file"), "hello\ntwo\n");
+    // At several paths, also by a link; each comes and goes by itself.
+    inside(&reader, "ln -s opt /link");
+    let at = |paths: &[&str]| {
+        let paths: Vec<(&str, &Identity)> = paths.iter().map(|path| (*path, &share)).collect();
+        given(&network, &[("shares", map(&paths))])
+    };
+    let update = |prior: &Value, paths: &[&str]| world.update("lab_server", &reader, prior, &at(paths)).unwrap().value;
+    let of_reader = update(&of_reader, &["/mnt", "/srv/b", "/link/c"]);
+    assert_eq!(
+        inside(&reader, "cat /mnt/file /srv/b/file /opt/c/file | sort | uniq -c"),
+        "      3 hello\n      3 two\n"
+    );
+    let of_reader = update(&of_reader, &["/srv/b"]);
+    assert_eq!(inside(&reader, "ls /mnt /opt/c /srv/b"), "/mnt:\n\n/opt/c:\n\n/srv/b:\nfile\n");
     world.update("lab_server", &reader, &of_reader, &given(&network, &[])).unwrap();
-    assert_eq!(inside(&reader, "ls /mnt"), "");
+    assert_eq!(inside(&reader, "ls /mnt /srv/b"), "/mnt:\n\n/srv/b:\n");
     for server in [&writer, &reader] {
         world.delete("lab_server", server);
     }
