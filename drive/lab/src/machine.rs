@@ -156,7 +156,7 @@ fn usable_resolvers(text: &str) -> String {
 
 /// Which process listens on a TCP address of this machine, in words, where that can be found out.
 pub(crate) fn listener(address: SocketAddr) -> Option<String> {
-    let socket = ["/proc/net/tcp", "/proc/net/tcp6"].iter().find_map(|path| {
+    let socket = ["/proc/thread-self/net/tcp", "/proc/thread-self/net/tcp6"].iter().find_map(|path| {
         let table = fs::read_to_string(path).ok()?;
         table.lines().skip(1).find_map(|line| listening_inode(line, address))
     })?;

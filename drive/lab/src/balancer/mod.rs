@@ -24,7 +24,6 @@ use crate::failure::{OrFail, sentence};
 use crate::helper;
 use crate::kind::Kind;
 use crate::lab::{Found, Made};
-use crate::machine;
 use crate::plan::complete;
 use crate::pool;
 use crate::records::{Lock, Record, Records, absent_is_fine};
@@ -149,12 +148,12 @@ pub(crate) fn control(directory: &File) -> PathBuf {
     format!("/proc/self/fd/{}/control", directory.as_raw_fd()).into()
 }
 
-/// Why an address cannot be listened on.
-pub(crate) fn cannot_listen(listen: SocketAddr, error: &io::Error) -> Failure {
+/// Why an address cannot be listened on; `who` finds out which process does.
+pub(crate) fn cannot_listen(listen: SocketAddr, error: &io::Error, who: impl FnOnce() -> Option<String>) -> Failure {
     let summary = format!("cannot listen on {listen}");
     match error.kind() {
         io::ErrorKind::AddrInUse => {
-            let who = machine::listener(listen).unwrap_or_else(|| "Another process".to_owned());
+            let who = who().unwrap_or_else(|| "Another process".to_owned());
             Failure::new(summary, format!("{who} already listens there.")).help("Stop it, or choose another port.")
         }
         io::ErrorKind::AddrNotAvailable => {

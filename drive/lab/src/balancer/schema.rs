@@ -190,7 +190,9 @@ pub(crate) fn attributes() -> Vec<(&'static str, Attribute)> {
             "idle",
             text(
                 "How long a client may take over the header of a request, or stay connected without sending one; in the mode \
-                 `tcp`, how long neither side may send anything. Default `75s`, in the mode `tcp` `1h`.",
+                 `tcp`, how long neither side may send anything. Default `75s`, in the mode `tcp` `1h`. After a switch to \
+                 another protocol, such as WebSocket, neither side may be silent for longer than `1h`, or than this where it \
+                 is longer.",
             )
             .format(INTERVAL),
         ),

@@ -88,7 +88,10 @@ pub(crate) struct Health {
 /// How much a client or a target may take.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Limits {
+    /// Of a client that asks nothing.
     pub idle: Duration,
+    /// Of a connection whose bytes are passed on as they come, while nobody says anything.
+    pub quiet: Duration,
     pub answer: Duration,
     pub connect: Duration,
     /// Bytes.
@@ -99,6 +102,9 @@ pub(crate) struct Limits {
 
 /// The weight of a target that is given none, in thousandths.
 const PLAIN_WEIGHT: u32 = 1000;
+/// The limits of one that is given none.
+const IDLE: Duration = Duration::from_secs(75);
+const QUIET: Duration = Duration::from_secs(3600);
 
 impl BalancerSpec {
     /// Of a planned value.
@@ -118,8 +124,15 @@ impl BalancerSpec {
             fall: often("fall", 2),
         };
         let mode = value.get_str("mode").map_or(Ok(Mode::Http), Mode::parse)?;
+        // Those who have switched to another protocol, such as WebSocket, are quiet for longer than one who asks.
+        let given = value.get_str("idle").map(interval).transpose()?;
+        let quiet = match (given, mode) {
+            (Some(idle), Mode::Tcp) => idle,
+            (idle, _) => idle.unwrap_or_default().max(QUIET),
+        };
         let limits = Limits {
-            idle: pause("idle", if mode == Mode::Tcp { 3_600_000 } else { 75_000 })?,
+            idle: given.unwrap_or(IDLE),
+            quiet,
             answer: pause("answer", 300_000)?,
             connect: pause("connect", 1000)?,
             header_size: value.get_str("header_size").map_or(Ok(64 << 10), header_size)?,
@@ -404,6 +417,21 @@ mod tests {
         ]);
         let weights: Vec<u32> = BalancerSpec::decode(&value).unwrap().targets.into_values().collect();
         assert_eq!(weights, [50, 1000]);
+    }
+
+    #[test]
+    fn who_switched_protocols_may_be_silent_for_longer() {
+        let of = |mode: &str, idle: Option<&str>| {
+            let given = [("listen", "127.0.0.1:8080".into()), ("mode", mode.into())];
+            let value = Value::object(given.into_iter().chain(idle.map(|idle| ("idle", idle.into()))));
+            let limits = BalancerSpec::decode(&value).unwrap().limits;
+            (limits.idle.as_secs(), limits.quiet.as_secs())
+        };
+        assert_eq!(of("http", None), (75, 3600));
+        assert_eq!(of("http", Some("10s")), (10, 3600));
+        assert_eq!(of("http", Some("2h")), (7200, 7200));
+        assert_eq!(of("tcp", None).1, 3600);
+        assert_eq!(of("tcp", Some("10s")).1, 10);
     }
 
     #[test]

@@ -66,9 +66,8 @@ pub(super) struct Passed {
 /// The request that an answer belongs to.
 pub(super) struct Request {
     pub open: OpenRequest,
-    pub sender: SendRequest<Outgoing>,
-    /// `None` where it has no body.
-    pub progress: Option<Arc<Progress>>,
+    /// Of a connection that may have another request after this one.
+    pub sender: Option<SendRequest<Outgoing>>,
 }
 
 impl Outgoing {
@@ -129,9 +128,8 @@ impl Progress {
 impl Passed {
     /// The answer has been passed on whole: its connection can have another.
     fn end(&mut self) {
-        if let Some(request) = self.request.take() {
-            let sent = request.progress.is_none_or(|progress| progress.ended());
-            request.open.target().keep(request.sender, sent);
+        if let Some(Request { open, sender: Some(sender) }) = self.request.take() {
+            open.target().keep(sender);
         }
     }
 

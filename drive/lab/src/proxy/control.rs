@@ -21,9 +21,9 @@ use super::table::{Entry, Live, Shared};
 use super::target::{Target, locked};
 use super::tls;
 use super::worker::Workers;
+use crate::balancer::refusal;
 use crate::balancer::schema::SETTINGS;
 use crate::balancer::spec::{Access, BalancerSpec};
-use crate::balancer::{cannot_listen, refusal};
 use crate::codec::from_json;
 use crate::failure::{OrFail, sentence};
 use crate::kind::Kind;
@@ -89,8 +89,9 @@ struct Balancer {
     listening: Mutex<Listening>,
     /// Addresses that were left, and at which some may still come.
     left: Mutex<Vec<Listening>>,
-    /// Held while settings change, one change after another.
+    /// Held while settings change, one change after another. What leaves by a change may take long, and keeps no other waiting.
     changing: tokio::sync::Mutex<()>,
+    /// Targets of earlier settings that have not finished.
     leaving: Mutex<Vec<Arc<Target>>>,
 }
 
@@ -263,15 +264,18 @@ impl Balancer {
     }
 
     /// Changes the settings: new targets, and all targets where the check is a new one, are awaited, then all changes
-    /// at once, then old targets are let go. Nothing is changed where it fails, or where whoever asked is gone before
+    /// at once, then old targets are let go, those of earlier changes too. Nothing is changed where it fails, or where whoever asked is gone before
     /// new targets are healthy. Where nobody is named who asked, nothing is awaited: targets are as they were before, and may
     /// be ill as they were.
     async fn set(self: &Arc<Balancer>, new: Settings, asker: Option<OwnedReadHalf>) -> Result<Vec<String>, Failure> {
-        let _changing = self.changing.lock().await;
+        let changing = self.changing.lock().await;
         let is_same = new.listen == locked(&self.settings).listen;
         let access = self.access(new.spec.access.as_ref())?;
         let place = if is_same { Place::Same } else { self.place(new.listen)? };
-        self.change(new, place, access, asker).await
+        let limit = new.spec.drain;
+        self.change(new, place, access, asker).await?;
+        drop(changing);
+        Ok(self.let_go(limit).await)
     }
 
     /// The access log that is wanted: the one that there is, where that is no other.
@@ -288,14 +292,14 @@ impl Balancer {
         AccessLog::open(wanted).map(|log| Some(Arc::new(log))).map_err(cannot)
     }
 
-    /// Changes the settings, to listen at a place.
+    /// Changes the settings, to listen at a place. Targets that are to go are among those that leave then.
     async fn change(
         self: &Arc<Balancer>,
         new: Settings,
         place: Place,
         access: Option<Arc<AccessLog>>,
         asker: Option<OwnedReadHalf>,
-    ) -> Result<Vec<String>, Failure> {
+    ) -> Result<(), Failure> {
         let old = locked(&self.settings).clone();
         let before: Vec<Arc<Target>> = self.shared.live().entries().iter().map(|entry| entry.target.clone()).collect();
         let wanted = &new.spec.targets;
@@ -329,7 +333,7 @@ impl Balancer {
                 Ok(listening) => Some(listening),
                 Err(error) => {
                     coming.iter().for_each(|target| target.discard());
-                    return Err(cannot_listen(new.listen, &error));
+                    return Err(place::cannot_listen(new.listen, &error));
                 }
             },
         };
@@ -344,9 +348,9 @@ impl Balancer {
         } else if new.spec.mode != old.spec.mode {
             locked(&self.listening).dismiss();
         }
-        let limit = new.spec.drain;
         *locked(&self.settings) = new;
-        Ok(self.let_go(leaving, limit).await)
+        locked(&self.leaving).extend(leaving);
+        Ok(())
     }
 
     /// Where to listen from now on.
@@ -367,7 +371,7 @@ impl Balancer {
             }
             listener => listener,
         };
-        let listener = listener.map_err(|error| cannot_listen(address, &error))?;
+        let listener = listener.map_err(|error| place::cannot_listen(address, &error))?;
         listener.set_nonblocking(true).or_fail(|| format!("cannot listen on {address}"))?;
         Ok(Place::New(listener))
     }
@@ -393,8 +397,10 @@ impl Balancer {
         });
     }
 
-    async fn let_go(&self, leaving: Vec<Arc<Target>>, limit: Duration) -> Vec<String> {
-        locked(&self.leaving).clone_from(&leaving);
+    /// Waits until all that leave have finished, or the time is over. Where others wait for them as well, the shortest time
+    /// counts.
+    async fn let_go(&self, limit: Duration) -> Vec<String> {
+        let leaving = locked(&self.leaving).clone();
         let tasks: Vec<_> = leaving
             .into_iter()
             .map(|target| tokio::spawn(async move { (target.leave(limit).await, target) }))
@@ -403,13 +409,13 @@ impl Balancer {
         for task in tasks {
             let Ok((cut, target)) = task.await else { continue };
             let address = target.address;
+            locked(&self.leaving).retain(|other| !Arc::ptr_eq(other, &target));
             eprintln!("{address} has left, {cut} open requests were cut");
             if cut > 0 {
                 let limit = format_duration(limit);
                 notes.push(format!("{address} had {cut} open requests after {limit} (`drain`); they were cut."));
             }
         }
-        locked(&self.leaving).clear();
         notes
     }
 }
@@ -447,6 +453,33 @@ mod tests {
 
     fn settings(listen: &str, targets: &[&str]) -> Settings {
         Settings::from_json(&json!({ "listen": listen, "targets": targets })).unwrap()
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_what_leaves_keeps_no_other_waiting() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let here = listener.local_addr().unwrap().to_string();
+        let balancer = Arc::new(Balancer::start(settings(&here, &[]), listener).unwrap());
+        balancer.set(settings(&here, &["127.0.0.1:1"]), None).await.unwrap();
+        let open = balancer.shared.live().entries()[0].target.begin().unwrap();
+        // Whoever asks for this is gone before the request is.
+        let first = tokio::spawn({
+            let (balancer, new) = (balancer.clone(), settings(&here, &["127.0.0.1:2"]));
+            async move { balancer.set(new, None).await }
+        });
+        while balancer.status()["leaving"][0]["open"] != 1 {
+            tokio::task::yield_now().await;
+        }
+        let mut new = settings(&here, &["127.0.0.1:3"]);
+        new.spec.drain = Duration::from_millis(20);
+        let notes = balancer.set(new, None).await.unwrap();
+        assert!(matches!(&*notes, [note] if note.starts_with("127.0.0.1:1 had 1 open")), "{notes:?}");
+        open.target().is_cut().await;
+        drop(open);
+        assert_eq!(first.await.unwrap().unwrap(), Vec::<String>::new());
+        assert_eq!(balancer.status()["leaving"], json!([]));
+        assert_eq!(balancer.status()["targets"][0]["address"], "127.0.0.1:3");
     }
 
     #[tokio::test]

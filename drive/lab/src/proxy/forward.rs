@@ -96,7 +96,12 @@ async fn pass_on(
     clean(&mut parts.headers);
     introduce(&mut parts, client, upgrade.as_ref());
     let (body, progress) = Outgoing::new(body, shared);
+    // A target may hang up at any moment on a connection that waits, as when it is restarted. What cannot be sent again then
+    // gets a connection of its own.
     let repeatable = progress.is_none() && upgrade.is_none() && parts.method.is_idempotent();
+    if !repeatable && upgrade.is_none() {
+        parts.headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     let mut body = Some(body);
     let mut tried: Vec<SocketAddr> = Vec::new();
     let mut problems: Vec<String> = Vec::new();
@@ -108,7 +113,7 @@ async fn pass_on(
         }
         target.counts.request();
         let mut say = |problem: String| problems.push(format!("{}: {problem}", target.address));
-        let (mut sender, is_new) = match target.connection(&live.limits).await {
+        let (mut sender, is_new) = match target.connection(&live.limits, repeatable).await {
             Ok(connection) => connection,
             Err(problem) => {
                 target.counts.error();
@@ -128,7 +133,7 @@ async fn pass_on(
         };
         match answer {
             Ok(answer) if answer.status() == StatusCode::SWITCHING_PROTOCOLS => {
-                return switch_protocols(answer, client_side, upgrade, open, shared);
+                return switch_protocols(answer, client_side, upgrade, open, shared, live.limits.quiet);
             }
             Ok(answer) => {
                 if answer.status().is_server_error() {
@@ -137,7 +142,7 @@ async fn pass_on(
                 }
                 let cookie = (live.sticky == Sticky::Cookie && wish != Wish::Name(target.name))
                     .then(|| sticky::cookie(&target, client.is_secure));
-                let request = body::Request { open, sender, progress };
+                let request = body::Request { open, sender: repeatable.then_some(sender) };
                 return pass_back(answer, request, shared, cookie, live.limits.answer);
             }
             Err(mut error) => {
@@ -278,13 +283,15 @@ fn pass_back(
     Response::from_parts(parts, Answer::passed(body, request, shared.clone(), silence))
 }
 
-/// Joins both sides once each has switched; the request stays open for as long as they talk.
+/// Joins both sides once each has switched; the request stays open for as long as they talk, and neither is `quiet` for
+/// longer than it may.
 fn switch_protocols(
     mut answer: Response<Incoming>,
     client_side: Option<OnUpgrade>,
     upgrade: Option<HeaderValue>,
     open: OpenRequest,
     shared: &Arc<Shared>,
+    quiet: Duration,
 ) -> Response<Answer> {
     let (Some(client_side), Some(_)) = (client_side, upgrade) else {
         shared.counts.error();
@@ -295,7 +302,7 @@ fn switch_protocols(
     let shared = shared.clone();
     tokio::spawn(async move {
         if let (Ok(client), Ok(upstream)) = tokio::join!(client_side, target_side) {
-            join(TokioIo::new(client), TokioIo::new(upstream), &shared, &open, None).await;
+            join(TokioIo::new(client), TokioIo::new(upstream), &shared, &open, quiet).await;
         }
     });
     let (parts, _) = answer.into_parts();

@@ -26,7 +26,6 @@ use serde_json::Value as Json;
 
 use self::control::Start;
 use self::handover::Inherited;
-use crate::balancer::cannot_listen;
 use crate::cgroup::Hierarchies;
 use crate::failure::OrFail;
 use crate::service::{self, Work};
@@ -48,7 +47,7 @@ fn begin(order: &Json) -> Result<Work, Failure> {
     let start = if order.get("takes_over").is_some_and(|it| it == &Json::Bool(true)) {
         Start::Inherited(Inherited::ask(directory)?)
     } else {
-        let listener = place::bind(settings.listen).map_err(|error| cannot_listen(settings.listen, &error))?;
+        let listener = place::bind(settings.listen).map_err(|error| place::cannot_listen(settings.listen, &error))?;
         listener.set_nonblocking(true).or_fail(failed)?;
         Start::New(settings, listener)
     };

@@ -8,25 +8,27 @@ use std::net::{SocketAddr, TcpListener};
 use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::sync::OnceLock;
-use std::sync::mpsc::{Sender, SyncSender, channel, sync_channel};
+use std::sync::mpsc::{Sender, channel, sync_channel};
 
+use andon_schema::Failure;
 use nix::sys::socket::{
     AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, bind as bind_to, listen, setsockopt, socket, sockopt,
 };
 
-type Bind = fn(SocketAddr) -> io::Result<TcpListener>;
-type Asked = (SocketAddr, Bind, SyncSender<io::Result<TcpListener>>);
+use crate::{balancer, machine};
 
-static CLIENTS: OnceLock<Sender<Asked>> = OnceLock::new();
+type Bind = fn(SocketAddr) -> io::Result<TcpListener>;
+type Errand = Box<dyn FnOnce() + Send>;
+
+static CLIENTS: OnceLock<Sender<Errand>> = OnceLock::new();
 
 /// Takes the calling thread, and those that it starts, to the network of the servers. Clients go on to come from where it
 /// was before.
 pub(super) fn go_to(network: &Path) -> io::Result<()> {
-    let (asks, asked) = channel::<Asked>();
+    let (asks, asked) = channel::<Errand>();
     std::thread::Builder::new().name("listens".into()).spawn(move || {
-        while let Ok((address, bind, answer)) = asked.recv() {
-            // Whoever asked may be gone.
-            let _ = answer.send(bind(address));
+        while let Ok(errand) = asked.recv() {
+            errand();
         }
     })?;
     let _ = CLIENTS.set(asks);
@@ -62,13 +64,24 @@ fn beside(address: SocketAddr) -> io::Result<TcpListener> {
     Ok(listener)
 }
 
+/// Why an address cannot be listened on: of one that is taken, who has it.
+pub(super) fn cannot_listen(address: SocketAddr, error: &io::Error) -> Failure {
+    let look = move || machine::listener(address);
+    balancer::cannot_listen(address, error, || among_clients(look).flatten().or_else(look))
+}
+
 fn bind_by(bind: Bind, address: SocketAddr) -> io::Result<TcpListener> {
-    let Some(clients) = CLIENTS.get() else { return bind(address) };
-    let (answer, answered) = sync_channel(1);
-    let gone = || io::Error::other("nobody opens sockets any more");
-    clients.send((address, bind, answer)).map_err(|_| gone())?;
-    match answered.recv().map_err(|_| gone())? {
-        Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable => bind(address),
-        bound => bound,
+    match among_clients(move || bind(address)) {
+        None => bind(address),
+        Some(Err(error)) if error.kind() == io::ErrorKind::AddrNotAvailable => bind(address),
+        Some(bound) => bound,
     }
+}
+
+/// Does something where clients are; `None` where that is no other network than this thread's.
+fn among_clients<T: Send + 'static>(errand: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    let (answer, answered) = sync_channel(1);
+    // Whoever asked waits for the answer.
+    CLIENTS.get()?.send(Box::new(move || drop(answer.send(errand())))).ok()?;
+    answered.recv().ok()
 }

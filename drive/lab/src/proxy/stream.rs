@@ -34,7 +34,7 @@ pub(super) async fn pass(
         }
         target.counts.request();
         match target.connect(&live.limits).await {
-            Ok(upstream) => return join(stream, upstream, shared, &open, Some(live.limits.idle)).await,
+            Ok(upstream) => return join(stream, upstream, shared, &open, live.limits.quiet).await,
             Err(_) => target.counts.error(),
         }
         tried.push(target.address);
@@ -43,13 +43,13 @@ pub(super) async fn pass(
 }
 
 /// Joins both sides until both have ended, one fails, the target's time is over, or neither has said anything for as long as
-/// they may: any time, where there is no limit.
+/// they may.
 pub(super) async fn join(
     client: impl AsyncRead + AsyncWrite + Unpin,
     upstream: impl AsyncRead + AsyncWrite + Unpin,
     shared: &Shared,
     open: &OpenRequest,
-    quiet: Option<Duration>,
+    quiet: Duration,
 ) {
     let target: &Arc<_> = open.target();
     let heard = Heard::now();
@@ -88,8 +88,7 @@ impl Heard {
     }
 
     /// Waits until nobody was heard for so long.
-    async fn nothing_for(&self, limit: Option<Duration>) {
-        let Some(limit) = limit else { return std::future::pending().await };
+    async fn nothing_for(&self, limit: Duration) {
         loop {
             let last = Duration::from_millis(self.last_ms.load(Ordering::Relaxed));
             match (last + limit).checked_sub(self.began.elapsed()).filter(|rest| !rest.is_zero()) {

@@ -195,6 +195,7 @@ mod tests {
         };
         let limits = Limits {
             idle: Duration::ZERO,
+            quiet: Duration::ZERO,
             answer: Duration::ZERO,
             connect: Duration::ZERO,
             header_size: 0,

@@ -187,9 +187,13 @@ impl Target {
         let _ = stage.wait_for(|stage| *stage == Stage::Cut).await;
     }
 
-    /// A connection for one request, and whether it is new.
-    pub async fn connection(self: &Arc<Target>, limits: &Limits) -> Result<(SendRequest<Outgoing>, bool), String> {
-        if let Some(sender) = self.idle_connection().await {
+    /// A connection for one request, and whether it is new. One that has waited is taken only where it `may_wait`.
+    pub async fn connection(
+        self: &Arc<Target>,
+        limits: &Limits,
+        may_wait: bool,
+    ) -> Result<(SendRequest<Outgoing>, bool), String> {
+        if may_wait && let Some(sender) = self.idle_connection().await {
             return Ok((sender, false));
         }
         let stream = self.connect(limits).await?;
@@ -223,22 +227,8 @@ impl Target {
         problem
     }
 
-    /// Keeps a connection for another request, once the answer on it has been passed on whole. `sent`: the request
-    /// has been, too.
-    pub fn keep(self: &Arc<Target>, mut sender: SendRequest<Outgoing>, sent: bool) {
-        if sent {
-            self.keep_now(sender);
-            return;
-        }
-        let target = self.clone();
-        tokio::spawn(async move {
-            if sender.ready().await.is_ok() {
-                target.keep_now(sender);
-            }
-        });
-    }
-
-    fn keep_now(&self, sender: SendRequest<Outgoing>) {
+    /// Keeps a connection for another request, once the answer on it has been passed on whole.
+    pub fn keep(&self, sender: SendRequest<Outgoing>) {
         if sender.is_closed() || self.leaving.load(Ordering::SeqCst) {
             return;
         }

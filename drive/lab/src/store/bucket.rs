@@ -4,13 +4,16 @@ use hyper::{Method, Response, StatusCode};
 
 use super::Bucket;
 use super::body::{Reply, receive_text};
-use super::disk::Entry;
+use super::disk::{Condition, Entry};
 use super::failure::{Answer, Refusal};
 use super::http::{Call, access, document, empty, iso, owner, set};
 use super::multipart;
+use super::object::unquoted;
 use super::sign::encode;
 use super::xml::{self, Writer};
 
+/// Why a client makes and removes none.
+pub(super) const MADE_BY: &str = "A bucket comes and goes with the `lab_bucket` that it is.";
 /// The most that one page of a listing has, and the most that one request deletes.
 const PAGE: usize = 1000;
 
@@ -26,6 +29,18 @@ const NEVER_SET: &[(&str, &str)] = &[
     ("tagging", "NoSuchTagSet"),
     ("publicAccessBlock", "NoSuchPublicAccessBlockConfiguration"),
     ("ownershipControls", "OwnershipControlsNotFoundError"),
+];
+
+/// What can be asked of a bucket elsewhere, and here is not there at all.
+const UNKNOWN: &[&str] = &[
+    "analytics",
+    "intelligent-tiering",
+    "inventory",
+    "metadataConfiguration",
+    "metadataTable",
+    "metrics",
+    "policyStatus",
+    "session",
 ];
 
 /// Settings that are asked for and have an empty answer, by the root of its document.
@@ -61,6 +76,9 @@ pub(super) async fn answer(method: &Method, call: Call, bucket: &Bucket) -> Answ
             if let Some((_, code)) = NEVER_SET.iter().find(|(name, _)| asks(name)) {
                 return Err(Refusal { code, ..Refusal::no_setting("The bucket has no such configuration.") });
             }
+            if UNKNOWN.iter().any(|name| asks(name)) {
+                return Err(Refusal::not_implemented("A bucket of the lab has no such setting."));
+            }
             if let Some((_, root)) = EMPTY.iter().find(|(name, _)| asks(name)) {
                 return Ok(document(Writer::new(root).finish(root)));
             }
@@ -68,9 +86,7 @@ pub(super) async fn answer(method: &Method, call: Call, bucket: &Bucket) -> Answ
         }
         Method::POST if asks("delete") => delete_many(call, bucket).await,
         Method::PUT if call.query.is_empty() => Err(Refusal::yours_already("The bucket is there, and yours.")),
-        Method::PUT | Method::DELETE if call.query.is_empty() => {
-            Err(Refusal::access_denied("A bucket goes with the `lab_bucket` that it is."))
-        }
+        Method::PUT | Method::DELETE if call.query.is_empty() => Err(Refusal::access_denied(MADE_BY)),
         Method::PUT | Method::DELETE | Method::POST => {
             Err(Refusal::not_implemented("A bucket of the lab has no such setting."))
         }
@@ -208,7 +224,8 @@ async fn delete_many(call: Call, bucket: &Bucket) -> Answer<Response<Reply>> {
         // Keys may begin or end with spaces.
         let key = object.named("Key").next().map(|key| key.text.as_str()).unwrap_or_default();
         let version = object.child_text("VersionId");
-        match bucket.disk.delete(key, version, bucket.versioning) {
+        let etag = object.child_text("ETag").map(|etag| unquoted(etag).to_owned());
+        match bucket.disk.delete(key, version, bucket.versioning, &Condition { absent: false, etag }) {
             Ok(_) if quiet => {}
             Ok(gone) => {
                 writer.element("Deleted", |writer| {

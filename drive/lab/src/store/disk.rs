@@ -80,12 +80,12 @@ pub(super) struct Staged {
     placed: bool,
 }
 
-/// What must hold for an object to be written.
+/// What must hold for an object to be written or deleted.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Condition {
     /// `If-None-Match: *`
     pub absent: bool,
-    /// `If-Match`, without quotes.
+    /// `If-Match`, without quotes; `*` where it need only be there.
     pub etag: Option<String>,
 }
 
@@ -218,20 +218,28 @@ impl Disk {
         }
     }
 
-    /// Deletes an object or one version. Gives the version that is gone or that now says so, and whether it is a marker.
-    pub fn delete(&self, key: &str, version: Option<&str>, versioned: bool) -> Answer<Option<(String, bool)>> {
+    /// Deletes an object or one version, where the condition holds. Gives the version that is gone or that now says so, and
+    /// whether it is a marker.
+    pub fn delete(
+        &self,
+        key: &str,
+        version: Option<&str>,
+        versioned: bool,
+        condition: &Condition,
+    ) -> Answer<Option<(String, bool)>> {
         // Where versions are kept no longer, those that were kept must not come to light again: then the marker takes the
         // place of the version without a name.
         let is_kept = |index: &Index| index.get(key).is_some_and(|kept| kept.iter().any(|entry| !entry.null));
         if version.is_none() && (versioned || is_kept(&self.index())) {
             if !self.index().contains_key(key) {
-                return Ok(None);
+                return condition.check(None).map(|()| None);
             }
             let about = About { key: key.to_owned(), marker: true, modified_ms: now_ms(), ..About::default() };
-            let about = self.place(self.stage()?, about, versioned, &Condition::default())?;
+            let about = self.place(self.stage()?, about, versioned, condition)?;
             return Ok(Some((Entry::of(&about).version(), true)));
         }
         let mut index = self.index_to_change()?;
+        condition.check(newest(&index, key))?;
         let Some(versions) = index.get_mut(key) else { return Ok(None) };
         let gone = |entry: &Entry| version.map_or(entry.null, |version| entry.version() == version);
         let Some(at) = versions.iter().position(gone) else { return Ok(None) };
@@ -386,7 +394,7 @@ impl Condition {
         }
         match (&self.etag, newest) {
             (Some(_), None) => Err(Refusal::no_key("The specified key does not exist.")),
-            (Some(wanted), Some(entry)) if **wanted != *entry.etag => Err(failed()),
+            (Some(wanted), Some(entry)) if wanted != "*" && **wanted != *entry.etag => Err(failed()),
             _ => Ok(()),
         }
     }
@@ -529,6 +537,10 @@ mod tests {
         disk.place(staged, about, versioned, &Condition::default()).unwrap()
     }
 
+    fn delete(disk: &Disk, key: &str, version: Option<&str>, versioned: bool) -> Answer<Option<(String, bool)>> {
+        disk.delete(key, version, versioned, &Condition::default())
+    }
+
     fn keys(page: &Page<(String, Entry)>) -> Vec<&str> {
         page.items.iter().map(|(key, _)| key.as_str()).chain(page.prefixes.iter().map(String::as_str)).collect()
     }
@@ -589,7 +601,7 @@ mod tests {
         let disk = Disk::open(folder.path()).unwrap();
         write(&disk, "a", "null", false);
         let one = write(&disk, "a", "one", true);
-        assert_eq!(disk.delete("a", None, true).unwrap().map(|(_, marker)| marker), Some(true));
+        assert_eq!(delete(&disk, "a", None, true).unwrap().map(|(_, marker)| marker), Some(true));
         assert!(disk.get("a", None).is_err());
         assert!(disk.list("", "", "", 10).items.is_empty());
         for disk in [&disk, &Disk::open(folder.path()).unwrap()] {
@@ -602,13 +614,13 @@ mod tests {
         }
         let version = format!("{:016x}", one.order);
         assert_eq!(disk.get("a", Some(&version)).unwrap().1.order, one.order);
-        assert_eq!(disk.delete("a", Some(&version), true).unwrap(), Some((version, false)));
+        assert_eq!(delete(&disk, "a", Some(&version), true).unwrap(), Some((version, false)));
         for _ in 0..2 {
             let versions = disk.list_versions("", "", "", 10).items;
-            disk.delete("a", Some(&versions[0].1.version()), true).unwrap();
+            delete(&disk, "a", Some(&versions[0].1.version()), true).unwrap();
         }
         assert!(disk.is_empty());
-        assert!(disk.delete("a", None, false).unwrap().is_none());
+        assert!(delete(&disk, "a", None, false).unwrap().is_none());
     }
 
     #[test]
@@ -617,7 +629,7 @@ mod tests {
         let disk = Disk::open(folder.path()).unwrap();
         write(&disk, "a", "one", true);
         write(&disk, "a", "two", false);
-        assert_eq!(disk.delete("a", None, false).unwrap(), Some(("null".to_owned(), true)));
+        assert_eq!(delete(&disk, "a", None, false).unwrap(), Some(("null".to_owned(), true)));
         for disk in [&disk, &Disk::open(folder.path()).unwrap()] {
             assert!(disk.get("a", None).is_err());
             assert!(disk.list("", "", "", 10).items.is_empty());
@@ -626,10 +638,10 @@ mod tests {
             assert_eq!(versions, [(true, true), (false, false)]);
         }
         // Without its marker, the version that was kept is the newest again.
-        assert_eq!(disk.delete("a", Some("null"), false).unwrap(), Some(("null".to_owned(), true)));
+        assert_eq!(delete(&disk, "a", Some("null"), false).unwrap(), Some(("null".to_owned(), true)));
         assert_eq!(disk.get("a", None).unwrap().1.size, 3);
         write(&disk, "b", "plain", false);
-        assert_eq!(disk.delete("b", None, false).unwrap(), None);
+        assert_eq!(delete(&disk, "b", None, false).unwrap(), None);
         assert!(disk.list_versions("b", "", "", 10).items.is_empty());
     }
 
@@ -646,7 +658,7 @@ mod tests {
             disk.place(staged, about, false, &Condition::default()).map_err(code).unwrap_err(),
             "ServiceUnavailable"
         );
-        assert_eq!(disk.delete("a", None, false).map_err(code).unwrap_err(), "ServiceUnavailable");
+        assert_eq!(delete(&disk, "a", None, false).map_err(code).unwrap_err(), "ServiceUnavailable");
         assert_eq!(disk.set_tags("a", None, BTreeMap::new()).map_err(code).unwrap_err(), "ServiceUnavailable");
         assert_eq!(keys(&Disk::open(folder.path()).unwrap().list("", "", "", 10)), ["a"]);
     }
@@ -662,7 +674,24 @@ mod tests {
             let placed =
                 disk.place(disk.stage().unwrap(), About { key: "a".into(), ..About::default() }, false, &condition);
             assert_eq!(placed.err().map_or("", |refusal| refusal.code), code, "{condition:?}");
+            if condition.absent {
+                return;
+            }
+            // What must hold for a deletion; where versions are kept, too.
+            for versioned in [false, true] {
+                let disk = Disk::open(folder.path()).unwrap();
+                delete(&disk, "a", None, false).unwrap();
+                if there {
+                    write(&disk, "a", "one", versioned);
+                }
+                let deleted = disk.delete("a", None, versioned, &condition);
+                assert_eq!(deleted.err().map_or("", |refusal| refusal.code), code, "{condition:?} {versioned}");
+                assert_eq!(disk.get("a", None).is_ok(), there && !code.is_empty(), "{condition:?} {versioned}");
+            }
         };
+        let any = Condition { etag: Some("*".into()), absent: false };
+        check(any.clone(), true, "");
+        check(any, false, "NoSuchKey");
         let etag = |text: &str| Condition { etag: Some(sha256(text.as_bytes())), absent: false };
         let absent = Condition { absent: true, etag: None };
         check(absent.clone(), false, "");

@@ -33,6 +33,8 @@ refusals! {
     no_upload NOT_FOUND "NoSuchUpload"
     method METHOD_NOT_ALLOWED "MethodNotAllowed"
     argument BAD_REQUEST "InvalidArgument"
+    no_access_lists BAD_REQUEST "AccessControlListNotSupported"
+    tag BAD_REQUEST "InvalidTag"
     request BAD_REQUEST "InvalidRequest"
     xml BAD_REQUEST "MalformedXML"
     key_too_long BAD_REQUEST "KeyTooLongError"

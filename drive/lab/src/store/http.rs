@@ -85,7 +85,12 @@ async fn dispatch(store: Arc<Store>, request: Request<Incoming>) -> Answer<Respo
             _ => Err(Refusal::method("The specified method is not allowed against this resource.")),
         };
     }
-    let found = call.store.bucket(&name, &call.access_key)?;
+    let found = call.store.bucket(&name, &call.access_key);
+    if found.is_err() && key.is_empty() && parts.method == Method::PUT {
+        // Whoever makes a bucket is told how, not that there is none.
+        return Err(Refusal::access_denied(bucket::MADE_BY));
+    }
+    let found = found?;
     if key.is_empty() {
         return bucket::answer(&parts.method, call, &found).await;
     }
@@ -150,7 +155,23 @@ pub(super) fn tags_of(document: &str) -> Answer<BTreeMap<String, String>> {
     let sets = root.named("TagSet").flat_map(|set| set.named("Tag"));
     let tag =
         |tag: &super::xml::Element| Some((tag.child_text("Key")?.to_owned(), tag.child_text("Value")?.to_owned()));
-    sets.map(|element| tag(element).ok_or_else(|| Refusal::xml("A tag has a Key and a Value."))).collect()
+    let all: Answer<Vec<_>> =
+        sets.map(|element| tag(element).ok_or_else(|| Refusal::xml("A tag has a Key and a Value."))).collect();
+    tags(all?)
+}
+
+/// Tags of an object, as many and as long as they may be.
+pub(super) fn tags(given: Vec<(String, String)>) -> Answer<BTreeMap<String, String>> {
+    let count = given.len();
+    let is_long = |text: &str, most: usize| text.chars().count() > most;
+    if count > 10 {
+        return Err(Refusal::tag("An object has 10 tags at most."));
+    }
+    if given.iter().any(|(key, value)| key.is_empty() || is_long(key, 128) || is_long(value, 256)) {
+        return Err(Refusal::tag("A tag's key has 1 to 128 letters, its value 256 at most."));
+    }
+    let tags: BTreeMap<String, String> = given.into_iter().collect();
+    if tags.len() == count { Ok(tags) } else { Err(Refusal::tag("Cannot provide multiple Tags with the same key")) }
 }
 
 /// An answer that is a document.

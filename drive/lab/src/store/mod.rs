@@ -33,6 +33,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use crate::balancer::{cannot_listen, refusal};
 use crate::cgroup::Hierarchies;
 use crate::failure::OrFail;
+use crate::machine;
 use crate::service::{self, Work};
 use failure::{Answer, Refusal};
 
@@ -129,7 +130,8 @@ fn begin(order: &Json) -> Result<Work, Failure> {
     let failed = || "cannot set the object store up".to_owned();
     let order = Order::from_json(order).ok_or_else(|| Failure::new(failed(), "It was not told what to be."))?;
     Hierarchies::find()?.group(&order.group).enter().or_fail(failed)?;
-    let listener = bind(&order).map_err(|error| cannot_listen(order.listen, &error))?;
+    let listener =
+        bind(&order).map_err(|error| cannot_listen(order.listen, &error, || machine::listener(order.listen)))?;
     listener.set_nonblocking(true).or_fail(failed)?;
     let control = service::control_socket(&order.directory)?;
     let store = Store { order, buckets: Mutex::default() };

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::sync::Arc;
 
+use hyper::header::HeaderValue;
 use hyper::{HeaderMap, Method, Response, StatusCode};
 use percent_encoding::percent_decode_str;
 
@@ -12,7 +13,7 @@ use super::body::{Reply, receive, receive_text};
 use super::disk::{About, Condition, Staged, copy, now_ms};
 use super::failure::{Answer, Refusal};
 use super::http::{
-    Call, access, document, empty, http_date, iso, owner, parse_http_date, set, tagging, tags_of, version_header,
+    Call, access, document, empty, http_date, iso, owner, parse_http_date, set, tagging, tags, tags_of, version_header,
 };
 use super::multipart::{self, MOST_PARTS};
 use super::sign;
@@ -23,6 +24,7 @@ use super::xml::{self, Writer};
 const METADATA_LIMIT: usize = 2048;
 /// The most that a page of parts has.
 const PARTS_PAGE: usize = 1000;
+const OWNERS_ALONE: &str = "What is in a bucket of the lab belongs to its owner alone.";
 /// Headers of an upload that come back with the object.
 const KEPT: [&str; 6] =
     ["content-type", "content-encoding", "content-disposition", "content-language", "cache-control", "expires"];
@@ -39,6 +41,10 @@ pub(super) async fn answer(method: &Method, call: Call, bucket: Arc<Bucket>, key
             Ok(access(&call))
         }
         Method::GET if asks("uploadId") => parts(&call, &bucket, &key),
+        Method::GET if asks("retention") || asks("legal-hold") => {
+            bucket.disk.get(&key, call.parameter("versionId"))?;
+            Err(Refusal { code: "NoSuchObjectLockConfiguration", ..Refusal::no_setting("The object is not locked.") })
+        }
         Method::GET | Method::HEAD if !asks("torrent") && !asks("attributes") => {
             let (file, about) = bucket.disk.get(&key, call.parameter("versionId"))?;
             read(&call, &bucket, file, &about)
@@ -56,10 +62,13 @@ pub(super) async fn answer(method: &Method, call: Call, bucket: Arc<Bucket>, key
             aside(move || bucket.disk.set_tags(&key, version.as_deref(), BTreeMap::new())).await?;
             Ok(empty(StatusCode::NO_CONTENT))
         }
-        Method::PUT if asks("acl") => match call.header("x-amz-acl") {
-            Some("private" | "bucket-owner-full-control") => Ok(empty(StatusCode::OK)),
-            _ => Err(Refusal::not_implemented("What is in a bucket of the lab belongs to its owner alone.")),
-        },
+        Method::PUT if asks("acl") => {
+            stays_private(&call.headers)?;
+            match call.headers.contains_key("x-amz-acl") {
+                true => Ok(empty(StatusCode::OK)),
+                false => Err(Refusal::no_access_lists(OWNERS_ALONE)),
+            }
+        }
         Method::PUT if asks("uploadId") => put_part(call, bucket, key).await,
         Method::PUT if call.headers.contains_key("x-amz-copy-source") => copied(call, bucket, key).await,
         Method::PUT if call.query.iter().all(|(name, _)| name.starts_with("X-Amz-") || name == "x-id") => {
@@ -78,7 +87,8 @@ pub(super) async fn answer(method: &Method, call: Call, bucket: Arc<Bucket>, key
             Ok(empty(StatusCode::NO_CONTENT))
         }
         Method::DELETE => {
-            let gone = bucket.disk.delete(&key, call.parameter("versionId"), bucket.versioning)?;
+            let condition = condition(&call.headers)?;
+            let gone = bucket.disk.delete(&key, call.parameter("versionId"), bucket.versioning, &condition)?;
             let mut answer = empty(StatusCode::NO_CONTENT);
             if let Some((version, marker)) = gone {
                 version_header(&bucket, answer.headers_mut(), &version);
@@ -162,7 +172,8 @@ fn unmet(call: &Call, about: &About, prefix: &str) -> Option<Refusal> {
     }
 }
 
-fn unquoted(etag: &str) -> &str {
+/// An ETag as it is, without what headers write around it.
+pub(super) fn unquoted(etag: &str) -> &str {
     etag.strip_prefix("W/").unwrap_or(etag).trim_matches('"')
 }
 
@@ -193,6 +204,18 @@ fn range(text: &str, size: u64) -> Answer<Option<(u64, u64)>> {
     }
 }
 
+/// The same of the source of a copy: it is a range, and all of it is there.
+fn part_of(text: &str, size: u64) -> Answer<(u64, u64)> {
+    let wrong = || Refusal::argument(format!("The range {text} is none of a source of {size} bytes."));
+    let last = text.rsplit_once('-').and_then(|(_, last)| last.parse::<u64>().ok());
+    let (offset, length) = range(text, size).ok().flatten().ok_or_else(wrong)?;
+    if last.is_some_and(|last| last.checked_sub(offset).is_some_and(|last| last + 1 == length)) {
+        Ok((offset, length))
+    } else {
+        Err(wrong())
+    }
+}
+
 fn last_is_open(text: &str) -> bool {
     text.trim_end().ends_with('-')
 }
@@ -219,8 +242,22 @@ fn described(call: &Call, key: &str) -> Answer<About> {
     if size > METADATA_LIMIT {
         return Err(Refusal::metadata_too_large("Your metadata headers exceed the maximum allowed metadata size."));
     }
-    let tags = call.header("x-amz-tagging").map(sign::query).unwrap_or_default().into_iter().collect();
+    stays_private(&call.headers)?;
+    if call.headers.keys().any(|name| name.as_str().starts_with("x-amz-server-side-encryption-customer-")) {
+        return Err(Refusal::not_implemented("A bucket of the lab keeps nothing under a key of its client's."));
+    }
+    let tags = tags(call.header("x-amz-tagging").map(sign::query).unwrap_or_default())?;
     Ok(About { key: key.to_owned(), headers, tags, modified_ms: now_ms(), ..About::default() })
+}
+
+/// Refuses to let others at an object, as a bucket does elsewhere whose owner has all that is in it.
+fn stays_private(headers: &HeaderMap) -> Answer<()> {
+    let list = headers.get("x-amz-acl").map(HeaderValue::as_bytes);
+    let grants = headers.keys().any(|name| name.as_str().starts_with("x-amz-grant-"));
+    match list {
+        None | Some(b"private" | b"bucket-owner-full-control") if !grants => Ok(()),
+        _ => Err(Refusal::no_access_lists(OWNERS_ALONE)),
+    }
 }
 
 fn condition(headers: &HeaderMap) -> Answer<Condition> {
@@ -320,7 +357,7 @@ async fn put_part(call: Call, bucket: Arc<Bucket>, key: String) -> Answer<Respon
     if call.headers.contains_key("x-amz-copy-source") {
         let (from, from_key, version) = source(&call)?;
         let (file, old) = from.disk.get(&from_key, version.as_deref())?;
-        let asked = call.header("x-amz-copy-source-range").map(|text| range(text, old.size)).transpose()?.flatten();
+        let asked = call.header("x-amz-copy-source-range").map(|text| part_of(text, old.size)).transpose()?;
         let (offset, length) = asked.unwrap_or((0, old.size));
         let etag = aside(move || {
             copy(&file, &mut staged.file, offset, length)?;
@@ -426,5 +463,48 @@ mod tests {
         for ignored in ["bytes=9-0", "lines=1-2", "bytes=a-b", "bytes=1-x", "bytes=0-1,3-4", ""] {
             check(ignored, 100, Ok(None));
         }
+        for (text, expected) in [
+            ("bytes=0-9", Ok((0, 10))),
+            ("bytes=0-99", Ok((0, 100))),
+            ("bytes=0-100", Err("InvalidArgument")),
+            ("bytes=100-100", Err("InvalidArgument")),
+            ("bytes=90-", Err("InvalidArgument")),
+            ("bytes=-10", Err("InvalidArgument")),
+            ("0-9", Err("InvalidArgument")),
+        ] {
+            assert_eq!(part_of(text, 100).map_err(|refusal| refusal.code), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_in_a_bucket_is_its_owners() {
+        for (name, value, stays) in [
+            ("x-amz-acl", "private", true),
+            ("x-amz-acl", "bucket-owner-full-control", true),
+            ("x-amz-acl", "public-read", false),
+            ("x-amz-grant-read", "id=1", false),
+            ("x-amz-meta-acl", "public-read", true),
+        ] {
+            let headers = HeaderMap::from_iter([(name.parse().unwrap(), HeaderValue::from_static(value))]);
+            let code = stays_private(&headers).err().map(|refusal| refusal.code);
+            assert_eq!(code, (!stays).then_some("AccessControlListNotSupported"), "{name}: {value}");
+        }
+    }
+
+    #[test]
+    fn tags_are_few_and_short() {
+        let many = |count: usize| (0..count).map(|number| (format!("k{number}"), "v".to_owned())).collect();
+        let one = |key: &str, value: &str| vec![(key.to_owned(), value.to_owned())];
+        let check = |given: Vec<(String, String)>, good: bool| {
+            let text = format!("{given:?}");
+            assert_eq!(tags(given).err().map(|refusal| refusal.code), (!good).then_some("InvalidTag"), "{text}");
+        };
+        check(many(10), true);
+        check(many(11), false);
+        check(one("ä".repeat(128).as_str(), ""), true);
+        check(one("k".repeat(129).as_str(), ""), false);
+        check(one("", "v"), false);
+        check(one("k", "v".repeat(257).as_str()), false);
+        check([one("k", "a"), one("k", "b")].concat(), false);
     }
 }

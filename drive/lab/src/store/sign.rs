@@ -170,13 +170,11 @@ pub(super) fn verify(
 
 fn canonical(request: &Signed<'_>, names: &[&str], presigned: bool, hash: &str) -> String {
     let path: Vec<u8> = percent_decode_str(request.path).collect();
-    let mut query: Vec<String> = request
-        .query
-        .iter()
-        .filter(|(name, _)| !(presigned && name == "X-Amz-Signature"))
-        .map(|(name, value)| format!("{}={}", encode(name), encode(value)))
-        .collect();
+    let signed = request.query.iter().filter(|(name, _)| !(presigned && name == "X-Amz-Signature"));
+    let mut query: Vec<(String, String)> = signed.map(|(name, value)| (encode(name), encode(value))).collect();
+    // By name, then by value: `select` comes before `select-type`, which `select=` would not.
     query.sort();
+    let query: Vec<String> = query.into_iter().map(|(name, value)| format!("{name}={value}")).collect();
     let header = |name: &&str| {
         let values = request.headers.get_all(*name).iter();
         let values = values.map(|value| {
@@ -347,5 +345,24 @@ impl Chunks {
             self.state = State::Done;
         }
         Ok(self.state == State::Done)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_query_is_signed_in_the_order_of_its_names() {
+        let check = |given: &str, expected: &str| {
+            let (query, headers) = (query(given), HeaderMap::new());
+            let request = Signed { method: "GET", path: "/a b", query: &query, headers: &headers };
+            let text = canonical(&request, &[], given.contains("X-Amz-Signature"), "hash");
+            assert_eq!(text.lines().collect::<Vec<_>>(), ["GET", "/a%20b", expected, "", "", "hash"], "{given}");
+        };
+        check("select&select-type=2", "select=&select-type=2");
+        check("select-type=2&select", "select=&select-type=2");
+        check("b=2&a=%2F+x&b=1", "a=%2F%20x&b=1&b=2");
+        check("X-Amz-Signature=0&X-Amz-Date=1", "X-Amz-Date=1");
     }
 }

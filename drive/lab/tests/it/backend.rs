@@ -123,6 +123,13 @@ fn serve(
                 return Ok(());
             }
             "/close" => return Ok(()),
+            "/last" => {
+                stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")?;
+                // Whoever comes with another request on this connection is hung up on, which nothing has told.
+                stream.set_read_timeout(Some(Duration::from_secs(20)))?;
+                let _ = reader.fill_buf();
+                return Ok(());
+            }
             "/switch" => {
                 stream
                     .write_all(b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: echo\r\n\r\n")?;

@@ -18,6 +18,7 @@ pub const TESTS: &[Test] = &[
     ("balancer_passes_everything_through", passes_through),
     ("balancer_switches_protocols", switches_protocols),
     ("balancer_tries_another_target", tries_another_target),
+    ("balancer_sends_once_what_cannot_be_sent_again", sends_once),
     ("balancer_waits_for_health", waits_for_health),
     ("balancer_swaps_without_a_failed_request", swaps_without_a_failed_request),
     ("balancer_cuts_after_the_drain", cuts_after_the_drain),
@@ -130,6 +131,23 @@ fn tries_another_target(world: &World) {
     let answer = get(&listen, "/").unwrap();
     assert_eq!(answer.status, 502);
     assert!(answer.text().contains("onnection refused"), "{}", answer.text());
+    world.delete(KIND, &identity);
+}
+
+fn sends_once(world: &World) {
+    let (listen, one) = (free_port(), Backend::new("one"));
+    let (identity, _) = world.create(KIND, &given(&listen, &[&one])).unwrap();
+    let mut client = Client::new(&listen).unwrap();
+    for (request, body) in [("GET", ""), ("POST", ""), ("POST", "body"), ("PATCH", "body"), ("DELETE", "")] {
+        assert_eq!(client.get("/last").unwrap().status, 200);
+        let length = body.len();
+        client.send(&format!("{request} /read HTTP/1.1\r\nhost: a\r\ncontent-length: {length}\r\n\r\n{body}")).unwrap();
+        assert_eq!(client.answer().unwrap().status, 200, "{request} {body}");
+    }
+    // What has a connection of its own leaves none behind, at this side or the other.
+    client.send("POST /headers HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\n\r\n").unwrap();
+    let seen = client.answer().unwrap();
+    assert!(seen.text().contains("connection: close") && !seen.head.contains("connection: close"), "{}", seen.head);
     world.delete(KIND, &identity);
 }
 

@@ -205,6 +205,11 @@ fn serves_aws(world: &World) {
     }
     client.refused(&["s3api", "get-bucket-policy", "--bucket", "backups"], "NoSuchBucketPolicy");
     client.refused(&["s3", "ls", "s3://other"], "NoSuchBucket");
+    client.refused(&["s3", "mb", "s3://other"], "`lab_bucket`");
+    client.refused(
+        &["s3api", "get-object-retention", "--bucket", "backups", "--key", "once"],
+        "NoSuchObjectLockConfiguration",
+    );
     // Presigned, for whoever has the URL.
     let url = client.aws(&["s3", "presign", "s3://backups/a/ö +&%.txt"]);
     let got = Command::new("curl").args(["-sf", url.trim()]).output().unwrap();

@@ -262,6 +262,8 @@ fn has_servers(world: &World) {
     user.does_well("no-bucket", &words);
     let failure = user.does("low-port", &words);
     assert!(String::from_utf8_lossy(&failure.stdout).contains("are root's"), "{failure:?}");
+    let failure = user.does("taken-port", &words);
+    assert!(String::from_utf8_lossy(&failure.stdout).contains("`andon-balancer` (process "), "{failure:?}");
     let failure = user.does("volume", &words);
     assert!(String::from_utf8_lossy(&failure.stdout).contains("needs root"), "{failure:?}");
     // All is killed, as by a reboot: it is started again with its files and its address.
@@ -474,6 +476,7 @@ pub fn step(arguments: &[String]) -> Option<ExitCode> {
         "systemd" => user.refused("lab_server", &[]),
         "on-host" => user.refused("lab_server", &[("on_host", "host".into()), ("image", Value::NULL)]),
         "low-port" => user.refused("lab_balancer", &[("listen", "127.0.0.1:7".into())]),
+        "taken-port" => user.refused("lab_balancer", &[("listen", user.listen.as_str().into())]),
         "bucket" => user.bucket(),
         "no-bucket" => {
             user.lab.delete("lab_bucket", &bucket_identity()).unwrap();
