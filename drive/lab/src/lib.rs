@@ -22,6 +22,7 @@ mod codec;
 mod console;
 mod devices;
 mod failure;
+mod firewall;
 mod helper;
 mod inside;
 mod key;

@@ -9,6 +9,8 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 use ipnet::Ipv4Net;
 
+use crate::nft::LINKS;
+
 /// A conversation with the kernel about the network namespace in which it was opened.
 #[derive(Debug)]
 pub(crate) struct Netlink {
@@ -45,8 +47,14 @@ const LINK_FLAGS: usize = 8;
 const INFO_KIND: u16 = 1;
 const INFO_DATA: u16 = 2;
 const VETH_PEER: u16 = 1;
-/// The number by which the lab's own routes are known among those of others, as daemons have one each (linux/rtnetlink.h).
-const OWN_ROUTES: u8 = 161;
+/// Whose a route is: a number that daemons have one each of, and its metric.
+type Whose = (u8, u32);
+/// The metric by which the lab's own routes are known among those of others: [`crate::nft::LINKS`]. They count as the kernel's
+/// (linux/rtnetlink.h), as systemd-networkd removes all others that it has not made, whenever it sets up a link:
+/// `ManageForeignRoutes=` of networkd.conf(5).
+const OWN_ROUTES: Whose = (libc::RTPROT_KERNEL, LINKS);
+/// What earlier versions made: a number of whose they are, and no metric.
+const EARLIER_ROUTES: Whose = (161, 0);
 /// linux/neighbour.h
 const NUD_PERMANENT: u16 = 0x80;
 const NDA_DST: u16 = 1;
@@ -201,20 +209,25 @@ impl Netlink {
     /// Says at once of everything in a range, but for what has a nearer way, that it cannot be reached.
     pub fn close_range(&mut self, net: &Ipv4Net) -> io::Result<()> {
         let mut message = Message::new(libc::RTM_NEWROUTE, REQUEST | REPLACE);
-        message.route_by(OWN_ROUTES, net.prefix_len(), libc::RT_SCOPE_UNIVERSE, libc::RTN_UNREACHABLE);
+        let (whose, metric) = OWN_ROUTES;
+        message.route_by(whose, net.prefix_len(), libc::RT_SCOPE_UNIVERSE, libc::RTN_UNREACHABLE);
         message.attribute(libc::RTA_DST, &net.network().octets());
+        message.attribute(libc::RTA_PRIORITY, &metric.to_ne_bytes());
         self.ask(message).map(drop)
     }
 
     /// Takes back what [`Netlink::close_range`] said, if it did.
     pub fn open_range(&mut self, net: &Ipv4Net) -> io::Result<()> {
-        let mut message = Message::new(libc::RTM_DELROUTE, REQUEST);
-        // Whatever number it has: earlier versions gave it none of its own.
-        message.route_by(libc::RTPROT_UNSPEC, net.prefix_len(), libc::RT_SCOPE_UNIVERSE, libc::RTN_UNREACHABLE);
-        message.attribute(libc::RTA_DST, &net.network().octets());
-        match self.ask(message) {
-            Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Ok(()),
-            answer => answer.map(drop),
+        // Whatever number and metric it has: earlier versions gave it others, and theirs may be there, too.
+        loop {
+            let mut message = Message::new(libc::RTM_DELROUTE, REQUEST);
+            message.route_by(libc::RTPROT_UNSPEC, net.prefix_len(), libc::RT_SCOPE_UNIVERSE, libc::RTN_UNREACHABLE);
+            message.attribute(libc::RTA_DST, &net.network().octets());
+            match self.ask(message) {
+                Err(error) if error.raw_os_error() == Some(libc::ESRCH) => return Ok(()),
+                Err(error) => return Err(error),
+                Ok(_) => {}
+            }
         }
     }
 
@@ -233,17 +246,19 @@ impl Netlink {
 
     /// The destinations of this namespace's routes.
     pub fn routes(&mut self) -> io::Result<Vec<Ipv4Net>> {
-        Ok(self.all_routes()?.into_iter().map(|(net, _)| net).collect())
+        Ok(self.all_routes()?.into_iter().map(|(net, ..)| net).collect())
     }
 
     /// The ranges that [`Netlink::close_range`] has closed.
     pub fn closed_ranges(&mut self) -> io::Result<Vec<Ipv4Net>> {
-        let own = self.all_routes()?.into_iter().filter(|(_, how)| *how == (OWN_ROUTES, libc::RTN_UNREACHABLE));
-        Ok(own.map(|(net, _)| net).collect())
+        let is_own = |(_, kind, whose): &(Ipv4Net, u8, Whose)| {
+            *kind == libc::RTN_UNREACHABLE && [OWN_ROUTES, EARLIER_ROUTES].contains(whose)
+        };
+        Ok(self.all_routes()?.into_iter().filter(is_own).map(|(net, ..)| net).collect())
     }
 
-    /// The destinations of routes, each with its number of whose it is and its type.
-    fn all_routes(&mut self) -> io::Result<Vec<(Ipv4Net, (u8, u8))>> {
+    /// The destinations of routes, each with its type.
+    fn all_routes(&mut self) -> io::Result<Vec<(Ipv4Net, u8, Whose)>> {
         let mut message = Message::new(libc::RTM_GETROUTE, REQUEST | DUMP);
         message.raw(&[libc::AF_INET as u8, 0, 0, 0, 0, 0, 0, 0]);
         message.raw(&0_u32.to_ne_bytes());
@@ -251,9 +266,10 @@ impl Netlink {
             if body.first() != Some(&(libc::AF_INET as u8)) {
                 return None;
             }
-            let destination = attribute(body.get(12..)?, libc::RTA_DST)?;
-            let net = Ipv4Net::new(octets(destination)?, *body.get(1)?).ok()?.trunc();
-            Some((net, (*body.get(5)?, *body.get(7)?)))
+            let attributes = body.get(12..)?;
+            let net = Ipv4Net::new(octets(attribute(attributes, libc::RTA_DST)?)?, *body.get(1)?).ok()?.trunc();
+            let metric = attribute(attributes, libc::RTA_PRIORITY).and_then(|bytes| word(bytes, 0)).unwrap_or_default();
+            Some((net, *body.get(7)?, (*body.get(5)?, metric)))
         };
         Ok(self.ask(message)?.iter().filter_map(route).collect())
     }

@@ -1,8 +1,7 @@
 //! A network's rules in the kernel's packet filter, by the program `nft`.
 //!
-//! A network has one table, of rules about its range: none for each server. A firewall that drops what it does not know, as container daemons set up, would still drop
-//! its packets: an accepting table cannot overrule it. So accepting rules go into those chains too, with the table's
-//! name as their comment, and leave with the network.
+//! A network has one table, of rules about its range: none for each server. What has its packets pass the firewalls of others
+//! is in their chains, and leaves with the network: [`crate::firewall`].
 
 use std::io::Write;
 use std::os::unix::process::CommandExt;
@@ -13,14 +12,18 @@ use ipnet::Ipv4Net;
 use serde_json::Value as Json;
 
 use crate::failure::{OrFail, sentence};
+use crate::firewall;
 use crate::machine;
 use crate::policy::Policy;
 use crate::records::Lock;
 
 /// The name of a network's table.
 pub(crate) fn table(identity: &str) -> String {
-    format!("andon_{}", identity.replace('-', "_"))
+    format!("{OWN}{}", identity.replace('-', "_"))
 }
+
+/// What the names of all networks' tables begin with.
+pub(crate) const OWN: &str = "andon_";
 
 /// The group of the links of all servers, "an" as a number: by it they are known whatever they are called.
 pub(crate) const LINKS: u32 = 0x616E;
@@ -61,7 +64,8 @@ pub(crate) fn apply(
     let no_version_6 = (has_version_6 && !able.version_6).then_some(
         "This kernel's packet filter knows nothing of IPv6: where that is turned on for the links of servers, they can send by it.",
     );
-    let notes: Vec<&str> = no_routes.into_iter().chain(no_version_6).collect();
+    let closed = firewall::closed(&ruleset, net);
+    let notes: Vec<&str> = no_routes.into_iter().chain(no_version_6).chain(closed.as_deref()).collect();
     Ok((!notes.is_empty()).then(|| notes.join(" ")))
 }
 
@@ -111,12 +115,8 @@ fn script(
              add rule ip6 {table} {ORIGIN} iifgroup {LINKS} drop\n"
         );
     }
-    script += &remove_accepting(ruleset, &table);
-    for chain in dropping_chains(ruleset) {
-        for direction in ["saddr", "daddr"] {
-            script += &format!("insert rule {chain} ip {direction} {net} accept comment \"{table}\"\n");
-        }
-    }
+    script += &firewall::remove(ruleset, &table);
+    script += &firewall::pass(ruleset, &table, net);
     script
 }
 
@@ -145,7 +145,7 @@ fn in_table(found: &Json) -> &str {
 pub(crate) fn remove(lock: &Lock, identity: &str) -> Result<(), Failure> {
     let table = table(identity);
     let ruleset = list("ruleset")?;
-    let rest = remove_version_6(&ruleset, &table) + &remove_accepting(&ruleset, &table);
+    let rest = remove_version_6(&ruleset, &table) + &firewall::remove(&ruleset, &table);
     run(lock, &format!("add table ip {table}\ndelete table ip {table}\n{rest}"))
 }
 
@@ -153,7 +153,7 @@ pub(crate) fn remove(lock: &Lock, identity: &str) -> Result<(), Failure> {
 pub(crate) fn identities() -> Result<Vec<String>, Failure> {
     let tables = list("tables")?;
     let named = tables.iter().filter(|table| text(table, "family") == "ip").map(|table| text(table, "name"));
-    let identities = named.filter_map(|name| name.strip_prefix("andon_"));
+    let identities = named.filter_map(|name| name.strip_prefix(OWN));
     let is_whole = |identity: &&str| identity.len() == 12 && identity.bytes().all(|byte| byte.is_ascii_hexdigit());
     Ok(identities.filter(is_whole).map(str::to_owned).collect())
 }
@@ -183,44 +183,22 @@ pub(crate) fn state(identity: &str) -> Result<Option<State>, Failure> {
         Some(ORIGIN) => has_version_6_table(&ruleset, &table),
         found => found.is_some(),
     };
-    let accepts = |chain: &String| {
-        let accepting = ruleset.iter().filter(|rule| text(rule, "comment") == table);
-        accepting.filter(|rule| in_chain(rule) == *chain).count() >= 2
-    };
-    let passes = dropping_chains(&ruleset).iter().all(accepts);
+    let passes = firewall::passes(&ruleset, &table);
     Ok(has_table.then_some(State { masquerade: has_chain, policy, origin, passes }))
 }
 
-/// The chains of others through which forwarded packets go and that drop what no rule accepts.
-fn dropping_chains(ruleset: &[Json]) -> Vec<String> {
-    let drops = |chain: &Json| {
-        text(chain, "hook") == "forward"
-            && text(chain, "policy") == "drop"
-            && matches!(text(chain, "family"), "ip" | "inet")
-    };
-    ruleset.iter().filter(|chain| drops(chain)).map(chain_name).collect()
-}
-
-/// A script that removes the rules whose comment is `table` from the chains of others.
-fn remove_accepting(ruleset: &[Json], table: &str) -> String {
-    let rules = ruleset.iter().filter(|rule| text(rule, "comment") == table);
-    let delete = |rule: &Json| {
-        let handle = rule.get("handle").and_then(Json::as_u64)?;
-        Some(format!("delete rule {} handle {handle}\n", in_chain(rule)))
-    };
-    rules.filter_map(delete).collect()
-}
-
 /// The chain that a rule is in, as [`chain_name`] has it.
-fn in_chain(rule: &Json) -> String {
+pub(crate) fn in_chain(rule: &Json) -> String {
     format!("{} {} {}", text(rule, "family"), text(rule, "table"), text(rule, "chain"))
 }
 
-fn chain_name(chain: &Json) -> String {
+/// A chain as `nft` names it: its family, its table, its own name.
+pub(crate) fn chain_name(chain: &Json) -> String {
     format!("{} {} {}", text(chain, "family"), text(chain, "table"), text(chain, "name"))
 }
 
-fn text<'a>(object: &'a Json, name: &str) -> &'a str {
+/// A text of an object by its name, which is empty where it has none.
+pub(crate) fn text<'a>(object: &'a Json, name: &str) -> &'a str {
     object.get(name).and_then(Json::as_str).unwrap_or_default()
 }
 
