@@ -176,10 +176,11 @@ fn measured(project: &Project, cpus: &str) -> f64 {
 fn a_processor_is_measured_as_a_server_may_use_it() {
     need_lab!();
     let project = project("phoenixes-slow", "");
-    let limited = measured(&project, "cpus = 0.2");
+    // So little that a machine with much else to do gives more to a server that is not limited.
+    let limited = measured(&project, "cpus = 0.03");
     // What else this machine does can only make it slower.
     let best = (0..5).map(|_| measured(&project, "")).find(|whole| limited < whole / 2.0);
-    assert!(best.is_some(), "a fifth of a processor does {limited} KiB a second");
+    assert!(best.is_some(), "three hundredths of a processor do {limited} KiB a second");
 }
 
 #[test]

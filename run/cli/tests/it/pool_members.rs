@@ -145,12 +145,12 @@ fn members_that_have_drifted_are_replaced_one_after_another() {
 #[test]
 fn one_that_hangs_is_replaced_and_all_that_hang_are_told_of() {
     need_lab!();
-    let life = "wait = \"2s\"\n  command = [\"/bin/busybox\", \"httpd\", \"-f\", \"-p\", \"80\", \"-h\", \"/etc\"]";
+    let life = "wait = \"4s\"\n  command = [\"/bin/busybox\", \"httpd\", \"-f\", \"-p\", \"80\", \"-h\", \"/etc\"]";
     let Some(project) = project("members-hang", life) else { return };
     let port = project.port;
     let balancer = format!(
         "resource \"lab_balancer\" \"web\" {{\n  listen = \"127.0.0.1:{port}\"\n  pool = lab_pool.web.id\n  \
-         port = 80\n  health = \"/motd\"\n  interval = \"100ms\"\n  timeout = \"200ms\"\n}}\n"
+         port = 80\n  health = \"/motd\"\n  interval = \"100ms\"\n  timeout = \"1s\"\n}}\n"
     );
     project.write("stacks/app/main.tf", &format!("{}{balancer}", definition(life)));
     project.ok(&["up", "-y"]);
