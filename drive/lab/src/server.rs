@@ -150,7 +150,7 @@ fn start(
     fs::write(&layers, serde_json::json!(lower).to_string())
         .or_fail(|| format!("cannot write {}", layers.display()))?;
     if spec.machine.is_some() {
-        return vm::start(ground, identity, spec, address);
+        return vm::start(ground, identity, spec, address, take_users(records, identity)?);
     }
     let mut notes = machine::raise_limits();
     let range = network::range(records, &spec.network)?;
@@ -341,7 +341,7 @@ fn update_machine(
     let disk = spec.machine.and_then(|machine| machine.disk);
     let mut notes = Vec::new();
     if let Some(process) = staying {
-        vm::grow_own(&directory, disk, Some(process))?;
+        vm::grow_own(&directory, disk)?;
         vm::attach_disks(ground.records, &directory, process, address, (&spec.attached, disk))?;
     } else if spec.running {
         group.destroy()?;

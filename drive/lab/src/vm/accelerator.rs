@@ -6,6 +6,7 @@
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -52,8 +53,14 @@ impl Accelerator {
         match probe.against() {
             None => Ok(Accelerator::Kvm),
             Some(_) if emulate => Ok(Accelerator::None),
-            Some(why) => Err(Failure::new("this machine cannot run machines with its processor's help", why)
-                .help("Set `emulate = true` to run it without, many times slower, or make the server a container.")),
+            Some(why) => {
+                let failure = Failure::new("this machine cannot run machines with its processor's help", why)
+                    .help("Set `emulate = true` to run it without, many times slower, or make the server a container.");
+                Err(match probe.remedy() {
+                    Some(remedy) => failure.help(remedy),
+                    None => failure,
+                })
+            }
         }
     }
 
@@ -68,8 +75,39 @@ impl Accelerator {
             Accelerator::Kvm => ("kvm", "host"),
             // How fast its time stamp counter counts, a kernel finds out by a measurement, which goes wrong where this machine
             // is busy: then its clock is some forty times too fast, and all that waits in it gives up. Without one it has HPET.
-            Accelerator::None => ("tcg,thread=multi", "max,-tsc"),
+            // Nor has it what only costs: machines of its own, for which a kernel loads its largest module, and a fifth level of
+            // tables of pages, all of which are gone through by a program here.
+            Accelerator::None => ("tcg,thread=multi,tb-size=256", "max,-tsc,-svm,-la57"),
         }
+    }
+
+    /// How much of this machine's memory is for instructions that were translated, in bytes: the `tb-size` of its words.
+    pub(super) fn translations(self) -> u64 {
+        match self {
+            Accelerator::Kvm => 0,
+            Accelerator::None => 256 << 20,
+        }
+    }
+
+    /// The groups that a user needs to be in for it.
+    pub(super) fn groups(self) -> Result<Vec<u32>, Failure> {
+        match self {
+            Accelerator::Kvm => {
+                let device = fs::metadata(DEVICE).or_fail(|| format!("cannot look at {DEVICE}"))?;
+                Ok(groups_for(device.mode(), device.gid()).unwrap_or_default())
+            }
+            Accelerator::None => Ok(Vec::new()),
+        }
+    }
+}
+
+/// The groups that a user who is not root needs to be in to open a device; `None` where only root opens it.
+fn groups_for(mode: u32, group: u32) -> Option<Vec<u32>> {
+    let may = |bits: u32| mode & bits == bits;
+    match group {
+        _ if may(0o006) => Some(Vec::new()),
+        0 => None,
+        group => may(0o060).then(|| vec![group]),
     }
 }
 
@@ -102,6 +140,8 @@ enum Probe {
     Closed(io::ErrorKind, String),
     /// It is of another version than QEMU speaks.
     Version(i32),
+    /// It is for nobody but root, and machines are not root's.
+    RootsAlone,
     /// The test machine came to its end.
     Works,
     /// It was ended at the limit.
@@ -131,6 +171,7 @@ impl Probe {
             }
             Probe::Closed(_, error) => format!("{DEVICE} is there, but cannot be opened: {}", sentence(error)),
             Probe::Version(version) => format!("{DEVICE} is of version {version}, and QEMU speaks {VERSION}."),
+            Probe::RootsAlone => format!("{DEVICE} is for root alone, and no machine runs as root."),
             Probe::TooLong => {
                 format!("There is {DEVICE}, but a test machine did not even start in {} s.", LIMIT.as_secs())
             }
@@ -140,6 +181,18 @@ impl Probe {
                 format!("There is {DEVICE}, but QEMU {end} when it was to start a test machine.{said}")
             }
         })
+    }
+
+    /// What may be done about it, where that is not plain from why it is so.
+    fn remedy(&self) -> Option<String> {
+        match self {
+            // It may have been the load of that moment, which nobody looks at again by themselves.
+            Probe::TooLong => {
+                Some(format!("That is kept until this machine boots: remove {KEPT} to have KVM tested again."))
+            }
+            Probe::RootsAlone => Some(format!("Give it to a group: `chgrp kvm {DEVICE}; chmod 660 {DEVICE}`.")),
+            _ => None,
+        }
     }
 
     /// How it is kept until this machine boots again. What may be mended before, and is found out at once, is not.
@@ -165,6 +218,10 @@ fn kvm() -> Result<Probe, Failure> {
     let version = unsafe { libc::ioctl(device.as_raw_fd(), KVM_GET_API_VERSION as _, 0) };
     if version != VERSION {
         return Ok(Probe::Version(version));
+    }
+    let whose = device.metadata().or_fail(|| format!("cannot look at {DEVICE}"))?;
+    if groups_for(whose.mode(), whose.gid()).is_none() {
+        return Ok(Probe::RootsAlone);
     }
     // One test at a time, and whoever waited finds how it went.
     let _lock = Lock::take(Path::new("/run/andon-kvm.lock")).or_fail(|| "cannot lock /run/andon-kvm.lock".into())?;
@@ -259,6 +316,8 @@ mod tests {
                     assert_eq!(chosen(true).unwrap(), Accelerator::None);
                     let failure = chosen(false).unwrap_err();
                     assert!(failure.detail == why && failure.help.concat().contains("emulate = true"), "{failure}");
+                    let says_how_to_test_again = failure.help.concat().contains("remove /run/andon-kvm ");
+                    assert_eq!(says_how_to_test_again, is_kept, "{failure}");
                 }
             }
         };
@@ -267,6 +326,7 @@ mod tests {
         check(closed(io::ErrorKind::PermissionDenied, "denied"), "group `kvm`", false);
         check(closed(io::ErrorKind::Other, "no such device"), "opened: no such device.", false);
         check(Probe::Version(11), "version 11", false);
+        check(Probe::RootsAlone, "for root alone", false);
         check(Probe::TooLong, "did not even start", true);
         check(Probe::of_end(Some(ENDED), "warning"), "", true);
         for (code, said, words) in [
@@ -277,6 +337,20 @@ mod tests {
             check(Probe::of_end(code, said), words, false);
         }
         assert_eq!(["", "rubbish"].map(Probe::kept), [None, None]);
+    }
+
+    #[test]
+    fn whoever_is_not_root_opens_the_device_by_its_group() {
+        for (mode, group, groups) in [
+            (0o666, 0, Some(vec![])),
+            (0o666, 104, Some(vec![])),
+            (0o660, 104, Some(vec![104])),
+            (0o660, 0, None),
+            (0o600, 104, None),
+            (0o640, 104, None),
+        ] {
+            assert_eq!(groups_for(0o020_000 | mode, group), groups, "{mode:o} {group}");
+        }
     }
 
     #[test]

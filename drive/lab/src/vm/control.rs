@@ -1,14 +1,17 @@
 //! QEMU's own socket: <https://www.qemu.org/docs/master/interop/qmp-spec.html>.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Lines, Write};
-use std::os::fd::AsRawFd;
-use std::os::unix::net::UnixStream;
+use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::{Value as Json, json};
+
+use crate::message;
+use crate::records::absent_is_fine;
 
 /// The socket, in a machine's directory.
 pub(super) const SOCKET: &str = "control";
@@ -28,15 +31,26 @@ pub(super) struct Parts {
     pub nodes: BTreeSet<String>,
     /// What the machine sees.
     pub devices: BTreeSet<String>,
+    /// The open files that it was given, by the number of their set, with the name that they were given under.
+    pub files: BTreeMap<u64, String>,
+}
+
+/// Makes the socket of a machine that is to be started, which serves it.
+pub(super) fn listen(directory: &Path) -> io::Result<UnixListener> {
+    absent_is_fine(std::fs::remove_file(directory.join(SOCKET)))?;
+    let opened = File::open(directory)?;
+    UnixListener::bind(path_in(&opened))
+}
+
+/// The way to the socket may be longer than the name of a socket can be.
+fn path_in(directory: &File) -> PathBuf {
+    PathBuf::from(format!("/proc/self/fd/{}/{SOCKET}", directory.as_raw_fd()))
 }
 
 impl Control {
     /// Begins one with the machine of a directory.
     pub fn open(directory: &Path) -> io::Result<Control> {
-        // The way there may be longer than the name of a socket.
-        let directory = File::open(directory)?;
-        let path = PathBuf::from(format!("/proc/self/fd/{}/{SOCKET}", directory.as_raw_fd()));
-        let stream = UnixStream::connect(path)?;
+        let stream = UnixStream::connect(path_in(&File::open(directory)?))?;
         stream.set_read_timeout(Some(LIMIT))?;
         stream.set_write_timeout(Some(LIMIT))?;
         let mut control = Control { lines: BufReader::new(stream.try_clone()?).lines(), stream };
@@ -49,6 +63,16 @@ impl Control {
     /// The answer to a command. What QEMU refuses is an error with its words.
     pub fn ask(&mut self, command: &Json) -> io::Result<Json> {
         writeln!(&self.stream, "{command}")?;
+        self.answer()
+    }
+
+    /// The same of one that an open file goes with.
+    pub fn ask_with(&mut self, command: &Json, file: &File) -> io::Result<Json> {
+        message::send(&self.stream, format!("{command}\n").as_bytes(), &[file.as_fd()])?;
+        self.answer()
+    }
+
+    fn answer(&mut self) -> io::Result<Json> {
         // What happens meanwhile is told in between.
         let mut answer = loop {
             let line = self.next()?;
@@ -73,7 +97,13 @@ impl Control {
             let list = list.as_array().into_iter().flatten();
             list.filter_map(|one| Some(one.get(name)?.as_str()?.to_owned())).collect()
         };
-        Ok(Parts { nodes: texts(&nodes, "node-name"), devices: texts(&devices, "name") })
+        let files = self.ask(&json!({ "execute": "query-fdsets" }))?;
+        let files = files.as_array().into_iter().flatten().filter_map(|set| {
+            let name = set.pointer("/fds/0/opaque")?.as_str()?;
+            Some((set.get("fdset-id")?.as_u64()?, name.to_owned()))
+        });
+        let files = files.collect();
+        Ok(Parts { nodes: texts(&nodes, "node-name"), devices: texts(&devices, "name"), files })
     }
 
     fn next(&mut self) -> io::Result<Json> {
@@ -89,8 +119,6 @@ pub(super) fn press_power_button(directory: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::net::UnixListener;
-
     use super::*;
 
     #[test]
@@ -98,8 +126,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let long = folder.path().join("d".repeat(120));
         std::fs::create_dir(&long).unwrap();
-        let opened = File::open(&long).unwrap();
-        let listener = UnixListener::bind(format!("/proc/self/fd/{}/{SOCKET}", opened.as_raw_fd())).unwrap();
+        drop(listen(&long).unwrap());
+        let listener = listen(&long).unwrap();
         let machine = std::thread::spawn(move || {
             let mut asked = Vec::new();
             for answer in ["{\"return\":{}}", "{\"error\":{\"class\":\"GenericError\",\"desc\":\"not now\"}}"] {

@@ -1,8 +1,10 @@
 //! Volumes as disks of a machine, which finds each by its number: `/dev/disk/by-id/virtio-ID`.
 //!
 //! What it has when it starts is said to QEMU on its command line, and what comes and goes while it runs by its socket, in
-//! the same words: a node, from which the bytes come, and a device, which the machine sees.
+//! the same words: a file, which QEMU gets open, a node, from which the bytes come, and a device, which the machine sees.
 
+use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -10,6 +12,7 @@ use andon_schema::Failure;
 use serde_json::{Value as Json, json};
 
 use super::control::{Control, Parts};
+use super::process::Given;
 use crate::failure::{OrFail, sentence};
 
 /// The disk that a machine boots from, in QEMU.
@@ -46,36 +49,63 @@ fn name(id: &str) -> String {
     format!("volume-{}", serial(id))
 }
 
-fn node(disk: &Disk) -> Json {
+/// `path` is what QEMU knows the volume's open file by.
+fn node(id: &str, path: &str) -> Json {
     // What a file system in it gives back is given back to this machine's.
-    let file = json!({ "driver": "file", "filename": disk.image, "discard": "unmap" });
-    json!({ "driver": "raw", "node-name": name(&disk.id), "discard": "unmap", "file": file })
+    let file = json!({ "driver": "file", "filename": path, "discard": "unmap" });
+    json!({ "driver": "raw", "node-name": name(id), "discard": "unmap", "file": file })
 }
 
-/// The words with which QEMU starts for one.
-pub(super) fn words(disk: &Disk) -> [String; 4] {
-    let name = name(&disk.id);
-    let device = format!("virtio-blk-pci,id={name},drive={name},serial={}", serial(&disk.id));
-    ["-blockdev".to_owned(), node(disk).to_string(), "-device".to_owned(), device]
+fn open(disk: &Disk) -> io::Result<File> {
+    File::options().read(true).write(true).open(&disk.image)
 }
+
+/// Gives a volume to QEMU that is to be started, and the words for it.
+pub(super) fn give(disk: &Disk, given: &mut Given) -> io::Result<[String; 4]> {
+    let name = name(&disk.id);
+    let path = given.give_as_path(&name, [open(disk)?]);
+    let device = format!("virtio-blk-pci,id={name},drive={name},serial={}", serial(&disk.id));
+    Ok(["-blockdev".to_owned(), node(&disk.id, &path).to_string(), "-device".to_owned(), device])
+}
+
+/// With which command the volume's file goes.
+const GIVE: &str = "add-fd";
 
 /// What is said to QEMU so that the machine has a volume, whatever of it is there already.
-fn plug(there: &Parts, disk: &Disk) -> Vec<Json> {
-    let name = name(&disk.id);
-    let node = json!({ "execute": "blockdev-add", "arguments": node(disk) });
-    let of = json!({ "driver": "virtio-blk-pci", "id": name, "drive": name, "serial": serial(&disk.id) });
-    let device = json!({ "execute": "device_add", "arguments": of });
-    let missing = [(there.nodes.contains(&name), node), (there.devices.contains(&name), device)];
-    missing.into_iter().filter(|(is_there, _)| !is_there).map(|(_, command)| command).collect()
+fn plug(there: &Parts, id: &str) -> Vec<Json> {
+    let name = name(id);
+    let mut commands = Vec::new();
+    if !there.nodes.contains(&name) {
+        // What was given and not taken up is nobody's.
+        commands.extend(take_back(there, &name));
+        let set = there.files.keys().max().map_or(1, |last| last + 1);
+        commands.push(json!({ "execute": GIVE, "arguments": { "fdset-id": set, "opaque": name } }));
+        commands.push(json!({ "execute": "blockdev-add", "arguments": node(id, &format!("/dev/fdset/{set}")) }));
+    }
+    if !there.devices.contains(&name) {
+        let of = json!({ "driver": "virtio-blk-pci", "id": name, "drive": name, "serial": serial(id) });
+        commands.push(json!({ "execute": "device_add", "arguments": of }));
+    }
+    commands
 }
 
-/// The same so that it has it no more: of a device the machine lets go, and only then of what it was read from.
+/// Has QEMU close the files that it was given under a name.
+fn take_back(there: &Parts, name: &str) -> impl Iterator<Item = Json> {
+    let sets = there.files.iter().filter(move |(_, given)| *given == name);
+    sets.map(|(set, _)| json!({ "execute": "remove-fd", "arguments": { "fdset-id": set } }))
+}
+
+/// The same so that it has it no more: of a device the machine lets go, only then of what it was read from, and at last of
+/// the file.
 fn unplug(there: &Parts, id: &str) -> Option<Json> {
     let name = name(id);
     if there.devices.contains(&name) {
         return Some(json!({ "execute": "device_del", "arguments": { "id": name } }));
     }
-    there.nodes.contains(&name).then(|| json!({ "execute": "blockdev-del", "arguments": { "node-name": name } }))
+    if there.nodes.contains(&name) {
+        return Some(json!({ "execute": "blockdev-del", "arguments": { "node-name": name } }));
+    }
+    take_back(there, &name).next()
 }
 
 /// What gives a disk another size: a volume, or that which the machine boots from.
@@ -91,9 +121,14 @@ fn resize(volume: Option<&str>, bytes: u64) -> Json {
 pub(super) fn attach(directory: &Path, disks: &[Disk]) -> Result<(), Failure> {
     let failed = || "cannot give the machine another disk".to_owned();
     let mut control = Control::open(directory).or_fail(failed)?;
-    let there = control.parts().or_fail(failed)?;
-    for command in disks.iter().flat_map(|disk| plug(&there, disk)) {
-        control.ask(&command).or_fail(failed)?;
+    for disk in disks {
+        for command in plug(&control.parts().or_fail(failed)?, &disk.id) {
+            let answer = match command.get("execute").and_then(Json::as_str) {
+                Some(GIVE) => open(disk).and_then(|file| control.ask_with(&command, &file)),
+                _ => control.ask(&command),
+            };
+            answer.or_fail(failed)?;
+        }
     }
     Ok(())
 }
@@ -142,37 +177,34 @@ pub(super) fn grow(directory: &Path, volume: Option<&str>, bytes: u64) -> Result
 
 #[cfg(test)]
 mod tests {
-    use std::fs::{self, File};
-    use std::process::{Child, Command, Stdio};
-
     use super::*;
 
-    fn disk(id: &str, image: &Path) -> Disk {
-        Disk { id: id.to_owned(), image: image.to_owned() }
-    }
-
-    fn parts(nodes: &[&str], devices: &[&str]) -> Parts {
+    fn parts(nodes: &[&str], devices: &[&str], files: &[(u64, &str)]) -> Parts {
         let set = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
-        Parts { nodes: set(nodes), devices: set(devices) }
+        let files = files.iter().map(|(set, name)| (*set, (*name).to_owned())).collect();
+        Parts { nodes: set(nodes), devices: set(devices), files }
     }
 
     #[test]
     fn what_is_said_depends_on_what_is_there() {
-        let one = disk("1", Path::new("/lab/volumes/1/image"));
         let told = |commands: &[Json]| -> Vec<String> {
             commands.iter().map(|command| command["execute"].as_str().unwrap().to_owned()).collect()
         };
-        let others = parts(&["own", "volume-2"], &["volume-2"]);
-        let whole = parts(&["volume-1"], &["volume-1"]);
-        let half = parts(&["volume-1"], &[]);
-        assert_eq!(told(&plug(&others, &one)), ["blockdev-add", "device_add"]);
-        assert_eq!(told(&plug(&half, &one)), ["device_add"]);
-        assert!(plug(&whole, &one).is_empty());
+        let others = parts(&["own", "volume-2"], &["volume-2"], &[(1, "own"), (7, "volume-2")]);
+        let whole = parts(&["volume-1"], &["volume-1"], &[(3, "volume-1")]);
+        let half = parts(&["volume-1"], &[], &[(3, "volume-1")]);
+        let given = parts(&[], &[], &[(3, "volume-1"), (5, "volume-1")]);
+        assert_eq!(told(&plug(&others, "1")), ["add-fd", "blockdev-add", "device_add"]);
+        assert_eq!(told(&plug(&half, "1")), ["device_add"]);
+        assert!(plug(&whole, "1").is_empty());
+        assert_eq!(told(&plug(&given, "1")), ["remove-fd", "remove-fd", "add-fd", "blockdev-add", "device_add"]);
         assert_eq!(unplug(&others, "1"), None);
         assert_eq!(told(&[unplug(&whole, "1").unwrap()]), ["device_del"]);
         assert_eq!(told(&[unplug(&half, "1").unwrap()]), ["blockdev-del"]);
-        let [add, plugged] = <[Json; 2]>::try_from(plug(&others, &one)).unwrap();
-        assert_eq!(add.pointer("/arguments/file/filename").unwrap(), "/lab/volumes/1/image");
+        assert_eq!(told(&[unplug(&given, "1").unwrap()]), ["remove-fd"]);
+        let [give, add, plugged] = <[Json; 3]>::try_from(plug(&others, "1")).unwrap();
+        assert_eq!(give["arguments"], json!({ "fdset-id": 8, "opaque": "volume-1" }));
+        assert_eq!(add.pointer("/arguments/file/filename").unwrap(), "/dev/fdset/8");
         assert_eq!(plugged.pointer("/arguments/serial").unwrap(), "1");
         assert_eq!(resize(Some("1"), 5)["arguments"], json!({ "node-name": "volume-1", "size": 5 }));
         assert_eq!(resize(None, 5)["arguments"], json!({ "device": "own", "size": 5 }));
@@ -185,91 +217,13 @@ mod tests {
         assert_eq!(device(long), "/dev/disk/by-id/virtio-0123456789abcdef0123");
         // Of a node's name QEMU takes 31 bytes.
         assert!(name(long).len() <= 31);
-        let [_, node, _, device] = words(&disk("1", Path::new("/a,b/image")));
-        let node: Json = serde_json::from_str(&node).unwrap();
-        assert_eq!(node.pointer("/file/filename").unwrap(), "/a,b/image");
-        assert_eq!(device, "virtio-blk-pci,id=volume-1,drive=volume-1,serial=1");
-    }
-
-    /// A real QEMU whose machine never begins to run.
-    struct Paused(Child);
-
-    impl Paused {
-        fn start(directory: &Path, more: &[String]) -> Option<Paused> {
-            let Ok(program) = super::super::accelerator::program("qemu-system-x86_64") else {
-                println!("skipped: qemu-system-x86 is not installed");
-                return None;
-            };
-            let words = format!(
-                "-nodefaults -no-user-config -display none -machine pc -accel tcg -m 64 -S \
-                 -drive if=none,id={OWN},file=own,format=raw -device virtio-blk-pci,drive={OWN} \
-                 -chardev socket,id=control,path=control,server=on,wait=off -mon chardev=control,mode=control"
-            );
-            File::create(directory.join("own")).unwrap().set_len(8 << 20).unwrap();
-            let mut command = Command::new(program);
-            command.args(words.split_whitespace()).args(more).current_dir(directory);
-            let child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
-            let qemu = Paused(child);
-            let deadline = Instant::now() + Duration::from_secs(20);
-            while Control::open(directory).is_err() {
-                assert!(Instant::now() < deadline, "QEMU does not answer");
-                std::thread::sleep(Duration::from_millis(10));
-            }
-            Some(qemu)
-        }
-    }
-
-    impl Drop for Paused {
-        fn drop(&mut self) {
-            let _ = self.0.kill();
-            let _ = self.0.wait();
-        }
-    }
-
-    #[test]
-    fn qemu_takes_and_gives_disks_and_grows_them() {
         let folder = tempfile::tempdir().unwrap();
-        let directory = folder.path();
-        let image = |name: &str| {
-            let path = directory.join(name);
-            File::create(&path).unwrap().set_len(16 << 20).unwrap();
-            path
-        };
-        let (first, second) = (disk("0a0a0a0a0a0a", &image("one, and more")), disk("0b0b0b0b0b0b", &image("two")));
-        let Some(_qemu) = Paused::start(directory, &words(&first)) else { return };
-        let parts = || Control::open(directory).unwrap().parts().unwrap();
-        let has = |disk: &Disk| {
-            let (parts, name) = (parts(), name(&disk.id));
-            (parts.nodes.contains(&name), parts.devices.contains(&name))
-        };
-        assert_eq!((has(&first), has(&second)), ((true, true), (false, false)));
-        attach(directory, &[first.clone(), second.clone()]).unwrap();
-        attach(directory, &[first.clone(), second.clone()]).unwrap();
-        assert_eq!((has(&first), has(&second)), ((true, true), (true, true)));
-
-        grow(directory, Some(&second.id), 32 << 20).unwrap();
-        grow(directory, None, 12 << 20).unwrap();
-        assert_eq!(fs::metadata(&second.image).unwrap().len(), 32 << 20);
-        assert_eq!(fs::metadata(directory.join("own")).unwrap().len(), 12 << 20);
-        let seen = Control::open(directory).unwrap().ask(&json!({ "execute": "query-block" })).unwrap();
-        let inserted = seen.as_array().unwrap().iter().filter_map(|one| one.pointer("/inserted/image/virtual-size"));
-        let mut sizes: Vec<u64> = inserted.map(|size| size.as_u64().unwrap()).collect();
-        sizes.sort_unstable();
-        assert_eq!(sizes, [12 << 20, 16 << 20, 32 << 20]);
-        assert!(grow(directory, Some("nobody"), 1 << 20).is_err());
-
-        // No system is there that lets go of a device; a reset does.
-        let unplugged = std::thread::scope(|scope| {
-            let unplugged = scope.spawn(|| detach(directory, &[&second.id]));
-            while !unplugged.is_finished() {
-                let reset = Control::open(directory).and_then(|mut it| it.ask(&json!({ "execute": "system_reset" })));
-                drop(reset);
-                std::thread::sleep(Duration::from_millis(20));
-            }
-            unplugged.join().unwrap()
-        });
-        unplugged.unwrap();
-        assert_eq!((has(&first), has(&second)), ((true, true), (false, false)));
-        detach(directory, &[&second.id]).unwrap();
+        let image = folder.path().join("a,b image");
+        File::create(&image).unwrap();
+        let mut given = Given::default();
+        let [_, node, _, device] = give(&Disk { id: "1".to_owned(), image }, &mut given).unwrap();
+        let node: Json = serde_json::from_str(&node).unwrap();
+        assert_eq!(node.pointer("/file/filename").unwrap(), "/dev/fdset/1");
+        assert_eq!(device, "virtio-blk-pci,id=volume-1,drive=volume-1,serial=1");
     }
 }

@@ -23,6 +23,7 @@ mod accelerator;
 mod control;
 mod disks;
 mod guest;
+mod process;
 mod seed;
 mod tap;
 mod volumes;
@@ -31,10 +32,10 @@ use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
-use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::process::CommandExt;
+use std::os::fd::{OwnedFd, RawFd};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -45,7 +46,6 @@ use crate::attach;
 use crate::cgroup::{Group, Hierarchies};
 use crate::console::CONSOLE;
 use crate::failure::{OrFail, sentence};
-use crate::helper::check;
 use crate::kind::Kind;
 use crate::names;
 use crate::netlink::mac;
@@ -55,6 +55,7 @@ use crate::server::Ground;
 use crate::spec::{ServerSpec, format};
 use crate::units::{format_bytes, parse_bytes};
 use accelerator::Accelerator;
+use process::{Given, User};
 use volumes::own_size;
 pub(crate) use volumes::{Holder, attach_disks, detach_disks, grow_own, grown, has_disk, open};
 
@@ -68,8 +69,10 @@ const TELL_LIMIT: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(50);
 /// The memory of a machine that is given none.
 const MEMORY: u64 = 1 << 30;
-/// The descriptor at which QEMU has the machine's link.
-const LINK: i32 = 3;
+/// What a machine takes of this machine's memory beside its own: QEMU itself, its buffers, and tables of pages, which are
+/// less than a sixty-fourth of what they are of. What it reads and writes of files is given back first.
+const BESIDE: u64 = 256 << 20;
+const TABLES: u64 = 64;
 /// How often it is tried whether a machine answers, and how long that may take: each time has it start a process.
 const ASK_EVERY: Duration = Duration::from_secs(2);
 const ANSWER_LIMIT: Duration = Duration::from_secs(60);
@@ -231,6 +234,7 @@ pub(crate) fn start(
     identity: &Identity,
     spec: &ServerSpec,
     address: Ipv4Addr,
+    user: u32,
 ) -> Result<Vec<String>, Failure> {
     let records = ground.records;
     let directory = records.directory(Kind::Server, identity.as_str());
@@ -247,7 +251,6 @@ pub(crate) fn start(
         seed::write(&directory, spec, identity, &place)?;
     }
     lay_own_disk(&directory, ground.disk, machine.disk)?;
-    grow_own(&directory, machine.disk, None)?;
     attach::claim(records, identity, &spec.attached)?;
     let volumes = volumes::Volumes::of(records, &spec.attached)?;
     if !spec.attached.is_empty() {
@@ -256,18 +259,20 @@ pub(crate) fn start(
     let group = Hierarchies::find()?.group(identity.as_str());
     group.create()?;
     group.limit_cpus(spec.cpus)?;
+    group.limit_memory(Some(accelerator.limit(Size::of(spec))))?;
     let link = tap::open(&interface("av", identity.as_str()), &place)
         .or_fail(|| "cannot connect the machine to its network".into())?;
     let said = fs::metadata(directory.join(CONSOLE)).map_or(0, |metadata| metadata.len());
     fs::write(directory.join(BOOT), said.to_string()).or_fail(|| format!("cannot write {}", directory.display()))?;
-    let words = [arguments(spec, accelerator, &place), volumes.words()].concat();
     // Whoever else would use a volume waits, and then finds who has it.
     let held = volumes.hold(records)?;
-    let process = run(&directory, &words, &group, &link)?;
-    if !held.is_empty() {
-        volumes::wait_until_open(&directory, process);
-    }
-    drop((link, held));
+    let mut given = Given::default();
+    let files = Files::open(&directory, link, &mut given).or_fail(|| "cannot open the machine's files".into())?;
+    let words = [arguments(spec, accelerator, &place, &files), volumes.give(&mut given)?].concat();
+    let user = User { id: user, groups: accelerator.groups()? };
+    let process = process::run(&directory, &words, given, &user, &group)?;
+    drop(held);
+    grow_own(&directory, machine.disk)?;
     let mut notes = Vec::new();
     if accelerator == Accelerator::None {
         notes.push(format!("`{}` is emulated, many times slower than with KVM, which does not work here.", spec.name));
@@ -287,6 +292,39 @@ impl Accelerator {
             Accelerator::Kvm => BOOT_LIMIT,
             Accelerator::None => EMULATED_BOOT_LIMIT,
         }
+    }
+
+    /// What a machine and all that it takes to run it may have of this machine's memory, in bytes.
+    fn limit(self, size: Size) -> u64 {
+        let own = size.memory_mib << 20;
+        own + own / TABLES + BESIDE + self.translations()
+    }
+}
+
+/// What QEMU knows the machine's files by.
+struct Files {
+    own: String,
+    image: String,
+    seed: String,
+    console: String,
+    control: RawFd,
+    link: RawFd,
+}
+
+impl Files {
+    /// Opens all that a machine has but its volumes, and makes its socket.
+    fn open(directory: &Path, link: OwnedFd, given: &mut Given) -> io::Result<Files> {
+        let read = |name: &str| File::open(directory.join(name));
+        let both = |name: &str| File::options().read(true).write(true).open(directory.join(name));
+        let console = File::options().create(true).append(true).mode(0o600).open(directory.join(CONSOLE))?;
+        Ok(Files {
+            own: given.give_as_path(OWN, [both(OWN)?, read(OWN)?]),
+            image: given.give_as_path(IMAGE, [read(IMAGE)?]),
+            seed: given.give_as_path(SEED, [read(SEED)?]),
+            console: given.give_as_path(CONSOLE, [console]),
+            control: given.give(control::listen(directory)?),
+            link: given.give(link),
+        })
     }
 }
 
@@ -326,52 +364,25 @@ fn lay_own_disk(directory: &Path, disk: Option<&Path>, size: Option<u64>) -> Res
     fs::rename(&draft, &own).or_fail(|| format!("cannot make {}", own.display()))
 }
 
-/// Starts QEMU in the machine's control group. Its number.
-fn run(directory: &Path, words: &[OsString], group: &Group, link: &OwnedFd) -> Result<i32, Failure> {
-    let failed = || "cannot start the machine".to_owned();
-    let log = File::options().create(true).append(true).open(directory.join(MONITOR)).or_fail(failed)?;
-    let mut command = Command::new(accelerator::program(accelerator::QEMU)?);
-    command.args(words).current_dir(directory).env_clear();
-    command.stdin(Stdio::null()).stdout(log.try_clone().or_fail(failed)?).stderr(log);
-    let (group, link) = (group.clone(), link.as_raw_fd());
-    // SAFETY: between fork and exec this opens and writes files of its own and makes system calls; the one allocation, for
-    // their names, is sound where no other thread of this process holds the allocator's lock for good, as glibc sees to.
-    unsafe {
-        command.pre_exec(move || {
-            group.enter()?;
-            check(libc::setsid().into())?;
-            libc::umask(0o077);
-            match link == LINK {
-                // It is the right one already, and is only to stay open.
-                true => check(libc::fcntl(LINK, libc::F_SETFD, 0).into()).map(drop),
-                false => check(libc::dup2(link, LINK).into()).map(drop),
-            }
-        });
-    }
-    let mut child = command.spawn().or_fail(failed)?;
-    let process = i32::try_from(child.id()).or_fail(failed)?;
-    // It outlives this process; where it does not, nothing is left of it.
-    std::thread::spawn(move || child.wait());
-    Ok(process)
-}
-
-/// The words of QEMU, in the machine's directory.
-fn arguments(spec: &ServerSpec, accelerator: Accelerator, place: &seed::Place) -> Vec<OsString> {
+/// The words of QEMU. That the machine's own disk lies over its image's, and in which form, is not read from the disk itself,
+/// which the machine's process writes.
+fn arguments(spec: &ServerSpec, accelerator: Accelerator, place: &seed::Place, files: &Files) -> Vec<OsString> {
     let Size { memory_mib: memory, processors } = Size::of(spec);
     let [a, b, c, d, e, f] = mac(place.address);
     let mac = format!("{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}");
     let (accel, cpu) = accelerator.words();
+    let Files { own, image, seed, console, control, link } = files;
     let text = format!(
         "-nodefaults -no-user-config -display none -vga none -machine pc -accel {accel} -cpu {cpu} -m {memory} -smp {processors} \
-         -drive if=none,id={own},file={OWN},format=qcow2 -device virtio-blk-pci,drive={own},bootindex=1 \
-         -drive if=none,id=seed,file={SEED},format=raw,readonly=on -device virtio-blk-pci,drive=seed \
-         -netdev tap,id=link,fd={LINK},vhost=off -device virtio-net-pci,netdev=link,mac={mac},host_mtu={mtu},romfile= \
-         -device virtio-rng-pci -chardev file,id=console,path={CONSOLE},append=on -serial chardev:console \
-         -chardev socket,id=control,path={control},server=on,wait=off -mon chardev=control,mode=control \
+         -drive if=none,id={disk},file={own},format=qcow2,backing.driver=qcow2,backing.file.driver=file,backing.file.filename={image} \
+         -device virtio-blk-pci,drive={disk},bootindex=1 \
+         -drive if=none,id=seed,file={seed},format=raw,readonly=on -device virtio-blk-pci,drive=seed \
+         -netdev tap,id=link,fd={link},vhost=off -device virtio-net-pci,netdev=link,mac={mac},host_mtu={mtu},romfile= \
+         -device virtio-rng-pci -chardev file,id=console,path={console},append=on -serial chardev:console \
+         -chardev socket,id=control,fd={control},server=on,wait=off -mon chardev=control,mode=control \
          -sandbox on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
         mtu = place.mtu,
-        control = control::SOCKET,
-        own = disks::OWN,
+        disk = disks::OWN,
     );
     text.split_whitespace().map(OsString::from).collect()
 }
@@ -526,6 +537,8 @@ pub(crate) fn login(directory: &Path, address: Ipv4Addr) -> Login {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::process::CommandExt;
+
     use super::*;
 
     #[test]
@@ -633,10 +646,12 @@ mod tests {
             mtu: 1500,
         };
         let check = |given: &[(&'static str, Value)], memory_mib: u64, processors: u64| {
-            let words = arguments(&server(given), Accelerator::None, &place);
+            let [own, image, seed, console] = ["1", "2", "3", "4"].map(str::to_owned);
+            let files = Files { own, image, seed, console, control: 5, link: 6 };
+            let words = arguments(&server(given), Accelerator::None, &place, &files);
             let words: Vec<&str> = words.iter().filter_map(|word| word.to_str()).collect();
             assert_eq!(Size::of_words(&words), Some(Size { memory_mib, processors }));
-            assert!(words.contains(&"tcg,thread=multi"));
+            assert!(words.contains(&"tcg,thread=multi,tb-size=256"));
         };
         check(&[], 1024, 1);
         check(&[("memory", "1536M".into()), ("cpus", Value::from(2))], 1536, 2);

@@ -9,17 +9,16 @@ use std::io::{self, Read};
 use std::net::Ipv4Addr;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use andon_schema::{Failure, Identity};
 
-use super::control::Control;
 use super::disks::{self, Disk};
 use super::guest::{self, Mount};
-use super::{Login, OWN, accelerator, login};
+use super::process::Given;
+use super::{Login, OWN, login};
 use crate::attach::{self, Attached};
 use crate::cgroup::Hierarchies;
-use crate::failure::{OrFail, sentence};
+use crate::failure::OrFail;
 use crate::kind::Kind;
 use crate::records::{Lock, Records, absent_is_fine};
 use crate::volume;
@@ -45,9 +44,13 @@ impl Volumes {
         Ok(volumes)
     }
 
-    /// The words of QEMU.
-    pub fn words(&self) -> Vec<OsString> {
-        self.disks.iter().flat_map(disks::words).map(OsString::from).collect()
+    /// Gives them to QEMU, and the words for them.
+    pub fn give(&self, given: &mut Given) -> Result<Vec<OsString>, Failure> {
+        let words = self
+            .disks
+            .iter()
+            .map(|disk| disks::give(disk, given).or_fail(|| format!("cannot open {}", disk.image.display())));
+        Ok(words.collect::<Result<Vec<_>, _>>()?.concat().into_iter().map(OsString::from).collect())
     }
 
     /// Keeps others from the volumes, none of which is mounted on this machine.
@@ -77,13 +80,6 @@ impl Volumes {
             fs::write(&known, bytes.to_string()).or_fail(|| format!("cannot write {}", known.display()))?;
         }
         Ok(())
-    }
-}
-
-/// Waits until QEMU, which was just started, has opened all that it was given, or has ended.
-pub(super) fn wait_until_open(directory: &Path, process: i32) {
-    while super::is_machine_process(process) && Control::open(directory).is_err() {
-        std::thread::sleep(super::PAUSE);
     }
 }
 
@@ -166,25 +162,15 @@ pub(crate) fn own_size(path: &Path) -> io::Result<u64> {
     }
 }
 
-/// Makes the disk of a machine as large as it is to be: by QEMU where it runs, as `process` says, else by its tool.
-pub(crate) fn grow_own(directory: &Path, size: Option<u64>, process: Option<i32>) -> Result<(), Failure> {
+/// Makes the disk of a machine that runs as large as it is to be. Its own process does that, and no tool of root's: it is the
+/// machine that writes what is in the file, the names of other files to go on with included.
+pub(crate) fn grow_own(directory: &Path, size: Option<u64>) -> Result<(), Failure> {
     let own = directory.join(OWN);
-    let failed = || format!("cannot grow {}", own.display());
     let Some(bytes) = size else { return Ok(()) };
-    if own_size(&own).or_fail(failed)? >= bytes {
+    if own_size(&own).or_fail(|| format!("cannot read {}", own.display()))? >= bytes {
         return Ok(());
     }
-    if process.is_some() {
-        return disks::grow(directory, None, bytes);
-    }
-    let program = accelerator::program("qemu-img")?;
-    let mut command = Command::new(program);
-    command.args(["resize", "-q", "-f", "qcow2", OWN, &bytes.to_string()]).current_dir(directory).env_clear();
-    let output = command.output().or_fail(failed)?;
-    match output.status.success() {
-        true => Ok(()),
-        false => Err(Failure::new(failed(), sentence(String::from_utf8_lossy(&output.stderr).trim()))),
-    }
+    disks::grow(directory, None, bytes)
 }
 
 /// A machine that runs and has a volume.
@@ -222,24 +208,6 @@ impl Holder {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_size_of_a_disk_is_read_and_only_grows() {
-        let folder = tempfile::tempdir().unwrap();
-        let own = folder.path().join(OWN);
-        let Ok(program) = accelerator::program("qemu-img") else {
-            return println!("skipped: qemu-utils is not installed");
-        };
-        let made = Command::new(program).args(["create", "-q", "-f", "qcow2"]).arg(&own).arg("96M").status();
-        assert!(made.unwrap().success());
-        let grown = |size: Option<u64>| {
-            grow_own(folder.path(), size, None).unwrap();
-            own_size(&own).unwrap() >> 20
-        };
-        assert_eq!([None, Some(64 << 20), Some(128 << 20), Some(128 << 20)].map(grown), [96, 96, 128, 128]);
-        fs::write(&own, "something else, of 32 bytes or more").unwrap();
-        assert!(own_size(&own).is_err());
-    }
 
     #[test]
     fn what_a_process_has_open_is_seen() {
