@@ -33,6 +33,7 @@ mod bootstrap;
 mod cache;
 mod clean;
 mod compare;
+mod compiled;
 mod digest;
 mod disk;
 mod export;

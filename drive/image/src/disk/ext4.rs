@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::fs::{self, File};
+use std::io;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
@@ -10,6 +11,7 @@ use andon_schema::Failure;
 
 use super::table::Partition;
 use super::tools::{TIME, run};
+use crate::compiled::Compiled;
 use crate::trouble::Trouble;
 
 /// Bytes of a block.
@@ -43,12 +45,12 @@ pub(super) fn make(
             false => failure,
         }
     })?;
-    set_times(disk, partition, interrupt)
+    set_times(root, disk, partition, interrupt)
 }
 
 /// Gives all nodes the same time. The tool takes them over from the files that it reads, and nobody else can say when
-/// the node of one of these was changed.
-fn set_times(disk: &Path, partition: &Partition, interrupt: &AtomicBool) -> Result<(), Failure> {
+/// the node of one of these was changed. But what Python compares stays as it is.
+fn set_times(root: &Path, disk: &Path, partition: &Partition, interrupt: &AtomicBool) -> Result<(), Failure> {
     let mut place = disk.as_os_str().to_owned();
     place.push(format!("?offset={}", partition.start));
     let listed = run("dumpe2fs", [place.as_os_str()], None, interrupt)?;
@@ -61,10 +63,35 @@ fn set_times(disk: &Path, partition: &Partition, interrupt: &AtomicBool) -> Resu
             let _ = writeln!(orders, "set_inode_field <{node}> {field} @{TIME}");
         }
     }
+    for (path, time) in compiled(root).doing("read", root)? {
+        let _ = writeln!(orders, "set_inode_field \"/{path}\" mtime @{time}");
+    }
     let script = disk.with_extension("times");
     fs::write(&script, orders).doing("write", &script)?;
     let input = File::open(&script).doing("read", &script)?;
     run("debugfs", [OsString::from("-w"), "-f".into(), "-".into(), place], Some(input), interrupt).map(drop)
+}
+
+/// The programs that Python has compiled, by their paths below a root file system, with their times. One whose path the tool
+/// would not take is compiled anew where it runs.
+fn compiled(root: &Path) -> io::Result<Vec<(String, u64)>> {
+    let (mut found, mut compiled) = (Vec::new(), Compiled::default());
+    let mut directories = vec![root.to_owned()];
+    while let Some(directory) = directories.pop() {
+        for entry in fs::read_dir(&directory)? {
+            let entry = entry?;
+            let (path, metadata) = (entry.path(), entry.metadata()?);
+            if metadata.is_dir() {
+                directories.push(path);
+            } else if let Some(time) = compiled.time_of(&path, &metadata) {
+                let name = path.strip_prefix(root).ok().and_then(Path::to_str);
+                let name = name.filter(|name| !name.contains(['"', '\\']) && !name.contains(char::is_control));
+                found.extend(name.map(|name| (name.to_owned(), time)));
+            }
+        }
+    }
+    found.sort();
+    Ok(found)
 }
 
 /// The nodes that are in use, as dumpe2fs(8) lists those that are not.

@@ -1,7 +1,7 @@
 //! A layer as a tar archive, and back: <https://github.com/opencontainers/image-spec/blob/v1.1.0/layer.md>.
 //!
-//! The bytes are a function of what the layer holds: entries are in the order of their paths, times are all the same,
-//! and files that share an inode are written each for itself.
+//! The bytes are a function of what the layer holds: entries are in the order of their paths, times are all the same but for
+//! those that Python compares, and files that share an inode are written each for itself.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -11,15 +11,17 @@ use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, lchown, symlink};
 use std::path::{Component, Path, PathBuf};
+use std::time::{Duration, UNIX_EPOCH};
 
 use tar::{Archive, Builder, EntryType, Header};
 
+use crate::compiled::Compiled;
 use crate::layer::{attributes_of, is_whiteout, opaque_attribute, set_attribute};
 use crate::owners::Owners;
 use crate::patience::{Budget, Metered};
 use crate::tree::{OPAQUE_DIRECTORY, WHITEOUT};
 
-/// The time of all files: 2024-01-01.
+/// The time of all files: 2024-01-01. But a program that Python has compiled keeps its own, see [`Compiled`].
 const TIME: u64 = 1_704_067_200;
 
 const GONE: &[u8] = b".wh.";
@@ -34,12 +36,13 @@ pub(crate) fn write<'e>(
     to: impl Write,
 ) -> io::Result<()> {
     let mut archive = Builder::new(to);
+    let mut compiled = Compiled::default();
     for (root, path, line) in entries {
         let name = OsStr::from_bytes(path);
         if line == WHITEOUT {
             marker(&mut archive, &whiteout_of(Path::new(name)))?;
         } else {
-            entry(&mut archive, root, Path::new(name))?;
+            entry(&mut archive, root, Path::new(name), &mut compiled)?;
             if line.starts_with(OPAQUE_DIRECTORY) {
                 marker(&mut archive, &Path::new(name).join(OsStr::from_bytes(ALL_GONE)))?;
             }
@@ -71,7 +74,7 @@ fn header(kind: EntryType, mode: u32) -> Header {
     header
 }
 
-fn entry<W: Write>(archive: &mut Builder<W>, root: &Path, path: &Path) -> io::Result<()> {
+fn entry<W: Write>(archive: &mut Builder<W>, root: &Path, path: &Path, compiled: &mut Compiled) -> io::Result<()> {
     let full = if path.as_os_str().is_empty() { root.to_owned() } else { root.join(path) };
     let metadata = fs::symlink_metadata(&full)?;
     let attributes = attributes_of(&full, &Owners::default())?;
@@ -102,6 +105,7 @@ fn entry<W: Write>(archive: &mut Builder<W>, root: &Path, path: &Path) -> io::Re
     }
     if kind.is_file() {
         head.set_size(metadata.len());
+        head.set_mtime(compiled.time_of(&full, &metadata).unwrap_or(TIME));
         return archive.append_data(&mut head, name, File::open(&full)?.take(metadata.len()));
     }
     use std::os::unix::fs::FileTypeExt;
@@ -224,7 +228,12 @@ impl Target<'_> {
             EntryType::Directory if is_directory => {}
             EntryType::Directory => self.create_directory(place)?,
             EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {
-                io::copy(entry, &mut File::options().create_new(true).write(true).open(place)?)?;
+                let mut file = File::options().create_new(true).write(true).open(place)?;
+                io::copy(entry, &mut file)?;
+                // A time that no clock shows is none.
+                let time = entry.header().mtime().ok();
+                let time = time.and_then(|seconds| UNIX_EPOCH.checked_add(Duration::from_secs(seconds)));
+                time.map_or(Ok(()), |time| file.set_modified(time))?;
             }
             EntryType::Symlink => symlink(link.ok_or_else(|| wrong("a link without a target"))?, place)?,
             EntryType::Link => {

@@ -5,6 +5,7 @@ use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
+use std::time::{Duration, UNIX_EPOCH};
 
 use andon_image::{Digest, DiskConfig, DiskFormat, Images, Source};
 
@@ -43,6 +44,13 @@ fn image(data: &Data, images: &Images) -> Digest {
         set_mode(&root.join("etc/secret"), 0o640);
         set_attribute(&root.join("etc/secret"), "user.note", "said");
         symlink("../usr/x", root.join("etc/link")).unwrap();
+        fs::create_dir_all(root.join("opt/a program/__pycache__")).unwrap();
+        fs::write(root.join("opt/a program/it.py"), "ONE = 1\n").unwrap();
+        let time = UNIX_EPOCH + Duration::from_secs(1_600_000_000);
+        File::options().write(true).open(root.join("opt/a program/it.py")).unwrap().set_modified(time).unwrap();
+        // As Python writes it: what it is, that times and sizes are compared, the time, and the size.
+        let compiled = [&b"\xA7\x0D\r\n\0\0\0\0"[..], &1_600_000_000_u32.to_le_bytes(), &8_u32.to_le_bytes()].concat();
+        fs::write(root.join("opt/a program/__pycache__/it.cpython-311.pyc"), compiled).unwrap();
         fs::create_dir(root.join("opt/many")).unwrap();
         (0..300).for_each(|number| fs::write(root.join(format!("opt/many/{number}")), "x").unwrap());
     })
@@ -89,6 +97,8 @@ pub fn a_disk_is_sound_and_holds_the_image() {
     {
         assert!(secret.contains(word), "{word}: {secret}");
     }
+    let program = asked("stat \"/opt/a program/it.py\"");
+    assert!(program.contains("Sun Sep 13 12:26:40 2020"), "what was compiled of it counts: {program}");
     assert!(asked("stat /etc/link").contains("../usr/x"));
     assert!(!asked("ls /usr").contains("removed removed"), "what a layer took away");
 }
