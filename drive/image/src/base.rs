@@ -18,7 +18,7 @@ use crate::bootstrap::{bootstrap, follow};
 use crate::cache::Sources;
 use crate::clean::{self, Fate, Keys, Kind, clean, fate};
 use crate::digest::hex;
-use crate::host::{self, Extent};
+use crate::host::{self, Extent, Taking};
 use crate::images::{Stack, write_whole};
 use crate::layer::{hash_file, read};
 use crate::lock::Lock;
@@ -145,11 +145,11 @@ impl Images {
             }
             Source::Host => {
                 log("copying what packages brought to this machine");
-                host::take(Path::new("/"), &upper, Extent::Whole, &self.owners, &self.interrupt, log)?;
+                self.taking(Extent::Whole).copy_to(&upper, log)?;
             }
             Source::HostSettings => {
                 log("copying what packages brought to this machine beside /usr");
-                host::take(Path::new("/"), &upper, Extent::Settings, &self.owners, &self.interrupt, log)?;
+                self.taking(Extent::Settings).copy_to(&upper, log)?;
             }
             Source::Directory(path) => {
                 log(&format!("copying {}", path.display()));
@@ -205,6 +205,10 @@ impl Images {
             self.point(&self.locked_path(&self.lock_digest(source, &digest)?), &digest)?;
         }
         self.as_base(digest, true)
+    }
+
+    fn taking(&self, extent: Extent) -> Taking<'_> {
+        Taking { host: Path::new("/"), extent, owners: &self.owners, interrupt: &self.interrupt }
     }
 
     /// What a base is, by a text that changes with it. Of what is in the project's hands that is its content; of what is

@@ -126,37 +126,38 @@ pub(crate) enum Extent {
     Settings,
 }
 
-/// Copies what packages brought from the root file system at `host` to the empty directory `root`.
-/// Ends soon after `interrupt` is set.
-pub(crate) fn take(
-    host: &Path,
-    root: &Path,
-    extent: Extent,
-    owners: &Owners,
-    interrupt: &AtomicBool,
-    log: &dyn Fn(&str),
-) -> Result<(), Failure> {
-    let taken = take_all_of(host, root, extent, owners, interrupt, log);
-    match interrupt.load(Ordering::Relaxed) {
-        true => Err(stopped()),
-        false => taken,
+/// What is taken from a machine, and by whom.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Taking<'a> {
+    /// The machine's root file system.
+    pub host: &'a Path,
+    /// How much of it.
+    pub extent: Extent,
+    /// Whose its files are.
+    pub owners: &'a Owners,
+    /// Ends the work soon after it is set.
+    pub interrupt: &'a AtomicBool,
+}
+
+impl Taking<'_> {
+    /// Copies what packages brought to the empty directory `root`, and says what it leaves out.
+    pub(crate) fn copy_to(self, root: &Path, log: &dyn Fn(&str)) -> Result<(), Failure> {
+        let taken = take(self, root, log);
+        match self.interrupt.load(Ordering::Relaxed) {
+            true => Err(stopped()),
+            false => taken,
+        }
     }
 }
 
-fn take_all_of(
-    host: &Path,
-    root: &Path,
-    extent: Extent,
-    owners: &Owners,
-    interrupt: &AtomicBool,
-    log: &dyn Fn(&str),
-) -> Result<(), Failure> {
+fn take(taking: Taking<'_>, root: &Path, log: &dyn Fn(&str)) -> Result<(), Failure> {
+    let Taking { host, extent, interrupt, .. } = taking;
     for (place, mode) in PLACES {
         make(root, place, mode).doing("make", &root.join(place))?;
     }
     let host = &host.canonicalize().doing("find", host)?;
     let (taken, real, closed) = (BTreeSet::new(), BTreeMap::new(), BTreeSet::new());
-    let mut taker = Taker { host, root, extent, owners, interrupt, taken, real, closed };
+    let mut taker = Taker { from: Taking { host, ..taking }, root, taken, real, closed };
     taker.top_links().doing("read", host)?;
     let mut sums = sums(host).doing("read", &host.join(STATUS))?;
     if extent == Extent::Settings {
@@ -264,11 +265,8 @@ fn is_closed(host: &Path, path: &Path) -> bool {
 }
 
 struct Taker<'a> {
-    host: &'a Path,
+    from: Taking<'a>,
     root: &'a Path,
-    extent: Extent,
-    owners: &'a Owners,
-    interrupt: &'a AtomicBool,
     /// What is there now, without a leading slash.
     taken: BTreeSet<PathBuf>,
     /// Directories by the names that packages have for them.
@@ -285,11 +283,11 @@ impl Taker<'_> {
 
     /// `/bin` and its like, where these are links.
     fn top_links(&mut self) -> io::Result<()> {
-        for entry in fs::read_dir(self.host)? {
+        for entry in fs::read_dir(self.from.host)? {
             let entry = entry?;
             let name = PathBuf::from(entry.file_name());
             if entry.file_type()?.is_symlink() && fs::read_link(entry.path())?.starts_with("usr") {
-                copy(&entry.path(), &self.root.join(&name), self.owners)?;
+                copy(&entry.path(), &self.root.join(&name), self.from.owners)?;
                 self.taken.insert(name);
             }
         }
@@ -298,26 +296,26 @@ impl Taker<'_> {
 
     /// Takes over one path that a package names, and the directories that it is in.
     fn take(&mut self, named: &str) -> io::Result<()> {
-        if self.interrupt.load(Ordering::Relaxed) {
+        if self.from.interrupt.load(Ordering::Relaxed) {
             return Err(stopped_working());
         }
         let path = Path::new(named);
         let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return Ok(()) };
         let known = self.real.entry(parent.to_owned());
-        let path = known.or_insert_with(|| directory(self.host, parent)).as_ref().map(|it| it.join(name));
-        if self.owners.are_hidden() && is_closed(self.host, path.as_deref().unwrap_or(Path::new(named))) {
+        let path = known.or_insert_with(|| directory(self.from.host, parent)).as_ref().map(|it| it.join(name));
+        if self.from.owners.are_hidden() && is_closed(self.from.host, path.as_deref().unwrap_or(Path::new(named))) {
             self.closed.insert(named.to_owned());
             return Ok(());
         }
         let Some(path) = path else { return Ok(()) };
-        let from = self.host.join(&path);
+        let from = self.from.host.join(&path);
         let Ok(metadata) = fs::symlink_metadata(&from) else { return Ok(()) };
         let kind = metadata.file_type();
         let is_own = is_own(&path);
         if (is_own && !kind.is_dir()) || !(kind.is_dir() || kind.is_file() || kind.is_symlink()) {
             return Ok(());
         }
-        if self.extent == Extent::Settings && path.starts_with("usr") {
+        if self.from.extent == Extent::Settings && path.starts_with("usr") {
             if !kind.is_dir() {
                 self.taken.insert(path);
             }
@@ -328,7 +326,7 @@ impl Taker<'_> {
             return self.directories(&path);
         }
         if self.taken.insert(path.clone()) {
-            copy(&from, &self.root.join(&path), self.owners)?;
+            copy(&from, &self.root.join(&path), self.from.owners)?;
         }
         Ok(())
     }
@@ -340,7 +338,7 @@ impl Taker<'_> {
             let to = self.root.join(&place);
             if fs::symlink_metadata(&to).is_err() {
                 fs::create_dir(&to)?;
-                alike(&self.host.join(&place), &to, self.owners)?;
+                alike(&self.from.host.join(&place), &to, self.from.owners)?;
             }
         }
         Ok(())
@@ -350,7 +348,7 @@ impl Taker<'_> {
     fn take_all(&mut self, path: &str, wanted: &dyn Fn(&Path) -> bool) -> io::Result<()> {
         let mut open = vec![PathBuf::from(path)];
         while let Some(path) = open.pop() {
-            let from = self.host.join(&path);
+            let from = self.from.host.join(&path);
             let Ok(metadata) = fs::symlink_metadata(&from) else { continue };
             if metadata.is_dir() {
                 // One that is not everybody's to read has what is not everybody's to have.
@@ -378,9 +376,10 @@ impl Taker<'_> {
 
     /// The links that stand for the programs that were chosen.
     fn alternatives(&mut self) -> io::Result<()> {
-        for (_, path) in files(&self.host.join("var/lib/dpkg/alternatives"))? {
+        for (_, path) in files(&self.from.host.join("var/lib/dpkg/alternatives"))? {
             for link in fs::read_to_string(path)?.lines().filter_map(|line| line.strip_prefix('/')) {
-                if fs::read_link(self.host.join(link)).is_ok_and(|target| target.starts_with("/etc/alternatives")) {
+                if fs::read_link(self.from.host.join(link)).is_ok_and(|target| target.starts_with("/etc/alternatives"))
+                {
                     self.take(link)?;
                 }
             }
@@ -390,10 +389,10 @@ impl Taker<'_> {
 
     /// Where packages come from, but for places that are named with a password.
     fn sources(&mut self) -> io::Result<()> {
-        let more = files(&self.host.join("etc/apt/sources.list.d"))?;
+        let more = files(&self.from.host.join("etc/apt/sources.list.d"))?;
         let more = more.into_iter().map(|(name, _)| format!("etc/apt/sources.list.d/{name}"));
         for path in more.chain(["etc/apt/sources.list".to_owned()]) {
-            let Ok(text) = fs::read_to_string(self.host.join(&path)) else { continue };
+            let Ok(text) = fs::read_to_string(self.from.host.join(&path)) else { continue };
             if !text.split_whitespace().any(|word| word.contains("://") && word.contains('@')) {
                 self.take(&path)?;
             }
@@ -403,12 +402,12 @@ impl Taker<'_> {
 
     /// One file of all certificates that packages brought, as update-ca-certificates(8) makes it.
     fn certificates(&mut self) -> io::Result<()> {
-        let Ok(list) = fs::read_to_string(self.host.join("etc/ca-certificates.conf")) else { return Ok(()) };
+        let Ok(list) = fs::read_to_string(self.from.host.join("etc/ca-certificates.conf")) else { return Ok(()) };
         let mut all = String::new();
         for name in list.lines().filter(|line| !line.is_empty() && !line.starts_with(['#', '!'])) {
             let place = Path::new("usr/share/ca-certificates").join(name);
             if self.taken.contains(&place) {
-                let text = fs::read_to_string(self.host.join(place))?;
+                let text = fs::read_to_string(self.from.host.join(place))?;
                 all.push_str(&text);
                 all.push_str(if text.ends_with('\n') { "" } else { "\n" });
             }
@@ -621,6 +620,11 @@ mod tests {
         }
     }
 
+    fn take_from(host: &Path, root: &Path, extent: Extent, is_ended: bool, log: &dyn Fn(&str)) -> Result<(), Failure> {
+        let (owners, interrupt) = (Owners::default(), AtomicBool::new(is_ended));
+        Taking { host, extent, owners: &owners, interrupt: &interrupt }.copy_to(root, log)
+    }
+
     #[test]
     fn what_packages_brought_is_taken_and_nothing_else() {
         if !nix::unistd::geteuid().is_root() {
@@ -698,10 +702,7 @@ mod tests {
         link("etc/alternatives/vi", "/usr/bin/web");
         put("var/lib/dpkg/alternatives/vi", "auto\n/usr/bin/vi\n\n/usr/bin/web\n10\n");
         let said = std::sync::Mutex::new(Vec::new());
-        take(host, root, Extent::Whole, &Owners::default(), &AtomicBool::new(false), &|line| {
-            said.lock().unwrap().push(line.to_owned())
-        })
-        .unwrap();
+        take_from(host, root, Extent::Whole, false, &|line| said.lock().unwrap().push(line.to_owned())).unwrap();
         assert_eq!(
             said.lock().unwrap()[1..],
             [
@@ -746,12 +747,11 @@ mod tests {
             assert!(root.join("etc/systemd/system").join(made).exists(), "{made}");
         }
         let ended = Place::new("ended");
-        let failure =
-            take(host, &ended.0, Extent::Whole, &Owners::default(), &AtomicBool::new(true), &|_| ()).unwrap_err();
+        let failure = take_from(host, &ended.0, Extent::Whole, true, &|_| ()).unwrap_err();
         assert_eq!(failure.summary, "it was stopped");
         // For servers that see the rest: nothing of /usr, and nothing that starts a service.
         let settings = Place::new("settings");
-        take(host, &settings.0, Extent::Settings, &Owners::default(), &AtomicBool::new(false), &|_| ()).unwrap();
+        take_from(host, &settings.0, Extent::Settings, false, &|_| ()).unwrap();
         assert_eq!(fs::read_dir(settings.0.join("usr")).unwrap().count(), 0);
         let read = |path: &str| fs::read_to_string(settings.0.join(path)).unwrap_or_default();
         assert_eq!((&*read("etc/web.conf"), &*read("etc/ucf.conf")), ("as packaged", "as packaged"));
@@ -771,10 +771,7 @@ mod tests {
             return;
         };
         let root = Place::new("real");
-        take(Path::new(&host), &root.0, Extent::Whole, &Owners::default(), &AtomicBool::new(false), &|line| {
-            println!("{line}")
-        })
-        .unwrap();
+        take_from(Path::new(&host), &root.0, Extent::Whole, false, &|line| println!("{line}")).unwrap();
         let inside = |script: &str| {
             let output = Command::new("chroot").arg(&root.0).args(["sh", "-c", script]).output().unwrap();
             let said = [&output.stdout[..], &output.stderr].concat();

@@ -1,4 +1,4 @@
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use andon_schema::Failure;
 
@@ -127,7 +127,7 @@ impl Source {
                 Some((path, tag)) if !tag.contains('/') => (path, Some(tag.to_owned())),
                 _ => (layout, None),
             };
-            let path = project.join(path);
+            let path = below(project, path);
             return match path.join("index.json").is_file() {
                 true => Ok(Source::Layout { path, tag }),
                 false => Err(Failure::new(
@@ -140,7 +140,7 @@ impl Source {
         if !Source::is_path(text) && Reference::is_like(text) {
             return Reference::parse(text).map(Source::Registry);
         }
-        let path = project.join(text);
+        let path = below(project, text);
         if !text.is_empty() && (Source::is_path(text) || path.exists()) {
             return match std::fs::metadata(&path) {
                 Ok(metadata) if metadata.is_dir() => Ok(Source::Directory(path)),
@@ -165,9 +165,24 @@ impl Source {
     }
 }
 
+/// A path of a definition, as messages show it: without what says nothing, as in `././rootfs`.
+fn below(project: &Path, text: &str) -> PathBuf {
+    let path: PathBuf = project.join(text).components().filter(|part| *part != Component::CurDir).collect();
+    if path.as_os_str().is_empty() { ".".into() } else { path }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn paths_are_shown_as_short_as_they_are() {
+        for (project, text, shown) in
+            [(".", "./root", "root"), (".", ".", "."), ("shop", "./a/./b", "shop/a/b"), ("shop", "../a", "shop/../a")]
+        {
+            assert_eq!(below(Path::new(project), text).to_str(), Some(shown), "{project} {text}");
+        }
+    }
 
     #[test]
     fn bases_are_told_apart() {
