@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use andon_schema::{Failure, Identity};
 
-use crate::cache::{Cache, Fetched};
+use crate::cache::{Cache, Fetched, Fetching};
 use crate::clean::{self, clean};
 use crate::images::{Stack, remove_all};
 use crate::layer::settle;
@@ -40,11 +40,11 @@ impl Images {
     /// Starts an image over a base or another image. `identity` is its planned name: two processes cannot make the same
     /// image at once, and what an earlier one left of it is removed first.
     pub fn begin(&self, identity: &Identity, parent: &Digest) -> Result<Bake, Failure> {
-        self.begin_over(identity, &self.stack(parent)?, "")
+        self.begin_over(identity, &self.stack(parent)?, Fetching::default())
     }
 
-    /// Starts another layer over these. `pins` are preferences of apt, which hold while it is made (apt_preferences(5)).
-    pub fn begin_over(&self, identity: &Identity, stack: &Stack, pins: &str) -> Result<Bake, Failure> {
+    /// Starts another layer over these.
+    pub fn begin_over(&self, identity: &Identity, stack: &Stack, how: Fetching<'_>) -> Result<Bake, Failure> {
         let lower = self.directories(stack);
         let workplace = self.workplace(&format!("bake-{identity}"))?;
         workplace.say_over(stack.layers())?;
@@ -57,7 +57,7 @@ impl Images {
         let tree = self.tree(stack)?;
         let place = workplace.directory.join("cache");
         let cache = self.cache(stack, &tree);
-        let fetched = cache.lay(&tree, &place, pins).doing("make", &place)?;
+        let fetched = cache.lay(&tree, &place, how).doing("make", &place)?;
         let (images, interrupt) = (self.directory.clone(), Arc::clone(&self.interrupt));
         Ok(Bake { workplace, images, interrupt, stack: stack.clone(), lower, tree, fetched, cache })
     }
@@ -81,6 +81,20 @@ impl Images {
             }
             std::thread::sleep(Duration::from_millis(20));
         }
+    }
+
+    /// A turn at making what others may want at the same time: whoever comes later waits, and finds it made. `waits` is told
+    /// where that is so.
+    ///
+    /// # Errors
+    /// Where an end is asked for before.
+    pub fn turn(&self, recipe: &RecipeKey, waits: &mut dyn FnMut()) -> Result<Turn, Failure> {
+        let name = format!("turn-{}", recipe.as_str());
+        if let Some(workplace) = self.free_workplace(&name)? {
+            return Ok(Turn(workplace));
+        }
+        waits();
+        self.workplace_in_turn(&name).map(Turn)
     }
 
     /// Keeps layers from being removed before there is an image of them.
@@ -230,6 +244,10 @@ pub(crate) struct Workplace {
     directory: PathBuf,
     _lock: Option<Lock>,
 }
+
+/// A turn at making something, until it is dropped.
+#[derive(Debug)]
+pub struct Turn(#[expect(dead_code, reason = "held for its end")] Workplace);
 
 /// Layers of which there is to be an image: nobody removes them meanwhile.
 #[derive(Debug)]

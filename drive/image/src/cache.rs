@@ -42,6 +42,15 @@ pub struct Fetched {
     pub work: PathBuf,
 }
 
+/// How packages are fetched while a layer is made.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Fetching<'a> {
+    /// Preferences of apt (apt_preferences(5)).
+    pub pins: &'a str,
+    /// Lists of packages that were fetched before this are not seen, so that the mirror is asked again.
+    pub lists_since: Option<SystemTime>,
+}
+
 /// What package managers of images fetched, below a directory.
 #[derive(Debug)]
 pub(crate) struct Cache {
@@ -63,14 +72,14 @@ pub(crate) struct Sources {
 
 impl Cache {
     /// What a bake over these files sees; `place` takes what it writes. Nothing where its package manager is another.
-    /// `pins` are preferences of apt, which hold while the bake lasts.
-    pub(crate) fn lay(&self, tree: &Tree, place: &Path, pins: &str) -> io::Result<Vec<Fetched>> {
+    pub(crate) fn lay(&self, tree: &Tree, place: &Path, how: Fetching<'_>) -> io::Result<Vec<Fetched>> {
+        let Fetching { pins, lists_since } = how;
         if tree.line(LISTS.as_bytes()).is_none() || tree.line(FETCHED.as_bytes()).is_none() {
             return Ok(Vec::new());
         }
         let packages = self.packages(tree);
         fs::create_dir_all(packages.join(ARCHIVES))?;
-        let lists = self.lists(tree)?.unwrap_or_else(|| place.join("none"));
+        let lists = self.lists(tree, lists_since)?.unwrap_or_else(|| place.join("none"));
         let mut fetched = vec![lists.join("apt"), packages];
         let sources = self.sources.as_ref();
         let said = [
@@ -114,13 +123,12 @@ impl Cache {
             return Ok(());
         }
         let all = self.all_lists(after);
-        let stamp = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
         // Its name makes it whole; where this process ends before that, it is part of its workplace, which is swept.
         let draft = lists.work.with_file_name("kept");
         fs::create_dir_all(&all)?;
         merge(lists, &draft.join("lists"))?;
         merge(fetched, &draft.join("apt"))?;
-        fs::rename(&draft, all.join(format!("{stamp:020}")))
+        fs::rename(&draft, all.join(stamp(SystemTime::now())))
     }
 
     /// Removes lists that newer ones have replaced, and lists and packages that were not fetched for `unused`. Nobody may bake.
@@ -172,10 +180,11 @@ impl Cache {
         hex(&hash.finalize()).chars().take(32).collect()
     }
 
-    fn lists(&self, tree: &Tree) -> io::Result<Option<PathBuf>> {
+    fn lists(&self, tree: &Tree, since: Option<SystemTime>) -> io::Result<Option<PathBuf>> {
         let all = self.all_lists(tree);
         let mut versions = names(&all).unwrap_or_default();
-        versions.retain(|name| !name.starts_with('.'));
+        let since = since.map(stamp);
+        versions.retain(|name| !name.starts_with('.') && since.as_ref().is_none_or(|since| name >= since));
         Ok(versions.into_iter().max().map(|newest| all.join(newest)))
     }
 }
@@ -183,6 +192,11 @@ impl Cache {
 /// Whether a file is one that only says something while a bake lasts.
 fn is_said(name: &OsStr) -> bool {
     [PINS, SOURCES, OWN_SOURCES].iter().any(|said| name == *said)
+}
+
+/// A name by which lists are sorted after when they were fetched: microseconds since 1970.
+fn stamp(time: SystemTime) -> String {
+    format!("{:020}", time.duration_since(UNIX_EPOCH).unwrap_or_default().as_micros())
 }
 
 /// Whether lists were fetched longer ago than this, by their name: microseconds since 1970.

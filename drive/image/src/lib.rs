@@ -57,9 +57,9 @@ mod tree;
 mod trouble;
 mod trust;
 
-pub use bake::Bake;
+pub use bake::{Bake, Turn};
 pub use base::{Base, Choice};
-pub use cache::Fetched;
+pub use cache::{Fetched, Fetching};
 pub use compare::{Changed, Differences};
 pub use digest::{Digest, RecipeKey};
 pub use disk::{DiskConfig, DiskFormat};

@@ -4,9 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
 
 use andon_image::provenance::commit_of;
-use andon_image::{Baked, Base, Choice, ContainerConfig, Digest, Images, Package, RecipeKey, Source, Stack};
+use andon_image::{Baked, Base, Choice, ContainerConfig, Digest, Fetching, Images, Package, RecipeKey, Source, Stack};
 use andon_lang::definitions::Project;
 use andon_lang::modules::{LOCK_FILE, Lock, LockedImage};
 use andon_lang::{Bundle, Recipe, SecretsAtHand, Server, bundle};
@@ -38,6 +39,8 @@ pub struct Baker {
     pub lock: Lock,
     /// Everything is taken as it is to be had now: neither what the lock file says, nor what was baked before.
     pub afresh: bool,
+    /// When this run began: what was fetched since is as it is to be had now.
+    pub began: SystemTime,
     /// What this run has made afresh: images and bases by what they are made from. Once is enough.
     pub made: Mutex<BTreeMap<String, Digest>>,
 }
@@ -89,7 +92,7 @@ struct Layers<'a> {
     recipe: &'a Recipe,
     identity: &'a Identity,
     locked: Option<&'a LockedImage>,
-    pins: &'a str,
+    fetching: Fetching<'a>,
 }
 
 /// What to do where the lock file cannot be kept to.
@@ -114,7 +117,14 @@ impl Baker {
         let recipe = andon_lang::image_recipe(&self.project, name, &self.schemas).map_err(|diagnostics| {
             Failure::new(format!("the image `{name}` cannot be evaluated"), lines(&diagnostics, &self.project.sources))
         })?;
-        let source = Source::parse(&recipe.from, &self.directory)?;
+        let here = |failure: Failure| match self.project.images.get(name) {
+            Some(image) => {
+                let place = self.project.sources.locate(image.from.span);
+                Failure { detail: format!("{place}: {}", failure.detail), ..failure }
+            }
+            None => failure,
+        };
+        let source = Source::parse(&recipe.from, &self.directory).map_err(here)?;
         let (parent, from) = match source {
             Source::Image(parent) => {
                 let parent = self.prepare(&parent)?;
@@ -122,7 +132,7 @@ impl Baker {
                 (Parent::Image(Box::new(parent)), from)
             }
             source => {
-                let key = self.images.source_key(&source)?;
+                let key = self.images.source_key(&source).map_err(here)?;
                 (Parent::Source(source), key)
             }
         };
@@ -217,14 +227,21 @@ impl Baker {
         identity: &Identity,
         ways: &mut Ways<'_>,
     ) -> Result<(Digest, Option<HostReport>), NotBaked> {
-        let known = match self.afresh {
+        let known = || match self.afresh {
             true => self.made(prepared.key.as_str()),
             false => self.images.known(&prepared.key),
         };
-        if let Some(digest) = known {
+        let (mut found, mut turn) = (known(), None);
+        if found.is_none() {
+            let mut waits = || (ways.say)("waiting for another process that bakes the same");
+            turn = Some(self.images.turn(&prepared.key, &mut waits).map_err(not_baked)?);
+            found = known();
+        }
+        if let Some(digest) = found {
             self.adopt(prepared, &digest, ways).map_err(not_baked)?;
             return Ok((digest, None));
         }
+        let _until_it_is_made = turn;
         let commit = self.commit_or_say(ways);
         let locked = self.locked(&prepared.recipe);
         let pins = pins(locked);
@@ -236,18 +253,28 @@ impl Baker {
                 self.base(source, locked, &pins, &say).map_err(not_baked)?
             }
         };
-        let mut stack = self.images.stack(&parent).map_err(not_baked)?;
-        let mut report = HostReport::default();
-        for role in &prepared.recipe.roles {
-            let layers = Layers { recipe: &prepared.recipe, identity, locked, pins: &pins };
-            if let Err(failure) = self.role(&layers, role, &mut stack, &mut report, ways) {
-                let report = (!report.entries.is_empty()).then_some(report);
-                return Err(Box::new((failure, report)));
+        let since = Some(self.began);
+        let mut fetching = Fetching { pins: &pins, lists_since: since.filter(|_| self.afresh) };
+        let (stack, report) = loop {
+            let mut stack = self.images.stack(&parent).map_err(not_baked)?;
+            let mut report = HostReport::default();
+            for role in &prepared.recipe.roles {
+                let layers = Layers { recipe: &prepared.recipe, identity, locked, fetching };
+                if let Err(failure) = self.role(&layers, role, &mut stack, &mut report, ways) {
+                    let report = (!report.entries.is_empty()).then_some(report);
+                    return Err(Box::new((failure, report)));
+                }
             }
-        }
-        if let Some(failure) = self.other_versions(&stack, locked, &prepared.recipe.name).map_err(not_baked)? {
-            return Err(Box::new((failure, Some(report))));
-        }
+            match self.other_versions(&stack, locked, &prepared.recipe.name).map_err(not_baked)? {
+                None => break (stack, report),
+                // What is locked may be newer than the lists of packages that are here.
+                Some(_) if fetching.lists_since.is_none() && !prepared.recipe.roles.is_empty() => {
+                    (ways.say)("other versions than are locked; asking for newer lists of packages");
+                    fetching.lists_since = since;
+                }
+                Some(failure) => return Err(Box::new((failure, Some(report)))),
+            }
+        };
         let digest = self.images.finish(&stack, &prepared.key);
         let digest = digest.map_err(|failure| Box::new((failure, Some(report.clone()))))?;
         self.remember(prepared, &parent, &digest, commit).map_err(not_baked)?;
@@ -405,7 +432,7 @@ impl Baker {
         report: &mut HostReport,
         ways: &mut Ways<'_>,
     ) -> Result<(), Failure> {
-        let Layers { recipe, identity, locked, pins } = *layers;
+        let Layers { recipe, identity, locked, fetching } = *layers;
         let bundle = bundle(&self.project, [role]);
         let params = recipe.params_of(role);
         let facts = self.facts(&bundle, role, identity, stack, ways)?;
@@ -430,7 +457,7 @@ impl Baker {
             }
             (ways.say)(&format!("baking {}", andon_converge::part_name(&catalog, &range)));
             let (reply, bake) = {
-                let bake = self.images.begin_over(identity, stack, pins)?;
+                let bake = self.images.begin_over(identity, stack, fetching)?;
                 (self.converge(&bake, &part, range, ways).map_err(failed)?, bake)
             };
             let failed = reply.report.has_failed();
@@ -473,7 +500,7 @@ impl Baker {
         if let Some(facts) = self.images.note(&key).and_then(decoded) {
             return Ok(facts);
         }
-        let bake = self.images.begin_over(identity, stack, "")?;
+        let bake = self.images.begin_over(identity, stack, Fetching::default())?;
         let answer = Errand::ImageFacts(names).ask(&target(&bake), &self.helper, ways.say, ways.go_on)?;
         let facts = andon_value::decode(&answer)
             .map_err(|_| Failure::new("the image's facts cannot be read", "The helper's answer is not one."))?;

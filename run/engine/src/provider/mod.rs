@@ -195,6 +195,7 @@ pub fn baker(settings: &Settings, project: &Arc<Project>) -> Result<Baker, Failu
     Ok(Baker {
         lock: crate::lock_file::read(&settings.directory)?,
         afresh: false,
+        began: std::time::SystemTime::now(),
         made: Default::default(),
         images: Arc::new(images(settings)?),
         project: Arc::clone(project),
