@@ -104,7 +104,7 @@ static FORMATS: LazyLock<BTreeMap<&str, Block>> = LazyLock::new(|| {
                 text("Where it is written, from the project's directory: a directory, or one file that ends with .tar.")
                     .format(LAYOUT),
             ),
-            ("push", texts("The registries' references that it is pushed to: REGISTRY/NAME:TAG.")),
+            ("push", texts("The registries' references that it is pushed to: REGISTRY/NAME:TAG.").format(PUSH)),
             ("compression", text("How layers are packed: gzip, the default, or none.").format(COMPRESSION)),
             ("entrypoint", texts("The command that a container runs, to which arguments are added.")),
             ("command", texts("The command that a container runs, or its arguments; systemd where neither is given.")),
@@ -123,7 +123,9 @@ static FORMATS: LazyLock<BTreeMap<&str, Block>> = LazyLock::new(|| {
             block([
                 (
                     "path",
-                    path("The file, from the project's directory: .tar, or .tar.gz or .tgz, where it is packed.")
+                    path(
+                        "The file, from the project's directory: .tar; packed by gzip .tar.gz or .tgz, by Zstandard .tar.zst or .tzst.",
+                    )
                         .format(ARCHIVE),
                 ),
                 attestations(),
@@ -157,6 +159,11 @@ static FORMATS: LazyLock<BTreeMap<&str, Block>> = LazyLock::new(|| {
 
 const ARCHIVE: Format = Format { name: "the name of an archive", example: "\"web.tar.gz\"", check: archive };
 const LAYOUT: Format = Format { name: "the place of a layout", example: "\"out/web\"", check: layout };
+const PUSH: Format = Format {
+    name: "a reference to push to",
+    example: "[\"registry.example.com/shop/web:1.2\"]",
+    check: |it| it.as_str().map_or(Ok(()), |text| push_target(text)),
+};
 const COMPRESSION: Format =
     Format { name: "a compression", example: "\"gzip\"", check: |it| one_of(it, "compression", ["gzip", "none"]) };
 const DISK_FORMAT: Format = Format {
@@ -179,24 +186,41 @@ fn one_of(value: &Value, what: &str, all: [&str; 2]) -> Result<(), Failure> {
     }
 }
 
-fn archive(value: &Value) -> Result<(), Failure> {
-    match value.as_str().filter(|text| ![".tar", ".tar.gz", ".tgz"].iter().any(|end| text.ends_with(end))) {
-        None => Ok(()),
-        Some(wrong) => {
-            Err(Failure::new(format!("`{wrong}` is no name of an archive"), "It is packed by gzip, or not at all.")
-                .help("Let it end with .tar, .tar.gz or .tgz."))
+/// What ends the name of an archive of a root file system.
+const ARCHIVES: [&str; 5] = [".tar", ".tar.gz", ".tgz", ".tar.zst", ".tzst"];
+
+/// Whether this can be the name of an archive of a root file system, in `output "archive"` and after `--output`.
+///
+/// # Errors
+/// Where it is packed in another way.
+pub fn archive_place(path: &str) -> Result<(), Failure> {
+    match ARCHIVES.iter().any(|end| path.ends_with(end)) {
+        true => Ok(()),
+        false => {
+            let detail = "It is packed by gzip, by Zstandard, or not at all.";
+            Err(Failure::new(format!("`{path}` is no name of an archive"), detail)
+                .help("Let it end with .tar, .tar.gz, .tgz, .tar.zst or .tzst."))
         }
     }
 }
 
+fn archive(value: &Value) -> Result<(), Failure> {
+    value.as_str().map_or(Ok(()), |path| archive_place(path))
+}
+
 /// What ends the name of an archive that is packed: a layout is none.
-const PACKED: [&str; 8] = [".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.zst", ".tar.bz2", ".tar.lz4", ".zip"];
+const PACKED: [&str; 9] = [".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.zst", ".tzst", ".tar.bz2", ".tar.lz4", ".zip"];
 
 /// Whether this can be the place of a layout of the Open Container Initiative, in `output "oci"` and after `oci:`.
 ///
 /// # Errors
 /// Where it is the name of an archive that is packed.
 pub fn layout_place(path: &str) -> Result<(), Failure> {
+    if path.is_empty() {
+        return Err(
+            Failure::new("the layout has no place", "Its path is empty.").help("Name a directory: `oci:out/web`.")
+        );
+    }
     match PACKED.iter().any(|end| path.ends_with(end)) {
         false => Ok(()),
         true => Err(Failure::new(
@@ -209,6 +233,24 @@ pub fn layout_place(path: &str) -> Result<(), Failure> {
 
 fn layout(value: &Value) -> Result<(), Failure> {
     value.as_str().map_or(Ok(()), |path| layout_place(path))
+}
+
+/// What of a reference can be told without knowing how registries call things: that it names one, and no digest.
+fn push_target(text: &str) -> Result<(), Failure> {
+    let is_host = |host: &str| host.contains(['.', ':']) || host == "localhost";
+    if !text.split_once('/').is_some_and(|(host, _)| is_host(host)) {
+        let detail = format!("`{text}` does not begin with the registry's host name.");
+        return Err(Failure::new("this is no reference to a registry", detail)
+            .help("Write REGISTRY/NAME:TAG, such as registry.example.com/team/web:1.2."));
+    }
+    match text.split_once('@') {
+        None => Ok(()),
+        Some((tag, _)) => Err(Failure::new(
+            "nothing can be pushed to a digest",
+            format!("`{text}`: what a manifest's digest is follows from what is pushed."),
+        )
+        .help(format!("Push to a tag: {tag}."))),
+    }
 }
 
 fn size(value: &Value) -> Result<(), Failure> {

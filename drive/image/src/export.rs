@@ -5,63 +5,60 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 use std::time::UNIX_EPOCH;
 
 use andon_schema::Failure;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
+use crate::draft::Draft;
 use crate::images::remove_all;
 use crate::oci::tarball;
-use crate::output::make_parent;
-use crate::patience::{Budget, Watched};
+use crate::patience::{Budget, Watched, stopped};
 use crate::tree::Tree;
 use crate::trouble::Trouble;
+use crate::zstd::Zstd;
 use crate::{Digest, Images, RecipeKey, Stack};
 
 /// Of so many layers one is made: an overlay takes no more than 500, and servers stand on some more.
 const DEEP: usize = 100;
 
 impl Images {
-    /// Writes the root file system as a tar archive, packed where the name ends with `.gz` or `.tgz`. The same image always gives the
-    /// same bytes.
+    /// Writes the root file system as a tar archive, packed by gzip where the name ends with `.gz` or `.tgz`, by Zstandard where it
+    /// ends with `.zst` or `.tzst`. The same image always gives the same bytes.
     pub fn write_root_archive(&self, image: &Digest, path: &Path) -> Result<(), Failure> {
-        let mut draft = path.as_os_str().to_owned();
-        draft.push(".draft");
-        let draft = Path::new(&draft);
-        make_parent(path)?;
-        let file = BufWriter::new(File::create(draft).doing("write", path)?);
+        let (draft, file) = Draft::of_file(path, &self.interrupt)?;
+        let file = BufWriter::new(file);
         let stack = &self.stack(image)?;
-        let written = match path.extension().is_some_and(|end| end == "gz" || end == "tgz") {
-            true => {
-                let mut packer = GzEncoder::new(file, Compression::default());
-                self.write_tar(stack, &mut packer).and_then(|()| packer.finish()?.flush())
-            }
-            false => {
-                let mut file = file;
-                self.write_tar(stack, &mut file).and_then(|()| file.flush())
-            }
+        let ends = |ends: &[&str]| ends.iter().any(|end| path.as_os_str().as_encoded_bytes().ends_with(end.as_bytes()));
+        let written = if ends(&[".gz", ".tgz"]) {
+            let mut packer = GzEncoder::new(file, Compression::default());
+            self.write_tar(stack, &mut packer).and_then(|()| packer.finish()?.flush())
+        } else if ends(&[".zst", ".tzst"]) {
+            let mut packer = Zstd::new(file);
+            self.write_tar(stack, &mut packer).and_then(|()| packer.finish())
+        } else {
+            let mut file = file;
+            self.write_tar(stack, &mut file).and_then(|()| file.flush())
         };
-        written.inspect_err(|_| drop(fs::remove_file(draft))).doing("write", path)?;
-        fs::rename(draft, path).doing("write", path)
+        self.unless_stopped(written, path)?;
+        draft.finish()
     }
 
     /// Writes the root file system to a directory, which may be there and empty, or be what an earlier call wrote there:
     /// that is replaced. A file beside it says so, `.NAME.andon-root`.
     pub fn write_root(&self, image: &Digest, path: &Path) -> Result<(), Failure> {
         let place = Place::of(path)?;
-        let (path, draft) = (place.path.as_path(), place.beside("draft"));
-        let mark = place.beside("andon-root");
+        let (path, mark) = (place.path.as_path(), place.beside("andon-root"));
+        let draft = Draft::of_directory(path, &self.interrupt)?;
         place.is_free()?;
-        let draft = draft.as_path();
-        remove_all(draft)?;
-        fs::create_dir_all(draft).doing("make", draft)?;
-        self.copy_root(image, draft).inspect_err(|_| drop(remove_all(draft)))?;
+        self.copy_root(image, draft.path())?;
         // The mark says which directory it is about, and goes before what it was about does.
-        let written = format!("{} {}\n", image.as_str(), node(draft).doing("read", draft)?);
+        let written = format!("{} {}\n", image.as_str(), node(draft.path()).doing("read", draft.path())?);
         remove_all(path)?;
         fs::write(&mark, written).doing("write", &mark)?;
-        fs::rename(draft, path).doing("write", path)
+        draft.finish()
     }
 
     /// Copies the root file system into a directory, which is empty.
@@ -82,7 +79,14 @@ impl Images {
             let packed = packer.join().unwrap_or_else(|_| Err(io::Error::other("a writing thread ended")));
             unpacked.and(packed)
         });
-        copied.doing("write", to)
+        self.unless_stopped(copied, to)
+    }
+
+    fn unless_stopped(&self, written: io::Result<()>, path: &Path) -> Result<(), Failure> {
+        match written {
+            Err(_) if self.interrupt.load(Ordering::Relaxed) => Err(stopped()),
+            written => written.doing("write", path),
+        }
     }
 
     /// What only so many layers come to, where there are more than an overlay bears: as one layer, made once. `None` where
@@ -156,6 +160,11 @@ impl Place {
     /// Whether nobody else's files are there.
     pub fn is_free(&self) -> Result<(), Failure> {
         let path = self.path.as_path();
+        if path.exists() && !path.is_dir() {
+            let detail = format!("{} is no directory.", path.display());
+            return Err(Failure::new("the directory cannot be written", detail)
+                .help("Name a directory, or end the name of an archive with .tar, .tar.gz or .tar.zst."));
+        }
         let is_empty = || fs::read_dir(path).map(|mut entries| entries.next().is_none());
         let mark = fs::read_to_string(self.beside("andon-root")).unwrap_or_default();
         let is_marked = || node(path).is_ok_and(|node| mark.trim_end().ends_with(&format!(" {node}")));

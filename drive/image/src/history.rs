@@ -263,7 +263,10 @@ impl Images {
                     true => format!("{project} refers to it, and is not there: --gone lets it go"),
                 })
             } else if last.contains(&kept.digest) {
-                Some(format!("it is one of the last {} of its name", rule.keep))
+                Some(match rule.keep {
+                    1 => "it is the last of its name".to_owned(),
+                    keep => format!("it is one of the last {keep} of its name"),
+                })
             } else if self.unused_for(&kept.digest) < rule.unused_for {
                 Some("it was used not long ago".to_owned())
             } else {

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -58,9 +59,30 @@ impl Lock {
         }
     }
 
-    /// The lock of a directory itself, once nobody else has it: it leaves nothing there.
-    pub(crate) fn of_directory(path: &Path) -> io::Result<Lock> {
-        Lock::have(File::open(path)?)
+    /// The lock of a file or a directory itself, once nobody else has it and it is what is at that path: whoever had it may have
+    /// given it another name. It leaves nothing there. `None` where an end is asked for before.
+    pub(crate) fn of_what_is_at(
+        path: &Path,
+        open: impl Fn() -> io::Result<File>,
+        interrupt: &AtomicBool,
+    ) -> io::Result<Option<Lock>> {
+        loop {
+            match Flock::lock(open()?, FlockArg::LockExclusiveNonblock) {
+                Ok(lock) => {
+                    let (held, there) = (lock.metadata()?, fs::symlink_metadata(path));
+                    if there.is_ok_and(|there| (there.dev(), there.ino()) == (held.dev(), held.ino())) {
+                        return Ok(Some(Lock(lock)));
+                    }
+                    continue;
+                }
+                Err((_, Errno::EWOULDBLOCK)) => {}
+                Err((_, error)) => return Err(error.into()),
+            }
+            if interrupt.load(Ordering::Relaxed) {
+                return Ok(None);
+            }
+            std::thread::sleep(TICK);
+        }
     }
 
     fn have(mut file: File) -> io::Result<Lock> {

@@ -3,6 +3,7 @@
 //! (<https://github.com/secure-systems-lab/dsse/blob/master/envelope.md>), signed with Ed25519.
 
 use std::fs;
+use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -21,7 +22,7 @@ use crate::digest::hex;
 use crate::history::Baked;
 use crate::layer::hash_file;
 use crate::trouble::Trouble;
-use crate::{Digest, Package, Reference};
+use crate::{Digest, Document, Package, Reference};
 
 const PAYLOAD: &str = "application/vnd.in-toto+json";
 
@@ -40,8 +41,13 @@ impl SigningKey {
         if let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty()) {
             fs::create_dir_all(directory).doing("make", directory)?;
         }
-        let mut file =
-            fs::File::options().write(true).create_new(true).mode(0o600).open(path).doing("make the key", path)?;
+        let made = fs::File::options().write(true).create_new(true).mode(0o600).open(path);
+        if made.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::AlreadyExists) {
+            let detail =
+                format!("{} is not written over: what it has signed could not be signed again.", path.display());
+            return Err(Failure::new("there is such a file already", detail).help("Name another file for the new key."));
+        }
+        let mut file = made.doing("make the key", path)?;
         std::io::Write::write_all(&mut file, pem("PRIVATE KEY", document.as_ref()).as_bytes()).doing("write", path)?;
         SigningKey::read(path).map(|key| key.public())
     }
@@ -63,7 +69,13 @@ impl SigningKey {
     }
 }
 
-/// What is said of an image: what it was made of, by whom. `finished` is when, as RFC 3339 has it.
+/// The name that this program's digest of a root file system has among digests. `sha256` is what anybody gets who hashes what
+/// is there by a name: a file, a manifest. The specification allows for others:
+/// <https://github.com/in-toto/attestation/blob/main/spec/v1/digest_set.md>.
+const TREE: &str = "andonTree";
+
+/// What is said of an image: what it was made of, by whom. `finished` is when, as RFC 3339 has it. It is about the image by the
+/// digest of its files; by what else it is known where it was written is for [`add_subject`] to say.
 pub fn statement(baked: &Baked, finished: &str, packages: &[Package]) -> Json {
     let hash = |digest: &Digest| digest.as_str().trim_start_matches("sha256:").to_owned();
     let mut made_of = vec![base_of(baked)];
@@ -77,7 +89,7 @@ pub fn statement(baked: &Baked, finished: &str, packages: &[Package]) -> Json {
     made_of.extend(packages.iter().map(|package| json!({ "uri": package.url() })));
     json!({
         "_type": "https://in-toto.io/Statement/v1",
-        "subject": [{ "name": baked.name, "digest": { "sha256": hash(&baked.digest) } }],
+        "subject": [{ "name": baked.name, "digest": { TREE: hash(&baked.digest) } }],
         "predicateType": "https://slsa.dev/provenance/v1",
         "predicate": {
             "buildDefinition": {
@@ -102,9 +114,7 @@ pub fn statement(baked: &Baked, finished: &str, packages: &[Package]) -> Json {
     })
 }
 
-/// What an image was made over. `sha256` is what anybody gets who hashes what is there by that name: the manifest of an image
-/// of a registry. How this program digests the files of any base has a name of its own, as the specification allows:
-/// <https://github.com/in-toto/attestation/blob/main/spec/v1/digest_set.md>.
+/// What an image was made over: where that is an image of a registry, its manifest, too.
 fn base_of(baked: &Baked) -> Json {
     let hash = |digest: &Digest| digest.as_str().trim_start_matches("sha256:").to_owned();
     let files = hash(&baked.base);
@@ -113,9 +123,9 @@ fn base_of(baked: &Baked) -> Json {
         Some((manifest, reference)) => json!({
             "name": baked.from,
             "uri": package_url(&reference, manifest),
-            "digest": { "sha256": hash(manifest), "andonTree": files },
+            "digest": { "sha256": hash(manifest), TREE: files },
         }),
-        None => json!({ "name": baked.from, "digest": { "andonTree": files } }),
+        None => json!({ "name": baked.from, "digest": { TREE: files } }),
     }
 }
 
@@ -138,6 +148,11 @@ pub fn sign(statement: &Json, key: &SigningKey) -> Json {
         "payload": STANDARD.encode(&payload),
         "signatures": [{ "keyid": key_id(key.0.public_key().as_ref()), "sig": STANDARD.encode(signature.as_ref()) }],
     })
+}
+
+/// Whether this is a public key of Ed25519, in PEM.
+pub fn is_public_key(text: &str) -> bool {
+    public_bytes(text).is_some()
 }
 
 /// The statement of an envelope that one of these public keys, in PEM, has signed.
@@ -171,6 +186,30 @@ pub fn add_subject(statement: &mut Json, digest: &Digest) {
     }
 }
 
+/// Says of a statement that a document was made with the image, such as a bill of materials: whoever believes the statement
+/// knows which one it was.
+pub fn add_byproduct(statement: &mut Json, name: &str, document: &Document) {
+    let digest = document.digest();
+    let hash = digest.as_str().trim_start_matches("sha256:");
+    let byproduct = json!({ "name": name, "mediaType": document.media_type, "digest": { "sha256": hash } });
+    if let Some(details) = statement.pointer_mut("/predicate/runDetails").and_then(Json::as_object_mut)
+        && let Some(all) = details.entry("byproducts").or_insert_with(|| json!([])).as_array_mut()
+    {
+        all.push(byproduct);
+    }
+}
+
+/// The documents that a statement names: the name, the type and the digest of each.
+pub fn byproducts(statement: &Json) -> Vec<(&str, &str, Digest)> {
+    let all = statement.pointer("/predicate/runDetails/byproducts").and_then(Json::as_array).into_iter().flatten();
+    let one = |it| {
+        let text = |name: &str| Json::get(it, name).and_then(Json::as_str);
+        let hash = it.get("digest")?.get("sha256")?.as_str()?;
+        Some((text("name")?, text("mediaType")?, Digest::parse(&format!("sha256:{hash}"))?))
+    };
+    all.filter_map(one).collect()
+}
+
 /// The digest of a file, by which a statement may be about it.
 pub fn digest_of_file(path: &Path, interrupt: &AtomicBool) -> Result<Digest, Failure> {
     let hash = hash_file(path, &mut vec![0; 256 << 10], interrupt).doing("read", path)?;
@@ -178,16 +217,18 @@ pub fn digest_of_file(path: &Path, interrupt: &AtomicBool) -> Result<Digest, Fai
         .ok_or_else(|| Failure::new("a file has no digest", path.display().to_string()))
 }
 
-/// Whether a statement is about what this digest names.
+/// Whether a statement is about what this digest names: a file, a manifest, or the files of an image.
 pub fn is_about(statement: &Json, digest: &Digest) -> bool {
     let subjects = statement.get("subject").and_then(Json::as_array).into_iter().flatten();
     let hash = digest.as_str().trim_start_matches("sha256:");
-    subjects.filter_map(|it| it.get("digest")?.get("sha256")?.as_str()).any(|it| it == hash)
+    let digests = subjects.filter_map(|it| it.get("digest"));
+    digests.flat_map(|it| ["sha256", TREE].map(|name| it.get(name)?.as_str())).any(|it| it == Some(hash))
 }
 
-/// The image that a statement is about.
+/// The image that a statement is about, by the digest of its files. Earlier versions called that `sha256`, too.
 pub fn subject(statement: &Json) -> Option<Digest> {
-    let hash = statement.get("subject")?.get(0)?.get("digest")?.get("sha256")?.as_str()?;
+    let digest = statement.get("subject")?.get(0)?.get("digest")?;
+    let hash = [TREE, "sha256"].iter().find_map(|name| digest.get(*name)?.as_str())?;
     Digest::parse(&format!("sha256:{hash}"))
 }
 
@@ -295,6 +336,23 @@ mod tests {
             changed[name] = value;
             assert!(open(&changed, &[own.public()]).is_err(), "{name}");
         }
+    }
+
+    #[test]
+    fn a_statement_is_about_files_by_one_name_and_about_an_image_by_another() {
+        let digest = |digit: &str| Digest::parse(&format!("sha256:{}", digit.repeat(64))).unwrap();
+        let (tree, file, bill) = (digest("1"), digest("2"), Document { media_type: "a/b".into(), bytes: b"x".into() });
+        let mut said = json!({ "subject": [{ "name": "web", "digest": { TREE: "1".repeat(64) } }], "predicate": { "runDetails": {} } });
+        assert!(is_about(&said, &tree) && !is_about(&said, &file) && subject(&said) == Some(tree.clone()));
+        add_subject(&mut said, &file);
+        assert!(is_about(&said, &tree) && is_about(&said, &file) && subject(&said) == Some(tree.clone()));
+        assert_eq!(said["subject"][1], json!({ "name": "web", "digest": { "sha256": "2".repeat(64) } }));
+        assert_eq!(byproducts(&said), []);
+        add_byproduct(&mut said, "spdx.json", &bill);
+        assert_eq!(byproducts(&said), [("spdx.json", "a/b", bill.digest())]);
+        // As earlier versions wrote it.
+        let earlier = json!({ "subject": [{ "digest": { "sha256": "1".repeat(64) } }] });
+        assert!(is_about(&earlier, &tree) && subject(&earlier) == Some(tree));
     }
 
     #[test]

@@ -14,8 +14,7 @@ impl<T, E: Into<io::Error>> Trouble<T> for Result<T, E> {
     fn doing(self, what: &str, path: &Path) -> Result<T, Failure> {
         self.map_err(|error| {
             let error = error.into();
-            let failure =
-                Failure::new("the image store refused", format!("Cannot {what} {}: {error}.", path.display()));
+            let failure = Failure::new(format!("cannot {what} {}", path.display()), format!("{error}."));
             match error.kind() {
                 io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => failure.help(FREE_SPACE),
                 io::ErrorKind::PermissionDenied => failure.help("Run as root: images hold files of many owners."),

@@ -718,7 +718,7 @@ fn count(text: &str) -> Result<usize, String> {
     }
 }
 
-/// Reads `30s`, `5m`, `1h`, `250ms` or seconds without a unit.
+/// Reads `30s`, `5m`, `1h`, `30d`, `250ms` or seconds without a unit.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let digits = text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
@@ -728,7 +728,8 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
         "" | "s" => Ok(Duration::from_secs(number)),
         "m" => Ok(Duration::from_secs(number.saturating_mul(60))),
         "h" => Ok(Duration::from_secs(number.saturating_mul(3600))),
-        _ => Err(format!("`{text}` is no time; its unit is one of ms, s, m and h")),
+        "d" => Ok(Duration::from_secs(number.saturating_mul(86_400))),
+        _ => Err(format!("`{text}` is no time; its unit is one of ms, s, m, h and d")),
     }
 }
 

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 
 use andon_image::DiskFormat;
+use andon_lang::{archive_place, layout_place};
+use andon_schema::Failure;
 use clap::{Args, Subcommand};
 
 #[derive(Debug, Clone, Args)]
@@ -16,8 +18,8 @@ pub struct BakeArguments {
     /// Write to PATH as well: a directory, a file ending with `.tar` or `.qcow2`, or `oci:PATH`
     ///
     /// `oci:DIRECTORY` is a layout of the Open Container Initiative, `oci:FILE.tar` the same as one archive. Any other file
-    /// ending with `.tar`, `.tar.gz` or `.tgz` is an archive of the root file system; one ending with `.qcow2`, `.raw` or `.img` is a
-    /// disk that a machine boots from; and any other path is a directory with the root file system.
+    /// ending with `.tar`, `.tar.gz`, `.tgz`, `.tar.zst` or `.tzst` is an archive of the root file system; one ending with `.qcow2`, `.raw`
+    /// or `.img` is a disk that a machine boots from; and any other path is a directory with the root file system.
     #[arg(long, short, value_name = "PATH")]
     pub output: Vec<String>,
     /// Take bases and packages as they are to be had now, and lock these
@@ -157,21 +159,22 @@ pub enum Place {
 }
 
 impl Place {
-    /// Reads `--output`. `None` where it is the name of an archive that is packed in another way.
-    pub fn parse(text: &str) -> Option<Place> {
+    /// Reads `--output`.
+    ///
+    /// # Errors
+    /// Where it is the name of an archive that is packed in another way, or no place of a layout.
+    pub fn parse(text: &str) -> Result<Place, Failure> {
         if let Some(path) = text.strip_prefix("oci:") {
-            return Some(Place::Oci(path.into()));
+            return layout_place(path).map(|()| Place::Oci(path.into()));
         }
         let name = text.rsplit('/').next().unwrap_or(text);
-        let is_packed =
-            name.contains(".tar.") || [".txz", ".tbz2", ".tzst", ".zip"].iter().any(|end| name.ends_with(end));
-        if is_packed && !name.ends_with(".tar.gz") {
-            return None;
+        let ends = |ends: &[&str]| ends.iter().any(|end| name.ends_with(end));
+        if name.contains(".tar.") || ends(&[".tar", ".tgz", ".txz", ".tbz2", ".tzst", ".zip"]) {
+            return archive_place(text).map(|()| Place::Archive(text.into()));
         }
-        Some(match text {
-            _ if text.ends_with(".qcow2") => Place::Disk(text.into(), DiskFormat::Qcow2),
-            _ if text.ends_with(".raw") || text.ends_with(".img") => Place::Disk(text.into(), DiskFormat::Raw),
-            _ if [".tar", ".tar.gz", ".tgz"].iter().any(|end| text.ends_with(end)) => Place::Archive(text.into()),
+        Ok(match name {
+            _ if ends(&[".qcow2"]) => Place::Disk(text.into(), DiskFormat::Qcow2),
+            _ if ends(&[".raw", ".img"]) => Place::Disk(text.into(), DiskFormat::Raw),
             _ => Place::Directory(text.into()),
         })
     }

@@ -26,9 +26,9 @@ use andon_schema::Failure;
 use andon_schema::units::format_bytes;
 use sha2::{Digest as _, Sha256};
 
+use crate::draft::Draft;
 use crate::images::names;
 use crate::lock::Lock;
-use crate::output::make_parent;
 use crate::patience::stopped;
 use crate::tree::Tree;
 use crate::trouble::Trouble;
@@ -96,16 +96,12 @@ impl DiskConfig {
 impl Images {
     /// Writes an image as a disk. Where this fails, what was at `path` is as it was.
     pub fn write_disk(&self, image: &Digest, config: &DiskConfig, path: &Path) -> Result<(), Failure> {
-        make_parent(path)?;
-        let mut draft = path.as_os_str().to_owned();
-        draft.push(".draft");
-        let draft = PathBuf::from(draft);
-        let written = self.make_disk(image, config, |disk, size| match config.format {
-            DiskFormat::Raw => copy_sparse(disk, size, &draft, &self.interrupt),
-            DiskFormat::Qcow2 => qcow2::write(disk, size, &draft, &self.interrupt),
-        });
-        written.inspect_err(|_| drop(fs::remove_file(&draft)))?;
-        fs::rename(&draft, path).doing("write", path)
+        let (draft, _) = Draft::of_file(path, &self.interrupt)?;
+        self.make_disk(image, config, |disk, size| match config.format {
+            DiskFormat::Raw => copy_sparse(disk, size, draft.path(), &self.interrupt),
+            DiskFormat::Qcow2 => qcow2::write(disk, size, draft.path(), &self.interrupt),
+        })?;
+        draft.finish()
     }
 
     /// The disk of an image, which is made once and kept beside it: in QEMU's own format, of the size that is needed.

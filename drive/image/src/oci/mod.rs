@@ -24,15 +24,19 @@ use serde_json::{Map, Value as Json, json};
 use sha2::{Digest as _, Sha256};
 
 pub(crate) use layout::layout_contents;
+#[cfg(test)]
+pub(crate) use pull::Frames;
 pub(crate) use pull::{Origin, shown};
 pub use reference::Reference;
 pub use referrers::Document;
 pub(crate) use registry::NOT_THERE;
 pub use registry::Registries;
 
+use crate::digest::hex;
+use crate::draft::Draft;
 use crate::images::write_whole;
+use crate::layer::hash_file;
 use crate::lock::Lock;
-use crate::output::make_parent;
 use crate::patience::{Watched, stopped};
 use crate::trouble::Trouble;
 use crate::{Digest, Images};
@@ -268,9 +272,10 @@ impl OciImage {
     pub fn write_layout(&self, directory: &Path, tag: &str) -> Result<(), Failure> {
         can_be_layout(directory)?;
         let made: Vec<&Path> = directory.ancestors().take_while(|above| fs::symlink_metadata(above).is_err()).collect();
-        fs::create_dir_all(directory).doing("make", directory)?;
         // Who writes another image there at the same time reads the index after this one.
-        let _lock = Lock::of_directory(directory).doing("lock", directory)?;
+        let open = || fs::create_dir_all(directory).and_then(|()| File::open(directory));
+        let lock = Lock::of_what_is_at(directory, open, &self.interrupt).doing("lock", directory)?;
+        let _lock = lock.ok_or_else(stopped)?;
         let mut new = Vec::new();
         self.fill_layout(directory, tag, &mut new).inspect_err(|_| {
             new.iter().for_each(|path| drop(fs::remove_file(path)));
@@ -293,7 +298,8 @@ impl OciImage {
         for blob in &self.layers {
             let name = file_name(&blob.digest);
             let to = blobs.join(&name);
-            if !fs::metadata(&to).is_ok_and(|metadata| metadata.len() == blob.bytes) {
+            if !self.is_at(blob, &to)? {
+                self.must_be_whole(blob)?;
                 let draft = blobs.join(format!(".{name}"));
                 new.push(draft.clone());
                 let copied = File::open(&blob.path)
@@ -322,12 +328,31 @@ impl OciImage {
         Ok(())
     }
 
+    /// Whether a packed layer is at a path, as it is to be: what is there by its name may be damaged.
+    fn is_at(&self, blob: &Blob, path: &Path) -> Result<bool, Failure> {
+        if !fs::metadata(path).is_ok_and(|metadata| metadata.len() == blob.bytes) {
+            return Ok(false);
+        }
+        let hash = hash_file(path, &mut vec![0; 256 << 10], &self.interrupt);
+        Ok(hex(&self.unless_stopped(hash, path)?) == file_name(&blob.digest))
+    }
+
+    /// Refuses to hand on a packed layer that was damaged where it is kept.
+    fn must_be_whole(&self, blob: &Blob) -> Result<(), Failure> {
+        if self.is_at(blob, &blob.path)? {
+            return Ok(());
+        }
+        fs::remove_file(&blob.path).or_else(gone_is_fine).doing("remove", &blob.path)?;
+        let detail = format!("{} was not what {} names.", blob.path.display(), blob.digest);
+        Err(Failure::new("a packed layer was damaged", detail).help("Run the same command again: it is packed anew."))
+    }
+
     /// Writes the layout as one archive: `oci-archive:FILE:TAG` for other tools.
     pub fn write_archive(&self, path: &Path, tag: &str) -> Result<(), Failure> {
-        make_parent(path)?;
-        let draft = path.with_extension("draft");
+        self.layers.iter().try_for_each(|blob| self.must_be_whole(blob))?;
+        let (draft, file) = Draft::of_file(path, &self.interrupt)?;
         let written = (|| {
-            let mut archive = tar::Builder::new(BufWriter::new(File::create(&draft)?));
+            let mut archive = tar::Builder::new(BufWriter::new(file));
             let mut add = |name: &str, bytes: u64, from: &mut dyn io::Read| {
                 let mut header = tar::Header::new_gnu();
                 header.set_entry_type(tar::EntryType::Regular);
@@ -354,8 +379,8 @@ impl OciImage {
             }
             archive.into_inner()?.flush()
         })();
-        self.unless_stopped(written.inspect_err(|_| drop(fs::remove_file(&draft))), path)?;
-        fs::rename(&draft, path).doing("write", path)
+        self.unless_stopped(written, path)?;
+        draft.finish()
     }
 
     fn unless_stopped<T>(&self, written: io::Result<T>, path: &Path) -> Result<T, Failure> {
@@ -379,6 +404,11 @@ impl OciImage {
 
 /// Whether a directory is a layout, is one that was cut short, or can become one.
 pub(crate) fn can_be_layout(directory: &Path) -> Result<(), Failure> {
+    if directory.exists() && !directory.is_dir() {
+        let detail = format!("{} is no directory.", directory.display());
+        return Err(Failure::new("the layout cannot be written", detail)
+            .help("Name a directory, or let the name end with .tar."));
+    }
     let names = match fs::read_dir(directory) {
         Ok(entries) => entries.flatten().map(|entry| entry.file_name()).collect::<Vec<_>>(),
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),

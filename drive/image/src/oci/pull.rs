@@ -233,15 +233,21 @@ fn open(path: &Path) -> io::Result<Box<dyn Read>> {
     let file = BufReader::with_capacity(256 << 10, File::open(path)?);
     Ok(match first.get(..count) {
         Some([0x1f, 0x8b, ..]) => Box::new(MultiGzDecoder::new(file)),
-        Some([0x28, 0xb5, 0x2f, 0xfd]) => Box::new(Frames { from: file, frame: None }),
+        Some([0x28, 0xb5, 0x2f, 0xfd]) => Box::new(Frames::new(file)),
         _ => Box::new(file),
     })
 }
 
 /// Zstandard: a file may hold several frames.
-struct Frames<R: Read> {
+pub(crate) struct Frames<R: Read> {
     from: R,
     frame: Option<Box<ruzstd::decoding::FrameDecoder>>,
+}
+
+impl<R: io::BufRead> Frames<R> {
+    pub(crate) fn new(from: R) -> Frames<R> {
+        Frames { from, frame: None }
+    }
 }
 
 impl<R: io::BufRead> Read for Frames<R> {

@@ -22,6 +22,13 @@ pub struct Document {
     pub bytes: Vec<u8>,
 }
 
+impl Document {
+    /// What anybody gets who hashes it.
+    pub fn digest(&self) -> Digest {
+        digest_of(&self.bytes)
+    }
+}
+
 impl Registries {
     /// Puts documents beside an image that was pushed. One that is there already is not put there again.
     pub fn attach(&self, image: &OciImage, to: &Reference, documents: &[Document]) -> Result<(), Failure> {

@@ -93,6 +93,7 @@ impl Registries {
     pub fn push(&self, image: &OciImage, to: &Reference, log: &mut dyn FnMut(&str)) -> Result<(), Failure> {
         for (number, blob) in image.layers.iter().enumerate() {
             if !self.has(to, &blob.digest)? {
+                image.must_be_whole(blob)?;
                 log(&format!("sending layer {} of {} to {}", number + 1, image.layers.len(), to.registry));
                 self.upload(to, &blob.digest, &Asked::PutFile { path: &blob.path, bytes: blob.bytes })?;
             }

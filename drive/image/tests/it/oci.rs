@@ -70,6 +70,26 @@ pub fn a_layout_comes_back_as_the_same_image() {
         elsewhere.purge().unwrap();
         assert!(elsewhere.base(&from(":web"), &|_| {}).is_err());
         assert_eq!(elsewhere.list().unwrap(), []);
+        // Writing it again mends it; what is damaged where it is kept is not handed on, and packed anew.
+        image.write_layout(&layout, "web").unwrap();
+        assert_eq!(everything(&layout), everything(&again), "mended");
+        let end = if plain { ".tar" } else { ".tar.gz" };
+        let kept = fs::read_dir(data.0.join("data/images/blobs")).unwrap().flatten();
+        for path in kept.map(|entry| entry.path()).filter(|path| path.to_str().unwrap().ends_with(end)) {
+            let mut bytes = fs::read(&path).unwrap();
+            *bytes.last_mut().unwrap() ^= 1;
+            fs::write(path, bytes).unwrap();
+        }
+        image.write_layout(&layout, "web").unwrap();
+        let fresh = data.0.join("fresh");
+        for _ in 0..2 {
+            let refusal = all(&config, &images, &digest).write_layout(&fresh, "web").unwrap_err();
+            assert_eq!(refusal.summary, "a packed layer was damaged");
+        }
+        all(&config, &images, &digest).write_layout(&fresh, "web").unwrap();
+        assert_eq!(everything(&fresh), everything(&layout));
+        fs::remove_dir_all(fresh).unwrap();
+        fs::remove_dir_all(again).unwrap();
     }
 }
 
@@ -77,15 +97,31 @@ pub fn a_root_file_system_is_written_as_it_is() {
     let (data, other) = (Data::new("export"), Data::new("export-other"));
     let images = data.images();
     let digest = image(&data, &images);
-    let (directory, archive) = (data.0.join("out"), data.0.join("out.tar.gz"));
+    let directory = data.0.join("out");
     images.write_root(&digest, &directory).unwrap();
     images.write_root(&digest, &directory).unwrap();
     assert!(!directory.join("usr/removed").exists() && !directory.join("usr/share/a").exists());
-    images.write_root_archive(&digest, &archive).unwrap();
-    let first = fs::read(&archive).unwrap();
-    images.write_root_archive(&digest, &archive).unwrap();
-    assert_eq!(fs::read(&archive).unwrap(), first, "the same bytes");
-    for path in [&directory, &archive] {
+    let archives = ["out.tar", "out.tar.gz", "out.tar.zst"].map(|name| data.0.join(name));
+    for archive in &archives {
+        images.write_root_archive(&digest, archive).unwrap();
+        let first = fs::read(archive).unwrap();
+        images.write_root_archive(&digest, archive).unwrap();
+        assert_eq!(fs::read(archive).unwrap(), first, "the same bytes");
+    }
+    // A base that is packed by Zstandard is unpacked by tar and zstd.
+    let [plain, packed, zstd] = &archives;
+    let unpacked = Command::new("zstd").args(["--decompress", "--stdout", "--quiet"]).arg(zstd).output();
+    let bases = match unpacked {
+        Ok(unpacked) => {
+            assert!(unpacked.stdout == fs::read(plain).unwrap(), "{}", String::from_utf8_lossy(&unpacked.stderr));
+            vec![&directory, plain, packed, zstd]
+        }
+        Err(_) => {
+            println!("  skipped: zstd is not installed");
+            vec![&directory, plain, packed]
+        }
+    };
+    for path in bases {
         let from = Source::parse(path.to_str().unwrap(), Path::new("/")).unwrap();
         assert_eq!(other.images().base(&from, &|_| {}).unwrap().digest, digest, "{}", path.display());
     }

@@ -2,17 +2,22 @@
 
 use std::path::{Path, PathBuf};
 
-use andon_image::provenance::{SigningKey, add_subject, sign, statement};
-use andon_image::{Baked, Digest, Document, Images, sbom};
+use andon_image::provenance::{SigningKey, add_byproduct, add_subject, sign, statement};
+use andon_image::{Baked, Digest, Document, Images, sbom, write_document};
 use andon_ledger::Timestamp;
 use andon_schema::Failure;
 use serde_json::Value as Json;
 
 use crate::clock::rfc3339_seconds;
+use crate::context::interrupt;
 
 /// The types of a provenance: signed, and not.
 pub const SIGNED: &str = "application/vnd.dsse.envelope.v1+json";
 const UNSIGNED: &str = "application/vnd.in-toto+json";
+
+/// The types of the bills of materials.
+pub const SPDX: &str = "application/spdx+json";
+pub const CYCLONEDX: &str = "application/vnd.cyclonedx+json";
 
 /// The end of the name of a provenance, and those of all that is said of an image.
 pub const PROVENANCE: &str = "provenance.json";
@@ -62,13 +67,12 @@ impl Attestations {
             let bytes = format!("{json:#}\n").into_bytes();
             Document { media_type: media_type.to_owned(), bytes }
         };
-        let mut all = vec![
-            ("spdx.json", document("application/spdx+json", &self.spdx)),
-            ("cdx.json", document("application/vnd.cyclonedx+json", &self.cyclonedx)),
-        ];
+        let mut all =
+            vec![("spdx.json", document(SPDX, &self.spdx)), ("cdx.json", document(CYCLONEDX, &self.cyclonedx))];
         if let Some(statement) = &self.statement {
             let mut statement = statement.clone();
             also.iter().for_each(|digest| add_subject(&mut statement, digest));
+            all.iter().for_each(|(end, document)| add_byproduct(&mut statement, end, document));
             let said = match key {
                 Some(key) => document(SIGNED, &sign(&statement, key)),
                 None => document(UNSIGNED, &statement),
@@ -89,12 +93,7 @@ impl Attestations {
         let mut written = Vec::new();
         for (end, document) in self.documents(key, also) {
             let name = beside(path, end);
-            let draft = name.with_extension("draft");
-            let done = std::fs::write(&draft, &document.bytes).and_then(|()| std::fs::rename(&draft, &name));
-            done.map_err(|error| {
-                let detail = format!("{}: {error}.", name.display());
-                Failure::new("what is said of the image cannot be written", detail)
-            })?;
+            write_document(&name, &document.bytes, &interrupt())?;
             written.push(name);
         }
         Ok(written)

@@ -13,7 +13,7 @@ use andon_image::{
     can_be_layout,
 };
 use andon_lang::modules::LOCK_FILE;
-use andon_lang::{Output, image_outputs, layout_place};
+use andon_lang::{Output, image_outputs};
 use andon_schema::units::parse_bytes;
 use andon_schema::{Change, Failure, HostReport, Identity};
 use andon_text::{Diagnostic, nearest};
@@ -221,16 +221,8 @@ fn wanted(
     }
     let mut also = Vec::new();
     for text in &arguments.output {
-        let place = Place::parse(text).ok_or_else(|| {
-            Diagnostic::error(format!("`{text}` is no name of an archive"))
-                .detail("It is packed by gzip, or not at all.")
-                .help("Let it end with .tar, .tar.gz or .tgz.")
-        })?;
-        also.push(match place {
-            Place::Oci(path) => {
-                layout_place(&path.to_string_lossy()).map_err(|failure| refused(&failure))?;
-                Form::Layout { path, config: config.clone() }
-            }
+        also.push(match Place::parse(text).map_err(|failure| refused(&failure))? {
+            Place::Oci(path) => Form::Layout { path, config: config.clone() },
             Place::Archive(path) => Form::Archive(path),
             Place::Directory(path) => Form::Directory(path),
             Place::Disk(path, format) => Form::Disk { path, config: DiskConfig { format, ..DiskConfig::default() } },
@@ -286,7 +278,7 @@ fn write(
     (form, said): (&Form, Option<(&Attestations, Option<&SigningKey>)>),
     say: &mut dyn FnMut(&str),
 ) -> Result<Json, Failure> {
-    let place = |path: &Path| path.display().to_string();
+    let place = |path: &Path| path.strip_prefix(".").unwrap_or(path).display().to_string();
     let beside = |path: &Path, also: &[Digest]| -> Result<Vec<String>, Failure> {
         let Some((said, key)) = said else { return attestations::remove_beside(path).map(|()| Vec::new()) };
         Ok(said.write_beside(path, key, also)?.iter().map(|path| place(path)).collect())

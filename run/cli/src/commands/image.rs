@@ -5,17 +5,17 @@ use std::path::{Path, PathBuf};
 
 use andon_engine::baking::referred;
 use andon_engine::{provider, who};
-use andon_image::provenance::{SigningKey, digest_of_file, is_about, open, sign, subject};
+use andon_image::provenance::{SigningKey, byproducts, digest_of_file, is_about, is_public_key, open, sign, subject};
 use andon_image::{
     Baked, Changed, Digest, Images, Kept, PruneRule, Reference, Registries, digest_of_root, images_of_layout,
     is_layout, sbom,
 };
 use andon_ledger::Timestamp;
 use andon_schema::Failure;
-use andon_text::{Diagnostic, nearest};
+use andon_text::{Diagnostic, Diagnostics, nearest};
 use serde_json::{Value as Json, json};
 
-use super::attestations::{PROVENANCE, SIGNED, beside, in_layout, statement_of};
+use super::attestations::{CYCLONEDX, PROVENANCE, SIGNED, SPDX, beside, in_layout, statement_of};
 use crate::clock::{date_and_time, rfc3339_seconds};
 use crate::context::{Context, Stop, interrupt};
 use crate::image_args::{
@@ -246,7 +246,7 @@ impl Store<'_> {
         }
         for file in rest.iter().take(SHOWN) {
             let of = file.package.as_ref().map(|package| format!(", of {package}")).unwrap_or_default();
-            text.push_str(&format!("{} {} {}{of}\n", sign_of(file), file.name, became(file)));
+            text.push_str(&format!("{} {} {}{of}\n", sign_of(file), visible(&file.name), visible(&became(file))));
         }
         if rest.len() > SHOWN {
             text.push_str(&format!("and {} more files; --json has all\n", rest.len() - SHOWN));
@@ -302,26 +302,38 @@ impl Store<'_> {
                 },
             }
         }
-        let keys = arguments.key.iter().map(|path| {
-            std::fs::read_to_string(path).map_err(|error| {
-                Stop::from(Diagnostic::error(format!("the key `{}` cannot be read: {error}", path.display())))
-            })
-        });
-        let keys = keys.collect::<Result<Vec<_>, _>>()?;
-        let mut held = Vec::new();
+        let keys = arguments.key.iter().map(|path| public_key(path)).collect::<Result<Vec<_>, _>>()?;
+        let (mut held, mut wrong) = (Vec::new(), Diagnostics::new());
+        // Each of them is held, and all that is wrong is said.
+        let mut hold = |came: Result<Vec<Json>, Stop>| match came {
+            Ok(all) => {
+                held.extend(all);
+                Ok(())
+            }
+            Err(Stop::Because(why)) => {
+                wrong.extend(*why);
+                Ok(())
+            }
+            Err(stop) => Err(stop),
+        };
         for reference in &remote {
-            held.push(self.verify_remote(reference, &keys)?);
+            hold(self.verify_remote(reference, &keys).map(|one| vec![one]))?;
         }
         for (path, layout) in &files {
             let provenance = arguments.provenance.as_deref();
-            match layout {
-                None if path.is_dir() && !is_layout(path) => held.push(self.verify_root(path, provenance, &keys)?),
-                None if !path.is_dir() => held.push(self.verify_file(path, provenance, &keys)?),
+            hold(match layout {
+                None if path.is_dir() && !is_layout(path) => {
+                    self.verify_root(path, provenance, &keys).map(|one| vec![one])
+                }
+                None if !path.is_dir() => self.verify_file(path, provenance, &keys).map(|one| vec![one]),
                 layout => {
                     let tag = layout.as_ref().and_then(Option::as_deref);
-                    held.extend(self.verify_layout(path, tag, provenance, &keys)?);
+                    self.verify_layout(path, tag, provenance, &keys)
                 }
-            }
+            })?;
+        }
+        if !wrong.is_empty() {
+            return Err(wrong.into());
         }
         let say_all = |held: Vec<Json>| {
             if self.context.arguments.json {
@@ -340,7 +352,7 @@ impl Store<'_> {
         }
         if let Some(path) = &arguments.provenance {
             let envelope = read_json(path)?;
-            let statement = open(&envelope, &keys).map_err(stop)?;
+            let statement = open(&envelope, &keys).map_err(|failure| not_trusted(path, failure))?;
             let about = subject(&statement);
             match wanted.as_slice() {
                 [] => wanted.extend(about),
@@ -370,7 +382,7 @@ impl Store<'_> {
             }
             for (layer, paths) in &wrong {
                 for path in paths.iter().take(20) {
-                    self.context.print(&format!("    {path} of layer {}\n", short(layer)));
+                    self.context.print(&format!("    {} of layer {}\n", visible(path), short(layer)));
                 }
             }
         }
@@ -425,12 +437,22 @@ impl Store<'_> {
             return Err(no_key());
         }
         let provenance = provenance.map_or_else(|| beside(path, PROVENANCE), Path::to_owned);
-        let statement = open(&read_json(&provenance)?, keys).map_err(stop)?;
+        let statement = open(&read_json(&provenance)?, keys).map_err(|failure| not_trusted(&provenance, failure))?;
         let digest = digest().map_err(stop)?;
         if !is_about(&statement, &digest) {
             return Err(Diagnostic::error("the provenance is of something else")
                 .detail(format!("{} is {digest}, which {} does not name.", path.display(), provenance.display()))
                 .into());
+        }
+        for (end, _, named) in byproducts(&statement) {
+            // What lies elsewhere is held against its digest by whoever has it.
+            let bill = beside(path, end);
+            if bill.exists() && digest_of_file(&bill, &interrupt()).map_err(stop)? != named {
+                return Err(Diagnostic::error("a bill of materials is not what was signed")
+                    .detail(format!("{} is not the one that {} names.", bill.display(), provenance.display()))
+                    .help("Write the image again, or have it from whoever made it.")
+                    .into());
+            }
         }
         if !self.context.arguments.json {
             self.context.print(&format!("✓ {} is {digest}, made by {}\n", path.display(), builder(&statement)));
@@ -446,12 +468,22 @@ impl Store<'_> {
         }
         let of = Reference::parse(reference).map_err(stop)?;
         let registries = Registries::new().interrupted_by(interrupt());
-        let (digest, documents) = registries.attached(&of, &[SIGNED]).map_err(stop)?;
+        let (digest, documents) = registries.attached(&of, &[SIGNED, SPDX, CYCLONEDX]).map_err(stop)?;
         let mut why = None;
-        for document in &documents {
+        for document in documents.iter().filter(|document| document.media_type == SIGNED) {
             let envelope = serde_json::from_slice(&document.bytes).unwrap_or_default();
             match open(&envelope, keys) {
                 Ok(statement) if is_about(&statement, &digest) => {
+                    let replaced = byproducts(&statement).into_iter().find(|(_, media_type, named)| {
+                        // Others may have put bills of their own beside it.
+                        let mut there = documents.iter().filter(|it| it.media_type == *media_type).peekable();
+                        there.peek().is_some() && !there.any(|it| it.digest() == *named)
+                    });
+                    if let Some((_, media_type, named)) = replaced {
+                        let detail = format!("Beside {of} there is none of the type {media_type} that is {named}.");
+                        why = Some(Failure::new("a bill of materials is not what was signed", detail));
+                        continue;
+                    }
                     let by = builder(&statement);
                     if !self.context.arguments.json {
                         self.context.print(&format!("✓ {of} is {digest}, made by {by}\n"));
@@ -459,7 +491,7 @@ impl Store<'_> {
                     return Ok(json!({ "reference": reference, "manifest": digest.as_str(), "statement": statement }));
                 }
                 Ok(_) => {}
-                Err(failure) => why = Some(failure),
+                Err(failure) => why = Some(Failure { detail: format!("{of}: {}", failure.detail), ..failure }),
             }
         }
         Err(stop(why.unwrap_or_else(|| {
@@ -582,6 +614,23 @@ impl Meant {
     }
 }
 
+/// Why a provenance is not believed, and which one it is.
+fn not_trusted(provenance: &Path, failure: Failure) -> Stop {
+    refused(&Failure { detail: format!("{}: {}", provenance.display(), failure.detail), ..failure })
+}
+
+/// Somebody's public key, in PEM.
+fn public_key(path: &Path) -> Result<String, Stop> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| Diagnostic::error(format!("the key `{}` cannot be read: {error}", path.display())))?;
+    match is_public_key(&text) {
+        true => Ok(text),
+        false => Err(Diagnostic::error(format!("`{}` is no public key of Ed25519", path.display()))
+            .help("It is what `andon image keygen` prints, in PEM; the private half stays with whoever signs.")
+            .into()),
+    }
+}
+
 fn no_key() -> Stop {
     Diagnostic::error("there is no key to hold the provenance against")
         .help("Name the public key of whom you trust: --key FILE.")
@@ -641,6 +690,17 @@ fn became(changed: &Changed) -> String {
         (Some(one), None) | (None, Some(one)) => one.clone(),
         (None, None) => String::new(),
     }
+}
+
+/// What somebody else called a file, without what a terminal would obey.
+fn visible(name: &str) -> String {
+    name.chars().fold(String::new(), |mut text, letter| {
+        match letter.is_control() {
+            true => text.extend(letter.escape_default()),
+            false => text.push(letter),
+        }
+        text
+    })
 }
 
 fn short(digest: &Digest) -> &str {

@@ -202,6 +202,7 @@ fn outputs_that_are_wrong_are_said_with_their_place() {
         ("output \"oci\" { paht = \"x\" }", "paht"),
         ("output \"oci\" { compression = \"rar\" }", "there is no compression \"rar\""),
         ("output \"oci\" { push = [\"web:1\"] }", "this is no reference to a registry"),
+        ("output \"oci\" { push = [\"r.example/web@sha256:0\"] }", "nothing can be pushed to a digest"),
         ("output \"directory\" {}", "\"path\""),
         ("output \"archive\" { path = \"web.rar\" }", "`web.rar` is no name of an archive"),
         ("output \"disk\" { format = \"vdi\" }", "there is no format of disks \"vdi\""),
@@ -209,10 +210,18 @@ fn outputs_that_are_wrong_are_said_with_their_place() {
         ("output \"disk\" { kernel_arguments = [\"a b\"] }", "`a b` is no argument of a kernel"),
     ] {
         project.write("images/web.image.hcl", &IMAGE.replace("\n}\n", &format!("\n  {output}\n}}\n")));
-        let ran = project.exits(1, &["bake", "web"]);
-        assert!(ran.err.contains(expected) && ran.err.contains("images/web.image.hcl:4"), "{output}: {ran}");
+        for command in [&["bake", "web"][..], &["check"]] {
+            let ran = project.exits(1, command);
+            assert!(ran.err.contains(expected) && ran.err.contains("images/web.image.hcl:4"), "{output}: {ran}");
+        }
         assert!(!project.data_dir.exists(), "nothing was begun");
     }
+    project.write("images/web.image.hcl", &IMAGE.replace("./root", "./not/there"));
+    let ran = project.exits(1, &["bake", "web"]);
+    assert!(
+        ran.err.contains("there is no such base") && ran.err.contains("images/web.image.hcl:2:11: Cannot"),
+        "{ran}"
+    );
     project.write("images/web.image.hcl", IMAGE);
     let ran = project.exits(1, &["bake", "wep"]);
     assert!(ran.err.contains("Did you mean `web`?"), "{ran}");
@@ -285,14 +294,7 @@ fn what_images_have_in_common_is_taken_afresh_once() {
 #[test]
 fn a_tag_that_moved_is_not_followed() {
     need_lab!();
-    let project = project("moved-tag");
-    let Some(registry) = Registry::start(&project.directory) else {
-        println!("skipped: docker-registry is not installed");
-        return;
-    };
-    let reference = format!("{}/team/base:1", registry.address);
-    project.write("images/base.image.hcl", "image \"base\" { from = \"./root\" }\n");
-    project.write("images/web.image.hcl", &IMAGE.replace("./root", &reference));
+    let Some((project, _registry, reference)) = over_a_registry("moved-tag") else { return };
     project.ok(&["bake", "base", "--push", &reference]);
     let first = digest(&project);
     let lock = || fs::read_to_string(project.directory.join(".andon.lock.hcl")).unwrap();
@@ -511,6 +513,9 @@ fn what_cannot_be_written_is_said_before_anything_is_baked() {
         (place("full"), "the directory is not empty"),
         (format!("oci:{}", place("full")), "the directory is no layout"),
         (place("web.tar.xz"), "is no name of an archive"),
+        (place("file"), "is no directory"),
+        (format!("oci:{}", place("file")), "is no directory"),
+        ("oci:".to_owned(), "the layout has no place"),
     ] {
         let ran = project.exits(1, &["bake", "web", "-o", &output]);
         assert!(ran.err.contains(expected), "{output}: {ran}");
@@ -549,6 +554,20 @@ impl Registry {
     }
 }
 
+/// A project whose image `web` is over one of a registry, which its image `base` is to be pushed to: its reference. `None` where
+/// there is no registry to be had.
+pub fn over_a_registry(name: &str) -> Option<(Project, Registry, String)> {
+    let project = project(name);
+    let Some(registry) = Registry::start(&project.directory) else {
+        println!("skipped: docker-registry is not installed");
+        return None;
+    };
+    let reference = format!("{}/team/base:1", registry.address);
+    project.write("images/base.image.hcl", "image \"base\" { from = \"./root\" }\n");
+    project.write("images/web.image.hcl", &IMAGE.replace("./root", &reference));
+    Some((project, registry, reference))
+}
+
 impl Drop for Registry {
     fn drop(&mut self) {
         let _ = self.process.kill();
@@ -583,6 +602,22 @@ fn a_prune_spares_what_is_referred_to() {
     assert_eq!(left, 4, "the base, the site, and two greetings");
     let again = project.ok(&["bake", "web"]);
     assert!(again.err.contains("is there already"), "{again}");
+}
+
+#[test]
+fn who_bakes_the_same_at_once_has_it_baked_once() {
+    need_lab!();
+    let project = project("at-once");
+    let pipe = std::process::Stdio::piped;
+    let start = || project.command(&["bake", "web"]).stdout(pipe()).stderr(pipe()).spawn().unwrap();
+    let all: Vec<_> = (0..6).map(|_| start()).collect::<Vec<_>>().into_iter().map(|it| it.wait_with_output()).collect();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let said: String = all.iter().map(|ran| text(&ran.as_ref().unwrap().stderr)).collect();
+    let digests: std::collections::BTreeSet<String> =
+        all.iter().map(|ran| text(&ran.as_ref().unwrap().stdout)).collect();
+    assert!(digests.len() == 1 && digests.iter().all(|digest| digest.starts_with("sha256:")), "{said}");
+    assert_eq!(said.matches("baking directory \"/srv/site\"").count(), 1, "{said}");
+    assert_eq!(fs::read_dir(project.data_dir.join("images/tmp")).unwrap().count(), 0);
 }
 
 #[test]

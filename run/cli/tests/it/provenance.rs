@@ -5,7 +5,7 @@ use std::process::Command;
 
 use serde_json::Value as Json;
 
-use crate::images::{IMAGE, ROLE, Registry, digest, project};
+use crate::images::{IMAGE, ROLE, digest, over_a_registry, project};
 use crate::support::{Project, need_lab};
 
 fn read(project: &Project, path: &str) -> Json {
@@ -77,19 +77,16 @@ fn an_image_is_of_a_commit_also_where_the_checkout_is_somebody_elses() {
 #[test]
 fn a_base_of_a_registry_is_named_by_its_manifest() {
     need_lab!();
-    let project = project("base-of-a-registry");
-    let Some(registry) = Registry::start(&project.directory) else {
-        println!("skipped: docker-registry is not installed");
-        return;
-    };
-    let reference = format!("{}/team/base:1", registry.address);
-    project.write("images/base.image.hcl", "image \"base\" { from = \"./root\" }\n");
-    project.write("images/web.image.hcl", &IMAGE.replace("./root", &reference));
+    let Some((project, _registry, reference)) = over_a_registry("base-of-a-registry") else { return };
     let pushed: Json =
         serde_json::from_str(&project.ok(&["bake", "base", "--push", &reference, "--json"]).out).unwrap();
     let manifest = pushed["outputs"][0]["manifest"].as_str().unwrap().to_owned();
     project.ok(&["bake", "web"]);
     let said: Json = serde_json::from_str(&project.ok(&["image", "attest", "web"]).out).unwrap();
+    // The digest of its files is no file's.
+    let web = project.ok(&["bake", "web"]).out;
+    let tree = web.trim().trim_start_matches("sha256:");
+    assert_eq!(said["subject"], serde_json::json!([{"name": "web", "digest": {"andonTree": tree}}]));
     let base = &said["predicate"]["buildDefinition"]["resolvedDependencies"][0];
     assert_eq!(format!("sha256:{}", base["digest"]["sha256"].as_str().unwrap()), manifest, "{base}");
     let uri = base["uri"].as_str().unwrap();
@@ -141,6 +138,61 @@ fn what_was_written_as_a_directory_is_held_against_what_was_signed() {
     fs::remove_file(&largest).unwrap();
     let (code, said) = within(&["oci:layouts"]);
     assert!(code == Some(1) && said.contains("is missing"), "{said}");
+}
+
+#[test]
+fn a_bill_of_materials_is_the_one_that_was_signed() {
+    need_lab!();
+    let Some((project, registry, reference)) = over_a_registry("signed-bills") else { return };
+    let (private, public) = key(&project);
+    let at = |name: &str| project.directory.join(name).display().to_string();
+    let layout = format!("oci:{}", at("layout"));
+    let words = ["bake", "base", "-o", &at("web.tar.zst"), "-o", &layout, "--push", &reference, "--key", &private];
+    project.ok(&words);
+    let (archive, reference) = (at("web.tar.zst"), reference.as_str());
+    project.ok(&["image", "verify", &archive, &layout, reference, "--key", &public]);
+    // One in place of another's, in each form and place; all that is wrong is said at once.
+    for end in ["spdx.json", "cdx.json"] {
+        let bills = [format!("web.tar.zst.{end}"), format!("layout.base.{end}")];
+        let before = bills.each_ref().map(|bill| fs::read_to_string(at(bill)).unwrap());
+        bills.iter().zip(&before).for_each(|(bill, text)| project.write(bill, &text.replace("base-files", "other")));
+        let ran = project.exits(1, &["image", "verify", &archive, &layout, "--key", &public]);
+        assert_eq!(ran.err.matches("a bill of materials is not what was signed").count(), 2, "{ran}");
+        assert!(bills.iter().all(|bill| ran.err.contains(bill)), "{ran}");
+        bills.iter().zip(&before).for_each(|(bill, text)| project.write(bill, text));
+    }
+    // What is not there was not forged.
+    fs::remove_file(at("web.tar.zst.cdx.json")).unwrap();
+    project.ok(&["image", "verify", &archive, &layout, "--key", &public]);
+    // The provenance that is at fault is named, and so is the key.
+    let provenance = fs::read_to_string(at("web.tar.zst.provenance.json")).unwrap();
+    project.write("web.tar.zst.provenance.json", &provenance.replace("\"sig\": \"", "\"sig\": \"AAAA"));
+    let ran = project.exits(1, &["image", "verify", &archive, &layout, "--key", &public]);
+    assert!(ran.err.contains("web.tar.zst.provenance.json: None of these keys has signed it"), "{ran}");
+    assert!(ran.out.contains("layout.base is sha256:"), "{ran}");
+    let ran = project.exits(1, &["image", "verify", &layout, "--key", &private]);
+    assert!(ran.err.contains("/key` is no public key of Ed25519"), "{ran}");
+    let ran = project.exits(1, &["image", "keygen", &private]);
+    assert!(ran.err.contains("there is such a file already"), "{ran}");
+    // In a registry: the bills are taken away, and others are put there.
+    let json: Json = serde_json::from_str(&project.ok(&["bake", "base", "--push", reference, "--json"]).out).unwrap();
+    let tag = json["outputs"][0]["manifest"].as_str().unwrap().replace(':', "-");
+    let url = format!("http://{}/v2/team/base/manifests/{tag}", registry.address);
+    let curl = |words: &[&str]| Command::new("curl").args(["-sf"]).args(words).arg(&url).output().unwrap();
+    let accept = "Accept: application/vnd.oci.image.index.v1+json";
+    let mut index: Json = serde_json::from_slice(&curl(&["-H", accept]).stdout).unwrap();
+    let entries = index["manifests"].as_array_mut().unwrap();
+    let bill = entries.iter().position(|entry| entry["artifactType"] == "application/spdx+json").unwrap();
+    let other = entries.iter().position(|entry| entry["artifactType"] == "application/vnd.cyclonedx+json").unwrap();
+    let mut forged = entries[other].clone();
+    forged["artifactType"] = "application/spdx+json".into();
+    entries[bill] = forged;
+    project.write("index.json", &index.to_string());
+    let media_type = "Content-Type: application/vnd.oci.image.index.v1+json";
+    let put = curl(&["-X", "PUT", "-H", media_type, "--data-binary", &format!("@{}", at("index.json"))]);
+    assert!(put.status.success());
+    let ran = project.exits(1, &["image", "verify", reference, "--key", &public]);
+    assert!(ran.err.contains("a bill of materials is not what was signed"), "{ran}");
 }
 
 #[test]
