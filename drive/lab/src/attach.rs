@@ -16,6 +16,7 @@ use andon_value::{Type, Value};
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 use nix::sys::stat::{Mode, mkdirat};
 
+use crate::aside::aside;
 use crate::block::{loops_of, mount_directory, mount_image};
 use crate::failure::OrFail;
 use crate::kind::Kind;
@@ -295,15 +296,11 @@ pub(crate) fn put(root: &impl AsFd, mount: &impl AsFd, path: &str) -> io::Result
 /// Does something in a server's mount namespace, in whose root a thread then is.
 pub(crate) fn within<T: Send>(init: i32, work: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
     let namespace = File::open(format!("/proc/{init}/ns/mnt"))?;
-    let done = std::thread::scope(|scope| {
-        let thread = scope.spawn(move || {
-            nix::sched::unshare(nix::sched::CloneFlags::CLONE_FS)?;
-            nix::sched::setns(namespace, nix::sched::CloneFlags::CLONE_NEWNS)?;
-            work()
-        });
-        thread.join()
-    });
-    done.map_err(|_| io::Error::other("it was not done"))?
+    aside(move || {
+        nix::sched::unshare(nix::sched::CloneFlags::CLONE_FS)?;
+        nix::sched::setns(namespace, nix::sched::CloneFlags::CLONE_NEWNS)?;
+        work()
+    })
 }
 
 /// Puts a mount at a path of a running server, seen in the numbers of its users.

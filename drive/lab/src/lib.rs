@@ -12,6 +12,7 @@
 
 mod address;
 mod as_made;
+mod aside;
 mod attach;
 mod balancer;
 mod below;

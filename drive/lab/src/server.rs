@@ -21,6 +21,7 @@ use nix::sys::stat::Mode;
 
 use rustix::fs::{IFlags, ioctl_getflags, ioctl_setflags};
 
+use crate::aside::aside;
 use crate::attach::Attached;
 use crate::cgroup::{Group, Hierarchies};
 use crate::console;
@@ -96,14 +97,16 @@ pub(crate) fn create(
     records.write_soon(identity, &Record::new(Kind::Server, owner, value.clone()))?;
     // What is known of it goes to the disk while it boots.
     let (notes, synced) = std::thread::scope(|scope| {
-        let sync = scope.spawn(|| records.sync(identity));
+        let sync = std::thread::Builder::new().spawn_scoped(scope, || records.sync(identity));
         let notes = match spec.running {
             true => start(ground, identity, &spec, address, lower),
             false => attach::claim(records, identity, &spec.attached).map(|()| Vec::new()),
         };
-        (notes, sync.join())
+        // Where there may be no more threads, it goes there now.
+        let synced = sync.map_or_else(|_| records.sync(identity), |sync| sync.join().unwrap_or(Ok(())));
+        (notes, synced)
     });
-    synced.unwrap_or(Ok(()))?;
+    synced?;
     Ok(Made { value, notes: notes? })
 }
 
@@ -412,14 +415,10 @@ fn stop(group: &Group, init: i32) -> Result<(), Failure> {
 fn rename(init: i32, name: &str, address: Ipv4Addr) -> io::Result<()> {
     let names = File::open(format!("/proc/{init}/ns/uts"))?;
     // A thread can have a name of its machine of its own.
-    let renamed = std::thread::scope(|scope| {
-        let thread = scope.spawn(|| {
-            nix::sched::setns(names, nix::sched::CloneFlags::CLONE_NEWUTS)?;
-            nix::unistd::sethostname(name)
-        });
-        thread.join()
-    });
-    renamed.map_err(|_| io::Error::other("it was not done"))??;
+    aside(|| {
+        nix::sched::setns(names, nix::sched::CloneFlags::CLONE_NEWUTS)?;
+        Ok(nix::unistd::sethostname(name)?)
+    })?;
     let root = File::options().read(true).open(format!("/proc/{init}/root"))?;
     for (path, text) in spawn::names(name, address) {
         // No link of the server's leads out of its root file system.

@@ -24,10 +24,13 @@ pub(super) fn each_beside<T: Sync>(
         Ok(())
     };
     std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..items.len().min(most)).map(|_| scope.spawn(one_after_another)).collect();
+        // There are as many as the machine lets its user have.
+        let start = |_| std::thread::Builder::new().spawn_scoped(scope, one_after_another).ok();
+        let threads: Vec<_> = (0..items.len().min(most)).map_while(start).collect();
+        let here = if threads.is_empty() { one_after_another() } else { Ok(()) };
         let ends: Vec<Result<(), Failure>> =
             threads.into_iter().map(|thread| thread.join().unwrap_or_else(|_| Err(broken()))).collect();
-        ends.into_iter().collect()
+        here.and(ends.into_iter().collect())
     })
 }
 

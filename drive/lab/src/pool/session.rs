@@ -292,8 +292,13 @@ impl PoolSession<'_> {
             MemberSeen { alive, ended_ms: None, healthy, requests, errors }
         };
         let mut seen: BTreeMap<u64, MemberSeen> = std::thread::scope(|scope| {
-            let looks: Vec<_> = serials.iter().map(|serial| (*serial, scope.spawn(|| one(*serial)))).collect();
-            looks.into_iter().map(|(serial, look)| (serial, look.join().unwrap_or_default())).collect()
+            let begin = |serial: u64| std::thread::Builder::new().spawn_scoped(scope, move || one(serial));
+            let looks: Vec<_> = serials.iter().map(|serial| (*serial, begin(*serial))).collect();
+            let end = |serial, look: std::io::Result<std::thread::ScopedJoinHandle<'_, MemberSeen>>| {
+                // Where there may be no more threads, it is looked at now.
+                look.map_or_else(|_| one(serial), |look| look.join().unwrap_or_default())
+            };
+            looks.into_iter().map(|(serial, look)| (serial, end(serial, look))).collect()
         });
         let ended = seen.iter().filter(|(_, seen)| !seen.alive).map(|(serial, _)| *serial).collect();
         let ended = super::note_ended(&self.lab.records, &self.identity, &ended);

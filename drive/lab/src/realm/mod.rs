@@ -28,9 +28,9 @@ use std::sync::{Arc, OnceLock};
 
 use andon_schema::Failure;
 use andon_value::Value;
-use nix::errno::Errno;
 use nix::sched::{CloneFlags, setns};
 
+use crate::aside::aside;
 use crate::cgroup::{Hierarchies, nothing_to_limit, own_group, remove_tree};
 use crate::failure::{OrFail, sentence};
 use crate::helper;
@@ -202,7 +202,10 @@ fn attempt(data: &Path, program: &Path) -> Result<Option<String>, Failure> {
 /// this one.
 fn own(directory: &Path) -> Result<(), Failure> {
     let Ok(found) = fs::metadata(directory) else {
-        return make_private(directory).or_fail(|| format!("cannot make {}", directory.display()));
+        return make_private(directory).or_fail(|| format!("cannot make {}", directory.display())).map_err(|failure| {
+            failure
+                .help("Images and servers are kept there: choose another directory with --data-dir or ANDON_DATA_DIR.")
+        });
     };
     let owner = nix::unistd::Uid::from_raw(found.uid());
     if owner == nix::unistd::geteuid() {
@@ -431,20 +434,11 @@ impl Realm {
 
     /// Does something on the network of the servers.
     pub fn on_network<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T, Failure> {
-        let done = std::thread::scope(|scope| {
-            let thread = scope.spawn(|| {
-                setns(self.network.as_fd(), CloneFlags::CLONE_NEWNET)?;
-                Ok::<T, Errno>(work())
-            });
-            thread.join()
+        let done = aside(|| {
+            setns(self.network.as_fd(), CloneFlags::CLONE_NEWNET)?;
+            Ok(work())
         });
-        match done {
-            Ok(done) => done
-                .map_err(std::io::Error::from)
-                .or_fail(|| "cannot enter the network namespace of the lab's realm".into()),
-            // What went wrong in there goes wrong here.
-            Err(panic) => std::panic::resume_unwind(panic),
-        }
+        done.or_fail(|| "cannot work in the network namespace of the lab's realm".into())
     }
 
     /// Where the network of the servers can be opened.

@@ -30,6 +30,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::{Value as Json, json};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 
+use crate::aside::aside;
 use crate::balancer::{cannot_listen, refusal};
 use crate::cgroup::Hierarchies;
 use crate::failure::OrFail;
@@ -154,8 +155,7 @@ fn bind(order: &Order) -> io::Result<TcpListener> {
                 TcpListener::bind(order.listen)
             };
             // Nothing but the socket goes there: clients of this machine, and the rest of this process, stay here.
-            let bound = std::thread::scope(|scope| scope.spawn(there).join());
-            bound.map_err(|_| io::Error::other("the thread that opens sockets has ended"))?
+            aside(there)
         }
         (bound, _) => bound,
     }
