@@ -1,14 +1,15 @@
 //! The lab's processes are killed, all kinds of them, at any moment; nothing is lost, nothing is left, and one look brings
 //! back what does not run. `ANDON_TEST_LAB_KILLS` says how often, `ANDON_TEST_SEED` which.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use andon_lab::Found;
+use andon_lab::{CreateExtra, Found, MemberNote, Standing};
 use andon_schema::Identity;
-use andon_value::{Type, Value};
+use andon_value::{Number, Type, Value};
+use serde_json::json;
 
 use crate::Test;
 use crate::backend::{free_port, get};
@@ -107,6 +108,8 @@ fn survives(world: &World) {
 
     let network = Lasting::new(world, "lab_network", vec![("name", "app".into())]);
     let volume = Lasting::new(world, "lab_volume", vec![("size", "32M".into())]);
+    let snapshot = Lasting::new(world, "lab_snapshot", vec![("volume", volume.identity.as_str().into())]);
+    let key = Lasting::new(world, "lab_key", vec![("name", "kept".into())]);
     let share = Lasting::new(world, "lab_share", vec![]);
     let server = |name: &'static str, attached: (&'static str, Value)| {
         let own = [("name", name.into()), ("image", "i".into()), ("network", network.identity.as_str().into())];
@@ -134,9 +137,13 @@ fn survives(world: &World) {
     inside(&servers[0].identity, "echo kept >/srv/data/file; echo own >/srv/own");
     inside(&servers[1].identity, "echo shared >/srv/share/file; echo own >/srv/own");
     let [one, two] = &servers;
-    let lasting = [&network, &volume, &share, one, two, &balancer, &bucket];
-    let known: BTreeSet<Identity> = lasting.iter().map(|it| it.identity.clone()).collect();
+    let pool = Pool::new(world, &network);
+    let lasting = [&network, &volume, &snapshot, &key, &share, one, two, &balancer, &bucket, &pool.balancer];
+    let known: BTreeSet<Identity> = lasting.iter().map(|it| &it.identity).chain([&pool.identity]).cloned().collect();
+    let machines = [&one.identity, &two.identity, &pool.member];
 
+    let volume_image = world.data.path().join("volumes").join(volume.identity.as_str()).join("image");
+    let volume_image = volume_image.display().to_string();
     let mut killed = [0; 8];
     while killed.iter().sum::<usize>() < kills {
         // The last two are cut off in fewer cases than they are tried.
@@ -148,15 +155,18 @@ fn survives(world: &World) {
             1 => kill(&processes("__lab-balancer", &data)),
             2 => kill(&processes("__lab-store", &data)),
             3 => spawner().is_some_and(|spawner| kill(&[spawner])),
-            4 => kill(&[init(&servers[random.below(2)].identity).parse().unwrap()]),
-            // Everything at once.
+            4 => kill(&[init(machines[random.below(machines.len())]).parse().unwrap()]),
+            // Everything at once, and all that a reboot takes along.
             5 => {
                 let mut all: Vec<i32> = ["__lab-names", "__lab-balancer", "__lab-store"]
                     .into_iter()
                     .flat_map(|of| processes(of, if of == "__lab-names" { network.identity.as_str() } else { &data }))
                     .collect();
-                all.extend(servers.iter().map(|server| init(&server.identity).parse::<i32>().unwrap()));
-                kill(&all)
+                all.extend(machines.iter().map(|machine| init(machine).parse::<i32>().unwrap()));
+                all.extend(spawner());
+                let hit = kill(&all);
+                take_along(&[&network.identity, &one.identity, &two.identity, &pool.member], &volume_image);
+                hit
             }
             // Whoever changes something that lasts, and whoever makes something of any kind.
             6 => change_and_kill(world, lasting[random.below(lasting.len())], random.below(1000)),
@@ -164,28 +174,105 @@ fn survives(world: &World) {
         };
         killed[what] += usize::from(hit);
         lasting.iter().for_each(|it| it.heal(world));
+        pool.heal(world);
         let left = world.lab.leftovers(&known, OWNER);
         assert!(left.is_empty(), "{left:?}");
         assert_eq!(inside(&one.identity, "cat /srv/data/file /srv/own; hostname"), "kept\nown\none\n");
         assert_eq!(inside(&two.identity, "cat /srv/share/file /srv/own; hostname"), "shared\nown\ntwo\n");
-        let image = world.data.path().join("volumes").join(volume.identity.as_str()).join("image");
-        let devices = run("losetup", &["-n", "-O", "NAME", "-j", image.to_str().unwrap()]);
+        let devices = run("losetup", &["-n", "-O", "NAME", "-j", &volume_image]);
         assert_eq!(devices.lines().count(), 1, "{devices}");
         if has_curl {
             assert_eq!(object(&[]), "kept");
         }
         // A balancer that was started just now asks its targets first.
         let deadline = Instant::now() + Duration::from_secs(20);
-        while !get(&listen, "/").is_ok_and(|answer| answer.status == 200) {
-            assert!(Instant::now() < deadline, "the balancer does not serve");
-            std::thread::sleep(Duration::from_millis(10));
+        for listen in [&*listen, pool.balancer.text("listen")] {
+            while !get(listen, "/").is_ok_and(|answer| answer.status == 200) {
+                assert!(Instant::now() < deadline, "the balancer at {listen} does not serve");
+                std::thread::sleep(Duration::from_millis(10));
+            }
         }
     }
     println!("names, balancer, store, spawner, init, all, changes, creates: {killed:?}");
     // So many are of every sort, or something of a sort could not be killed at all.
     assert!(kills < 200 || killed.iter().all(|count| *count > 0), "{killed:?}");
     for it in lasting.iter().rev() {
+        // The pool goes after the balancer that follows it, and before its network.
         world.delete(it.kind, &it.identity);
+        if it.identity == pool.balancer.identity {
+            world.delete("lab_pool", &pool.identity);
+        }
+    }
+}
+
+/// A pool of one member, and the balancer that follows it.
+struct Pool {
+    identity: Identity,
+    value: Value,
+    member: Identity,
+    balancer: Lasting,
+}
+
+impl Pool {
+    fn new(world: &World, network: &Lasting) -> Pool {
+        let given = [
+            ("name", "pooled".into()),
+            ("size", Value::from(Number::parse("1").unwrap())),
+            ("image", format!("sha256:{}", "0".repeat(64)).as_str().into()),
+            ("network", network.identity.as_str().into()),
+            ("init", "andon".into()),
+        ];
+        let identity = world.identity();
+        let (planned, _) = world.lab.plan("lab_pool", None, &config("lab_pool", &given)).unwrap();
+        let extra = CreateExtra { owner: OWNER.to_owned(), ..CreateExtra::default() };
+        world.lab.create("lab_pool", &identity, &planned, &extra).unwrap();
+        let session = world.lab.pool(&identity).unwrap();
+        let version = session.version(&planned).unwrap();
+        let note = MemberNote { serial: 0, version: version.clone(), good: true };
+        session.write(&json!({}), &[note], &Standing::default()).unwrap();
+        let order = session.order(&version, 0).unwrap();
+        let made = session.make(0, &order, root().into_iter().collect()).unwrap();
+        let member = Identity::parse(made.value.get_str("id").unwrap()).unwrap();
+        let value = session.finish(&planned).unwrap().value;
+        let follows = vec![
+            ("listen", Value::from(free_port().as_str())),
+            ("pool", identity.as_str().into()),
+            ("port", Value::from(Number::parse("7780").unwrap())),
+            ("interval", "20ms".into()),
+        ];
+        let balancer = Lasting::new(world, "lab_balancer", follows);
+        session.share(&BTreeMap::from([(0, 1000)]), &|| false).unwrap();
+        drop(session);
+        Pool { identity, value, member, balancer }
+    }
+
+    /// Has its member run again, as the next apply would after a reboot: with the address and the files that it had.
+    fn heal(&self, world: &World) {
+        assert!(world.lab.read("lab_pool", &self.identity, &self.value).unwrap().is_some(), "the pool is lost");
+        if world.lab.init(&self.member).is_none() {
+            world.lab.pool(&self.identity).unwrap().revive(0).unwrap();
+            assert_eq!(inside(&self.member, "hostname"), "pooled-0\n");
+        }
+    }
+}
+
+/// Takes away what these objects have of the kernel's, and the devices of a volume, once their processes have ended: only
+/// what is on the disk outlives a reboot. The tables of rules are of all labs of a machine, and stay.
+fn take_along(of: &[&Identity], volume_image: &str) {
+    for identity in of {
+        for kind in ["an", "av"] {
+            run("ip", &["link", "delete", &format!("{kind}{identity}")]);
+        }
+        for hierarchy in fs::read_dir("/sys/fs/cgroup").unwrap().flatten().map(|entry| entry.path()) {
+            for group in [hierarchy.join("andon").join(identity.as_str()), hierarchy.join(identity.as_str())] {
+                if group.is_dir() {
+                    run("find", &[group.to_str().unwrap(), "-depth", "-type", "d", "-exec", "rmdir", "{}", ";"]);
+                }
+            }
+        }
+    }
+    for device in run("losetup", &["-n", "-O", "NAME", "-j", volume_image]).lines() {
+        run("losetup", &["-d", device.trim()]);
     }
 }
 
@@ -208,6 +295,7 @@ fn change_and_kill(world: &World, it: &Lasting, moment: usize) -> bool {
         "lab_server" => "name=other",
         // It never shrinks again: it is only looked at.
         "lab_volume" => return false,
+        "lab_snapshot" | "lab_key" => "name=other",
         "lab_balancer" => "drain=9s",
         "lab_bucket" => "versioning=true",
         "lab_share" => "mode=0700",
@@ -222,7 +310,7 @@ fn change_and_kill(world: &World, it: &Lasting, moment: usize) -> bool {
     let (planned, replace) = world.lab.plan(it.kind, Some(&now), &config(it.kind, &it.given)).unwrap();
     assert!(replace.is_empty(), "{replace:?}");
     let lower_dirs = root().into_iter().collect();
-    let extra = andon_lab::CreateExtra { owner: OWNER.to_owned(), lower_dirs, ..andon_lab::CreateExtra::default() };
+    let extra = CreateExtra { owner: OWNER.to_owned(), lower_dirs, ..CreateExtra::default() };
     let made = world.lab.update(it.kind, &it.identity, &now, &planned, &extra).unwrap();
     assert_eq!(made.value, it.value);
     hit
