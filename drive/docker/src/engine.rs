@@ -167,6 +167,15 @@ impl Docker {
         })
     }
 
+    /// Pulls the image of a container that is to be made, where its engine does not have it and where both are known.
+    pub fn fetch(&self, planned: &Value, say: &dyn Fn(&str)) -> Result<(), Failure> {
+        let (Some(image), Some(host)) = (planned.get_str("image"), planned.get("host")) else { return Ok(()) };
+        if host.is_unknown() {
+            return Ok(());
+        }
+        ask(&host_of(planned)?, async |engine| pull_if_absent(engine, image, &self.interrupt, say).await)
+    }
+
     /// Removes a container and its nameless volumes. One that has others is told to end before. Succeeds where it is gone
     /// already.
     pub fn delete(&self, identity: &Identity, prior: &Value) -> Result<(), Failure> {

@@ -237,6 +237,8 @@ pub enum Command {
         prior: Value,
         /// The plugin was asked about it when it was planned.
         asked: bool,
+        /// What is planned to take its place, where it goes first to make room for that; as far as it is known.
+        makes_way_for: Option<Value>,
     },
     /// Run provisioners, one after the other, until one fails that the apply does not go on without. The outcome has no
     /// object.

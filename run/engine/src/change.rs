@@ -286,7 +286,10 @@ fn bury(plan: &Plan, input: &PlanInput, world: &mut dyn World, sink: &mut dyn Si
             let (address, identity, prior) = (drift.address.clone(), drift.identity.clone(), drift.before.clone());
             let ticket = Ticket(number as u64);
             open.insert(ticket, address.clone());
-            world.start(ticket, Job::Do(Command::Delete { address, identity, via: None, prior, asked: false }));
+            world.start(
+                ticket,
+                Job::Do(Command::Delete { address, identity, via: None, prior, asked: false, makes_way_for: None }),
+            );
         }
         if open.is_empty() {
             break;

@@ -298,7 +298,7 @@ impl Shared {
         }
         let provider = self.providers.of(address);
         let say = |text: &str| self.say(address, text);
-        let completion = match (&job, provider) {
+        let work = || match (&job, provider) {
             (Job::Ask(question), Ok(provider)) => Completion::Answered(ticket, answer(&**provider, question, &say)),
             (Job::Do(command), Ok(provider)) => Completion::Finished(ticket, execute(&**provider, command, &say)),
             (Job::Resolve { intent, object }, Ok(provider)) => {
@@ -311,7 +311,20 @@ impl Shared {
             }
             (Job::Resolve { .. }, Err(failure)) => Completion::Resolved(ticket, Err(failure)),
         };
-        self.send(completion);
+        // Whoever waits for a driver that broke off would wait for ever.
+        let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+        self.send(done.unwrap_or_else(|_| broke_off(ticket, &job)));
+    }
+}
+
+/// What is said for a driver that came to an end by itself.
+fn broke_off(ticket: Ticket, job: &Job) -> Completion {
+    let failure = Failure::new("the driver broke off", "It came to an end by itself, which is a fault of Andon.")
+        .help("Run the command again: it goes on from what the ledger holds.");
+    match job {
+        Job::Ask(_) => Completion::Answered(ticket, Answer::Failed(failure)),
+        Job::Do(_) => Completion::Finished(ticket, Outcome::Lost(failure)),
+        Job::Resolve { .. } => Completion::Resolved(ticket, Err(failure)),
     }
 }
 
@@ -357,10 +370,116 @@ fn execute(provider: &dyn Provider, command: &Command, say: &dyn Fn(&str)) -> Ou
             let request = Request { address, identity: Some(identity), prior: Some(prior), config, say };
             provider.update(&request, planned)
         }
-        Command::Delete { address, identity, prior, .. } => provider.delete(address, identity, prior, say),
+        Command::Delete { address, identity, prior, makes_way_for, .. } => {
+            // What the next one needs and is not to be had is found out while this one is still there.
+            match makes_way_for.as_ref().map_or(Ok(()), |planned| provider.prepare(planned, say)) {
+                Ok(()) => provider.delete(address, identity, prior, say),
+                Err(failure) => Outcome::failed(failure, Some(prior.clone()), None),
+            }
+        }
         Command::Provision { .. } => {
             let failure = Failure::new("no provider runs provisioners", "A driver is at fault.");
             Outcome::failed(failure, None, None)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use andon_ledger::Intent;
+    use andon_schema::{Attribute, Block, Identity, Object, TypeSchema};
+    use andon_value::Type;
+
+    use super::*;
+    use crate::Found;
+
+    /// A driver that breaks off, and that can do without all images but one.
+    struct Brittle;
+
+    impl Provider for Brittle {
+        fn schemas(&self) -> BTreeMap<String, TypeSchema> {
+            let attributes = [("name".to_owned(), Attribute::required(Type::String, "Any."))].into();
+            [("brittle".to_owned(), TypeSchema::of(Block { attributes, ..Block::default() }))].into()
+        }
+
+        fn plan(&self, _: &Request<'_>) -> Result<Planned, Failure> {
+            std::panic::resume_unwind(Box::new("no more threads"))
+        }
+
+        fn read(&self, _: &InstanceAddress, _: &Identity, _: &Value) -> Result<Option<Value>, Failure> {
+            Ok(None)
+        }
+
+        fn create(&self, _: &Request<'_>, _: &Value) -> Outcome {
+            std::panic::resume_unwind(Box::new("no more threads"))
+        }
+
+        fn update(&self, _: &Request<'_>, _: &Value) -> Outcome {
+            Outcome::done(None, None)
+        }
+
+        fn prepare(&self, planned: &Value, _: &dyn Fn(&str)) -> Result<(), Failure> {
+            match planned.as_str().is_some_and(|image| &**image == "absent") {
+                true => Err(Failure::new("there is no such image", "")),
+                false => Ok(()),
+            }
+        }
+
+        fn delete(&self, _: &InstanceAddress, _: &Identity, _: &Value, _: &dyn Fn(&str)) -> Outcome {
+            Outcome::done(None, None)
+        }
+
+        fn resolve(&self, _: &Intent, _: Option<&Object>) -> Result<Found, Failure> {
+            Ok(Found::Absent)
+        }
+    }
+
+    fn done(job: Job) -> Completion {
+        let mut providers = Providers::default();
+        providers.add(Arc::new(Brittle));
+        let mut machine = Machine::new(providers, 1, Arc::default());
+        machine.start(Ticket(0), job);
+        machine.wait(Duration::from_secs(60))
+    }
+
+    fn address() -> InstanceAddress {
+        InstanceAddress::parse("stack/brittle.it").unwrap()
+    }
+
+    #[test]
+    fn nobody_waits_for_a_driver_that_broke_off() {
+        let (config, planned) = (Value::NULL, Value::NULL);
+        let asked = done(Job::Ask(Question::PlanChange {
+            address: address(),
+            identity: None,
+            via: None,
+            prior: None,
+            proposed: None,
+            config: config.clone(),
+            written: None,
+        }));
+        assert!(matches!(&asked, Completion::Answered(_, Answer::Failed(_))), "{asked:?}");
+        let identity = Identity::from_random(7);
+        let made = done(Job::Do(Command::Create { address: address(), identity, via: None, config, planned }));
+        assert!(matches!(&made, Completion::Finished(_, Outcome::Lost(_))), "{made:?}");
+    }
+
+    #[test]
+    fn what_makes_way_stays_where_nothing_can_take_its_place() {
+        let check = |next: Option<&str>, stays: bool| {
+            let made = done(Job::Do(Command::Delete {
+                address: address(),
+                identity: Identity::from_random(7),
+                via: None,
+                prior: Value::from("old"),
+                asked: true,
+                makes_way_for: next.map(Value::from),
+            }));
+            let kept = matches!(&made, Completion::Finished(_, Outcome::Failed { value: Some(_), .. }));
+            assert_eq!(kept, stays, "{made:?}");
+        };
+        check(None, false);
+        check(Some("there"), false);
+        check(Some("absent"), true);
     }
 }

@@ -599,7 +599,19 @@ impl Applier {
         if self.takes_leave(change) {
             return self.provision(change, step, identity, prior, true);
         }
-        self.run(change, step, Action::Delete, Command::Delete { address, identity, via, prior, asked }, None);
+        let makes_way_for = self.successor(change);
+        let command = Command::Delete { address, identity, via, prior, asked, makes_way_for };
+        self.run(change, step, Action::Delete, command, None);
+    }
+
+    /// What is to take the place of an object that is deleted first.
+    fn successor(&self, change: usize) -> Option<Value> {
+        let planned = self.change(change)?;
+        let PlannedAction::Replace { order: ReplaceOrder::DeleteFirst, .. } = planned.action else { return None };
+        match self.states.get(change).and_then(|state| state.decision.as_ref()) {
+            Some(Decision::Create(resolved)) => Some(resolved.planned.clone()),
+            _ => planned.after.clone(),
+        }
     }
 
     /// What is given back to the plugin that deletes an object, and whether it was asked about that. As in Terraform, one

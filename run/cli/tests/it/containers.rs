@@ -203,7 +203,16 @@ fn a_container_lives_its_life(podman: &Podman) {
     assert_ne!(id, second);
     project.edit("stacks/app/main.tf", "1000000", "1000001");
     project.ok(&["apply", "-y"]);
-    assert_ne!(podman.says(&["inspect", "web", "--format", "{{.Id}}"]), second);
+    let third = podman.says(&["inspect", "web", "--format", "{{.Id}}"]);
+    assert_ne!(third, second);
+
+    // One whose next image is not to be had stays as it is, and runs.
+    project.edit("stacks/app/main.tf", IMAGE, "localhost:1/no/such:1");
+    let ran = project.exits(1, &["apply", "-y"]);
+    assert!(ran.err.contains("cannot pull the image `localhost:1/no/such:1`"), "{ran}");
+    assert_eq!(podman.says(&["inspect", "web", "--format", "{{.Id}} {{.State.Running}}"]), format!("{third} true"));
+    project.edit("stacks/app/main.tf", "localhost:1/no/such:1", IMAGE);
+    none(&project);
     project.ok(&["down", "-y"]);
     assert_eq!(podman.says(&["ps", "-a", "--format", "{{.Names}}"]), "");
 }

@@ -93,6 +93,10 @@ impl Provider for DockerProvider {
         plain_outcome(self.docker.update(identity, prior, planned).map(Some))
     }
 
+    fn prepare(&self, planned: &Value, say: &dyn Fn(&str)) -> Result<(), Failure> {
+        self.docker.fetch(planned, say)
+    }
+
     fn delete(&self, _: &InstanceAddress, identity: &Identity, prior: &Value, _: &dyn Fn(&str)) -> Outcome {
         let deleted = self.docker.delete(identity, prior).map(|()| None);
         plain_outcome(deleted.map_err(|failure| (failure, Some(prior.clone()))))
@@ -109,8 +113,8 @@ impl Provider for DockerProvider {
                 }
                 Ok(Found::Absent)
             }
-            (Action::Delete, Some(object)) => self.docker.delete(identity, &object.value).map(|()| Found::Absent),
-            (Action::Update, Some(object)) => {
+            // One that was to make way may be there because the next one's image was not to be had: it stays.
+            (Action::Delete | Action::Update, Some(object)) => {
                 Ok(self.docker.read(identity, &object.value)?.map_or(Found::Absent, Found::There))
             }
             (Action::Delete | Action::Update, None) => Ok(Found::Absent),

@@ -94,6 +94,13 @@ pub trait Provider: Send + Sync {
     /// Changes the object in place.
     fn update(&self, request: &Request<'_>, planned: &Value) -> Outcome;
 
+    /// Gets ready what a new object needs, so far as that can be done beside the old one, which goes first. Where it fails,
+    /// the old one stays. `planned` may have unknown parts.
+    fn prepare(&self, planned: &Value, say: &dyn Fn(&str)) -> Result<(), Failure> {
+        let _ = (planned, say);
+        Ok(())
+    }
+
     /// Removes the object; one that is gone already is no failure.
     fn delete(&self, address: &InstanceAddress, identity: &Identity, prior: &Value, say: &dyn Fn(&str)) -> Outcome;
 
