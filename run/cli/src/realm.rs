@@ -21,7 +21,9 @@ pub fn data_dir() -> PathBuf {
         return "/var/lib/andon".into();
     }
     let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    let data = absolute("XDG_DATA_HOME").or_else(|| Some(absolute("HOME")?.join(".local/share")));
+    let known = || nix::unistd::User::from_uid(nix::unistd::geteuid()).ok()?.map(|user| user.dir);
+    let home = || absolute("HOME").or_else(|| known().filter(|home| home.is_absolute()));
+    let data = absolute("XDG_DATA_HOME").or_else(|| Some(home()?.join(".local/share")));
     data.map_or_else(|| "/var/lib/andon".into(), |data| data.join("andon"))
 }
 

@@ -16,6 +16,7 @@ use andon_store::{Database, Held, Holder, Key, Ledger, Lock, LockError, Place, S
 use andon_text::Diagnostics;
 
 use crate::project::{ReadError, read_files};
+use crate::provider::lab_place::name_of;
 use crate::workspaces::{Workspaces, named_by_variable};
 use crate::{Journal, JournalError};
 
@@ -427,8 +428,13 @@ pub fn random() -> u64 {
 
 /// `user@host`.
 pub fn who() -> String {
-    let user = std::env::var("SUDO_USER").or_else(|_| std::env::var("USER")).unwrap_or_else(|_| "root".to_owned());
-    format!("{user}@{}", host())
+    let own = || name_of(andon_lab::user());
+    format!("{}@{}", login(|name| std::env::var(name).ok()).unwrap_or_else(own), host())
+}
+
+/// Who works here, by the environment of the process; not every one says so.
+fn login(variable: impl Fn(&str) -> Option<String>) -> Option<String> {
+    ["SUDO_USER", "USER", "LOGNAME"].into_iter().filter_map(variable).find(|name| !name.is_empty())
 }
 
 fn host() -> String {
@@ -449,4 +455,22 @@ fn catch_up(ledger: &Ledger, state: &mut State) -> Result<(), OpenError> {
         andon_fold::apply(state, &entry?)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_works_here_is_told_by_the_environment() {
+        let check = |given: &[(&str, &str)], expected: Option<&str>| {
+            let variable = |name: &str| given.iter().find(|(it, _)| *it == name).map(|(_, value)| (*value).to_owned());
+            assert_eq!(login(variable).as_deref(), expected, "{given:?}");
+        };
+        check(&[("SUDO_USER", "ann"), ("USER", "root")], Some("ann"));
+        check(&[("SUDO_USER", ""), ("USER", "ann")], Some("ann"));
+        check(&[("LOGNAME", "ann")], Some("ann"));
+        check(&[("USER", "")], None);
+        check(&[], None);
+    }
 }

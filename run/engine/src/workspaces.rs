@@ -4,12 +4,14 @@
 
 use std::collections::BTreeSet;
 use std::io::{ErrorKind, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use andon_schema::Failure;
 use serde_json::{Value, json};
 
+use crate::provider::lab_place::name_of;
 use crate::session::records;
 
 /// The variable that names the environment in use, whatever is remembered.
@@ -34,6 +36,7 @@ impl Workspaces {
         let text = match std::fs::read_to_string(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Workspaces::default()),
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => return Err(forbidden(directory, &path)),
             Err(error) => return Err(unreadable(&path, &error.to_string())),
         };
         Workspaces::parse(&text).map_err(|why| unreadable(&path, &why))
@@ -90,6 +93,15 @@ fn file(directory: &Path) -> PathBuf {
 fn unreadable(path: &Path, why: &str) -> Failure {
     Failure::new(format!("`{}` cannot be read", path.display()), why)
         .help("It only says which environments were made with `andon workspace new`, and which is in use: put it right, or delete it.")
+}
+
+/// What is said to somebody who may not look into a project's records.
+fn forbidden(directory: &Path, path: &Path) -> Failure {
+    let owner = std::fs::metadata(records(directory)).ok().map(|found| name_of(found.uid()));
+    let owner = owner.unwrap_or_else(|| "somebody else".to_owned());
+    let detail = format!("The project's records belong to `{owner}`, who lets nobody else read them.");
+    Failure::new(format!("`{}` cannot be read", path.display()), detail)
+        .help(format!("Run this as `{owner}`, or in a copy of the project of your own."))
 }
 
 #[cfg(test)]

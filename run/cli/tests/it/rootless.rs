@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
-use crate::support::{ANDON, Project, get, need_lab};
+use crate::support::{ANDON, Project, get, kill_server, left_of, names_in_the_lab, need_lab};
 
 /// The first of these tests' users, and of the numbers that they may give.
 const USER: u32 = 55_000;
@@ -20,7 +20,10 @@ const COUNT: u32 = 65_536;
 
 const DEFINITIONS: &str = r#"
 resource "andon_image" "web" { definition = "web" }
-resource "lab_network" "app" { name = "app" }
+resource "lab_network" "app" {
+  name = "app"
+  cidr = "RANGE"
+}
 resource "lab_server" "web" {
   count   = 2
   name    = "web-${count.index}"
@@ -101,6 +104,7 @@ impl User {
         let mut command = Command::new("unshare");
         command.args(["--mount", "sh", "-c", script, "sh"]).arg(&self.home).args(words);
         command.env("HOME", &self.home).env("NO_COLOR", "1");
+        command.env_remove("SUDO_USER").env_remove("USER").env_remove("LOGNAME");
         command.env_remove("ANDON_DATA_DIR").env_remove("ANDON_ENVIRONMENT").env_remove("XDG_DATA_HOME");
         command
     }
@@ -129,6 +133,18 @@ impl User {
             .collect()
     }
 
+    /// Kills all that the user runs, and waits for its end.
+    fn kill_all(&self) {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while !self.processes().is_empty() && Instant::now() < deadline {
+            for (process, _) in self.processes() {
+                // SAFETY: touches no memory. The user is this test's alone.
+                unsafe { libc::kill(process, libc::SIGKILL) };
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
     fn assert_none_left(&self) {
         let deadline = Instant::now() + Duration::from_secs(5);
         while !self.processes().is_empty() {
@@ -140,16 +156,18 @@ impl User {
 
 impl Drop for User {
     fn drop(&mut self) {
-        for (process, _) in self.processes() {
-            // SAFETY: touches no memory. The user is this test's alone.
-            unsafe { libc::kill(process, libc::SIGKILL) };
-        }
+        self.kill_all();
         let _ = fs::remove_dir_all(&self.home);
     }
 }
 
 fn text(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+}
+
+/// The addresses of a network, which root and a user may have at the same time.
+fn range() -> String {
+    format!("10.199.{}.0/24", std::process::id() % 250)
 }
 
 /// A project with an image of the root file system that there is for tests; `None` with a printed reason.
@@ -163,7 +181,8 @@ fn project() -> Option<Project> {
         return None;
     };
     let project = Project::empty("rootless");
-    project.write("main.tf", &DEFINITIONS.replace("PORT", &project.port.to_string()));
+    let port = project.port.to_string();
+    project.write("main.tf", &DEFINITIONS.replace("PORT", &port).replace("RANGE", &range()));
     project.write("roles/page.role.hcl", ROLE);
     project.write("images/web.image.hcl", "image \"web\" {\n  from  = \"./base.tar\"\n  roles = [\"page\"]\n}\n");
     let archive = project.directory.join("base.tar");
@@ -180,8 +199,11 @@ fn a_user_without_root_has_a_day() {
     user.ok(&["up", "-y"]);
     let listen = format!("127.0.0.1:{}", user.project.port);
     assert_eq!(get(&listen, "/", Duration::from_secs(5)).unwrap(), (200, "hello\n".to_owned()));
-    let said = user.ok(&["plan"]);
-    assert!(said.contains("no changes, 7 unchanged"), "{said}");
+    // Whoever says nothing of itself is known by its number.
+    let nameless = user.command(&["plan"]).env_remove("HOME").env_remove("USER").output().unwrap();
+    assert!(text(&nameless).contains("no changes, 7 unchanged"), "{nameless:?}");
+    let said = user.ok(&["logs"]);
+    assert!(said.contains(" andon-cli-test@") && !said.contains(" root@"), "{said}");
     let script = "id -u; stat -c %U /srv/deploy /etc/passwd; ls -d /etc/skel || getent hosts web-1.app.lab";
     let said = user.ok(&["exec", script, "--on", "web-0"]);
     assert!(said.starts_with("0\ndeploy\nroot\n") && said.contains("web-1.app.lab"), "{said}");
@@ -192,6 +214,7 @@ fn a_user_without_root_has_a_day() {
     let told = text(&refused);
     assert!(!refused.status.success() && told.contains("the project's servers are in another lab"), "{told}");
     assert!(told.contains(".local/share/andon") && get(&listen, "/", Duration::from_secs(5)).is_ok(), "{told}");
+    beside_root(&user, &listen);
     // What looks like root there is none here.
     let refused = user.runs(&["exec", "id", "--on", "local"]);
     assert!(!refused.status.success() && text(&refused).contains("from the realm of its user"), "{refused:?}");
@@ -201,6 +224,64 @@ fn a_user_without_root_has_a_day() {
     assert_eq!(text(&foreign.unwrap()), "");
     user.ok(&["down", "-y"]);
     user.assert_none_left();
+}
+
+/// A project of root's on the same machine, with the same names and addresses: neither knows of the other.
+fn beside_root(user: &User, listen: &str) {
+    let mut roots = Project::empty("rootless-beside");
+    roots.data_dir = roots.directory.join(".data");
+    roots.write("root/etc/motd", "root's\n");
+    roots.write("root/usr/share/some", "x\n");
+    roots.write("images/web.image.hcl", "image \"web\" { from = \"./root\" }\n");
+    let main = "resource \"andon_image\" \"web\" { definition = \"web\" }\n\
+         resource \"lab_network\" \"app\" {\n  name = \"app\"\n  cidr = \"RANGE\"\n}\n\
+         resource \"lab_server\" \"web\" {\n  name = \"web-0\"\n  image = andon_image.web.digest\n  \
+         network = lab_network.app.id\n}\n\
+         resource \"lab_balancer\" \"web\" {\n  listen = \"127.0.0.1:PORT\"\n  \
+         targets = [\"${lab_server.web.address}:7780\"]\n}\n";
+    let main = |port: u16| main.replace("RANGE", &range()).replace("PORT", &port.to_string());
+    // A port is one process's, whoever's that is; all else is had by both.
+    roots.write("main.tf", &main(user.project.port));
+    let ran = roots.exits(1, &["up", "-y"]);
+    assert!(ran.err.contains(&format!("cannot listen on {listen}")) && ran.err.contains("already listens"), "{ran}");
+    roots.write("main.tf", &main(roots.port));
+    roots.ok(&["up", "-y"]);
+    let served = || get(&format!("127.0.0.1:{}", roots.port), "/", Duration::from_secs(5)).unwrap().0;
+    assert_eq!(served(), 200);
+    let as_it_is = |said: &str, of: usize| assert!(said.contains(&format!("no changes, {of} unchanged")), "{said}");
+    let users = || as_it_is(&user.ok(&["plan"]), 7);
+    let root = || as_it_is(&roots.ok(&["plan"]).out, 4);
+    users();
+    // What each sees is its own.
+    assert_eq!(roots.objects().len(), 4);
+    let seen = user.ok(&["status"]);
+    assert!(seen.contains("web-1") && !seen.contains(&roots.port.to_string()), "{seen}");
+
+    // What is killed of the one is nothing to the other.
+    let identity = |kind: &str| {
+        let objects = roots.objects();
+        let is_it = |object: &&serde_json::Value| object["address"].as_str().unwrap().contains(kind);
+        objects.iter().find(is_it).unwrap_or_else(|| panic!("{objects:?}"))["identity"].as_str().unwrap().to_owned()
+    };
+    kill_server(&roots.data_dir, &identity("lab_server"));
+    users();
+    roots.ok(&["up", "-y"]);
+    user.kill_all();
+    assert_eq!(served(), 200);
+    root();
+    user.ok(&["up", "-y"]);
+    assert_eq!(get(listen, "/", Duration::from_secs(5)).unwrap(), (200, "hello\n".to_owned()));
+
+    // Nor are images that the one throws away.
+    roots.ok(&["image", "prune"]);
+    user.ok(&["image", "prune"]);
+    users();
+    root();
+    let names = names_in_the_lab(&roots);
+    roots.ok(&["down", "-y"]);
+    assert_eq!(left_of(&names, &roots.data_dir), Vec::<String>::new());
+    users();
+    assert!(get(listen, "/", Duration::from_secs(5)).is_ok());
 }
 
 #[test]

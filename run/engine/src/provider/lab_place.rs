@@ -119,11 +119,10 @@ fn capitalised(text: &str) -> String {
     letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
 }
 
-fn name_of(user: u32) -> String {
-    let accounts = fs::read_to_string("/etc/passwd").unwrap_or_default();
-    let number = user.to_string();
-    let line = accounts.lines().find(|line| line.split(':').nth(2) == Some(&number));
-    line.and_then(|line| line.split(':').next()).map_or(number.clone(), str::to_owned)
+/// The name of a user of this machine, or the number of one that has none.
+pub(crate) fn name_of(user: u32) -> String {
+    let known = nix::unistd::User::from_uid(user.into()).ok().flatten();
+    known.map_or_else(|| user.to_string(), |known| known.name)
 }
 
 #[cfg(test)]
