@@ -71,7 +71,7 @@ pub(crate) fn schema() -> (&'static str, Vec<(&'static str, Attribute)>) {
         ),
         (
             "access_key",
-            text("What a client names itself by. Default: one that is made. Buckets with the same one are open to the same clients.")
+            text("What a client names itself by. Default: one that is made. Buckets with the same one, and the same secret, are open to the same clients.")
                 .format(ACCESS_KEY),
         ),
         ("secret_key", Attribute { sensitive: true, ..text("What a client signs by. Default: one that is made.").format(SECRET_KEY) }),
@@ -218,13 +218,6 @@ fn check_name(records: &Records, identity: &Identity, value: &Value, listen: Soc
     for (_, other) in others.filter(|(_, other)| other.listen == listen) {
         if other.name == name {
             return Err(store::taken(name, listen));
-        }
-        // A secret belongs to its key, not to a bucket.
-        let same_key = value.get_str("access_key") == Some(&other.access_key);
-        if same_key && value.get_str("secret_key") != Some(&other.secret_key) {
-            let detail = format!("The bucket `{}` at {listen} has the same access key and another secret.", other.name);
-            return Err(Failure::new("the access key has another secret", detail)
-                .help("Give both buckets the same `secret_key`, or one of them another `access_key`."));
         }
     }
     Ok(())

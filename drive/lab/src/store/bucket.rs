@@ -134,7 +134,7 @@ fn list_1(call: &Call, bucket: &Bucket) -> Answer<Response<Reply>> {
     writer.text("IsTruncated", (page.next.is_some() && most > 0).to_string());
     writer.maybe("NextMarker", page.next.as_deref().map(written));
     for (key, entry) in &page.items {
-        contents(&mut writer, &written(key), entry, Some(&call.access_key));
+        contents(&mut writer, &written(key), entry, Some(&call.by.access_key));
     }
     prefixes(&mut writer, &page.prefixes, written);
     Ok(document(writer.finish("ListBucketResult")))
@@ -159,7 +159,7 @@ fn list_2(call: &Call, bucket: &Bucket) -> Answer<Response<Reply>> {
     writer.maybe("StartAfter", call.parameter("start-after").map(written)).maybe("ContinuationToken", token);
     writer.text("IsTruncated", (page.next.is_some() && most > 0).to_string());
     writer.maybe("NextContinuationToken", page.next.as_ref().map(|next| format!(">{next}")));
-    let of = (call.parameter("fetch-owner") == Some("true")).then_some(call.access_key.as_str());
+    let of = (call.parameter("fetch-owner") == Some("true")).then_some(call.by.access_key.as_str());
     for (key, entry) in &page.items {
         contents(&mut writer, &written(key), entry, of);
     }
@@ -188,7 +188,7 @@ fn versions(call: &Call, bucket: &Bucket) -> Answer<Response<Reply>> {
                 writer.text("ETag", format!("\"{}\"", entry.etag)).text("Size", entry.size.to_string());
                 writer.text("StorageClass", "STANDARD");
             }
-            owner(writer, "Owner", &call.access_key);
+            owner(writer, "Owner", &call.by.access_key);
         });
     }
     prefixes(&mut writer, &page.prefixes, written);
@@ -203,8 +203,8 @@ fn uploads(call: &Call, bucket: &Bucket) -> Answer<Response<Reply>> {
     for upload in multipart::all(&bucket.disk).iter().filter(|upload| upload.key.starts_with(prefix)) {
         writer.element("Upload", |writer| {
             writer.text("Key", written(&upload.key)).text("UploadId", &upload.id);
-            owner(writer, "Initiator", &call.access_key);
-            owner(writer, "Owner", &call.access_key);
+            owner(writer, "Initiator", &call.by.access_key);
+            owner(writer, "Owner", &call.by.access_key);
             writer.text("StorageClass", "STANDARD").text("Initiated", iso(upload.begun_ms));
         });
     }

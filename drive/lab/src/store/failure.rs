@@ -1,5 +1,7 @@
 //! Errors as clients of the protocol know them.
 
+use std::io::ErrorKind;
+
 use hyper::StatusCode;
 
 /// Why a request is refused: <https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html>.
@@ -51,6 +53,8 @@ refusals! {
     range RANGE_NOT_SATISFIABLE "InvalidRange"
     yours_already CONFLICT "BucketAlreadyOwnedByYou"
     internal INTERNAL_SERVER_ERROR "InternalError"
+    /// No code of the protocol's own: there no disk is ever full. Clients do not try this status again.
+    full INSUFFICIENT_STORAGE "InsufficientStorage"
     /// It was begun while the bucket was here. Clients try again.
     moved SERVICE_UNAVAILABLE "ServiceUnavailable"
     not_implemented NOT_IMPLEMENTED "NotImplemented"
@@ -61,6 +65,25 @@ refusals! {
 impl From<std::io::Error> for Refusal {
     fn from(error: std::io::Error) -> Refusal {
         eprintln!("a request failed: {error}");
-        Refusal::internal(error.to_string())
+        match error.kind() {
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+                Refusal::full("The disk that the bucket is on is full.")
+            }
+            _ => Refusal::internal(error.to_string()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_said_to_be_full() {
+        let of = |number: i32| Refusal::from(std::io::Error::from_raw_os_error(number)).code;
+        assert_eq!(
+            [libc::ENOSPC, libc::EDQUOT, libc::EIO].map(of),
+            ["InsufficientStorage", "InsufficientStorage", "InternalError"]
+        );
     }
 }

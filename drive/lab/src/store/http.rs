@@ -13,7 +13,7 @@ use percent_encoding::percent_decode_str;
 use super::Store;
 use super::body::Reply;
 use super::failure::{Answer, Refusal};
-use super::sign::{self, Payload, Signed};
+use super::sign::{self, Credentials, Payload, Signed};
 use super::xml::Writer;
 use super::{Bucket, bucket, object};
 
@@ -23,7 +23,8 @@ const KEY_LIMIT: usize = 1024;
 /// A request that is signed by somebody who may do it.
 pub(super) struct Call {
     pub store: Arc<Store>,
-    pub access_key: String,
+    /// By whom it is signed.
+    pub by: Credentials,
     pub query: Vec<(String, String)>,
     pub headers: HeaderMap,
     pub payload: Payload,
@@ -69,7 +70,7 @@ async fn dispatch(store: Arc<Store>, request: Request<Incoming>) -> Answer<Respo
     let query = sign::query(parts.uri.query().unwrap_or_default());
     let signed =
         Signed { method: parts.method.as_str(), path: parts.uri.path(), query: &query, headers: &parts.headers };
-    let verified = sign::verify(&signed, |access_key| store.secret(access_key), Timestamp::now())?;
+    let verified = sign::verify(&signed, |access_key| store.secrets(access_key), Timestamp::now())?;
     let path = parts.uri.path().trim_start_matches('/');
     let (name, key) = path.split_once('/').unwrap_or((path, ""));
     let decode = |text: &str| {
@@ -77,15 +78,14 @@ async fn dispatch(store: Arc<Store>, request: Request<Incoming>) -> Answer<Respo
         text.map_err(|_| Refusal::argument("The path is not UTF-8."))
     };
     let (name, key) = (decode(name)?, decode(key)?);
-    let call =
-        Call { store, access_key: verified.access_key, query, headers: parts.headers, payload: verified.payload, body };
+    let call = Call { store, by: verified.by, query, headers: parts.headers, payload: verified.payload, body };
     if name.is_empty() {
         return match parts.method {
             Method::GET => Ok(buckets(&call)),
             _ => Err(Refusal::method("The specified method is not allowed against this resource.")),
         };
     }
-    let found = call.store.bucket(&name, &call.access_key);
+    let found = call.store.bucket(&name, &call.by);
     if found.is_err() && key.is_empty() && parts.method == Method::PUT {
         // Whoever makes a bucket is told how, not that there is none.
         return Err(Refusal::access_denied(bucket::MADE_BY));
@@ -103,9 +103,9 @@ async fn dispatch(store: Arc<Store>, request: Request<Incoming>) -> Answer<Respo
 /// The buckets that an access key opens.
 fn buckets(call: &Call) -> Response<Reply> {
     let mut writer = Writer::new("ListAllMyBucketsResult");
-    owner(&mut writer, "Owner", &call.access_key);
+    owner(&mut writer, "Owner", &call.by.access_key);
     writer.element("Buckets", |writer| {
-        for bucket in call.store.buckets_of(&call.access_key) {
+        for bucket in call.store.buckets_of(&call.by) {
             writer.element("Bucket", |writer| {
                 writer.text("Name", &bucket.name).text("CreationDate", iso(bucket.created_ms));
             });
@@ -124,12 +124,16 @@ pub(super) fn owner(writer: &mut Writer, name: &str, access_key: &str) {
 /// An access control list: its owner may do all.
 pub(super) fn access(call: &Call) -> Response<Reply> {
     let mut writer = Writer::new("AccessControlPolicy");
-    owner(&mut writer, "Owner", &call.access_key);
+    owner(&mut writer, "Owner", &call.by.access_key);
     writer.element("AccessControlList", |writer| {
         writer.element("Grant", |writer| {
             let grantee =
                 "<Grantee xmlns:xsi=\"http://www.w3.org/2001/XMLSchema-instance\" xsi:type=\"CanonicalUser\">";
-            writer.raw(grantee).text("ID", &call.access_key).text("DisplayName", &call.access_key).raw("</Grantee>");
+            writer
+                .raw(grantee)
+                .text("ID", &call.by.access_key)
+                .text("DisplayName", &call.by.access_key)
+                .raw("</Grantee>");
             writer.text("Permission", "FULL_CONTROL");
         });
     });

@@ -14,7 +14,7 @@ mod sign;
 mod sums;
 mod xml;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -29,6 +29,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::{Value as Json, json};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::time::timeout;
 
 use crate::aside::aside;
 use crate::balancer::{cannot_listen, refusal};
@@ -37,11 +38,15 @@ use crate::failure::OrFail;
 use crate::machine;
 use crate::service::{self, Work};
 use failure::{Answer, Refusal};
+use sign::Credentials;
 
 /// The longest order that is read.
 const ORDER_LIMIT: u64 = 1 << 16;
 /// How long a client may take to say what it wants.
 const HEAD_LIMIT: Duration = Duration::from_secs(60);
+
+/// How long a client that was answered may go on sending: in all, and without sending anything.
+const LINGER: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(5));
 
 /// What a process is to be a store for.
 #[derive(Debug, Clone)]
@@ -72,8 +77,7 @@ pub(crate) struct Settings {
 struct Bucket {
     identity: String,
     name: String,
-    access_key: String,
-    secret_key: String,
+    opened_by: Credentials,
     versioning: bool,
     created_ms: i64,
     disk: Arc<disk::Disk>,
@@ -187,7 +191,10 @@ impl Store {
         let mut connection = http1::Builder::new();
         connection.timer(TokioTimer::new()).header_read_timeout(HEAD_LIMIT);
         // A client that goes away in the middle is no matter of ours.
-        let _ = connection.serve_connection(TokioIo::new(stream), service).await;
+        let served = connection.serve_connection(TokioIo::new(stream), service).without_shutdown().await;
+        if let Ok(parts) = served {
+            linger(parts.io.into_inner()).await;
+        }
     }
 
     /// Answers one order.
@@ -241,8 +248,7 @@ impl Store {
         let bucket = Bucket {
             identity: identity.to_owned(),
             name: name.clone(),
-            access_key,
-            secret_key,
+            opened_by: Credentials { access_key, secret_key },
             versioning,
             created_ms,
             disk,
@@ -265,26 +271,38 @@ impl Store {
         json!({})
     }
 
-    /// The secret of an access key.
-    fn secret(&self, access_key: &str) -> Option<String> {
-        self.buckets().values().find(|bucket| bucket.access_key == access_key).map(|bucket| bucket.secret_key.clone())
+    /// The secrets of an access key: one, or more while it changes.
+    fn secrets(&self, access_key: &str) -> Vec<String> {
+        let buckets = self.buckets();
+        let opened = buckets.values().map(|bucket| &bucket.opened_by).filter(|by| by.access_key == access_key);
+        let secrets: BTreeSet<&String> = opened.map(|by| &by.secret_key).collect();
+        secrets.into_iter().cloned().collect()
     }
 
-    /// A bucket, for whoever has its access key.
-    fn bucket(&self, name: &str, access_key: &str) -> Answer<Arc<Bucket>> {
+    /// A bucket, for whoever has its access key, and its secret.
+    fn bucket(&self, name: &str, by: &Credentials) -> Answer<Arc<Bucket>> {
         let bucket = self.buckets().get(name).cloned();
         let bucket = bucket.ok_or_else(|| Refusal::no_bucket("The specified bucket does not exist"))?;
-        let is_opened = bucket.access_key == access_key;
+        let is_opened = bucket.opened_by == *by;
         if is_opened { Ok(bucket) } else { Err(Refusal::access_denied("The access key is that of another bucket.")) }
     }
 
-    fn buckets_of(&self, access_key: &str) -> Vec<Arc<Bucket>> {
-        self.buckets().values().filter(|bucket| bucket.access_key == access_key).cloned().collect()
+    fn buckets_of(&self, by: &Credentials) -> Vec<Arc<Bucket>> {
+        self.buckets().values().filter(|bucket| bucket.opened_by == *by).cloned().collect()
     }
 
     fn buckets(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Bucket>>> {
         self.buckets.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
+}
+
+/// Ends a connection whose client may still be sending what was refused. To hang up on it would take the answer away that it
+/// has not read yet (RFC 9112, section 9.6).
+async fn linger(mut stream: tokio::net::TcpStream) {
+    let _ = stream.shutdown().await;
+    let mut waste = vec![0; 64 << 10];
+    let all = async { while let Ok(Ok(1..)) = timeout(LINGER.1, stream.read(&mut waste)).await {} };
+    let _ = timeout(LINGER.0, all).await;
 }
 
 /// The SHA-256 of bytes, in hexadecimal.

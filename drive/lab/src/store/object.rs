@@ -308,7 +308,7 @@ fn source(call: &Call) -> Answer<(Arc<Bucket>, String, Option<String>)> {
         percent_decode_str(path).decode_utf8().map_err(|_| Refusal::argument("The copy source is not UTF-8."))?;
     let wrong = || Refusal::argument("Copy Source must mention the source bucket and key: sourcebucket/sourcekey");
     let (name, key) = path.trim_start_matches('/').split_once('/').ok_or_else(wrong)?;
-    Ok((call.store.bucket(name, &call.access_key)?, key.to_owned(), version))
+    Ok((call.store.bucket(name, &call.by)?, key.to_owned(), version))
 }
 
 async fn copied(call: Call, bucket: Arc<Bucket>, key: String) -> Answer<Response<Reply>> {
@@ -429,8 +429,8 @@ fn parts(call: &Call, bucket: &Bucket, key: &str) -> Answer<Response<Reply>> {
     let shown: Vec<_> = rest.iter().take(most).collect();
     let mut writer = Writer::new("ListPartsResult");
     writer.text("Bucket", &bucket.name).text("Key", key).text("UploadId", &upload.id);
-    owner(&mut writer, "Initiator", &call.access_key);
-    owner(&mut writer, "Owner", &call.access_key);
+    owner(&mut writer, "Initiator", &call.by.access_key);
+    owner(&mut writer, "Owner", &call.by.access_key);
     writer.text("StorageClass", "STANDARD").text("PartNumberMarker", after.to_string());
     writer.maybe("NextPartNumberMarker", shown.last().map(|part| part.number.to_string()));
     writer.text("MaxParts", most.to_string()).text("IsTruncated", (shown.len() < rest.len()).to_string());

@@ -43,8 +43,15 @@ pub(super) enum Payload {
 /// Whose request it is, and how its body is to be read.
 #[derive(Debug)]
 pub(super) struct Verified {
-    pub access_key: String,
+    pub by: Credentials,
     pub payload: Payload,
+}
+
+/// An access key and its secret. While the secret of a key changes, from bucket to bucket, it has two.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Credentials {
+    pub access_key: String,
+    pub secret_key: String,
 }
 
 /// Signs one chunk after another.
@@ -73,12 +80,8 @@ pub(super) fn encode(text: &str) -> String {
     percent_encode(text.as_bytes(), UNRESERVED).to_string()
 }
 
-/// Checks a request's signature. `secret` gives the secret of an access key.
-pub(super) fn verify(
-    request: &Signed<'_>,
-    secret: impl Fn(&str) -> Option<String>,
-    now: Timestamp,
-) -> Answer<Verified> {
+/// Checks a request's signature. `secrets` gives those of an access key.
+pub(super) fn verify(request: &Signed<'_>, secrets: impl Fn(&str) -> Vec<String>, now: Timestamp) -> Answer<Verified> {
     let header = |name: &str| request.headers.get(name).and_then(|value| value.to_str().ok());
     let in_query: BTreeMap<&str, &str> = request
         .query
@@ -128,8 +131,10 @@ pub(super) fn verify(
     if service != "s3" || end != "aws4_request" || !time.starts_with(day) || day.len() != 8 {
         return Err(Refusal::argument("The credential's scope is no date/region/s3/aws4_request."));
     }
-    let secret =
-        secret(access_key).ok_or_else(|| Refusal::unknown_key("No bucket of this endpoint has that access key."))?;
+    let secrets = secrets(access_key);
+    if secrets.is_empty() {
+        return Err(Refusal::unknown_key("No bucket of this endpoint has that access key."));
+    }
     let names: Vec<&str> = signed_headers.split(';').collect();
     let unsigned = request
         .headers
@@ -150,9 +155,12 @@ pub(super) fn verify(
     };
     let canonical = canonical(request, &names, presigned, hash);
     let to_sign = format!("{ALGORITHM}\n{time}\n{scope}\n{}", sha256(canonical.as_bytes()));
-    let key = signing_key(&secret, day, region);
     let given = from_hex(signature).ok_or_else(|| Refusal::wrong_signature("The signature is not hexadecimal."))?;
-    hmac::verify(&key, to_sign.as_bytes(), &given).map_err(|_| {
+    let signed = secrets.into_iter().find_map(|secret_key| {
+        let key = signing_key(&secret_key, day, region);
+        hmac::verify(&key, to_sign.as_bytes(), &given).ok().map(|()| (key, secret_key))
+    });
+    let (key, secret_key) = signed.ok_or_else(|| {
         Refusal::wrong_signature("The request signature we calculated does not match the signature you provided. Check your key and signing method.")
     })?;
     let signer = Signer { key, time: time.to_owned(), scope: scope.to_owned(), previous: signature.to_owned() };
@@ -165,7 +173,7 @@ pub(super) fn verify(
         hash if hash.len() == 64 && from_hex(hash).is_some() => Payload::Hash(hash.to_ascii_lowercase()),
         _ => return Err(Refusal::argument("x-amz-content-sha256 is no hash, and no way of signing that is known.")),
     };
-    Ok(Verified { access_key: access_key.to_owned(), payload })
+    Ok(Verified { by: Credentials { access_key: access_key.to_owned(), secret_key }, payload })
 }
 
 fn canonical(request: &Signed<'_>, names: &[&str], presigned: bool, hash: &str) -> String {
