@@ -114,12 +114,28 @@ pub(crate) fn read(records: &Records, identity: &Identity, prior: &Value) -> Res
         else {
             continue;
         };
-        let now = from_json(now, &attribute.ty);
+        let now = match name {
+            "targets" => from_json(&with_leaving(now, &status), &attribute.ty),
+            _ => from_json(now, &attribute.ty),
+        };
         if !prior.get(name).is_some_and(|prior| same(prior, &now)) {
             value = complete(&value, [(name, now)]);
         }
     }
     Ok(Some(value))
+}
+
+/// The targets, and behind them those that have not finished what they began. They leave; but where whoever had them leave is
+/// gone, the next change waits for them before it goes on to what they are.
+fn with_leaving(targets: &Json, status: &Json) -> Json {
+    let mut all = targets.as_array().cloned().unwrap_or_default();
+    let leaving = status.get("leaving").and_then(Json::as_array).into_iter().flatten();
+    for address in leaving.filter_map(|target| target.get("address")) {
+        if !all.contains(address) {
+            all.push(address.clone());
+        }
+    }
+    all.into()
 }
 
 /// The version of this program that a balancer's process is of. One that was made before this was written down is taken for

@@ -237,8 +237,18 @@ fn cuts_after_the_drain(world: &World) {
     client.send("GET /endless HTTP/1.1\r\nhost: a\r\n\r\n").unwrap();
     client.head().unwrap();
     let mut changed = given(&listen, &[&two]);
-    changed.push(("drain", "300ms".into()));
-    let made = world.update(KIND, &identity, &value, &changed).unwrap();
+    changed.push(("drain", "600ms".into()));
+    let made = thread::scope(|scope| {
+        let changing = scope.spawn(|| world.update(KIND, &identity, &value, &changed).unwrap());
+        // Whoever looks meanwhile is told of both: who takes the server of one that has not finished must wait for it.
+        let both = texts(&[two.target(), one.target()]);
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while world.lab.read(KIND, &identity, &value).unwrap().unwrap().get("targets") != Some(&both) {
+            assert!(Instant::now() < deadline, "nothing was told of the target that leaves");
+            thread::sleep(Duration::from_millis(2));
+        }
+        changing.join().unwrap()
+    });
     assert_eq!(made.notes.len(), 1, "{:?}", made.notes);
     assert!(made.notes[0].contains(&one.target()), "{:?}", made.notes);
     let mut rest = Vec::new();
