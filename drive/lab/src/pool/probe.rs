@@ -17,18 +17,26 @@ pub(super) struct Probe {
     pub statuses: std::ops::RangeInclusive<u16>,
 }
 
-/// Asks once.
-pub(super) fn is_well(address: std::net::Ipv4Addr, probe: &Probe) -> bool {
+/// Asks once. The error is what is amiss, in words.
+pub(super) fn ask(address: std::net::Ipv4Addr, probe: &Probe) -> Result<(), String> {
     let address = SocketAddr::from((address, probe.port));
-    let Ok(mut stream) = TcpStream::connect_timeout(&address, LIMIT) else { return false };
-    let Some(path) = &probe.path else { return true };
+    let problem = |error: io::Error| match error.kind() {
+        io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => format!("{address} did not answer within 2s"),
+        _ => format!("{address}: {error}"),
+    };
+    let mut stream = TcpStream::connect_timeout(&address, LIMIT).map_err(problem)?;
+    let Some(path) = &probe.path else { return Ok(()) };
     let request =
         format!("GET {path} HTTP/1.1\r\nhost: {address}\r\nuser-agent: andon-pool\r\nconnection: close\r\n\r\n");
     let until = Instant::now() + LIMIT;
     let asked = stream.set_write_timeout(Some(LIMIT)).and_then(|()| stream.write_all(request.as_bytes()));
-    let Ok(line) = asked.and_then(|()| first_line(&mut stream, until)) else { return false };
-    let status = line.split(' ').nth(1).and_then(|status| status.trim().parse().ok());
-    status.is_some_and(|status: u16| probe.statuses.contains(&status))
+    let line = asked.and_then(|()| first_line(&mut stream, until)).map_err(problem)?;
+    let status = line.split(' ').nth(1).and_then(|status| status.trim().parse::<u16>().ok());
+    match status {
+        Some(status) if probe.statuses.contains(&status) => Ok(()),
+        Some(status) => Err(format!("GET {path} was answered with {status}")),
+        None => Err(format!("GET {path} was not answered by HTTP")),
+    }
 }
 
 /// What comes before the first end of a line, or before the end of it all. One that has no end is none.
@@ -57,8 +65,8 @@ mod tests {
 
     use super::*;
 
-    /// What is thought of a member that answers like this, over and over where it does not end.
-    fn answered(answer: &'static str, forever: bool) -> bool {
+    /// What is amiss with a member that answers like this, over and over where it does not end.
+    fn answered(answer: &'static str, forever: bool) -> String {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let probe =
             Probe { port: listener.local_addr().unwrap().port(), path: Some("/".to_owned()), statuses: 200..=399 };
@@ -67,19 +75,19 @@ mod tests {
             let _ = stream.read(&mut [0; 1024]).unwrap();
             while stream.write_all(answer.as_bytes()).is_ok() && forever {}
         });
-        let is_well = is_well(Ipv4Addr::LOCALHOST, &probe);
+        let asked = ask(Ipv4Addr::LOCALHOST, &probe);
         member.join().unwrap();
-        is_well
+        asked.err().unwrap_or_default()
     }
 
     #[test]
     fn an_answer_counts_by_its_first_line() {
         for (answer, expected) in [
-            ("HTTP/1.1 200 OK\r\n\r\n", true),
-            ("HTTP/1.1 204", true),
-            ("HTTP/1.1 500 Oh\r\n\r\n", false),
-            ("", false),
-            ("HTTP/1.1 no\r\n", false),
+            ("HTTP/1.1 200 OK\r\n\r\n", ""),
+            ("HTTP/1.1 204", ""),
+            ("HTTP/1.1 500 Oh\r\n\r\n", "GET / was answered with 500"),
+            ("", "GET / was not answered by HTTP"),
+            ("HTTP/1.1 no\r\n", "GET / was not answered by HTTP"),
         ] {
             assert_eq!(answered(answer, false), expected, "{answer:?}");
         }
@@ -87,6 +95,7 @@ mod tests {
 
     #[test]
     fn one_that_never_ends_its_line_is_not_well() {
-        assert!(!answered("HTTP/1.1 200 OK ", true));
+        let said = answered("HTTP/1.1 200 OK ", true);
+        assert!(said.ends_with("did not answer within 2s"), "{said}");
     }
 }

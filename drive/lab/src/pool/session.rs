@@ -11,7 +11,7 @@ use serde_json::{Value as Json, json};
 
 use super::asked::{followers, unwell_ms};
 use super::beside::each_beside;
-use super::probe::{Probe, is_well};
+use super::probe::{Probe, ask};
 use super::{
     PoolSpec, from_template, kept, member_identity, members_owner, serving, state_path, table, template, tests,
     with_members, write_table,
@@ -285,8 +285,7 @@ impl PoolSession<'_> {
         let one = |serial: u64| {
             let alive = self.lab.init(&member_identity(&self.identity, serial)).is_some();
             let address = self.address(serial);
-            let ask = |address, probe| self.lab.on_network(|| is_well(address, probe)).unwrap_or(false);
-            let well = |address| probe.as_ref().is_none_or(|probe| ask(address, probe));
+            let well = |address| probe.as_ref().is_none_or(|probe| self.ask(address, probe).is_ok());
             let healthy = alive && address.is_some_and(well);
             let (requests, errors) = address.and_then(|address| counts.get(&address).copied()).unwrap_or_default();
             MemberSeen { alive, ended_ms: None, healthy, requests, errors }
@@ -306,6 +305,16 @@ impl PoolSession<'_> {
             seen.ended_ms = ended.get(serial).copied();
         }
         seen
+    }
+
+    /// What is amiss with a member that runs and does not answer as it should, in words.
+    pub fn complaint(&self, serial: u64, planned: &Value) -> Option<String> {
+        let probe = self.probe(planned, &self.followers())?;
+        self.ask(self.address(serial)?, &probe).err()
+    }
+
+    fn ask(&self, address: Ipv4Addr, probe: &Probe) -> Result<(), String> {
+        self.lab.on_network(|| ask(address, probe)).map_err(|failure| failure.to_string())?
     }
 
     /// For how long each of these members that a balancer asks has answered none, in milliseconds; `None` of one that answers.

@@ -156,7 +156,9 @@ fn strategy(name: &str, strategy: &str) {
     let new = members(&project);
     assert!(new.len() == 2 && new.iter().all(|member| !old.contains(member)), "{new:?}");
     // An image that is never well, and one that is well and answers badly.
-    for (from, to, why) in [("well = 200", "well = 500", "do not become healthy"), ("200 two", "200 three", "")] {
+    for (from, to, why) in
+        [("well = 200", "well = 500", "GET /healthz was answered with 500."), ("200 two", "200 three", "")]
+    {
         project.edit("images/web.image.hcl", from, to);
         project.edit("main.tf", "wait        = \"20s\"", "wait        = \"2s\"");
         let ran =

@@ -65,7 +65,7 @@ impl Drive<'_> {
             }
         }
         self.session.knows_machine()?;
-        let mut said = None;
+        let (mut said, mut ill) = (None, Vec::new());
         loop {
             if self.is_stopped() {
                 return Err(self.stopped());
@@ -85,6 +85,7 @@ impl Drive<'_> {
                 (self.say)(&format!("the old servers come back: {why}"));
                 said = Some(why.to_owned());
             }
+            ill.extend(self.complaints(&pool, &seen, &commands));
             if let [Command::Finish(end)] = commands.as_slice() {
                 // One after another: the next one is looked for once the last one is replaced.
                 if *end == End::Settled && matches!(self.unwell(&pool, &seen), Unwell::One(_)) {
@@ -97,13 +98,24 @@ impl Drive<'_> {
                     pool = serials.into_iter().fold(pool, |pool, serial| pool.retire(serial, false));
                 }
                 self.write(&pool, fault.as_deref())?;
-                return self.finish(&pool, end);
+                return self.finish(&pool, end, &ill);
             }
             for done in self.take(&pool, &commands) {
                 pool = pool.done(done);
                 self.write(&pool, fault.as_deref())?;
             }
         }
+    }
+
+    /// What is amiss with members that run and are to go since they do not answer.
+    fn complaints(&self, pool: &Pool, seen: &BTreeMap<u64, Seen>, commands: &[Command]) -> Vec<String> {
+        let complaint = |command: &Command| {
+            let Command::Remove(serial) = command else { return None };
+            seen.get(serial).filter(|seen| seen.alive && !seen.healthy)?;
+            let what = self.session.complaint(*serial, self.planned)?;
+            Some(format!("{}: {what}.", self.names(pool, &[*serial])))
+        };
+        commands.iter().filter_map(complaint).collect()
     }
 
     fn write(&self, pool: &Pool, fault: Option<&str>) -> Result<(), Failure> {
@@ -284,11 +296,13 @@ impl Drive<'_> {
         if names.is_empty() { "nobody".to_owned() } else { names.join(", ") }
     }
 
-    fn finish(&self, pool: &Pool, end: &End) -> Result<Value, Failure> {
+    /// How it ended; `ill`: what was amiss with members that had to go.
+    fn finish(&self, pool: &Pool, end: &End, ill: &[String]) -> Result<Value, Failure> {
+        let with_ill = |why: &str| [&[sentence(why)], ill].concat().join("\n");
         match end {
             End::Settled => self.session.finish(self.planned).map(|made| made.value),
             End::Returned(why) => {
-                Err(Failure::new("the new servers were not good enough, and the old ones are back", sentence(why))
+                Err(Failure::new("the new servers were not good enough, and the old ones are back", with_ill(why))
                     .help("Look into what new servers are made from, then apply again."))
             }
             End::GaveUp(deaths) => {
@@ -298,7 +312,7 @@ impl Drive<'_> {
                 )
                 .help("Find out why they end: their consoles and journals tell. A change to what they are made from lets the pool make members again."))
             }
-            End::Failed(why) => Err(Failure::new("the pool could not be brought to what it should be", sentence(why))),
+            End::Failed(why) => Err(Failure::new("the pool could not be brought to what it should be", with_ill(why))),
         }
     }
 }
