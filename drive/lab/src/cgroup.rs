@@ -469,7 +469,7 @@ pub(crate) fn nothing_to_limit() -> Failure {
         "the kernel limits nothing that has no control group",
         "This user's processes are in a control group that the user may not write to.",
     )
-    .help("Run this where systemd gives the user one: `systemd-run --user --scope -p Delegate=yes andon …`. Or leave the limits out, or run it with sudo.")
+    .help("Run this where systemd gives the user one: `systemd-run --user --scope -p Delegate=yes andon …`. Or have root run `loginctl enable-linger` for the user, and begin the lab anew. Or leave the limits out, or run it with sudo.")
 }
 
 /// Removes a control group and those below it, which have no processes any more.

@@ -10,6 +10,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
+use crate::failure::sentence;
 use crate::helper::check;
 
 /// Character devices by their major number, with the first and the last of the minor ones: null; zero; full, random and urandom;
@@ -123,6 +124,14 @@ pub(crate) fn confine(group: &File) -> io::Result<()> {
     // SAFETY: as above.
     let attached: c_long = unsafe { libc::syscall(libc::SYS_bpf, PROG_ATTACH, &raw const attach, size_of::<Attach>()) };
     check(attached).map(drop)
+}
+
+/// What is to be said where the kernel cannot.
+pub(crate) fn unconfined(error: &io::Error) -> String {
+    let error = sentence(&error.to_string());
+    format!(
+        "This kernel does not say which devices a server may open (CONFIG_CGROUP_BPF): its mounts alone keep them from it. It said: {error}"
+    )
 }
 
 #[cfg(test)]

@@ -89,6 +89,8 @@ pub(crate) struct Spawner {
     process: Arc<Mutex<Option<Process>>>,
     /// Whether servers cannot have users of their own here.
     shares_users: Arc<AtomicBool>,
+    /// Whether it was said that the kernel keeps no devices from servers.
+    is_unconfined: Arc<AtomicBool>,
 }
 
 #[derive(Debug)]
@@ -108,7 +110,7 @@ impl Drop for Process {
 impl Spawner {
     /// One that is not started yet.
     pub fn new(program: PathBuf) -> Spawner {
-        Spawner { program, process: Arc::default(), shares_users: Arc::default() }
+        Spawner { program, process: Arc::default(), shares_users: Arc::default(), is_unconfined: Arc::default() }
     }
 
     /// Starts a server, and returns once its init runs. Where this machine lets it have no users of its own, it has none.
@@ -123,20 +125,27 @@ impl Spawner {
         let first =
             self.attempt(lock, &Order { users: order.users.filter(|_| with_users), ..order.clone() }, mounts()?);
         let failure = match first {
-            Ok(started) => return Ok(started),
+            Ok(started) => return Ok(self.say_once(started)),
             // Whatever else went wrong is no reason to give a server more than it is to have.
             Err(NotStarted { failure, is_unmappable }) if !(with_users && is_unmappable) => return Err(failure),
             Err(NotStarted { failure, .. }) => failure,
         };
         let started = self.attempt(lock, &Order { users: None, ..order.clone() }, mounts()?);
-        let started = started.map_err(|not_started| not_started.failure)?;
+        let started = self.say_once(started.map_err(|not_started| not_started.failure)?);
         let note = (!self.shares_users.swap(true, Ordering::Relaxed)).then(|| {
             format!(
                 "Servers share the users of this machine: root of a server is root here, within its namespaces. With users of \
                  its own {failure}"
             )
         });
-        Ok(Started { note, ..started })
+        let notes: Vec<String> = note.into_iter().chain(started.note).collect();
+        Ok(Started { note: (!notes.is_empty()).then(|| notes.join(" ")), ..started })
+    }
+
+    /// Leaves out what was said of a server before: it is this machine's.
+    fn say_once(&self, started: Started) -> Started {
+        let note = started.note.filter(|_| !self.is_unconfined.swap(true, Ordering::Relaxed));
+        Started { note, ..started }
     }
 
     fn attempt(&self, lock: &Lock, order: &Order, mounts: Vec<OwnedFd>) -> Result<Started, NotStarted> {
@@ -189,7 +198,7 @@ impl From<Failure> for NotStarted {
 
 /// Waits until the server's first process has closed its end of the way by becoming the init.
 fn await_start(answers: &OwnedFd) -> Result<Started, NotStarted> {
-    let (mut process, mut end, mut notify, mut failure) = (None, None, None, None);
+    let (mut process, mut end, mut notify, mut failure, mut note) = (None, None, None, None, None);
     let failed = || "the process that starts servers does not answer".to_owned();
     while let Some(Message { bytes, files }) = message::receive(answers).or_fail(failed)? {
         let answer: Json = serde_json::from_slice(&bytes).unwrap_or_default();
@@ -201,6 +210,7 @@ fn await_start(answers: &OwnedFd) -> Result<Started, NotStarted> {
             let said = help.fold(Failure::new(summary, text("detail").unwrap_or_default()), Failure::help);
             failure = failure.or(Some(NotStarted { failure: said, is_unmappable }));
         }
+        note = text("unconfined").or(note);
         let file = files.into_iter().next();
         match answer.get("process").and_then(Json::as_i64) {
             Some(number) => (process, end) = (Some(number), file),
@@ -215,7 +225,7 @@ fn await_start(answers: &OwnedFd) -> Result<Started, NotStarted> {
     let end = end.filter(|_| runs).ok_or_else(|| {
         Failure::new("the process that starts servers ended", "It was killed before the server's init ran.")
     })?;
-    Ok(Started { end, notify, note: None })
+    Ok(Started { end, notify, note })
 }
 
 /// The file of a server that says where it looks for names.
@@ -262,10 +272,9 @@ fn start(order: &Order, answers: &OwnedFd, mounts: &[OwnedFd]) -> Result<(), Not
         true => None,
         false => Some(File::open(group.unified()).or_fail(failed)?),
     };
-    if let Some(directory) = &directory {
-        // Where the kernel cannot, the mounts alone keep devices away.
-        let _ = devices::confine(directory);
-    }
+    // A user without root may not say which devices, and has none to give away.
+    let confined = directory.as_ref().map_or(Ok(()), devices::confine);
+    let unconfined = confined.err().filter(|_| !order.in_realm).map(|error| devices::unconfined(&error));
     let (go, for_go) = message::pair().or_fail(failed)?;
     // The child begins there: with users of its own it may not find its way through directories that are others'.
     std::env::set_current_dir(order.directory.join("root")).or_fail(failed)?;
@@ -290,7 +299,7 @@ fn start(order: &Order, answers: &OwnedFd, mounts: &[OwnedFd]) -> Result<(), Not
         // Until it is told to go on, it ends with this process.
         group.list(process).or_fail(failed)?;
     }
-    let started = json!({ "process": process });
+    let started = json!({ "process": process, "unconfined": unconfined });
     // Whoever ordered it may be gone: then the server is found by its identity.
     let _ = message::send(answers, started.to_string().as_bytes(), &[end.as_fd()]);
     let prepared = give_root(order, &group, process, &for_go, mounts)
@@ -514,5 +523,30 @@ impl Order {
             in_realm: json.get("in_realm")?.as_bool()?,
             places: texts("places")?.map(str::to_owned).collect(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn devices_that_a_server_may_open_are_said_once() {
+        let spawner = Spawner::new("/nowhere".into());
+        let error = io::Error::from_raw_os_error(libc::EINVAL);
+        // A server that was started here, as its starter tells of it.
+        let told = |unconfined: Option<String>| {
+            let (answers, theirs) = message::pair().unwrap();
+            let (end, notify) = (File::open("/dev/null").unwrap(), File::open("/dev/null").unwrap());
+            let started = json!({ "process": std::process::id(), "unconfined": unconfined });
+            message::send(&theirs, started.to_string().as_bytes(), &[end.as_fd()]).unwrap();
+            message::send(&theirs, b"{}", &[notify.as_fd()]).unwrap();
+            drop(theirs);
+            spawner.say_once(await_start(&answers).map_err(|not| not.failure).unwrap()).note
+        };
+        assert_eq!(told(None), None);
+        let said = told(Some(devices::unconfined(&error))).unwrap();
+        assert!(said.contains("CONFIG_CGROUP_BPF") && said.contains("Invalid argument"), "{said}");
+        assert_eq!(told(Some(devices::unconfined(&error))), None);
     }
 }

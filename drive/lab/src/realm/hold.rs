@@ -111,7 +111,7 @@ fn begin(data: &Path, program: &Path, asked: Asked) -> Result<Note, Failure> {
             numbers::map(number, Numbers::Users)?;
             numbers::map(number, Numbers::Groups)?;
         }
-        let outside = outside::connect(number, life, program, &data.join("lab/realm.log"));
+        let outside = outside::connect(number, life, program, &data.join("lab/realm.log"), group.as_deref());
         writeln!(input, "go").or_fail(failed)?;
         said()?;
         let process = number as i32;
@@ -235,5 +235,8 @@ fn join(group: &Path, mark: &str) -> io::Result<()> {
     fs::write(group.join("cgroup.procs"), "0")?;
     unshare(CloneFlags::CLONE_NEWCGROUP)?;
     fs::write(group.join("realm/cgroup.procs"), "0")?;
+    // Where there is only version 2, it is what lies there, and the kernel mounts no file system over its own root: EBUSY of
+    // mount(2).
+    mount("none", Path::new(GROUPS), "tmpfs", QUIET, "size=4k")?;
     mount(mark, Path::new(GROUPS), "cgroup2", QUIET, "")
 }

@@ -17,6 +17,7 @@ mod note;
 mod numbers;
 mod obstacle;
 mod outside;
+mod scope;
 mod witness;
 
 use std::fs::{self, File};
@@ -31,7 +32,7 @@ use andon_value::Value;
 use nix::sched::{CloneFlags, setns};
 
 use crate::aside::aside;
-use crate::cgroup::{Hierarchies, nothing_to_limit, own_group, remove_tree};
+use crate::cgroup::{Hierarchies, nothing_to_limit, own_group};
 use crate::failure::{OrFail, sentence};
 use crate::helper;
 use crate::kind::Kind;
@@ -182,7 +183,7 @@ fn attempt(data: &Path, program: &Path) -> Result<Option<String>, Failure> {
         own(&directory)?;
     }
     let _lock = Lock::take(&lock_path(&data)).or_fail(failed)?;
-    let come = come(&data, program);
+    let come = come(&data, program, &witness);
     if come.is_ok() {
         let _ = WITNESS.set(witness);
     }
@@ -218,15 +219,17 @@ fn own(directory: &Path) -> Result<(), Failure> {
 }
 
 /// Enters the realm, which is made where there is none. Whoever calls this has the lock. Gives what is to be said of it.
-fn come(data: &Path, program: &Path) -> Result<Option<String>, Failure> {
-    let home = own_group();
-    let held = Note::read(data).filter(Note::is_held);
-    let Held { note, is_new } = match held {
+fn come(data: &Path, program: &Path, witness: &Witness) -> Result<Option<String>, Failure> {
+    let note = Note::read(data);
+    let known = note.as_ref().filter(|note| note.is_held() || note.is_of_this_boot() && note.group.is_some());
+    let asks = || scope::is_needed(known, scope::lingers());
+    let home = own_group().or_else(|| if asks() { scope::enter() } else { None });
+    let Held { note, is_new } = match note.filter(Note::is_held) {
         Some(note) => Held { note: reach_outside(data, program, note), is_new: false },
         None => hold::start(data, program)?,
     };
     let lost = note.lost.iter().map(|lost| lost.count(lost.group.as_deref())).sum();
-    let entered = go_in(data, &note, home);
+    let entered = go_in(data, &note, home, witness);
     if entered.is_err() && is_new {
         note.end();
         // The failure that matters is the first one.
@@ -242,9 +245,10 @@ fn reach_outside(data: &Path, program: &Path, note: Note) -> Note {
         return note;
     }
     // Its holder has the end that lives as long as it does; this is the other one, again.
+    let log = data.join("lab/realm.log");
     let life = File::open(format!("/proc/{}/fd/2", note.process)).map_err(|error| error.to_string());
     let made =
-        life.and_then(|life| outside::connect(note.process as u32, life.into(), program, &data.join("lab/realm.log")));
+        life.and_then(|life| outside::connect(note.process as u32, life.into(), program, &log, note.group.as_deref()));
     // Where there is none, whoever comes next tries it again.
     let note = match made {
         Ok(outside) => Note { outside: Some(outside), alone: None, ..note },
@@ -255,7 +259,7 @@ fn reach_outside(data: &Path, program: &Path, note: Note) -> Note {
     note
 }
 
-fn go_in(data: &Path, note: &Note, home: Option<PathBuf>) -> Result<(), Failure> {
+fn go_in(data: &Path, note: &Note, home: Option<PathBuf>, witness: &Witness) -> Result<(), Failure> {
     let failed = || "cannot enter the lab's realm".to_owned();
     let here = std::env::current_dir().or_fail(failed)?;
     // All that this process may be refused is done before it is anywhere else.
@@ -271,6 +275,8 @@ fn go_in(data: &Path, note: &Note, home: Option<PathBuf>) -> Result<(), Failure>
             Failure::new("this process may not join the control groups of the lab's realm", format!("{error}."))
                 .help("The realm was made by a process whose control groups were its user's. Run this in the same way: `systemd-run --user --scope -p Delegate=yes andon …`.")
         })?;
+        // It stays behind where it is in a group that is not the user's, and keeps nothing from that of the realm.
+        let _ = fs::write(group.join("guests/cgroup.procs"), witness.process().to_string());
         guest.no_limits = group.parent().and_then(|parent| hand_on(parent).err());
     }
     for (namespace, kind) in namespaces {
@@ -389,7 +395,8 @@ impl Guest {
             let _ = (&groups.controllers).write_all(format!("-{controller}").as_bytes());
         }
         if self.go_home() {
-            let _ = remove_tree(&own);
+            // The way outside ends with the realm, in its own time.
+            let _ = lost::end_group(&own);
         }
     }
 }

@@ -100,7 +100,7 @@ impl Note {
     }
 
     /// Whether processes that it knows may be those that it means.
-    fn is_of_this_boot(&self) -> bool {
+    pub fn is_of_this_boot(&self) -> bool {
         self.boot == boot()
     }
 

@@ -45,9 +45,17 @@ pub(super) fn is_to_be_had() -> bool {
 }
 
 /// Connects the network namespace of a process, until nobody holds the other end of `life` any more. Gives the process that
-/// is the way, and when it was started; the reason where there is none.
-pub(super) fn connect(process: u32, life: OwnedFd, program: &Path, log: &Path) -> Result<(i32, u64), String> {
+/// is the way, and when it was started; the reason where there is none. It goes into the realm's control group, where there is
+/// one: a group with groups below that are to be limited has no processes (cgroups(7), "no internal processes").
+pub(super) fn connect(
+    process: u32,
+    life: OwnedFd,
+    program: &Path,
+    log: &Path,
+    group: Option<&Path>,
+) -> Result<(i32, u64), String> {
     device()?;
+    let group = group.and_then(|realm| own_group(realm).ok());
     let way = choose(&is_installed)?;
     let log = File::create(log).map_err(|error| error.to_string())?;
     let mut command = match way {
@@ -66,10 +74,12 @@ pub(super) fn connect(process: u32, life: OwnedFd, program: &Path, log: &Path) -
         }
     };
     command.current_dir("/").stdin(life).stdout(Stdio::piped()).stderr(log);
-    // SAFETY: setsid is async-signal-safe. It outlives the terminal that the program was started from.
+    // SAFETY: setsid and write are async-signal-safe. It outlives the terminal that the program was started from.
     unsafe {
-        command.pre_exec(|| {
+        command.pre_exec(move || {
             libc::setsid();
+            // It is as good elsewhere, where this process may not go there.
+            let _ = group.as_ref().map(|mut group| group.write_all(b"0"));
             Ok(())
         });
     }
@@ -84,6 +94,13 @@ pub(super) fn connect(process: u32, life: OwnedFd, program: &Path, log: &Path) -
     let _ = child.kill();
     let _ = child.wait();
     Err(format!("{} ended before it was ready", way.program()))
+}
+
+/// Makes the group of the way outside below that of the realm, and opens where it is joined.
+fn own_group(realm: &Path) -> io::Result<File> {
+    let group = realm.join("outside");
+    fs::create_dir_all(&group)?;
+    File::options().write(true).open(group.join("cgroup.procs"))
 }
 
 /// The program to use, by which there are.

@@ -44,6 +44,7 @@ pub struct SeenOutside {
 #[derive(Debug)]
 pub(super) struct Witness {
     way: Mutex<OwnedFd>,
+    process: i32,
 }
 
 impl Witness {
@@ -60,8 +61,13 @@ impl Witness {
                 // SAFETY: ends this process without running what belongs to its parent.
                 unsafe { libc::_exit(code) }
             }
-            _ => Ok(Witness { way: Mutex::new(way) }),
+            process => Ok(Witness { way: Mutex::new(way), process }),
         }
+    }
+
+    /// Its number.
+    pub fn process(&self) -> i32 {
+        self.process
     }
 
     /// What is at a path, of which the last step is not followed.
