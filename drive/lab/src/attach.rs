@@ -150,11 +150,19 @@ pub(crate) fn all(server: &Value) -> Vec<Attached> {
 
 /// Fails where something is not there, or is another server's. Changes nothing.
 pub(crate) fn check(records: &Records, server: &Identity, all: &[Attached]) -> Result<(), Failure> {
-    all.iter().try_for_each(|attached| match attached.what {
-        What::Volume => volume::directory(records, &attached.id)
-            .and_then(|_| taken(records, server, &attached.id).map_or(Ok(()), Err)),
-        What::Share { .. } => share::directory(records, &attached.id).map(drop),
+    all.iter().try_for_each(|attached| {
+        exists(records, attached)?;
+        let taken = taken(records, server, &attached.id).filter(|_| attached.what == What::Volume);
+        taken.map_or(Ok(()), Err)
     })
+}
+
+/// Fails where an id is not that of a volume, or of a share.
+pub(crate) fn exists(records: &Records, attached: &Attached) -> Result<(), Failure> {
+    match attached.what {
+        What::Volume => volume::directory(records, &attached.id).map(drop),
+        What::Share { .. } => share::directory(records, &attached.id).map(drop),
+    }
 }
 
 /// Why a server cannot have a volume: another one has it.

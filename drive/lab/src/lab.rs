@@ -11,6 +11,7 @@ use andon_schema::{Failure, Identity, TypeSchema};
 use andon_value::Value;
 
 use crate::failure::OrFail;
+use crate::foresee::{self, Whose};
 use crate::kind::Kind;
 use crate::life::{self, ChangedFile};
 use crate::machine::{self, Missing};
@@ -148,6 +149,19 @@ impl Lab {
         Err(Failure::new("a volume that a server has is not replaced", detail).help(
             "Make another volume and give the server that one; or take this one out of its `volumes` and apply first.",
         ))
+    }
+
+    /// Refuses what cannot be made or changed as planned, as what is on this machine already says: an id that is of something
+    /// else, an address outside of its network, a range that is somebody else's. `prior` is the object as it is, `None` where it
+    /// is made, or made anew. Other than [`Lab::plan`] it looks at this machine.
+    pub fn check_here(
+        &self,
+        kind: &str,
+        (owner, environment): (&str, Option<&str>),
+        prior: Option<&Value>,
+        planned: &Value,
+    ) -> Result<(), Failure> {
+        foresee::check(&self.records, Kind::parse(kind)?, Whose { owner, environment }, prior, planned)
     }
 
     /// Refuses a server, or a pool of such, that is to be a machine of its own where this one cannot run it. Other than

@@ -24,6 +24,7 @@ mod console;
 mod devices;
 mod failure;
 mod firewall;
+mod foresee;
 mod helper;
 mod inside;
 mod key;

@@ -272,15 +272,7 @@ fn choose(records: &Records, netlink: &mut Netlink, wanted: Option<Ipv4Net>) -> 
     let failed = || "cannot read this machine's routes".to_owned();
     let mut taken: Vec<Ipv4Net> = netlink.routes().or_fail(failed)?;
     taken.extend(netlink.addresses().or_fail(failed)?.into_iter().map(|(_, net)| net.trunc()));
-    let networks: Vec<(String, Ipv4Net)> = records
-        .all()
-        .into_iter()
-        .filter_map(|(identity, record)| {
-            let value = record?.value;
-            let cidr = value.get_str("cidr")?.parse().ok()?;
-            Some((value.get_str("name").unwrap_or(identity.as_str()).to_owned(), cidr))
-        })
-        .collect();
+    let networks = all(records);
     let Some(wanted) = wanted else {
         taken.extend(networks.iter().map(|(_, cidr)| cidr));
         return address::free_range(&taken).ok_or_else(|| {
@@ -291,14 +283,36 @@ fn choose(records: &Records, netlink: &mut Netlink, wanted: Option<Ipv4Net>) -> 
     let conflict =
         networks.iter().find(|(_, cidr)| address::overlapping(&wanted, std::slice::from_ref(cidr)).is_some());
     let detail = match conflict {
-        Some((name, cidr)) => format!("The lab's network `{name}` has {cidr}."),
+        Some((record, cidr)) => detail_of(record, cidr),
         None => match address::overlapping(&wanted, &taken) {
             Some(other) => format!("This machine already has a route to {other}."),
             None => return Ok(wanted),
         },
     };
-    Err(Failure::new(format!("the range {wanted} is taken"), detail)
-        .help("Choose another `cidr`, or leave it out to have a free one chosen."))
+    Err(range_taken(&wanted, &detail))
+}
+
+/// The networks of the lab with their ranges, whoever's they are.
+pub(crate) fn all(records: &Records) -> Vec<(Record, Ipv4Net)> {
+    let networks = records.all().into_iter().filter_map(|(_, record)| record);
+    networks
+        .filter_map(|record| {
+            let cidr = record.value.get_str("cidr")?.parse().ok()?;
+            Some((record, cidr))
+        })
+        .collect()
+}
+
+/// Which network has a range.
+pub(crate) fn detail_of(record: &Record, cidr: &Ipv4Net) -> String {
+    let name = record.value.get_str("name").or(record.value.get_str("id")).unwrap_or_default();
+    format!("The lab's network `{name}` has {cidr}.")
+}
+
+/// Why a network cannot have a range.
+pub(crate) fn range_taken(wanted: &Ipv4Net, detail: &str) -> Failure {
+    Failure::new(format!("the range {wanted} is taken"), detail)
+        .help("Choose another `cidr`, or leave it out to have a free one chosen.")
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use andon_schema::{Attribute, Failure, Format};
 use andon_value::{Type, Value};
+use saphyr_parser::{Event, Parser};
 use serde_json::json;
 
 use crate::attach::{first_user, within};
@@ -76,7 +77,26 @@ fn user_data(text: &str) -> Result<(), Failure> {
         return Err(wrong("Its first line does not say what it is.")
             .help("Begin it with `#cloud-config`, or `#!/bin/sh` for a script."));
     }
-    Ok(())
+    // Of settings that it cannot read, cloud-init says so in its own log alone, and goes on without them.
+    let is_settings = text.lines().next().is_some_and(|first| first.trim_end() == "#cloud-config");
+    if is_settings { settings(text).map_err(|why| wrong(&why)) } else { Ok(()) }
+}
+
+/// Whether a text is YAML with settings by name; else why not.
+fn settings(text: &str) -> Result<(), String> {
+    let mut first = None;
+    for event in Parser::new_from_str(text) {
+        let (event, _) = event.map_err(|error| {
+            format!("Line {} of it is no YAML: {}.", error.marker().line(), error.info().trim_end_matches('.'))
+        })?;
+        let is_content = matches!(event, Event::Scalar(..) | Event::SequenceStart(..) | Event::MappingStart(..));
+        first = first.or(is_content.then_some(event));
+    }
+    match first {
+        None | Some(Event::MappingStart(..)) => Ok(()),
+        Some(Event::Scalar(text, ..)) if text.is_empty() || text == "~" => Ok(()),
+        Some(_) => Err("It has no settings by name, such as `packages:`.".to_owned()),
+    }
 }
 
 impl Seed {
@@ -156,8 +176,25 @@ mod tests {
 
     #[test]
     fn user_data_says_what_it_is() {
-        for sound in ["#cloud-config\nruncmd: []\n", "#!/bin/sh\n", "Content-Type: multipart/mixed"] {
-            assert!(user_data(sound).is_ok(), "{sound}");
+        for sound in [
+            "#cloud-config\nruncmd: []\n",
+            "#cloud-config",
+            "#cloud-config\n# nothing yet\n---\n",
+            "#cloud-config\nwrite_files:\n- path: /a\n  content: |\n    a: [\n    \tb\n",
+            "#cloud-config\nusers: [default, {name: a, sudo: 'ALL=(ALL) NOPASSWD:ALL'}]\n",
+            "#cloud-config-archive\n- type: text/cloud-config\n",
+            "## template: jinja\n#cloud-config\nruncmd: [{{ v1.region }}]\n",
+            "#!/bin/sh\n",
+            "#!/bin/sh\na: [\n",
+            "Content-Type: multipart/mixed",
+        ] {
+            assert!(user_data(sound).is_ok(), "{sound}: {:?}", user_data(sound));
+        }
+        for (wrong, line) in
+            [("runcmd: [\n", "Line 3"), ("a: b: c\n", "Line 2"), ("- a\n", "by name"), ("just text\n", "by name")]
+        {
+            let failure = user_data(&format!("#cloud-config\n{wrong}")).unwrap_err();
+            assert!(failure.detail.contains(line), "{wrong}: {failure}");
         }
         for wrong in ["", "runcmd: []", " #cloud-config", &format!("#!{}", "x".repeat(300_000))] {
             assert!(user_data(wrong).is_err(), "{wrong}");

@@ -588,22 +588,24 @@ fn check_layers(lower: &[PathBuf]) -> Result<(), Failure> {
     }
 }
 
+/// Whether a server can have an address in a network at all.
+pub(crate) fn check_address(wanted: Ipv4Addr, range: &Range) -> Result<(), Failure> {
+    let wrong = |what: &str, why: String| {
+        Err(Failure::new(format!("the address {wanted} {what}"), why)
+            .help("Choose another one, or leave `address` out to have a free one chosen."))
+    };
+    if !range.net.contains(&wanted) || [range.net.network(), range.net.broadcast()].contains(&wanted) {
+        return wrong("is not in the network", format!("The network has {}.", range.net));
+    }
+    if wanted == range.gateway {
+        return wrong("is taken", "It is the network's gateway: this machine.".to_owned());
+    }
+    Ok(())
+}
+
 fn take_address(records: &Records, identity: &Identity, spec: &ServerSpec, range: &Range) -> Result<Ipv4Addr, Failure> {
     let net = range.net;
-    if let Some(wanted) = spec.address {
-        if !net.hosts().any(|host| host == wanted) {
-            return Err(Failure::new(
-                format!("the address {wanted} is not in the network"),
-                format!("The network has {net}."),
-            ));
-        }
-        if wanted == range.gateway {
-            return Err(Failure::new(
-                format!("the address {wanted} is taken"),
-                "It is the network's gateway: this machine.",
-            ));
-        }
-    }
+    spec.address.map_or(Ok(()), |wanted| check_address(wanted, range))?;
     let folder = records.directory(Kind::Network, &spec.network).join("addresses");
     let taken = address::take(&folder, &net, spec.address, identity.as_str());
     let taken = taken.or_fail(|| format!("cannot take an address in {}", folder.display()))?;

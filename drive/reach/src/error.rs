@@ -112,6 +112,9 @@ impl ReachError {
                 let failure = Failure::new("the target cannot be entered", format!("{}: {cause}.", capital(step)));
                 match (cause.as_str(), step.starts_with("mount the overlay")) {
                     ("Operation not permitted", _) => failure.help("Run the same command as root."),
+                    ("Resource temporarily unavailable", _) => failure.help(
+                        "It has as many processes as its `processes` lets it have: end some, or let it have more.",
+                    ),
                     (_, true) => failure.help("Keep the data directory on a file system such as ext4, xfs or btrfs."),
                     _ => failure,
                 }

@@ -25,6 +25,7 @@ pub const TESTS: &[Test] = &[
     ("network_keeps_consoles_short", keeps_consoles_short),
     ("sweep_finds_what_no_ledger_knows", sweeps),
     ("plan_says_what_is_wrong", plans),
+    ("plan_knows_what_this_machine_has", foreseen),
 ];
 
 const KIND: &str = "lab_network";
@@ -508,4 +509,50 @@ fn stops_forged_senders(world: &World) {
     for network in [&app, &other, &data] {
         world.delete(KIND, network);
     }
+}
+
+fn foreseen(world: &World) {
+    let given = [("name", Value::from("app")), ("cidr", "10.99.9.0/29".into())];
+    let (network, value) = world.create("lab_network", &given).unwrap();
+    let (share, _) = world.create("lab_share", &[]).unwrap();
+    let elsewhere = World::new();
+    let (other, _) = elsewhere.create("lab_network", &[("cidr", "10.99.9.64/29".into())]).unwrap();
+    let check = |owner: &str, kind: &str, given: &[(&str, Value)], expected: &str| {
+        let (planned, _) = world.lab.plan(kind, None, &config(kind, given)).unwrap();
+        let found = world.lab.check_here(kind, (owner, None), None, &planned);
+        let said = found.err().map_or("sound".to_owned(), |failure| format!("{failure} {}", failure.detail));
+        assert!(said.contains(expected), "{kind} {given:?}: {said}");
+    };
+    let of = |id: &str| Value::map(Type::String, [("/srv", Value::from(id))]);
+    let server = |network: &str, more: &[(&'static str, Value)], expected: &str| {
+        let own = [("name", Value::from("web")), ("image", "i".into()), ("network", network.into())];
+        check(OWNER, "lab_server", &[&own[..], more].concat(), expected);
+    };
+    server(network.as_str(), &[], "sound");
+    server(network.as_str(), &[("address", "10.99.9.6".into()), ("shares", of(share.as_str()))], "sound");
+    server(network.as_str(), &[("address", "10.99.9.1".into())], "gateway");
+    for outside in ["10.99.9.0", "10.99.9.7", "10.99.10.2"] {
+        server(network.as_str(), &[("address", outside.into())], "The network has 10.99.9.0/29");
+    }
+    server(share.as_str(), &[], "there is no network");
+    server(network.as_str(), &[("volumes", of(share.as_str()))], "there is no volume");
+    server(network.as_str(), &[("read_only_shares", of(network.as_str()))], "there is no share");
+    // What is nothing of the lab may be a test's.
+    server("mocked", &[("volumes", of("another"))], "sound");
+    let unknown = Value::map(Type::String, [("/srv", Value::unknown(Type::String))]);
+    server(network.as_str(), &[("address", Value::unknown(Type::String)), ("volumes", unknown)], "sound");
+    // What the same environment has now, its own plan may take away.
+    let range = |cidr: &str| [("cidr", Value::from(cidr))];
+    check(OWNER, "lab_network", &range("10.99.9.0/28"), "sound");
+    check("other", "lab_network", &range("10.99.9.0/28"), "`app` has 10.99.9.0/29");
+    check(OWNER, "lab_network", &range("10.99.9.0/24"), "already has a route to 10.99.9.64/29");
+    check(OWNER, "lab_snapshot", &[("volume", share.as_str().into())], "there is no volume");
+    let volume = [("size", Value::from("64M")), ("snapshot", share.as_str().into())];
+    check(OWNER, "lab_volume", &volume, "there is no snapshot");
+    // What stays as it is, is not judged again.
+    world.lab.check_here("lab_network", ("other", None), Some(&value), &value).unwrap();
+    elsewhere.delete("lab_network", &other);
+    world.delete("lab_share", &share);
+    world.delete("lab_network", &network);
+    elsewhere.assert_nothing_left();
 }

@@ -49,11 +49,7 @@ impl LabProvider {
         let environment = self.environment.as_deref().map(str::to_owned);
         let mut extra = CreateExtra { owner: self.owner.clone(), environment, ..CreateExtra::default() };
         if kind == SERVER {
-            let image = planned.get_str("image").unwrap_or_default();
-            let digest = Digest::parse(image).ok_or_else(|| {
-                Failure::new(format!("`{image}` is no image"), "A server's image is a digest such as sha256:….")
-                    .help("Give it the `digest` of an `andon_image`.")
-            })?;
+            let digest = image(planned.get_str("image").unwrap_or_default())?;
             extra.lower_dirs = self.baker.images.lower_dirs(&digest)?;
             if planned.get("vm").and_then(Value::as_bool) == Some(true) {
                 // To write a disk takes a while.
@@ -147,6 +143,11 @@ impl Provider for LabProvider {
         let kind = &request.address.resource.kind;
         let (value, replace) = self.lab.plan(kind, request.prior, request.config)?;
         self.names.take(request.address, &value)?;
+        if [SERVER, POOL].contains(&&**kind) {
+            value.get_str("image").map_or(Ok(()), |it| image(it).map(drop))?;
+        }
+        let staying = request.prior.filter(|_| replace.is_empty());
+        self.lab.check_here(kind, (&self.owner, self.environment.as_deref()), staying, &value)?;
         if let Some(prior) = request.prior.filter(|_| !replace.is_empty()) {
             self.lab.check_replacement(kind, prior)?;
         }
@@ -219,6 +220,9 @@ impl Provider for LabProvider {
     fn delete(&self, address: &InstanceAddress, identity: &Identity, prior: &Value, _: &dyn Fn(&str)) -> Outcome {
         let kind = &*address.resource.kind;
         let deleted = self.lab.delete(kind, identity).map(|()| None);
+        if deleted.is_ok() {
+            self.names.release(address);
+        }
         plain_outcome(deleted.map_err(|failure| {
             // What could not be removed wholly may be half there: it stays known, and is deleted by the next apply.
             (failure, Some(prior.clone()))
@@ -270,4 +274,12 @@ fn finished(made: Result<Made, (Failure, Option<Value>)>, request: &Request<'_>)
         made.notes.iter().for_each(|note| (request.say)(note));
         Some(made.value)
     }))
+}
+
+/// The digest by which a server names its image.
+fn image(text: &str) -> Result<Digest, Failure> {
+    Digest::parse(text).ok_or_else(|| {
+        Failure::new(format!("`{text}` is no image"), "A server's image is a digest such as sha256:….")
+            .help("Give it the `digest` of an `andon_image`.")
+    })
 }

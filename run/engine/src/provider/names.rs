@@ -1,4 +1,5 @@
-//! The names that servers of the lab have in their networks: each is one server's, or one pool's.
+//! What objects of the lab have for themselves: a server's name and address in its network, which are one server's, or one
+//! pool's; a network's name; a server's volumes.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -6,38 +7,84 @@ use std::sync::{Mutex, PoisonError};
 use andon_schema::{Failure, InstanceAddress};
 use andon_value::Value;
 
-/// Which names there are, as far as they were planned or made.
+/// Who has what, as far as it was planned or made.
 ///
 /// A server that replaces another one has its address in the definitions, and so its name, too.
 #[derive(Debug, Default)]
 pub struct Names(Mutex<Taken>);
 
-/// Who has which name.
+/// Who has which name, and the like.
 #[derive(Debug, Default)]
 struct Taken {
-    of: BTreeMap<InstanceAddress, Name>,
+    of: BTreeMap<InstanceAddress, Vec<Own>>,
     servers: BTreeMap<Place, InstanceAddress>,
     pools: BTreeMap<Place, InstanceAddress>,
+    others: BTreeMap<Own, InstanceAddress>,
 }
 
 /// A network, and a name in it in lower case, as names do not differ by that; of a pool, what comes before the numbers of its
 /// members.
 type Place = (String, String);
 
-/// What something is called.
-#[derive(Debug, Clone)]
-enum Name {
+/// What one object has, and no other.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Own {
+    /// The name of a server.
     Server(Place),
+    /// The name of a pool.
     Pool(Place),
+    /// A network, and an address in it.
+    Address(Place),
+    /// The name of a network.
+    Network(String),
+    /// The id of a volume.
+    Volume(String),
 }
 
-impl Name {
-    fn of(kind: &str, value: &Value) -> Option<Name> {
-        let place = || Some((value.get_str("network")?.to_owned(), value.get_str("name")?.to_ascii_lowercase()));
+impl Own {
+    fn of(kind: &str, value: &Value) -> Vec<Own> {
+        let name = || Some(value.get_str("name")?.to_ascii_lowercase());
+        let in_network = |name: Option<String>| Some((value.get_str("network")?.to_owned(), name?));
         match kind {
-            "lab_server" => place().map(Name::Server),
-            "lab_pool" => place().map(Name::Pool),
-            _ => None,
+            "lab_server" => {
+                let address = value.get_str("address").map(str::to_owned);
+                let volumes = value.get("volumes").and_then(Value::as_entries);
+                let ids = volumes.iter().flat_map(|volumes| volumes.values());
+                let ids = ids.filter_map(|id| id.as_str().map(|id| Own::Volume(id.to_string())));
+                let own = [in_network(name()).map(Own::Server), in_network(address).map(Own::Address)];
+                own.into_iter().flatten().chain(ids).collect()
+            }
+            "lab_pool" => in_network(name()).map(Own::Pool).into_iter().collect(),
+            "lab_network" => name().map(Own::Network).into_iter().collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Why another object cannot have it, too.
+    fn refusal(&self, holder: &InstanceAddress) -> Failure {
+        match self {
+            Own::Server((_, name)) | Own::Pool((_, name)) => Failure::new(
+                format!("the name `{name}` is taken"),
+                format!(
+                    "{holder} has it in the same network: whoever asked for it would be given the addresses of both."
+                ),
+            )
+            .help("Give one of them another `name`, or another network."),
+            Own::Address((_, address)) => {
+                Failure::new(format!("the address {address} is taken"), format!("{holder} has it in the same network."))
+                    .help("Give one of them another `address`, or leave it out to have a free one chosen.")
+            }
+            Own::Network(name) => Failure::new(
+                format!("the name `{name}` is taken"),
+                format!("{holder} has it: a server's name, such as `web.{name}.lab`, would mean two."),
+            )
+            .help("Give one of the networks another `name`."),
+            Own::Volume(id) => {
+                let detail = format!("{holder} has it, too. A volume has one server at a time.");
+                Failure::new(format!("the volume `{id}` is given to two servers"), detail).help(
+                    "Take it out of the `volumes` of one of them. What several servers are to have is a `lab_share`.",
+                )
+            }
         }
     }
 }
@@ -49,62 +96,68 @@ fn pool_of(name: &str) -> Option<&str> {
 }
 
 impl Taken {
-    /// Who has a name that this one is, or may come to be.
-    fn holder(&self, name: &Name) -> Option<&InstanceAddress> {
-        match name {
-            Name::Server(place) => {
+    /// Who has the same, or a name that this one is, or may come to be.
+    fn holder(&self, own: &Own) -> Option<&InstanceAddress> {
+        match own {
+            Own::Server(place) => {
                 let of_pool = || self.pools.get(&(place.0.clone(), pool_of(&place.1)?.to_owned()));
                 self.servers.get(place).or_else(of_pool)
             }
-            Name::Pool(place) => {
+            Own::Pool(place) => {
                 let (network, pool) = place;
                 let from = self.servers.range((network.clone(), format!("{pool}-"))..);
                 let mut near = from.take_while(|((of, name), _)| of == network && name.starts_with(&**pool));
                 let member = || near.find(|((_, name), _)| pool_of(name) == Some(pool)).map(|(_, holder)| holder);
                 self.pools.get(place).or_else(member)
             }
+            other => self.others.get(other),
         }
     }
 
     fn forget(&mut self, address: &InstanceAddress) {
-        match self.of.remove(address) {
-            Some(Name::Server(place)) => self.servers.remove(&place),
-            Some(Name::Pool(place)) => self.pools.remove(&place),
-            None => None,
-        };
+        for own in self.of.remove(address).unwrap_or_default() {
+            match own {
+                Own::Server(place) => self.servers.remove(&place),
+                Own::Pool(place) => self.pools.remove(&place),
+                other => self.others.remove(&other),
+            };
+        }
     }
 }
 
 impl Names {
-    /// Takes the name of what is planned or made, in place of the one that it had. What has none yet, or one that is not
-    /// known, takes none.
+    /// Takes what is planned or made has for itself, in place of what it had. What is not known is not taken.
     ///
     /// # Errors
     /// Where something else has it.
     pub fn take(&self, address: &InstanceAddress, value: &Value) -> Result<(), Failure> {
         let mut taken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         taken.forget(address);
-        let Some(name) = Name::of(&address.resource.kind, value) else { return Ok(()) };
-        let (Name::Server(place) | Name::Pool(place)) = &name;
-        if let Some(other) = taken.holder(&name) {
-            let detail = format!(
-                "{other} has it in the same network: whoever asked for it would be given the addresses of both."
-            );
-            return Err(Failure::new(format!("the name `{}` is taken", place.1), detail)
-                .help("Give one of them another `name`, or another network."));
+        let all = Own::of(&address.resource.kind, value);
+        if let Some((own, holder)) = all.iter().find_map(|own| Some((own, taken.holder(own)?))) {
+            return Err(own.refusal(holder));
         }
-        let places = match &name {
-            Name::Server(_) => &mut taken.servers,
-            Name::Pool(_) => &mut taken.pools,
-        };
-        places.insert(place.clone(), address.clone());
-        taken.of.insert(address.clone(), name);
+        for own in &all {
+            match own.clone() {
+                Own::Server(place) => taken.servers.insert(place, address.clone()),
+                Own::Pool(place) => taken.pools.insert(place, address.clone()),
+                other => taken.others.insert(other, address.clone()),
+            };
+        }
+        taken.of.insert(address.clone(), all);
         Ok(())
+    }
+
+    /// Gives back what something had that is no more.
+    pub fn release(&self, address: &InstanceAddress) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).forget(address);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use andon_value::Type;
+
     use super::*;
 
     fn address(text: &str) -> InstanceAddress {
@@ -137,6 +190,8 @@ mod tests {
         check((pool, "n", "web"), (other, "n", "web-"), true);
         check((pool, "n", "web"), ("app/lab_pool.two", "n", "web"), false);
         check((web, "n", "web"), ("app/lab_network.n", "n", "web"), true);
+        check(("net/lab_network.n", "-", "app"), ("net/lab_network.m", "-", "App"), false);
+        check(("net/lab_network.n", "-", "app"), ("net/lab_network.m", "-", "back"), true);
     }
 
     #[test]
@@ -149,5 +204,28 @@ mod tests {
         names.take(&other, &value("n", "web")).unwrap();
         let refused = names.take(&web, &value("n", "web")).unwrap_err();
         assert!(refused.detail.contains("app/lab_server.other"), "{refused}");
+    }
+
+    #[test]
+    fn an_address_and_a_volume_are_one_servers() {
+        let given = |name: &str, more: &[(&'static str, Value)]| {
+            Value::object([&[("network", Value::from("n")), ("name", name.into())], more].concat())
+        };
+        let volume = |id: &str| ("volumes", Value::map(Type::String, [("/srv", Value::from(id))]));
+        let names = Names::default();
+        let (web, other) = (address("app/lab_server.web"), address("app/lab_server.other"));
+        names.take(&web, &given("web", &[("address", "10.64.0.7".into()), volume("v1")])).unwrap();
+        let refused = |more: &[(&'static str, Value)]| names.take(&other, &given("other", more)).unwrap_err().summary;
+        assert_eq!(refused(&[("address", "10.64.0.7".into())]), "the address 10.64.0.7 is taken");
+        assert_eq!(refused(&[volume("v1")]), "the volume `v1` is given to two servers");
+        let unknown = ("address", Value::unknown(Type::String));
+        names.take(&other, &given("other", &[unknown.clone(), volume("v2")])).unwrap();
+        // What one gives up another may have, in the same plan.
+        names.take(&web, &given("web", &[unknown])).unwrap();
+        names.take(&other, &given("other", &[("address", "10.64.0.7".into()), volume("v1")])).unwrap();
+        // So may others what something had that is no more.
+        assert!(names.take(&web, &given("other", &[])).is_err());
+        names.release(&other);
+        names.take(&web, &given("other", &[volume("v1")])).unwrap();
     }
 }
