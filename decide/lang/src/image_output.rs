@@ -73,6 +73,50 @@ pub(crate) fn check_outputs(project: &Project, image: &Image, out: &mut Diagnost
     }
 }
 
+/// Outputs that are written over each other. Images of several names may be in one layout.
+pub(crate) fn check_places(project: &Project, out: &mut Diagnostics) {
+    let mut taken: BTreeMap<String, Vec<(&str, bool, Span)>> = BTreeMap::new();
+    for image in project.images.values() {
+        let name = &*image.name.name;
+        // What is wrong with each of them is said elsewhere.
+        for output in image.outputs.iter().filter_map(|output| evaluated(project, output).ok()) {
+            let Some(path) = place(&output, name) else { continue };
+            let is_layout = &*output.format == "oci" && !path.ends_with(".tar");
+            let others = taken.entry(path.clone()).or_default();
+            let is_over =
+                |(other, other_is_layout, _): &&(&str, bool, Span)| !(is_layout && *other_is_layout && *other != name);
+            if let Some((_, _, span)) = others.iter().find(is_over) {
+                let diagnostic = Diagnostic::error("two outputs are written to one place").at(output.span);
+                out.push(
+                    diagnostic
+                        .related(*span, "the other one")
+                        .detail(format!("Each would replace `{path}` of the other one."))
+                        .help("Give each a path of its own."),
+                );
+            }
+            others.push((name, is_layout, output.span));
+        }
+    }
+}
+
+/// Where an output is written, from the project's directory, as short as it is. `None` where it is only pushed.
+fn place(output: &Output, image: &str) -> Option<String> {
+    let path = match (output.text("path"), &*output.format) {
+        (Some(path), _) => path.to_owned(),
+        (None, "disk") => format!("{image}.{}", output.text("format").unwrap_or("qcow2")),
+        (None, _) => return None,
+    };
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/').enumerate().filter(|(at, part)| *at == 0 || !part.is_empty()).map(|(_, part)| part) {
+        match (part, parts.last()) {
+            (".", _) => {}
+            ("..", Some(last)) if !["", ".."].contains(last) => drop(parts.pop()),
+            _ => parts.push(part),
+        }
+    }
+    Some(parts.join("/"))
+}
+
 fn evaluated(project: &Project, output: &ImageOutput) -> Result<Output, Diagnostics> {
     let format = &output.format;
     let Some(schema) = FORMATS.get(&*format.name) else {

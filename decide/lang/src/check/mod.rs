@@ -84,6 +84,7 @@ pub fn check_and_ask(project: &Project, schemas: &Schemas, answers: &Answers) ->
     for image in project.images.values() {
         check_image(project, image, &mut out);
     }
+    crate::image_output::check_places(project, &mut out);
     crate::hosts::check_hosts(project, &mut out);
     for test in &project.tests {
         test::check(project, test, schemas, &mut out);

@@ -285,6 +285,36 @@ fn stacks_read_from_stacks() {
 }
 
 #[test]
+fn outputs_of_images_are_written_to_places_of_their_own() {
+    let told = "two outputs are written to one place";
+    for (one, other, place) in [
+        ("archive\" { path = \"out/x.tar\"", "oci\" { path = \"./out/../out//x.tar\"", Some("out/x.tar")),
+        ("directory\" { path = \"out/x\"", "directory\" { path = \"out/x/\"", Some("out/x")),
+        ("oci\" { path = \"x.tar\"", "oci\" { path = \"x.tar\"", Some("x.tar")),
+        ("directory\" { path = \"out/x\"", "oci\" { path = \"out/x\"", Some("out/x")),
+        ("disk\" {", "disk\" { path = \"a.qcow2\"", Some("a.qcow2")),
+        ("archive\" { path = \"/out/x.tar\"", "archive\" { path = \"out/x.tar\"", None),
+        ("archive\" { path = \"../x.tar\"", "archive\" { path = \"x.tar\"", None),
+        ("disk\" { format = \"raw\"", "disk\" { path = \"a.qcow2\"", None),
+        ("oci\" { push = [\"r.example/a:1\"]", "oci\" { push = [\"r.example/b:1\"]", None),
+        // Several images may be in one layout.
+        ("oci\" { path = \"out/x\"", "oci\" { path = \"out/x\"", None),
+    ] {
+        let image = |name: &str, output: &str| {
+            format!("image \"{name}\" {{\n  from = \"debian:bookworm\"\n  output \"{output} }}\n}}\n")
+        };
+        let given = format!("== images/x.image.hcl\n{}{}", image("a", one), image("b", other));
+        let said = said(&given, true);
+        assert_eq!(said.contains(told) && said.contains("x.image.hcl:7"), place.is_some(), "{given}{said}");
+        assert!(place.is_none_or(|place| said.contains(&format!("`{place}`"))), "{said}");
+    }
+    // But not one image twice.
+    let output = "  output \"oci\" { path = \"out/x\" }\n";
+    let given = format!("== images/x.image.hcl\nimage \"a\" {{\n  from = \"debian:bookworm\"\n{output}{output}}}\n");
+    check_words(&given, &[told, "x.image.hcl:4"]);
+}
+
+#[test]
 fn hosts_and_images() {
     const ROLES: &str = "\n== roles/web.role.hcl\nrole \"web\" {\n  inherits = [\"base\"]\n  param \"port\" {\n    type = number\n    default = 80\n  }\n  param \"greeting\" { type = string }\n}\nrole \"base\" {\n  param \"zone\" { default = \"UTC\" }\n}\n== images/web.image.hcl\nimage \"web\" {\n  from = \"debian:bookworm\"\n  roles = [\"web\"]\n  params = { greeting = \"x\" }\n}\n";
     let host = |rest: &str| {
