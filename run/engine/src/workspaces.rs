@@ -97,7 +97,13 @@ fn unreadable(path: &Path, why: &str) -> Failure {
 
 /// What is said to somebody who may not look into a project's records.
 fn forbidden(directory: &Path, path: &Path) -> Failure {
-    let owner = std::fs::metadata(records(directory)).ok().map(|found| name_of(found.uid()));
+    let records = records(directory);
+    // In the realm of a user without root, whatever is not the user's looks like nobody's.
+    let owner = match andon_lab::seen_outside(&records) {
+        Some(seen) => seen.ok().map(|seen| seen.user),
+        None => std::fs::metadata(&records).ok().map(|found| found.uid()),
+    };
+    let owner = owner.map(name_of);
     let owner = owner.unwrap_or_else(|| "somebody else".to_owned());
     let detail = format!("The project's records belong to `{owner}`, who lets nobody else read them.");
     Failure::new(format!("`{}` cannot be read", path.display()), detail)
