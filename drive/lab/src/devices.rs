@@ -128,10 +128,10 @@ pub(crate) fn confine(group: &File) -> io::Result<()> {
 
 /// What is to be said where the kernel cannot.
 pub(crate) fn unconfined(error: &io::Error) -> String {
+    let lacks = matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENOSYS));
+    let cause = if lacks { "this kernel has no CONFIG_CGROUP_BPF" } else { "this kernel refuses to filter them" };
     let error = sentence(&error.to_string());
-    format!(
-        "This kernel does not say which devices a server may open (CONFIG_CGROUP_BPF): its mounts alone keep them from it. It said: {error}"
-    )
+    format!("Nothing but its mounts keeps devices from a server here, as {cause}. It said: {error}")
 }
 
 #[cfg(test)]

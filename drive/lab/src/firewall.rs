@@ -8,7 +8,7 @@ use ipnet::Ipv4Net;
 use serde_json::Value as Json;
 
 use crate::address;
-use crate::nft::{LINKS, OWN, chain_name, in_chain, text};
+use crate::nft::{OWN, chain_name, in_chain, text};
 
 /// Where packets of servers meet a firewall, by the name of the hook.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,14 +26,15 @@ struct Dropping {
 }
 
 impl Hook {
-    /// What is to pass, for a network.
+    /// What is to pass, for a network: in words that `iptables` reads, too, as it would show none of a chain in which there is
+    /// something that it does not know.
     fn accepted(self, net: &Ipv4Net) -> [String; 2] {
         match self {
             Hook::Forward => ["saddr", "daddr"].map(|direction| format!("ip {direction} {net}")),
             Hook::Input => {
                 let gateway = address::gateway(net);
                 ["udp", "tcp"]
-                    .map(|protocol| format!("iifgroup {LINKS} ip saddr {net} ip daddr {gateway} {protocol} dport 53"))
+                    .map(|protocol| format!("iifname \"av*\" ip saddr {net} ip daddr {gateway} {protocol} dport 53"))
             }
         }
     }
@@ -196,8 +197,8 @@ mod tests {
             pass(&chains, "andon_x", &net),
             "insert rule ip filter FORWARD ip saddr 10.64.0.0/24 accept comment \"andon_x\"\n\
              insert rule ip filter FORWARD ip daddr 10.64.0.0/24 accept comment \"andon_x\"\n\
-             insert rule inet host input iifgroup 24942 ip saddr 10.64.0.0/24 ip daddr 10.64.0.1 udp dport 53 accept comment \"andon_x\"\n\
-             insert rule inet host input iifgroup 24942 ip saddr 10.64.0.0/24 ip daddr 10.64.0.1 tcp dport 53 accept comment \"andon_x\"\n"
+             insert rule inet host input iifname \"av*\" ip saddr 10.64.0.0/24 ip daddr 10.64.0.1 udp dport 53 accept comment \"andon_x\"\n\
+             insert rule inet host input iifname \"av*\" ip saddr 10.64.0.0/24 ip daddr 10.64.0.1 tcp dport 53 accept comment \"andon_x\"\n"
         );
         let own = |chain: &str, table: &str| {
             let mut rule = rule(chain, json!([{ "accept": null }]));

@@ -2,6 +2,7 @@
 //! not in their network, ranges that are others'. What is not known yet is judged when it is made, as what changes until then.
 
 use std::net::Ipv4Addr;
+use std::path::Path;
 
 use andon_schema::{Failure, Identity};
 use andon_value::Value;
@@ -62,9 +63,12 @@ pub(crate) fn check(
 /// Whether a range is neither another one's in the lab nor one of this machine's own. The networks of the same environment
 /// are the plan's: what has the range now may give it up.
 fn is_free(records: &Records, whose: Whose<'_>, wanted: &Ipv4Net) -> Result<(), Failure> {
-    let (own, others): (Vec<_>, Vec<_>) = network::all(records)
-        .into_iter()
-        .partition(|(record, _)| record.owner == whose.owner && record.environment.as_deref() == whose.environment);
+    let (own, others): (Vec<_>, Vec<_>) = network::all(records).into_iter().partition(|(record, _)| {
+        // As in [`Record::shares_names_with`]: what was recorded of no environment may be of this one.
+        let environments = record.environment.as_deref().zip(whose.environment);
+        let is_same = record.owner == whose.owner && environments.is_none_or(|(one, other)| one == other);
+        is_same || may_have_moved(&record.owner)
+    });
     if let Some((record, net)) = others.iter().find(|(_, net)| address::overlapping(wanted, &[*net]).is_some()) {
         return Err(network::range_taken(wanted, &network::detail_of(record, net)));
     }
@@ -73,11 +77,20 @@ fn is_free(records: &Records, whose: Whose<'_>, wanted: &Ipv4Net) -> Result<(), 
         return Ok(());
     }
     let failed = || "cannot read this machine's routes".to_owned();
-    let routes = Netlink::open().and_then(|mut netlink| netlink.routes()).or_fail(failed)?;
-    let is_own = |route: &Ipv4Net| own.iter().any(|(_, own)| own.contains(route));
-    let of_others: Vec<Ipv4Net> = routes.into_iter().filter(|route| !is_own(route)).collect();
+    let mut netlink = Netlink::open().or_fail(failed)?;
+    // What is left of a network that is no more goes when one is made.
+    let left = network::left_over(&mut netlink).or_fail(failed)?;
+    let is_known = |route: &Ipv4Net| own.iter().any(|(_, own)| own.contains(route)) || left.contains(route);
+    let of_others: Vec<Ipv4Net> =
+        netlink.routes().or_fail(failed)?.into_iter().filter(|route| !is_known(route)).collect();
     match address::overlapping(wanted, &of_others) {
         Some(other) => Err(network::range_taken(wanted, &format!("This machine already has a route to {other}."))),
         None => Ok(()),
     }
+}
+
+/// Whether a project is no longer where it was when it made something: it may be the one that plans, by another path.
+fn may_have_moved(owner: &str) -> bool {
+    let place = Path::new(owner);
+    place.is_absolute() && !place.exists()
 }

@@ -6,7 +6,7 @@
 //! closes the range but for the servers in it, and a table of the packet filter.
 
 use std::fs;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::net::Ipv4Addr;
 use std::path::Path;
 
@@ -138,10 +138,8 @@ pub(crate) fn update(
 /// its rules are gone; one that lost it otherwise is down, and has all of it made again.
 fn clear(lock: &Lock, netlink: &mut Netlink) -> Result<(), Failure> {
     let failed = || "cannot read what networks this machine has".to_owned();
-    let addresses = netlink.addresses().or_fail(failed)?;
-    let is_held = |gateway: Ipv4Addr| addresses.iter().any(|(_, net)| net.addr() == gateway);
-    for net in netlink.closed_ranges().or_fail(failed)?.iter().filter(|net| !is_held(address::gateway(net))) {
-        netlink.open_range(net).or_fail(|| format!("cannot remove the route to {net}"))?;
+    for net in left_over(netlink).or_fail(failed)? {
+        netlink.open_range(&net).or_fail(|| format!("cannot remove the route to {net}"))?;
     }
     for identity in nft::identities()? {
         if netlink.link(&interface("an", &identity)).or_fail(failed)?.is_none() {
@@ -149,6 +147,14 @@ fn clear(lock: &Lock, netlink: &mut Netlink) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// The ranges that are closed, and have no gateway any more.
+pub(crate) fn left_over(netlink: &mut Netlink) -> io::Result<Vec<Ipv4Net>> {
+    let addresses = netlink.addresses()?;
+    let is_held = |gateway: Ipv4Addr| addresses.iter().any(|(_, net)| net.addr() == gateway);
+    let closed = netlink.closed_ranges()?.into_iter();
+    Ok(closed.filter(|net| !is_held(address::gateway(net))).collect())
 }
 
 /// Has packets be passed on between networks; gives what is to be said of it.

@@ -100,8 +100,11 @@ pub(crate) mod format {
         Format { name: "a range of IPv4 addresses", example: "\"10.64.1.0/24\"", check: |it| text(it, super::cidr) };
     pub const NETWORK_NAME: Format =
         Format { name: "a network's name", example: "\"app\"", check: |it| text(it, super::network_name) };
-    pub const HOST_NAME: Format =
-        Format { name: "a host name", example: "\"web-0\"", check: |it| text(it, |it| super::host_name(it).map(drop)) };
+    pub const HOST_NAME: Format = Format {
+        name: "a host name",
+        example: "\"web-0\"",
+        check: |it| text(it, |it| super::server_name(it).map(drop)),
+    };
     pub const MEMORY: Format =
         Format { name: "an amount of memory", example: "\"256M\"", check: |it| text(it, super::memory) };
     pub const PROCESSORS: Format = Format {
@@ -203,6 +206,18 @@ fn network_name(text: &str) -> Result<(), Failure> {
     let mapped = mapped.trim_matches('-');
     let failure = Failure::new(format!("`{text}` is no name for a network"), detail);
     Err(if is_label(mapped) { failure.help(format!("Write `{mapped}`.")) } else { failure })
+}
+
+/// What servers are chosen by elsewhere means all of them, and this machine.
+const RESERVED_NAMES: [&str; 2] = ["all", "local"];
+
+/// The name that a server is given: what earlier versions took is left as it is.
+fn server_name(text: &str) -> Result<&str, Failure> {
+    if RESERVED_NAMES.iter().any(|name| text.eq_ignore_ascii_case(name)) {
+        let detail = "Where servers are chosen (`--on`), `all` means all of them, and `local` this machine.";
+        return Err(Failure::new(format!("`{text}` is no name for a server"), detail).help("Give it another name."));
+    }
+    host_name(text)
 }
 
 fn host_name(text: &str) -> Result<&str, Failure> {

@@ -82,14 +82,14 @@ fn attribute(group: &Group<'_>, name: &str, mark: &str, without_empty: bool, loo
         if without_empty && is_empty(is) {
             return String::new();
         }
-        return Group::with_keys(&difference(name, was, is, INDENT, mark, look), members);
+        return Group::with_keys(&becoming(name, was, is, mark, look), members);
     }
     let mut text = String::new();
     // One more takes no more room than saying that there is one more.
     let most = if values.len() <= VALUES + 1 { values.len() } else { VALUES };
     for (was, is, members) in values.iter().take(most) {
         let who = format!("{mark}{}", look.paint.dim(&format!("  # {}", Group::which(members))));
-        text.push_str(&Group::with_keys(&difference(name, was, is, INDENT, &who, look), members));
+        text.push_str(&Group::with_keys(&becoming(name, was, is, &who, look), members));
     }
     if most < values.len() {
         let members: usize = values.iter().skip(most).map(|(_, _, members)| members.len()).sum();
@@ -99,6 +99,21 @@ fn attribute(group: &Group<'_>, name: &str, mark: &str, without_empty: bool, loo
         text.push('\n');
     }
     text
+}
+
+/// The difference of an attribute. Of what is new, only what is given is told: blocks have a null for each argument left out.
+fn becoming(name: &str, was: &Value, is: &Value, mark: &str, look: Look) -> String {
+    if !was.is_null() {
+        return difference(name, was, is, INDENT, mark, look);
+    }
+    let given = is.map_deep(&mut |part| match part.kind() {
+        Kind::Object(entries) if entries.values().any(Value::is_null) => {
+            let given = entries.iter().filter(|(_, value)| !value.is_null());
+            Value::object(given.map(|(name, value)| (name.clone(), value.clone()))).mark(part.marks())
+        }
+        _ => part,
+    });
+    difference(name, was, &given, INDENT, mark, look)
 }
 
 /// What an object is that goes or comes as it is: by what people know it, or all of it.

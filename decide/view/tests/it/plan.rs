@@ -236,3 +236,26 @@ fn what_is_empty_is_not_shown_beside_what_differs() {
     let shown = shown(&plan(Vec::new(), vec![drift("a.b", was, Some(now), &["a.c"])]), None);
     assert!(shown.contains("size") && !shown.contains("tags"), "{shown}");
 }
+
+#[test]
+fn what_a_new_block_was_not_given_is_not_shown() {
+    let none = || Value::null(Type::String);
+    let block = |at: Value| Value::object([("port", at), ("user", none())]);
+    let given = [
+        ("all", block(none())),
+        ("one", block(text("80"))),
+        ("key", secret("k")),
+        ("two", Value::tuple([block(unknown())])),
+    ];
+    let new = change("a.b", PlannedAction::Create, None, Some(Value::object(given)));
+    let told = shown(&plan(vec![new], Vec::new()), None);
+    assert!(!told.contains("user") && !told.contains("null"), "{told}");
+    for kept in ["port = \"80\"", "all = {}", "key = (sensitive value)", "port = (known after apply)"] {
+        assert!(told.contains(kept), "{told}");
+    }
+    // What is taken out of one that there is, is a change.
+    let was = Value::object([("one", Value::object([("port", text("80")), ("user", text("web"))]))]);
+    let now = Value::object([("one", block(text("80")))]);
+    let told = shown(&plan(vec![change("a.b", PlannedAction::Update, Some(was), Some(now))], Vec::new()), None);
+    assert!(told.contains("user = \"web\" → null"), "{told}");
+}

@@ -67,21 +67,24 @@ fn beside(address: SocketAddr) -> io::Result<TcpListener> {
 /// Why an address cannot be listened on: of one that is taken, who has it.
 pub(super) fn cannot_listen(address: SocketAddr, error: &io::Error) -> Failure {
     let look = move || machine::listener(address);
-    balancer::cannot_listen(address, error, || among_clients(look).flatten().or_else(look))
+    balancer::cannot_listen(address, error, || among_clients(look).and_then(Result::ok).flatten().or_else(look))
 }
 
 fn bind_by(bind: Bind, address: SocketAddr) -> io::Result<TcpListener> {
-    match among_clients(move || bind(address)) {
+    match among_clients(move || bind(address)).map(|bound| bound.and_then(|bound| bound)) {
         None => bind(address),
         Some(Err(error)) if error.kind() == io::ErrorKind::AddrNotAvailable => bind(address),
         Some(bound) => bound,
     }
 }
 
-/// Does something where clients are; `None` where that is no other network than this thread's.
-fn among_clients<T: Send + 'static>(errand: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+/// Does something where clients are; `None` where that is no other network than this thread's. Fails where nobody is left
+/// there.
+fn among_clients<T: Send + 'static>(errand: impl FnOnce() -> T + Send + 'static) -> Option<io::Result<T>> {
+    let clients = CLIENTS.get()?;
     let (answer, answered) = sync_channel(1);
     // Whoever asked waits for the answer.
-    CLIENTS.get()?.send(Box::new(move || drop(answer.send(errand())))).ok()?;
-    answered.recv().ok()
+    let sent = clients.send(Box::new(move || drop(answer.send(errand()))));
+    let done = sent.ok().and_then(|()| answered.recv().ok());
+    Some(done.ok_or_else(|| io::Error::other("nobody is left on the network of the clients")))
 }

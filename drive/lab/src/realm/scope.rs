@@ -33,7 +33,9 @@ pub(super) fn enter() -> Option<PathBuf> {
     let mut command = Command::new("busctl");
     command.args(["--user", "--quiet", "call", "org.freedesktop.systemd1", "/org/freedesktop/systemd1"]);
     command.args(["org.freedesktop.systemd1.Manager", "StartTransientUnit", "ssa(sv)a(sa(sv))"]);
-    command.args([&format!("andon-{process}.scope"), "fail", "3", "Description", "s", "andon"]);
+    // A realm's first one is there for longer than the process: another one of its number has another name.
+    let began = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_micros();
+    command.args([&format!("andon-{process}-{began}.scope"), "fail", "3", "Description", "s", "andon"]);
     command.args(["PIDs", "au", "1", &process.to_string(), "Delegate", "b", "true", "0"]);
     if std::env::var_os("XDG_RUNTIME_DIR").is_none() {
         command.env("XDG_RUNTIME_DIR", format!("/run/user/{}", nix::unistd::geteuid()));

@@ -86,7 +86,7 @@ async fn dispatch(store: Arc<Store>, request: Request<Incoming>) -> Answer<Respo
         };
     }
     let found = call.store.bucket(&name, &call.by);
-    if found.is_err() && key.is_empty() && parts.method == Method::PUT {
+    if found.is_err() && key.is_empty() && parts.method == Method::PUT && call.query.is_empty() {
         // Whoever makes a bucket is told how, not that there is none.
         return Err(Refusal::access_denied(bucket::MADE_BY));
     }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Lines, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -17,11 +17,13 @@ use crate::records::absent_is_fine;
 pub(super) const SOCKET: &str = "control";
 /// QEMU answers at once, but for somebody else's conversation with it, and where this machine is very busy.
 const LIMIT: Duration = Duration::from_secs(20);
+/// The longest line that is read, in bytes: whoever serves the socket is not trusted with this process's memory.
+const LINE_LIMIT: u64 = 4 << 20;
 
 /// A conversation with a machine's QEMU, which holds one at a time.
 pub(super) struct Control {
     stream: UnixStream,
-    lines: Lines<BufReader<UnixStream>>,
+    reader: BufReader<UnixStream>,
 }
 
 /// What QEMU has that came by its socket or has a name of ours.
@@ -53,7 +55,7 @@ impl Control {
         let stream = UnixStream::connect(path_in(&File::open(directory)?))?;
         stream.set_read_timeout(Some(LIMIT))?;
         stream.set_write_timeout(Some(LIMIT))?;
-        let mut control = Control { lines: BufReader::new(stream.try_clone()?).lines(), stream };
+        let mut control = Control { reader: BufReader::new(stream.try_clone()?), stream };
         // It greets first.
         control.next()?;
         control.ask(&json!({ "execute": "qmp_capabilities" }))?;
@@ -107,7 +109,11 @@ impl Control {
     }
 
     fn next(&mut self) -> io::Result<Json> {
-        let line = self.lines.next().ok_or(io::ErrorKind::UnexpectedEof)??;
+        let mut line = String::new();
+        self.reader.by_ref().take(LINE_LIMIT).read_line(&mut line)?;
+        if !line.ends_with('\n') {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
         serde_json::from_str(&line).map_err(io::Error::other)
     }
 }

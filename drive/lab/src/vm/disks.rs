@@ -78,7 +78,7 @@ fn plug(there: &Parts, id: &str) -> Vec<Json> {
     if !there.nodes.contains(&name) {
         // What was given and not taken up is nobody's.
         commands.extend(take_back(there, &name));
-        let set = there.files.keys().max().map_or(1, |last| last + 1);
+        let set = there.files.keys().max().map_or(1, |last| last.saturating_add(1));
         commands.push(json!({ "execute": GIVE, "arguments": { "fdset-id": set, "opaque": name } }));
         commands.push(json!({ "execute": "blockdev-add", "arguments": node(id, &format!("/dev/fdset/{set}")) }));
     }

@@ -259,7 +259,14 @@ pub(crate) fn start(
     let group = Hierarchies::find()?.group(identity.as_str());
     group.create()?;
     group.limit_cpus(spec.cpus)?;
-    group.limit_memory(Some(accelerator.limit(Size::of(spec))))?;
+    let mut notes = Vec::new();
+    if let Err(failure) = group.limit_memory(Some(accelerator.limit(Size::of(spec)))) {
+        // Whoever said how much there is has it kept; for others it is better to run it.
+        if spec.memory.is_some() {
+            return Err(failure);
+        }
+        notes.push(format!("What it takes to run `{}` has no limit of memory: {}", spec.name, failure.detail));
+    }
     let link = tap::open(&interface("av", identity.as_str()), &place)
         .or_fail(|| "cannot connect the machine to its network".into())?;
     let said = fs::metadata(directory.join(CONSOLE)).map_or(0, |metadata| metadata.len());
@@ -272,12 +279,12 @@ pub(crate) fn start(
     let user = User { id: user, groups: accelerator.groups()? };
     let process = process::run(&directory, &words, given, &user, &group)?;
     drop(held);
+    let limit = accelerator.boot_limit();
+    wait_until_told(process, &directory, limit, ground.interrupt)?;
     grow_own(&directory, machine.disk)?;
-    let mut notes = Vec::new();
     if accelerator == Accelerator::None {
         notes.push(format!("`{}` is emulated, many times slower than with KVM, which does not work here.", spec.name));
     }
-    let limit = accelerator.boot_limit();
     if !wait_until_up(process, &directory, address, limit, ground.interrupt)? {
         let limit = limit.as_secs();
         notes.push(format!("`{}` can be logged in to, but its cloud-init was not done after {limit} s.", spec.name));
@@ -464,13 +471,7 @@ fn wait_until_up(
     let mut answers = false;
     let mut ask_at = Instant::now() + ASK_EVERY;
     loop {
-        if !is_machine_process(process) {
-            return Err(Failure::new("the machine ended while it booted", last_words(directory)));
-        }
-        if interrupt.load(Ordering::Relaxed) {
-            let detail = "It was waited for until it can be logged in to.";
-            return Err(Failure::new("the boot of the machine was interrupted", detail));
-        }
+        goes_on(process, directory, interrupt)?;
         if !answers && Instant::now() >= ask_at {
             answers = answers_over_ssh(address);
             ask_at = Instant::now() + ASK_EVERY;
@@ -489,6 +490,32 @@ fn wait_until_up(
         }
         std::thread::sleep(PAUSE);
     }
+}
+
+/// Waits until QEMU can be told what to do.
+fn wait_until_told(process: i32, directory: &Path, limit: Duration, interrupt: &AtomicBool) -> Result<(), Failure> {
+    let deadline = Instant::now() + limit;
+    while let Err(error) = control::Control::open(directory) {
+        goes_on(process, directory, interrupt)?;
+        if Instant::now() > deadline {
+            let summary = format!("the machine's QEMU does not answer after {} s", limit.as_secs());
+            return Err(Failure::new(summary, sentence(&error.to_string())));
+        }
+        std::thread::sleep(PAUSE);
+    }
+    Ok(())
+}
+
+/// Fails where a machine that boots has ended, or nobody wants it any more.
+fn goes_on(process: i32, directory: &Path, interrupt: &AtomicBool) -> Result<(), Failure> {
+    if !is_machine_process(process) {
+        return Err(Failure::new("the machine ended while it booted", last_words(directory)));
+    }
+    if interrupt.load(Ordering::Relaxed) {
+        let detail = "It was waited for until it can be logged in to.";
+        return Err(Failure::new("the boot of the machine was interrupted", detail));
+    }
+    Ok(())
 }
 
 fn answers_over_ssh(address: Ipv4Addr) -> bool {

@@ -233,7 +233,18 @@ fn passes_a_firewall(world: &World) {
                     add rule ip test_firewall refused counter reject; \
                     add chain ip test_firewall INPUT { type filter hook input priority 0; policy drop; }";
     run("nft", &[firewall]);
+    // And one of `iptables`, which shows none of what it cannot read.
+    let iptables = |arguments: &[&str]| std::process::Command::new("iptables").args(arguments).output().ok();
+    let has_iptables = iptables(&["-P", "INPUT", "DROP"]).is_some_and(|said| said.status.success());
+    if !has_iptables {
+        println!("in part skipped: there is no iptables that works");
+    }
     let (identity, value) = world.create(KIND, &[]).unwrap();
+    if has_iptables {
+        let said = iptables(&["-S", "INPUT"]).unwrap();
+        let shown = String::from_utf8_lossy(&said.stdout);
+        assert!(said.status.success() && shown.matches("--dport 53").count() == 2, "{said:?}");
+    }
     let accepting = format!("comment \"andon_{identity}\"");
     assert_eq!(rules().matches(&accepting).count(), 6, "{}", rules());
     // It is set up anew, as when its daemon is started again: then the network is down, until the next apply.
@@ -545,7 +556,20 @@ fn foreseen(world: &World) {
     let range = |cidr: &str| [("cidr", Value::from(cidr))];
     check(OWNER, "lab_network", &range("10.99.9.0/28"), "sound");
     check("other", "lab_network", &range("10.99.9.0/28"), "`app` has 10.99.9.0/29");
+    let (planned, _) = world.lab.plan("lab_network", None, &config("lab_network", &range("10.99.9.0/28"))).unwrap();
+    world.lab.check_here("lab_network", (OWNER, Some("production")), None, &planned).unwrap();
     check(OWNER, "lab_network", &range("10.99.9.0/24"), "already has a route to 10.99.9.64/29");
+    // What another project has is its own, unless that may be this one, moved.
+    let project = tempfile::tempdir().unwrap();
+    let owner = project.path().display().to_string();
+    let (planned, _) = world.lab.plan("lab_network", None, &config("lab_network", &range("10.99.9.128/29"))).unwrap();
+    let moved = world.identity();
+    let extra = CreateExtra { owner, ..Default::default() };
+    world.lab.create("lab_network", &moved, &planned, &extra).unwrap();
+    check(OWNER, "lab_network", &range("10.99.9.128/29"), "has 10.99.9.128/29");
+    project.close().unwrap();
+    check(OWNER, "lab_network", &range("10.99.9.128/29"), "sound");
+    world.delete("lab_network", &moved);
     check(OWNER, "lab_snapshot", &[("volume", share.as_str().into())], "there is no volume");
     let volume = [("size", Value::from("64M")), ("snapshot", share.as_str().into())];
     check(OWNER, "lab_volume", &volume, "there is no snapshot");

@@ -86,6 +86,7 @@ fn of_the_lab() {
         (SERVER, "cpus = -1", "`-1` is no number of processors @ -1"),
         (SERVER, "address = \"10.64.1.300\"", "`10.64.1.300` is no IPv4 address @ \"10.64.1.300\""),
         (SERVER, "name = \"web_0\"", "`web_0` is no host name @ \"web_0\""),
+        (SERVER, "name = \"Local\"", "`Local` is no name for a server @ \"Local\""),
         (SERVER, "name = \"web-${var.unknown}\"", ""),
         (SERVER, "image = \"\"", "this is empty @ \"\""),
         (SERVER, "network = \"\"", "this is empty @ \"\""),

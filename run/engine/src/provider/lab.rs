@@ -172,6 +172,7 @@ impl Provider for LabProvider {
         if let Err(failure) = self.names.take(request.address, planned).and(remembered) {
             return plain_outcome(Err((failure, None)));
         }
+        self.names.made(request.address, identity);
         if kind == POOL {
             return self.create_pool(request, identity, planned);
         }
@@ -221,7 +222,7 @@ impl Provider for LabProvider {
         let kind = &*address.resource.kind;
         let deleted = self.lab.delete(kind, identity).map(|()| None);
         if deleted.is_ok() {
-            self.names.release(address);
+            self.names.release(address, identity);
         }
         plain_outcome(deleted.map_err(|failure| {
             // What could not be removed wholly may be half there: it stays known, and is deleted by the next apply.

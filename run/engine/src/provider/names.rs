@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
-use andon_schema::{Failure, InstanceAddress};
+use andon_schema::{Failure, Identity, InstanceAddress};
 use andon_value::Value;
 
 /// Who has what, as far as it was planned or made.
@@ -20,6 +20,8 @@ struct Taken {
     servers: BTreeMap<Place, InstanceAddress>,
     pools: BTreeMap<Place, InstanceAddress>,
     others: BTreeMap<Own, InstanceAddress>,
+    /// The objects that were made, as far as this run made them.
+    made: BTreeMap<InstanceAddress, Identity>,
 }
 
 /// A network, and a name in it in lower case, as names do not differ by that; of a pool, what comes before the numbers of its
@@ -148,9 +150,18 @@ impl Names {
         Ok(())
     }
 
-    /// Gives back what something had that is no more.
-    pub fn release(&self, address: &InstanceAddress) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).forget(address);
+    /// Knows which object it is that has what an address has taken.
+    pub fn made(&self, address: &InstanceAddress, identity: &Identity) {
+        let mut taken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        taken.made.insert(address.clone(), identity.clone());
+    }
+
+    /// Gives back what an object had that is no more. What was made before it went, in its place, keeps it.
+    pub fn release(&self, address: &InstanceAddress, gone: &Identity) {
+        let mut taken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if taken.made.get(address).is_none_or(|made| made == gone) {
+            taken.forget(address);
+        }
     }
 }
 
@@ -225,7 +236,11 @@ mod tests {
         names.take(&other, &given("other", &[("address", "10.64.0.7".into()), volume("v1")])).unwrap();
         // So may others what something had that is no more.
         assert!(names.take(&web, &given("other", &[])).is_err());
-        names.release(&other);
+        let [before, after] = [1, 2].map(Identity::from_random);
+        names.made(&other, &after);
+        names.release(&other, &before);
+        assert!(names.take(&web, &given("other", &[])).is_err(), "one was made in its place");
+        names.release(&other, &after);
         names.take(&web, &given("other", &[volume("v1")])).unwrap();
     }
 }
