@@ -745,10 +745,12 @@ mod tests {
 
     #[test]
     fn times_have_units() {
-        for (text, expected) in [("0", 0), ("30s", 30_000), ("5m", 300_000), ("250ms", 250), ("1h", 3_600_000)] {
+        for (text, expected) in
+            [("0", 0), ("30s", 30_000), ("5m", 300_000), ("250ms", 250), ("1h", 3_600_000), ("5d", 432_000_000)]
+        {
             assert_eq!(duration(text), Ok(Duration::from_millis(expected)), "{text}");
         }
-        for text in ["", "s", "5d", "-1", "1.5s"] {
+        for text in ["", "s", "5y", "-1", "1.5s"] {
             assert!(duration(text).is_err(), "{text}");
         }
     }
