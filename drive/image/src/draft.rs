@@ -2,12 +2,14 @@
 //! stays where it fails.
 
 use std::ffi::OsString;
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 use andon_schema::Failure;
+use nix::unistd::geteuid;
 
 use crate::images::remove_all;
 use crate::lock::Lock;
@@ -16,7 +18,8 @@ use crate::patience::stopped;
 use crate::trouble::Trouble;
 
 /// A file or a directory in the making, `.NAME.andon-draft` beside its place. Who writes to the same place at the same time
-/// waits; what somebody who was killed left of one is taken over. Dropped before it is finished, it leaves nothing.
+/// waits; what a process of the same user left of one when it was killed is taken over. What another user put there is refused,
+/// and so is a link, as what it leads to is somebody else's. Dropped before it is finished, it leaves nothing.
 #[derive(Debug)]
 pub(crate) struct Draft {
     path: PathBuf,
@@ -30,10 +33,15 @@ impl Draft {
     pub(crate) fn of_file(place: &Path, interrupt: &AtomicBool) -> Result<(Draft, File), Failure> {
         make_parent(place)?;
         let path = draft_of(place);
-        let open = || File::options().create(true).truncate(false).write(true).open(&path);
+        let make = || File::options().create_new(true).write(true).open(&path).map(drop);
+        // A pipe is not waited at.
+        let open =
+            || opened(&path, make, File::options().write(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK));
         let lock = Lock::of_what_is_at(&path, open, interrupt).doing("write", place)?.ok_or_else(stopped)?;
         let draft = Draft { path: path.clone(), place: place.to_owned(), is_there: true, _lock: lock };
-        let file = File::options().truncate(true).write(true).open(&path).doing("write", place)?;
+        let mut again = File::options();
+        let again = again.truncate(true).write(true).custom_flags(libc::O_NOFOLLOW);
+        let file = again.open(&path).doing("write", place)?;
         Ok((draft, file))
     }
 
@@ -41,13 +49,9 @@ impl Draft {
     pub(crate) fn of_directory(place: &Path, interrupt: &AtomicBool) -> Result<Draft, Failure> {
         make_parent(place)?;
         let path = draft_of(place);
-        let open = || {
-            match fs::create_dir(&path) {
-                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-                _ => {}
-            }
-            File::open(&path)
-        };
+        let make = || fs::create_dir(&path);
+        let open =
+            || opened(&path, make, File::options().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_DIRECTORY));
         let lock = Lock::of_what_is_at(&path, open, interrupt).doing("write", place)?.ok_or_else(stopped)?;
         let draft = Draft { path: path.clone(), place: place.to_owned(), is_there: true, _lock: lock };
         for entry in fs::read_dir(&path).doing("read", &path)? {
@@ -96,6 +100,27 @@ pub fn write_document(place: &Path, bytes: &[u8], interrupt: &AtomicBool) -> Res
     let (draft, mut file) = Draft::of_file(place, interrupt)?;
     file.write_all(bytes).doing("write", place)?;
     draft.finish()
+}
+
+/// Opens a draft, which is made where there is none.
+fn opened(path: &Path, make: impl Fn() -> io::Result<()>, how: &OpenOptions) -> io::Result<File> {
+    let foreign = |what: &str| Err(io::Error::other(format!("{} is there, {what}; remove it", path.display())));
+    loop {
+        let is_new = match make() {
+            Ok(()) => true,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => false,
+            Err(error) => return Err(error),
+        };
+        return match how.open(path) {
+            // On some file systems all is somebody else's, also what one makes.
+            Ok(file) if is_new || file.metadata()?.uid() == geteuid().as_raw() => Ok(file),
+            Ok(_) => foreign("which another user made"),
+            // Whoever had it brought it to its place.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(_) if fs::symlink_metadata(path).is_ok_and(|it| it.is_symlink()) => foreign("a symbolic link"),
+            Err(error) => Err(error),
+        };
+    }
 }
 
 fn draft_of(place: &Path) -> PathBuf {
@@ -162,6 +187,39 @@ mod tests {
         drop(Draft::of_directory(&tree, &interrupt).unwrap());
         assert_eq!(names(&tree), ["new"]);
         assert_eq!(names(directory.path()), ["it", "it.draft", "tree"]);
+    }
+
+    #[test]
+    fn a_draft_of_somebody_else_is_refused() {
+        let directory = directory();
+        let (place, other) = (directory.path().join("it"), directory.path().join("other"));
+        let interrupt = AtomicBool::new(false);
+        let refusals = || {
+            let failures = [
+                Draft::of_file(&place, &interrupt).map(drop).unwrap_err(),
+                Draft::of_directory(&place, &interrupt).map(drop).unwrap_err(),
+            ];
+            failures.map(|failure| failure.detail)
+        };
+        // A link that leads nowhere, to a file and to a directory: neither is made or touched.
+        std::os::unix::fs::symlink(&other, draft_of(&place)).unwrap();
+        for make in [|_: &Path| {}, |it: &Path| fs::write(it, "own").unwrap(), |it: &Path| fs::create_dir(it).unwrap()]
+        {
+            drop(fs::remove_file(&other));
+            make(&other);
+            let before = fs::symlink_metadata(&other).map(|it| (it.len(), it.is_dir())).ok();
+            assert!(refusals().iter().all(|said| said.contains("a symbolic link")), "{:?}", refusals());
+            assert_eq!(fs::symlink_metadata(&other).map(|it| (it.len(), it.is_dir())).ok(), before);
+        }
+        if !geteuid().is_root() {
+            return println!("skipped: only root makes files of others");
+        }
+        fs::remove_file(draft_of(&place)).unwrap();
+        fs::write(draft_of(&place), "left").unwrap();
+        std::os::unix::fs::chown(draft_of(&place), Some(4711), Some(4711)).unwrap();
+        let failure = Draft::of_file(&place, &interrupt).map(drop).unwrap_err();
+        assert!(failure.detail.contains("another user"), "{failure}");
+        assert_eq!(fs::read_to_string(draft_of(&place)).unwrap(), "left");
     }
 
     #[test]

@@ -60,7 +60,8 @@ impl Lock {
     }
 
     /// The lock of a file or a directory itself, once nobody else has it and it is what is at that path: whoever had it may have
-    /// given it another name. It leaves nothing there. `None` where an end is asked for before.
+    /// given it another name. A link is what it leads to; `open` says whether one counts. It leaves nothing there. `None`
+    /// where an end is asked for before.
     pub(crate) fn of_what_is_at(
         path: &Path,
         open: impl Fn() -> io::Result<File>,
@@ -69,11 +70,10 @@ impl Lock {
         loop {
             match Flock::lock(open()?, FlockArg::LockExclusiveNonblock) {
                 Ok(lock) => {
-                    let (held, there) = (lock.metadata()?, fs::symlink_metadata(path));
+                    let (held, there) = (lock.metadata()?, fs::metadata(path));
                     if there.is_ok_and(|there| (there.dev(), there.ino()) == (held.dev(), held.ino())) {
                         return Ok(Some(Lock(lock)));
                     }
-                    continue;
                 }
                 Err((_, Errno::EWOULDBLOCK)) => {}
                 Err((_, error)) => return Err(error.into()),

@@ -160,8 +160,11 @@ pub fn a_layout_holds_several_images() {
             run("skopeo", &["inspect", &format!("oci:{}:{tag}", layout.display())]);
         }
     }
-    // What only the replaced one had goes.
-    write(&digest, "two");
+    // What only the replaced one had goes, also where the layout is known by a link.
+    let link = data.0.join("link");
+    std::os::unix::fs::symlink(&layout, &link).unwrap();
+    all(&ContainerConfig::default(), &images, &digest).write_layout(&link, "two").unwrap();
+    assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
     assert_eq!(count(), alone);
     assert_eq!(elsewhere.images().base(&from("two"), &|_| {}).unwrap().digest, digest);
     // What is no layout is left alone.
