@@ -298,7 +298,16 @@ pub fn commit_of(directory: &Path, written: &[String]) -> Result<Option<(String,
     let but: Vec<String> = written
         .iter()
         .map(|path| path.trim_start_matches("./").trim_end_matches('/'))
-        .flat_map(|path| [format!(":(exclude,literal){path}"), format!(":(exclude){path}.*")])
+        .flat_map(|path| {
+            // What is beside it, too: bills and provenance, the mark of a directory, what is in the making.
+            let (above, name) = path.rsplit_once('/').map_or(("", path), |(above, name)| (above, name));
+            let slash = if path.contains('/') { "/" } else { "" };
+            [
+                format!(":(exclude,literal){path}"),
+                format!(":(exclude){path}.*"),
+                format!(":(exclude){above}{slash}.{name}.*"),
+            ]
+        })
         .collect();
     let mut question = vec!["status", "--porcelain", "--untracked-files=all", "--", "."];
     question.extend(but.iter().map(String::as_str));
@@ -371,7 +380,7 @@ mod tests {
             println!("skipped: git is not installed");
             return;
         }
-        let written = ["./out/web".to_owned(), "out/web.tar".to_owned()];
+        let written = ["./out/web", "out/web.tar", "disk.raw"].map(str::to_owned);
         assert_eq!(commit_of(folder.path(), &written), Ok(None));
         put("web.image.hcl");
         assert!(git(&["add", "."]) && git(&["commit", "--quiet", "-m", "a"]));
@@ -380,6 +389,10 @@ mod tests {
         for path in ["out/web/etc/motd", "out/web.spdx.json", "out/web.tar", "out/web.tar.provenance.json"] {
             put(path);
         }
+        for path in ["out/.web.andon-root", "out/.web.tar.andon-draft", "out/.web.andon-draft/etc/motd"] {
+            put(path);
+        }
+        put(".disk.raw.andon-draft");
         assert_eq!(commit_of(folder.path(), &written), Ok(Some(commit.clone())));
         put("out/other");
         assert_eq!(commit_of(folder.path(), &written), Ok(Some((commit.0.clone(), true))));
