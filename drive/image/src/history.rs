@@ -12,6 +12,7 @@ use andon_schema::Failure;
 use serde_json::{Value as Json, json};
 
 use crate::images::{Stack, names, remove_all};
+use crate::oci::BLOB_FORM;
 use crate::owners::Owners;
 use crate::tree::Tree;
 use crate::trouble::Trouble;
@@ -320,12 +321,14 @@ impl Images {
         Ok(())
     }
 
-    /// Removes packed layers whose layer is gone, and notes on layers.
+    /// Removes packed layers whose layer is gone, those of another form, and notes on layers.
     fn drop_blobs(&self) -> Result<u64, Failure> {
         let mut freed = 0;
         let blobs = self.directory.join("blobs");
         for name in names(&blobs)? {
-            let layer = name.split('.').next().and_then(Digest::from_directory_name);
+            let mut parts = name.split('.');
+            let layer = parts.next().and_then(Digest::from_directory_name);
+            let layer = layer.filter(|_| parts.next() == Some(BLOB_FORM));
             // One that somebody packs now.
             let packer = name.strip_prefix(".draft-").map(|process| Path::new("/proc").join(process));
             let is_packed_now = packer.is_some_and(|packer| packer.is_dir());
@@ -369,6 +372,26 @@ impl Images {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Settings;
+
+    #[test]
+    fn packed_layers_of_another_form_go() {
+        let folder = tempfile::tempdir().unwrap();
+        let images = Images::open(folder.path(), Settings::default()).unwrap();
+        let [kept, gone] = ["1", "2"].map(|digit| Digest::parse(&format!("sha256:{}", digit.repeat(64))).unwrap());
+        fs::create_dir_all(images.layer_place(&kept)).unwrap();
+        let blobs = images.directory.join("blobs");
+        fs::create_dir_all(&blobs).unwrap();
+        let [kept, gone] = [kept, gone].map(|layer| layer.directory_name());
+        let now = ["tar", "about", "tar.gz", "tar.about"].map(|end| format!("{kept}.{BLOB_FORM}.{end}"));
+        let before = ["tar", "about", "tar.gz", "tar.about", "1.tar"].map(|end| format!("{kept}.{end}"));
+        for name in now.iter().chain(&before).chain([&format!("{gone}.{BLOB_FORM}.tar")]) {
+            fs::write(blobs.join(name), "12345").unwrap();
+        }
+        assert_eq!(images.drop_blobs().unwrap(), 6 * 5);
+        let left: BTreeSet<String> = names(&blobs).unwrap().into_iter().collect();
+        assert_eq!(left, BTreeSet::from(now));
+    }
 
     #[test]
     fn nothing_runs_on_into_a_line_that_was_cut_short() {

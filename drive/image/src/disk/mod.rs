@@ -48,7 +48,7 @@ const AROUND: u64 = MIB + LOADER_BYTES + FIRMWARE_BYTES + MIB;
 /// What is free on a disk whose size nobody gave, beside a fifth of what is in use.
 const FREE: u64 = 256 * MIB;
 /// The form of the disks that are kept; another one when what is written here changes.
-const FORM: u32 = 1;
+const FORM: u32 = 2;
 
 /// How a disk's bytes are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -78,6 +78,9 @@ pub struct ContainerConfig {
     pub volumes: Vec<String>,
 }
 
+/// The form of the packed layers that are kept; another one when what is packed changes.
+pub(crate) const BLOB_FORM: &str = "2";
+
 /// An image in this form.
 #[derive(Debug)]
 pub struct OciImage {
@@ -135,7 +138,7 @@ impl Images {
     /// Where a packed layer is kept, and what is known of it: beside it, in a line.
     fn blob_place(&self, layer: &Digest, plain: bool) -> (PathBuf, PathBuf) {
         let end = if plain { "tar" } else { "tar.gz" };
-        let place = self.directory.join("blobs").join(format!("{}.{end}", layer.directory_name()));
+        let place = self.directory.join("blobs").join(format!("{}.{BLOB_FORM}.{end}", layer.directory_name()));
         let about = place.with_extension("about");
         (place, about)
     }
