@@ -37,7 +37,12 @@ impl Compiled {
 
 fn stamps(directory: &Path) -> BTreeMap<OsString, Vec<(u32, u32)>> {
     let mut stamps: BTreeMap<OsString, Vec<(u32, u32)>> = BTreeMap::new();
-    for entry in fs::read_dir(directory.join("__pycache__")).into_iter().flatten().flatten() {
+    let compiled = directory.join("__pycache__");
+    // A link of an image leads to somewhere on this machine.
+    if !fs::symlink_metadata(&compiled).is_ok_and(|it| it.is_dir()) {
+        return stamps;
+    }
+    for entry in fs::read_dir(&compiled).into_iter().flatten().flatten() {
         let path = entry.path();
         let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
         if path.extension() != Some(OsStr::new("pyc")) || !is_file {
@@ -114,5 +119,11 @@ mod tests {
             ["one.py", "two.py", "__pycache__"].map(|name| of(&mut compiled, name).is_some()),
             [true, false, false]
         );
+        // Nor is what a link leads to.
+        let (cache, other) = (folder.path().join("__pycache__"), folder.path().join("other"));
+        assert_eq!(time(), Some(1_600_000_000));
+        fs::rename(&cache, &other).unwrap();
+        std::os::unix::fs::symlink(&other, &cache).unwrap();
+        assert_eq!(time(), None);
     }
 }

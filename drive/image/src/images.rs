@@ -446,7 +446,7 @@ impl Images {
         if mode & 0o077 == 0 {
             return Ok(());
         }
-        fs::set_permissions(path, fs::Permissions::from_mode(0o700)).doing("keep to oneself", path)
+        fs::set_permissions(path, fs::Permissions::from_mode(0o700)).doing("set the mode of", path)
     }
 
     pub(crate) fn look(&self, digest: &Digest) -> Option<Kept> {
