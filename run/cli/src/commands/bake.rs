@@ -1,6 +1,7 @@
 //! `bake`: images, without anything that uses them.
 
-use std::path::{Path, PathBuf};
+use std::collections::BTreeMap;
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -60,6 +61,56 @@ impl Form {
             Form::Push { .. } => Ok(()),
         }
     }
+
+    /// Where it is written on this machine, whatever the path is called, and whether other images may be there, too.
+    fn place(&self) -> Option<(PathBuf, bool)> {
+        let (path, is_shared) = match self {
+            Form::Layout { path, .. } => (path, !is_archive(path)),
+            Form::Archive(path) | Form::Disk { path, .. } | Form::Directory(path) => (path, false),
+            Form::Push { .. } => return None,
+        };
+        // What takes the place of a link does not take that of what it leads to.
+        Some(match (path.parent(), path.file_name()) {
+            (Some(above), Some(name)) if !is_shared => (settled(above).join(name), is_shared),
+            _ => (settled(path), is_shared),
+        })
+    }
+}
+
+/// A path from the root, without links as far as it is there.
+fn settled(path: &Path) -> PathBuf {
+    let mut settled = PathBuf::new();
+    let here = || std::env::current_dir().unwrap_or_default().join(path);
+    for part in std::path::absolute(path).unwrap_or_else(|_| here()).components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir => drop(settled.pop()),
+            part => {
+                settled.push(part);
+                settled = settled.canonicalize().unwrap_or(settled);
+            }
+        }
+    }
+    settled
+}
+
+/// Refuses two things that would be written over each other. Images of several names may be in one layout.
+fn check_places(planned: &[(&str, Vec<Wanted>)]) -> Result<(), Diagnostic> {
+    let mut taken: BTreeMap<PathBuf, Vec<(&str, bool)>> = BTreeMap::new();
+    for (name, wanted) in planned {
+        for (place, is_shared) in wanted.iter().filter_map(|it| it.form.place()) {
+            let others = taken.entry(place.clone()).or_default();
+            if others.iter().any(|(other, other_is)| !(is_shared && *other_is && other != name)) {
+                return Err(Diagnostic::error("two outputs are written to one place")
+                    .detail(format!("Each would replace `{}` of the other one.", place.display()))
+                    .help(
+                        "Name another place with --output, or leave out those of the definition with --no-outputs.",
+                    ));
+            }
+            others.push((name, is_shared));
+        }
+    }
+    Ok(())
 }
 
 /// `andon bake`
@@ -104,6 +155,7 @@ pub fn run(context: &Context, arguments: &BakeArguments) -> Result<(), Stop> {
             Err(stop) => return Err(stop),
         }
     }
+    check_places(&planned)?;
     let key = arguments.key.as_deref().map(SigningKey::read).transpose().map_err(|failure| refused(&failure))?;
     let mut baker = provider::baker(project.session.settings(), &definitions).map_err(|failure| refused(&failure))?;
     baker.afresh = arguments.update;
@@ -266,6 +318,12 @@ fn container_config(output: &Output) -> ContainerConfig {
     }
 }
 
+/// A path as it is told: without a `./` that says nothing.
+fn shown(path: &Path) -> String {
+    let short = path.strip_prefix(".").ok().filter(|short| !short.as_os_str().is_empty());
+    short.unwrap_or(path).display().to_string()
+}
+
 /// Whether a layout is one file.
 fn is_archive(path: &Path) -> bool {
     path.extension().is_some_and(|end| end == "tar")
@@ -278,7 +336,7 @@ fn write(
     (form, said): (&Form, Option<(&Attestations, Option<&SigningKey>)>),
     say: &mut dyn FnMut(&str),
 ) -> Result<Json, Failure> {
-    let place = |path: &Path| path.strip_prefix(".").unwrap_or(path).display().to_string();
+    let place = shown;
     let beside = |path: &Path, also: &[Digest]| -> Result<Vec<String>, Failure> {
         let Some((said, key)) = said else { return attestations::remove_beside(path).map(|()| Vec::new()) };
         Ok(said.write_beside(path, key, also)?.iter().map(|path| place(path)).collect())
@@ -340,6 +398,50 @@ fn write(
             let attested = beside(path, &[])?;
             let said = format!("wrote {}", place(path));
             Ok(json!({ "format": "directory", "path": place(path), "attestations": attested, "said": said }))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_told_as_short_as_it_is() {
+        for (path, told) in [(".", "."), ("./", "./"), ("./out/x", "out/x"), ("out", "out"), ("/out", "/out")] {
+            assert_eq!(shown(Path::new(path)), told);
+        }
+    }
+
+    #[test]
+    fn nothing_is_written_over_something_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |path: &str| folder.path().join(path);
+        std::fs::create_dir(at("real")).unwrap();
+        std::os::unix::fs::symlink("real", at("link")).unwrap();
+        std::os::unix::fs::symlink("x.tar", at("real/latest.tar")).unwrap();
+        let layout = |path: &str| Form::Layout { path: at(path), config: ContainerConfig::default() };
+        let archive = |path: &str| Form::Archive(at(path));
+        let here = std::env::current_dir().unwrap();
+        for (one, other, same_image, clashes) in [
+            (archive("x.tar"), archive("./no/../x.tar"), true, true),
+            (archive("x.tar"), layout("x.tar"), false, true),
+            (archive("real/x.tar"), archive("link/x.tar"), true, true),
+            (archive("real/x.tar"), archive("real/latest.tar"), true, false),
+            (Form::Directory(at("out/x")), Form::Directory(at("out/x/")), true, true),
+            (Form::Archive("x.tar".into()), Form::Archive(here.join("x.tar")), true, true),
+            (layout("real"), layout("link"), true, true),
+            (layout("real"), layout("link"), false, false),
+            (archive("x.tar"), archive("link/../x.tar"), true, true),
+            (archive("x.tar"), archive("real/x.tar"), true, false),
+        ] {
+            let told = format!("{:?} {:?}", one.place(), other.place());
+            let [one, other] = [one, other].map(|form| Wanted { form, is_attested: true });
+            let planned = match same_image {
+                true => vec![("a", vec![one, other])],
+                false => vec![("a", vec![one]), ("b", vec![other])],
+            };
+            assert_eq!(check_places(&planned).is_err(), clashes, "{told}");
         }
     }
 }
