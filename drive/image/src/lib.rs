@@ -69,7 +69,7 @@ pub use draft::write_document;
 pub use held::{digest_of_root, images_of_layout, is_layout};
 pub use history::{Baked, PruneRule, Pruned};
 pub use images::{Images, Kept, Settings, Stack};
-pub use oci::{ContainerConfig, Document, OciImage, Reference, Registries};
+pub use oci::{ContainerConfig, Document, OciImage, Reference, Referrer, Registries};
 pub use output::{can_be_directory, can_be_file, can_be_layout};
 pub use owners::Owner;
 pub use packages::Package;

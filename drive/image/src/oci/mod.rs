@@ -28,7 +28,7 @@ pub(crate) use layout::layout_contents;
 pub(crate) use pull::Frames;
 pub(crate) use pull::{Origin, shown};
 pub use reference::Reference;
-pub use referrers::Document;
+pub use referrers::{Document, Referrer};
 pub(crate) use registry::NOT_THERE;
 pub use registry::Registries;
 

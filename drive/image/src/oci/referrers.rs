@@ -5,8 +5,8 @@
 use andon_schema::Failure;
 use serde_json::{Value as Json, json};
 
-use super::registry::{Asked, expect, page, text};
-use super::{INDEX, MANIFEST, OciImage, Reference, Registries, digest_of, length};
+use super::registry::{Asked, expect, page, refuse, text};
+use super::{INDEX, MANIFEST, OciImage, Reference, Registries, digest_of};
 use crate::Digest;
 
 /// A configuration that says nothing, as artifacts have it.
@@ -20,6 +20,15 @@ pub struct Document {
     pub media_type: String,
     /// Its text.
     pub bytes: Vec<u8>,
+}
+
+/// A document that is beside an image in a registry, before it is fetched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Referrer {
+    /// What it is said to be.
+    pub media_type: String,
+    /// The digest of its text, or why that is not known.
+    pub document: Result<Digest, Failure>,
 }
 
 impl Document {
@@ -77,32 +86,48 @@ impl Registries {
         expect(to, answer, &[201]).map(drop)
     }
 
-    /// The digest of an image's manifest, and the documents of these types that are beside it. Nobody vouches for what they say.
-    pub fn attached(&self, of: &Reference, media_types: &[&str]) -> Result<(Digest, Vec<Document>), Failure> {
+    /// The digest of an image's manifest, and which documents of these types are beside it.
+    pub fn referrers(&self, of: &Reference, media_types: &[&str]) -> Result<(Digest, Vec<Referrer>), Failure> {
         let (_, _, digest) = self.manifest(of, of.wanted())?;
         let entries = match self.listed_at(of, &format!("referrers/{digest}"))? {
             Some(entries) => entries,
             None => self.listed(of, &tag_of(&digest))?.unwrap_or_default(),
         };
-        let mut documents = Vec::new();
+        let mut referrers = Vec::new();
         for entry in entries {
             let named = |name: &str| entry.get(name).and_then(Json::as_str);
             let Some(media_type) = named("artifactType").filter(|it| media_types.contains(it)) else { continue };
             let Some(wanted) = named("digest") else { continue };
-            let (_, manifest, _) = self.manifest(of, wanted)?;
-            let manifest: Json = serde_json::from_slice(&manifest).unwrap_or_default();
-            let is_of_it = manifest.get("subject").and_then(|it| it.get("digest")?.as_str()) == Some(digest.as_str());
-            let layer = manifest.get("layers").and_then(|layers| layers.get(0)?.get("digest")?.as_str());
-            if let Some(layer) = layer.filter(|_| is_of_it).and_then(Digest::parse) {
-                let url = self.url(of, &format!("blobs/{layer}"));
-                let mut answer = expect(of, self.ask(of, &url, &Asked::Get("*/*"))?, &[200])?;
-                let bytes = page(of, &mut answer)?;
-                if digest_of(&bytes) == layer && length(&bytes) > 0 {
-                    documents.push(Document { media_type: media_type.to_owned(), bytes });
+            let document = match self.manifest(of, wanted) {
+                Ok((_, manifest, _)) => {
+                    let manifest: Json = serde_json::from_slice(&manifest).unwrap_or_default();
+                    let is_of_it =
+                        manifest.get("subject").and_then(|it| it.get("digest")?.as_str()) == Some(digest.as_str());
+                    let layer = manifest.get("layers").and_then(|layers| layers.get(0)?.get("digest")?.as_str());
+                    let Some(layer) = layer.filter(|_| is_of_it).and_then(Digest::parse) else { continue };
+                    Ok(layer)
                 }
-            }
+                // It may be somebody else's: the others count nevertheless.
+                Err(failure) => Err(failure),
+            };
+            referrers.push(Referrer { media_type: media_type.to_owned(), document });
         }
-        Ok((digest, documents))
+        Ok((digest, referrers))
+    }
+
+    /// A document that is beside an image. Nobody vouches for what it says.
+    ///
+    /// # Errors
+    /// Also where it is larger than what registries take for a manifest.
+    pub fn document(&self, of: &Reference, referrer: &Referrer) -> Result<Document, Failure> {
+        let digest = referrer.document.clone()?;
+        let url = self.url(of, &format!("blobs/{digest}"));
+        let mut answer = expect(of, self.ask(of, &url, &Asked::Get("*/*"))?, &[200])?;
+        let bytes = page(of, &mut answer)?;
+        match digest_of(&bytes) == digest {
+            true => Ok(Document { media_type: referrer.media_type.clone(), bytes }),
+            false => Err(refuse(of, &digest)),
+        }
     }
 
     fn listed(&self, of: &Reference, tag: &str) -> Result<Option<Vec<Json>>, Failure> {
@@ -122,4 +147,70 @@ impl Registries {
 
 fn tag_of(digest: &Digest) -> String {
     digest.as_str().replacen(':', "-", 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::io::{BufRead, BufReader, Write};
+    use std::net::TcpListener;
+
+    use super::*;
+
+    /// Answers by path, and each path that is not known with 404.
+    fn serve(pages: BTreeMap<String, Vec<u8>>) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        std::thread::spawn(move || {
+            for mut stream in listener.incoming().flatten() {
+                let lines: Vec<String> =
+                    BufReader::new(&stream).lines().map_while(Result::ok).take_while(|line| !line.is_empty()).collect();
+                let path = lines.first().and_then(|line| line.split(' ').nth(1)).unwrap_or_default();
+                let (status, bytes) = match pages.get(path) {
+                    Some(bytes) => ("200 OK", bytes.as_slice()),
+                    None => ("404 Not Found", &b"{}"[..]),
+                };
+                let head = format!("HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", bytes.len());
+                let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(bytes));
+            }
+        });
+        address
+    }
+
+    #[test]
+    fn what_others_put_beside_an_image_keeps_nobody_from_the_rest() {
+        let image = br#"{"schemaVersion":2}"#.to_vec();
+        let subject = digest_of(&image);
+        let (signed, large) = (b"signed".to_vec(), vec![b'x'; 5 << 20]);
+        let mut pages = BTreeMap::new();
+        let mut entries = Vec::new();
+        for (media_type, bytes, of, is_there) in [
+            ("a/bill", &large, &subject, true),
+            ("a/bill", &b"gone".to_vec(), &subject, false),
+            ("a/signed", &large, &subject, true),
+            ("a/signed", &signed, &subject, true),
+            ("a/signed", &b"of another".to_vec(), &digest_of(b"another"), true),
+            ("a/other", &b"other".to_vec(), &subject, true),
+        ] {
+            let layer = json!({ "digest": digest_of(bytes).as_str() });
+            let manifest = json!({ "type": media_type, "layers": [layer], "subject": { "digest": of.as_str() } });
+            let manifest = manifest.to_string().into_bytes();
+            entries.push(json!({ "artifactType": media_type, "digest": digest_of(&manifest).as_str() }));
+            if is_there {
+                pages.insert(format!("/v2/web/manifests/{}", digest_of(&manifest)), manifest);
+                pages.insert(format!("/v2/web/blobs/{}", digest_of(bytes)), bytes.clone());
+            }
+        }
+        pages.insert("/v2/web/manifests/1".to_owned(), image);
+        pages.insert(format!("/v2/web/referrers/{subject}"), json!({ "manifests": entries }).to_string().into_bytes());
+        let of = Reference::parse(&format!("{}/web:1", serve(pages))).unwrap();
+        let registries = Registries::new();
+        let (digest, found) = registries.referrers(&of, &["a/bill", "a/signed"]).unwrap();
+        assert_eq!(digest, subject);
+        let named: Vec<_> = found.iter().map(|it| (&*it.media_type, it.document.as_ref().ok().cloned())).collect();
+        let (large, whole) = (Some(digest_of(&large)), Some(digest_of(&signed)));
+        assert_eq!(named, [("a/bill", large.clone()), ("a/bill", None), ("a/signed", large), ("a/signed", whole)]);
+        let read: Vec<_> = found.iter().map(|it| registries.document(&of, it).map(|it| it.bytes).ok()).collect();
+        assert_eq!(read, [None, None, None, Some(signed)]);
+    }
 }

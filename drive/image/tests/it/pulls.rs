@@ -313,7 +313,7 @@ pub fn a_registry_that_stalls_is_not_waited_for() {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let of = Reference::parse(&format!("{}/team/web:1", silent.local_addr().unwrap())).unwrap();
     let client = Registries::new().giving_up_after(Duration::from_millis(200));
-    let failure = client.attached(&of, &[]).unwrap_err();
+    let failure = client.referrers(&of, &[]).unwrap_err();
     assert!(
         failure.summary == "the registry cannot be reached" && failure.detail.contains("nothing came"),
         "{failure}"

@@ -242,10 +242,11 @@ impl Store<'_> {
                 Some(count) => format!(" ({count} files)"),
                 None => String::new(),
             };
-            text.push_str(&format!("{} package {name} {}{files}\n", sign_of(package), became(package)));
+            let (name, became) = (visible(name), visible(&became(package)));
+            text.push_str(&format!("{} package {name} {became}{files}\n", sign_of(package)));
         }
         for file in rest.iter().take(SHOWN) {
-            let of = file.package.as_ref().map(|package| format!(", of {package}")).unwrap_or_default();
+            let of = file.package.as_ref().map(|package| format!(", of {}", visible(package))).unwrap_or_default();
             text.push_str(&format!("{} {} {}{of}\n", sign_of(file), visible(&file.name), visible(&became(file))));
         }
         if rest.len() > SHOWN {
@@ -468,21 +469,27 @@ impl Store<'_> {
         }
         let of = Reference::parse(reference).map_err(stop)?;
         let registries = Registries::new().interrupted_by(interrupt());
-        let (digest, documents) = registries.attached(&of, &[SIGNED, SPDX, CYCLONEDX]).map_err(stop)?;
+        let (digest, referrers) = registries.referrers(&of, &[SIGNED, SPDX, CYCLONEDX]).map_err(stop)?;
         let mut why = None;
-        for document in documents.iter().filter(|document| document.media_type == SIGNED) {
+        for referrer in referrers.iter().filter(|referrer| referrer.media_type == SIGNED) {
+            let document = match registries.document(&of, referrer) {
+                Ok(document) => document,
+                Err(failure) => {
+                    why = Some(failure);
+                    continue;
+                }
+            };
             let envelope = serde_json::from_slice(&document.bytes).unwrap_or_default();
             match open(&envelope, keys) {
                 Ok(statement) if is_about(&statement, &digest) => {
-                    let replaced = byproducts(&statement).into_iter().find(|(_, media_type, named)| {
-                        // Others may have put bills of their own beside it.
-                        let mut there = documents.iter().filter(|it| it.media_type == *media_type).peekable();
-                        there.peek().is_some() && !there.any(|it| it.digest() == *named)
-                    });
-                    if let Some((_, media_type, named)) = replaced {
-                        let detail = format!("Beside {of} there is none of the type {media_type} that is {named}.");
-                        why = Some(Failure::new("a bill of materials is not what was signed", detail));
-                        continue;
+                    for (_, media_type, named) in byproducts(&statement) {
+                        // Other tools put bills of their own beside it: one that is named and not there is not missed.
+                        let mut there = referrers.iter().filter(|it| it.media_type == media_type).peekable();
+                        if there.peek().is_some() && !there.any(|it| it.document.as_ref() == Ok(&named)) {
+                            self.context.say(&format!(
+                                "No {media_type} beside {of} is the one that was signed, {named}: somebody else made what is there."
+                            ));
+                        }
                     }
                     let by = builder(&statement);
                     if !self.context.arguments.json {
