@@ -23,20 +23,22 @@ pub struct Backend {
     pub healthy: Arc<AtomicBool>,
     pub requests: Arc<AtomicUsize>,
     stop: Arc<AtomicBool>,
+    listens: Option<thread::JoinHandle<()>>,
 }
 
 impl Backend {
     pub fn new(name: &'static str) -> Backend {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let backend = Backend {
+        let mut backend = Backend {
             address,
             healthy: Arc::new(AtomicBool::new(true)),
             requests: Arc::default(),
             stop: Arc::default(),
+            listens: None,
         };
         let (healthy, requests, stop) = (backend.healthy.clone(), backend.requests.clone(), backend.stop.clone());
-        thread::spawn(move || {
+        backend.listens = Some(thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 if stop.load(Ordering::SeqCst) {
                     return;
@@ -46,7 +48,7 @@ impl Backend {
                     let _ = serve(name, stream, &healthy, &requests, &stop);
                 });
             }
-        });
+        }));
         backend
     }
 
@@ -59,6 +61,8 @@ impl Drop for Backend {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::SeqCst);
         let _ = TcpStream::connect(self.address);
+        // From then on it refuses: before that, whoever connects is accepted, and cut off.
+        let _ = self.listens.take().map(thread::JoinHandle::join);
     }
 }
 
