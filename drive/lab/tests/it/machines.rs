@@ -29,8 +29,11 @@ impl Machine {
         let mut command = Command::new("sh");
         command.args(["-c", script, "sh"]).arg(&group).arg(QEMU).args(paused).args(words.split(' '));
         let machine = Machine(command.stdin(Stdio::null()).spawn().unwrap());
-        let program = format!("/proc/{}/exe", machine.0.id());
-        while !fs::read_link(&program).unwrap().ends_with("qemu-system-x86_64") {
+        let of = |name: &str| format!("/proc/{}/{name}", machine.0.id());
+        // Its words are there a moment later than its program.
+        while !fs::read_link(of("exe")).unwrap().ends_with("qemu-system-x86_64")
+            || !fs::read_to_string(of("cmdline")).unwrap().contains("-nodefaults")
+        {
             std::thread::sleep(std::time::Duration::from_millis(2));
         }
         machine
