@@ -30,6 +30,7 @@ mod survival;
 mod volumes;
 mod world;
 
+use std::panic::catch_unwind;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -79,13 +80,23 @@ fn main() -> ExitCode {
         println!("skipped: this machine lacks {}. {}", missing.what, missing.how);
         return ExitCode::SUCCESS;
     }
+    let mut failed = Vec::new();
     for (name, test) in tests.into_iter().filter(|(name, _)| wanted(name)) {
         println!("test {name} ...");
         let start = Instant::now();
-        let world = World::new();
-        test(&world);
-        world.assert_nothing_left();
-        println!("test {name} ... ok ({:.2} s)", start.elapsed().as_secs_f64());
+        // A world that is left takes along what is in it, so that the next test finds none of it.
+        let passed = catch_unwind(|| {
+            let world = World::new();
+            test(&world);
+            world.assert_nothing_left();
+        });
+        let word = if passed.is_ok() { "ok" } else { "FAILED" };
+        println!("test {name} ... {word} ({:.2} s)", start.elapsed().as_secs_f64());
+        failed.extend(passed.is_err().then_some(name));
     }
-    ExitCode::SUCCESS
+    if failed.is_empty() {
+        return ExitCode::SUCCESS;
+    }
+    println!("failed: {}", failed.join(", "));
+    ExitCode::FAILURE
 }
