@@ -219,10 +219,16 @@ pub(crate) fn delete(records: &Records, lock: &Lock, identity: &Identity) -> Res
     nft::remove(lock, identity.as_str())?;
     let mut netlink = Netlink::open().or_fail(|| "cannot talk to the kernel about networks".into())?;
     let name = interface("an", identity.as_str());
-    netlink.delete_link(&name).or_fail(|| format!("cannot remove the interface {name}"))?;
+    let failed = || format!("cannot remove the interface {name}");
+    // As long as the gateway's address is there, no other lab of this machine takes the range, and makes a route to it: where
+    // that is gone, the route may be another's.
     if let Ok(Range { net, .. }) = range(records, identity.as_str()) {
-        netlink.open_range(&net).or_fail(|| format!("cannot remove the route to {net}"))?;
+        let is_own = netlink.link(&name).or_fail(failed)?.is_some();
+        if is_own || left_over(&mut netlink).or_fail(failed)?.contains(&net) {
+            netlink.open_range(&net).or_fail(|| format!("cannot remove the route to {net}"))?;
+        }
     }
+    netlink.delete_link(&name).or_fail(failed)?;
     absent_is_fine(fs::remove_dir_all(&folder)).or_fail(|| format!("cannot remove {}", folder.display()))
 }
 
