@@ -69,14 +69,18 @@ pub(crate) fn replace_order(plan: &Plan, state: &EnvironmentState, findings: &mu
     }
 }
 
-/// What something that must be left before it goes uses or used, and the resources of which two such instances are. What
-/// goes after it, as it used that, holds in turn what it used itself.
+/// What something that must be left before it goes uses or used, and the resources of which two such instances are; and all
+/// that these use or used in turn, whether they change or not.
 fn held<'a>(plan: &'a Plan, state: &'a EnvironmentState) -> BTreeSet<&'a ResourceAddress> {
     let mut open: Vec<&ResourceAddress> = Vec::new();
     let mut first: BTreeMap<&ResourceAddress, &InstanceAddress> = BTreeMap::new();
-    let mut goes: BTreeMap<&ResourceAddress, Vec<&PlannedChange>> = BTreeMap::new();
+    let mut uses: BTreeMap<&ResourceAddress, Vec<&[ResourceAddress]>> = BTreeMap::new();
+    for (address, object) in state.objects() {
+        uses.entry(&address.resource).or_default().push(&object.dependencies);
+    }
     for change in &plan.changes {
         let resource = &change.address.resource;
+        uses.entry(resource).or_default().push(&change.dependencies);
         let left_first = match &change.action {
             PlannedAction::Replace { order, .. } => *order == ReplaceOrder::CreateFirst,
             action => action.is_removal() && change.create_before_destroy,
@@ -85,14 +89,11 @@ fn held<'a>(plan: &'a Plan, state: &'a EnvironmentState) -> BTreeSet<&'a Resourc
             open.extend(change.dependencies.iter().chain(stored(change, state)));
             open.extend((*first.entry(resource).or_insert(&change.address) != &change.address).then_some(resource));
         }
-        if change.action.is_removal() || matches!(change.action, PlannedAction::Replace { .. }) {
-            goes.entry(resource).or_default().push(change);
-        }
     }
     let mut held = BTreeSet::new();
     while let Some(resource) = open.pop() {
         if held.insert(resource) {
-            open.extend(goes.get(resource).into_iter().flatten().flat_map(|change| stored(change, state)));
+            open.extend(uses.get(resource).into_iter().flatten().copied().flatten());
         }
     }
     held
