@@ -16,10 +16,21 @@ use crate::records::absent_is_fine;
 /// The /24s from which networks without a `cidr` are taken, as first address and prefix length.
 const POOL: (Ipv4Addr, u8) = (Ipv4Addr::new(10, 64, 0, 0), 12);
 
-/// The first /24 of the pool that overlaps nothing that is taken.
-pub(crate) fn free_range(taken: &[Ipv4Net]) -> Option<Ipv4Net> {
+/// The first /24 of the pool that overlaps nothing that is taken. The search begins at a place that is the data directory's:
+/// so labs of one machine seldom want the same range, also where one of them cannot be seen to have it, as its network is
+/// down.
+pub(crate) fn free_range(taken: &[Ipv4Net], data: &Path) -> Option<Ipv4Net> {
     let pool = Ipv4Net::new(POOL.0, POOL.1).ok()?;
-    pool.subnets(24).ok()?.find(|range| overlapping(range, taken).is_none())
+    let count = 1 << (24 - POOL.1);
+    let first = usize::try_from(fnv(data.as_os_str().as_encoded_bytes()) % count).ok()?;
+    let (from, before) = (pool.subnets(24).ok()?.skip(first), pool.subnets(24).ok()?.take(first));
+    from.chain(before).find(|range| overlapping(range, taken).is_none())
+}
+
+/// FNV-1a (Fowler, Noll, Vo), of 64 bits.
+pub(crate) fn fnv(bytes: &[u8]) -> u64 {
+    let step = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, step)
 }
 
 /// One of the taken ranges that shares addresses with this one. The default route is none: it takes nothing.
@@ -92,16 +103,22 @@ mod tests {
 
     #[test]
     fn ranges_avoid_what_is_taken() {
-        let check = |taken: &[&str], range: &str| {
+        let free = |taken: &[&str], data: &str| {
             let taken: Vec<Ipv4Net> = taken.iter().map(|text| net(text)).collect();
-            assert_eq!(free_range(&taken), Some(net(range)), "{taken:?}");
+            free_range(&taken, Path::new(data)).map(|range| range.to_string())
         };
-        check(&[], "10.64.0.0/24");
-        check(&["0.0.0.0/0"], "10.64.0.0/24");
-        check(&["10.64.0.0/24", "10.64.1.128/25"], "10.64.2.0/24");
-        check(&["10.64.0.7/32"], "10.64.1.0/24");
-        check(&["10.64.0.0/16"], "10.65.0.0/24");
-        assert_eq!(free_range(&[net("10.0.0.0/8")]), None);
+        let check = |taken: &[&str], range: &str| {
+            assert_eq!(free(taken, "/var/lib/andon").as_deref(), Some(range), "{taken:?}");
+        };
+        check(&[], "10.68.24.0/24");
+        check(&["0.0.0.0/0"], "10.68.24.0/24");
+        check(&["10.68.24.0/24", "10.68.25.128/25"], "10.68.26.0/24");
+        check(&["10.68.24.7/32"], "10.68.25.0/24");
+        check(&["10.68.0.0/16"], "10.69.0.0/24");
+        // What is after the last is before the first.
+        check(&["10.65.0.0/16", "10.66.0.0/15", "10.68.0.0/14", "10.72.0.0/13"], "10.64.0.0/24");
+        assert_eq!(free(&["10.0.0.0/8"], "/var/lib/andon"), None);
+        assert_ne!(free(&[], "/var/lib/andon"), free(&[], "/srv/andon"));
     }
 
     #[test]

@@ -28,7 +28,8 @@ use crate::realm::Realm;
 use crate::records::{Lock, Record, Records, absent_is_fine};
 use crate::spec::NetworkSpec;
 
-/// Keeps every process of this machine, whatever its data directory, from choosing a range at the same moment.
+/// Keeps every process of this machine, whatever its data directory, from taking ranges and giving them back at the same
+/// moment.
 const MACHINE_LOCK: &str = "/run/lock/andon-lab";
 /// The same in the realm of a user without root, which is one for each data directory.
 const REALM_LOCK: &str = "network";
@@ -45,11 +46,8 @@ pub(crate) fn interface(prefix: &str, identity: &str) -> String {
     if identity.len() <= 13 {
         return format!("{prefix}{identity}");
     }
-    // FNV-1a (Fowler, Noll, Vo), for identities that do not fit.
-    let hash = identity
-        .bytes()
-        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
-    format!("{prefix}{:012x}", hash >> 16)
+    // Of identities that do not fit.
+    format!("{prefix}{:012x}", address::fnv(identity.as_bytes()) >> 16)
 }
 
 /// The range of a network that exists.
@@ -65,6 +63,14 @@ pub(crate) fn range(records: &Records, network: &str) -> Result<Range, Failure> 
     Ok(Range { net, gateway: address::gateway(&net) })
 }
 
+fn lock_ranges(records: &Records) -> Result<Lock, Failure> {
+    let path = match records.realm() {
+        Some(_) => records.path_of_lock(REALM_LOCK),
+        None => MACHINE_LOCK.into(),
+    };
+    Lock::take(&path).or_fail(|| format!("cannot lock {}", path.display()))
+}
+
 pub(crate) fn create(
     records: &Records,
     program: &Path,
@@ -75,12 +81,7 @@ pub(crate) fn create(
 ) -> Result<Made, Failure> {
     let spec = NetworkSpec::decode(planned)?;
     let mut netlink = Netlink::open().or_fail(|| "cannot talk to the kernel about networks".into())?;
-    let realm = records.realm();
-    let machine_lock = match &realm {
-        Some(_) => records.path_of_lock(REALM_LOCK),
-        None => MACHINE_LOCK.into(),
-    };
-    let machine_lock = Lock::take(&machine_lock).or_fail(|| format!("cannot lock {}", machine_lock.display()))?;
+    let machine_lock = lock_ranges(records)?;
     clear(lock, &mut netlink)?;
     let net = choose(records, &mut netlink, spec.cidr)?;
     let range = Range { net, gateway: address::gateway(&net) };
@@ -96,7 +97,7 @@ pub(crate) fn create(
     records.write(identity, &Record { environment: extra.environment.clone(), ..record })?;
     set_up(&mut netlink, identity, &range)?;
     drop(machine_lock);
-    let mut notes: Vec<String> = forward(realm, spec.masquerade)?;
+    let mut notes: Vec<String> = forward(records.realm(), spec.masquerade)?;
     let policy = policy::policy(records, &net, &value)?;
     notes.extend(nft::apply(lock, identity.as_str(), &net, spec.masquerade, policy.as_ref())?);
     notes.extend(names::start(records, program, identity, &range)?);
@@ -115,7 +116,10 @@ pub(crate) fn update(
     let spec = NetworkSpec::decode(planned)?;
     let range = range(records, identity.as_str())?;
     let mut netlink = Netlink::open().or_fail(|| "cannot talk to the kernel about networks".into())?;
+    let machine_lock = lock_ranges(records)?;
+    still_free(&mut netlink, identity, &range)?;
     set_up(&mut netlink, identity, &range)?;
+    drop(machine_lock);
     let mut notes = forward(records.realm(), spec.masquerade)?;
     let policy = policy::policy(records, &range.net, planned)?;
     notes.extend(nft::apply(lock, identity.as_str(), &range.net, spec.masquerade, policy.as_ref())?);
@@ -166,6 +170,22 @@ fn forward(realm: Option<&Realm>, masquerade: bool) -> Result<Vec<String>, Failu
         Err(why) if masquerade => vec![format!("Servers of this network reach nothing outside of the lab: {why}")],
         _ => Vec::new(),
     })
+}
+
+/// Refuses to bring a network up of whose range others took addresses while it was down.
+fn still_free(netlink: &mut Netlink, identity: &Identity, range: &Range) -> Result<(), Failure> {
+    let failed = || "cannot read this machine's addresses".to_owned();
+    let own = netlink.link(&interface("an", identity.as_str())).or_fail(failed)?.map(|link| link.index);
+    let (own, others): (Vec<_>, Vec<_>) =
+        netlink.addresses().or_fail(failed)?.into_iter().partition(|(link, _)| Some(*link) == own);
+    let others: Vec<Ipv4Net> = others.into_iter().map(|(_, net)| net.trunc()).collect();
+    if own.iter().any(|(_, net)| net.addr() == range.gateway) {
+        return Ok(());
+    }
+    let Some(other) = address::overlapping(&range.net, &others) else { return Ok(()) };
+    let detail = format!("While the network was down, this machine took an address of {other}.");
+    Err(Failure::new(format!("the range {} is taken", range.net), detail)
+        .help("Give that up, or have the network made anew: `andon apply -replace=ADDRESS`."))
 }
 
 /// Makes what of a network is not there.
@@ -220,8 +240,8 @@ pub(crate) fn delete(records: &Records, lock: &Lock, identity: &Identity) -> Res
     let mut netlink = Netlink::open().or_fail(|| "cannot talk to the kernel about networks".into())?;
     let name = interface("an", identity.as_str());
     let failed = || format!("cannot remove the interface {name}");
-    // As long as the gateway's address is there, no other lab of this machine takes the range, and makes a route to it: where
-    // that is gone, the route may be another's.
+    let _machine_lock = lock_ranges(records)?;
+    // Where the interface is gone, another lab may have taken the range since, and the route is its own.
     if let Ok(Range { net, .. }) = range(records, identity.as_str()) {
         let is_own = netlink.link(&name).or_fail(failed)?.is_some();
         if is_own || left_over(&mut netlink).or_fail(failed)?.contains(&net) {
@@ -287,7 +307,7 @@ fn choose(records: &Records, netlink: &mut Netlink, wanted: Option<Ipv4Net>) -> 
     let networks = all(records);
     let Some(wanted) = wanted else {
         taken.extend(networks.iter().map(|(_, cidr)| cidr));
-        return address::free_range(&taken).ok_or_else(|| {
+        return address::free_range(&taken, records.data()).ok_or_else(|| {
             Failure::new("no range is free for the network", "This machine has routes into every /24 of 10.64.0.0/12.")
                 .help("Give the network a `cidr` of your own.")
         });

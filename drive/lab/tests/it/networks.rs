@@ -16,6 +16,7 @@ pub const TESTS: &[Test] = &[
     ("network_ranges_do_not_collide", ranges_do_not_collide),
     ("network_changes_in_place", changes_in_place),
     ("network_that_was_removed_by_hand_comes_back", removed_by_hand),
+    ("network_that_was_removed_by_hand_loses_its_range", loses_its_range),
     ("network_that_nobody_knows_of_is_cleared_away", cleared_away),
     ("network_passes_a_firewall_that_drops", passes_a_firewall),
     ("network_lets_in_what_it_allows", lets_in),
@@ -110,6 +111,23 @@ fn removed_by_hand(world: &World) {
     assert!(!run("ip", &["route"]).contains(cidr));
 }
 
+/// Another lab takes the range of a network that is down: it keeps it, whatever becomes of that network.
+fn loses_its_range(world: &World) {
+    let (lost, value) = world.create(KIND, &[]).unwrap();
+    run("ip", &["link", "delete", &format!("an{lost}")]);
+    let folder = tempfile::tempdir().unwrap();
+    let other = lab(folder.path());
+    let cidr = value.get_str("cidr").unwrap();
+    let (planned, _) = other.plan(KIND, None, &config(KIND, &[("cidr", cidr.into())])).unwrap();
+    let taker = world.identity();
+    let taken = other.create(KIND, &taker, &planned, &CreateExtra::default()).unwrap().value;
+    let failure = world.update(KIND, &lost, &value, &[]).unwrap_err();
+    assert!(failure.summary.contains(cidr) && failure.detail.contains("was down"), "{failure}");
+    world.delete(KIND, &lost);
+    assert_eq!(other.read(KIND, &taker, &taken).unwrap().as_ref(), Some(&taken));
+    other.delete(KIND, &taker).unwrap();
+}
+
 /// As where a data directory was removed, and the interfaces that were seen.
 fn cleared_away(world: &World) {
     if !alone("network_that_nobody_knows_of_is_cleared_away") {
@@ -119,9 +137,9 @@ fn cleared_away(world: &World) {
     let folder = tempfile::tempdir().unwrap();
     let other = lab(folder.path());
     let identity = world.identity();
-    let (planned, _) = other.plan(KIND, None, &config(KIND, &[])).unwrap();
-    let value = other.create(KIND, &identity, &planned, &CreateExtra::default()).unwrap().value;
-    let cidr = value.get_str("cidr").unwrap();
+    let cidr = "10.99.1.0/24";
+    let (planned, _) = other.plan(KIND, None, &config(KIND, &[("cidr", cidr.into())])).unwrap();
+    other.create(KIND, &identity, &planned, &CreateExtra::default()).unwrap();
     // A route of somebody else's is none of the lab's business.
     run("ip", &["route", "add", "unreachable", "10.64.200.0/24"]);
     run("sh", &["-c", &format!("kill -9 $(pgrep -f '__lab-names.*{identity}')")]);
@@ -131,9 +149,8 @@ fn cleared_away(world: &World) {
         run("nft", &["list", "tables"]).contains(&format!("table ip andon_{identity}"))
     };
     assert!(table(&identity) && run("ip", &["route"]).contains(&format!("unreachable {cidr}")));
-    let (next, of_next) = world.create(KIND, &[]).unwrap();
+    let (next, _) = world.create(KIND, &[("cidr", cidr.into())]).unwrap();
     assert!(!table(&identity) && table(&living) && table(&next));
-    assert_eq!(of_next.get_str("cidr"), Some(cidr), "its range is free again");
     let routes = run("ip", &["route"]);
     for kept in [of_living.get_str("cidr").unwrap(), cidr, "10.64.200.0/24"] {
         assert_eq!(routes.matches(&format!("unreachable {kept}")).count(), 1, "{routes}");
