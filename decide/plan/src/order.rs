@@ -215,7 +215,7 @@ impl Draft {
         if early.is_empty() {
             return pressing;
         }
-        let late = self.behind(early.iter().copied());
+        let late = self.behind(early.iter().copied(), |_| true);
         let mut gathered: BTreeMap<&ResourceAddress, Option<usize>> = BTreeMap::new();
         for (at, change) in changes.iter().enumerate() {
             let resource = &change.address.resource;
@@ -242,8 +242,9 @@ impl Draft {
 
     /// The replacements that delete first and have a removal come before what leaves the object. An object of which is
     /// said that it must be left first cannot be left then, as Terraform's "cycle" says, unless they create first.
+    /// Those only whose own removal waits for it: on every way to what leaves it, the first making is of one of them.
     fn pressing(&self, changes: &[PlannedChange], removal: usize, leaving: Vec<usize>) -> Vec<usize> {
-        let (behind, before) = (self.behind([removal]), self.before(leaving));
+        let (behind, before) = (self.behind([removal], |kind| !matches!(kind, StepKind::Make(_))), self.before(leaving));
         let between = |remove: &usize| behind.contains(remove) && before.contains(remove);
         let removes = self.delete_first(changes).into_iter().filter(between);
         removes.filter_map(|remove| self.steps.get(remove)?.kind.change()).collect()
@@ -257,13 +258,13 @@ impl Draft {
         removes.filter_map(|(_, remove)| *remove).collect()
     }
 
-    /// Some steps, and all that wait for them.
-    fn behind(&self, steps: impl IntoIterator<Item = usize>) -> BTreeSet<usize> {
+    /// Some steps, and all that wait for them by way of such.
+    fn behind(&self, steps: impl IntoIterator<Item = usize>, by_way_of: impl Fn(StepKind) -> bool) -> BTreeSet<usize> {
         let followers = self.followers();
         let mut open: Vec<usize> = steps.into_iter().collect();
         let mut behind = BTreeSet::new();
         while let Some(step) = open.pop() {
-            if behind.insert(step) {
+            if behind.insert(step) && self.steps.get(step).is_some_and(|step| by_way_of(step.kind)) {
                 open.extend(followers.get(step).into_iter().flatten());
             }
         }

@@ -271,10 +271,7 @@ fn has_servers(world: &World) {
     let failure = user.does("volume", &words);
     assert!(String::from_utf8_lossy(&failure.stdout).contains("needs root"), "{failure:?}");
     // All is killed, as by a reboot: it is started again with its files and its address.
-    for (process, _) in user.processes() {
-        // SAFETY: touches no memory.
-        unsafe { libc::kill(process, libc::SIGKILL) };
-    }
+    user.kill(|_| true);
     assert_eq!(user.does_well("look", &words), "network false\nserver false\nbalancer false\n");
     let said = user.does_well("up-again", &words);
     assert_eq!(get(&listen, "/").unwrap().status, 200);
