@@ -290,7 +290,7 @@ fn killed(world: &World) {
     let listen = free_port();
     let (identity, value) = world.create(KIND, &[("listen", listen.as_str().into())]).unwrap();
     run("kill", &["-9", &init(&identity)]);
-    let deadline = Instant::now() + Duration::from_secs(5);
+    let deadline = Instant::now() + Duration::from_secs(30);
     let down = loop {
         let now = world.lab.read(KIND, &identity, &value).unwrap().unwrap();
         if now.get("running") == Some(&Value::from(false)) {

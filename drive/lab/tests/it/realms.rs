@@ -148,7 +148,7 @@ impl User {
             // SAFETY: touches no memory. The user is this test's alone.
             unsafe { libc::kill(*process, libc::SIGKILL) };
         }
-        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(5);
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
         while self.processes().iter().any(|(process, _)| found.contains(process)) {
             assert!(std::time::Instant::now() < deadline, "{found:?}");
             std::thread::sleep(std::time::Duration::from_millis(1));
@@ -156,7 +156,7 @@ impl User {
     }
 
     fn assert_nothing_left(&self) {
-        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(5);
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
         while !self.processes().is_empty() {
             assert!(std::time::Instant::now() < deadline, "{:?}", self.processes());
             std::thread::sleep(std::time::Duration::from_millis(10));
@@ -177,7 +177,7 @@ impl Drop for User {
             // SAFETY: touches no memory. The user is this test's alone.
             unsafe { libc::kill(process, libc::SIGKILL) };
         }
-        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(5);
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
         while !self.processes().is_empty() && std::time::Instant::now() < deadline {
             std::thread::sleep(std::time::Duration::from_millis(10));
         }
@@ -232,7 +232,7 @@ fn has_servers(world: &World) {
     user.hidden = WAYS.to_vec();
     let said = user.does_well("up", &words);
     assert!(said.contains("neither slirp4netns nor pasta is installed"), "{said}");
-    assert_eq!(get(&listen, "/").unwrap().status, 200);
+    answers(&listen);
     let init = init_of(&said);
     // Its root is the user, and nobody more: in a user namespace of its own.
     assert_eq!(fs::metadata(format!("/proc/{init}")).unwrap().uid(), *USER);
@@ -274,7 +274,7 @@ fn has_servers(world: &World) {
     user.kill(|_| true);
     assert_eq!(user.does_well("look", &words), "network false\nserver false\nbalancer false\n");
     let said = user.does_well("up-again", &words);
-    assert_eq!(get(&listen, "/").unwrap().status, 200);
+    answers(&listen);
     assert_eq!(inside(&init_of(&said), "stat -c %u:%g /var/x").trim(), "33:33");
     outside_is_reached(&init_of(&said));
     // A realm whose holder has ended is held again as long as anybody is in it: nothing in it notices.
@@ -291,7 +291,7 @@ fn has_servers(world: &World) {
     assert_eq!(user.does_well("look", &words), "network true\nserver true\nbalancer true\n");
     outside_is_reached(&init_of(&said));
     is_lost_until_changed(&user, &words, &said);
-    assert_eq!(get(&listen, "/").unwrap().status, 200);
+    answers(&listen);
     // Another user's directory is left as it is.
     chown(user.data(), Some(*USER + 1), None).unwrap();
     let foreign = user.does_as(*USER, "look", &words);
@@ -324,6 +324,15 @@ fn is_lost_until_changed(user: &User, words: &[&str], said: &str) {
     let again = user.does_well("up-again", words);
     assert!(init_of(&again) != init && !runs(&init), "{again}");
     assert_eq!(user.does_well("look", words), "network true\nserver true\nbalancer true\n");
+}
+
+/// Waits until what was started answers: a server is there before its web server is.
+fn answers(listen: &str) {
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    while !get(listen, "/").is_ok_and(|answer| answer.status == 200) {
+        assert!(std::time::Instant::now() < deadline);
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
 }
 
 /// Whether a process has not ended, whoever still is to take note of that.
@@ -409,7 +418,7 @@ fn has_systemd(world: &World) {
         "{}",
         inside(&init, "systemctl --failed")
     );
-    assert_eq!(get(&listen, "/").unwrap().status, 200);
+    answers(&listen);
     assert_eq!(user.does_well("look", &words), "network true\nserver true\nbalancer true\n");
     is_lost_until_changed(&user, &words, &said);
     user.does_well("down", &words);

@@ -92,7 +92,7 @@ impl World {
 
     /// Whatever this world made is gone.
     pub fn assert_nothing_left(&self) {
-        let deadline = Instant::now() + Duration::from_secs(5);
+        let deadline = Instant::now() + Duration::from_secs(30);
         let identities = self.identities.lock().unwrap();
         let mut words: Vec<String> = identities.iter().map(Identity::to_string).collect();
         words.push(self.data.path().display().to_string());

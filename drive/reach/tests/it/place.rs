@@ -177,7 +177,7 @@ impl Drop for Server {
         let _ = self.outer.kill();
         let _ = self.outer.wait();
         let start = Instant::now();
-        while andon_reach::start_time(self.init).is_some() && start.elapsed() < Duration::from_secs(5) {
+        while andon_reach::start_time(self.init).is_some() && start.elapsed() < Duration::from_secs(30) {
             std::thread::sleep(Duration::from_millis(2));
         }
         if let Some(group) = &self.group {
@@ -186,7 +186,7 @@ impl Drop for Server {
                 leaves(group).iter().for_each(|leaf| drop(fs::remove_dir(leaf)));
                 fs::remove_dir(group)
             };
-            while remove().is_err() && start.elapsed() < Duration::from_secs(5) {
+            while remove().is_err() && start.elapsed() < Duration::from_secs(30) {
                 std::thread::sleep(Duration::from_millis(2));
             }
         }

@@ -33,7 +33,7 @@ fn up_again_and_down() {
 
     let again = project.ok(&["up", "-y"]);
     assert!(again.out.contains("no changes"), "{again}");
-    assert!(again.took < Duration::from_secs(1), "no changes took {:?}", again.took);
+    assert!(again.took < Duration::from_secs(10), "no changes took {:?}", again.took);
 
     // Each server is a machine of its own.
     for (server, other) in [("web-0", "web-1"), ("web-1", "web-0")] {

@@ -75,7 +75,7 @@ fn a_second_one_ends_at_once_and_leaves_nothing() {
     interrupt(&child);
     let (code, out, err) = end(child);
     assert_eq!((code, &*out), (Some(130), ""), "{err}");
-    eventually("nothing is left", Duration::from_secs(20), || !runs(&word));
+    eventually("nothing is left", Duration::from_secs(60), || !runs(&word));
 }
 
 /// A process of this program that would be told of an interrupt.
@@ -101,7 +101,7 @@ fn a_look_that_is_cut_short_does_not_end_well() {
     // It does not answer, for longer than it takes to interrupt who asks.
     signal(nix::sys::signal::Signal::SIGSTOP);
     let child = started(&project, &["status"]);
-    eventually("it heeds interrupts", Duration::from_secs(20), || heeds_interrupts(&child));
+    eventually("it heeds interrupts", Duration::from_secs(60), || heeds_interrupts(&child));
     interrupt(&child);
     let (code, out, err) = end(child);
     signal(nix::sys::signal::Signal::SIGCONT);

@@ -260,7 +260,7 @@ impl Story {
         let records: BTreeSet<String> = records.map(|name| name.trim_end_matches(".new").to_owned()).collect();
         assert!(records.iter().eq(live), "records: {records:?}\n{}", told());
 
-        eventually(&format!("killed helpers have left the servers: {}", told()), Duration::from_secs(10), || {
+        eventually(&format!("killed helpers have left the servers: {}", told()), Duration::from_secs(60), || {
             servers.iter().all(|identity| helpers_groups(identity).is_empty())
         });
         if !self.is_up {
@@ -271,7 +271,7 @@ impl Story {
         let greeting = format!("hello from dev{}", suffix(self.greeting));
         let address = format!("127.0.0.1:{}", self.project.port);
         // A reload lets nginx's old workers finish what they have accepted.
-        eventually(&format!("the servers say `{greeting}`: {}", told()), Duration::from_secs(10), || {
+        eventually(&format!("the servers say `{greeting}`: {}", told()), Duration::from_secs(60), || {
             (0..self.count * 2).all(|_| {
                 let (status, body) = get(&address, "/", Duration::from_secs(10)).unwrap();
                 status == 200 && body.trim() == greeting

@@ -133,7 +133,7 @@ fn a_machine_boots_its_image_keeps_its_files_and_comes_back() {
     // As after a loss of power; and another size of it.
     // SAFETY: a signal to the process that was just found.
     unsafe { libc::kill(process.unwrap(), libc::SIGKILL) };
-    eventually("the machine is dead", Duration::from_secs(10), || machine(&identity).is_none());
+    eventually("the machine is dead", Duration::from_secs(60), || machine(&identity).is_none());
     project.edit("stacks/app/main.tf", "512M", "640M");
     let planned = project.ok(&["plan"]).out;
     assert!(planned.contains("running") && planned.contains("640M"), "{planned}");

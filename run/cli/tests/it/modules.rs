@@ -362,7 +362,7 @@ fn a_run_that_ends_early_leaves_nothing_half_done() {
         let before = world.asked.load(Ordering::Relaxed);
         let mut command = within(&project, project.command(&["init"]));
         let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        eventually("the archive is asked for", Duration::from_secs(20), || {
+        eventually("the archive is asked for", Duration::from_secs(60), || {
             world.asked.load(Ordering::Relaxed) >= before + 3
         });
         // SAFETY: the child is this test's, and was not waited for.

@@ -255,7 +255,7 @@ fn a_pool_of_one_that_dies_again_and_again_is_given_up() {
         kill_server(&project.data_dir, &identity);
         // Whoever looks, sees it; it counts once.
         for _ in 0..3 {
-            eventually("the death is seen", Duration::from_secs(10), || {
+            eventually("the death is seen", Duration::from_secs(60), || {
                 project.andon(&["plan"]).out.contains("lab_pool.web")
             });
         }

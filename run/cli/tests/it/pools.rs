@@ -297,7 +297,7 @@ fn counts_and_deaths() {
     for death in 1..=3 {
         let (name, identity) = members(&project).remove(0);
         kill_server(&project.data_dir, &identity);
-        eventually("the death is seen", Duration::from_secs(10), || {
+        eventually("the death is seen", Duration::from_secs(60), || {
             project.andon(&["drift"]).all().contains("members")
         });
         // Who looks for drift has the ledger know it before anybody tries to make members again, and once.

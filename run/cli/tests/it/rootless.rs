@@ -146,7 +146,7 @@ impl User {
     }
 
     fn assert_none_left(&self) {
-        let deadline = Instant::now() + Duration::from_secs(5);
+        let deadline = Instant::now() + Duration::from_secs(30);
         while !self.processes().is_empty() {
             assert!(Instant::now() < deadline, "{:?}", self.processes());
             std::thread::sleep(Duration::from_millis(10));
@@ -198,7 +198,7 @@ fn a_user_without_root_has_a_day() {
     let user = User::new(project, 0, true);
     user.ok(&["up", "-y"]);
     let listen = format!("127.0.0.1:{}", user.project.port);
-    assert_eq!(get(&listen, "/", Duration::from_secs(5)).unwrap(), (200, "hello\n".to_owned()));
+    assert_eq!(get(&listen, "/", Duration::from_secs(30)).unwrap(), (200, "hello\n".to_owned()));
     // Whoever says nothing of itself is known by its number.
     let nameless = user.command(&["plan"]).env_remove("HOME").env_remove("USER").output().unwrap();
     assert!(text(&nameless).contains("no changes, 7 unchanged"), "{nameless:?}");
@@ -213,7 +213,7 @@ fn a_user_without_root_has_a_day() {
     let refused = as_root.output().unwrap();
     let told = text(&refused);
     assert!(!refused.status.success() && told.contains("the project's servers are in another lab"), "{told}");
-    assert!(told.contains(".local/share/andon") && get(&listen, "/", Duration::from_secs(5)).is_ok(), "{told}");
+    assert!(told.contains(".local/share/andon") && get(&listen, "/", Duration::from_secs(30)).is_ok(), "{told}");
     beside_root(&user, &listen);
     // What looks like root there is none here.
     let refused = user.runs(&["exec", "id", "--on", "local"]);
@@ -246,7 +246,7 @@ fn beside_root(user: &User, listen: &str) {
     assert!(ran.err.contains(&format!("cannot listen on {listen}")) && ran.err.contains("already listens"), "{ran}");
     roots.write("main.tf", &main(roots.port));
     roots.ok(&["up", "-y"]);
-    let served = || get(&format!("127.0.0.1:{}", roots.port), "/", Duration::from_secs(5)).unwrap().0;
+    let served = || get(&format!("127.0.0.1:{}", roots.port), "/", Duration::from_secs(30)).unwrap().0;
     assert_eq!(served(), 200);
     let as_it_is = |said: &str, of: usize| assert!(said.contains(&format!("no changes, {of} unchanged")), "{said}");
     let users = || as_it_is(&user.ok(&["plan"]), 7);
@@ -270,7 +270,7 @@ fn beside_root(user: &User, listen: &str) {
     assert_eq!(served(), 200);
     root();
     user.ok(&["up", "-y"]);
-    assert_eq!(get(listen, "/", Duration::from_secs(5)).unwrap(), (200, "hello\n".to_owned()));
+    assert_eq!(get(listen, "/", Duration::from_secs(30)).unwrap(), (200, "hello\n".to_owned()));
 
     // Nor are images that the one throws away.
     roots.ok(&["image", "prune"]);
@@ -281,7 +281,7 @@ fn beside_root(user: &User, listen: &str) {
     roots.ok(&["down", "-y"]);
     assert_eq!(left_of(&names, &roots.data_dir), Vec::<String>::new());
     users();
-    assert!(get(listen, "/", Duration::from_secs(5)).is_ok());
+    assert!(get(listen, "/", Duration::from_secs(30)).is_ok());
 }
 
 #[test]

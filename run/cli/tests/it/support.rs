@@ -57,11 +57,11 @@ pub struct Project {
     pub port: u16,
 }
 
-/// A port that no other test of this process uses.
+/// A port that no other test of this process uses, nor one of the lab's own tests, which may run beside.
 fn port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     loop {
-        let port = 18_000 + NEXT.fetch_add(1, Ordering::Relaxed) + (std::process::id() % 100) as u16 * 20;
+        let port = 11_000 + NEXT.fetch_add(1, Ordering::Relaxed) + (std::process::id() % 100) as u16 * 60;
         if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
             return port;
         }
@@ -401,7 +401,7 @@ pub fn kill_server(data_dir: &Path, identity: &str) {
     // SAFETY: a signal to the process that was just found.
     unsafe { libc::kill(init, libc::SIGKILL) };
     let root = format!("/proc/{init}/root/etc");
-    eventually("the server is dead", Duration::from_secs(10), || !Path::new(&root).exists());
+    eventually("the server is dead", Duration::from_secs(60), || !Path::new(&root).exists());
 }
 
 /// Everything on this machine that bears one of the lab's names: interfaces, nft tables, control groups, directories

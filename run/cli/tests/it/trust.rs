@@ -55,7 +55,7 @@ fn a_certificate_is_trusted_by_its_authority_alone() {
     ]);
     command.current_dir(&project.directory).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     let _server = Server(command.spawn().unwrap());
-    eventually("the server answers", Duration::from_secs(10), || {
+    eventually("the server answers", Duration::from_secs(60), || {
         std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()
     });
     let init = |host: &str, trusted: Option<&str>| {

@@ -424,7 +424,7 @@ fn a_run_that_is_killed_leaves_no_half_package() {
     registry.stalled.store(true, Ordering::Relaxed);
     let project = registry.project("providers-killed", &[("one", "")]);
     let mut child = within(&project, project.command(&["init"])).spawn().unwrap();
-    eventually("the archive is asked for", Duration::from_secs(20), || {
+    eventually("the archive is asked for", Duration::from_secs(60), || {
         registry.asked.lock().unwrap().iter().any(|path| path.ends_with(".zip"))
     });
     child.kill().unwrap();
