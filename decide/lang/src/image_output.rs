@@ -1,6 +1,7 @@
 //! The forms that an image is written in: `output "oci" { … }` in its definition.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 
 use andon_hcl::ast::Body;
@@ -73,28 +74,43 @@ pub(crate) fn check_outputs(project: &Project, image: &Image, out: &mut Diagnost
     }
 }
 
-/// Outputs that are written over each other. Images of several names may be in one layout.
+/// What is written where, so that nothing is written over anything else. Images of several names may be in one layout.
+#[derive(Debug)]
+pub struct Places<'a, T>(BTreeMap<PathBuf, Vec<(&'a str, bool, T)>>);
+
+impl<T> Default for Places<'_, T> {
+    fn default() -> Self {
+        Places(BTreeMap::new())
+    }
+}
+
+impl<'a, T: Copy> Places<'a, T> {
+    /// Takes a place for an image. Where it is another's, or the same image's once more: what is to be said, and what was
+    /// noted of that one.
+    pub fn take(&mut self, place: &Path, image: &'a str, is_layout: bool, note: T) -> Result<(), (Box<Diagnostic>, T)> {
+        let others = self.0.entry(place.to_owned()).or_default();
+        let is_over = |(other, is_layout_too, _): &&(&str, bool, T)| !(is_layout && *is_layout_too && *other != image);
+        let over = others.iter().find(is_over).map(|(.., note)| *note);
+        others.push((image, is_layout, note));
+        let Some(over) = over else { return Ok(()) };
+        let diagnostic = Diagnostic::error("two outputs are written to one place");
+        Err((Box::new(diagnostic.detail(format!("Each would replace `{}` of the other one.", place.display()))), over))
+    }
+}
+
+/// Outputs that are written over each other.
 pub(crate) fn check_places(project: &Project, out: &mut Diagnostics) {
-    let mut taken: BTreeMap<String, Vec<(&str, bool, Span)>> = BTreeMap::new();
+    let mut places = Places::default();
     for image in project.images.values() {
         let name = &*image.name.name;
         // What is wrong with each of them is said elsewhere.
         for output in image.outputs.iter().filter_map(|output| evaluated(project, output).ok()) {
             let Some(path) = place(&output, name) else { continue };
             let is_layout = &*output.format == "oci" && !path.ends_with(".tar");
-            let others = taken.entry(path.clone()).or_default();
-            let is_over =
-                |(other, other_is_layout, _): &&(&str, bool, Span)| !(is_layout && *other_is_layout && *other != name);
-            if let Some((_, _, span)) = others.iter().find(is_over) {
-                let diagnostic = Diagnostic::error("two outputs are written to one place").at(output.span);
-                out.push(
-                    diagnostic
-                        .related(*span, "the other one")
-                        .detail(format!("Each would replace `{path}` of the other one."))
-                        .help("Give each a path of its own."),
-                );
+            if let Err((diagnostic, other)) = places.take(Path::new(&path), name, is_layout, output.span) {
+                let diagnostic = diagnostic.at(output.span).related(other, "the other one");
+                out.push(diagnostic.help("Give each a path of its own."));
             }
-            others.push((name, is_layout, output.span));
         }
     }
 }

@@ -244,7 +244,8 @@ impl Draft {
     /// said that it must be left first cannot be left then, as Terraform's "cycle" says, unless they create first.
     /// Those only whose own removal waits for it: on every way to what leaves it, the first making is of one of them.
     fn pressing(&self, changes: &[PlannedChange], removal: usize, leaving: Vec<usize>) -> Vec<usize> {
-        let (behind, before) = (self.behind([removal], |kind| !matches!(kind, StepKind::Make(_))), self.before(leaving));
+        let (behind, before) =
+            (self.behind([removal], |kind| !matches!(kind, StepKind::Make(_))), self.before(leaving));
         let between = |remove: &usize| behind.contains(remove) && before.contains(remove);
         let removes = self.delete_first(changes).into_iter().filter(between);
         removes.filter_map(|remove| self.steps.get(remove)?.kind.change()).collect()

@@ -63,12 +63,9 @@ pub(crate) fn check(
 /// Whether a range is neither another one's in the lab nor one of this machine's own. The networks of the same environment
 /// are the plan's: what has the range now may give it up.
 fn is_free(records: &Records, whose: Whose<'_>, wanted: &Ipv4Net) -> Result<(), Failure> {
-    let (own, others): (Vec<_>, Vec<_>) = network::all(records).into_iter().partition(|(record, _)| {
-        // As in [`Record::shares_names_with`]: what was recorded of no environment may be of this one.
-        let environments = record.environment.as_deref().zip(whose.environment);
-        let is_same = record.owner == whose.owner && environments.is_none_or(|(one, other)| one == other);
-        is_same || may_have_moved(&record.owner)
-    });
+    let (own, others): (Vec<_>, Vec<_>) = network::all(records)
+        .into_iter()
+        .partition(|(record, _)| record.is_of(whose.owner, whose.environment) || may_have_moved(&record.owner));
     if let Some((record, net)) = others.iter().find(|(_, net)| address::overlapping(wanted, &[*net]).is_some()) {
         return Err(network::range_taken(wanted, &network::detail_of(record, net)));
     }

@@ -47,10 +47,10 @@ impl Record {
         Record { kind, owner: owner.to_owned(), environment: None, value }
     }
 
-    /// Whether the names of two networks count in the same environment of one project.
-    pub fn shares_names_with(&self, other: &Record) -> bool {
-        let (own, its) = (&self.environment, &other.environment);
-        self.owner == other.owner && (own.is_none() || its.is_none() || own == its)
+    /// Whether this is of an environment of a project. What was recorded of none may be of any.
+    pub fn is_of(&self, owner: &str, environment: Option<&str>) -> bool {
+        let environments = self.environment.as_deref().zip(environment);
+        self.owner == owner && environments.is_none_or(|(own, other)| own == other)
     }
 }
 

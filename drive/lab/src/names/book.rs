@@ -73,7 +73,7 @@ impl Book {
             .filter_map(|(identity, record)| Some((identity.as_str().to_owned(), record?)))
             .collect();
         let own = records.iter().find(|(identity, _)| *identity == self.network).map(|(_, record)| record);
-        let is_beside = |record: &Record| own.is_some_and(|own| own.shares_names_with(record));
+        let is_beside = |record: &Record| own.is_some_and(|own| record.is_of(&own.owner, own.environment.as_deref()));
         let networks: BTreeMap<&str, String> = records
             .iter()
             .filter(|(_, record)| record.kind == Kind::Network && is_beside(record))

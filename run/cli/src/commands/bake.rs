@@ -1,6 +1,5 @@
 //! `bake`: images, without anything that uses them.
 
-use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -14,7 +13,7 @@ use andon_image::{
     can_be_layout,
 };
 use andon_lang::modules::LOCK_FILE;
-use andon_lang::{Output, image_outputs};
+use andon_lang::{Output, Places, image_outputs};
 use andon_schema::units::parse_bytes;
 use andon_schema::{Change, Failure, HostReport, Identity};
 use andon_text::{Diagnostic, nearest};
@@ -94,20 +93,15 @@ fn settled(path: &Path) -> PathBuf {
     settled
 }
 
-/// Refuses two things that would be written over each other. Images of several names may be in one layout.
+/// Refuses two things that would be written over each other.
 fn check_places(planned: &[(&str, Vec<Wanted>)]) -> Result<(), Diagnostic> {
-    let mut taken: BTreeMap<PathBuf, Vec<(&str, bool)>> = BTreeMap::new();
+    let mut places = Places::default();
     for (name, wanted) in planned {
         for (place, is_shared) in wanted.iter().filter_map(|it| it.form.place()) {
-            let others = taken.entry(place.clone()).or_default();
-            if others.iter().any(|(other, other_is)| !(is_shared && *other_is && other != name)) {
-                return Err(Diagnostic::error("two outputs are written to one place")
-                    .detail(format!("Each would replace `{}` of the other one.", place.display()))
-                    .help(
-                        "Name another place with --output, or leave out those of the definition with --no-outputs.",
-                    ));
-            }
-            others.push((name, is_shared));
+            places.take(&place, name, is_shared, ()).map_err(|(diagnostic, ())| {
+                diagnostic
+                    .help("Name another place with --output, or leave out those of the definition with --no-outputs.")
+            })?;
         }
     }
     Ok(())

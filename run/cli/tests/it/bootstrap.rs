@@ -2,34 +2,12 @@
 //! cloud-init of the distribution.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
-use std::net::TcpListener;
-use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
-use crate::support::{ANDON, Project, eventually, need_lab};
-
-/// Serves the program and an archive, on every address of this machine.
-fn serve(files: Vec<(&'static str, PathBuf)>) -> u16 {
-    let listener = TcpListener::bind("0.0.0.0:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    std::thread::spawn(move || {
-        for mut stream in listener.incoming().flatten() {
-            let mut lines = BufReader::new(stream.try_clone().unwrap()).lines().map_while(Result::ok);
-            let first = lines.next().unwrap_or_default();
-            lines.take_while(|line| !line.is_empty()).for_each(drop);
-            let path = first.split(' ').nth(1).unwrap_or_default().to_owned();
-            let file = files.iter().find(|(name, _)| *name == path).map(|(_, file)| fs::read(file).unwrap());
-            let (status, body) = file.map_or((404, Vec::new()), |body| (200, body));
-            let head = format!("HTTP/1.1 {status} x\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", body.len());
-            let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&body));
-        }
-    });
-    port
-}
+use crate::support::{ANDON, Project, eventually, need_lab, serve};
 
 #[test]
 fn a_server_joins_by_its_cloud_init() {
@@ -51,7 +29,12 @@ fn a_server_joins_by_its_cloud_init() {
         assert!(packed.unwrap().success());
     };
     pack();
-    let port = serve(vec![("/andon", PathBuf::from(ANDON)), ("/shop.tar.gz", archive.clone())]);
+    let packed = archive.clone();
+    let port = serve("0.0.0.0:0", move |path| match path {
+        "/andon" => fs::read(ANDON).ok(),
+        "/shop.tar.gz" => fs::read(&packed).ok(),
+        _ => None,
+    });
     let sum: String = Sha256::digest(fs::read(ANDON).unwrap()).iter().map(|byte| format!("{byte:02x}")).collect();
     // What a platform hands to cloud-init is here laid where it looks without one: the seed of NoCloud.
     project.write(

@@ -3,15 +3,13 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
-use std::net::TcpListener;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use sha2::{Digest as _, Sha256};
 
-use crate::support::{Project, need_lab};
+use crate::support::{Project, need_lab, serve};
 
 /// What apt and dpkg run, and what the scripts of packages need.
 const PROGRAMS: [&str; 17] = [
@@ -114,24 +112,6 @@ fn package(directory: &Path, version: &str) -> String {
     format!("{control}Filename: ./tool_{version}.deb\nSize: {}\nSHA256: {sum}\n\n", bytes.len())
 }
 
-/// Serves the files of a directory, as they are when they are asked for.
-fn serve(directory: PathBuf) -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    std::thread::spawn(move || {
-        for mut stream in listener.incoming().flatten() {
-            let mut lines = BufReader::new(stream.try_clone().unwrap()).lines().map_while(Result::ok);
-            let first = lines.next().unwrap_or_default();
-            lines.take_while(|line| !line.is_empty()).for_each(drop);
-            let path = first.split(' ').nth(1).unwrap_or_default().trim_start_matches(['.', '/']).to_owned();
-            let (status, body) = fs::read(directory.join(path)).map_or((404, Vec::new()), |body| (200, body));
-            let head = format!("HTTP/1.1 {status} x\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", body.len());
-            let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&body));
-        }
-    });
-    port
-}
-
 #[test]
 fn the_versions_that_are_locked_are_baked_while_they_can_be_had() {
     need_lab!();
@@ -146,7 +126,8 @@ fn the_versions_that_are_locked_are_baked_while_they_can_be_had() {
     fs::create_dir(&repository).unwrap();
     let (one, two) = (package(&repository, "1.0"), package(&repository, "2.0"));
     let offer = |packages: &[&str]| fs::write(repository.join("Packages"), packages.concat()).unwrap();
-    let port = serve(repository.clone());
+    let served = repository.clone();
+    let port = serve("127.0.0.1:0", move |path| fs::read(served.join(path.trim_start_matches(['.', '/']))).ok());
     project.write("root/etc/apt/sources.list", &format!("deb [trusted=yes] http://127.0.0.1:{port}/ ./\n"));
     project.write("andon.hcl", "project \"p\" {}\n");
     project.write("roles/tool.role.hcl", "role \"tool\" {\n  package \"tool\" {}\n}\n");

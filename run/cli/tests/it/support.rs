@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicUsize, Ordering};
@@ -62,7 +62,7 @@ fn port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     loop {
         let port = 11_000 + NEXT.fetch_add(1, Ordering::Relaxed) + (std::process::id() % 100) as u16 * 60;
-        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
             return port;
         }
     }
@@ -260,6 +260,24 @@ pub fn get(address: &str, path: &str, patience: Duration) -> Result<(u16, String
     let (head, body) = text.split_once("\r\n\r\n").ok_or_else(|| format!("cut off: {text:?}"))?;
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).ok_or("no status")?;
     Ok((status, body.to_owned()))
+}
+
+/// Answers HTTP requests at an address for as long as the tests run, by what is at the path asked for; the port.
+pub fn serve(listen: &str, answer: impl Fn(&str) -> Option<Vec<u8>> + Send + 'static) -> u16 {
+    let listener = TcpListener::bind(listen).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let mut lines = BufReader::new(stream.try_clone().unwrap()).lines().map_while(Result::ok);
+            let first = lines.next().unwrap_or_default();
+            lines.take_while(|line| !line.is_empty()).for_each(drop);
+            let found = answer(first.split(' ').nth(1).unwrap_or_default());
+            let (status, body) = found.map_or(("404 Not Found", Vec::new()), |body| ("200 OK", body));
+            let head = format!("HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", body.len());
+            let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&body));
+        }
+    });
+    port
 }
 
 /// The faults that the ledger tells of, in order: what one is where it begins, null where it is over.

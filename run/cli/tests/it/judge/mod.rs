@@ -16,14 +16,12 @@ mod services;
 mod system;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{BufRead, BufReader, Write};
-use std::net::TcpListener;
 use std::path::Path;
 use std::sync::mpsc::channel;
 
 use serde_json::{Value as Json, json};
 
-use crate::support::{ANDON, Project};
+use crate::support::{ANDON, Project, serve};
 use ansible::{Ansible, Outcome};
 use machine::States;
 use seed::Seed;
@@ -192,7 +190,10 @@ fn on_a_machine<T>(this: impl FnOnce() -> T) -> Option<T> {
     let seen = [Path::new(ANDON).parent().unwrap(), Path::new(env!("CARGO_TARGET_TMPDIR"))];
     match machine::enter(directory.path(), &seen) {
         Ok(()) => {
-            serve();
+            serve("127.0.0.1:80", |path| {
+                let number = path.split('/').find_map(|word| word.parse().ok());
+                Some(number.map(files::served).unwrap_or_default().into())
+            });
             Some(this())
         }
         Err(error) => {
@@ -200,26 +201,6 @@ fn on_a_machine<T>(this: impl FnOnce() -> T) -> Option<T> {
             None
         }
     }
-}
-
-/// Answers requests on this machine for as long as the test runs.
-fn serve() {
-    let listener = TcpListener::bind("127.0.0.1:80").unwrap();
-    std::thread::spawn(move || {
-        for mut stream in listener.incoming().flatten() {
-            let mut line = String::new();
-            let mut reader = BufReader::new(&stream);
-            let _ = reader.read_line(&mut line);
-            let mut header = String::new();
-            while reader.read_line(&mut header).is_ok_and(|read| read > 2) {
-                header.clear();
-            }
-            let number = line.split(['/', ' ']).find_map(|word| word.parse().ok());
-            let content = number.map(files::served).unwrap_or_default();
-            let length = content.len();
-            let _ = write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{content}");
-        }
-    });
 }
 
 impl Trial {
