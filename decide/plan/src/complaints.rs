@@ -33,7 +33,12 @@ pub(crate) fn refusal(failure: &Failure, address: &InstanceAddress, definition: 
         let diagnostic = failure.diagnostic(address);
         return Diagnostic { span: diagnostic.span.or(Some(definition.span)), ..diagnostic }.into();
     }
-    failure.complaints.iter().map(|complaint| placed(complaint, address, definition)).collect()
+    let mut all: Vec<Diagnostic> =
+        failure.complaints.iter().map(|complaint| placed(complaint, address, definition)).collect();
+    if let Some(first) = all.iter_mut().find(|diagnostic| diagnostic.is_error()) {
+        first.help.extend(failure.help.iter().cloned());
+    }
+    all.into_iter().collect()
 }
 
 /// Why a provider takes no question in its configuration: the same whatever was to be asked.

@@ -80,7 +80,7 @@ pub(crate) fn check(config: &Value) -> Result<(), Failure> {
             }
             continue;
         };
-        attribute.format.map_or(Ok(()), |format| format.judge(value).map_err(|(_, failure)| failure))?;
+        attribute.format.map_or(Ok(()), |format| format.judge_argument(name, value))?;
     }
     Ok(())
 }

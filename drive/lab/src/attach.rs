@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use andon_schema::{Attribute, Failure, Format, Identity};
-use andon_value::{Type, Value};
+use andon_value::{Path as ValuePath, PathStep, Type, Value};
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 use nix::sys::stat::{Mode, mkdirat};
 
@@ -54,6 +54,26 @@ pub(crate) enum What {
     Share { read_only: bool },
 }
 
+impl Attached {
+    /// Where in the definition of its server it is.
+    fn place(&self) -> ValuePath {
+        let steps = [PathStep::Attribute(self.what.attribute().into()), PathStep::Key(self.path.as_str().into())];
+        ValuePath::from_iter(steps)
+    }
+}
+
+impl What {
+    /// The attribute of a server that names such.
+    fn attribute(self) -> &'static str {
+        let [volumes, shares, read_only] = ATTRIBUTES;
+        match self {
+            What::Volume => volumes,
+            What::Share { read_only: false } => shares,
+            What::Share { read_only: true } => read_only,
+        }
+    }
+}
+
 /// The attributes of a server.
 pub(crate) fn schema() -> Vec<(&'static str, Attribute)> {
     let map = |what: &str| Attribute::optional(Type::map(Type::String), what).format(ID);
@@ -87,23 +107,29 @@ pub(crate) fn agree(planned: &Value) -> Result<(), Failure> {
              {MOST_BYTES} bytes together.",
             all.len()
         );
-        return Err(Failure::new("too many volumes and shares for one server", detail)
-            .help("Attach a directory that holds several of them."));
+        let failure = Failure::new("too many volumes and shares for one server", detail)
+            .help("Attach a directory that holds several of them.");
+        return Err(match all.last() {
+            Some(last) => failure.about(last.what.attribute()),
+            None => failure,
+        });
     }
     for (at, one) in all.iter().enumerate() {
-        check_path(&one.path)?;
+        check_path(&one.path).map_err(|failure| failure.at(one.place()))?;
         let others = all.iter().skip(at + 1);
         if let Some(other) = others.clone().find(|other| other.path == one.path) {
             return Err(Failure::new(
                 format!("two things are at `{}`", other.path),
                 "A path has one volume or one share.",
-            ));
+            )
+            .at(other.place()));
         }
         let twice =
             others.clone().find(|other| one.what == What::Volume && other.what == What::Volume && other.id == one.id);
         if let Some(other) = twice.filter(|other| !other.id.is_empty()) {
             let detail = format!("It is at `{}` and at `{}`.", one.path, other.path);
-            return Err(Failure::new("a volume is attached twice", detail).help("A volume has one path."));
+            let failure = Failure::new("a volume is attached twice", detail).help("A volume has one path.");
+            return Err(failure.at(other.place()));
         }
     }
     Ok(())
@@ -153,16 +179,17 @@ pub(crate) fn check(records: &Records, server: &Identity, all: &[Attached]) -> R
     all.iter().try_for_each(|attached| {
         exists(records, attached)?;
         let taken = taken(records, server, &attached.id).filter(|_| attached.what == What::Volume);
-        taken.map_or(Ok(()), Err)
+        taken.map_or(Ok(()), |failure| Err(failure.at(attached.place())))
     })
 }
 
 /// Fails where an id is not that of a volume, or of a share.
 pub(crate) fn exists(records: &Records, attached: &Attached) -> Result<(), Failure> {
-    match attached.what {
+    let found = match attached.what {
         What::Volume => volume::directory(records, &attached.id).map(drop),
         What::Share { .. } => share::directory(records, &attached.id).map(drop),
-    }
+    };
+    found.map_err(|failure| failure.at(attached.place()))
 }
 
 /// Why a server cannot have a volume: another one has it.
@@ -179,10 +206,11 @@ fn taken(records: &Records, server: &Identity, id: &str) -> Option<Failure> {
 /// Makes the volumes of a server its own. Fails where one is another server's.
 pub(crate) fn claim(records: &Records, server: &Identity, all: &[Attached]) -> Result<(), Failure> {
     for attached in all {
-        match attached.what {
-            What::Volume => claim_volume(records, server, &attached.id)?,
-            What::Share { .. } => drop(share::directory(records, &attached.id)?),
-        }
+        let claimed = match attached.what {
+            What::Volume => claim_volume(records, server, &attached.id),
+            What::Share { .. } => share::directory(records, &attached.id).map(drop),
+        };
+        claimed.map_err(|failure| failure.at(attached.place()))?;
     }
     let directory = records.directory(Kind::Server, server.as_str());
     let places: Vec<&str> = all.iter().map(|attached| attached.path.as_str()).collect();

@@ -49,12 +49,14 @@ pub(crate) fn check(
             known("cidr").and_then(|cidr| cidr.parse().ok()).map_or(Ok(()), |cidr| is_free(records, whose, &cidr))
         }
         Kind::Snapshot => {
-            known("volume").filter(recorded).map_or(Ok(()), |id| volume::directory(records, id).map(drop))
+            let found = known("volume").filter(recorded).map_or(Ok(()), |id| volume::directory(records, id).map(drop));
+            found.map_err(|failure| failure.about("volume"))
         }
         Kind::Volume => {
             let begins = known("snapshot").filter(|_| prior.is_none());
-            let mut all = [begins, known("restore")].into_iter().flatten().filter(recorded);
-            all.try_for_each(|id| snapshot::find(records, id).map(drop))
+            let all = [("snapshot", begins), ("restore", known("restore"))].into_iter();
+            let mut all = all.filter_map(|(name, id)| Some((name, id.filter(recorded)?)));
+            all.try_for_each(|(name, id)| snapshot::find(records, id).map(drop).map_err(|failure| failure.about(name)))
         }
         Kind::Balancer | Kind::Key | Kind::Bucket | Kind::Share => Ok(()),
     }

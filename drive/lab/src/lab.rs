@@ -173,7 +173,8 @@ impl Lab {
         if self.records.realm().is_some() {
             let detail = "Its link is made by this machine's root, on the network where others reach it.";
             return Err(Failure::new("a server that is a machine of its own needs root", detail)
-                .help("Leave `vm` out, or run this with sudo."));
+                .help("Leave `vm` out, or run this with sudo.")
+                .about("vm"));
         }
         vm::check_here(planned)
     }

@@ -59,6 +59,7 @@ pub(crate) fn range(records: &Records, network: &str) -> Result<Range, Failure> 
     let net = net.ok_or_else(|| {
         Failure::new(format!("there is no network `{network}`"), "No network of this machine's lab has that id.")
             .help("Write `network = lab_network.NAME.id`.")
+            .about("network")
     })?;
     Ok(Range { net, gateway: address::gateway(&net) })
 }
@@ -345,6 +346,7 @@ pub(crate) fn detail_of(record: &Record, cidr: &Ipv4Net) -> String {
 pub(crate) fn range_taken(wanted: &Ipv4Net, detail: &str) -> Failure {
     Failure::new(format!("the range {wanted} is taken"), detail)
         .help("Choose another `cidr`, or leave it out to have a free one chosen.")
+        .about("cidr")
 }
 
 #[cfg(test)]

@@ -274,6 +274,62 @@ mod tests {
     }
 
     #[test]
+    fn what_is_wrong_with_an_argument_is_said_there() {
+        let server = |more: &[(&'static str, Value)]| {
+            [&[("name", Value::from("web")), ("image", "i".into()), ("network", "n".into())], more].concat()
+        };
+        let map = |entries: &[(&str, &str)]| {
+            Value::map(Type::String, entries.iter().map(|(key, value)| (*key, Value::from(*value))))
+        };
+        let list = |texts: &[&str]| Value::list(Type::String, texts.iter().map(|text| Value::from(*text)));
+        let on_host = |more: (&'static str, Value)| {
+            [("name", Value::from("web")), ("network", "n".into()), ("on_host", "host".into()), more]
+        };
+        let balancer = |more: &[(&'static str, Value)]| [&[("listen", Value::from("127.0.0.1:80"))], more].concat();
+        let settings = Value::from("#cloud-config\n- a\n");
+        type Given = Vec<(&'static str, Value)>;
+        let cases: Vec<(Kind, Given, &str)> = vec![
+            (Kind::Network, vec![("cidr", "10.64.1.7/24".into())], ".cidr"),
+            (Kind::Network, vec![("name", "a_b".into())], ".name"),
+            (Kind::Volume, vec![("size", "none".into())], ".size"),
+            (Kind::Server, server(&[("memory", "1".into())]), ".memory"),
+            (Kind::Server, server(&[("cloud_init", settings.clone())]), ".cloud_init"),
+            (Kind::Server, server(&[("keys", list(&["no key"]))]), ".keys[0]"),
+            (Kind::Server, server(&[("volumes", map(&[("srv", "v")]))]), ".volumes[\"srv\"]"),
+            (Kind::Server, server(&[("volumes", map(&[("/a", "v"), ("/b", "v")]))]), ".volumes[\"/b\"]"),
+            (
+                Kind::Server,
+                server(&[("volumes", map(&[("/a", "v")])), ("shares", map(&[("/a", "s")]))]),
+                ".shares[\"/a\"]",
+            ),
+            (Kind::Server, server(&[("volumes", map(&[("/a", "")]))]), ".volumes[\"/a\"]"),
+            (Kind::Server, server(&[("disk", "1G".into())]), ".disk"),
+            (Kind::Server, server(&[("vm", true.into()), ("init", "andon".into())]), ".init"),
+            (Kind::Server, server(&[("on_host", "host".into())]), ".on_host"),
+            (Kind::Server, on_host(("cloud_init", settings)).to_vec(), ".cloud_init"),
+            (Kind::Server, on_host(("vm", true.into())).to_vec(), ".vm"),
+            (Kind::Balancer, balancer(&[("mode", "tcp".into()), ("sticky", "cookie".into())]), ".sticky"),
+            (Kind::Balancer, balancer(&[("access_log_size", "1M".into())]), ".access_log_size"),
+            (Kind::Balancer, balancer(&[("health_status", "200".into())]), ".health_status"),
+            (Kind::Balancer, balancer(&[("port", 80.into())]), ".port"),
+            (Kind::Balancer, balancer(&[("targets", list(&["10.64.0.2:80", "web"]))]), ".targets[1]"),
+        ];
+        let place = |failure: Failure| match failure.complaints.as_slice() {
+            [complaint] => complaint.path.to_string(),
+            other => format!("{other:?}"),
+        };
+        for (kind, given, expected) in cases {
+            let failure = plan(kind, None, &object(kind, &given)).unwrap_err();
+            assert_eq!(place(failure.clone()), expected, "{failure}");
+            assert_eq!(failure.complaints[0].summary, failure.summary);
+        }
+        let volume = |size: &str| object(Kind::Volume, &[("size", size.into())]);
+        assert_eq!(place(plan(Kind::Volume, Some(&volume("2G")), &volume("1G")).unwrap_err()), ".size");
+        // What is not there at all is nowhere.
+        assert_eq!(plan(Kind::Balancer, None, &object(Kind::Balancer, &[])).unwrap_err().complaints, []);
+    }
+
+    #[test]
     fn a_missing_required_attribute_is_named() {
         let failure = plan(Kind::Balancer, None, &object(Kind::Balancer, &[])).unwrap_err();
         assert_eq!(failure.summary, "`listen` is missing");

@@ -592,7 +592,8 @@ fn check_layers(lower: &[PathBuf]) -> Result<(), Failure> {
 pub(crate) fn check_address(wanted: Ipv4Addr, range: &Range) -> Result<(), Failure> {
     let wrong = |what: &str, why: String| {
         Err(Failure::new(format!("the address {wanted} {what}"), why)
-            .help("Choose another one, or leave `address` out to have a free one chosen."))
+            .help("Choose another one, or leave `address` out to have a free one chosen.")
+            .about("address"))
     };
     if !range.net.contains(&wanted) || [range.net.network(), range.net.broadcast()].contains(&wanted) {
         return wrong("is not in the network", format!("The network has {}.", range.net));
@@ -616,10 +617,11 @@ fn take_address(records: &Records, identity: &Identity, spec: &ServerSpec, range
                 holders.iter().find(|(address, _)| *address == wanted).map_or("another server", |(_, name)| name);
             let name = records.read(holder).and_then(|record| Some(record.value.get_str("name")?.to_owned()));
             let detail = format!("The server `{}` has it.", name.as_deref().unwrap_or(holder));
-            Failure::new(format!("the address {wanted} is taken"), detail)
+            Failure::new(format!("the address {wanted} is taken"), detail).about("address")
         }
         None => Failure::new("the network has no address left", format!("All of {net} are taken."))
-            .help("Give the network a larger `cidr`, or make another network."),
+            .help("Give the network a larger `cidr`, or make another network.")
+            .about("network"),
     })
 }
 

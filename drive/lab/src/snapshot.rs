@@ -55,7 +55,8 @@ pub(crate) fn check_change(prior: &Value, planned: &Value) -> Result<(), Failure
     match (prior.get_str("volume"), planned.get("volume")) {
         (Some(_), Some(volume)) if volume.is_unknown() => {
             Err(Failure::new("the snapshot would be lost with its volume", "Its volume is to be replaced.")
-                .help("Keep it: `lifecycle { ignore_changes = [volume] }`. Or remove it first."))
+                .help("Keep it: `lifecycle { ignore_changes = [volume] }`. Or remove it first.")
+                .about("volume"))
         }
         _ => Ok(()),
     }

@@ -149,7 +149,7 @@ pub(crate) mod format {
 pub(crate) fn check(kind: Kind, attribute: &str, value: &Value) -> Result<(), Failure> {
     let schema = schema(kind);
     let format = schema.block.attributes.get(attribute).and_then(|attribute| attribute.format);
-    format.map_or(Ok(()), |format| format.judge(value).map_err(|(_, failure)| failure))
+    format.map_or(Ok(()), |format| format.judge_argument(attribute, value))
 }
 
 /// Checks whether attributes fit each other, as far as they are known.
@@ -288,9 +288,8 @@ pub(crate) fn origin(config: &Value) -> Result<(), Failure> {
         (false, true) => {}
         (true, true) => {
             return Err(Failure::new("`image` and `on_host` exclude each other", "A server has one root file system.")
-                .help(
-                    "Leave one of them out: with `on_host`, the server is made of what is installed on this machine.",
-                ));
+                .help("Leave one of them out: with `on_host`, the server is made of what is installed on this machine.")
+                .about("on_host"));
         }
         (false, false) => {
             return Err(Failure::new("`image` is missing", "A `lab_server` needs it.")
@@ -302,7 +301,8 @@ pub(crate) fn origin(config: &Value) -> Result<(), Failure> {
             "`vm` and `on_host` exclude each other",
             "A machine has a kernel and a disk of its own.",
         )
-        .help("Make an `andon_image` with `from = \"host\"`, and give the server its `digest` as `image`."));
+        .help("Make an `andon_image` with `from = \"host\"`, and give the server its `digest` as `image`.")
+        .about("vm"));
     }
     let because = [
         ("cloud_init", "No service of this machine starts by itself in such a server, and so cloud-init does not."),
@@ -310,7 +310,8 @@ pub(crate) fn origin(config: &Value) -> Result<(), Failure> {
     ];
     match because.into_iter().find(|(name, _)| given(name)) {
         Some((name, why)) => Err(Failure::new(format!("`{name}` and `on_host` exclude each other"), why)
-            .help("Make an `andon_image` with `from = \"host\"`, and give the server its `digest` as `image`.")),
+            .help("Make an `andon_image` with `from = \"host\"`, and give the server its `digest` as `image`.")
+            .about(name)),
         None => Ok(()),
     }
 }

@@ -86,7 +86,8 @@ pub(crate) fn check_change(prior: &Value, planned: &Value) -> Result<(), Failure
         (Some(before), Some(after)) if after < before => {
             let detail = format!("It has {}, and {} are asked for.", format_bytes(before), format_bytes(after));
             Err(Failure::new("a volume does not shrink", detail)
-                .help("Make another volume, and copy what is in this one."))
+                .help("Make another volume, and copy what is in this one.")
+                .about("size"))
         }
         _ => Ok(()),
     }
@@ -106,7 +107,7 @@ pub(crate) fn create(
     let system = asked.or(origin.as_ref().map(|origin| origin.system)).unwrap_or(FileSystem::Ext4);
     if bytes < system.least() {
         let detail = format!("With {}, it has {} at least.", system.name(), format_bytes(system.least()));
-        return Err(Failure::new("the volume is too small", detail));
+        return Err(Failure::new("the volume is too small", detail).about("size"));
     }
     let value =
         complete(planned, [("file_system", Value::from(system.name())), ("id", Value::from(identity.as_str()))]);
@@ -132,11 +133,11 @@ fn copy_of(lock: &Lock, origin: &Snapshot, system: FileSystem, bytes: u64, to: &
     let failed = || format!("cannot make {}", to.display());
     if origin.system != system {
         let detail = format!("The snapshot has {}.", origin.system.name());
-        return Err(Failure::new(format!("the volume cannot have {}", system.name()), detail));
+        return Err(Failure::new(format!("the volume cannot have {}", system.name()), detail).about("file_system"));
     }
     if bytes < origin.size {
         let detail = format!("The snapshot has {}.", format_bytes(origin.size));
-        return Err(Failure::new("the volume is smaller than its snapshot", detail));
+        return Err(Failure::new("the volume is smaller than its snapshot", detail).about("size"));
     }
     copy_file(&origin.image, to).or_fail(failed)?;
     system.make_distinct(lock, to)?;

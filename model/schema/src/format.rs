@@ -1,4 +1,4 @@
-use andon_value::Value;
+use andon_value::{Path, PathStep, Value};
 
 use crate::Failure;
 
@@ -39,5 +39,16 @@ impl Format {
         }
         let mut elements = elements.filter(|element| judged(element));
         elements.try_for_each(|element| (self.check)(element).map_err(|failure| (element, failure)))
+    }
+
+    /// The same of an argument, at the element of it that is wrong.
+    ///
+    /// # Errors
+    /// Where the value, or an element of it, is not written so.
+    pub fn judge_argument(&self, argument: &str, value: &Value) -> Result<(), Failure> {
+        self.judge(value).map_err(|(wrong, failure)| {
+            let step = value.steps().find(|(_, element)| std::ptr::eq(*element, wrong)).map(|(step, _)| step);
+            failure.at(Path::from_iter([PathStep::Attribute(argument.into())].into_iter().chain(step)))
+        })
     }
 }

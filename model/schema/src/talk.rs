@@ -289,7 +289,7 @@ pub struct Failure {
     pub detail: String,
     /// What to do about it, a sentence each.
     pub help: Vec<String>,
-    /// All that the provider said, each at its place, where that is more than this. It is shown and not stored.
+    /// All that was said, each at its place, where that is more than this. It is shown and not stored.
     pub complaints: Vec<Complaint>,
     /// The provider configuration that it is about, where that is at fault and not what was asked. Not stored.
     pub of: Option<Arc<ProviderConfigAddress>>,
@@ -304,6 +304,20 @@ impl Failure {
     /// Says what to do.
     pub fn help(mut self, help: impl Into<String>) -> Failure {
         self.help.push(help.into());
+        self
+    }
+
+    /// Says which argument it is about.
+    pub fn about(self, argument: &str) -> Failure {
+        self.at(Path::from_iter([PathStep::Attribute(argument.into())]))
+    }
+
+    /// Says what of the configuration it is about, unless that is said already.
+    pub fn at(mut self, path: Path) -> Failure {
+        if self.complaints.is_empty() {
+            let (summary, detail) = (self.summary.clone(), self.detail.clone());
+            self.complaints.push(Complaint { error: true, summary, detail, path });
+        }
         self
     }
 

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use andon_schema::{Failure, Identity};
-use andon_value::Value;
+use andon_value::{PathStep, Value};
 use serde_json::{Value as Json, json};
 
 use self::schema::{SETTINGS, VERSION};
@@ -167,7 +167,7 @@ pub(crate) fn control(directory: &File) -> PathBuf {
 /// Why an address cannot be listened on; `who` finds out which process does.
 pub(crate) fn cannot_listen(listen: SocketAddr, error: &io::Error, who: impl FnOnce() -> Option<String>) -> Failure {
     let summary = format!("cannot listen on {listen}");
-    match error.kind() {
+    let failure = match error.kind() {
         io::ErrorKind::AddrInUse => {
             let who = who().unwrap_or_else(|| "Another process".to_owned());
             Failure::new(summary, format!("{who} already listens there.")).help("Stop it, or choose another port.")
@@ -187,7 +187,8 @@ pub(crate) fn cannot_listen(listen: SocketAddr, error: &io::Error, who: impl FnO
             ))
         }
         _ => Failure::new(summary, sentence(&error.to_string())),
-    }
+    };
+    failure.about("listen")
 }
 
 /// Starts a balancer's process; where it takes over, the one that runs gives it its clients and its targets.
@@ -267,15 +268,17 @@ fn set(directory: &Path, value: &Value, settings: &Json, stops: &dyn Fn() -> boo
 pub(crate) fn refused(answer: &Json) -> Option<Failure> {
     let text = |name: &str| answer.get(name).and_then(Json::as_str);
     let failure = Failure::new(text("summary")?, text("detail").unwrap_or_default());
-    Some(match text("help") {
-        Some(help) => failure.help(help),
-        None => failure,
-    })
+    let failure = text("help").into_iter().fold(failure, Failure::help);
+    Some(text("argument").into_iter().fold(failure, Failure::about))
 }
 
 /// A failure as an answer that [`refused`] reads.
 pub(crate) fn refusal(failure: &Failure) -> Json {
-    json!({ "summary": failure.summary, "detail": failure.detail, "help": failure.help.first() })
+    let argument = match failure.complaints.first().and_then(|complaint| complaint.path.steps().first()) {
+        Some(PathStep::Attribute(name)) => Some(&**name),
+        _ => None,
+    };
+    json!({ "summary": failure.summary, "detail": failure.detail, "help": failure.help.first(), "argument": argument })
 }
 
 fn ask(directory: &Path, order: &Json, limit: Duration) -> io::Result<Json> {

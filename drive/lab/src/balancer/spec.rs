@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use andon_schema::{Failure, Identity};
-use andon_value::Value;
+use andon_value::{Path as ValuePath, PathStep, Value};
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -158,7 +158,8 @@ pub(crate) fn agree(value: &Value) -> Result<(), Failure> {
     let tcp = value.get_str("mode") == Some("tcp");
     if tcp && value.get_str("sticky") == Some("cookie") {
         return Err(Failure::new("a cookie needs requests", "`sticky = \"cookie\"` is for `mode = \"http\"`.")
-            .help("Write `sticky = \"source\"`, or leave `mode` out."));
+            .help("Write `sticky = \"source\"`, or leave `mode` out.")
+            .about("sticky"));
     }
     let has = |name: &str| value.get(name).is_some_and(|value| !value.is_null());
     if tcp && has("access_log") {
@@ -166,17 +167,20 @@ pub(crate) fn agree(value: &Value) -> Result<(), Failure> {
             "an access log is of requests",
             "In the mode `tcp` there are none, only connections.",
         )
-        .help("`andon status --traffic` counts what passed."));
+        .help("`andon status --traffic` counts what passed.")
+        .about("access_log"));
     }
     if let Some(name) =
         ["access_log_format", "access_log_size"].into_iter().find(|name| has(name) && !has("access_log"))
     {
         return Err(Failure::new(format!("`{name}` is nothing without `access_log`"), "No log is written.")
-            .help("Give `access_log` a file."));
+            .help("Give `access_log` a file.")
+            .about(name));
     }
     if has("health_status") && !has("health") {
         return Err(Failure::new("`health_status` is nothing without `health`", "No request is made for health.")
-            .help("Give `health` a path, such as `/healthz`."));
+            .help("Give `health` a path, such as `/healthz`.")
+            .about("health_status"));
     }
     let listed = value.get("targets").and_then(Value::as_elements).is_some_and(|listed| !listed.is_empty());
     match (has("pool"), has("port")) {
@@ -185,13 +189,16 @@ pub(crate) fn agree(value: &Value) -> Result<(), Failure> {
                 "targets come from the pool",
                 "Beside `pool` there are no `targets` and no `weights`.",
             )
-            .help("Leave either out."));
+            .help("Leave either out.")
+            .about(if listed { "targets" } else { "weights" }));
         }
         (true, false) => {
-            return Err(Failure::new("`port` is missing", "It is the port at which the pool's members answer."));
+            let failure = Failure::new("`port` is missing", "It is the port at which the pool's members answer.");
+            return Err(failure.about("pool"));
         }
         (false, true) => {
-            return Err(Failure::new("`port` is nothing without `pool`", "Each of `targets` has a port of its own."));
+            let failure = Failure::new("`port` is nothing without `pool`", "Each of `targets` has a port of its own.");
+            return Err(failure.about("port"));
         }
         _ => {}
     }
@@ -206,7 +213,10 @@ pub(crate) fn agree(value: &Value) -> Result<(), Failure> {
     match weights.keys().find(|name| !listed.contains(&&***name)) {
         Some(stranger) => {
             let detail = format!("`weights` gives {stranger} one; `targets` has {}.", listed.join(", "));
-            Err(Failure::new(format!("{stranger} is no target"), detail).help("Write it as it is in `targets`."))
+            let path = [PathStep::Attribute("weights".into()), PathStep::Key(stranger.clone())];
+            Err(Failure::new(format!("{stranger} is no target"), detail)
+                .help("Write it as it is in `targets`.")
+                .at(ValuePath::from_iter(path)))
         }
         None => Ok(()),
     }
@@ -240,6 +250,11 @@ fn certificates(value: &Value) -> Result<Vec<Arc<CertifiedKey>>, Failure> {
         let wrong = |what: &str, detail: String| {
             Failure::new(format!("`tls[{number}].{what}` is not usable"), detail)
                 .help("Both are PEM: `certificate = file(\"site.pem\")`, `key = file(\"site.key\")`.")
+                .at(ValuePath::from_iter([
+                    PathStep::Attribute("tls".into()),
+                    PathStep::Index(number),
+                    PathStep::Attribute(what.into()),
+                ]))
         };
         let (certificate, key) =
             (pair.get_str("certificate").unwrap_or_default(), pair.get_str("key").unwrap_or_default());

@@ -314,6 +314,7 @@ pub(crate) fn hash(bytes: &[u8]) -> String {
 pub(crate) fn taken(name: &str, listen: SocketAddr) -> Failure {
     Failure::new(format!("there is a bucket `{name}` already"), format!("Another bucket at {listen} has that name."))
         .help("Give one of them another `name`, or another `listen`.")
+        .about("name")
 }
 
 /// Why a bucket is not deleted.

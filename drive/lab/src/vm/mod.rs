@@ -138,7 +138,8 @@ pub(crate) fn check_change(prior: &Value, planned: &Value) -> Result<(), Failure
         (Some(before), Some(after)) if after < before && is_machine(planned) => {
             let detail = format!("It has {}, and {} are asked for.", format_bytes(before), format_bytes(after));
             Err(Failure::new("the disk of a machine does not shrink", detail)
-                .help("Replace the server: `andon up --replace ADDRESS`, or give it another image."))
+                .help("Replace the server: `andon up --replace ADDRESS`, or give it another image.")
+                .about("disk"))
         }
         _ => Ok(()),
     }
@@ -182,7 +183,8 @@ pub(crate) fn agree(planned: &Value) -> Result<(), Failure> {
             Some(name) => {
                 let detail = "The server is a container: nothing is emulated, and it has no disk of its own.";
                 Err(Failure::new(format!("`{name}` is for machines"), detail)
-                    .help(format!("Add `vm = true`, or leave `{name}` out.")))
+                    .help(format!("Add `vm = true`, or leave `{name}` out."))
+                    .about(name))
             }
             None => Ok(()),
         };
@@ -191,7 +193,8 @@ pub(crate) fn agree(planned: &Value) -> Result<(), Failure> {
     if volumes > disks::MOST {
         let detail =
             format!("It has {volumes}, each of which is a disk. A machine has {} beside its own.", disks::MOST);
-        return Err(Failure::new("too many volumes for a machine", detail).help("Use fewer and larger ones."));
+        let failure = Failure::new("too many volumes for a machine", detail).help("Use fewer and larger ones.");
+        return Err(failure.about("volumes"));
     }
     let of_containers = ["init", "command", "processes", "read_only_root", "shares", "read_only_shares", "on_drift"];
     match of_containers.into_iter().find(|name| is_given(name)) {
@@ -199,14 +202,18 @@ pub(crate) fn agree(planned: &Value) -> Result<(), Failure> {
             format!("a machine has no `{name}`"),
             format!("With `vm = true` the server has a kernel of its own, which this machine cannot ask for `{name}`."),
         )
-        .help(format!("Leave `{name}` out, or `vm`."))),
-        None => planned.get_str("cloud_init").map_or(Ok(()), seed::check_user_data),
+        .help(format!("Leave `{name}` out, or `vm`."))
+        .about(name)),
+        None => planned
+            .get_str("cloud_init")
+            .map_or(Ok(()), |text| seed::check_user_data(text).map_err(|failure| failure.about("cloud_init"))),
     }
 }
 
 /// Refuses a machine that this machine cannot run, or cannot run in that way, whatever its image.
 pub(crate) fn check_here(planned: &Value) -> Result<(), Failure> {
-    MachineSpec::decode(planned).map_or(Ok(()), |machine| Accelerator::check(machine.emulate))
+    let checked = MachineSpec::decode(planned).map_or(Ok(()), |machine| Accelerator::check(machine.emulate));
+    checked.map_err(|failure| failure.about("vm"))
 }
 
 /// Stops before anything is made where an image cannot be a machine's, or this machine cannot run one.
@@ -222,7 +229,8 @@ pub(crate) fn require(machine: MachineSpec, lower: &[PathBuf]) -> Result<(), Fai
                 format!("the image of the machine has no {}", what.trim_start_matches("an ")),
                 format!("A machine is told who it is by cloud-init, and is reached over ssh: its image needs {what}."),
             )
-            .help(format!("Give one of the image's roles `package \"{package}\" {{}}`.")));
+            .help(format!("Give one of the image's roles `package \"{package}\" {{}}`."))
+            .about("image"));
         }
     }
     Accelerator::choose(machine.emulate).map(drop)
@@ -354,7 +362,8 @@ fn lay_own_disk(directory: &Path, disk: Option<&Path>, size: Option<u64>) -> Res
     if let Some(size) = size.filter(|size| *size < least) {
         let detail = format!("Its image needs {}, and its disk has {}.", format_bytes(least), format_bytes(size));
         return Err(Failure::new("the disk is too small for the image", detail)
-            .help(format!("Set `disk` to `{}M` or more, or leave it out.", least.div_ceil(1 << 20))));
+            .help(format!("Set `disk` to `{}M` or more, or leave it out.", least.div_ceil(1 << 20)))
+            .about("disk"));
     }
     let program = accelerator::program("qemu-img")?;
     let output = Command::new(program)

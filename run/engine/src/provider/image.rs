@@ -36,7 +36,7 @@ impl Provider for ImageProvider {
             let value = Value::object([("definition", definition), ("recipe", unknown()), ("digest", unknown())]);
             return Ok(Planned { value, replace: Vec::new(), report: None });
         };
-        let prepared = self.0.prepare(name)?;
+        let prepared = self.0.prepare(name).map_err(|failure| failure.about("definition"))?;
         let prior = |attribute| request.prior.and_then(|prior| prior.get_str(attribute));
         let same = prior("recipe") == Some(prepared.key.as_str());
         let digest = match self.0.images.known(&prepared.key) {

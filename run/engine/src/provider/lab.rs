@@ -149,11 +149,12 @@ impl Provider for LabProvider {
         let staying = request.prior.filter(|_| replace.is_empty());
         self.lab.check_here(kind, (&self.owner, self.environment.as_deref()), staying, &value)?;
         if let Some(prior) = request.prior.filter(|_| !replace.is_empty()) {
-            self.lab.check_replacement(kind, prior)?;
+            let checked = self.lab.check_replacement(kind, prior);
+            checked.map_err(|failure| replace.iter().take(1).fold(failure, |it, name| it.about(name)))?;
         }
         if &**kind == SERVER && value.get_str("on_host").is_some() && request.prior.is_none() {
             // A machine that cannot be a base says so before anything is made.
-            self.baker.images.known_base(&Source::HostSettings)?;
+            self.baker.images.known_base(&Source::HostSettings).map_err(|failure| failure.about("on_host"))?;
         }
         if request.prior.is_none() || !replace.is_empty() {
             self.lab.check_machine(kind, &value)?;
@@ -282,5 +283,6 @@ fn image(text: &str) -> Result<Digest, Failure> {
     Digest::parse(text).ok_or_else(|| {
         Failure::new(format!("`{text}` is no image"), "A server's image is a digest such as sha256:….")
             .help("Give it the `digest` of an `andon_image`.")
+            .about("image")
     })
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use andon_schema::{Failure, Identity, InstanceAddress};
-use andon_value::Value;
+use andon_value::{Path, PathStep, Value};
 
 /// Who has what, as far as it was planned or made.
 ///
@@ -59,6 +59,24 @@ impl Own {
             "lab_pool" => in_network(name()).map(Own::Pool).into_iter().collect(),
             "lab_network" => name().map(Own::Network).into_iter().collect(),
             _ => Vec::new(),
+        }
+    }
+
+    /// Where in the definition of an object it is.
+    fn place(&self, of: &Value) -> Path {
+        let argument = |name: &str| PathStep::Attribute(name.into());
+        match self {
+            Own::Server(_) | Own::Pool(_) | Own::Network(_) => Path::from_iter([argument("name")]),
+            Own::Address(_) => Path::from_iter([argument("address")]),
+            Own::Volume(id) => {
+                let volumes = of.get("volumes").and_then(Value::as_entries);
+                let at = volumes
+                    .into_iter()
+                    .flat_map(|all| all.iter())
+                    .find(|(_, it)| it.as_str().is_some_and(|it| **it == **id));
+                let key = at.map(|(path, _)| PathStep::Key(path.clone()));
+                Path::from_iter([argument("volumes")].into_iter().chain(key))
+            }
         }
     }
 
@@ -137,7 +155,7 @@ impl Names {
         taken.forget(address);
         let all = Own::of(&address.resource.kind, value);
         if let Some((own, holder)) = all.iter().find_map(|own| Some((own, taken.holder(own)?))) {
-            return Err(own.refusal(holder));
+            return Err(own.refusal(holder).at(own.place(value)));
         }
         for own in &all {
             match own.clone() {
