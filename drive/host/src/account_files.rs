@@ -363,8 +363,9 @@ fn free(taken: &BTreeSet<u32>, system: bool) -> Option<u32> {
     range.find(|number| !taken.contains(number))
 }
 
-/// The day, as shadow(5) counts.
+/// The day, as shadow(5) counts; in an image the one that everything in it is of, as the tools of shadow take it, too.
 fn today() -> String {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    (now.as_secs() / 86_400).to_string()
+    let told = std::env::var("SOURCE_DATE_EPOCH").ok().and_then(|seconds| seconds.parse().ok());
+    let now = || SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+    (told.unwrap_or_else(now) / 86_400).to_string()
 }

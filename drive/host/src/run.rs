@@ -1,5 +1,6 @@
 //! Running the server's own tools: with a clean environment, without a terminal, never past the end of this process.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::process::CommandExt;
@@ -95,8 +96,16 @@ pub(crate) fn started(program: &str, directory: Option<&str>, error: &std::io::E
     }
 }
 
+/// What a tool is told where this process was told it: the proxy behind which the network is, and the time that it takes for
+/// today, without which an image of tomorrow has other days in `/etc/shadow`.
+const HANDED_ON: [&str; 4] = ["SOURCE_DATE_EPOCH", "http_proxy", "https_proxy", "no_proxy"];
+
 /// Gives a command the environment that every tool has.
 pub(crate) fn clean(command: &mut Command) {
+    clean_with(command, |name| std::env::var_os(name));
+}
+
+fn clean_with(command: &mut Command, own: impl Fn(&str) -> Option<OsString>) {
     command.env_clear().envs([
         ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
         ("LANG", "C.UTF-8"),
@@ -104,6 +113,7 @@ pub(crate) fn clean(command: &mut Command) {
         ("DEBIAN_FRONTEND", "noninteractive"),
     ]);
     command.env("HOME", places::home());
+    command.envs(HANDED_ON.into_iter().filter_map(|name| Some((name, own(name)?))));
 }
 
 /// Whether standard output and standard error are one.
@@ -226,6 +236,27 @@ mod tests {
         assert!(!output.success);
         assert_eq!(output.text, "a\nb\n/root\n");
         assert!(run("no-such-tool", &[]).is_err_and(|error| error.contains("no `no-such-tool`")));
+    }
+
+    #[test]
+    fn a_tool_has_the_proxy_and_the_day_that_this_process_was_given_and_nothing_else_of_it() {
+        let mut command = Command::new("env");
+        command.env("STRAY", "1");
+        clean_with(&mut command, |name| (name != "no_proxy").then(|| format!("of {name}").into()));
+        let output = command.output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        let mut lines: Vec<&str> = text.lines().filter(|line| !line.starts_with("HOME=")).collect();
+        lines.sort_unstable();
+        let expected = [
+            "DEBIAN_FRONTEND=noninteractive",
+            "LANG=C.UTF-8",
+            "LC_ALL=C.UTF-8",
+            "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            "SOURCE_DATE_EPOCH=of SOURCE_DATE_EPOCH",
+            "http_proxy=of http_proxy",
+            "https_proxy=of https_proxy",
+        ];
+        assert_eq!(lines, expected);
     }
 
     #[test]

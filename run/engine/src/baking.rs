@@ -603,7 +603,7 @@ fn target(bake: &andon_image::Bake) -> Target {
 fn step_key(stack: &Stack, catalog: &Catalog, range: std::ops::Range<usize>) -> RecipeKey {
     let ingredients = andon_converge::ingredients(catalog, range);
     let layers = stack.layers().iter().map(|layer| layer.as_str().as_bytes());
-    let fixed: [&[u8]; 3] = [b"andon step 2", env!("CARGO_PKG_VERSION").as_bytes(), &ingredients];
+    let fixed: [&[u8]; 3] = [b"andon step 3", env!("CARGO_PKG_VERSION").as_bytes(), &ingredients];
     RecipeKey::of(fixed.into_iter().chain(layers))
 }
 

@@ -102,6 +102,12 @@ fn what_the_layers_are_cut_into_does_not_count() {
 fn the_same_on_another_machine() {
     need_lab!();
     let (one, other) = (project("here"), project("there"));
+    for project in [&one, &other] {
+        project.write("root/etc/passwd", "root:x:0:0::/root:/bin/sh\n");
+        project.write("root/etc/group", "root:x:0:\n");
+        project.write("root/etc/shadow", "root:*:1::::::\n");
+        project.edit("roles/web.role.hcl", "  directory", "  user \"app\" { system = true }\n  directory");
+    }
     let here = digest(&one);
     // A checkout of another day, by somebody with other habits.
     let old = "find . -exec touch -h -d 2001-02-03T04:05:06Z {} + && chmod -R go= roles images";
@@ -120,9 +126,11 @@ fn the_same_on_another_machine() {
         let read = |project: &Project| fs::read(project.directory.join(file)).unwrap();
         assert!(read(&one) == read(&other), "{file}");
     }
-    // Nothing of the machine is in it.
+    // Nothing of the machine is in it, nor the day.
     let out = other.directory.join("out");
     other.ok(&["bake", "web", "-o", out.to_str().unwrap()]);
+    let shadow = fs::read_to_string(out.join("etc/shadow")).unwrap();
+    assert!(shadow.contains("app:!:19723:"), "{shadow}");
     let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
     for word in ["somewhere-else", "somebody", "127.0.0.1:9", host.trim()] {
         let found = Command::new("grep").args(["-rl", "--", word]).arg(&out).output().unwrap();
