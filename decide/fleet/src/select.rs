@@ -8,8 +8,10 @@ use andon_text::{Diagnostic, nearest};
 /// A server as far as it can be selected by.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Server {
-    /// Its name.
+    /// Its name, which no other one has.
     pub name: Arc<str>,
+    /// What it calls itself, where others have that name, too: patterns are for it, and names beside other terms.
+    pub plain: Option<Arc<str>>,
     /// Other words that mean it, and nothing else: its address in a state.
     pub aliases: Vec<Arc<str>>,
     /// Its tags.
@@ -118,8 +120,14 @@ impl Argument {
     }
 
     fn means(&self, server: &Server) -> bool {
-        let named = |pattern: &String| pattern == ALL || is_named(server, pattern);
+        let named = |pattern: &String| pattern == ALL || self.is_named(server, pattern);
         (self.names.is_empty() || self.names.iter().any(named)) && self.terms.iter().all(|term| term.holds(server))
+    }
+
+    /// Whether a name of this argument means a server. A name alone is that of one server.
+    fn is_named(&self, server: &Server, pattern: &str) -> bool {
+        let is_alone = self.terms.is_empty() && !pattern.contains(['*', '?']);
+        if is_alone { is_its_own(server, pattern) } else { is_named(server, pattern) }
     }
 
     /// What to say of an argument that means no server.
@@ -178,13 +186,18 @@ impl Term {
 }
 
 fn is_named(server: &Server, pattern: &str) -> bool {
+    is_its_own(server, pattern) || server.plain.as_ref().is_some_and(|plain| matches(pattern, plain))
+}
+
+fn is_its_own(server: &Server, pattern: &str) -> bool {
     matches(pattern, &server.name) || server.aliases.iter().any(|alias| **alias == *pattern)
 }
 
 fn values_of<'s>(server: &'s Server, key: &'s str) -> impl Iterator<Item = &'s str> {
     let roles = server.roles.iter().filter(move |_| key == "role").map(|role| &**role);
-    let name = Some(&*server.name).filter(|_| key == "name");
-    roles.chain(name).chain(server.tags.get(key).map(|value| &**value))
+    let names = [Some(&server.name), server.plain.as_ref()].into_iter().flatten().map(|name| &**name);
+    let names = names.filter(move |_| key == "name");
+    roles.chain(names).chain(server.tags.get(key).map(|value| &**value))
 }
 
 fn listed(names: &[&str]) -> String {

@@ -84,7 +84,7 @@ pub fn listed(directory: &Path) -> Result<Vec<Host>, NoRole> {
     let hosts = andon_lang::hosts(&project).map_err(failed)?;
     let sources = Arc::new(project.sources.clone());
     let host = |host: andon_lang::Host| Host {
-        server: Server { name: host.name, aliases: Vec::new(), tags: host.tags, roles: host.roles.clone() },
+        server: Server { name: host.name, tags: host.tags, roles: host.roles.clone(), ..Server::default() },
         connection: host.connection,
         duties: duty(&host.roles, &host.params).into_iter().collect(),
         params: host.params,
@@ -108,7 +108,7 @@ pub fn of_environment(environment: &Arc<str>, state: &EnvironmentState) -> Vec<H
             name: name.into(),
             aliases: short.into_iter().chain([address.into()]).collect(),
             tags,
-            roles: Vec::new(),
+            ..Server::default()
         }
     };
     let is_server = |kind: &str| matches!(kind, "lab_server" | "docker_server");
@@ -208,6 +208,7 @@ pub fn joined(all: impl IntoIterator<Item = Host>) -> Vec<Host> {
             let address = host.server.aliases.last().map(|address| format!("{name}@{address}"));
             let free = of_environment.into_iter().chain(address).map(Arc::<str>::from).find(|it| !taken.contains(it));
             host.server.name = free.unwrap_or_else(|| format!("{name}#{}", taken.len()).into());
+            host.server.plain = Some(name);
             taken.insert(host.server.name.clone());
         }
         hosts.push(host);

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 fn server(name: &str, roles: &[&str], tags: &[(&str, &str)]) -> Server {
     Server {
         name: name.into(),
+        plain: None,
         aliases: vec![format!("stack/lab_server.{name}[0]").into()],
         tags: tags.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect(),
         roles: roles.iter().map(|role| (*role).into()).collect(),
@@ -55,6 +56,28 @@ fn servers_are_selected() {
     ] {
         assert_eq!(select(arguments).as_deref(), Ok(expected), "{arguments:?}");
     }
+}
+
+/// Two environments have a server of one name.
+#[test]
+fn a_name_that_several_have_means_each_of_them() {
+    let mut all = servers();
+    all.push(Server { plain: Some("web-1".into()), ..server("staging/web-1", &[], &[("env", "staging")]) });
+    let check = |argument: &str, expected: &str| {
+        let chosen = Selector::parse([argument]).and_then(|it| it.select(&all)).unwrap();
+        let names: Vec<&str> = chosen.into_iter().map(|at| &*all[at].name).collect();
+        assert_eq!(names.join(" "), expected, "{argument}");
+    };
+    check("web-1", "web-1");
+    check("staging/web-1", "staging/web-1");
+    check("web-1,env=staging", "staging/web-1");
+    check("env=staging,web-1", "staging/web-1");
+    check("web-1,env=dev", "web-1");
+    check("web-1,env=*", "web-1 staging/web-1");
+    check("web-*,env=staging", "staging/web-1");
+    check("web-*", "web-1 web-2 staging/web-1");
+    check("name=web-1", "web-1 staging/web-1");
+    check("!web-1,env=*", "web-2 db-1");
 }
 
 #[test]

@@ -10,6 +10,7 @@ mod failure;
 mod http;
 mod multipart;
 mod object;
+mod presigned;
 mod sign;
 mod sums;
 mod xml;

@@ -1,4 +1,5 @@
-//! Signatures of requests: AWS Signature Version 4 in a header, in a query (presigned), and over the chunks of a body.
+//! Signatures of requests: AWS Signature Version 4 in a header, in a query (presigned), and over the chunks of a body. URLs
+//! of the version before it are [`presigned`]'s.
 //!
 //! After <https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-authenticating-requests.html>.
 
@@ -11,6 +12,7 @@ use ring::digest::{Context, SHA256};
 use ring::hmac;
 
 use super::failure::{Answer, Refusal};
+use super::presigned;
 use super::sums::{hex, sha256};
 
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
@@ -82,6 +84,9 @@ pub(super) fn encode(text: &str) -> String {
 
 /// Checks a request's signature. `secrets` gives those of an access key.
 pub(super) fn verify(request: &Signed<'_>, secrets: impl Fn(&str) -> Vec<String>, now: Timestamp) -> Answer<Verified> {
+    if let Some(verified) = presigned::verify(request, &secrets, now) {
+        return verified;
+    }
     let header = |name: &str| request.headers.get(name).and_then(|value| value.to_str().ok());
     let in_query: BTreeMap<&str, &str> = request
         .query
@@ -102,9 +107,11 @@ pub(super) fn verify(request: &Signed<'_>, secrets: impl Fn(&str) -> Vec<String>
         let Some(authorization) = header("authorization") else {
             return Err(Refusal::access_denied("The request is not signed."));
         };
-        let parts = authorization
-            .strip_prefix(ALGORITHM)
-            .ok_or_else(|| Refusal::argument("Only AWS4-HMAC-SHA256 is known."))?;
+        let parts = authorization.strip_prefix(ALGORITHM).ok_or_else(|| {
+            Refusal::request(
+                "The authorization mechanism you have provided is not supported. Please use AWS4-HMAC-SHA256.",
+            )
+        })?;
         let parts: BTreeMap<&str, &str> = parts.split(',').filter_map(|part| part.trim().split_once('=')).collect();
         let part = |name: &str| {
             parts.get(name).copied().ok_or_else(|| Refusal::argument(format!("{name} is missing in Authorization.")))
