@@ -24,10 +24,26 @@ pub(crate) const PUBLIC_KEY: Format = Format {
     check: |it| it.as_str().map_or(Ok(()), |text| public_key(text).map(drop)),
 };
 
+/// A key's name: a part of the one line that its public key is.
+const NAME: Format = Format {
+    name: "a name in one line",
+    example: "\"admin\"",
+    check: |it| match it.as_str() {
+        Some(name) if name.contains(char::is_control) => {
+            Err(Failure::new("this is no name for a key", "It has a line break, or another control character."))
+        }
+        _ => Ok(()),
+    },
+};
+
 /// What it is for, and its attributes.
 pub(crate) fn schema() -> (&'static str, Vec<(&'static str, Attribute)>) {
     let attributes = vec![
-        ("name", Attribute::optional(Type::String, "A name for people. It is the comment of a key that is made here.")),
+        (
+            "name",
+            Attribute::optional(Type::String, "A name for people. It is the comment of a key that is made here.")
+                .format(NAME),
+        ),
         (
             "public_key",
             Attribute::optional_computed(
@@ -140,5 +156,14 @@ mod tests {
         check("ssh-ed25519 AAAA", false);
         check(&private, false);
         check(&format!("{public}\n{public}"), false);
+    }
+
+    #[test]
+    fn a_name_is_of_one_line() {
+        let check = |name: &str, sound: bool| assert_eq!(NAME.judge(&name.into()).is_ok(), sound, "{name:?}");
+        check("admin of the shop", true);
+        check("", true);
+        check("a\nssh-ed25519 AAAA", false);
+        check("a\r", false);
     }
 }

@@ -1,6 +1,6 @@
 //! An open project: its definitions, its ledger, and the state that the ledger folds into.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -265,6 +265,22 @@ impl Session {
             here.objects().map(|(_, object)| object.identity.clone()).chain(here.pending.keys().cloned()).collect()
         };
         Ok(state.environments.values().flat_map(of).collect())
+    }
+
+    /// The objects that were ever forgotten on purpose, with nothing done to them, and the environment of each.
+    ///
+    /// # Errors
+    /// Where the ledger cannot be read.
+    pub fn forgotten(&self) -> Result<BTreeMap<Identity, Arc<str>>, OpenError> {
+        let Some(ledger) = self.ledger()? else { return Ok(BTreeMap::new()) };
+        let mut forgotten = BTreeMap::new();
+        for entry in ledger.stream(andon_store::Which::All, 1) {
+            let entry = entry?;
+            if let Event::Forgotten { identity, .. } = entry.event {
+                forgotten.insert(identity, entry.environment);
+            }
+        }
+        Ok(forgotten)
     }
 
     /// Takes an environment's lock: at once, or waiting at most `limit`, with `waiting` called meanwhile. The state is

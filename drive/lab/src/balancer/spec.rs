@@ -202,6 +202,9 @@ pub(crate) fn agree(value: &Value) -> Result<(), Failure> {
         }
         _ => {}
     }
+    if value.get("tls").is_some_and(Value::is_wholly_known) {
+        certificates(value)?;
+    }
     let (listed, weights) = (value.get("targets"), value.get("weights").and_then(Value::as_entries));
     let (Some(listed), Some(weights)) = (listed.filter(|listed| listed.is_wholly_known()), weights) else {
         return Ok(());
@@ -421,6 +424,10 @@ mod tests {
         check(&[("targets", targets()), weights("10.0.0.3:80", "3")], Err("10.0.0.3:80 is no target"));
         let pair = |certificate: &str| Value::object([("certificate", Value::from(certificate)), ("key", "".into())]);
         check(&[("tls", Value::tuple([pair("")]))], Err("`tls[0].certificate` is not usable"));
+        // Before anything is touched, as far as they are known.
+        let agreed = |value: Value| agree(&Value::object([("tls", value)])).map_err(|failure| failure.summary);
+        assert_eq!(agreed(Value::tuple([pair("x")])), Err("`tls[0].certificate` is not usable".into()));
+        assert_eq!(agreed(Value::unknown(Type::Dynamic)), Ok(()));
     }
 
     #[test]

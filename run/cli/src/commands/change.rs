@@ -212,6 +212,7 @@ fn run(context: &Context, verb: &str, mode: PlanMode, stacks: &[String], go: &Go
         _ => context.open_sound_with_plugins()?,
     };
     let environment = context.environment(&project)?;
+    let is_whole = stacks.is_empty();
     let stacks = context.stacks(&project, stacks)?;
     if let Err(refusal) = refuse_unapproved(environment, go) {
         context.say_diagnostics(&refusal, project.sources());
@@ -221,7 +222,8 @@ fn run(context: &Context, verb: &str, mode: PlanMode, stacks: &[String], go: &Go
     context.require_machine(&project)?;
     let command = std::iter::once(verb).chain(stacks.iter().map(|stack| &**stack)).collect::<Vec<_>>().join(" ");
     let mut recorder = context.lock(&project, &environment.name, &command, &go.lock)?;
-    let swept = andon_engine::provider::sweep(&project.session)
+    let ends = mode == PlanMode::Destroy && is_whole && !go.scope.is_given();
+    let swept = andon_engine::provider::sweep(&project.session, ends.then_some(&*environment.name))
         .map_err(|failure| Stop::from(Diagnostic::error(failure.summary).detail(failure.detail)))?;
     swept.iter().for_each(|line| context.say(line));
     let scope = go.scope.scope(&stacks);

@@ -137,3 +137,25 @@ fn projects_beside_each_other() {
     assert_eq!(objects(other), before[1]);
     all(&["down", "-y"]);
 }
+
+/// What was only to be forgotten is left as it is, by later runs and by the end of another environment.
+#[test]
+fn what_is_forgotten_stays() {
+    need_lab!();
+    let project = Project::empty("beside-forgotten");
+    project.write("andon.hcl", "project \"shop\" {}\nenvironment \"dev\" {}\nenvironment \"staging\" {}\n");
+    let network = "resource \"lab_network\" \"app\" { name = \"app\" }\n";
+    project.write("main.tf", network);
+    project.ok(&["apply", "-y", "-e", "dev"]);
+    let names = [attribute(&project, "dev", "lab_network", "app", "id")].into();
+    project.write("main.tf", "removed {\n  from = lab_network.app\n  lifecycle { destroy = false }\n}\n");
+    project.ok(&["apply", "-y", "-e", "dev"]);
+    project.write("main.tf", network);
+    for arguments in [&["apply", "-y", "-e", "staging"][..], &["down", "-y", "-e", "staging"]] {
+        let ran = project.ok(arguments);
+        assert!(ran.all().contains("is kept, as it was only to be forgotten: `andon down -e dev`"), "{ran}");
+    }
+    let down = project.ok(&["down", "-y", "-e", "dev"]);
+    assert!(down.all().contains("removed lab_network `app`"), "{down}");
+    assert_eq!(crate::support::left_of(&names, &project.data_dir), Vec::<String>::new());
+}

@@ -128,6 +128,13 @@ impl LabProvider {
         Ok(if kind == POOL { now.map(|now| with_fault(&self.lab, identity, now)) } else { now })
     }
 
+    /// Fails where an image is not on this machine.
+    fn is_here(&self, digest: &Digest) -> Result<(), Failure> {
+        let Err(Failure { summary, detail, .. }) = self.baker.images.stack(digest) else { return Ok(()) };
+        Err(Failure::new(summary, detail)
+            .help("Give it the `digest` of an `andon_image`, which makes its image anew where that is gone."))
+    }
+
     /// What tests new servers.
     fn newborns(&self) -> Newborns<'_> {
         Newborns { lab: &self.lab, baker: &self.baker }
@@ -144,7 +151,11 @@ impl Provider for LabProvider {
         let (value, replace) = self.lab.plan(kind, request.prior, request.config)?;
         self.names.take(request.address, &value)?;
         if [SERVER, POOL].contains(&&**kind) {
-            value.get_str("image").map_or(Ok(()), |it| image(it).map(drop))?;
+            let digest = value.get_str("image").map(image).transpose()?;
+            let before = request.prior.and_then(|prior| prior.get_str("image"));
+            // What there is would go, and nothing come.
+            let other = digest.filter(|digest| before.is_some_and(|before| before != digest.as_str()));
+            other.map_or(Ok(()), |digest| self.is_here(&digest))?;
         }
         let staying = request.prior.filter(|_| replace.is_empty());
         self.lab.check_here(kind, (&self.owner, self.environment.as_deref()), staying, &value)?;

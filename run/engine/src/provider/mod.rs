@@ -232,11 +232,12 @@ fn owner(settings: &Settings) -> String {
 const HOLD_DATA: [&str; 5] = ["lab_volume", "lab_snapshot", "lab_share", "lab_bucket", "lab_key"];
 
 /// Removes what the lab holds of this project and no ledger entry names, as after the ledger was deleted by hand; what
-/// was removed, a sentence each.
+/// was removed, a sentence each. What somebody had forgotten without anything done to it goes with
+/// the environment that it was of: `ends`, where one is to go wholly.
 ///
 /// The lab is looked at first and the ledger after it: whatever another run makes meanwhile is named in the ledger
 /// before it exists.
-pub fn sweep(session: &Session) -> Result<Vec<String>, Failure> {
+pub fn sweep(session: &Session, ends: Option<&str>) -> Result<Vec<String>, Failure> {
     let lab = lab(session.settings())?;
     let owner = owner(session.settings());
     let there = lab.leftovers(&BTreeSet::new(), &owner);
@@ -245,14 +246,26 @@ pub fn sweep(session: &Session) -> Result<Vec<String>, Failure> {
     }
     let unreadable = |error: crate::OpenError| Failure::new("the ledger cannot be read", error.to_string());
     let known = session.identities().map_err(unreadable)?;
+    let unknown: Vec<_> = there.into_iter().filter(|leftover| !known.contains(&leftover.identity)).collect();
+    let forgotten = match unknown.is_empty() {
+        true => BTreeMap::new(),
+        false => session.forgotten().map_err(unreadable)?,
+    };
     let mut told = Vec::new();
-    for leftover in there.into_iter().filter(|leftover| !known.contains(&leftover.identity)) {
+    for leftover in unknown {
         // What has no readable record may be another project's: it is left to whoever knows.
         let Some(kind) = &leftover.kind else { continue };
         let name = leftover.name.map(|name| format!(" `{name}`")).unwrap_or_default();
         if HOLD_DATA.contains(&kind.as_str()) {
             told.push(format!(
                 "{kind}{name} ({}) is kept, though the ledger does not know of it: it may hold data",
+                leftover.identity
+            ));
+            continue;
+        }
+        if let Some(environment) = forgotten.get(&leftover.identity).filter(|it| ends != Some(&***it)) {
+            told.push(format!(
+                "{kind}{name} ({}) is kept, as it was only to be forgotten: `andon down -e {environment}` removes it",
                 leftover.identity
             ));
             continue;
