@@ -210,13 +210,20 @@ impl Story {
     /// Starts a run and kills it then, and nothing else; false where it had ended by itself.
     fn kill(&self, words: &[&str], after: Duration) -> bool {
         let mut command = self.project.command(words);
-        let mut run = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let told = self.project.directory.join(".told");
+        let mut run = command.stdout(Stdio::null()).stderr(fs::File::create(&told).unwrap()).spawn().unwrap();
         std::thread::sleep(after);
         let ended = run.try_wait().unwrap();
         let _ = run.kill();
         run.wait().unwrap();
         if let Some(status) = ended {
-            assert!(status.success(), "{}: andon {words:?} ended with {status} before it was killed", self.told);
+            let said = || String::from_utf8_lossy(&fs::read(&told).unwrap()).into_owned();
+            assert!(
+                status.success(),
+                "{}: andon {words:?} ended with {status} before it was killed\n{}",
+                self.told,
+                said()
+            );
         }
         ended.is_none()
     }
