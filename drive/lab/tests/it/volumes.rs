@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use andon_lab::Found;
 use andon_schema::Identity;
@@ -41,6 +42,19 @@ fn volume(world: &World, size: &str) -> Identity {
     world.create("lab_volume", &[("name", "data".into()), ("size", size.into())]).unwrap().0
 }
 
+/// The kernel frees a loop device a moment after the last process that had it, for which nobody waits.
+fn await_freed(image: &str) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        let devices = run("losetup", &["-j", image]);
+        if devices.is_empty() {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{devices}");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
 fn outlives_servers(world: &World) {
     if root().is_none() {
         return;
@@ -70,7 +84,7 @@ fn outlives_servers(world: &World) {
     assert_eq!(inside(&first, "cat /srv/data/file"), "kept\n");
     // Replaced, the next one gets it, at another path, also with a root that is read-only.
     world.delete("lab_server", &first);
-    assert_eq!(run("losetup", &["-j", &image]), "");
+    await_freed(&image);
     let read_only = [("volumes", map(&[("/var/lib/x", &data)])), ("read_only_root", true.into())];
     let (second, _) = world.create("lab_server", &given(&network, &read_only)).unwrap();
     assert_eq!(
@@ -310,14 +324,14 @@ fn leaves_nothing_when_killed(world: &World) {
             ])
             .spawn()
             .unwrap();
-        std::thread::sleep(std::time::Duration::from_micros(attempt * 1500));
+        std::thread::sleep(Duration::from_micros(attempt * 1500));
         victim.kill().unwrap();
         victim.wait().unwrap();
         match world.lab.resolve("lab_server", &identity).unwrap() {
             Found::Absent => {}
             Found::Complete(_) | Found::Partial => world.delete("lab_server", &identity),
         }
-        assert_eq!(run("losetup", &["-j", &image]), "");
+        await_freed(&image);
         // And it can be had by the next one.
         let (server, _) =
             world.create("lab_server", &given(&network, &[("volumes", map(&[("/srv", &data)]))])).unwrap();
@@ -329,7 +343,7 @@ fn leaves_nothing_when_killed(world: &World) {
             .args(["victim-create", world.data.path().to_str().unwrap(), "lab_volume", identity.as_str(), "size=64M"])
             .spawn()
             .unwrap();
-        std::thread::sleep(std::time::Duration::from_millis(attempt * 5));
+        std::thread::sleep(Duration::from_millis(attempt * 5));
         victim.kill().unwrap();
         victim.wait().unwrap();
         world.lab.resolve("lab_volume", &identity).unwrap();
