@@ -221,7 +221,7 @@ fn come_back(world: &World) {
     let (app, network) = network(world, "app");
     let gateway = network.get_str("gateway").unwrap();
     run("sh", &["-c", &format!("kill -9 $(pgrep -f '__lab-names.*{app}')")]);
-    let deadline = std::time::Instant::now() + Duration::from_secs(10);
+    let deadline = std::time::Instant::now() + Duration::from_secs(60);
     let down = loop {
         let now = world.lab.read("lab_network", &app, &network).unwrap().unwrap();
         if now.get("up") == Some(&Value::from(false)) {

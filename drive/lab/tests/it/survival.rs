@@ -81,7 +81,7 @@ fn kill(processes: &[i32]) -> bool {
     for process in processes {
         run("kill", &["-9", &process.to_string()]);
     }
-    let deadline = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + Duration::from_secs(60);
     let lives = |process: &&i32| {
         let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
         !status.is_empty() && !status.contains("State:\tZ")

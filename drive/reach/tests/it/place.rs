@@ -215,7 +215,7 @@ pub fn await_none_named(seconds: &str) {
     // Twice in a row, since one may have been between its parent's end and its own start.
     while quiet < 2 {
         quiet = if mentions(seconds) { 0 } else { quiet + 1 };
-        assert!(start.elapsed() < Duration::from_secs(10), "left running: {:?}", pids_named(seconds));
+        assert!(start.elapsed() < Duration::from_secs(60), "left running: {:?}", pids_named(seconds));
         std::thread::sleep(Duration::from_millis(10));
     }
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
-use crate::support::{ANDON, Project, get, kill_server, left_of, names_in_the_lab, need_lab};
+use crate::support::{ANDON, Project, eventually, get, kill_server, left_of, names_in_the_lab, need_lab};
 
 /// The first of these tests' users, and of the numbers that they may give.
 const USER: u32 = 55_000;
@@ -191,6 +191,13 @@ fn project() -> Option<Project> {
     Some(project)
 }
 
+/// Servers are there a moment before their web servers.
+fn says_hello(listen: &str) {
+    eventually("the servers say hello", Duration::from_secs(60), || {
+        get(listen, "/", Duration::from_secs(30)).is_ok_and(|answer| answer == (200, "hello\n".to_owned()))
+    });
+}
+
 #[test]
 fn a_user_without_root_has_a_day() {
     need_lab!();
@@ -198,7 +205,7 @@ fn a_user_without_root_has_a_day() {
     let user = User::new(project, 0, true);
     user.ok(&["up", "-y"]);
     let listen = format!("127.0.0.1:{}", user.project.port);
-    assert_eq!(get(&listen, "/", Duration::from_secs(30)).unwrap(), (200, "hello\n".to_owned()));
+    says_hello(&listen);
     // Whoever says nothing of itself is known by its number.
     let nameless = user.command(&["plan"]).env_remove("HOME").env_remove("USER").output().unwrap();
     assert!(text(&nameless).contains("no changes, 7 unchanged"), "{nameless:?}");
@@ -270,7 +277,7 @@ fn beside_root(user: &User, listen: &str) {
     assert_eq!(served(), 200);
     root();
     user.ok(&["up", "-y"]);
-    assert_eq!(get(listen, "/", Duration::from_secs(30)).unwrap(), (200, "hello\n".to_owned()));
+    says_hello(listen);
 
     // Nor are images that the one throws away.
     roots.ok(&["image", "prune"]);
