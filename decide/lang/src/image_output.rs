@@ -13,6 +13,7 @@ use andon_value::{Type, Value};
 use crate::definitions::{Image, ImageOutput, Project};
 use crate::eval::evaluate_block;
 use crate::image::find_image;
+use crate::literal;
 use crate::shape::suggest;
 use crate::variable::Constants;
 
@@ -56,7 +57,7 @@ impl Output {
 pub fn image_outputs(project: &Project, name: &str) -> Result<Vec<Output>, Diagnostics> {
     let image = find_image(project, name, None)?;
     let mut out = Diagnostics::new();
-    let outputs = image.outputs.iter().filter_map(|output| match evaluated(project, output) {
+    let outputs = image.outputs.iter().filter_map(|output| match sound(project, image, output) {
         Ok(output) => Some(output),
         Err(errors) => {
             out.extend(errors);
@@ -70,13 +71,38 @@ pub fn image_outputs(project: &Project, name: &str) -> Result<Vec<Output>, Diagn
 /// What is wrong with the outputs of an image.
 pub(crate) fn check_outputs(project: &Project, image: &Image, out: &mut Diagnostics) {
     for output in &image.outputs {
-        out.extend(evaluated(project, output).err().into_iter().flatten());
+        out.extend(sound(project, image, output).err().into_iter().flatten());
     }
 }
 
-/// What is written where, so that nothing is written over anything else. Images of several names may be in one layout.
+/// An output that can be written, as far as its definition tells.
+fn sound(project: &Project, image: &Image, output: &ImageOutput) -> Result<Output, Diagnostics> {
+    let output = evaluated(project, output)?;
+    outside_of_base(image, &output)?;
+    if let Some(name) = output.map("environment").keys().find(|name| name.is_empty() || name.contains('=')) {
+        return Err(Diagnostic::error(format!("`{name}` is no name of a variable"))
+            .at(output.span)
+            .detail("In an environment, what is before the first `=` is the name.")
+            .help("Write `environment = { NAME = \"value\" }`.")
+            .into());
+    }
+    Ok(output)
+}
+
+/// What is written at a place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Written {
+    /// A file.
+    File,
+    /// A directory that is replaced with all that is in it.
+    Directory,
+    /// A layout, in which images of several names may be.
+    Layout,
+}
+
+/// What is written where, so that nothing is written over anything else.
 #[derive(Debug)]
-pub struct Places<'a, T>(BTreeMap<PathBuf, Vec<(&'a str, bool, T)>>);
+pub struct Places<'a, T>(BTreeMap<PathBuf, Vec<(&'a str, Written, T)>>);
 
 impl<T> Default for Places<'_, T> {
     fn default() -> Self {
@@ -85,16 +111,45 @@ impl<T> Default for Places<'_, T> {
 }
 
 impl<'a, T: Copy> Places<'a, T> {
-    /// Takes a place for an image. Where it is another's, or the same image's once more: what is to be said, and what was
-    /// noted of that one.
-    pub fn take(&mut self, place: &Path, image: &'a str, is_layout: bool, note: T) -> Result<(), (Box<Diagnostic>, T)> {
+    /// Takes a place for an image. Where it is another's, or the same image's once more, or one of both is in the other:
+    /// what is to be said, and what was noted of that one.
+    pub fn take(
+        &mut self,
+        place: &Path,
+        image: &'a str,
+        written: Written,
+        note: T,
+    ) -> Result<(), (Box<Diagnostic>, T)> {
+        let around = self.around(place, written);
         let others = self.0.entry(place.to_owned()).or_default();
-        let is_over = |(other, is_layout_too, _): &&(&str, bool, T)| !(is_layout && *is_layout_too && *other != image);
+        let is_over = |(other, too, _): &&(&str, Written, T)| {
+            !(written == Written::Layout && *too == Written::Layout && *other != image)
+        };
         let over = others.iter().find(is_over).map(|(.., note)| *note);
-        others.push((image, is_layout, note));
-        let Some(over) = over else { return Ok(()) };
-        let diagnostic = Diagnostic::error("two outputs are written to one place");
-        Err((Box::new(diagnostic.detail(format!("Each would replace `{}` of the other one.", place.display()))), over))
+        others.push((image, written, note));
+        if let Some(over) = over {
+            let diagnostic = Diagnostic::error("two outputs are written to one place");
+            let detail = format!("Each would replace `{}` of the other one.", place.display());
+            return Err((Box::new(diagnostic.detail(detail)), over));
+        }
+        around.map_or(Ok(()), Err)
+    }
+
+    /// What is wrong where a directory is written around another output, which would go when the directory is replaced.
+    fn around(&self, place: &Path, written: Written) -> Option<(Box<Diagnostic>, T)> {
+        self.0.iter().filter(|(other, _)| *other != place).find_map(|(other, taken)| {
+            let is_in = |inner: &Path, outer: &Path, outer_is: Written| {
+                (outer_is == Written::Directory && inner.starts_with(outer)).then(|| {
+                    let (inner, outer) = (inner.display(), outer.display());
+                    let diagnostic = Diagnostic::error("an output is written into another one");
+                    Box::new(diagnostic.detail(format!("`{inner}` is in `{outer}`, which is replaced with all in it.")))
+                })
+            };
+            taken.iter().find_map(|(_, other_is, note)| {
+                let said = is_in(place, other, *other_is).or_else(|| is_in(other, place, written));
+                said.map(|diagnostic| (diagnostic, *note))
+            })
+        })
     }
 }
 
@@ -106,8 +161,12 @@ pub(crate) fn check_places(project: &Project, out: &mut Diagnostics) {
         // What is wrong with each of them is said elsewhere.
         for output in image.outputs.iter().filter_map(|output| evaluated(project, output).ok()) {
             let Some(path) = place(&output, name) else { continue };
-            let is_layout = &*output.format == "oci" && !path.ends_with(".tar");
-            if let Err((diagnostic, other)) = places.take(Path::new(&path), name, is_layout, output.span) {
+            let written = match &*output.format {
+                "oci" if !path.ends_with(".tar") => Written::Layout,
+                "directory" => Written::Directory,
+                _ => Written::File,
+            };
+            if let Err((diagnostic, other)) = places.take(Path::new(&path), name, written, output.span) {
                 let diagnostic = diagnostic.at(output.span).related(other, "the other one");
                 out.push(diagnostic.help("Give each a path of its own."));
             }
@@ -122,6 +181,11 @@ fn place(output: &Output, image: &str) -> Option<String> {
         (None, "disk") => format!("{image}.{}", output.text("format").unwrap_or("qcow2")),
         (None, _) => return None,
     };
+    Some(short(&path))
+}
+
+/// A path as short as it is.
+fn short(path: &str) -> String {
     let mut parts: Vec<&str> = Vec::new();
     for part in path.split('/').enumerate().filter(|(at, part)| *at == 0 || !part.is_empty()).map(|(_, part)| part) {
         match (part, parts.last()) {
@@ -130,7 +194,27 @@ fn place(output: &Output, image: &str) -> Option<String> {
             _ => parts.push(part),
         }
     }
-    Some(parts.join("/"))
+    parts.join("/")
+}
+
+/// Refuses an output that is written to what its image is made from: each image would hold the one before.
+fn outside_of_base(image: &Image, output: &Output) -> Result<(), Diagnostics> {
+    let Some(from) = literal::string(&image.from).filter(|from| from.starts_with(['.', '/'])) else { return Ok(()) };
+    let Some(place) = place(output, &image.name.name) else { return Ok(()) };
+    let base = short(&from);
+    let detail = if place == base {
+        format!("`{place}` would be replaced by the image.")
+    } else if !base.is_empty() && Path::new(&place).starts_with(&base) {
+        format!("`{place}` would be in the next image.")
+    } else {
+        return Ok(());
+    };
+    Err(Diagnostic::error("an output is written to what the image is made from")
+        .at(output.span)
+        .related(image.from.span, "made from this")
+        .detail(detail)
+        .help("Write it to another place.")
+        .into())
 }
 
 fn evaluated(project: &Project, output: &ImageOutput) -> Result<Output, Diagnostics> {
@@ -170,8 +254,8 @@ static FORMATS: LazyLock<BTreeMap<&str, Block>> = LazyLock::new(|| {
             ("command", texts("The command that a container runs, or its arguments; systemd where neither is given.")),
             ("environment", map("Variables of a container's environment.")),
             ("user", text("Who runs the command.")),
-            ("working_dir", text("Where the command runs.")),
-            ("ports", texts("The ports that a container listens on: \"80/tcp\".")),
+            ("working_dir", text("Where the command runs.").format(WORKING_DIRECTORY)),
+            ("ports", texts("The ports that a container listens on: \"80/tcp\".").format(PORT)),
             ("labels", map("Labels of the image.")),
             attestations(),
         ]
@@ -226,6 +310,8 @@ const PUSH: Format = Format {
 };
 const COMPRESSION: Format =
     Format { name: "a compression", example: "\"gzip\"", check: |it| one_of(it, "compression", ["gzip", "none"]) };
+const PORT: Format = Format { name: "a port", example: "[\"80/tcp\"]", check: port };
+const WORKING_DIRECTORY: Format = Format { name: "an absolute path", example: "\"/srv\"", check: working_directory };
 const DISK_FORMAT: Format = Format {
     name: "a format of disks",
     example: "\"qcow2\"",
@@ -310,6 +396,25 @@ fn push_target(text: &str) -> Result<(), Failure> {
             format!("`{text}`: what a manifest's digest is follows from what is pushed."),
         )
         .help(format!("Push to a tag: {tag}."))),
+    }
+}
+
+fn port(value: &Value) -> Result<(), Failure> {
+    let Some(text) = value.as_str() else { return Ok(()) };
+    let (number, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
+    let is_number = number.bytes().all(|byte| byte.is_ascii_digit()) && number.parse::<u16>().is_ok_and(|it| it > 0);
+    if is_number && ["tcp", "udp", "sctp"].contains(&protocol) {
+        return Ok(());
+    }
+    let detail = "It is a number from 1 to 65535, and tcp, udp or sctp after a slash.";
+    Err(Failure::new(format!("`{text}` is no port of a container"), detail).help("Write one such as `80/tcp`."))
+}
+
+fn working_directory(value: &Value) -> Result<(), Failure> {
+    match value.as_str().filter(|text| !text.is_empty() && !text.starts_with('/')) {
+        None => Ok(()),
+        Some(text) => Err(Failure::new(format!("`{text}` is no absolute path"), "It is one in the container.")
+            .help(format!("Write `/{text}`."))),
     }
 }
 

@@ -38,7 +38,7 @@ pub use files::FileSet;
 pub use given::{Given, GivenArgument, GivenValue, Outside, give, given_value, missing_values, variable_values};
 pub use hosts::{Host, hosts};
 pub use image::{Recipe, image_recipe};
-pub use image_output::{Output, Places, archive_place, image_outputs, layout_place};
+pub use image_output::{Output, Places, Written, archive_place, image_outputs, layout_place};
 pub use lint::{Lint, lint, lints};
 pub use literal::string as written_string;
 pub use load::settings::TERRAFORM_VERSION;

@@ -239,6 +239,18 @@ impl Patience {
         self.receive(&receiver, moved)
     }
 
+    /// Waits for so long, unless an end is asked for.
+    pub(crate) fn pause(&self, long: Duration) -> Result<(), Failure> {
+        let end = Instant::now() + long;
+        while Instant::now() < end {
+            if self.interrupt.load(Ordering::Relaxed) {
+                return Err(stopped());
+            }
+            std::thread::sleep(TICK.min(end.saturating_duration_since(Instant::now())));
+        }
+        Ok(())
+    }
+
     fn receive<T>(&self, from: &Receiver<T>, moved: &AtomicU64) -> Result<T, GaveUp> {
         let (mut since, mut seen) = (Instant::now(), moved.load(Ordering::Relaxed));
         loop {

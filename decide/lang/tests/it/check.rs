@@ -308,10 +308,47 @@ fn outputs_of_images_are_written_to_places_of_their_own() {
         assert_eq!(said.contains(told) && said.contains("x.image.hcl:7"), place.is_some(), "{given}{said}");
         assert!(place.is_none_or(|place| said.contains(&format!("`{place}`"))), "{said}");
     }
+    // One that goes when another is replaced, whichever is defined first.
+    for (one, other, is_in) in [
+        ("directory\" { path = \"out/x\"", "archive\" { path = \"out/x/b.tar\"", true),
+        ("disk\" { path = \"out/x/y/b.raw\"", "directory\" { path = \"out/./x\"", true),
+        ("directory\" { path = \"out\"", "oci\" { path = \"out/x\"", true),
+        ("directory\" { path = \"out/x\"", "archive\" { path = \"out/x.tar\"", false),
+        ("oci\" { path = \"out\"", "archive\" { path = \"out/x.tar\"", false),
+    ] {
+        let image = format!("from = \"debian:bookworm\"\n  output \"{one} }}\n  output \"{other} }}\n");
+        let said = said(&format!("== images/x.image.hcl\nimage \"a\" {{\n  {image}}}\n"), true);
+        assert_eq!(said.contains("x.image.hcl:4:3 an output is written into another one"), is_in, "{image}{said}");
+    }
     // But not one image twice.
     let output = "  output \"oci\" { path = \"out/x\" }\n";
     let given = format!("== images/x.image.hcl\nimage \"a\" {{\n  from = \"debian:bookworm\"\n{output}{output}}}\n");
     check_words(&given, &[told, "x.image.hcl:4"]);
+}
+
+#[test]
+fn outputs_that_cannot_be_what_they_say() {
+    for (output, expected) in [
+        ("archive\" { path = \"root/x.tar\"", "an output is written to what the image is made from"),
+        ("directory\" { path = \"out/../root\"", "an output is written to what the image is made from"),
+        ("archive\" { path = \"root.tar\"", ""),
+        ("oci\" { ports = [\"80/tcp\", \"53/udp\", \"8080\"]", ""),
+        ("oci\" { ports = [\"80/tcp\", \"99999/tcp\"]", "`99999/tcp` is no port of a container"),
+        ("oci\" { ports = [\"0\"]", "`0` is no port of a container"),
+        ("oci\" { ports = [\"+80\"]", "`+80` is no port of a container"),
+        ("oci\" { ports = [\"80/http\"]", "`80/http` is no port of a container"),
+        ("oci\" { working_dir = \"srv\"", "`srv` is no absolute path"),
+        ("oci\" { working_dir = \"/srv\"", ""),
+        ("oci\" { environment = { A = \"b=c\" }", ""),
+        ("oci\" { environment = { \"A=b\" = \"c\" }", "`A=b` is no name of a variable"),
+        ("oci\" { environment = { \"\" = \"c\" }", "`` is no name of a variable"),
+    ] {
+        let image = format!("image \"a\" {{\n  from = \"./root\"\n  output \"{output} }}\n}}\n");
+        let said = said(&format!("== images/x.image.hcl\n{image}"), true);
+        let is_said = !expected.is_empty() && said.contains(expected) && said.contains("x.image.hcl:3");
+        assert_eq!(is_said, !said.trim().is_empty(), "{image}{said}");
+        assert_eq!(is_said, !expected.is_empty(), "{image}{said}");
+    }
 }
 
 #[test]

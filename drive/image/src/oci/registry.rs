@@ -26,6 +26,12 @@ const LARGEST_PAGE: u64 = 4 << 20;
 /// How long a registry may say nothing: some look through a large layer before they answer.
 const SILENCE: Duration = Duration::from_secs(120);
 
+/// How long to wait before a registry is asked again that is busy or lost what it was asked, where it does not say so.
+const WAITS: [Duration; 3] = [Duration::from_millis(250), Duration::from_secs(1), Duration::from_secs(3)];
+
+/// The longest that a registry may have this client wait: past it, whoever bakes is told.
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+
 /// What is said where a registry has no image of a name.
 pub(crate) const NOT_THERE: &str = "the registry does not have it";
 
@@ -54,6 +60,27 @@ pub(super) enum Asked<'a> {
         path: &'a Path,
         bytes: u64,
     },
+}
+
+/// Why there is no answer.
+enum Lost {
+    /// The connection ended: another try may do.
+    OnTheWay(Failure),
+    Final(Failure),
+}
+
+impl Lost {
+    fn failure(self) -> Failure {
+        match self {
+            Lost::OnTheWay(failure) | Lost::Final(failure) => failure,
+        }
+    }
+}
+
+impl From<Failure> for Lost {
+    fn from(failure: Failure) -> Lost {
+        Lost::Final(failure)
+    }
 }
 
 impl Registries {
@@ -136,16 +163,19 @@ impl Registries {
     }
 
     pub(super) fn upload(&self, to: &Reference, digest: &Digest, what: &Asked<'_>) -> Result<(), Failure> {
-        let begun = expect(to, self.ask(to, &self.url(to, "blobs/uploads/"), &Asked::Post)?, &[202])?;
-        let place = text(&begun, header::LOCATION.as_str()).ok_or_else(|| {
-            Failure::new("the registry refused", format!("{} does not say where to send a layer.", to.registry))
+        // A registry forgets what it was sent halfway: it is asked for another place.
+        let answer = self.persistently(|| {
+            let begun = expect(to, self.ask(to, &self.url(to, "blobs/uploads/"), &Asked::Post)?, &[202])?;
+            let place = text(&begun, header::LOCATION.as_str()).ok_or_else(|| {
+                Failure::new("the registry refused", format!("{} does not say where to send a layer.", to.registry))
+            })?;
+            let place = match place.starts_with('/') {
+                true => format!("{}{place}", root(to)),
+                false => place,
+            };
+            let mark = if place.contains('?') { '&' } else { '?' };
+            self.ask_once(to, &format!("{place}{mark}digest={}", digest.as_str().replace(':', "%3A")), what)
         })?;
-        let place = match place.starts_with('/') {
-            true => format!("{}{place}", root(to)),
-            false => place,
-        };
-        let mark = if place.contains('?') { '&' } else { '?' };
-        let answer = self.ask(to, &format!("{place}{mark}digest={}", digest.as_str().replace(':', "%3A")), what)?;
         expect(to, answer, &[201]).map(drop)
     }
 
@@ -153,8 +183,34 @@ impl Registries {
         format!("{}/v2/{}/{rest}", root(of), path_of(of))
     }
 
-    /// Asks, and once more with what the registry says it wants to see.
+    /// Asks, and again where the registry is busy.
     pub(super) fn ask(&self, of: &Reference, url: &str, asked: &Asked<'_>) -> Result<Response<Body>, Failure> {
+        self.persistently(|| self.ask_once(of, url, asked))
+    }
+
+    /// Tries again what a registry that is busy, or a connection that ended, did not let be done.
+    fn persistently(
+        &self,
+        mut attempt: impl FnMut() -> Result<Response<Body>, Lost>,
+    ) -> Result<Response<Body>, Failure> {
+        for wait in WAITS {
+            let wait = match attempt() {
+                Ok(answer) if [429, 500, 502, 503, 504].contains(&answer.status().as_u16()) => {
+                    match retry_after(&answer).unwrap_or(wait) {
+                        wait if wait > LONGEST_WAIT => return Ok(answer),
+                        wait => wait,
+                    }
+                }
+                Err(Lost::OnTheWay(_)) => wait,
+                done => return done.map_err(Lost::failure),
+            };
+            self.patience.pause(wait)?;
+        }
+        attempt().map_err(Lost::failure)
+    }
+
+    /// Asks, and once more with what the registry says it wants to see.
+    fn ask_once(&self, of: &Reference, url: &str, asked: &Asked<'_>) -> Result<Response<Body>, Lost> {
         let writes = !matches!(asked, Asked::Get(_) | Asked::Blob | Asked::Head);
         let key = (of.registry.clone(), format!("{}{}", of.name, if writes { " push" } else { "" }));
         let pass = self.passes.lock().ok().and_then(|passes| passes.get(&key).cloned());
@@ -170,13 +226,7 @@ impl Registries {
         self.send(of, url, asked, Some(&pass))
     }
 
-    fn send(
-        &self,
-        of: &Reference,
-        url: &str,
-        asked: &Asked<'_>,
-        pass: Option<&str>,
-    ) -> Result<Response<Body>, Failure> {
+    fn send(&self, of: &Reference, url: &str, asked: &Asked<'_>, pass: Option<&str>) -> Result<Response<Body>, Lost> {
         // A place that the registry names may be elsewhere: that is not told who asks.
         let pass = pass.filter(|_| url.starts_with(&format!("{}/", root(of))));
         let agent = &self.agent;
@@ -224,7 +274,7 @@ impl Registries {
         &self,
         of: &Reference,
         work: impl FnOnce() -> Result<Response<Body>, ureq::Error> + Send + 'static,
-    ) -> Result<Response<Body>, Failure> {
+    ) -> Result<Response<Body>, Lost> {
         came(of, self.patience.wait(&AtomicU64::new(0), work))
     }
 
@@ -265,7 +315,7 @@ impl Registries {
                 self.patiently(of, move || whole(request.call()?))
             }
         };
-        let mut answer = expect(of, answer?, &[200])?;
+        let mut answer = expect(of, answer.map_err(Lost::failure)?, &[200])?;
         let json: Json = serde_json::from_slice(&page(of, &mut answer)?).unwrap_or_default();
         let token = ["token", "access_token"].iter().find_map(|name| json.get(*name)?.as_str());
         Ok(token.map(|token| format!("Bearer {token}")))
@@ -279,12 +329,28 @@ impl Default for Registries {
 }
 
 /// What came of a request.
-fn came(of: &Reference, came: Result<Result<Response<Body>, ureq::Error>, GaveUp>) -> Result<Response<Body>, Failure> {
+fn came(of: &Reference, came: Result<Result<Response<Body>, ureq::Error>, GaveUp>) -> Result<Response<Body>, Lost> {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
     match came {
-        Ok(answer) => answer.map_err(|error| unreachable(of, &error.to_string())),
-        Err(GaveUp::Stopped) => Err(stopped()),
-        Err(why) => Err(unreachable(of, &why.to_string())),
+        Ok(answer) => answer.map_err(|error| {
+            let failure = unreachable(of, &error.to_string());
+            match error {
+                ureq::Error::Io(error)
+                    if [BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof].contains(&error.kind()) =>
+                {
+                    Lost::OnTheWay(failure)
+                }
+                _ => Lost::Final(failure),
+            }
+        }),
+        Err(GaveUp::Stopped) => Err(stopped().into()),
+        Err(why) => Err(unreachable(of, &why.to_string()).into()),
     }
+}
+
+/// How long a registry says to wait, where it says so in seconds.
+fn retry_after(answer: &Response<Body>) -> Option<Duration> {
+    text(answer, header::RETRY_AFTER.as_str())?.trim().parse().ok().map(Duration::from_secs)
 }
 
 /// An answer with all of its page, so that nobody waits for that any more.

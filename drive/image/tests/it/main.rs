@@ -76,6 +76,7 @@ const TESTS: &[Test] = &[
     ("pulls: how containers run is kept", pulls::how_containers_run_is_kept),
     ("pulls: several pulls and a prune at once", pulls::several_pulls_and_a_prune_at_once),
     ("pulls: several writers of one layout", pulls::several_writers_of_one_layout),
+    ("pulls: a registry that is busy is asked again", pulls::a_registry_that_is_busy_is_asked_again),
     ("pulls: a registry that stalls is not waited for", pulls::a_registry_that_stalls_is_not_waited_for),
     ("disk: a disk is sound and holds the image", disk::a_disk_is_sound_and_holds_the_image),
     ("disk: the same image gives the same disk", disk::the_same_image_gives_the_same_disk),

@@ -1,13 +1,13 @@
 //! Images from elsewhere: ones that are too large, too deep or never come, and several at once.
 
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use andon_image::{ContainerConfig, Digest, Images, PruneRule, Reference, Registries, Settings, Source};
@@ -274,6 +274,65 @@ pub fn several_writers_of_one_layout() {
         let from = source(&format!("oci:{}:{tag}", layout.display()));
         assert_eq!(elsewhere.images().base(&from, &|_| {}).unwrap().digest, *digest, "{tag}");
     }
+}
+
+/// A registry that is busy, ends a connection, and loses what it was sent halfway, each once; then it takes all. What it
+/// was asked, each without what follows the digest or the upload.
+fn moody(listener: &TcpListener, asked_of: &Mutex<Vec<String>>) {
+    let mut sent = 0;
+    for stream in listener.incoming() {
+        let mut stream = BufReader::new(stream.unwrap());
+        let (mut first, mut bytes) = (String::new(), 0);
+        stream.read_line(&mut first).unwrap();
+        let mut line = first.clone();
+        while !line.trim().is_empty() {
+            line.clear();
+            stream.read_line(&mut line).unwrap();
+            if let Some(length) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+                bytes = length.trim().parse().unwrap();
+            }
+        }
+        let mut words = first.split(' ');
+        let (Some(method @ ("HEAD" | "POST" | "PUT")), Some(path)) = (words.next(), words.next()) else { return };
+        sent += 1;
+        let place = if path.contains("/manifests/") { "manifest" } else { "blob" };
+        asked_of.lock().unwrap().push(format!("{method} {place}"));
+        let answer = match (sent, method) {
+            (1, _) => continue,
+            (2, _) => "429 Too Many Requests\r\nretry-after: 0",
+            (3, _) => "503 Service Unavailable\r\nretry-after: 0",
+            (_, "HEAD") => "404 Not Found",
+            (_, "POST") => "202 Accepted\r\nlocation: /v2/team/web/blobs/uploads/1?state=x",
+            (6, _) => continue,
+            _ => "201 Created",
+        };
+        std::io::copy(&mut stream.by_ref().take(bytes), &mut std::io::sink()).unwrap();
+        let head = format!("HTTP/1.1 {answer}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+        stream.get_mut().write_all(head.as_bytes()).unwrap();
+    }
+}
+
+pub fn a_registry_that_is_busy_is_asked_again() {
+    let data = Data::new("busy");
+    let images = data.images();
+    let root = root_file_system(&data.0.join("root"));
+    let base = images.base(&source(root.to_str().unwrap()), &|_| {}).unwrap().digest;
+    let image = images.oci(&base, &ContainerConfig::default(), &mut |_| {}).unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let of = Reference::parse(&format!("{address}/team/web:1")).unwrap();
+    let asked = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        scope.spawn(|| moody(&listener, &asked));
+        let pushed = Registries::new().push(&image, &of, &mut |_| {});
+        // The last word, after which it listens no more.
+        TcpStream::connect(address).and_then(|mut stream| stream.write_all(b"END x\r\n\r\n")).unwrap();
+        pushed.unwrap();
+    });
+    let asked = asked.into_inner().unwrap();
+    let layer = ["HEAD blob", "HEAD blob", "HEAD blob", "HEAD blob", "POST blob", "PUT blob", "POST blob", "PUT blob"];
+    let config = ["HEAD blob", "POST blob", "PUT blob"];
+    assert_eq!(asked, [&layer[..], &config, &["PUT manifest"]].concat());
 }
 
 /// A registry of one image, whose layer begins and never ends.

@@ -13,7 +13,7 @@ use andon_image::{
     can_be_layout,
 };
 use andon_lang::modules::LOCK_FILE;
-use andon_lang::{Output, Places, image_outputs};
+use andon_lang::{Output, Places, Written, image_outputs};
 use andon_schema::units::parse_bytes;
 use andon_schema::{Change, Failure, HostReport, Identity};
 use andon_text::{Diagnostic, nearest};
@@ -61,17 +61,18 @@ impl Form {
         }
     }
 
-    /// Where it is written on this machine, whatever the path is called, and whether other images may be there, too.
-    fn place(&self) -> Option<(PathBuf, bool)> {
-        let (path, is_shared) = match self {
-            Form::Layout { path, .. } => (path, !is_archive(path)),
-            Form::Archive(path) | Form::Disk { path, .. } | Form::Directory(path) => (path, false),
+    /// Where it is written on this machine, whatever the path is called, and what.
+    fn place(&self) -> Option<(PathBuf, Written)> {
+        let (path, written) = match self {
+            Form::Layout { path, .. } if !is_archive(path) => return Some((settled(path), Written::Layout)),
+            Form::Directory(path) => (path, Written::Directory),
+            Form::Layout { path, .. } | Form::Archive(path) | Form::Disk { path, .. } => (path, Written::File),
             Form::Push { .. } => return None,
         };
         // What takes the place of a link does not take that of what it leads to.
         Some(match (path.parent(), path.file_name()) {
-            (Some(above), Some(name)) if !is_shared => (settled(above).join(name), is_shared),
-            _ => (settled(path), is_shared),
+            (Some(above), Some(name)) => (settled(above).join(name), written),
+            _ => (settled(path), written),
         })
     }
 }
@@ -97,8 +98,8 @@ fn settled(path: &Path) -> PathBuf {
 fn check_places(planned: &[(&str, Vec<Wanted>)]) -> Result<(), Diagnostic> {
     let mut places = Places::default();
     for (name, wanted) in planned {
-        for (place, is_shared) in wanted.iter().filter_map(|it| it.form.place()) {
-            places.take(&place, name, is_shared, ()).map_err(|(diagnostic, ())| {
+        for (place, written) in wanted.iter().filter_map(|it| it.form.place()) {
+            places.take(&place, name, written, ()).map_err(|(diagnostic, ())| {
                 diagnostic
                     .help("Name another place with --output, or leave out those of the definition with --no-outputs.")
             })?;
