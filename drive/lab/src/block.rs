@@ -43,6 +43,9 @@ const EXT4_IOC_RESIZE_FS: u64 = 0x4008_6610;
 const BTRFS_IOC_RESIZE: u64 = 0x5000_9403;
 const XFS_IOC_FSGROWFSDATA: u64 = 0x4010_586E;
 
+/// The free bytes that a disk has to have beside what a file system is known to need when it grows.
+const GROWTH_RESERVE: u64 = 16 << 20;
+
 #[repr(C)]
 struct LoopInfo {
     device: u64,
@@ -66,6 +69,18 @@ struct LoopConfig {
     block_size: u32,
     info: LoopInfo,
     reserved: [u64; 8],
+}
+
+/// Fails where a disk has not enough free bytes for what a file system of so many writes about itself when it grows: bitmaps
+/// and descriptors of its groups, and a reserve.
+fn has_room(free: u64, bytes: u64) -> Result<(), Failure> {
+    let needed = GROWTH_RESERVE + bytes / 8192;
+    if free >= needed {
+        return Ok(());
+    }
+    let detail = format!("It has {} MiB left, and {} MiB are needed.", free >> 20, needed.div_ceil(1 << 20));
+    Err(Failure::new("the disk is too full to grow the volume", detail)
+        .help("Make room on the disk of the data directory, then apply again. Nothing was done to the volume."))
 }
 
 impl FileSystem {
@@ -124,8 +139,16 @@ impl FileSystem {
     pub fn grow_offline(self, lock: &Lock, image: &Path) -> Result<(), Failure> {
         match self {
             FileSystem::Ext4 => {
+                // Without a kernel that keeps a journal, what ends in the middle leaves a file system that is broken.
+                let failed = || format!("cannot grow {}", image.display());
+                let disk = rustix::fs::statvfs(image).or_fail(failed)?;
+                let bytes = fs::metadata(image).or_fail(failed)?.len();
+                has_room(disk.f_bfree.saturating_mul(disk.f_frsize), bytes)?;
                 self.tool(lock, "e2fsck", &["-f", "-p"], image)?;
-                self.tool(lock, "resize2fs", &[], image)
+                self.tool(lock, "resize2fs", &[], image).inspect_err(|_| {
+                    // As it advises. The failure says enough; what cannot be repaired is said when it is used next.
+                    let _ = self.tool(lock, "e2fsck", &["-f", "-y"], image);
+                })
             }
             FileSystem::Xfs | FileSystem::Btrfs => {
                 let failed = || format!("cannot grow {}", image.display());
@@ -352,6 +375,18 @@ fn make_node(path: &Path, number: u32) -> io::Result<()> {
 mod tests {
     use super::*;
     use std::io::Write;
+
+    #[test]
+    fn nothing_grows_on_a_full_disk() {
+        let check = |free: u64, bytes: u64, enough: bool| assert_eq!(has_room(free, bytes).is_ok(), enough, "{free}");
+        check(0, 80 << 20, false);
+        check(15 << 20, 80 << 20, false);
+        check(17 << 20, 80 << 20, true);
+        check(100 << 20, 1 << 40, false);
+        check(200 << 20, 1 << 40, true);
+        let told = has_room(3 << 20, 80 << 20).unwrap_err();
+        assert_eq!(told.detail, "It has 3 MiB left, and 17 MiB are needed.");
+    }
 
     #[test]
     fn copies_have_the_bytes_and_the_holes() {
