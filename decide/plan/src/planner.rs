@@ -708,6 +708,7 @@ impl Planner {
             changes.extend(makings.into_iter().map(|(node, change)| (Some(node), change)));
             problems.extend(conclude::protected(&input, changes.iter().map(|(_, change)| change)));
             problems.extend(exclusive::unreplaceable(&input, changes.iter().map(|(_, change)| change)));
+            problems.extend(exclusive::clashes(&input, changes.iter().map(|(_, change)| change)));
             problems.extend(conclude::still_used(&input, changes.iter().map(|(_, change)| change)));
         }
         let problems = complaints::in_order(problems);

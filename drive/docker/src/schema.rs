@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use andon_schema::{Attribute, Block, Failure, IdentityAttribute, IdentitySchema, NestedBlock, Nesting, TypeSchema};
+use andon_schema::{
+    Attribute, Block, Exclusive, Failure, IdentityAttribute, IdentitySchema, NestedBlock, Nesting, TypeSchema,
+};
 use andon_value::{Type, Value};
 
 use crate::spec::{self, format};
@@ -25,6 +27,9 @@ pub(crate) const REPLACING: [&str; 11] = [
     "read_only_root",
 ];
 
+/// What one container of an engine has, and no other one there.
+const ON_ENGINE: Exclusive = Exclusive { within: Some("host"), ..Exclusive::SAME };
+
 /// The schema.
 pub(crate) fn schema() -> TypeSchema {
     let text = |what: &str| Attribute::optional(Type::String, what);
@@ -32,7 +37,7 @@ pub(crate) fn schema() -> TypeSchema {
     let pairs = |what: &str| Attribute::optional(Type::map(Type::String), what);
     let switch = |what: &str| Attribute::optional(Type::Bool, what);
     let attributes = [
-        ("name", Attribute::required(Type::String, "The name of the container, and its host name.").format(format::NAME).exclusive()),
+        ("name", Attribute::required(Type::String, "The name of the container, and its host name.").format(format::NAME).exclusive(ON_ENGINE)),
         (
             "image",
             Attribute::required(
@@ -82,7 +87,7 @@ pub(crate) fn schema() -> TypeSchema {
                  They do not go with `create_before_destroy`.",
             )
             .format(format::PORT)
-            .exclusive(),
+            .exclusive(ON_ENGINE),
         ),
         (
             "volumes",

@@ -11,7 +11,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use andon_schema::{Attribute, Failure, Format, Identity};
+use andon_schema::{Attribute, Exclusive, Failure, Format, Identity};
 use andon_value::{Path as ValuePath, PathStep, Type, Value};
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 use nix::sys::stat::{Mode, mkdirat};
@@ -85,7 +85,7 @@ pub(crate) fn schema() -> Vec<(&'static str, Attribute)> {
                  has one server at a time, so it does not go with `create_before_destroy`. Attached and detached while the server runs. A machine (`vm`) has each as a disk, \
                  `/dev/disk/by-id/virtio-ID`, which is mounted there.",
             )
-            .exclusive(),
+            .exclusive(Exclusive::SAME),
         ),
         ("shares", map("The `id` of a `lab_share` for each path at which one is to be, to be read and written.")),
         ("read_only_shares", map("The same, to be read only.")),

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use andon_schema::{Attribute, Failure, Format, Identity};
+use andon_schema::{Attribute, Exclusive, Failure, Format, Identity};
 use andon_value::{Type, Value};
 use ring::rand::{SecureRandom, SystemRandom};
 use serde_json::{Value as Json, json};
@@ -39,6 +39,9 @@ pub(crate) const FOLLOWING: &[(&str, &str)] = &[("listen", "endpoint")];
 /// How long a store may take to answer. It reads what is in a bucket when it looks at it first.
 const ANSWER_LIMIT: Duration = Duration::from_secs(120);
 
+/// A bucket's name is one at its endpoint.
+const AT_ENDPOINT: Exclusive = Exclusive { within: Some("listen"), ..Exclusive::SAME };
+
 const NAME: Format = Format {
     name: "a bucket's name",
     example: "\"backups\"",
@@ -59,7 +62,7 @@ const SECRET_KEY: Format = Format {
 pub(crate) fn schema() -> (&'static str, Vec<(&'static str, Attribute)>) {
     let text = |what: &str| Attribute::optional_computed(Type::String, what);
     let attributes = vec![
-        ("name", Attribute::required(Type::String, "The bucket's name. A change replaces the bucket.").format(NAME)),
+        ("name", Attribute::required(Type::String, "The bucket's name. A change replaces the bucket.").format(NAME).exclusive(AT_ENDPOINT)),
         (
             "listen",
             text(

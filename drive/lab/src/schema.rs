@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use andon_schema::{Attribute, Block, TypeSchema};
+use andon_schema::{Attribute, Block, Exclusive, TypeSchema};
 use andon_value::{Type, Value};
 
 use crate::kind::Kind;
 use crate::life;
 use crate::pool;
-use crate::spec::format;
+use crate::spec::{self, format};
 use crate::{attach, balancer, bucket, key, policy, seed, share, snapshot, vm, volume};
 
 /// The schemas of all resource types of the lab, by name.
@@ -98,7 +98,8 @@ fn network() -> Vec<(&'static str, Attribute)> {
                 "The IPv4 addresses of the network, such as `10.64.1.0/24`. Without it, a free /24 of `10.64.0.0/12` is taken. \
                  A change replaces the network.",
             )
-            .format(format::NETWORK),
+            .format(format::NETWORK)
+            .exclusive(spec::RANGE),
         ),
         (
             "masquerade",
@@ -198,7 +199,7 @@ fn server() -> Vec<(&'static str, Attribute)> {
                 Type::String,
                 "The IPv4 address in the network. Without it, a free one is taken. A change replaces the server. It does not go \
                  with `create_before_destroy`.",
-            ).format(format::ADDRESS).exclusive(),
+            ).format(format::ADDRESS).exclusive(Exclusive::SAME),
         ),
         ("id", Attribute::computed(Type::String, "The server's identity.")),
         ("connection", Attribute::computed(connection(), "How `andon_host` reaches the server.")),

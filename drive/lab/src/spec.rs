@@ -1,9 +1,9 @@
 //! What a user asks of an object, checked and typed.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use andon_schema::Failure;
+use andon_schema::{Exclusive, Extent, Failure};
 use andon_value::Value;
 use ipnet::Ipv4Net;
 
@@ -144,6 +144,34 @@ pub(crate) mod format {
     pub const INTERVAL: Format =
         Format { name: "a length of time, from 10 ms", example: "\"200ms\"", check: |it| text(it, super::interval) };
 }
+
+/// The addresses of a network, which are no other's. What replaces one has others: only for that it is replaced.
+pub(crate) const RANGE: Exclusive = Exclusive {
+    stays: false,
+    takes: |text| {
+        let net = cidr(text).ok()?;
+        let place = |address: Ipv4Addr| u128::from(address.to_bits());
+        Some(Extent { of: String::new(), first: place(net.network()), last: place(net.broadcast()) })
+    },
+    ..Exclusive::SAME
+};
+
+/// A port of an address of this machine, or of all of them. Who listens at those of version 6 takes version 4, too, whose are
+/// among them (RFC 4291, section 2.5.5.2).
+pub(crate) const PLACE: Exclusive = Exclusive {
+    takes: |text| {
+        let place = listen(text).ok()?;
+        let mapped = |address: Ipv4Addr| address.to_ipv6_mapped().to_bits();
+        let (first, last) = match place.ip() {
+            IpAddr::V4(Ipv4Addr::UNSPECIFIED) => (mapped(Ipv4Addr::UNSPECIFIED), mapped(Ipv4Addr::BROADCAST)),
+            IpAddr::V4(address) => (mapped(address), mapped(address)),
+            IpAddr::V6(Ipv6Addr::UNSPECIFIED) => (0, u128::MAX),
+            IpAddr::V6(address) => (address.to_bits(), address.to_bits()),
+        };
+        Some(Extent { of: place.port().to_string(), first, last })
+    },
+    ..Exclusive::SAME
+};
 
 /// Checks one attribute on its own, as far as it is known.
 pub(crate) fn check(kind: Kind, attribute: &str, value: &Value) -> Result<(), Failure> {
@@ -383,6 +411,37 @@ fn no_duration(text: &str, detail: &str) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ranges_and_places_are_in_each_others_way() {
+        let check = |exclusive: Exclusive, one: &str, other: &str, expected: bool| {
+            let [one, other] = [one, other].map(|text| (exclusive.takes)(text).unwrap());
+            let found = one.of == other.of && one.first <= other.last && other.first <= one.last;
+            assert_eq!(found, expected, "{one:?} {other:?}");
+        };
+        for (one, other, expected) in [
+            ("10.64.0.0/24", "10.64.0.0/24", true),
+            ("10.64.0.0/24", "10.64.0.128/25", true),
+            ("10.64.0.0/16", "10.64.255.0/24", true),
+            ("10.64.0.0/24", "10.64.1.0/24", false),
+        ] {
+            check(RANGE, one, other, expected);
+        }
+        for (one, other, expected) in [
+            ("127.0.0.1:80", "127.0.0.1:80", true),
+            ("127.0.0.1:80", "127.0.0.1:81", false),
+            ("127.0.0.1:80", "127.0.0.2:80", false),
+            ("127.0.0.1:80", "0.0.0.0:80", true),
+            ("127.0.0.1:80", "0.0.0.0:81", false),
+            ("127.0.0.1:80", "[::]:80", true),
+            ("0.0.0.0:80", "[::1]:80", false),
+            ("[::]:80", "[::1]:80", true),
+        ] {
+            check(PLACE, one, other, expected);
+        }
+        assert_eq!((RANGE.takes)("10.64.0.7/24"), None);
+        assert_eq!((PLACE.takes)("localhost:80"), None);
+    }
 
     #[test]
     fn values_are_checked() {

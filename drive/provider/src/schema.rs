@@ -220,7 +220,7 @@ fn attribute(attribute: schema6::Attribute) -> Result<Attribute, Wrong> {
         deprecated: attribute.deprecated,
         nested,
         format: None,
-        exclusive: false,
+        exclusive: None,
         description: attribute.description,
     })
 }

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use andon_value::Type;
 
-use crate::{Format, IdentitySchema, Mode, ProviderAddress};
+use crate::{Exclusive, Format, IdentitySchema, Mode, ProviderAddress};
 
 /// The shape of a block's body, as data: errors, completion, documentation and decoding come from it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -41,9 +41,8 @@ pub struct Attribute {
     pub nested: Option<Arc<NestedAttributes>>,
     /// How its value is written, where the type does not say it all.
     pub format: Option<Format>,
-    /// No two objects can have the same value of it at once, nor the same element, such as an address: an object that has one
-    /// cannot be there before the one that it replaces is gone.
-    pub exclusive: bool,
+    /// What of its value, or of an element of it, no two objects can have at once, if anything.
+    pub exclusive: Option<Exclusive>,
     /// What it is for, in Markdown.
     pub description: String,
 }
@@ -279,7 +278,7 @@ impl Attribute {
             deprecated: false,
             nested: None,
             format: None,
-            exclusive: false,
+            exclusive: None,
             description: description.to_owned(),
         }
     }
@@ -299,8 +298,8 @@ impl Attribute {
         Attribute { format: Some(format), ..self }
     }
 
-    /// The same, of which no two objects can have the same value at once.
-    pub fn exclusive(self) -> Attribute {
-        Attribute { exclusive: true, ..self }
+    /// The same, of whose value no two objects can have this at once.
+    pub fn exclusive(self, exclusive: Exclusive) -> Attribute {
+        Attribute { exclusive: Some(exclusive), ..self }
     }
 }

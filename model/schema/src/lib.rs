@@ -7,6 +7,7 @@ mod block;
 mod catalog;
 mod checked;
 mod configured;
+mod exclusive;
 mod format;
 pub mod host;
 mod identity;
@@ -29,6 +30,7 @@ pub use block::{
 };
 pub use checked::{CheckStatus, Checked, CheckedKind};
 pub use configured::{Complaint, ConfiguredProvider, Kept, ProviderConfigAddress, Via};
+pub use exclusive::{Exclusive, Extent};
 pub use format::Format;
 pub use identity::{IdentityAttribute, IdentitySchema};
 pub use kept::{KeptDeed, KeptPath, KeptRun, KeptState};

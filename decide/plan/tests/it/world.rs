@@ -12,8 +12,9 @@ use andon_plan::{
     StepKind, Work,
 };
 use andon_schema::{
-    Answer, Attribute, Block, CheckStatus, CheckedKind, Command, Failure, HostEntry, HostReport, Identity,
-    InstanceAddress, ObjectStatus, Outcome, Planned, ProviderAddress, ProviderSchema, Question, Schemas, TypeSchema,
+    Answer, Attribute, Block, CheckStatus, CheckedKind, Command, Exclusive, Extent, Failure, HostEntry, HostReport,
+    Identity, InstanceAddress, ObjectStatus, Outcome, Planned, ProviderAddress, ProviderSchema, Question, Schemas,
+    TypeSchema,
 };
 use andon_text::{Diagnostics, SourceMap};
 use andon_value::{Type, Value};
@@ -82,6 +83,7 @@ const RESOURCES: &[Shape] = &[
             ("memory", "o string"),
         ],
     ),
+    ("lab_ground", &[("name", "oh string"), ("place", "oc string"), ("image", "ox string"), ("range", "ocxE string")]),
     ("andon_host", &[("connection", "o string"), ("role", "o string"), ("params", "o any"), ("id", "c string")]),
     ("andon_image", &[("definition", "o string"), ("digest", "c string")]),
     ("terraform_data", &[("input", "o any"), ("triggers_replace", "ox any"), ("output", "c any"), ("id", "c string")]),
@@ -91,6 +93,16 @@ const PLUGIN: &[Shape] = &[("toy_thing", &[("name", "o string"), ("password", "o
 const EPHEMERAL: &[Shape] = &[("toy_secret", &[("name", "o string"), ("value", "cs string")])];
 const CONFIG: Shape = ("toy", &[("token", "o string")]);
 const DATA: &[Shape] = &[("lab_lookup", &[("name", "o string"), ("result", "c string")])];
+
+/// Numbers from one to another, such as `10-19`.
+const STRETCH: Exclusive = Exclusive {
+    stays: false,
+    takes: |text| {
+        let (first, last) = text.split_once('-')?;
+        Some(Extent { of: String::new(), first: first.parse().ok()?, last: last.parse().ok()? })
+    },
+    ..Exclusive::SAME
+};
 
 fn flags(kind: &str, attribute: &str) -> &'static str {
     let shapes = RESOURCES.iter().chain(DATA).chain(PLUGIN).chain(EPHEMERAL).find(|(name, _)| *name == kind).unwrap();
@@ -112,7 +124,11 @@ fn schema(shape: &Shape) -> (String, TypeSchema) {
         attribute.computed = flags.contains('c');
         attribute.sensitive = flags.contains('s');
         attribute.write_only = flags.contains('w');
-        attribute.exclusive = flags.contains('e');
+        attribute.exclusive = match flags {
+            _ if flags.contains('E') => Some(STRETCH),
+            _ if flags.contains('h') => Some(Exclusive { within: Some("place"), ..Exclusive::SAME }),
+            _ => flags.contains('e').then_some(Exclusive::SAME),
+        };
         ((*name).to_owned(), attribute)
     });
     let block = Block { attributes: attributes.collect(), ..Block::default() };

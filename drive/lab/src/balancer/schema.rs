@@ -7,6 +7,7 @@ use andon_schema::{Attribute, Format};
 use andon_value::{Type, Value};
 
 use super::spec;
+use crate::spec::PLACE;
 use crate::spec::format::{DURATION, INTERVAL, LISTEN, PATH, TARGET, text};
 
 /// The attributes that a balancer's process is told; the others are for people.
@@ -102,7 +103,8 @@ pub(crate) fn attributes() -> Vec<(&'static str, Attribute)> {
         (
             "listen",
             Attribute::required(Type::String, "The address and port of this machine to listen on: `127.0.0.1:8080`.")
-                .format(LISTEN),
+                .format(LISTEN)
+                .exclusive(PLACE),
         ),
         (
             "mode",

@@ -39,6 +39,7 @@ mod judge;
 mod kept_secrets;
 mod kills;
 mod ledger;
+mod lines;
 mod locked_versions;
 mod logins;
 mod looking;
