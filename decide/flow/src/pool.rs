@@ -429,13 +429,15 @@ impl Pool {
             .collect();
         let replacing = self.is_replacing();
         let new = self.of_version();
+        // However many of them ended at once.
+        let is_gate = replacing && self.can_return();
         for serial in dead {
             self.set_stage(serial, Stage::Leaving);
             // The end of one that is on its way out is no loss.
             if !new.contains(&serial) {
                 continue;
             }
-            if replacing && self.can_return() {
+            if is_gate {
                 self.turn_back("a new server ended".to_owned());
             } else {
                 self.deaths.push(seen.get(&serial).and_then(|seen| seen.ended_ms).unwrap_or(now_ms));

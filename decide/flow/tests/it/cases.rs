@@ -356,3 +356,13 @@ fn back_in_the_midst_of_a_canary() {
     world.assert_settled("a", 3);
     assert!(world.fewest >= 3);
 }
+
+/// As many as are too many otherwise: they are new ones that are no good, and not members that die.
+#[test]
+fn new_ones_that_all_end_at_once_are_gone_back_from() {
+    let mut world = of(1);
+    world.natures.insert("b".to_owned(), Nature::Mortal);
+    world.kill_after = vec!["make b-5", "make b-5"];
+    assert_eq!(world.drive(goal(5, "b", Strategy::BlueGreen)), End::Returned("a new server ended".to_owned()));
+    world.assert_settled("a", 5);
+}
