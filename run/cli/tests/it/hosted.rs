@@ -21,12 +21,12 @@ fn project(name: &str, more: &str) -> Project {
 #[test]
 fn what_does_not_go_with_it_is_refused_at_its_place() {
     need_lab!();
-    for (more, expected) in [
-        ("image = \"sha256:00\"", "`image` and `on_host` exclude each other"),
-        ("on_drift = \"report\"", "`on_drift` and `on_host` exclude each other"),
+    for (more, expected, line) in [
+        ("image = \"sha256:00\"", "`image` and `on_host` exclude each other", 5),
+        ("on_drift = \"report\"", "`on_drift` and `on_host` exclude each other", 7),
     ] {
         let ran = project("hosted-wrong", more).exits(1, &["plan"]);
-        assert!(ran.err.contains(expected) && ran.err.contains("stacks/app/main.tf:2"), "{ran}");
+        assert!(ran.err.contains(expected) && ran.err.contains(&format!("stacks/app/main.tf:{line}")), "{ran}");
     }
     let project = project("hosted-elsewhere", "");
     let text = fs::read_to_string(project.directory.join("stacks/app/main.tf")).unwrap();
