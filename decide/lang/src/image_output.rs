@@ -197,6 +197,14 @@ fn short(path: &str) -> String {
     parts.join("/")
 }
 
+/// Whether a place is in a directory, both as short as they are. The project's own is empty then, and so is the root.
+fn is_beneath(place: &str, base: &str, is_absolute: bool) -> bool {
+    match base {
+        "" => place.starts_with('/') == is_absolute && !place.starts_with(".."),
+        base => Path::new(place).starts_with(base),
+    }
+}
+
 /// Refuses an output that is written to what its image is made from: each image would hold the one before.
 fn outside_of_base(image: &Image, output: &Output) -> Result<(), Diagnostics> {
     let Some(from) = literal::string(&image.from).filter(|from| from.starts_with(['.', '/'])) else { return Ok(()) };
@@ -204,7 +212,7 @@ fn outside_of_base(image: &Image, output: &Output) -> Result<(), Diagnostics> {
     let base = short(&from);
     let detail = if place == base {
         format!("`{place}` would be replaced by the image.")
-    } else if !base.is_empty() && Path::new(&place).starts_with(&base) {
+    } else if is_beneath(&place, &base, from.starts_with('/')) {
         format!("`{place}` would be in the next image.")
     } else {
         return Ok(());

@@ -60,8 +60,12 @@ pub(crate) fn handovers(input: &PlanInput, changes: &[PlannedChange]) -> BTreeSe
 }
 
 /// Complaints about objects that would have what another one has as well, once all is done. Of what nothing is changed,
-/// nothing is said.
-pub(crate) fn clashes<'a>(input: &'a PlanInput, changes: impl Iterator<Item = &'a PlannedChange>) -> Diagnostics {
+/// nothing is said, nor of what turned out to be gone.
+pub(crate) fn clashes<'a>(
+    input: &'a PlanInput,
+    changes: impl Iterator<Item = &'a PlannedChange>,
+    is_gone: impl Fn(&InstanceAddress) -> bool,
+) -> Diagnostics {
     let mut problems = Diagnostics::new();
     if input.mode != PlanMode::Normal {
         return problems;
@@ -87,7 +91,7 @@ pub(crate) fn clashes<'a>(input: &'a PlanInput, changes: impl Iterator<Item = &'
             Held { thing, address: &change.address, value, path, is_new }
         }));
     }
-    let unchanged = input.state.instances.iter().filter(|(address, _)| !touched.contains(address));
+    let unchanged = input.state.instances.iter().filter(|(address, _)| !touched.contains(address) && !is_gone(address));
     for (address, instance) in unchanged {
         let Some(object) = instance.current.as_ref().filter(|object| object.provider.is_none()) else { continue };
         let things = things(input, address, &object.value).into_iter();

@@ -708,7 +708,8 @@ impl Planner {
             changes.extend(makings.into_iter().map(|(node, change)| (Some(node), change)));
             problems.extend(conclude::protected(&input, changes.iter().map(|(_, change)| change)));
             problems.extend(exclusive::unreplaceable(&input, changes.iter().map(|(_, change)| change)));
-            problems.extend(exclusive::clashes(&input, changes.iter().map(|(_, change)| change)));
+            let is_gone = |address: &InstanceAddress| matches!(self.objects.get(address), Some(Found::Known(None)));
+            problems.extend(exclusive::clashes(&input, changes.iter().map(|(_, change)| change), is_gone));
             problems.extend(conclude::still_used(&input, changes.iter().map(|(_, change)| change)));
         }
         let problems = complaints::in_order(problems);

@@ -349,6 +349,12 @@ fn outputs_that_cannot_be_what_they_say() {
         assert_eq!(is_said, !said.trim().is_empty(), "{image}{said}");
         assert_eq!(is_said, !expected.is_empty(), "{image}{said}");
     }
+    // The project itself.
+    for (path, is_in) in [("out/x.tar", true), ("../x.tar", false), ("/srv/x.tar", false)] {
+        let image = format!("image \"a\" {{\n  from = \".\"\n  output \"archive\" {{ path = \"{path}\" }}\n}}\n");
+        let said = said(&format!("== images/x.image.hcl\n{image}"), true);
+        assert_eq!(said.contains("an output is written to what the image is made from"), is_in, "{image}{said}");
+    }
 }
 
 #[test]

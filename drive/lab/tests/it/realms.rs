@@ -44,7 +44,10 @@ struct User {
 
 impl User {
     fn new(delegated: bool, has_numbers: bool) -> User {
-        let place = tempfile::Builder::new().prefix("andon-user-").tempdir_in("/var/tmp").unwrap();
+        let place = tempfile::Builder::new()
+            .prefix(&format!("andon-user-{}-", std::process::id()))
+            .tempdir_in("/var/tmp")
+            .unwrap();
         fs::set_permissions(place.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let write = |name: &str, text: String| fs::write(place.path().join(name), text).unwrap();
         let with = |path: &str, line: String| fs::read_to_string(path).unwrap() + &line;

@@ -22,7 +22,10 @@ pub struct World {
 
 impl World {
     pub fn new() -> World {
-        let data = tempfile::Builder::new().prefix("andon-lab-").tempdir_in("/var/tmp").unwrap();
+        let data = tempfile::Builder::new()
+            .prefix(&format!("andon-lab-{}-", std::process::id()))
+            .tempdir_in("/var/tmp")
+            .unwrap();
         World { lab: lab(data.path()), data, identities: Mutex::default() }
     }
 

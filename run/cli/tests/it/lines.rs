@@ -2,7 +2,7 @@
 
 use std::net::TcpListener;
 
-use crate::support::Project;
+use crate::support::{Project, need_lab};
 
 /// Each line with a mark is wrong, for the reason beside it; no other one is.
 const WRONG: &str = r##"resource "lab_network" "a" {
@@ -179,6 +179,7 @@ fn two_ranges_that_overlap_are_both_shown() {
 
 #[test]
 fn what_an_apply_refuses_is_at_its_line() {
+    need_lab!();
     let holder = TcpListener::bind("127.0.0.1:0").unwrap();
     let listen = holder.local_addr().unwrap().to_string();
     let project = Project::empty("taken");
