@@ -143,7 +143,10 @@ impl FileSystem {
                 let failed = || format!("cannot grow {}", image.display());
                 let disk = rustix::fs::statvfs(image).or_fail(failed)?;
                 let bytes = fs::metadata(image).or_fail(failed)?.len();
-                has_room(disk.f_bfree.saturating_mul(disk.f_frsize), bytes)?;
+                // Some, as a tmpfs without a limit, do not count.
+                if disk.f_blocks > 0 {
+                    has_room(disk.f_bfree.saturating_mul(disk.f_frsize), bytes)?;
+                }
                 self.tool(lock, "e2fsck", &["-f", "-p"], image)?;
                 self.tool(lock, "resize2fs", &[], image).inspect_err(|_| {
                     // As it advises. The failure says enough; what cannot be repaired is said when it is used next.
