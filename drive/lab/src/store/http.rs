@@ -15,7 +15,7 @@ use super::body::Reply;
 use super::failure::{Answer, Refusal};
 use super::sign::{self, Credentials, Payload, Signed};
 use super::xml::Writer;
-use super::{Bucket, bucket, object};
+use super::{Bucket, bucket, object, presigned};
 
 /// The longest key, in bytes.
 const KEY_LIMIT: usize = 1024;
@@ -25,6 +25,7 @@ pub(super) struct Call {
     pub store: Arc<Store>,
     /// By whom it is signed.
     pub by: Credentials,
+    /// What is asked for, without what signs it.
     pub query: Vec<(String, String)>,
     pub headers: HeaderMap,
     pub payload: Payload,
@@ -66,11 +67,13 @@ pub(super) async fn answer(store: Arc<Store>, request: Request<Incoming>) -> Res
 }
 
 async fn dispatch(store: Arc<Store>, request: Request<Incoming>) -> Answer<Response<Reply>> {
-    let (parts, body) = request.into_parts();
-    let query = sign::query(parts.uri.query().unwrap_or_default());
+    let (mut parts, body) = request.into_parts();
+    let mut query = sign::query(parts.uri.query().unwrap_or_default());
+    presigned::take_headers(&mut query, &mut parts.headers)?;
     let signed =
         Signed { method: parts.method.as_str(), path: parts.uri.path(), query: &query, headers: &parts.headers };
     let verified = sign::verify(&signed, |access_key| store.secrets(access_key), Timestamp::now())?;
+    sign::strip(&mut query);
     let path = parts.uri.path().trim_start_matches('/');
     let (name, key) = path.split_once('/').unwrap_or((path, ""));
     let decode = |text: &str| {

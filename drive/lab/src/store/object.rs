@@ -71,9 +71,7 @@ pub(super) async fn answer(method: &Method, call: Call, bucket: Arc<Bucket>, key
         }
         Method::PUT if asks("uploadId") => put_part(call, bucket, key).await,
         Method::PUT if call.headers.contains_key("x-amz-copy-source") => copied(call, bucket, key).await,
-        Method::PUT if call.query.iter().all(|(name, _)| name.starts_with("X-Amz-") || name == "x-id") => {
-            put(call, &bucket, key).await
-        }
+        Method::PUT if call.query.is_empty() => put(call, &bucket, key).await,
         Method::POST if asks("uploads") => {
             let about = described(&call, &key)?;
             let id = multipart::begin(&bucket.disk, about)?;

@@ -3,6 +3,8 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use hyper::HeaderMap;
+use hyper::header::{HeaderName, HeaderValue};
 use jiff::Timestamp;
 use ring::hmac;
 
@@ -10,14 +12,19 @@ use super::failure::{Answer, Refusal};
 use super::sign::{Credentials, Payload, Signed, Verified};
 
 /// The parameters of a query that say what of an object is asked for, and so are signed.
-const SIGNED: [&str; 21] = [
+const SIGNED: [&str; 28] = [
+    "accelerate",
     "acl",
+    "analytics",
     "cors",
     "delete",
+    "inventory",
     "lifecycle",
     "location",
     "logging",
+    "metrics",
     "notification",
+    "object-lock",
     "partNumber",
     "policy",
     "replication",
@@ -25,6 +32,7 @@ const SIGNED: [&str; 21] = [
     "restore",
     "select",
     "select-type",
+    "storageClass",
     "tagging",
     "torrent",
     "uploadId",
@@ -32,7 +40,48 @@ const SIGNED: [&str; 21] = [
     "versionId",
     "versioning",
     "versions",
+    "website",
 ];
+const ACCESS_KEY: &str = "AWSAccessKeyId";
+const SIGNATURE: &str = "Signature";
+const EXPIRES: &str = "Expires";
+
+/// Whether a query has the signature of a URL of version 2.
+fn is_in(query: &[(String, String)]) -> bool {
+    [ACCESS_KEY, SIGNATURE].iter().all(|name| query.iter().any(|(it, _)| it == name))
+}
+
+/// Whether a parameter of a signed query is what a header would say otherwise.
+fn is_header(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    name.starts_with("x-amz-") || name == "content-type" || name == "content-md5"
+}
+
+/// Makes headers of what the query of a URL of version 2 says in place of them: clients write there what is signed of the
+/// headers, and whoever has the URL need not send it again. A header that is sent is the one that counts, and is what must
+/// have been signed.
+pub(super) fn take_headers(query: &mut Vec<(String, String)>, headers: &mut HeaderMap) -> Answer<()> {
+    if !is_in(query) {
+        return Ok(());
+    }
+    let given = std::mem::take(query);
+    let (taken, rest): (Vec<_>, Vec<_>) = given.into_iter().partition(|(name, _)| is_header(name));
+    *query = rest;
+    for (name, value) in taken {
+        let unfit = || Refusal::request(format!("{name} in the query is no header."));
+        let header = HeaderName::from_bytes(name.as_bytes()).map_err(|_| unfit())?;
+        let value = HeaderValue::from_bytes(value.as_bytes()).map_err(|_| unfit())?;
+        headers.entry(header).or_insert(value);
+    }
+    Ok(())
+}
+
+/// Takes off a query that was verified what is there of a signature of version 2 alone.
+pub(super) fn strip(query: &mut Vec<(String, String)>) {
+    if is_in(query) {
+        query.retain(|(name, _)| ![ACCESS_KEY, SIGNATURE, EXPIRES].contains(&name.as_str()));
+    }
+}
 
 /// Checks the signature of a URL of version 2, where the request has one. `secrets` gives those of an access key.
 pub(super) fn verify(
@@ -41,8 +90,8 @@ pub(super) fn verify(
     now: Timestamp,
 ) -> Option<Answer<Verified>> {
     let parameter = |name: &str| request.query.iter().find(|(it, _)| it == name).map(|(_, value)| value.as_str());
-    let (access_key, signature) = (parameter("AWSAccessKeyId")?, parameter("Signature")?);
-    Some(judge(request, access_key, signature, parameter("Expires"), secrets, now))
+    let (access_key, signature) = (parameter(ACCESS_KEY)?, parameter(SIGNATURE)?);
+    Some(judge(request, access_key, signature, parameter(EXPIRES), secrets, now))
 }
 
 fn judge(
@@ -58,10 +107,6 @@ fn judge(
     if now.as_second() > until {
         return Err(Refusal::access_denied("Request has expired"));
     }
-    // What is said there is said in headers otherwise, where it would be read.
-    if let Some((name, _)) = request.query.iter().find(|(name, _)| name.to_ascii_lowercase().starts_with("x-amz-")) {
-        return Err(Refusal::request(format!("A URL with {name} is to be signed with AWS4-HMAC-SHA256.")));
-    }
     let secrets = secrets(access_key);
     if secrets.is_empty() {
         return Err(Refusal::unknown_key("No bucket of this endpoint has that access key."));
@@ -72,17 +117,21 @@ fn judge(
         )
     };
     let given = STANDARD.decode(signature).map_err(|_| wrong())?;
-    let signed = to_sign(request, expires);
+    // botocore signs the path of a bucket with a slash at its end, which its URL has not.
+    let is_bucket = !request.path.get(1..).unwrap_or_default().contains('/');
+    let ends: &[&str] = if is_bucket { &["", "/"] } else { &[""] };
+    let signed: Vec<String> =
+        ends.iter().map(|end| to_sign(request, &format!("{}{end}", request.path), expires)).collect();
     let is_by = |secret: &String| {
         let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, secret.as_bytes());
-        hmac::verify(&key, signed.as_bytes(), &given).is_ok()
+        signed.iter().any(|signed| hmac::verify(&key, signed.as_bytes(), &given).is_ok())
     };
     let secret_key = secrets.into_iter().find(is_by).ok_or_else(wrong)?;
     Ok(Verified { by: Credentials { access_key: access_key.to_owned(), secret_key }, payload: Payload::Plain })
 }
 
-/// What is signed of a request.
-fn to_sign(request: &Signed<'_>, expires: &str) -> String {
+/// What is signed of a request for a path.
+fn to_sign(request: &Signed<'_>, path: &str, expires: &str) -> String {
     let header = |name: &str| {
         let values = request.headers.get_all(name).iter().map(|value| String::from_utf8_lossy(value.as_bytes()));
         values.map(|value| value.trim().to_owned()).collect::<Vec<_>>().join(",")
@@ -100,33 +149,47 @@ fn to_sign(request: &Signed<'_>, expires: &str) -> String {
     };
     let query = query.iter().map(part).collect::<Vec<_>>().join("&");
     let mark = if query.is_empty() { "" } else { "?" };
-    let (method, path) = (request.method, request.path);
+    let method = request.method;
     format!("{method}\n{}\n{}\n{expires}\n{amz}{path}{mark}{query}", header("content-md5"), header("content-type"))
 }
 
 #[cfg(test)]
 mod tests {
-    use hyper::HeaderMap;
-
-    use super::super::sign::query;
+    use super::super::sign::{self, query};
     use super::*;
+
+    const KEY: &str = "AKIAIOSFODNN7EXAMPLE";
+
+    /// What is told of a request at a time, and the headers and the query that remain of it.
+    fn judged(method: &str, path: &str, rest: &str, given: &[(&str, &str)], at: i64) -> (String, String, String) {
+        let mut query = query(&format!("AWSAccessKeyId={KEY}&Expires=1175139620{rest}"));
+        let header = |(name, value): &(&str, &str)| (name.parse::<HeaderName>().unwrap(), value.parse().unwrap());
+        let mut headers: HeaderMap = given.iter().map(header).collect();
+        let taken = take_headers(&mut query, &mut headers);
+        let secrets = |asked: &str| match asked == KEY {
+            true => vec!["older".to_owned(), "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY".to_owned()],
+            false => vec![],
+        };
+        let request = Signed { method, path, query: &query, headers: &headers };
+        let told = match taken.map(|()| verify(&request, secrets, Timestamp::from_second(at).unwrap())) {
+            Ok(None) => "none",
+            Ok(Some(Ok(_))) => "good",
+            Ok(Some(Err(refusal))) | Err(refusal) => refusal.code,
+        };
+        sign::strip(&mut query);
+        let said = |(name, value): (&str, &str)| format!("{name}={value}");
+        let headers = headers.iter().map(|(name, value)| said((name.as_str(), value.to_str().unwrap())));
+        let mut headers: Vec<String> = headers.collect();
+        headers.sort();
+        let query: Vec<String> = query.iter().map(|(name, value)| said((name, value))).collect();
+        (told.to_owned(), headers.join(" "), query.join(" "))
+    }
 
     /// The access key and the secret of the protocol's documentation, and its example of a signed URL.
     #[test]
     fn the_example_of_the_documentation() {
-        let (key, secret) = ("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY");
         let check = |path: &str, rest: &str, at: i64, expected: &str| {
-            let query = query(&format!("AWSAccessKeyId={key}&Expires=1175139620{rest}"));
-            let headers = HeaderMap::new();
-            let request = Signed { method: "GET", path, query: &query, headers: &headers };
-            let secrets = |asked: &str| if asked == key { vec!["older".to_owned(), secret.to_owned()] } else { vec![] };
-            let verified = verify(&request, secrets, Timestamp::from_second(at).unwrap());
-            let told = match verified {
-                None => "none",
-                Some(Ok(_)) => "good",
-                Some(Err(refusal)) => refusal.code,
-            };
-            assert_eq!(told, expected, "{path} {rest} {at}");
+            assert_eq!(judged("GET", path, rest, &[], at).0, expected, "{path} {rest} {at}");
         };
         let signature = "&Signature=NpgCjnDzrM%2BWFzoENXmpNDUsSn8%3D";
         let path = "/johnsmith/photos/puppy.jpg";
@@ -134,8 +197,41 @@ mod tests {
         check(path, signature, 1_175_139_621, "AccessDenied");
         check("/johnsmith/photos/kitten.jpg", signature, 1_175_139_620, "SignatureDoesNotMatch");
         check(path, &format!("{signature}&versionId=1"), 1_175_139_620, "SignatureDoesNotMatch");
-        check(path, &format!("{signature}&x-amz-acl=private"), 1_175_139_620, "InvalidRequest");
+        check(path, &format!("{signature}&website"), 1_175_139_620, "SignatureDoesNotMatch");
+        check(path, &format!("{signature}&x-amz-acl=private"), 1_175_139_620, "SignatureDoesNotMatch");
+        check(path, &format!("{signature}&x-amz-%0A=private"), 1_175_139_620, "InvalidRequest");
+        check(path, &format!("{signature}&content-type=%0A"), 1_175_139_620, "InvalidRequest");
         check(path, "&Signature=!", 1_175_139_620, "SignatureDoesNotMatch");
         check(path, "", 1_175_139_620, "none");
+    }
+
+    /// URLs as botocore signs them, with the same key and time.
+    #[test]
+    fn what_a_query_says_in_place_of_headers() {
+        let check = |method: &str, path: &str, rest: &str, given: &[(&str, &str)], expected: [&str; 3]| {
+            let (told, headers, query) = judged(method, path, rest, given, 1_175_139_620);
+            assert_eq!([told.as_str(), &headers, &query], expected, "{method} {path} {rest} {given:?}");
+        };
+        let path = "/johnsmith/photos/puppy.jpg";
+        check("PUT", path, "&Signature=VTxwcN%2BooA8GAQWgxB1nZX6%2FPgw%3D", &[], ["good", "", ""]);
+        let upload = "&uploadId=u&partNumber=1&Signature=AanPa5u0xEXkidLguFvMwavSMu0%3D";
+        check("PUT", path, upload, &[], ["good", "", "uploadId=u partNumber=1"]);
+        let site = "&website&Signature=g2c91SlYLj0tJGdOySAwEd8phMA%3D";
+        check("GET", "/johnsmith", site, &[], ["good", "", "website="]);
+        check("GET", "/johnsmith/", site, &[], ["good", "", "website="]);
+        let signature = "&Signature=bttswjTjTQFUr4Uzmul3hJUwOCc%3D";
+        let said = "&content-type=text%2Fplain&content-md5=XUFAKrxLKna5cZ2REBfFkg%3D%3D&x-amz-meta-who=me";
+        let rest = format!("{signature}{said}");
+        let all = "content-md5=XUFAKrxLKna5cZ2REBfFkg== content-type=text/plain x-amz-meta-who=me";
+        check("PUT", path, &rest, &[], ["good", all, ""]);
+        check("PUT", path, &rest, &[("content-type", "text/plain"), ("x-amz-meta-who", "me")], ["good", all, ""]);
+        // A header counts before what the query says, and both are of the signature.
+        let other = all.replace("=me", "=you");
+        check("PUT", path, &rest, &[("x-amz-meta-who", "you")], ["SignatureDoesNotMatch", &other, ""]);
+        let changed = rest.replace("=me", "=you");
+        check("PUT", path, &changed, &[], ["SignatureDoesNotMatch", &other, ""]);
+        // What is no URL of version 2 keeps what it has.
+        let kept = format!("AWSAccessKeyId={KEY} Expires=1175139620 x-amz-meta-who=me");
+        check("PUT", path, "&x-amz-meta-who=me&X-Amz-Date=1&x-id=PutObject", &[], ["none", "", &kept]);
     }
 }

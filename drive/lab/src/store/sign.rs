@@ -183,6 +183,13 @@ pub(super) fn verify(request: &Signed<'_>, secrets: impl Fn(&str) -> Vec<String>
     Ok(Verified { by: Credentials { access_key: access_key.to_owned(), secret_key }, payload })
 }
 
+/// Takes off a verified query what is of its signature, and `x-id`, by which clients name what they do: what remains is what
+/// is asked for.
+pub(super) fn strip(query: &mut Vec<(String, String)>) {
+    presigned::strip(query);
+    query.retain(|(name, _)| !name.starts_with("X-Amz-") && name != "x-id");
+}
+
 fn canonical(request: &Signed<'_>, names: &[&str], presigned: bool, hash: &str) -> String {
     let path: Vec<u8> = percent_decode_str(request.path).collect();
     let signed = request.query.iter().filter(|(name, _)| !(presigned && name == "X-Amz-Signature"));

@@ -222,6 +222,7 @@ fn serves_aws(world: &World) {
     assert!(old.contains("AWSAccessKeyId="), "{old}");
     let got = Command::new("curl").args(["-sf", old.trim()]).output().unwrap();
     assert!(got.status.success() && got.stdout == small);
+    presigned(&client);
     // A tree of files there and back.
     fs::create_dir_all(client.path("tree/b/c")).unwrap();
     for name in ["tree/one", "tree/b/two", "tree/b/c/three", "tree/b/empty"] {
@@ -234,6 +235,101 @@ fn serves_aws(world: &World) {
     client.aws(&["s3", "rm", "--recursive", "s3://backups/"]);
     assert_eq!(client.aws(&["s3", "ls", "s3://backups/"]), "");
     client.delete(world);
+}
+
+/// Signs a request for each of the lines of standard input, `region operation parameters`, and writes its URL.
+const SIGN: &str = r#"
+import botocore.config, botocore.session, json, sys
+session = botocore.session.get_session()
+for line in sys.stdin:
+    region, operation, given = line.split(" ", 2)
+    version = "s3" if region == "us-east-1" else "s3v4"
+    config = botocore.config.Config(signature_version=version, s3={"addressing_style": "path"})
+    client = session.create_client("s3", region_name=region, config=config)
+    print(client.generate_presigned_url(operation, Params=json.loads(given)))
+"#;
+
+/// What others do by URLs of both versions: write, read, look, delete, and all that in parts.
+fn presigned(client: &Client) {
+    // The same libraries as those of `aws`, where it came as a package of Python.
+    if !client.try_run("python3", &["-c", "import botocore"]).status.success() {
+        println!("skipped: Python has no `botocore`, which signs requests of all kinds");
+        return;
+    }
+    let sign = |region: &str, requests: &[(&str, &str)]| -> Vec<String> {
+        let line = |(operation, given): &(&str, &str)| {
+            let key = if operation.starts_with("list_obj") { "" } else { r#""Key": "by/ä url","# };
+            format!("{region} {operation} {{{key} \"Bucket\": \"backups\" {given}}}\n")
+        };
+        fs::write(client.path("requests"), requests.iter().map(line).collect::<String>()).unwrap();
+        fs::write(client.path("sign.py"), SIGN).unwrap();
+        client.run("sh", &["-c", "python3 sign.py < requests"]).lines().map(str::to_owned).collect()
+    };
+    let curl = |arguments: &[&str]| {
+        let output =
+            Command::new("curl").args(["-s"]).args(arguments).current_dir(client.home.path()).output().unwrap();
+        String::from_utf8_lossy(&output.stdout).replace('\r', "")
+    };
+    fs::write(client.path("text"), "by URL").unwrap();
+    let md5 = base64_md5(b"by URL");
+    let described = format!(r#", "ContentType": "a/b", "ContentMD5": "{md5}", "Metadata": {{"who": "me"}}"#);
+    for region in ["us-east-1", "eu-central-1"] {
+        let requests = [
+            ("put_object", ""),
+            ("get_object", r#", "ResponseContentType": "c/d""#),
+            ("head_object", ""),
+            ("list_objects_v2", r#", "Prefix": "by/""#),
+            ("put_object", &described),
+            ("delete_object", ""),
+            ("create_multipart_upload", ""),
+        ];
+        let urls = sign(region, &requests);
+        let [put, get, head, list, whole, delete, begin] = urls.as_slice() else { panic!("{urls:?}") };
+        let is_old = |url: &String| url.contains("AWSAccessKeyId=") && !url.contains("X-Amz-");
+        assert!(urls.iter().all(|url| is_old(url) == (region == "us-east-1")), "{urls:?}");
+        let code = |arguments: &[&str]| curl(&[&["-o", "answer", "-w", "%{http_code}"], arguments].concat());
+        assert_eq!(code(&["-T", "text", put]), "200", "{region}");
+        let got = curl(&["-i", get]);
+        assert!(got.contains("content-type: c/d\n") && got.ends_with("\n\nby URL"), "{region}: {got}");
+        let found = curl(&["-I", head]);
+        assert!(found.contains(" 200 ") && found.contains("content-length: 6\n"), "{region}: {found}");
+        assert!(curl(&[list]).contains("<KeyCount>1<"), "{region}");
+        assert!(curl(&["-T", "text", get]).contains("SignatureDoesNotMatch"), "{region}");
+        // With headers that are signed: in the URL, or as they are sent.
+        let md5 = format!("content-md5: {md5}");
+        let headers = ["-H", "content-type: a/b", "-H", &md5, "-H", "x-amz-meta-who: me"];
+        assert_eq!(code(&[&headers[..], &["-T", "text", whole]].concat()), "200", "{region}");
+        let found = curl(&["-I", head]);
+        assert!(found.contains("content-type: a/b\n") && found.contains("x-amz-meta-who: me\n"), "{region}: {found}");
+        let other = [&headers[..4], &["-H", "x-amz-meta-who: you", "-T", "text", whole]].concat();
+        assert!(curl(&other).contains("SignatureDoesNotMatch"), "{region}");
+        assert_eq!(code(&["-X", "DELETE", delete]), "204", "{region}");
+        assert_eq!(code(&[get]), "404", "{region}");
+        if is_old(whole) {
+            assert_eq!(code(&["-T", "text", whole]), "200");
+            let found = curl(&["-I", head]);
+            assert!(found.contains("content-type: a/b\n") && found.contains("x-amz-meta-who: me\n"), "{found}");
+            fs::write(client.path("other"), "not it").unwrap();
+            assert!(curl(&["-T", "other", whole]).contains("BadDigest"));
+        }
+        // In parts.
+        let begun = curl(&["-X", "POST", begin]);
+        let (_, id) = begun.split_once("<UploadId>").unwrap();
+        let upload = format!(r#", "UploadId": "{}""#, id.split_once('<').unwrap().0);
+        let part = format!(r#"{upload}, "PartNumber": 1"#);
+        let all = [("upload_part", &*part), ("list_parts", &upload), ("complete_multipart_upload", &upload)];
+        let urls = sign(region, &all);
+        let [part, parts, complete] = urls.as_slice() else { panic!("{urls:?}") };
+        let sent = curl(&["-D", "-", "-T", "text", part]);
+        let etag = sent.split('"').nth(1).unwrap();
+        assert!(curl(&[parts]).contains(etag), "{region}: {sent}");
+        let document = format!("<Part><PartNumber>1</PartNumber><ETag>{etag}</ETag></Part>");
+        let document = format!("<CompleteMultipartUpload>{document}</CompleteMultipartUpload>");
+        let done = curl(&["-H", "content-type:", "-d", &document, complete]);
+        assert!(done.contains("<CompleteMultipartUploadResult"), "{region}: {done}");
+        assert!(curl(&[get]).ends_with("by URL"), "{region}");
+        assert_eq!(code(&["-X", "DELETE", delete]), "204", "{region}");
+    }
 }
 
 fn base64_md5(bytes: &[u8]) -> String {
