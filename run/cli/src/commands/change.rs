@@ -5,8 +5,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use andon_engine::phoenix::retire;
+use andon_engine::provider::{delete_forgotten, sweep};
 use andon_engine::{ChangeError, ChangeRequest, Changed, Machine, Recorder, RecoverError, SavedPlan, change};
 use andon_fleet::phoenix::{Due, Living, next};
+use andon_lab::Leftover;
 use andon_lang::definitions::{Environment, Project as Definitions};
 use andon_lang::{Outside, variable_values};
 use andon_plan::{ApplyReport, Plan, PlanMode, Scope, SkipReason};
@@ -197,7 +199,7 @@ fn apply_saved(context: &Context, arguments: &ApplyArguments, path: &Path, seale
         ..request(&project, &saved.environment, saved.stacks.clone(), saved.mode, command)
     };
     let request = ChangeRequest { saved: Some(Arc::new(saved)), ..request };
-    let changed = carry_out(context, &project, &request, go, &mut recorder);
+    let changed = carry_out(context, &project, &request, go, &mut recorder, &mut Vec::new());
     let told = tell(context, &project, "apply", changed);
     recorder.snapshot();
     told
@@ -223,19 +225,52 @@ fn run(context: &Context, verb: &str, mode: PlanMode, stacks: &[String], go: &Go
     let command = std::iter::once(verb).chain(stacks.iter().map(|stack| &**stack)).collect::<Vec<_>>().join(" ");
     let mut recorder = context.lock(&project, &environment.name, &command, &go.lock)?;
     let ends = mode == PlanMode::Destroy && is_whole && !go.scope.is_given();
-    let swept = andon_engine::provider::sweep(&project.session, ends.then_some(&*environment.name))
+    let swept = sweep(&project.session, ends.then_some(&*environment.name))
         .map_err(|failure| Stop::from(Diagnostic::error(failure.summary).detail(failure.detail)))?;
-    swept.iter().for_each(|line| context.say(line));
+    swept.told.iter().for_each(|line| context.say(line));
+    let mut forgotten = swept.forgotten;
     let scope = go.scope.scope(&stacks);
     let request = ChangeRequest {
         scope,
         refresh: go.scope.refreshes(),
         ..request(&project, &environment.name, stacks, mode, command)
     };
-    let changed = carry_out(context, &project, &request, go, &mut recorder);
-    let told = tell(context, &project, verb, changed);
+    let changed = carry_out(context, &project, &request, go, &mut recorder, &mut forgotten);
+    // Nobody was asked where the plan had nothing to do.
+    let (goes_on, asks) = match &changed.0 {
+        Ok(Changed::Applied(_, report)) => (!report.cancelled, false),
+        Ok(Changed::Nothing(_)) => (true, true),
+        Ok(Changed::Declined(_)) | Err(_) => (false, false),
+    };
+    let mut told = tell(context, &project, verb, changed);
+    if goes_on && !forgotten.is_empty() {
+        let gone = if asks && !agrees(context, go, true) {
+            context.say("Nothing was done.");
+            Err(Stop::Code(1))
+        } else {
+            delete_last(context, &project, &mut forgotten)
+        };
+        told = told.and(gone);
+    }
     recorder.snapshot();
     told
+}
+
+/// Removes what was only to be forgotten after all else that its environment had.
+fn delete_last(context: &Context, project: &Project, forgotten: &mut Vec<Leftover>) -> Result<(), Stop> {
+    let deleted = delete_forgotten(&project.session, forgotten, true).unwrap_or_else(|failure| vec![Err(failure)]);
+    let (done, failed): (Vec<_>, Vec<_>) = deleted.into_iter().partition(Result::is_ok);
+    done.into_iter().flatten().for_each(|line| context.say(&line));
+    let failures = failed.into_iter().filter_map(Result::err).map(|failure| {
+        let diagnostic = Diagnostic::error(failure.summary).detail(failure.detail);
+        failure.help.into_iter().fold(diagnostic, |diagnostic, help| diagnostic.help(help))
+    });
+    let failures: Diagnostics = failures.collect();
+    if failures.is_empty() {
+        return Ok(());
+    }
+    context.say_diagnostics(&failures, project.sources());
+    Err(Stop::Code(1))
 }
 
 /// The request of a command that changes an environment.
@@ -273,13 +308,21 @@ pub fn identities() -> impl FnMut() -> Identity + Send + 'static {
     || Identity::from_random(andon_engine::random())
 }
 
-/// Carries a request out; and how long that took since the first effect began, in milliseconds.
+/// Whether the user agrees, or did beforehand.
+fn agrees(context: &Context, go: &GoArguments, deletes: bool) -> bool {
+    let question = if deletes { "Delete all of this? Only `yes` goes on:" } else { "Go on? Only `yes` does:" };
+    go.yes || go.approve.is_some() || ask(context, question, "yes")
+}
+
+/// Carries a request out; and how long that took since the first effect began, in milliseconds. What is `forgotten` goes
+/// once that is agreed to, but for networks.
 fn carry_out(
     context: &Context,
     project: &Project,
     request: &ChangeRequest,
     go: &GoArguments,
     recorder: &mut Recorder,
+    forgotten: &mut Vec<Leftover>,
 ) -> (Result<Changed, ChangeError>, Option<i64>) {
     let mut machine =
         Machine::new(project.providers.clone().in_environment(&request.environment), go.parallelism, interrupt());
@@ -294,8 +337,12 @@ fn carry_out(
                 context.say_diagnostics(&plan.warnings, project.sources());
             }
         }
-        let question = if deletes { "Delete all of this? Only `yes` goes on:" } else { "Go on? Only `yes` does:" };
-        go.yes || go.approve.is_some() || ask(context, question, "yes")
+        let agreed = agrees(context, go, deletes);
+        // A network that goes may have servers in it that were forgotten. What fails now is tried again at the end.
+        if agreed && let Ok(deleted) = delete_forgotten(&project.session, forgotten, false) {
+            deleted.iter().flatten().for_each(|line| context.say(line));
+        }
+        agreed
     };
     let changed = change(request, identities(), &mut machine, recorder, &mut follower, &mut approve);
     (changed, follower.took_ms())

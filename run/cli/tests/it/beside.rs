@@ -1,13 +1,13 @@
 //! Projects on one machine, two in one data directory and one in its own, as another user has it, with the same names for
 //! everything: none knows of the others.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::UdpSocket;
 use std::time::Duration;
 
 use serde_json::Value as Json;
 
-use crate::support::{Project, kill_server, need_lab};
+use crate::support::{Project, kill_server, left_of, names_in_the_lab, need_lab};
 
 fn project(name: &str) -> Project {
     let project = Project::empty(name);
@@ -138,7 +138,8 @@ fn projects_beside_each_other() {
     all(&["down", "-y"]);
 }
 
-/// What was only to be forgotten is left as it is, by later runs and by the end of another environment.
+/// What was only to be forgotten is left as it is, by later runs and by the end of another environment; it goes with its
+/// own, once that is approved.
 #[test]
 fn what_is_forgotten_stays() {
     need_lab!();
@@ -155,7 +156,65 @@ fn what_is_forgotten_stays() {
         let ran = project.ok(arguments);
         assert!(ran.all().contains("is kept, as it was only to be forgotten: `andon down -e dev`"), "{ran}");
     }
+    // There is nothing else to ask for.
+    let unasked = project.exits(1, &["down", "-e", "dev"]);
+    assert!(unasked.all().contains("goes with its environment"), "{unasked}");
+    assert_ne!(left_of(&names, &project.data_dir), Vec::<String>::new(), "{unasked}");
     let down = project.ok(&["down", "-y", "-e", "dev"]);
     assert!(down.all().contains("removed lab_network `app`"), "{down}");
-    assert_eq!(crate::support::left_of(&names, &project.data_dir), Vec::<String>::new());
+    assert_eq!(left_of(&names, &project.data_dir), Vec::<String>::new());
+
+    // Of an environment that exists no longer, too.
+    project.ok(&["workspace", "new", "old"]);
+    project.ok(&["apply", "-y"]);
+    let names = [attribute(&project, "old", "lab_network", "app", "id")].into();
+    project.ok(&["workspace", "select", "dev"]);
+    project.ok(&["workspace", "delete", "-force", "old"]);
+    let ran = project.ok(&["down", "-y"]);
+    assert!(
+        ran.all().contains("is kept, as it was only to be forgotten: `TF_WORKSPACE=old andon down -e old`"),
+        "{ran}"
+    );
+    let down = project.command(&["down", "-y", "-e", "old"]).env("TF_WORKSPACE", "old").output().unwrap();
+    assert!(down.status.success(), "{down:?}");
+    assert_eq!(left_of(&names, &project.data_dir), Vec::<String>::new());
+}
+
+/// A forgotten network goes after the servers in it, and a forgotten server before the network that it is in; neither
+/// where the plan is refused or nobody agrees.
+#[test]
+fn what_is_forgotten_goes_in_its_turn() {
+    need_lab!();
+    let project = Project::empty("beside-in-turn");
+    project.write("root/usr/share/some", "x\n");
+    project.write("andon.hcl", "project \"shop\" {}\nenvironment \"dev\" {}\n");
+    project.write("images/small.image.hcl", "image \"small\" { from = \"./root\" }\n");
+    let definition = |protects: bool| {
+        let pair = |name: &str| {
+            format!(
+                "resource \"lab_network\" \"{name}\" {{\n  name = \"{name}\"\n  \
+                 lifecycle {{ prevent_destroy = {protects} }}\n}}\n\
+                 resource \"lab_server\" \"{name}\" {{\n  name = \"{name}\"\n  image = andon_image.small.digest\n  \
+                 network = lab_network.{name}.id\n  running = false\n}}\n"
+            )
+        };
+        let image = "resource \"andon_image\" \"small\" { definition = \"small\" }\n";
+        project.write("main.tf", &format!("{image}{}{}", pair("one"), pair("other")));
+    };
+    definition(true);
+    project.ok(&["apply", "-y"]);
+    let names = names_in_the_lab(&project);
+    project.ok(&["state", "rm", "lab_network.one", "lab_server.other"]);
+    let refused = project.exits(1, &["down", "-y"]);
+    assert!(refused.all().contains("prevent_destroy"), "{refused}");
+    definition(false);
+    let unasked = project.exits(1, &["down"]);
+    assert!(unasked.all().contains("Nothing was done."), "{unasked}");
+    assert_eq!(names_in_the_lab(&project), names);
+    let down = project.ok(&["down", "-y"]);
+    for gone in ["removed lab_server `other`", "removed lab_network `one`"] {
+        assert!(down.all().contains(gone), "{down}");
+    }
+    assert_eq!(names_in_the_lab(&project), BTreeSet::new());
+    assert_eq!(left_of(&names, &project.data_dir), Vec::<String>::new());
 }

@@ -22,7 +22,7 @@ use std::sync::{Arc, Mutex};
 
 use andon_docker::Docker;
 use andon_image::{Digest, Images};
-use andon_lab::{Lab, LabSettings, Missing};
+use andon_lab::{Lab, LabSettings, Leftover, Missing};
 use andon_lang::definitions::{Module, Project, Stack};
 use andon_ledger::Intent;
 use andon_schema::{
@@ -34,6 +34,7 @@ use andon_value::Value;
 
 use crate::agent::schemas;
 use crate::baking::Baker;
+use crate::workspaces::WORKSPACE_VARIABLE;
 use crate::{Found, Providers, Session, Settings};
 
 pub(crate) use bootstrap::{BOOTSTRAP, read as read_bootstrap};
@@ -231,18 +232,29 @@ fn owner(settings: &Settings) -> String {
 /// What is never removed for the only reason that no ledger knows of it.
 const HOLD_DATA: [&str; 5] = ["lab_volume", "lab_snapshot", "lab_share", "lab_bucket", "lab_key"];
 
-/// Removes what the lab holds of this project and no ledger entry names, as after the ledger was deleted by hand; what
-/// was removed, a sentence each. What somebody had forgotten without anything done to it goes with
-/// the environment that it was of: `ends`, where one is to go wholly.
+/// What a look at the lab, and at what no ledger knows of there, came to.
+#[derive(Debug, Default)]
+pub struct Swept {
+    /// What was removed and what was kept, a sentence each.
+    pub told: Vec<String>,
+    /// What was only to be forgotten and is of the environment that is to go, in the order in which it can be deleted.
+    /// It is there still.
+    pub forgotten: Vec<Leftover>,
+}
+
+/// Removes what the lab holds of this project and no ledger entry names, as after the ledger was deleted by hand. What
+/// somebody had forgotten, without anything done to it, stays; where it is of the environment that is to go wholly,
+/// `ends`, it is [`delete_forgotten`] that removes it.
 ///
 /// The lab is looked at first and the ledger after it: whatever another run makes meanwhile is named in the ledger
 /// before it exists.
-pub fn sweep(session: &Session, ends: Option<&str>) -> Result<Vec<String>, Failure> {
+pub fn sweep(session: &Session, ends: Option<&str>) -> Result<Swept, Failure> {
     let lab = lab(session.settings())?;
     let owner = owner(session.settings());
     let there = lab.leftovers(&BTreeSet::new(), &owner);
+    let mut swept = Swept::default();
     if there.is_empty() {
-        return Ok(Vec::new());
+        return Ok(swept);
     }
     let unreadable = |error: crate::OpenError| Failure::new("the ledger cannot be read", error.to_string());
     let known = session.identities().map_err(unreadable)?;
@@ -251,29 +263,64 @@ pub fn sweep(session: &Session, ends: Option<&str>) -> Result<Vec<String>, Failu
         true => BTreeMap::new(),
         false => session.forgotten().map_err(unreadable)?,
     };
-    let mut told = Vec::new();
     for leftover in unknown {
         // What has no readable record may be another project's: it is left to whoever knows.
         let Some(kind) = &leftover.kind else { continue };
-        let name = leftover.name.map(|name| format!(" `{name}`")).unwrap_or_default();
+        let what = named(&leftover);
         if HOLD_DATA.contains(&kind.as_str()) {
-            told.push(format!(
-                "{kind}{name} ({}) is kept, though the ledger does not know of it: it may hold data",
-                leftover.identity
-            ));
+            swept.told.push(format!("{what} is kept, though the ledger does not know of it: it may hold data"));
             continue;
         }
-        if let Some(environment) = forgotten.get(&leftover.identity).filter(|it| ends != Some(&***it)) {
-            told.push(format!(
-                "{kind}{name} ({}) is kept, as it was only to be forgotten: `andon down -e {environment}` removes it",
-                leftover.identity
-            ));
-            continue;
+        match forgotten.get(&leftover.identity) {
+            Some(environment) if ends == Some(&**environment) => {
+                swept.told.push(format!("{what} was only to be forgotten, and goes with its environment"));
+                swept.forgotten.push(leftover);
+            }
+            Some(environment) => {
+                // One that exists no longer is there for a command that Terraform's variable names it to.
+                let is_there = session.project().environments.contains_key(environment);
+                let variable = if is_there { String::new() } else { format!("{WORKSPACE_VARIABLE}={environment} ") };
+                swept.told.push(format!(
+                    "{what} is kept, as it was only to be forgotten: `{variable}andon down -e {environment}` removes it"
+                ));
+            }
+            None => {
+                lab.delete(kind, &leftover.identity)?;
+                swept.told.push(format!("removed {what}, of which the ledger does not know"));
+            }
         }
-        lab.delete(kind, &leftover.identity)?;
-        told.push(format!("removed {kind}{name} ({}), of which the ledger does not know", leftover.identity));
     }
+    Ok(swept)
+}
+
+/// Removes what was only to be forgotten, and says of each that it is gone, or why it is not: that one stays in the list.
+/// Networks wait for the last time, as servers that are to go may be in them.
+pub fn delete_forgotten(
+    session: &Session,
+    forgotten: &mut Vec<Leftover>,
+    last: bool,
+) -> Result<Vec<Result<String, Failure>>, Failure> {
+    let lab = lab(session.settings())?;
+    let mut told = Vec::new();
+    forgotten.retain(|leftover| {
+        let Some(kind) = leftover.kind.as_deref().filter(|kind| last || *kind != "lab_network") else { return true };
+        let deleted = lab.delete(kind, &leftover.identity);
+        let is_left = deleted.is_err();
+        let what = named(leftover);
+        told.push(match deleted {
+            Ok(()) => Ok(format!("removed {what}, which was only to be forgotten")),
+            Err(failure) => Err(Failure { summary: format!("{what} is still there: {}", failure.summary), ..failure }),
+        });
+        is_left
+    });
     Ok(told)
+}
+
+/// What a leftover is: its type, its name and its identity.
+fn named(leftover: &Leftover) -> String {
+    let kind = leftover.kind.as_deref().unwrap_or("something");
+    let name = leftover.name.as_ref().map(|name| format!(" `{name}`")).unwrap_or_default();
+    format!("{kind}{name} ({})", leftover.identity)
 }
 
 /// The lab of a project's settings.
