@@ -201,13 +201,14 @@ fn what_is_forgotten_goes_in_its_turn() {
         let image = "resource \"andon_image\" \"small\" { definition = \"small\" }\n";
         project.write("main.tf", &format!("{image}{}{}", pair("one"), pair("other")));
     };
-    definition(true);
+    definition(false);
     project.ok(&["apply", "-y"]);
     let names = names_in_the_lab(&project);
     project.ok(&["state", "rm", "lab_network.one", "lab_server.other"]);
-    let refused = project.exits(1, &["down", "-y"]);
-    assert!(refused.all().contains("prevent_destroy"), "{refused}");
+    definition(true);
+    let refused = project.andon(&["down", "-y"]);
     definition(false);
+    assert!(refused.all().contains("is protected by prevent_destroy"), "{refused}");
     let unasked = project.exits(1, &["down"]);
     assert!(unasked.all().contains("Nothing was done."), "{unasked}");
     assert_eq!(names_in_the_lab(&project), names);
