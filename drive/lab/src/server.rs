@@ -230,16 +230,14 @@ pub(crate) fn discard_start(records: &Records, identity: &Identity) -> Result<()
 /// The range of user numbers that a server has, or takes now. Which one that is, is in a file of its own.
 fn take_users(records: &Records, identity: &Identity) -> Result<u32, Failure> {
     let is_known = |holder: &str| Identity::parse(holder).is_some_and(|holder| records.exists(&holder));
-    let first = users::take(&records.users(), identity.as_str(), is_known)
-        .or_fail(|| "cannot take a range of user numbers".into())?;
     let path = records.directory(Kind::Server, identity.as_str()).join("users");
-    fs::write(&path, first.to_string()).or_fail(|| format!("cannot write {}", path.display()))?;
-    Ok(first)
+    let intend = |first: u32| fs::write(&path, first.to_string());
+    users::take(&records.users(), identity.as_str(), is_known, intend)
+        .or_fail(|| "cannot take a range of user numbers".into())
 }
 
 fn give_users_back(records: &Records, identity: &Identity) -> Result<(), Failure> {
     let path = records.directory(Kind::Server, identity.as_str()).join("users");
-    // One that was cut off before it was written is taken over by whoever comes to it.
     let Some(first) = fs::read_to_string(path).ok().and_then(|text| text.parse().ok()) else { return Ok(()) };
     users::give_back(&records.users(), identity.as_str(), first)
         .or_fail(|| "cannot give a range of user numbers back".into())

@@ -19,8 +19,13 @@ const FIRST: u32 = 0x0008_0000 / COUNT;
 const LAST: u32 = 0x6FFF_0000 / COUNT;
 
 /// The first number of the range of an identity, which it has or takes now. `is_known` says whether an identity that has
-/// one is anybody.
-pub(crate) fn take(folder: &Path, identity: &str, is_known: impl Fn(&str) -> bool) -> io::Result<u32> {
+/// one is anybody. `intend` is told of the range before it is taken, so that whoever is cut off can give it back.
+pub(crate) fn take(
+    folder: &Path,
+    identity: &str,
+    is_known: impl Fn(&str) -> bool,
+    intend: impl Fn(u32) -> io::Result<()>,
+) -> io::Result<u32> {
     fs::create_dir_all(folder)?;
     // FNV-1a (Fowler, Noll, Vo): where to look first, so that labs which do not know of each other seldom meet.
     let hash = identity.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
@@ -28,6 +33,7 @@ pub(crate) fn take(folder: &Path, identity: &str, is_known: impl Fn(&str) -> boo
     for step in 0..count {
         let range = FIRST + (hash.wrapping_add(step)) % count;
         let place = folder.join(range.to_string());
+        intend(range * COUNT)?;
         match symlink(identity, &place) {
             Ok(()) => return Ok(range * COUNT),
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
@@ -73,7 +79,17 @@ mod tests {
     #[test]
     fn ranges_are_taken_once_and_given_back() {
         let folder = tempfile::tempdir().unwrap();
-        let take = |identity: &str| take(folder.path(), identity, |holder| holder != "nobody").unwrap();
+        let take = |identity: &str| {
+            let intended = std::cell::Cell::new(0);
+            let intend = |first| {
+                intended.set(first);
+                Ok(())
+            };
+            let first = take(folder.path(), identity, |holder| holder != "nobody", intend).unwrap();
+            assert_eq!(intended.get(), first, "whoever is cut off knows of it");
+            first
+        };
+        let holders = || fs::read_dir(folder.path()).unwrap().count() - 1;
         let (one, other) = (take("one"), take("other"));
         assert!(one != other && one % COUNT == 0 && (0x8_0000..0x7000_0000).contains(&one));
         assert_eq!(take("one"), one);
@@ -88,6 +104,8 @@ mod tests {
         fs::remove_file(&place).unwrap();
         symlink("nobody", &place).unwrap();
         assert_eq!(take("one"), one);
+        let refused = super::take(folder.path(), "three", |_| true, |_| Err(ErrorKind::StorageFull.into()));
+        assert!(refused.is_err() && holders() == 1, "nothing is taken that could not be given back");
         // Whoever still believes that it is nobody's does not take it away.
         assert!(!take_over(folder.path(), &place, Path::new("nobody"), "late").unwrap());
         assert_eq!(fs::read_link(&place).unwrap().to_str(), Some("one"));
